@@ -1,0 +1,60 @@
+"""archsim: does caching neuron outputs pay off on an RNN accelerator, for my network, at my accuracy?
+
+>>> import archsim
+>>> result = archsim.simulate("imdb-lstm", "imdb-lstm", policy="bnn")  # doctest: +SKIP
+>>> result.summary()["speedup"]  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from archsim._version import __version__
+
+if TYPE_CHECKING:
+    from archsim.config.load import load_arch
+    from archsim.config.specs import ArchSpec
+    from archsim.errors import ArchsimError
+    from archsim.experiment import simulate
+    from archsim.importers.pytorch import from_torch
+    from archsim.ir.folder import load_network
+    from archsim.ir.network import Network
+    from archsim.policies import register_policy
+    from archsim.result import Result
+    from archsim.traceio.catalogue import load_trace
+    from archsim.traceio.files import write_trace
+    from archsim.traceio.trace import Trace
+
+# Numba, SimPy and pydantic take their time to import: a name brings in its module when first asked for.
+_HOMES = {
+    "ArchSpec": "archsim.config.specs",
+    "ArchsimError": "archsim.errors",
+    "Network": "archsim.ir.network",
+    "Result": "archsim.result",
+    "Trace": "archsim.traceio.trace",
+    "from_torch": "archsim.importers.pytorch",
+    "load_arch": "archsim.config.load",
+    "load_network": "archsim.ir.folder",
+    "load_trace": "archsim.traceio.catalogue",
+    "register_policy": "archsim.policies",
+    "simulate": "archsim.experiment",
+    "write_trace": "archsim.traceio.files",
+}
+
+__all__ = [
+    "ArchSpec", "ArchsimError", "Network", "Result", "Trace", "__version__", "from_torch", "load_arch",
+    "load_network", "load_trace", "register_policy", "simulate", "write_trace",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'archsim' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,42 @@
+"""`archsim calibrate`: the threshold for an accuracy one is willing to lose."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.option("--network", "-n", required=True, help="Bundled network or network folder.")
+@click.option("--trace", "-t", required=True, help="Labelled training or validation data; never the test set.")
+@click.option("--max-loss", type=float, default=1.0, show_default=True, help="Points of the metric that may be lost.")
+@click.option("--policy", "-p", default="bnn", show_default=True, help="Reuse policy.")
+@click.option("--limit", type=int, help="Use only the first so many sequences.")
+def calibrate(network: str, trace: str, max_loss: float, policy: str, limit: int | None) -> None:
+    """Find the largest threshold whose loss on a calibration trace stays within bounds.
+
+    \b
+    archsim calibrate --network imdb-lstm --trace imdb-valid --max-loss 1
+    """
+    from rich.table import Table
+
+    from archsim.calibration import calibrate_threshold
+    from archsim.cli.console import output_console, percent
+    from archsim.ir.folder import load_network
+    from archsim.traceio.catalogue import load_trace
+
+    calibration = calibrate_threshold(
+        load_network(network), load_trace(trace).limit(limit), policy, max_loss=max_loss,
+        tick=lambda p: click.echo(f"θ {p.threshold:g}: reuse {percent(p.reuse_fraction)}, loss {p.metric_loss:.2f}", err=True),
+    )  # fmt: skip
+    table = Table(title=f"{network} on {trace}, policy {policy}: {calibration.metric_baseline:.2f} without reuse")
+    for column in ("θ", "reuse", "metric", "loss in points"):
+        table.add_column(column, justify="right")
+    for p in calibration.points:
+        chosen = p.threshold == calibration.threshold
+        table.add_row(
+            f"{p.threshold:g}", percent(p.reuse_fraction), f"{p.metric_value:.2f}", f"{p.metric_loss:.2f}",
+            style="bold" if chosen else None,
+        )  # fmt: skip
+    console = output_console()
+    console.print(table)
+    console.print(f"threshold {calibration.threshold:g} loses at most {max_loss:g} points")

@@ -1,0 +1,42 @@
+"""Tables and progress bars: tables on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+PIPE_WIDTH = 160
+"""Columns where standard output is no terminal: wide enough that no figure is cut."""
+
+
+def output_console() -> Console:
+    """The console tables are printed on."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str], Callable[[str, int, int], None]]]:
+    """Yield a function that makes, for one run, the callback `simulate` reports its stages to."""
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+
+        def reporter(title: str) -> Callable[[str, int, int], None]:
+            tasks: dict[str, TaskID] = {}
+
+            def report(stage: str, done: int, total: int) -> None:
+                if stage not in tasks:
+                    tasks[stage] = progress.add_task(f"{title}: {stage}", total=total)
+                progress.advance(tasks[stage], done)
+
+            return report
+
+        yield reporter
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as percent, or a dash where it does not apply."""
+    return "–" if value is None else f"{100 * value:.{digits}f} %"

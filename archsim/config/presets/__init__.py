@@ -1,0 +1,1 @@
+"""Architecture presets: TOML files that override the defaults."""

@@ -1,0 +1,169 @@
+"""The accelerator, part by part. Defaults are E-PUR with the memoization unit of the paper.
+
+`certainty` is that of docs/PAPER_FACTS.md: A read, B well remembered, C doubtful, D arithmetic, choice ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from archsim.errors import ConfigError, did_you_mean
+from archsim.units import Clock
+from archsim.validation import explain
+
+KIB, MIB = 1 << 10, 1 << 20
+
+
+def sourced(default: Any, *, unit: str, source: str, certainty: str, ge: int = 0) -> Any:
+    """A field that knows its unit, where its value comes from, and its least sensible value."""
+    return Field(default, ge=ge, json_schema_extra={"unit": unit, "source": source, "certainty": certainty})
+
+
+class Spec(BaseModel):
+    """A frozen record; unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DpuSpec(Spec):
+    """Dot product unit of a computation unit."""
+
+    lanes: int = sourced(16, unit="multiply-adds/cycle", source="E-PUR, PACT 2018", certainty="B", ge=1)
+    pipeline_cycles: int = sourced(8, unit="cycle", source="SEMANTICS 2.2, L_d", certainty="choice")
+
+
+class MuSpec(Spec):
+    """Multi-functional unit: bias, activation functions and cell update."""
+
+    interval_cycles: int = sourced(1, unit="cycle", source="SEMANTICS 2.2, II_m", certainty="choice")
+    pipeline_cycles: int = sourced(
+        20,
+        unit="cycle",
+        source="SEMANTICS 2.2, L_m; ADD/MUL/EXP take 2/4/5 cycles in E-PUR",
+        certainty="choice",
+    )
+    result_lag: int = sourced(16, unit="results", source="SEMANTICS 2.2, Q_m", certainty="choice", ge=1)
+    writeback_cycles: int = sourced(1, unit="cycle", source="SEMANTICS 2.2, L_w", certainty="choice")
+
+
+class FmuSpec(Spec):
+    """Fuzzy memoization unit of a computation unit."""
+
+    width_bits: int = sourced(
+        2048, unit="bit/cycle", source="MICRO 2019 paper, binary dot product", certainty="B", ge=1
+    )
+    latency_cycles: int = sourced(5, unit="cycle", source="MICRO 2019 paper", certainty="B", ge=1)
+    run_ahead: int = sourced(16, unit="decisions", source="SEMANTICS 2.2, Q", certainty="choice", ge=1)
+    pass_on_cycles: int = sourced(1, unit="cycle", source="SEMANTICS 2.2, c_r", certainty="choice", ge=1)
+    memo_buffer_bytes: int = sourced(8 * KIB, unit="byte", source="MICRO 2019 paper", certainty="B", ge=1)
+    sign_bank_width_bits: int = sourced(
+        256,
+        unit="bit",
+        source="eight banks of 16 KiB x 256 b make a 2048-bit read, docs/reference",
+        certainty="choice",
+        ge=1,
+    )
+
+
+class BufferSpec(Spec):
+    """An on-chip buffer of a computation unit."""
+
+    capacity_bytes: int = Field(ge=1)
+    port_bytes: int = sourced(32, unit="byte", source="16 lanes of binary16", certainty="D", ge=1)
+
+
+class WeightBufferSpec(BufferSpec):
+    """Weight buffer; with memoization its sign bits lie in a bank of their own."""
+
+    capacity_bytes: int = sourced(
+        2 * MIB, unit="byte", source="E-PUR, PACT 2018, maximised weight locality", certainty="B", ge=1
+    )
+
+
+class InputBufferSpec(BufferSpec):
+    """Buffer of the joint inputs [x; h] of the running step."""
+
+    capacity_bytes: int = sourced(8 * KIB, unit="byte", source="E-PUR, PACT 2018", certainty="B", ge=1)
+
+
+class IntermediateMemorySpec(BufferSpec):
+    """Shared memory for the input and output sequences of layers."""
+
+    capacity_bytes: int = sourced(6 * MIB, unit="byte", source="E-PUR, PACT 2018", certainty="B", ge=1)
+
+
+class DramSpec(Spec):
+    """Main memory as one channel of constant bandwidth and latency."""
+
+    bandwidth_bytes_per_s: int = sourced(
+        11_703_000_000, unit="byte/s", certainty="A", ge=1,
+        source="DRAMsim3, LPDDR4-3200 x32 streaming 16 MiB, docs/reference/lpddr4_streaming.csv",
+    )  # fmt: skip
+    latency_ps: int = sourced(45_000, unit="ps", source="same row, smallest latency of a closed bank", certainty="A")
+
+
+class ArchSpec(Spec):
+    """An accelerator: one computation unit per gate, shared memories, one clock."""
+
+    name: str = "epur"
+    description: str = ""
+    technology: str = "28nm-lstp"
+    clock_period_ps: int = sourced(2000, unit="ps", source="500 MHz, E-PUR, PACT 2018", certainty="B", ge=1)
+    computation_units: int = sourced(4, unit="units", source="one per LSTM gate, E-PUR, PACT 2018", certainty="B", ge=1)
+    dpu: DpuSpec = DpuSpec()
+    mu: MuSpec = MuSpec()
+    fmu: FmuSpec | None = FmuSpec()
+    weight_buffer: WeightBufferSpec = WeightBufferSpec()
+    input_buffer: InputBufferSpec = InputBufferSpec()
+    intermediate_memory: IntermediateMemorySpec = IntermediateMemorySpec()
+    dram: DramSpec = DramSpec()
+
+    @property
+    def clock(self) -> Clock:
+        """The accelerator's clock domain."""
+        return Clock(self.clock_period_ps)
+
+    def replace(self, field: str, value: object) -> ArchSpec:
+        """Return a copy with one field, named with dots (`fmu.latency_cycles`), set to `value`.
+
+        Raises ConfigError naming the field, the value and what would be accepted.
+        """
+        data = self.model_dump()
+        *path, last = field.split(".")
+        node: Any = data
+        for part in path:
+            node = node.get(part) if isinstance(node, dict) else None
+        known = fields_of(self)
+        if not isinstance(node, dict) or last not in node:
+            raise ConfigError(
+                f"{self.name}: unknown field {field!r}{did_you_mean(field, known)}; known: {', '.join(known)}"
+            )
+        node[last] = value
+        return parse_arch(data, self.name)
+
+    def without_memo(self) -> ArchSpec:
+        """The same machine without the memoization unit: the baseline."""
+        return self.model_copy(update={"fmu": None})
+
+
+def parse_arch(data: dict[str, Any], where: str) -> ArchSpec:
+    """Check a nested dictionary and build the spec; ConfigError starts with `where`."""
+    try:
+        return ArchSpec.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {explain(error, ArchSpec)}") from None
+
+
+def fields_of(spec: Spec, prefix: str = "") -> dict[str, tuple[object, dict[str, str]]]:
+    """Return every field by dotted name: its value, and its unit, source and certainty."""
+    found: dict[str, tuple[object, dict[str, str]]] = {}
+    for name, info in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if isinstance(value, Spec):
+            found |= fields_of(value, f"{prefix}{name}.")
+        else:
+            extra = info.json_schema_extra
+            found[f"{prefix}{name}"] = (value, dict(extra) if isinstance(extra, dict) else {})  # type: ignore[arg-type]
+    return found

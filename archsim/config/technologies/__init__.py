@@ -1,0 +1,1 @@
+"""Technology tables: energy, leakage and area with their sources."""

@@ -1,0 +1,62 @@
+"""Joules of a run: actions times energy per action, plus standing power times simulated time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from archsim.config.specs import ArchSpec
+from archsim.config.technology import TechnologySpec, capacity_ratio
+from archsim.energy.parts import parts_of
+from archsim.units import joules, leakage_pj
+
+
+@dataclass(frozen=True)
+class EnergyRow:
+    """One line of the energy table; `bucket` is its place in the paper's breakdown."""
+
+    component: str
+    action: str
+    bucket: str
+    count: int
+    pj_each: float
+    joules: float
+
+
+def energy_rows(
+    counts: Mapping[tuple[str, str], int],
+    dram_busy_ps: int,
+    time_ps: int,
+    arch: ArchSpec,
+    technology: TechnologySpec,
+) -> list[EnergyRow]:
+    """Return every contribution to a run's energy; ConfigError for an action the technology does not know."""
+    return [*_dynamic(counts, arch, technology), *_leakage(time_ps, arch, technology),
+            *_dram_standby(dram_busy_ps, time_ps, technology)]  # fmt: skip
+
+
+def _row(component: str, action: str, bucket: str, count: int, pj_each: float) -> EnergyRow:
+    return EnergyRow(component, action, bucket, count, pj_each, joules(count * pj_each))
+
+
+def _dynamic(counts: Mapping[tuple[str, str], int], arch: ArchSpec, technology: TechnologySpec) -> Iterator[EnergyRow]:
+    for (component, action), count in sorted(counts.items()):
+        entry = technology.action(component, action)
+        scale = 1.0
+        if component in technology.static:
+            scale = capacity_ratio(arch, technology.static[component]) ** technology.buffer_scaling.energy_exponent
+        yield _row(component, action, entry.bucket, count, entry.pj * scale)
+
+
+def _leakage(time_ps: int, arch: ArchSpec, technology: TechnologySpec) -> Iterator[EnergyRow]:
+    for component, instances in parts_of(arch).items():
+        entry = technology.component(component)
+        power_mw = entry.leakage_mw * capacity_ratio(arch, entry)
+        yield _row(component, "leakage", "static", instances, leakage_pj(power_mw, time_ps))
+
+
+def _dram_standby(busy_ps: int, time_ps: int, technology: TechnologySpec) -> Iterator[EnergyRow]:
+    power = technology.dram_standby
+    yield _row("dram", "active standby", "dram", 1, leakage_pj(power.active_mw, busy_ps))
+    yield _row("dram", "idle standby", "dram", 1, leakage_pj(power.idle_mw, time_ps - busy_ps))
+    yield _row("dram", "refresh", "dram", 1, leakage_pj(power.refresh_mw, time_ps))

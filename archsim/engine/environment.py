@@ -1,0 +1,23 @@
+"""The event loop: SimPy with integer time, counting what it processes."""
+
+from __future__ import annotations
+
+import simpy
+
+
+class Engine(simpy.Environment):
+    """A SimPy environment whose time is an integer number of picoseconds."""
+
+    def __init__(self) -> None:
+        super().__init__(initial_time=0)
+        self.processed_events = 0
+
+    def step(self) -> None:
+        """Process the next event."""
+        self.processed_events += 1
+        super().step()
+
+    @property
+    def now_ps(self) -> int:
+        """The present, in picoseconds."""
+        return int(self.now)

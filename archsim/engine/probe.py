@@ -1,0 +1,26 @@
+"""Where facts go: components emit, whoever cares listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from archsim.engine.environment import Engine
+from archsim.engine.facts import Fact
+
+Listener = Callable[[Fact], None]
+
+
+class Probe:
+    """Hands each fact to every listener; costs next to nothing where there is none."""
+
+    def __init__(self, env: Engine, listeners: Iterable[Listener] = ()) -> None:
+        self._env = env
+        self._listeners = tuple(listeners)
+
+    def emit(self, fact_type: type[Fact], /, **details: object) -> None:
+        """State a fact, stamped with the present."""
+        if not self._listeners:
+            return
+        fact = fact_type(at_ps=self._env.now_ps, **details)
+        for listener in self._listeners:
+            listener(fact)

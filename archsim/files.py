@@ -1,0 +1,53 @@
+"""Files written whole or not at all, and where the bundled ones lie."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from archsim.errors import UsageError
+
+
+@contextmanager
+def write_whole(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it takes the final name only if the block succeeds."""
+    final = Path(path)
+    check_writable(final)
+    try:
+        handle, name = tempfile.mkstemp(dir=final.parent, prefix=f".{final.name}.", suffix=final.suffix)
+    except OSError as error:
+        raise UsageError(f"cannot write {final}: {error.strerror}") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(final)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Raise UsageError if `path` cannot become a file; ask before long work, not after it."""
+    if not path.parent.is_dir():
+        raise UsageError(f"cannot write {path}: folder {path.parent} does not exist")
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"cannot write {path}: folder {path.parent} is not writable")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def bundled_folder(kind: str) -> Path:
+    """Return the folder of bundled `models` or `traces`: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / kind
+    return inside if inside.is_dir() else package.parent / kind

@@ -1,0 +1,67 @@
+"""Sequences in lock step: all steps t side by side, longest sequence first, no padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from archsim.kernels.arrays import F32, I64
+
+MAX_ROWS = 1 << 15
+"""Input rows of a batch, which bounds memory; one longer sequence makes a batch of its own."""
+MAX_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A group of sequences, sorted by falling length, and where their steps lie in packed arrays.
+
+    A packed array has one row per (step, sequence), step-major: the rows of step t are
+    `first[t] : first[t] + active[t]`, and row b of a step belongs to `sequences[b]`.
+    """
+
+    sequences: I64
+    lengths: I64
+    active: I64
+    first: I64
+
+    @classmethod
+    def of(cls, sequences: I64, lengths: I64) -> Batch:
+        """Lay out sequences that are already sorted by falling length."""
+        active = np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")
+        first = np.concatenate([[0], np.cumsum(active)[:-1]])
+        return cls(sequences, lengths, active, first)
+
+    def steps(self) -> Iterator[slice]:
+        """Rows of step 0, 1, 2, ..."""
+        for first, active in zip(self.first.tolist(), self.active.tolist(), strict=True):
+            yield slice(first, first + active)
+
+    def rows_of(self, position: int) -> I64:
+        """Packed rows of the sequence in row `position`, in the order of its steps."""
+        return self.first[: self.lengths[position]] + position
+
+    def pack(self, arrays: Sequence[F32], *, reverse: bool = False) -> F32:
+        """Pack one (T, I) array per sequence; `reverse` puts the last step first."""
+        packed = np.empty((int(self.lengths.sum()), arrays[0].shape[1]), np.float32)
+        for position, array in enumerate(arrays):
+            packed[self.rows_of(position)] = array[::-1] if reverse else array
+        return packed
+
+    def unpack(self, packed: F32, *, reverse: bool = False) -> list[F32]:
+        """Undo `pack`."""
+        pieces = [packed[self.rows_of(position)] for position in range(self.lengths.size)]
+        return [piece[::-1] for piece in pieces] if reverse else pieces
+
+
+def batches(lengths: I64) -> Iterator[Batch]:
+    """Group sequences of similar length. The grouping depends on the lengths alone."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < order.size:
+        fitting = max(1, MAX_ROWS // int(lengths[order[start]]))
+        chosen = order[start : start + min(fitting, MAX_BATCH)]
+        yield Batch.of(chosen, lengths[chosen])
+        start += chosen.size

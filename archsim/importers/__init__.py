@@ -1,0 +1,1 @@
+"""Networks from elsewhere. Frameworks are optional and imported only here, when needed."""

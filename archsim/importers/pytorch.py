@@ -1,0 +1,37 @@
+"""Recurrent torch modules as archsim networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archsim.errors import NetworkError
+from archsim.ir.folder import StackManifest, layer_from_state
+from archsim.ir.network import Network
+
+if TYPE_CHECKING:
+    import torch
+
+
+def from_torch(module: torch.nn.Module, *, name: str | None = None) -> Network:
+    """Take the weights of an `nn.LSTM` or `nn.GRU`, stacked and bidirectional alike.
+
+    Raises NetworkError for any other module and for options archsim does not model (`proj_size`).
+    """
+    import torch
+
+    cells = {torch.nn.LSTM: "lstm", torch.nn.GRU: "gru"}
+    cell = next((cell for kind, cell in cells.items() if isinstance(module, kind)), None)
+    if cell is None or not isinstance(module, torch.nn.RNNBase):
+        raise NetworkError(f"from_torch: {type(module).__name__} is not supported; accepted: nn.LSTM, nn.GRU")
+    if module.proj_size:
+        raise NetworkError(f"from_torch: proj_size = {module.proj_size} is not supported; accepted: 0")
+    state = {
+        key: tensor.detach().to("cpu", torch.float32).numpy().copy() for key, tensor in module.state_dict().items()
+    }
+    stack = StackManifest(
+        prefix="", cell=cell, input_size=module.input_size, hidden_size=module.hidden_size,
+        num_layers=module.num_layers, bidirectional=module.bidirectional,
+    )  # fmt: skip
+    where = f"{type(module).__name__} "
+    layers = tuple(layer_from_state(where, state, stack, index) for index in range(module.num_layers))
+    return Network(name=name or f"torch-{cell}", layers=layers, provenance=f"torch {torch.__version__}")

@@ -1,0 +1,85 @@
+"""A recurrent layer: one or two directions of one cell, with checked weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from archsim.errors import NetworkError
+from archsim.ir.cells import Cell
+from archsim.kernels.arrays import F32
+
+
+@dataclass(frozen=True)
+class Direction:
+    """The weights of one pass over a sequence, torch's names and gate order, all float32.
+
+    weight_ih (G·H, I), weight_hh (G·H, H), bias_ih and bias_hh (G·H,).
+    """
+
+    weight_ih: F32
+    weight_hh: F32
+    bias_ih: F32
+    bias_hh: F32
+    reverse: bool = False
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One recurrent layer: `directions` passes side by side, outputs concatenated."""
+
+    name: str
+    cell: Cell
+    input_size: int
+    hidden_size: int
+    directions: tuple[Direction, ...]
+
+    @property
+    def output_size(self) -> int:
+        """D·H."""
+        return self.hidden_size * len(self.directions)
+
+    @property
+    def joint_size(self) -> int:
+        """N = I + H, the inputs of a neuron."""
+        return self.input_size + self.hidden_size
+
+    @property
+    def neurons_per_step(self) -> int:
+        """G·H, neuron evaluations of one direction in one step."""
+        return self.cell.n_gates * self.hidden_size
+
+
+def make_direction(where: str, cell: Cell, weights: dict[str, ArrayLike | None], *, reverse: bool = False) -> Direction:
+    """Check and convert the four arrays of a direction; a missing bias is zero.
+
+    Raises NetworkError naming `where`, the array, its shape and the shape that would be accepted.
+    """
+    weight_ih = _checked(where, "weight_ih", weights["weight_ih"])
+    weight_hh = _checked(where, "weight_hh", weights["weight_hh"])
+    rows, hidden = weight_hh.shape if weight_hh.ndim == 2 else (0, 0)
+    if hidden == 0 or rows != cell.n_gates * hidden:
+        raise NetworkError(
+            f"{where}: weight_hh has shape {weight_hh.shape}, a {cell.name} needs ({cell.n_gates}·H, H) with H >= 1"
+        )
+    if weight_ih.ndim != 2 or weight_ih.shape[0] != rows or weight_ih.shape[1] == 0:
+        raise NetworkError(f"{where}: weight_ih has shape {weight_ih.shape}, need ({rows}, I) with I >= 1")
+    biases = {}
+    for name in ("bias_ih", "bias_hh"):
+        given = weights.get(name)
+        bias = np.zeros(rows, np.float32) if given is None else _checked(where, name, given)
+        if bias.shape != (rows,):
+            raise NetworkError(f"{where}: {name} has shape {bias.shape}, need ({rows},)")
+        biases[name] = bias
+    return Direction(weight_ih, weight_hh, **biases, reverse=reverse)
+
+
+def _checked(where: str, name: str, values: ArrayLike | None) -> F32:
+    if values is None:
+        raise NetworkError(f"{where}: {name} is missing")
+    array = np.ascontiguousarray(values, np.float32)
+    if not np.isfinite(array).all():
+        raise NetworkError(f"{where}: {name} holds NaN or infinite values, need finite numbers")
+    return array

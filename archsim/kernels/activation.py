@@ -1,0 +1,41 @@
+"""tanh and the logistic function from one rational polynomial.
+
+A polynomial runs in vector lanes and gives the same bits on every machine, which a platform's libm does not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from archsim.kernels.intrinsics import fma
+
+_LIMIT = np.float32(9.0)
+"""tanh(9) is 1 to float32 precision."""
+
+# tanh(x) ≈ x·P(x²)/Q(x²) on [-9, 9], relative error 2.1e-8 before rounding; from scripts/fit_tanh.py.
+_P0, _P1, _P2 = (
+    np.float32(0.9999999795306341),
+    np.float32(0.13381032934788206),
+    np.float32(3.4955964638137558e-3),
+)
+_P3, _P4 = np.float32(2.0609207078689735e-5), np.float32(1.3354811963685716e-8)
+_Q1, _Q2 = np.float32(0.4671434854799522), np.float32(2.5877014750280510e-2)
+_Q3, _Q4 = np.float32(3.2856479085533450e-4), np.float32(7.7766245815023490e-7)
+_ONE, _HALF = np.float32(1.0), np.float32(0.5)
+
+
+@njit(cache=True, nogil=True)
+def tanh(x):  # type: ignore[no-untyped-def]
+    """Return tanh(x) for float32; relative error at most 5e-7, odd to the bit."""
+    x = min(max(x, -_LIMIT), _LIMIT)
+    s = x * x
+    p = fma(fma(fma(fma(_P4, s, _P3), s, _P2), s, _P1), s, _P0)
+    q = fma(fma(fma(fma(_Q4, s, _Q3), s, _Q2), s, _Q1), s, _ONE)
+    return min(max(x * p / q, -_ONE), _ONE)
+
+
+@njit(cache=True, nogil=True)
+def sigmoid(x):  # type: ignore[no-untyped-def]
+    """Return 1 / (1 + exp(-x)) for float32; absolute error at most 2e-7."""
+    return fma(_HALF, tanh(_HALF * x), _HALF)

@@ -1,0 +1,78 @@
+"""The reuse rule of SEMANTICS 1.4 and the memo of neuron products."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from archsim.kernels.arrays import F32, I32, I64, Bools
+from archsim.kernels.half import half_rounded
+
+
+def decide_by_drift(now: I32, memo: I32, drift: F32, thresholds: F32, throttle: bool, out: Bools) -> None:
+    """Decide reuse from integer predictions and bring their memo up to date.
+
+    now, memo (B, G, H) int32; drift (B, G, H) float32; thresholds (G,) float32; out (B, G, H), True = reuse.
+    Where a neuron is to be evaluated, `memo` becomes `now` and its drift starts again at zero.
+    """
+    _decide_by_drift(now, memo, drift, thresholds, throttle, out)
+
+
+def decide_by_change(now: F32, memo: F32, thresholds: F32, out: Bools) -> None:
+    """Decide reuse where the relative change of `now` against `memo` is at most the threshold (no drift).
+
+    now, memo (B, G, H) float32; thresholds (G,) float32; out (B, G, H), True = reuse.
+    """
+    _decide_by_change(now, memo, thresholds, out)
+
+
+def apply_memo(products: F32, memo: F32, reused: Bools, gate_of_product: I64, as_half: bool) -> None:
+    """Replace products of reused neurons by their memo; store the others, rounded to binary16 if `as_half`.
+
+    products, memo (B, P, H) float32; reused (B, G, H); gate_of_product (P,): which decision rules a product.
+    """
+    _apply_memo(products, memo, reused, gate_of_product, as_half)
+
+
+@njit(cache=True, nogil=True)
+def _relative_change(now, memo):  # type: ignore[no-untyped-def]
+    if now == memo:
+        return np.float32(0.0)
+    if now == 0:
+        return np.float32(np.inf)
+    return np.float32(abs(np.float32(now) - np.float32(memo))) / np.float32(abs(np.float32(now)))
+
+
+@njit(cache=True, nogil=True)
+def _decide_by_drift(now, memo, drift, thresholds, throttle, out):  # type: ignore[no-untyped-def]
+    for b in range(now.shape[0]):
+        for g in range(now.shape[1]):
+            for n in range(now.shape[2]):
+                change = _relative_change(now[b, g, n], memo[b, g, n])
+                total = drift[b, g, n] + change if throttle else change
+                reuse = total <= thresholds[g]
+                out[b, g, n] = reuse
+                drift[b, g, n] = total if reuse else np.float32(0.0)
+                memo[b, g, n] = memo[b, g, n] if reuse else now[b, g, n]
+
+
+@njit(cache=True, nogil=True)
+def _decide_by_change(now, memo, thresholds, out):  # type: ignore[no-untyped-def]
+    for b in range(now.shape[0]):
+        for g in range(now.shape[1]):
+            for n in range(now.shape[2]):
+                out[b, g, n] = _relative_change(now[b, g, n], memo[b, g, n]) <= thresholds[g]
+
+
+@njit(cache=True, nogil=True)
+def _apply_memo(products, memo, reused, gate_of_product, as_half):  # type: ignore[no-untyped-def]
+    for b in range(products.shape[0]):
+        for p in range(products.shape[1]):
+            g = gate_of_product[p]
+            for n in range(products.shape[2]):
+                if reused[b, g, n]:
+                    products[b, p, n] = memo[b, p, n]
+                elif as_half:
+                    memo[b, p, n] = half_rounded(products[b, p, n])
+                else:
+                    memo[b, p, n] = products[b, p, n]

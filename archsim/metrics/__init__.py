@@ -1,0 +1,1 @@
+"""Listeners that keep score: actions, busy time, step times."""

@@ -1,0 +1,65 @@
+"""Recorders: callables that take facts and keep what their name says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from archsim.engine.facts import ActionDone, Busy, Fact, PassDone
+from archsim.kernels.arrays import I64
+
+
+@dataclass
+class ActionCounts:
+    """How often each component did each action."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def __call__(self, fact: Fact) -> None:
+        """Count an action."""
+        if isinstance(fact, ActionDone):
+            self.counts[fact.component, fact.action] += fact.count
+
+
+@dataclass
+class BusyTime:
+    """How long each unit worked, in picoseconds."""
+
+    busy_ps: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, fact: Fact) -> None:
+        """Add up a span."""
+        if isinstance(fact, Busy):
+            self.busy_ps[fact.unit] += fact.at_ps - fact.start_ps
+
+
+@dataclass
+class StepEnds:
+    """S_{t+1} of every pass, in cycles from the pass's S_0."""
+
+    ends: dict[tuple[int, int, int], I64] = field(default_factory=dict)
+
+    def __call__(self, fact: Fact) -> None:
+        """Keep a pass's step ends."""
+        if isinstance(fact, PassDone):
+            self.ends[fact.sequence, fact.layer, fact.direction] = fact.step_end_cycles
+
+    def step_end_cycles(self, sequence: int, layer: int, direction: int) -> I64:
+        """S_{t+1} of one pass, (T,) int64, in processing order."""
+        if (sequence, layer, direction) not in self.ends:
+            raise IndexError(f"no pass (sequence {sequence}, layer {layer}, direction {direction}) in this run")
+        return self.ends[sequence, layer, direction]
+
+
+@dataclass
+class PassProgress:
+    """Tells someone that a sequence is through its last pass."""
+
+    last_pass: tuple[int, int]
+    tick: Callable[[int], None]
+
+    def __call__(self, fact: Fact) -> None:
+        """Tick at the end of a sequence."""
+        if isinstance(fact, PassDone) and (fact.layer, fact.direction) == self.last_pass:
+            self.tick(1)

@@ -1,0 +1,33 @@
+"""Reuse policies: each decides, step by step, which neurons take their memoized value.
+
+A policy sees arrays and returns booleans; it knows neither the machine nor the clock. Users add one with
+`register_policy`, or from another package through the entry-point group `archsim.policies`.
+"""
+
+from __future__ import annotations
+
+from archsim.policies.binary import BinaryPolicy
+from archsim.policies.none import NoReuse
+from archsim.policies.oracle import OraclePolicy
+from archsim.policies.protocol import PassContext, PassPolicy, ReusePolicy, Step
+from archsim.registry import Registry
+
+POLICIES: Registry[type[ReusePolicy]] = Registry("policy", "archsim.policies")
+for _policy in (NoReuse, BinaryPolicy, OraclePolicy):
+    POLICIES.add(_policy.name, _policy)
+
+
+def register_policy(policy: type[ReusePolicy]) -> type[ReusePolicy]:
+    """Make a policy class known by its `name`; usable as a decorator."""
+    return POLICIES.add(policy.name, policy)
+
+
+def policy_from(policy: str | ReusePolicy) -> ReusePolicy:
+    """Return the policy of this name with its defaults, or the instance given."""
+    return POLICIES.get(policy)() if isinstance(policy, str) else policy
+
+
+__all__ = [
+    "POLICIES", "BinaryPolicy", "NoReuse", "OraclePolicy", "PassContext", "PassPolicy", "ReusePolicy", "Step",
+    "policy_from", "register_policy",
+]  # fmt: skip

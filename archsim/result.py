@@ -1,0 +1,68 @@
+"""What a run found: one flat record, and everything behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archsim.energy.ledger import EnergyRow
+from archsim.files import write_whole
+from archsim.kernels.arrays import F32
+from archsim.metrics.recorders import StepEnds
+from archsim.record import Record
+from archsim.timeline.perfetto import Timeline
+from archsim.traceio.activity import ActivityRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Result:
+    """A simulated network, trace, policy and machine, next to its baseline."""
+
+    record: Record
+    """The keys of the JSON record (docs/CONTRACT.md); None where a figure does not apply."""
+    activity: ActivityRecord
+    timing: StepEnds
+    outputs: list[F32] | None
+    """Top layer, (T, D·H) float32 per sequence; None where not kept."""
+    predictions: list[int] | None
+    energy_rows: list[EnergyRow]
+    baseline_energy_rows: list[EnergyRow]
+    areas_mm2: dict[str, float]
+    replay: Callable[[Timeline], None]
+    """Runs the event simulation again for a listener; decisions are not computed anew."""
+
+    def summary(self) -> pd.Series[Any]:
+        """The record as a pandas Series."""
+        import pandas as pd
+
+        return pd.Series(self.record, dtype=object)
+
+    @cached_property
+    def energy(self) -> pd.DataFrame:
+        """Energy by component and action: component, action, bucket, count, pj_each, joules."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(row) for row in self.energy_rows])
+
+    def to_json(self, path: str | Path) -> None:
+        """Write a list with this one record."""
+        write_records([self.record], path)
+
+    def timeline(self, path: str | Path) -> None:
+        """Write the run as Perfetto / Chrome trace events."""
+        timeline = Timeline()
+        self.replay(timeline)
+        timeline.write(path, f"{self.record['network']} {self.record['policy']}")
+
+
+def write_records(records: list[Record], path: str | Path) -> None:
+    """Write flat records as one JSON list."""
+    with write_whole(path) as temporary:
+        temporary.write_text(json.dumps(records, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,65 @@
+"""The whole machine: all wiring in one place, and a run from the first event to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from archsim.config.specs import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.probe import Listener, Probe
+from archsim.ir.network import Network
+from archsim.sim.block import BlockDetail
+from archsim.sim.fit import check_fit
+from archsim.sim.memory.dram import SimpleDram
+from archsim.sim.memory.sequences import IntermediateMemory, LayerSizes
+from archsim.sim.memory.weights import WeightBuffers
+from archsim.sim.neuron import NeuronDetail
+from archsim.sim.sequencer import Sequencer
+from archsim.traceio.activity import ActivityRecord
+
+Detail = Literal["block", "neuron"]
+DETAILS: dict[Detail, type[BlockDetail] | type[NeuronDetail]] = {"block": BlockDetail, "neuron": NeuronDetail}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a simulation says of itself; everything else listeners have heard."""
+
+    time_ps: int
+    cycles: int
+    events: int
+
+
+def simulate_activity(
+    network: Network, activity: ActivityRecord, arch: ArchSpec, *, detail: Detail = "block",
+    listeners: Iterable[Listener] = (),
+) -> Run:  # fmt: skip
+    """Replay an activity record on the machine `arch` (SEMANTICS 2).
+
+    Raises DoesNotFitError where a layer outgrows a buffer. Listeners change no time.
+    """
+    check_fit(network, activity.shapes, arch)
+    env = Engine()
+    probe = Probe(env, listeners)
+    cells = [layer.cell for layer in network.layers]
+    dram = SimpleDram(env, arch.dram, probe)
+    weights = WeightBuffers(env, arch, activity.shapes, dram=dram, probe=probe)
+    sizes = [LayerSizes(layer.input_size, layer.output_size) for layer in network.layers]
+    sequences = IntermediateMemory(
+        env,
+        arch,
+        sizes,
+        activity.lengths.tolist(),
+        dram=dram,
+        base_address_bytes=weights.addresses[-1],
+        probe=probe,
+    )
+    compute = DETAILS[detail](env, arch, cells, probe)
+    sequencer = Sequencer(
+        env, activity, compute=compute, weights=weights, sequences=sequences,
+        clock_period_ps=arch.clock_period_ps, probe=probe,
+    )  # fmt: skip
+    env.run(until=sequencer.done)
+    return Run(env.now_ps, arch.clock.to_cycles(env.now_ps), env.processed_events)

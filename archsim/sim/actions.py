@@ -1,0 +1,104 @@
+"""Actions behind each thing the machine does: the one place that knows them, shared by both details."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from archsim.config.specs import ArchSpec
+from archsim.engine.facts import ActionDone
+from archsim.engine.probe import Probe
+from archsim.ir.cells import Cell
+from archsim.traceio.activity import PassShape
+from archsim.units import BYTES_PER_HALF, ceil_div
+
+
+class Action(NamedTuple):
+    """A number of equal actions of a component."""
+
+    component: str
+    action: str
+    number: int
+
+
+def emit_actions(probe: Probe, actions: Iterator[Action], times: int = 1) -> None:
+    """State each action `times` times over."""
+    for component, action, number in actions:
+        if number * times:
+            probe.emit(ActionDone, component=component, action=action, count=number * times)
+
+
+def evaluation(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
+    """A full dot product: every lane-wide word of weights and inputs is read once."""
+    words = ceil_div(shape.n_inputs, arch.dpu.lanes)
+    yield Action("input_buffer", "read", words)
+    yield Action("dpu", "mac", shape.n_inputs)
+    if arch.fmu is None:
+        yield Action("weight_buffer", "read", words)
+    else:
+        # The sign bank is read along with every word of magnitudes; nothing is credited to keeping a wide read.
+        yield Action("magnitude_buffer", "read", words)
+        yield Action("sign_bank", "read", words)
+
+
+def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
+    """A binary dot product, its comparison, and one read and write of the memo entry.
+
+    The entry is written in either case: drift after a reuse, product and prediction after an evaluation.
+    """
+    if arch.fmu is None:
+        return
+    yield Action("sign_bank", "predict", ceil_div(shape.n_inputs, arch.fmu.sign_bank_width_bits))
+    yield Action("fmu", "xnor_popcount", shape.n_inputs)
+    yield Action("fmu", "compare", 1)
+    yield Action("memo_buffer", "read", 1)
+    yield Action("memo_buffer", "write", 1)
+
+
+def cell_update(cell: Cell) -> Iterator[Action]:
+    """Bias, activation functions and state of one unit."""
+    yield Action("mu", "add", cell.adds)
+    yield Action("mu", "multiply", cell.multiplies)
+    yield Action("mu", "exponential", cell.exponentials)
+
+
+def step_transfers(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
+    """x_t from intermediate memory into the input buffers, h_t back into both."""
+    n_x, n_h = shape.n_inputs - shape.n_units, shape.n_units
+    port = arch.intermediate_memory.port_bytes
+    yield Action("intermediate_memory", "read", ceil_div(n_x * BYTES_PER_HALF, port))
+    yield Action("intermediate_memory", "write", ceil_div(n_h * BYTES_PER_HALF, port))
+    words = sum(ceil_div(n * BYTES_PER_HALF, arch.input_buffer.port_bytes) for n in (n_x, n_h))
+    yield Action("input_buffer", "write", words * shape.n_gates)
+
+
+def weight_fill(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
+    """Weights from main memory into the weight buffers; with memoization, signs go to their own bank."""
+    words = ceil_div(n_bytes, arch.weight_buffer.port_bytes)
+    if arch.fmu is None:
+        yield Action("weight_buffer", "fill", words)
+    else:
+        sign_bits = n_bytes // BYTES_PER_HALF
+        yield Action("magnitude_buffer", "fill", words)
+        yield Action("sign_bank", "fill", ceil_div(sign_bits, arch.fmu.sign_bank_width_bits))
+
+
+def sequence_load(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
+    """A sequence from main memory into the intermediate memory."""
+    yield Action("intermediate_memory", "write", ceil_div(n_bytes, arch.intermediate_memory.port_bytes))
+
+
+def sequence_store(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
+    """A sequence from the intermediate memory to main memory."""
+    yield Action("intermediate_memory", "read", ceil_div(n_bytes, arch.intermediate_memory.port_bytes))
+
+
+def memo_entry_bytes(cell: Cell) -> int:
+    """Largest memo entry of a cell's gates: its products and drift as binary16, its prediction as int16."""
+    parts = max(cell.gate_of_product.count(g) for g in range(cell.n_gates))
+    return BYTES_PER_HALF * (parts + 2)
+
+
+def weight_bytes(shape: PassShape) -> int:
+    """Weights of one pass in one computation unit: H·N binary16 numbers."""
+    return shape.n_units * shape.n_inputs * BYTES_PER_HALF

@@ -1,0 +1,1 @@
+"""The memories of the machine as contending resources."""

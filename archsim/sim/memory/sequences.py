@@ -1,0 +1,84 @@
+"""Intermediate memory: input and output sequences of layers, loaded ahead and stored behind (SEMANTICS 2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import simpy
+
+from archsim.config.specs import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.sim.actions import emit_actions, sequence_load, sequence_store
+from archsim.sim.memory.dram import MainMemory
+from archsim.sim.units.wires import Process
+from archsim.units import BYTES_PER_HALF
+
+
+@dataclass(frozen=True)
+class LayerSizes:
+    """Numbers a layer reads and writes per time step."""
+
+    inputs: int
+    outputs: int
+
+
+class IntermediateMemory:
+    """Holds a sequence's largest layer, input and output together, from its loading to its storing.
+
+    What does not fit spills: it is written to main memory and read back while the layer runs.
+    """
+
+    def __init__(
+        self, env: Engine, arch: ArchSpec, layers: Sequence[LayerSizes], lengths: Sequence[int], *,
+        dram: MainMemory, base_address_bytes: int, probe: Probe,
+    ) -> None:  # fmt: skip
+        self.env, self.arch, self.layers, self.lengths = env, arch, layers, lengths
+        self.dram, self.base_address_bytes, self.probe = dram, base_address_bytes, probe
+        self.capacity_bytes = arch.intermediate_memory.capacity_bytes
+        self.free_bytes = simpy.Container(env, capacity=self.capacity_bytes, init=self.capacity_bytes)
+        self.loaded: Port[int] = Port(env)
+        self.stores: list[simpy.Event] = []
+        env.process(self._load_all())
+
+    def spill(self, layer: int, sequence: int) -> simpy.Event | None:
+        """Start the traffic of what this layer cannot keep on chip; None where everything fits."""
+        excess = self._layer_bytes(layer, sequence) - self.capacity_bytes
+        return self.env.process(self._spill(excess, f"spill of sequence {sequence}")) if excess > 0 else None
+
+    def store(self, sequence: int) -> None:
+        """Send the top layer's outputs to main memory and free the sequence's place."""
+        self.stores.append(self.env.process(self._store(sequence)))
+
+    def all_stored(self) -> simpy.Event:
+        """An event that fires when every store so far is done."""
+        return self.env.all_of(self.stores)
+
+    def _load_all(self) -> Process:
+        for sequence, steps in enumerate(self.lengths):
+            yield self.free_bytes.get(self._place_bytes(sequence))
+            n_bytes = steps * self.layers[0].inputs * BYTES_PER_HALF
+            yield self.dram.transfer(self.base_address_bytes, n_bytes, what=f"inputs of sequence {sequence}")
+            emit_actions(self.probe, sequence_load(self.arch, n_bytes))
+            self.loaded.send(sequence)
+
+    def _store(self, sequence: int) -> Process:
+        n_bytes = self.lengths[sequence] * self.layers[-1].outputs * BYTES_PER_HALF
+        emit_actions(self.probe, sequence_store(self.arch, n_bytes))
+        what = f"outputs of sequence {sequence}"
+        yield self.dram.transfer(self.base_address_bytes, n_bytes, what=what, write=True)
+        yield self.free_bytes.put(self._place_bytes(sequence))
+
+    def _spill(self, n_bytes: int, what: str) -> Process:
+        yield self.dram.transfer(self.base_address_bytes, n_bytes, what=what, write=True)
+        yield self.dram.transfer(self.base_address_bytes, n_bytes, what=what)
+
+    def _layer_bytes(self, layer: int, sequence: int) -> int:
+        sizes = self.layers[layer]
+        return self.lengths[sequence] * (sizes.inputs + sizes.outputs) * BYTES_PER_HALF
+
+    def _place_bytes(self, sequence: int) -> int:
+        needed = max(self._layer_bytes(layer, sequence) for layer in range(len(self.layers)))
+        return min(needed, self.capacity_bytes)

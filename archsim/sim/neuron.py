@@ -1,0 +1,82 @@
+"""Detail `neuron`: every unit a process, every hand-over an event. Slow, and the definition of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from archsim.config.specs import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.ir.cells import Cell
+from archsim.kernels.arrays import I64
+from archsim.sim.actions import emit_actions, step_transfers
+from archsim.sim.units.dpu import DotProductUnit
+from archsim.sim.units.fmu import EvaluateAll, FuzzyMemoUnit
+from archsim.sim.units.mu import MultiFunctionalUnit
+from archsim.sim.units.wires import Credits, Process
+from archsim.sim.work import Decision, PassWork, StepWork
+
+
+class ComputationUnit(NamedTuple):
+    """One gate's hardware: the memoization unit goes ahead, the dot product unit follows."""
+
+    predictor: FuzzyMemoUnit | EvaluateAll
+    dot_product: DotProductUnit
+    results: Port[int]
+    result_lag: Credits
+
+
+class NeuronDetail:
+    """The compute side of the accelerator, wired unit by unit.
+
+    step ──> FMU ──decisions──> DPU ──results──> ┐
+              └──── run-ahead credits ──┘        ├──> MU ──> step ends
+    step ──> FMU ──decisions──> DPU ──results──> ┘
+                                 └── result-lag credits ──┘
+    """
+
+    def __init__(self, env: Engine, arch: ArchSpec, cells: Sequence[Cell], probe: Probe) -> None:
+        self.env, self.arch, self.probe = env, arch, probe
+        self.units = [_computation_unit(env, k, arch, probe) for k in range(arch.computation_units)]
+        self.multi_functional = MultiFunctionalUnit(
+            env, "MU", arch, results=[u.results for u in self.units], result_lags=[u.result_lag for u in self.units],
+            cells=cells, probe=probe,
+        )  # fmt: skip
+
+    def run_pass(self, work: PassWork) -> Process:
+        """Run all steps of a pass; the process returns S_{t+1} of each, in cycles from now."""
+        start_ps = self.env.now_ps
+        ends: I64 = np.empty(work.n_steps, np.int64)
+        shape = work.shape
+        for t in range(work.n_steps):
+            reused = np.unpackbits(work.reuse_bits[t], count=shape.neurons_per_step).astype(np.bool_)
+            for unit, gate_reused in zip(self.units, reused.reshape(shape.n_gates, -1), strict=False):
+                step = StepWork(shape, gate_reused, work.label)
+                unit.predictor.steps.send(step)
+                unit.dot_product.steps.send(step)
+            self.multi_functional.steps.send(StepWork(shape, reused, work.label))
+            emit_actions(self.probe, step_transfers(self.arch, shape))
+            end_ps: int = yield self.multi_functional.step_ends.get()
+            ends[t] = self.arch.clock.to_cycles(end_ps - start_ps)
+        return ends
+
+
+def _computation_unit(env: Engine, gate: int, arch: ArchSpec, probe: Probe) -> ComputationUnit:
+    name = f"CU{gate}"
+    decisions: Port[Decision] = Port(env)
+    predictor: FuzzyMemoUnit | EvaluateAll
+    if arch.fmu is None:
+        predictor = EvaluateAll(env, f"{name}.FMU", arch, decisions=decisions, probe=probe)
+    else:
+        predictor = FuzzyMemoUnit(env, f"{name}.FMU", arch, arch.fmu, decisions=decisions, probe=probe)
+    results: Port[int] = Port(env)
+    result_lag = Credits(env, arch.mu.result_lag)
+    dot_product = DotProductUnit(
+        env, f"{name}.DPU", arch, decisions=decisions, run_ahead=predictor.run_ahead,
+        results=results, result_lag=result_lag, probe=probe,
+    )  # fmt: skip
+    return ComputationUnit(predictor, dot_product, results, result_lag)

@@ -1,0 +1,58 @@
+"""The fuzzy memoization unit: predicts, for one neuron after the other, whether its memo will do."""
+
+from __future__ import annotations
+
+from archsim.config.specs import ArchSpec, FmuSpec
+from archsim.engine.environment import Engine
+from archsim.engine.facts import Busy
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.sim.actions import emit_actions, prediction
+from archsim.sim.step_times import step_times
+from archsim.sim.units.wires import Credits, Process, Unit
+from archsim.sim.work import Decision, StepWork
+
+
+class FuzzyMemoUnit(Unit):
+    """Issues a neuron every c_f cycles, at most Q ahead of the dot product unit; a decision takes L_f."""
+
+    def __init__(
+        self, env: Engine, name: str, arch: ArchSpec, fmu: FmuSpec, *, decisions: Port[Decision], probe: Probe
+    ) -> None:
+        super().__init__(env, name, arch, probe)
+        self.decisions = decisions
+        self.run_ahead = Credits(env, fmu.run_ahead)
+        self.steps: Port[StepWork] = Port(env)
+        env.process(self.run())
+
+    def run(self) -> Process:
+        """Serve step after step."""
+        while True:
+            step: StepWork = yield self.steps.get()
+            times = step_times(self.arch, step.shape)
+            decision_ps = self.arch.clock.to_ps(times.decision_cycles)
+            for neuron, reused in enumerate(step.reused.tolist()):
+                if neuron:
+                    yield self.cycles(times.issue_cycles)
+                yield self.run_ahead.take()
+                self.decisions.send(Decision(neuron, reused), decision_ps)
+                emit_actions(self.probe, prediction(self.arch, step.shape))
+                self.probe.emit(Busy, unit=self.name, what=f"neuron {neuron}", start_ps=self.env.now_ps)
+
+
+class EvaluateAll(Unit):
+    """What stands in the memoization unit's place on the baseline machine: every neuron, at once."""
+
+    def __init__(self, env: Engine, name: str, arch: ArchSpec, *, decisions: Port[Decision], probe: Probe) -> None:
+        super().__init__(env, name, arch, probe)
+        self.decisions = decisions
+        self.run_ahead: Credits | None = None
+        self.steps: Port[StepWork] = Port(env)
+        env.process(self.run())
+
+    def run(self) -> Process:
+        """Serve step after step."""
+        while True:
+            step: StepWork = yield self.steps.get()
+            for neuron in range(step.shape.n_units):
+                self.decisions.send(Decision(neuron, reused=False))

@@ -1,0 +1,49 @@
+"""The multi-functional unit: updates a unit's cell once the products of all its gates have arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archsim.config.specs import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.facts import Busy
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.ir.cells import Cell
+from archsim.sim.actions import cell_update, emit_actions
+from archsim.sim.units.wires import Credits, Process, Unit
+from archsim.sim.work import StepWork
+
+
+class MultiFunctionalUnit(Unit):
+    """Starts a cell update every II_m cycles; the last one of a step ends it, L_m + L_w later."""
+
+    def __init__(
+        self, env: Engine, name: str, arch: ArchSpec, *, results: Sequence[Port[int]], result_lags: Sequence[Credits],
+        cells: Sequence[Cell], probe: Probe,
+    ) -> None:  # fmt: skip
+        super().__init__(env, name, arch, probe)
+        self.results, self.result_lags, self.cells = results, result_lags, cells
+        self.steps: Port[StepWork] = Port(env)
+        self.step_ends: Port[int] = Port(env)
+        env.process(self.run())
+
+    def run(self) -> Process:
+        """Serve step after step."""
+        clock, mu = self.arch.clock, self.arch.mu
+        while True:
+            step: StepWork = yield self.steps.get()
+            gates = range(step.shape.n_gates)
+            may_start_ps = self.env.now_ps
+            for neuron in range(step.shape.n_units):
+                for gate in gates:
+                    yield self.results[gate].get()
+                if self.env.now_ps < may_start_ps:
+                    yield self.env.timeout(may_start_ps - self.env.now_ps)
+                may_start_ps = self.env.now_ps + clock.to_ps(mu.interval_cycles)
+                for gate in gates:
+                    self.result_lags[gate].give()
+                emit_actions(self.probe, cell_update(self.cells[step.shape.layer]))
+                self.probe.emit(Busy, unit=self.name, what=f"update {neuron}", start_ps=self.env.now_ps)
+            yield self.cycles(mu.pipeline_cycles + mu.writeback_cycles)
+            self.step_ends.send(self.env.now_ps)

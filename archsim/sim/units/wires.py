@@ -1,0 +1,40 @@
+"""What connects the units: clocked waiting, and the credits that hold a fast unit back."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import simpy
+
+from archsim.config.specs import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.probe import Probe
+
+Process = Generator[simpy.Event, Any, Any]
+
+
+class Unit:
+    """A clocked unit with a name, the machine's spec, and a probe."""
+
+    def __init__(self, env: Engine, name: str, arch: ArchSpec, probe: Probe) -> None:
+        self.env, self.name, self.arch, self.probe = env, name, arch, probe
+
+    def cycles(self, n: int) -> simpy.Event:
+        """An event `n` cycles from now."""
+        return self.env.timeout(self.arch.clock.to_ps(n))
+
+
+class Credits:
+    """A fixed number of places: one is taken before sending, and given back by the receiver."""
+
+    def __init__(self, env: Engine, places: int) -> None:
+        self._container = simpy.Container(env, capacity=places, init=places)
+
+    def take(self) -> simpy.Event:
+        """An event that fires when a place is free and taken."""
+        return self._container.get(1)
+
+    def give(self) -> None:
+        """Return a place."""
+        self._container.put(1)

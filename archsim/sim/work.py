@@ -1,0 +1,46 @@
+"""What the sequencer hands to the units: passes and steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archsim.kernels.arrays import U8, Bools
+from archsim.traceio.activity import PassShape
+
+
+@dataclass(frozen=True)
+class PassWork:
+    """One layer and direction over one sequence."""
+
+    sequence: int
+    shape: PassShape
+    reuse_bits: U8
+    """(T, bytes_per_step), as the activity record packs them."""
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        return int(self.reuse_bits.shape[0])
+
+    @property
+    def label(self) -> str:
+        """A name for people: layer, direction, sequence."""
+        return f"layer {self.shape.layer}{'r' if self.shape.direction else ''} sequence {self.sequence}"
+
+
+@dataclass(frozen=True)
+class StepWork:
+    """One time step as one computation unit sees it: the decisions of its gate's neurons."""
+
+    shape: PassShape
+    reused: Bools
+    """(H,)."""
+    label: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The memoization unit's word on one neuron."""
+
+    neuron: int
+    reused: bool

@@ -1,0 +1,102 @@
+"""Public corpora as traces, read in place from a folder or archive under `$ARCHSIM_DATA`."""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from archsim.errors import TraceError
+from archsim.traceio.trace import Trace
+
+DATA_VARIABLE = "ARCHSIM_DATA"
+SPLITS = ("train", "valid", "test", "all")
+_REVIEW = re.compile(r"(?:^|/)aclImdb/(train|test)/(pos|neg)/(\d+)_\d+\.txt$")
+_VALID_EVERY = 10
+
+
+def data_root() -> Path:
+    """Return the folder of corpora named by `$ARCHSIM_DATA`."""
+    root = os.environ.get(DATA_VARIABLE)
+    if not root:
+        raise TraceError(
+            f"${DATA_VARIABLE} is not set: name the folder that holds the corpora, e.g. imdb/aclImdb_v1.tar.gz"
+        )
+    return Path(root)
+
+
+def imdb_trace(split: str, root: Path | None = None) -> Trace:
+    """Read movie reviews (0 negative, 1 positive) from the layout of the public aclImdb_v1.tar.gz.
+
+    Splits: `train` and `valid` part the training reviews (every tenth id is `valid`), `test` the test
+    reviews, `all` is everything there. Reviews come in the order of their ids, labels alternating.
+    Maas et al., ACL 2011.
+    """
+    if split not in SPLITS:
+        raise TraceError(f"split {split!r}: accepted: {', '.join(SPLITS)}")
+    source = _find_imdb(root or data_root())
+    reviews = sorted(
+        (part, int(number), label, text)
+        for part, label, number, text in _imdb_reviews(source)
+        if split in ("all", _split_of(part, int(number)))
+    )
+    if not reviews:
+        raise TraceError(
+            f"{source}: no review of split {split!r} in it, need aclImdb/train/pos/ID_RATING.txt and the like"
+        )
+    trace = Trace.from_texts(
+        [text for *_, text in reviews],
+        [int(label == "pos") for _, _, label, _ in reviews],
+        name=f"imdb-{split}",
+    )
+    return Trace(
+        trace.name,
+        "text",
+        trace.sequences,
+        trace.targets,
+        "movie reviews",
+        "Large Movie Review Dataset v1.0, Maas et al., ACL 2011",
+    )
+
+
+CORPUS_TRACES = {f"imdb-{split}": split for split in SPLITS}
+
+
+def _split_of(part: str, number: int) -> str:
+    if part == "test":
+        return "test"
+    return "valid" if number % _VALID_EVERY == _VALID_EVERY - 1 else "train"
+
+
+def _find_imdb(root: Path) -> Path:
+    for folder in (root, root / "imdb"):
+        if (folder / "aclImdb").is_dir():
+            return folder / "aclImdb"
+        archives = sorted(folder.glob("aclImdb*.tar.gz"))
+        if archives:
+            return archives[0]
+    if root.name == "aclImdb" or root.is_file():
+        return root
+    raise TraceError(f"{root}: no aclImdb folder and no aclImdb*.tar.gz in it or in its folder imdb")
+
+
+def _imdb_reviews(source: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (train|test, pos|neg, id, text)."""
+    if source.is_dir():
+        for path in source.glob("t*/*/*.txt"):
+            found = _REVIEW.search(path.as_posix())
+            if found:
+                yield (*found.groups(), path.read_text("utf-8"))  # type: ignore[misc]
+        return
+    try:
+        # Members are read one by one and never unpacked to disk, so a hostile path in the archive is harmless.
+        with tarfile.open(source, "r:gz") as archive:
+            for member in archive:
+                found = _REVIEW.search(member.name)
+                file = archive.extractfile(member) if found and member.isfile() else None
+                if found and file:
+                    yield (*found.groups(), file.read().decode("utf-8"))  # type: ignore[misc]
+    except (OSError, EOFError, tarfile.TarError, UnicodeDecodeError) as error:
+        raise TraceError(f"{source}: not a readable .tar.gz of reviews: {error}") from None

@@ -1,0 +1,146 @@
+"""Trace files: `.npz` without pickles, or `.h5`; both hold the same five named arrays.
+
+data     all sequences end to end: float32 (ΣT, I), int64 (ΣT,), or UTF-8 bytes (Σ,)
+lengths  steps (or bytes) of each sequence
+targets  one class per sequence; absent where unknown
+meta     UTF-8 JSON: name, kind, description, provenance
+format   version of this layout
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archsim.errors import TraceError
+from archsim.files import write_whole
+from archsim.traceio.trace import Trace
+
+FORMAT = 1
+_REQUIRED = ("format", "meta", "data", "lengths")
+_NUMPY_NAMES = {"frames": "f", "tokens": "iu", "text": "u"}
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def read_trace(path: Path) -> Trace:
+    """Read a trace file; TraceError says what is wrong with it."""
+    if not path.is_file():
+        raise TraceError(f"{path}: no such file")
+    arrays = _read_h5(path) if path.suffix in (".h5", ".hdf5") else _read_npz(path)
+    try:
+        return _unpack(path, arrays)
+    except TraceError as error:
+        raise TraceError(f"{path}: {error}") from None
+
+
+def write_trace(trace: Trace, path: str | Path) -> None:
+    """Write a trace as `.npz` or `.h5`, by the suffix of `path`; whole or not at all."""
+    path = Path(path)
+    if path.suffix not in (".npz", ".h5", ".hdf5"):
+        raise TraceError(f"{path}: unknown trace suffix {path.suffix!r}, accepted: .npz, .h5")
+    arrays = _pack(trace)
+    with write_whole(path) as temporary:
+        if path.suffix == ".npz":
+            _write_npz(temporary, arrays)
+        else:
+            import h5py
+
+            with h5py.File(temporary, "w") as file:
+                for name, array in arrays.items():
+                    file.create_dataset(name, data=array, compression="gzip" if array.ndim else None, track_times=False)
+
+
+def _pack(trace: Trace) -> Arrays:
+    pieces = [_as_bytes(s) if isinstance(s, str) else s for s in trace.sequences]
+    meta = {
+        "name": trace.name,
+        "kind": trace.kind,
+        "description": trace.description,
+        "provenance": trace.provenance,
+    }
+    arrays: Arrays = {
+        "format": np.array(FORMAT, np.int64),
+        "meta": _as_bytes(json.dumps(meta, sort_keys=True)),
+        "data": np.concatenate(pieces),
+        "lengths": np.array([len(p) for p in pieces], np.int64),
+    }
+    if trace.targets is not None:
+        arrays["targets"] = np.array(trace.targets, np.int64)
+    return arrays
+
+
+def _unpack(path: Path, arrays: Arrays) -> Trace:
+    for name in _REQUIRED:
+        if name not in arrays:
+            raise TraceError(f"array {name!r} is missing; a trace holds {', '.join(_REQUIRED)} and may hold targets")
+    if arrays["format"].shape != () or arrays["format"] != FORMAT:
+        raise TraceError(f"format is {arrays['format']}, this version reads {FORMAT}")
+    meta, data, lengths = _read_meta(arrays["meta"]), arrays["data"], arrays["lengths"]
+    if data.dtype.kind not in _NUMPY_NAMES[meta["kind"]] or data.ndim != (2 if meta["kind"] == "frames" else 1):
+        raise TraceError(f"data is {data.dtype} of shape {data.shape}, which is not {meta['kind']}")
+    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or lengths.size == 0 or lengths.min() < 1:
+        raise TraceError(f"lengths is {lengths.dtype} of shape {lengths.shape}, need one whole number >= 1 a sequence")
+    if int(lengths.sum()) != len(data):
+        raise TraceError(f"lengths add up to {int(lengths.sum())}, data has {len(data)} rows: they must be equal")
+    pieces = np.split(data, np.cumsum(lengths)[:-1])
+    targets = arrays.get("targets")
+    name = meta["name"] or path.stem
+    if meta["kind"] == "text":
+        trace = Trace.from_texts([_as_text(p) for p in pieces], targets, name=name)  # type: ignore[arg-type]
+    else:
+        trace = Trace.from_arrays(pieces, targets, name=name)  # type: ignore[arg-type]
+    return Trace(name, trace.kind, trace.sequences, trace.targets, meta["description"], meta["provenance"])
+
+
+def _read_meta(array: np.ndarray[Any, Any]) -> dict[str, str]:
+    try:
+        meta = json.loads(_as_text(array))
+    except json.JSONDecodeError as error:
+        raise TraceError(f"meta is not JSON: {error}") from None
+    if not isinstance(meta, dict) or meta.get("kind") not in _NUMPY_NAMES:
+        raise TraceError(f"meta does not name the kind of trace, accepted: {', '.join(_NUMPY_NAMES)}")
+    return {key: str(meta.get(key, "")) for key in ("name", "kind", "description", "provenance")}
+
+
+def _as_bytes(text: str) -> np.ndarray[Any, Any]:
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def _as_text(data: np.ndarray[Any, Any]) -> str:
+    try:
+        return data.astype(np.uint8).tobytes().decode()
+    except UnicodeDecodeError as error:
+        raise TraceError(f"text is not UTF-8: {error}") from None
+
+
+def _read_npz(path: Path) -> Arrays:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise TraceError(f"{path}: one bare array, need an .npz file with {', '.join(_REQUIRED)}")
+            return {name: file[name] for name in (*_REQUIRED, "targets") if name in file}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise TraceError(f"{path}: not a readable .npz trace: {error}") from None
+
+
+def _read_h5(path: Path) -> Arrays:
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            names = [n for n in (*_REQUIRED, "targets") if isinstance(file.get(n), h5py.Dataset)]
+            return {name: np.asarray(file[name]) for name in names}
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise TraceError(f"{path}: not a readable .h5 trace: {error}") from None
+
+
+def _write_npz(path: Path, arrays: Arrays) -> None:
+    # numpy stamps the members with the time of day; a fixed date keeps equal traces equal to the byte.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)

@@ -1,0 +1,115 @@
+"""A trace: the input sequences of a run, with targets where the task is known."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from archsim.errors import TraceError
+
+Kind = Literal["frames", "tokens", "text"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Sequences of one kind: `frames` (T, I) float32, `tokens` (T,) int64, or `text` strings."""
+
+    name: str
+    kind: Kind
+    sequences: tuple[Any, ...]
+    targets: tuple[int, ...] | None = None
+    """One class per sequence, or None."""
+    description: str = ""
+    provenance: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.sequences:
+            raise TraceError(f"trace {self.name}: no sequences, need at least one")
+        if self.targets is not None and len(self.targets) != len(self.sequences):
+            raise TraceError(
+                f"trace {self.name}: {len(self.targets)} targets for {len(self.sequences)} sequences, need one each"
+            )
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Iterable[ArrayLike], targets: Sequence[int] | None = None, *, name: str = "arrays"
+    ) -> Trace:
+        """Make a trace of one array per sequence: (T, I) numbers are frames, (T,) integers are tokens.
+
+        Raises TraceError naming the sequence for an empty, non-finite or ill-shaped array.
+        """
+        if isinstance(arrays, np.ndarray) and arrays.ndim < 3:
+            raise TraceError(
+                f"trace {name}: got one array of shape {arrays.shape}, need a list of arrays, one a sequence"
+            )
+        checked = [_checked(f"trace {name}: sequence {i}", array) for i, array in enumerate(arrays)]
+        shapes = {array.shape[1:] for array in checked}
+        if len(shapes) > 1:
+            widths = ", ".join(str(shape[0]) if shape else "tokens" for shape in sorted(shapes))
+            raise TraceError(f"trace {name}: sequences differ in width ({widths}), need the same in all")
+        kind: Kind = "frames" if not checked or checked[0].ndim == 2 else "tokens"
+        return cls(name, kind, tuple(checked), None if targets is None else _checked_targets(name, targets))
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str], targets: Sequence[int] | None = None, *, name: str = "texts") -> Trace:
+        """Make a trace of texts; the network's own vocabulary turns them into tokens."""
+        checked = tuple(texts)
+        for i, text in enumerate(checked):
+            if not isinstance(text, str) or not text.strip():
+                raise TraceError(f"trace {name}: sequence {i} is {text!r}, need a text that is not blank")
+        return cls(name, "text", checked, None if targets is None else _checked_targets(name, targets))
+
+    def limit(self, sequences: int | None) -> Trace:
+        """Return the first `sequences` sequences, or everything for None."""
+        if sequences is None:
+            return self
+        if sequences < 1:
+            raise TraceError(f"limit = {sequences}: need at least 1 sequence")
+        targets = None if self.targets is None else self.targets[:sequences]
+        return replace(self, sequences=self.sequences[:sequences], targets=targets)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the sequences and targets."""
+        sha = hashlib.sha256(f"{self.kind} {len(self)} {self.targets}".encode())
+        for sequence in self.sequences:
+            data = sequence.encode() if isinstance(sequence, str) else sequence.tobytes()
+            sha.update(len(data).to_bytes(8, "little") + data)
+        return sha.hexdigest()
+
+
+def _checked(where: str, values: ArrayLike) -> np.ndarray[Any, Any]:
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise TraceError(f"{where} is ragged, need (T, I) numbers or (T,) integers") from None
+    if array.ndim == 1 and array.dtype.kind in "iu":
+        array = array.astype(np.int64)
+    elif array.ndim == 2 and array.dtype.kind in "fiu":
+        array = np.ascontiguousarray(array, np.float32)
+    else:
+        raise TraceError(f"{where} has shape {array.shape} of {array.dtype}, need (T, I) numbers or (T,) integers")
+    if array.size == 0:
+        raise TraceError(f"{where} is empty (shape {array.shape}), need at least one step")
+    if array.ndim == 2 and not np.isfinite(array).all():
+        step, feature = np.argwhere(~np.isfinite(array))[0]
+        raise TraceError(f"{where}: step {step}, input {feature} is {array[step, feature]}, need finite numbers")
+    return array
+
+
+def _checked_targets(name: str, targets: Sequence[int]) -> tuple[int, ...]:
+    array = np.asarray(targets)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise TraceError(
+            f"trace {name}: targets have shape {array.shape} of {array.dtype}, need one integer a sequence"
+        )
+    return tuple(int(t) for t in array)

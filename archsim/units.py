@@ -1,0 +1,48 @@
+"""Time and size conversions, each made in this one place.
+
+Simulated time is an integer number of picoseconds (SEMANTICS 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PS_PER_S = 1_000_000_000_000
+BITS_PER_BYTE = 8
+BYTES_PER_HALF = 2
+"""A weight, an input or a hidden value on the machine is a binary16 number."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A clock domain: cycles to picoseconds and back."""
+
+    period_ps: int
+
+    def to_ps(self, cycles: int) -> int:
+        """Picoseconds of a whole number of cycles."""
+        return cycles * self.period_ps
+
+    def to_cycles(self, time_ps: int) -> int:
+        """Cycles begun by `time_ps`: a started cycle counts."""
+        return ceil_div(time_ps, self.period_ps)
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Return a / b rounded up, for integers."""
+    return -(-a // b)
+
+
+def transfer_ps(n_bytes: int, bandwidth_bytes_per_s: int) -> int:
+    """Picoseconds that `n_bytes` occupy a channel, rounded up."""
+    return ceil_div(n_bytes * PS_PER_S, bandwidth_bytes_per_s)
+
+
+def joules(energy_pj: float) -> float:
+    """Picojoules to joules."""
+    return energy_pj * 1e-12
+
+
+def leakage_pj(power_mw: float, time_ps: int) -> float:
+    """Energy in picojoules of a constant power in milliwatts over a time: 1 mW for 1 ps is 1e-3 pJ."""
+    return power_mw * time_ps * 1e-3
