@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from archsim.config.load import load_arch
     from archsim.config.specs import ArchSpec
     from archsim.errors import ArchsimError
-    from archsim.experiment import simulate
+    from archsim.experiment.result import Result
+    from archsim.experiment.simulate import simulate
     from archsim.importers.pytorch import from_torch
     from archsim.ir.folder import load_network
     from archsim.ir.network import Network
     from archsim.policies import register_policy
-    from archsim.result import Result
     from archsim.traceio.catalogue import load_trace
     from archsim.traceio.files import write_trace
     from archsim.traceio.trace import Trace
@@ -31,14 +31,14 @@ _HOMES = {
     "ArchSpec": "archsim.config.specs",
     "ArchsimError": "archsim.errors",
     "Network": "archsim.ir.network",
-    "Result": "archsim.result",
+    "Result": "archsim.experiment.result",
     "Trace": "archsim.traceio.trace",
     "from_torch": "archsim.importers.pytorch",
     "load_arch": "archsim.config.load",
     "load_network": "archsim.ir.folder",
     "load_trace": "archsim.traceio.catalogue",
     "register_policy": "archsim.policies",
-    "simulate": "archsim.experiment",
+    "simulate": "archsim.experiment.simulate",
     "write_trace": "archsim.traceio.files",
 }
 

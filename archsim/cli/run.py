@@ -10,8 +10,8 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from archsim.record import Record
-    from archsim.result import Result
+    from archsim.experiment.record import Record
+    from archsim.experiment.result import Result
 
 
 @click.command()
@@ -52,7 +52,7 @@ def run(
     records = [result.record for result in results]
     _print_results(results, verbose)
     if json_path is not None:
-        from archsim.result import write_records
+        from archsim.experiment.result import write_records
 
         write_records(records, json_path)
     if timeline is not None:
@@ -74,7 +74,7 @@ def _simulate_all(
 ) -> list[Result]:  # fmt: skip
     from archsim.cli.console import progress_bars
     from archsim.errors import TraceError
-    from archsim.experiment import simulate
+    from archsim.experiment.simulate import simulate
     from archsim.ir.folder import load_network
     from archsim.traceio.catalogue import load_trace
 

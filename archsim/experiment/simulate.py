@@ -13,15 +13,16 @@ from archsim.config.load import load_arch
 from archsim.config.specs import ArchSpec
 from archsim.config.technology import load_technology
 from archsim.errors import ConfigError
+from archsim.experiment.record import make_record
+from archsim.experiment.result import Result
+from archsim.experiment.setting import Setting
+from archsim.experiment.timed import Timed, time_and_weigh
 from archsim.functional.run import FunctionalResult, run_functional
 from archsim.functional.thresholds import Threshold
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
 from archsim.policies import NoReuse, ReusePolicy, policy_from
-from archsim.record import Setting, make_record
-from archsim.result import Result
 from archsim.sim.accelerator import Detail, simulate_activity
-from archsim.timed import Timed, time_and_weigh
 from archsim.timeline.perfetto import Timeline
 from archsim.traceio.activity import ActivityRecord
 from archsim.traceio.catalogue import load_trace

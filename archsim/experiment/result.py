@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsim.energy.ledger import EnergyRow
+from archsim.experiment.record import Record
 from archsim.files import write_whole
 from archsim.kernels.arrays import F32
 from archsim.metrics.recorders import StepEnds
-from archsim.record import Record
 from archsim.timeline.perfetto import Timeline
 from archsim.traceio.activity import ActivityRecord
 

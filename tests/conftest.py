@@ -1,0 +1,25 @@
+"""Shared fixtures: networks and traces small enough to reason about."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from harness import make_network, make_trace
+
+
+@pytest.fixture
+def rng():
+    """A generator with a fixed seed."""
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def tiny_lstm():
+    """Two bidirectional LSTM layers, 5 inputs, 4 units."""
+    return make_network("lstm", inputs=5, units=4, layers=2, bidirectional=True)
+
+
+@pytest.fixture
+def tiny_trace(tiny_lstm):
+    """Three sequences of different length for `tiny_lstm`."""
+    return make_trace(tiny_lstm, lengths=(6, 1, 9))

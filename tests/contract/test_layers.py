@@ -1,0 +1,59 @@
+"""Imports point down: the architecture of the package, read from its files."""
+
+import ast
+from pathlib import Path
+
+import archsim
+
+LAYERS = [
+    "_version errors",
+    "units registry files validation paper",
+    "kernels",
+    "config ir",
+    "importers traceio policies engine",
+    "functional sim metrics energy timeline",
+    "experiment calibration",
+    "cli",
+]
+RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row.split()}
+ROOT = Path(archsim.__file__).parent
+
+
+def package_imports():
+    """Yield (importing package, imported package, file) of every import inside archsim."""
+    for path in sorted(ROOT.rglob("*.py")):
+        importer = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        if importer in ("__init__", "models", "traces"):
+            continue  # the public face may know everybody; it is lazy
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            modules = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for module in modules:
+                if module.startswith("archsim."):
+                    yield importer, module.split(".")[1], path.name
+
+
+def test_imports_point_down():
+    """A package imports rows below its own; packages in one row do not know each other."""
+    upward = [(a, b, f) for a, b, f in package_imports() if a != b and RANK[a] <= RANK[b]]
+    assert upward == []
+
+
+def test_every_package_has_a_place():
+    found = {p.name.removesuffix(".py") for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert found - {"__init__", "models", "traces"} == set(RANK)
+
+
+def test_kernels_know_numba_and_numpy_only():
+    allowed = {"__future__", "typing", "numpy", "numba", "llvmlite", "archsim"}
+    for path in (ROOT / "kernels").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert node.module.split(".")[0] in allowed, path.name
+
+
+def test_the_command_line_alone_prints():
+    for path in ROOT.rglob("*.py"):
+        if "cli" not in path.parts:
+            calls = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
+            assert not [c for c in calls if isinstance(c.func, ast.Name) and c.func.id in ("print", "exit")], path.name

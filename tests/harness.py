@@ -1,0 +1,97 @@
+"""Makers of small networks, traces and machines, and the semantics written out naively."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from archsim.config.specs import ArchSpec
+from archsim.ir.cells import cell_named
+from archsim.ir.layers import Layer, make_direction
+from archsim.ir.network import Network
+from archsim.traceio.trace import Trace
+
+CORPORA = os.environ.get("ARCHSIM_DATA")
+
+
+def make_network(cell_name, *, inputs, units, layers=1, bidirectional=False, seed=0):
+    """A network of random weights in [-0.5, 0.5]."""
+    rng, cell = np.random.default_rng(seed), cell_named(cell_name)
+    built, width = [], inputs
+    for index in range(layers):
+        directions = [_direction(rng, cell, width, units, reverse) for reverse in (False, True)[: 1 + bidirectional]]
+        built.append(Layer(f"l{index}", cell, width, units, tuple(directions)))
+        width = units * len(directions)
+    return Network(f"tiny-{cell_name}", tuple(built))
+
+
+def _direction(rng, cell, inputs, units, reverse):
+    rows = cell.n_gates * units
+    shapes = {"weight_ih": (rows, inputs), "weight_hh": (rows, units), "bias_ih": (rows,), "bias_hh": (rows,)}
+    weights = {name: rng.uniform(-0.5, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+    return make_direction("test", cell, weights, reverse=reverse)
+
+
+def make_trace(network, lengths, seed=1):
+    """Slowly drifting random frames, so that there is something to reuse."""
+    rng = np.random.default_rng(seed)
+    steps = [rng.standard_normal((t, network.input_size)) for t in lengths]
+    return Trace.from_arrays([np.cumsum(s, axis=0).astype(np.float32) * np.float32(0.3) for s in steps], name="drift")
+
+
+def arch_with(**fields):
+    """E-PUR with fields changed, `dpu__lanes=8` for `dpu.lanes`."""
+    arch = ArchSpec()
+    for field, value in fields.items():
+        arch = arch.replace(field.replace("__", "."), value)
+    return arch
+
+
+def naive_binary_product(weights, inputs):
+    """SEMANTICS 1.3 on unpacked signs: (M, N) and (N,) to (M,)."""
+    return np.where(weights >= 0, 1, -1) @ np.where(inputs >= 0, 1, -1)
+
+
+def naive_drift_rule(predictions, theta, throttle=True):
+    """SEMANTICS 1.4 for one neuron: integer predictions over time to a list of booleans, True = reuse."""
+    memo, drift, reused = 0, np.float32(0), []
+    for t, now in enumerate(predictions):
+        if now == memo:
+            change = np.float32(0)
+        elif now == 0:
+            change = np.float32(np.inf)
+        else:
+            change = np.float32(abs(now - memo)) / np.float32(abs(now))
+        total = drift + change if throttle else change
+        if t > 0 and total <= np.float32(theta):
+            drift = total
+            reused.append(True)
+        else:
+            memo, drift = now, np.float32(0)
+            reused.append(False)
+    return reused
+
+
+def naive_step_ends(reused, times):
+    """SEMANTICS 2.2 by recursion over its formulas: reused (T, G, H) to a list of S_{t+1}."""
+    T, G, H = reused.shape
+    never, start, ends = -(10**9), 0, []
+    for t in range(T):
+        u, a, free, r, m = {}, {}, {}, {}, {}
+        for n in range(H):
+            for k in range(G):
+                before = u[k, n - 1] + times.issue_cycles if n else never
+                credit = a[k, n - times.run_ahead] if n >= times.run_ahead else never
+                u[k, n] = max(start, before, credit)
+                f = u[k, n] + times.decision_cycles if times.has_memo else start
+                lag = m[n - times.result_lag] if n >= times.result_lag else never
+                a[k, n] = max(f, free[k, n - 1] if n else start, lag)
+                free[k, n] = a[k, n] + (times.pass_on_cycles if reused[t, k, n] else times.dot_cycles)
+                late = 0 if reused[t, k, n] else times.dot_pipeline_cycles
+                r[k, n] = max(free[k, n] + late, r[k, n - 1] if n else never)
+            ready = max(r[k, n] for k in range(G))
+            m[n] = max(ready, m[n - 1] + times.update_interval_cycles if n else never)
+        start = m[H - 1] + times.update_pipeline_cycles + times.writeback_cycles
+        ends.append(start)
+    return ends

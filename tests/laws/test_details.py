@@ -1,0 +1,66 @@
+"""The two levels of detail give the same times, counts and energy, pass by pass."""
+
+import numpy as np
+import pytest
+from harness import arch_with, make_network, make_trace
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import archsim
+
+PASSES_COMPARED = []
+
+
+@st.composite
+def runs(draw):
+    """A small network, trace, policy and machine."""
+    cell = draw(st.sampled_from(["lstm", "gru"]))
+    network = make_network(
+        cell, inputs=draw(st.integers(1, 70)), units=draw(st.integers(1, 12)), layers=draw(st.integers(1, 2)),
+        bidirectional=draw(st.booleans()), seed=draw(st.integers(0, 99)),
+    )  # fmt: skip
+    trace = make_trace(network, draw(st.lists(st.integers(1, 7), min_size=1, max_size=3)), draw(st.integers(0, 99)))
+    arch = arch_with(
+        dpu__lanes=draw(st.sampled_from([1, 4, 16])), dpu__pipeline_cycles=draw(st.integers(0, 9)),
+        mu__interval_cycles=draw(st.integers(0, 3)), mu__pipeline_cycles=draw(st.integers(0, 21)),
+        mu__result_lag=draw(st.integers(1, 5)), mu__writeback_cycles=draw(st.integers(0, 2)),
+        fmu__width_bits=draw(st.sampled_from([16, 64, 2048])), fmu__latency_cycles=draw(st.integers(1, 7)),
+        fmu__run_ahead=draw(st.integers(1, 5)), fmu__pass_on_cycles=draw(st.integers(1, 3)),
+        weight_buffer__capacity_bytes=draw(st.sampled_from([6000, 1 << 21])),
+        intermediate_memory__capacity_bytes=draw(st.sampled_from([100, 1 << 20])),
+    )  # fmt: skip
+    return network, trace, arch, draw(st.sampled_from(["none", "bnn", "oracle"])), draw(st.floats(0, 2))
+
+
+def check_details_agree(run):
+    network, trace, arch, policy, theta = run
+    block, neuron = (
+        archsim.simulate(network, trace, arch, policy, theta, detail=detail) for detail in ("block", "neuron")
+    )
+    for key, ends in block.timing.ends.items():
+        np.testing.assert_array_equal(ends, neuron.timing.ends[key])
+    PASSES_COMPARED.append(len(block.timing.ends))
+    assert block.record["cycles"] == neuron.record["cycles"]
+    assert block.record["baseline_cycles"] == neuron.record["baseline_cycles"]
+    assert block.energy.sort_values(["component", "action"]).equals(neuron.energy.sort_values(["component", "action"]))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(runs())
+def test_block_equals_neuron(run):
+    """The fast path may merge events, never change a completion time, a count or a joule."""
+    check_details_agree(run)
+
+
+@pytest.mark.slow
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(runs())
+def test_block_equals_neuron_many_times(run):
+    check_details_agree(run)
+
+
+def test_zz_passes_were_compared(capsys):
+    """States how many passes the comparison above saw; fails if it saw none."""
+    with capsys.disabled():
+        print(f"\nneuron = block compared on {sum(PASSES_COMPARED)} passes of {len(PASSES_COMPARED)} runs")
+    assert sum(PASSES_COMPARED) > 0

@@ -1,0 +1,147 @@
+"""The invariants of SEMANTICS 4."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from harness import arch_with, make_network, make_trace
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import archsim
+from archsim.config.specs import ArchSpec
+from archsim.engine.facts import ActionDone, Busy
+from archsim.functional.run import run_functional
+from archsim.policies import policy_from
+from archsim.sim.accelerator import simulate_activity
+from archsim.sim.actions import weight_bytes
+from archsim.units import BYTES_PER_HALF, PS_PER_S
+
+CELLS = st.sampled_from(["lstm", "gru"])
+
+
+def activity_of(network, trace, policy="bnn", theta=0.5):
+    return run_functional(network, trace, policy_from(policy), theta, keep_outputs=False).activity
+
+
+class Tally:
+    """A listener that keeps everything."""
+
+    def __init__(self):
+        self.counts, self.facts = Counter(), []
+
+    def __call__(self, fact):
+        self.facts.append(fact)
+        if isinstance(fact, ActionDone):
+            self.counts[fact.component, fact.action] += fact.count
+
+
+@settings(max_examples=25, deadline=None)
+@given(CELLS, st.integers(1, 9), st.integers(1, 9), st.lists(st.integers(1, 8), min_size=1, max_size=4), st.floats(0, 3))
+def test_reused_plus_evaluated_is_everything(cell, inputs, units, lengths, theta):
+    """G·H·T per pass, in the record and in the actions the machine counted."""
+    network = make_network(cell, inputs=inputs, units=units, bidirectional=True)
+    activity = activity_of(network, make_trace(network, lengths), theta=theta)
+    tally = Tally()
+    simulate_activity(network, activity, ArchSpec(), listeners=[tally])
+    evaluated = tally.counts["dpu", "mac"] // (inputs + units)
+    assert evaluated + activity.neurons_reused() == activity.neurons_total
+    assert activity.neurons_total == sum(lengths) * 2 * units * network.layers[0].cell.n_gates
+    assert tally.counts["fmu", "compare"] == activity.neurons_total
+
+
+def test_breakdown_sums_to_the_total(tiny_lstm, tiny_trace):
+    result = archsim.simulate(tiny_lstm, tiny_trace, threshold=0.5)
+    r = result.record
+    parts = [r[f"energy_{part}_j"] for part in ("scratchpad", "operations", "dram", "memo", "static")]
+    assert sum(parts) == pytest.approx(r["energy_j"], rel=1e-12)
+    assert result.energy["joules"].sum() == pytest.approx(r["energy_j"], rel=1e-12)
+    assert (result.energy["count"] * result.energy["pj_each"] * 1e-12).sum() == pytest.approx(r["energy_j"], rel=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(CELLS, st.integers(1, 40), st.integers(1, 30), st.lists(st.integers(1, 6), min_size=1, max_size=3), st.floats(0, 3))
+def test_cycles_respect_both_rooflines(cell, inputs, units, lengths, theta):
+    """Neither the multiply-adds nor the memory traffic can be done faster than the hardware allows."""
+    network = make_network(cell, inputs=inputs, units=units)
+    result = archsim.simulate(network, make_trace(network, lengths), threshold=theta)
+    arch, tally = ArchSpec(), {(row.component, row.action): row.count for row in result.energy_rows}
+    macs_per_cycle = arch.computation_units * arch.dpu.lanes
+    assert result.record["cycles"] >= tally.get(("dpu", "mac"), 0) / macs_per_cycle
+    assert result.record["time_s"] >= result.record["dram_bytes"] / arch.dram.bandwidth_bytes_per_s
+
+
+@settings(max_examples=25, deadline=None)
+@given(CELLS, st.lists(st.integers(1, 9), min_size=1, max_size=4), st.sampled_from([64, 1 << 20]))
+def test_dram_bytes_asked_are_bytes_served(cell, lengths, capacity):
+    """Weights once, inputs and outputs once, and the spill of layers that outgrow intermediate memory twice."""
+    network = make_network(cell, inputs=6, units=5, layers=2, bidirectional=True)
+    trace = make_trace(network, lengths)
+    activity = activity_of(network, trace)
+    tally = Tally()
+    simulate_activity(
+        network, activity, arch_with(intermediate_memory__capacity_bytes=capacity), listeners=[tally]
+    )
+    weights = sum(weight_bytes(s) * s.n_gates for s in activity.shapes)
+    ends = sum(t * (6 + 10) * BYTES_PER_HALF for t in lengths)
+    spill = sum(max(0, t * (i + 10) * BYTES_PER_HALF - capacity) for t in lengths for i in (6, 10))
+    assert tally.counts["dram", "read_byte"] + tally.counts["dram", "write_byte"] == weights + ends + 2 * spill
+    busy_ps = sum(f.at_ps - f.start_ps for f in tally.facts if isinstance(f, Busy) and f.unit == "DRAM")
+    served = busy_ps * ArchSpec().dram.bandwidth_bytes_per_s / PS_PER_S
+    assert served == pytest.approx(weights + ends + 2 * spill, rel=1e-3)
+
+
+def test_weights_that_do_not_stay_are_fetched_again(tiny_lstm, tiny_trace):
+    """Two passes of 72 and two of 96 bytes per unit: two fit at a time, so each sequence fetches all four."""
+    activity = activity_of(tiny_lstm, tiny_trace)
+    fetched = {}
+    for capacity in (200, 1 << 20):
+        tally = Tally()
+        simulate_activity(
+            tiny_lstm, activity, arch_with(weight_buffer__capacity_bytes=capacity), listeners=[tally]
+        )
+        fetched[capacity] = tally.counts["magnitude_buffer", "fill"]
+    assert fetched[200] == len(tiny_trace) * fetched[1 << 20]
+
+
+def test_decisions_do_not_depend_on_the_architecture(tiny_lstm, tiny_trace):
+    plain = archsim.simulate(tiny_lstm, tiny_trace, threshold=0.5)
+    other = archsim.simulate(tiny_lstm, tiny_trace, arch_with(fmu__latency_cycles=9, dpu__lanes=4), threshold=0.5)
+    for key, bits in plain.activity.bits.items():
+        np.testing.assert_array_equal(bits, other.activity.bits[key])
+    assert plain.record["cycles"] != other.record["cycles"]
+
+
+@pytest.mark.parametrize("detail", ["block", "neuron"])
+def test_attaching_a_listener_changes_no_time(tiny_lstm, tiny_trace, detail):
+    activity = activity_of(tiny_lstm, tiny_trace)
+    alone = simulate_activity(tiny_lstm, activity, ArchSpec(), detail=detail)
+    tally = Tally()
+    assert simulate_activity(tiny_lstm, activity, ArchSpec(), detail=detail, listeners=[tally]) == alone
+    assert tally.facts
+
+
+def test_same_inputs_same_bytes(tiny_lstm, tiny_trace):
+    first, second = (archsim.simulate(tiny_lstm, tiny_trace, threshold=0.5) for _ in range(2))
+    assert {**first.record, "wall_s": 0} == {**second.record, "wall_s": 0}
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(first.outputs, second.outputs, strict=True))
+
+
+def test_company_does_not_change_a_sequence(tiny_lstm):
+    """A sequence gives the same bits alone and in a batch, in the middle and at the end."""
+    trace = make_trace(tiny_lstm, (3, 8, 8, 2, 5))
+    together = archsim.simulate(tiny_lstm, trace, threshold=0.5)
+    for i, x in enumerate(trace.sequences):
+        alone = archsim.simulate(tiny_lstm, archsim.Trace.from_arrays([x]), threshold=0.5)
+        assert alone.outputs[0].tobytes() == together.outputs[i].tobytes()
+        for layer in (0, 1):
+            for direction in (0, 1):
+                np.testing.assert_array_equal(
+                    alone.activity.reused(0, layer, direction), together.activity.reused(i, layer, direction)
+                )
+
+
+def test_a_machine_whose_buffers_are_too_small_says_so(tiny_lstm, tiny_trace):
+    for field, need in (("weight_buffer", "weight_buffer.capacity_bytes"), ("input_buffer", "input_buffer")):
+        with pytest.raises(archsim.ArchsimError, match=f"bytes of {need}"):
+            archsim.simulate(tiny_lstm, tiny_trace, arch_with(**{f"{field}__capacity_bytes": 8}), threshold=0.5)

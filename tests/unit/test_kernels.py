@@ -1,0 +1,121 @@
+"""Kernels against numpy: bits, rounding, activation functions, products."""
+
+import numpy as np
+import pytest
+from harness import naive_binary_product, naive_drift_rule
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numba import njit
+
+from archsim.kernels import activation
+from archsim.kernels.binary import binary_products, pack_joint_signs, pack_signs
+from archsim.kernels.dense import accumulate_products
+from archsim.kernels.half import to_half
+from archsim.kernels.reuse import apply_memo, decide_by_change, decide_by_drift
+
+FLOATS = st.floats(-100, 100, width=32)
+
+
+@njit
+def _map_tanh(x, out):
+    for i in range(x.size):
+        out[i] = activation.tanh(x[i])
+
+
+@njit
+def _map_sigmoid(x, out):
+    for i in range(x.size):
+        out[i] = activation.sigmoid(x[i])
+
+
+def mapped(loop, x):
+    out = np.empty_like(x)
+    loop(x, out)
+    return out
+
+
+def test_tanh_is_accurate_odd_and_bounded():
+    """The promise of the docstring, over the whole range."""
+    x = np.linspace(-20, 20, 400_001).astype(np.float32)
+    y = mapped(_map_tanh, x)
+    exact = np.tanh(x.astype(np.float64))
+    nonzero = exact != 0
+    assert np.abs(y[nonzero] / exact[nonzero] - 1).max() <= 5e-7
+    assert (y == -mapped(_map_tanh, -x)).all() and np.abs(y).max() <= 1
+
+
+def test_sigmoid_is_accurate():
+    x = np.linspace(-30, 30, 300_001).astype(np.float32)
+    assert np.abs(mapped(_map_sigmoid, x) - 1 / (1 + np.exp(-x.astype(np.float64)))).max() <= 2e-7
+
+
+def test_half_rounding_equals_numpy_on_every_half_and_every_tie():
+    """All binary16 numbers, all midpoints between neighbours, and values beyond the range."""
+    halves = np.arange(1 << 16, dtype=np.uint32).astype(np.uint16).view(np.float16)
+    finite = np.sort(halves[np.isfinite(halves)].astype(np.float64))
+    ties = (finite[1:] + finite[:-1]) / 2
+    values = np.concatenate([finite, ties, ties * 1.0001, [65519.9, 65520.0, 1e30, -1e30]]).astype(np.float32)
+    with np.errstate(over="ignore"):
+        expected = values.astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(to_half(values).view(np.uint32), expected.view(np.uint32))
+
+
+@given(arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 150)), elements=FLOATS), st.integers(1, 70))
+def test_packed_equals_dense(inputs, split):
+    """XNOR and popcount over packed words give the ±1 product, wherever x ends and h begins."""
+    rng = np.random.default_rng(inputs.shape[1])
+    weights = rng.standard_normal((9, inputs.shape[1])).astype(np.float32)
+    split = min(split, inputs.shape[1] - 1)
+    packed = pack_joint_signs(inputs[:, :split].copy(), inputs[:, split:].copy()) if split else pack_signs(inputs)
+    products = binary_products(packed, np.ascontiguousarray(pack_signs(weights).T), inputs.shape[1])
+    expected = np.stack([naive_binary_product(weights, row) for row in inputs])
+    np.testing.assert_array_equal(products, expected)
+
+
+def test_negative_zero_counts_as_positive():
+    assert pack_signs(np.array([[-0.0, 0.0, -1e-30]], np.float32))[0, 0] == 0b011
+
+
+def test_products_do_not_depend_on_the_batch(rng):
+    """One row alone and among others: equal to the bit."""
+    x, w = rng.standard_normal((7, 37)).astype(np.float32), rng.standard_normal((37, 130)).astype(np.float32)
+    together, alone = np.zeros((7, 130), np.float32), np.zeros((1, 130), np.float32)
+    accumulate_products(x, w, together)
+    accumulate_products(x[3:4], w, alone)
+    assert together[3].tobytes() == alone[0].tobytes()
+    np.testing.assert_allclose(together, x.astype(np.float64) @ w, atol=1e-5)
+
+
+def test_products_check_their_shapes():
+    with pytest.raises(ValueError, match="got \\(2, 3\\)"):
+        accumulate_products(np.zeros((2, 3), np.float32), np.zeros((4, 5), np.float32), np.zeros((2, 5), np.float32))
+
+
+@given(st.lists(st.integers(-6, 6), min_size=2, max_size=30), st.floats(0, 3, width=32), st.booleans())
+def test_drift_rule_is_the_semantics(predictions, theta, throttle):
+    """One neuron over time against SEMANTICS 1.4 written out."""
+    memo, drift = np.full((1, 1, 1), predictions[0], np.int32), np.zeros((1, 1, 1), np.float32)
+    found = [False]
+    for now in predictions[1:]:
+        out = np.zeros((1, 1, 1), np.bool_)
+        decide_by_drift(
+            np.full((1, 1, 1), now, np.int32), memo, drift, np.array([theta], np.float32), throttle, out
+        )
+        found.append(bool(out[0, 0, 0]))
+    assert found == naive_drift_rule(predictions, theta, throttle)
+
+
+def test_change_from_zero_is_infinite_and_no_change_is_none():
+    now, memo = np.array([[[0.0, 0.0, 2.0]]], np.float32), np.array([[[1.0, 0.0, 1.0]]], np.float32)
+    out = np.zeros((1, 1, 3), np.bool_)
+    decide_by_change(now, memo, np.array([0.5], np.float32), out)
+    assert out.tolist() == [[[False, True, True]]]
+
+
+def test_memo_is_stored_rounded_but_used_exact():
+    """SEMANTICS 1.2: the step that evaluates a product uses it unrounded."""
+    value = np.float32(1.0001)
+    products, memo = np.full((1, 1, 2), value, np.float32), np.full((1, 1, 2), 5, np.float32)
+    apply_memo(products, memo, np.array([[[False, True]]]), np.array([0]), True)
+    assert products.tolist() == [[[value, 5.0]]] and memo.tolist() == [[[1.0, 5.0]]]
