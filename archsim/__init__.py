@@ -43,9 +43,20 @@ _HOMES = {
 }
 
 __all__ = [
-    "ArchSpec", "ArchsimError", "Network", "Result", "Trace", "__version__", "from_torch", "load_arch",
-    "load_network", "load_trace", "register_policy", "simulate", "write_trace",
-]  # fmt: skip
+    "ArchSpec",
+    "ArchsimError",
+    "Network",
+    "Result",
+    "Trace",
+    "__version__",
+    "from_torch",
+    "load_arch",
+    "load_network",
+    "load_trace",
+    "register_policy",
+    "simulate",
+    "write_trace",
+]
 
 
 def __getattr__(name: str) -> Any:

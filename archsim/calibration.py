@@ -33,9 +33,16 @@ class Calibration:
 
 
 def calibrate_threshold(
-    network: Network, trace: Trace, policy_name: str = "bnn", *, max_loss: float = 1.0, highest: float = 2.0,
-    resolution: float = 0.01, precision: str = "fp16", tick: Callable[[Point], None] = lambda point: None,
-) -> Calibration:  # fmt: skip
+    network: Network,
+    trace: Trace,
+    policy_name: str = "bnn",
+    *,
+    max_loss: float = 1.0,
+    highest: float = 2.0,
+    resolution: float = 0.01,
+    precision: str = "fp16",
+    tick: Callable[[Point], None] = lambda point: None,
+) -> Calibration:
     """Find the largest θ up to which no tried threshold loses more than `max_loss` points.
 
     Bisection down to 8 steps of `resolution`, then every step of the last interval, because loss is not quite

@@ -11,7 +11,8 @@ from archsim.errors import did_you_mean
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Return the first finding as `field = value: reason`, with the nearest known name for an unknown one."""
-    first = error.errors()[0]
+    # A misspelt key is both unknown and missing; the unknown one is what the user wrote.
+    first = min(error.errors(), key=lambda finding: finding["type"] != "extra_forbidden")
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, first["loc"][:-1])

@@ -19,24 +19,25 @@ def calibrate(network: str, trace: str, max_loss: float, policy: str, limit: int
     """
     from rich.table import Table
 
-    from archsim.calibration import calibrate_threshold
+    from archsim.calibration import Point, calibrate_threshold
     from archsim.cli.console import output_console, percent
     from archsim.ir.folder import load_network
     from archsim.traceio.catalogue import load_trace
 
+    def report(point: Point) -> None:
+        found = f"reuse {percent(point.reuse_fraction)}, loss {point.metric_loss:.2f}"
+        click.echo(f"θ {point.threshold:g}: {found}", err=True)
+
     calibration = calibrate_threshold(
-        load_network(network), load_trace(trace).limit(limit), policy, max_loss=max_loss,
-        tick=lambda p: click.echo(f"θ {p.threshold:g}: reuse {percent(p.reuse_fraction)}, loss {p.metric_loss:.2f}", err=True),
-    )  # fmt: skip
+        load_network(network), load_trace(trace).limit(limit), policy, max_loss=max_loss, tick=report
+    )
     table = Table(title=f"{network} on {trace}, policy {policy}: {calibration.metric_baseline:.2f} without reuse")
     for column in ("θ", "reuse", "metric", "loss in points"):
         table.add_column(column, justify="right")
     for p in calibration.points:
         chosen = p.threshold == calibration.threshold
-        table.add_row(
-            f"{p.threshold:g}", percent(p.reuse_fraction), f"{p.metric_value:.2f}", f"{p.metric_loss:.2f}",
-            style="bold" if chosen else None,
-        )  # fmt: skip
+        cells = (f"{p.threshold:g}", percent(p.reuse_fraction), f"{p.metric_value:.2f}", f"{p.metric_loss:.2f}")
+        table.add_row(*cells, style="bold" if chosen else None)
     console = output_console()
     console.print(table)
     console.print(f"threshold {calibration.threshold:g} loses at most {max_loss:g} points")

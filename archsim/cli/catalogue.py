@@ -79,8 +79,11 @@ def _show_arch(name: str) -> Iterator[Table]:
     static = [(c, e.leakage_mw, e.area_mm2, e.source) for c, e in technology.static.items()]
     yield _table("leakage and area of one instance", ("component", "mW", "mm²", "source"), static)
     standby = technology.dram_standby
-    yield _table("main memory standby", ("idle mW", "active mW", "refresh mW", "source"),
-                 [(standby.idle_mw, standby.active_mw, standby.refresh_mw, standby.source)])  # fmt: skip
+    yield _table(
+        "main memory standby",
+        ("idle mW", "active mW", "refresh mW", "source"),
+        [(standby.idle_mw, standby.active_mw, standby.refresh_mw, standby.source)],
+    )
 
 
 def _origin(info: dict[str, str]) -> tuple[str, str, str]:
@@ -110,8 +113,9 @@ def _show_trace(name: str) -> Iterator[Table]:
         yield _table(f"trace {name}", ("", ""), [("source", "a corpus read from the folder $ARCHSIM_DATA")])
         return
     trace = load_trace(name)
-    rows = [("kind", trace.kind), ("sequences", len(trace)), ("labelled", "no" if trace.targets is None else "yes"),
-            ("description", trace.description), ("provenance", trace.provenance), ("SHA-256", trace.digest)]  # fmt: skip
+    labelled = "no" if trace.targets is None else "yes"
+    rows = [("kind", trace.kind), ("sequences", len(trace)), ("labelled", labelled)]
+    rows += [("description", trace.description), ("provenance", trace.provenance), ("SHA-256", trace.digest)]
     yield _table(f"trace {name}", ("", ""), rows)
 
 
@@ -119,8 +123,12 @@ def _show_policy(name: str) -> Iterator[Table]:
     from archsim.policies import POLICIES
 
     policy = POLICIES.get(name)
-    rows = [("promise", (policy.__doc__ or "").strip()), ("needs θ", policy.needs_threshold),
-            ("needs the memoization unit", policy.uses_memo_unit), ("code", policy.__module__)]  # fmt: skip
+    rows = [
+        ("promise", (policy.__doc__ or "").strip()),
+        ("needs θ", policy.needs_threshold),
+        ("needs the memoization unit", policy.uses_memo_unit),
+        ("code", policy.__module__),
+    ]
     yield _table(f"policy {name}", ("", ""), rows)
 
 

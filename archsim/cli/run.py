@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from archsim.experiment.record import Record
     from archsim.experiment.result import Result
 
 
@@ -28,9 +25,19 @@ if TYPE_CHECKING:
 @click.option("--timeline", type=click.Path(path_type=Path), help="Write Perfetto trace events (one network only).")
 @click.option("--verbose", "-v", is_flag=True, help="Also print the energy of each component.")
 def run(
-    network: str | None, trace: str | None, arch: str, policy: str, threshold: float | None, precision: str,
-    detail: str, limit: int | None, seed: int, json_path: Path | None, timeline: Path | None, verbose: bool,
-) -> None:  # fmt: skip
+    network: str | None,
+    trace: str | None,
+    arch: str,
+    policy: str,
+    threshold: float | None,
+    precision: str,
+    detail: str,
+    limit: int | None,
+    seed: int,
+    json_path: Path | None,
+    timeline: Path | None,
+    verbose: bool,
+) -> None:
     """Simulate a baseline machine and one with a reuse policy, and compare them.
 
     \b
@@ -69,9 +76,16 @@ def _bundled() -> list[str]:
 
 
 def _simulate_all(
-    networks: list[str], trace: str | None, arch: str, policy: str, threshold: float | None, precision: str,
-    detail: str, limit: int | None, seed: int,
-) -> list[Result]:  # fmt: skip
+    networks: list[str],
+    trace: str | None,
+    arch: str,
+    policy: str,
+    threshold: float | None,
+    precision: str,
+    detail: str,
+    limit: int | None,
+    seed: int,
+) -> list[Result]:
     from archsim.cli.console import progress_bars
     from archsim.errors import TraceError
     from archsim.experiment.simulate import simulate
@@ -87,74 +101,27 @@ def _simulate_all(
                 raise TraceError(f"{network.name} has no trace of its own: name one with --trace")
             results.append(
                 simulate(
-                    network, load_trace(trace_name).limit(limit), arch, policy, threshold, precision,
-                    detail, seed, keep_outputs=False, progress=reporter(network.name),  # type: ignore[arg-type]
+                    network,
+                    load_trace(trace_name).limit(limit),
+                    arch,
+                    policy,
+                    threshold,
+                    precision,
+                    detail,
+                    seed,
+                    keep_outputs=False,
+                    progress=reporter(network.name),  # type: ignore[arg-type]
                 )
-            )  # fmt: skip
+            )
     return results
 
 
 def _print_results(results: list[Result], verbose: bool) -> None:
     from archsim.cli.console import output_console
+    from archsim.cli.tables import energy_table, summary_table
 
     console = output_console()
     console.print(summary_table([result.record for result in results]))
     if verbose:
         for result in results:
             console.print(energy_table(result))
-
-
-def summary_table(records: list[Record]) -> Table:
-    """One row a network, their mean if there are several, and the paper's averages."""
-    from rich.table import Table
-
-    from archsim.cli.console import percent
-    from archsim.paper import AVERAGES
-
-    table = Table(title="Neuron-level fuzzy memoization")
-    for column in ("network", "trace", "policy", "θ"):
-        table.add_column(column)
-    for column in ("reuse", "metric", "before", "after", "loss", "speedup", "energy saving"):
-        table.add_column(column, justify="right")
-    for r in records:
-        before, after, loss = (_figure(r[key]) for key in ("metric_baseline", "metric_value", "metric_loss"))
-        theta = r["threshold"] if isinstance(r["threshold"], float) else "–" if r["threshold"] is None else "per layer"
-        table.add_row(
-            r["network"], r["trace"], r["policy"], str(theta), percent(r["reuse_fraction"]), r["metric"] or "–",
-            before, after, loss, f"{r['speedup']:.2f}x", percent(r["energy_saving"]),
-        )  # fmt: skip
-    if len(records) > 1:
-        table.add_section()
-        means = {
-            key: sum(r[key] for r in records) / len(records) for key in ("reuse_fraction", "speedup", "energy_saving")
-        }
-        table.add_row(f"mean of {len(records)}", *[""] * 3, percent(means["reuse_fraction"]), *[""] * 4,
-                      f"{means['speedup']:.2f}x", percent(means["energy_saving"]))  # fmt: skip
-    table.add_section()
-    table.add_row(
-        "paper", "mean of its four", "bnn", "", f"> {percent(AVERAGES.reuse)}", "", "", "", "", f"{AVERAGES.speedup:.1f}x",
-        percent(AVERAGES.energy_saving, 0), style="dim",
-    )  # fmt: skip
-    return table
-
-
-def energy_table(result: Result) -> Table:
-    """Energy by component and action, with and without the policy."""
-    from rich.table import Table
-
-    baseline = {(row.component, row.action): row.joules for row in result.baseline_energy_rows}
-    ours = {(row.component, row.action): row.joules for row in result.energy_rows}
-    table = Table(title=f"{result.record['network']}: energy in µJ")
-    for column in ("component", "action"):
-        table.add_column(column)
-    for column in ("baseline", result.record["policy"]):
-        table.add_column(column, justify="right")
-    for key in dict.fromkeys([*baseline, *ours]):
-        table.add_row(*key, *(f"{1e6 * side[key]:.3f}" if key in side else "–" for side in (baseline, ours)))
-    table.add_section()
-    table.add_row("sum", "", *(f"{1e6 * sum(side.values()):.3f}" for side in (baseline, ours)))
-    return table
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"

@@ -98,9 +98,12 @@ class DramSpec(Spec):
     """Main memory as one channel of constant bandwidth and latency."""
 
     bandwidth_bytes_per_s: int = sourced(
-        11_703_000_000, unit="byte/s", certainty="A", ge=1,
+        11_703_000_000,
+        unit="byte/s",
+        certainty="A",
+        ge=1,
         source="DRAMsim3, LPDDR4-3200 x32 streaming 16 MiB, docs/reference/lpddr4_streaming.csv",
-    )  # fmt: skip
+    )
     latency_ps: int = sourced(45_000, unit="ps", source="same row, smallest latency of a closed bank", certainty="A")
 
 

@@ -31,8 +31,11 @@ def energy_rows(
     technology: TechnologySpec,
 ) -> list[EnergyRow]:
     """Return every contribution to a run's energy; ConfigError for an action the technology does not know."""
-    return [*_dynamic(counts, arch, technology), *_leakage(time_ps, arch, technology),
-            *_dram_standby(dram_busy_ps, time_ps, technology)]  # fmt: skip
+    return [
+        *_dynamic(counts, arch, technology),
+        *_leakage(time_ps, arch, technology),
+        *_dram_standby(dram_busy_ps, time_ps, technology),
+    ]
 
 
 def _row(component: str, action: str, bucket: str, count: int, pj_each: float) -> EnergyRow:

@@ -48,13 +48,21 @@ class Setting:
     def digest(self) -> str:
         """SHA-256 over everything that determines the figures."""
         parts = {
-            "archsim": __version__, "network": self.network.digest, "trace": self.trace.digest,
-            "arch": self.arch.model_dump(), "technology": self.technology.model_dump(),
+            "archsim": __version__,
+            "network": self.network.digest,
+            "trace": self.trace.digest,
+            "arch": self.arch.model_dump(),
+            "technology": self.technology.model_dump(),
             "policy": [self.policy.name, {k: repr(v) for k, v in sorted(vars(self.policy).items())}],
-            "threshold": self.threshold_json, "precision": self.precision, "detail": self.detail, "seed": self.seed,
-        }  # fmt: skip
+            "threshold": self.threshold_json,
+            "precision": self.precision,
+            "detail": self.detail,
+            "seed": self.seed,
+        }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(threshold: Any) -> Any:
-    return float(threshold) if not isinstance(threshold, Sequence | np.ndarray) else [_plain(part) for part in threshold]
+    return (
+        float(threshold) if not isinstance(threshold, Sequence | np.ndarray) else [_plain(part) for part in threshold]
+    )

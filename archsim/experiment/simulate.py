@@ -77,9 +77,15 @@ def simulate(
 
 
 def resolve(
-    network: Network | str | Path, trace: Trace | str | Path, arch: ArchSpec | str | Path,
-    policy: ReusePolicy | str, threshold: Threshold | None, precision: str, detail: Detail, seed: int,
-) -> Setting:  # fmt: skip
+    network: Network | str | Path,
+    trace: Trace | str | Path,
+    arch: ArchSpec | str | Path,
+    policy: ReusePolicy | str,
+    threshold: Threshold | None,
+    precision: str,
+    detail: Detail,
+    seed: int,
+) -> Setting:
     """Turn names into things and check every choice."""
     for name, value, accepted in (("precision", precision, PRECISIONS), ("detail", detail, get_args(Detail))):
         if value not in accepted:
@@ -125,9 +131,14 @@ class _Stages:
         setting = self.setting
         tick = partial(self._tick, f"outputs, policy {policy.name}")
         return run_functional(
-            setting.network, setting.trace, policy, setting.threshold or 0.0,
-            precision=setting.precision, keep_outputs=keep_outputs, tick=tick,
-        )  # fmt: skip
+            setting.network,
+            setting.trace,
+            policy,
+            setting.threshold or 0.0,
+            precision=setting.precision,
+            keep_outputs=keep_outputs,
+            tick=tick,
+        )
 
     def replay(self, activity: ActivityRecord, machine: ArchSpec) -> Timed:
         setting = self.setting

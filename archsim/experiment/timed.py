@@ -36,9 +36,13 @@ class Timed:
 
 
 def time_and_weigh(
-    network: Network, activity: ActivityRecord, arch: ArchSpec, technology: TechnologySpec, detail: Detail,
+    network: Network,
+    activity: ActivityRecord,
+    arch: ArchSpec,
+    technology: TechnologySpec,
+    detail: Detail,
     tick: Callable[[int], None],
-) -> Timed:  # fmt: skip
+) -> Timed:
     """Replay an activity record on `arch`; `tick` hears of each finished sequence."""
     actions, busy, ends = ActionCounts(), BusyTime(), StepEnds()
     last = activity.shapes[-1]

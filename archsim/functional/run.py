@@ -97,9 +97,16 @@ def run_functional(
         hidden = [_stored_input(trace, int(i), inputs_of(int(i)), as_half) for i in batch.sequences]
         for index in range(len(network.layers)):
             hidden = _run_layer(
-                network, index, weights[index], hidden, batch, policy, thresholds[index], as_half,
+                network,
+                index,
+                weights[index],
+                hidden,
+                batch,
+                policy,
+                thresholds[index],
+                as_half,
                 activity if reuses else None,
-            )  # fmt: skip
+            )
         for sequence, top in zip(batch.sequences.tolist(), hidden, strict=True):
             if keep_outputs:
                 outputs[sequence] = np.ascontiguousarray(top)
@@ -137,9 +144,16 @@ def _stored_input(trace: Trace, sequence: int, values: F32, as_half: bool) -> F3
 
 
 def _run_layer(
-    network: Network, index: int, weights: list[StoredWeights], inputs: list[F32], batch: Batch,
-    policy: ReusePolicy, thresholds: F32, as_half: bool, activity: ActivityRecord | None,
-) -> list[F32]:  # fmt: skip
+    network: Network,
+    index: int,
+    weights: list[StoredWeights],
+    inputs: list[F32],
+    batch: Batch,
+    policy: ReusePolicy,
+    thresholds: F32,
+    as_half: bool,
+    activity: ActivityRecord | None,
+) -> list[F32]:
     layer = network.layers[index]
     sides = []
     for d, direction in enumerate(layer.directions):

@@ -29,9 +29,13 @@ def from_torch(module: torch.nn.Module, *, name: str | None = None) -> Network:
         key: tensor.detach().to("cpu", torch.float32).numpy().copy() for key, tensor in module.state_dict().items()
     }
     stack = StackManifest(
-        prefix="", cell=cell, input_size=module.input_size, hidden_size=module.hidden_size,
-        num_layers=module.num_layers, bidirectional=module.bidirectional,
-    )  # fmt: skip
+        prefix="",
+        cell=cell,
+        input_size=module.input_size,
+        hidden_size=module.hidden_size,
+        num_layers=module.num_layers,
+        bidirectional=module.bidirectional,
+    )
     where = f"{type(module).__name__} "
     layers = tuple(layer_from_state(where, state, stack, index) for index in range(module.num_layers))
     return Network(name=name or f"torch-{cell}", layers=layers, provenance=f"torch {torch.__version__}")

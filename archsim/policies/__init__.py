@@ -28,6 +28,14 @@ def policy_from(policy: str | ReusePolicy) -> ReusePolicy:
 
 
 __all__ = [
-    "POLICIES", "BinaryPolicy", "NoReuse", "OraclePolicy", "PassContext", "PassPolicy", "ReusePolicy", "Step",
-    "policy_from", "register_policy",
-]  # fmt: skip
+    "POLICIES",
+    "BinaryPolicy",
+    "NoReuse",
+    "OraclePolicy",
+    "PassContext",
+    "PassPolicy",
+    "ReusePolicy",
+    "Step",
+    "policy_from",
+    "register_policy",
+]

@@ -33,9 +33,13 @@ class Run:
 
 
 def simulate_activity(
-    network: Network, activity: ActivityRecord, arch: ArchSpec, *, detail: Detail = "block",
+    network: Network,
+    activity: ActivityRecord,
+    arch: ArchSpec,
+    *,
+    detail: Detail = "block",
     listeners: Iterable[Listener] = (),
-) -> Run:  # fmt: skip
+) -> Run:
     """Replay an activity record on the machine `arch` (SEMANTICS 2).
 
     Raises DoesNotFitError where a layer outgrows a buffer. Listeners change no time.
@@ -58,8 +62,13 @@ def simulate_activity(
     )
     compute = DETAILS[detail](env, arch, cells, probe)
     sequencer = Sequencer(
-        env, activity, compute=compute, weights=weights, sequences=sequences,
-        clock_period_ps=arch.clock_period_ps, probe=probe,
-    )  # fmt: skip
+        env,
+        activity,
+        compute=compute,
+        weights=weights,
+        sequences=sequences,
+        clock_period_ps=arch.clock_period_ps,
+        probe=probe,
+    )
     env.run(until=sequencer.done)
     return Run(env.now_ps, arch.clock.to_cycles(env.now_ps), env.processed_events)

@@ -43,9 +43,14 @@ class NeuronDetail:
         self.env, self.arch, self.probe = env, arch, probe
         self.units = [_computation_unit(env, k, arch, probe) for k in range(arch.computation_units)]
         self.multi_functional = MultiFunctionalUnit(
-            env, "MU", arch, results=[u.results for u in self.units], result_lags=[u.result_lag for u in self.units],
-            cells=cells, probe=probe,
-        )  # fmt: skip
+            env,
+            "MU",
+            arch,
+            results=[u.results for u in self.units],
+            result_lags=[u.result_lag for u in self.units],
+            cells=cells,
+            probe=probe,
+        )
 
     def run_pass(self, work: PassWork) -> Process:
         """Run all steps of a pass; the process returns S_{t+1} of each, in cycles from now."""
@@ -76,7 +81,13 @@ def _computation_unit(env: Engine, gate: int, arch: ArchSpec, probe: Probe) -> C
     results: Port[int] = Port(env)
     result_lag = Credits(env, arch.mu.result_lag)
     dot_product = DotProductUnit(
-        env, f"{name}.DPU", arch, decisions=decisions, run_ahead=predictor.run_ahead,
-        results=results, result_lag=result_lag, probe=probe,
-    )  # fmt: skip
+        env,
+        f"{name}.DPU",
+        arch,
+        decisions=decisions,
+        run_ahead=predictor.run_ahead,
+        results=results,
+        result_lag=result_lag,
+        probe=probe,
+    )
     return ComputationUnit(predictor, dot_product, results, result_lag)

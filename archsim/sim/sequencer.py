@@ -25,9 +25,16 @@ class Sequencer:
     """Brings together weights, inputs and the compute side, pass by pass."""
 
     def __init__(
-        self, env: Engine, activity: ActivityRecord, *, compute: Compute, weights: WeightBuffers,
-        sequences: IntermediateMemory, clock_period_ps: int, probe: Probe,
-    ) -> None:  # fmt: skip
+        self,
+        env: Engine,
+        activity: ActivityRecord,
+        *,
+        compute: Compute,
+        weights: WeightBuffers,
+        sequences: IntermediateMemory,
+        clock_period_ps: int,
+        probe: Probe,
+    ) -> None:
         self.env, self.activity, self.compute = env, activity, compute
         self.weights, self.sequences = weights, sequences
         self.clock_period_ps, self.probe = clock_period_ps, probe
@@ -59,6 +66,10 @@ class Sequencer:
         start_ps = self.env.now_ps
         ends = yield from self.compute.run_pass(work)
         self.probe.emit(
-            PassDone, sequence=work.sequence, layer=work.shape.layer, direction=work.shape.direction,
-            start_ps=start_ps, step_end_cycles=ends,
-        )  # fmt: skip
+            PassDone,
+            sequence=work.sequence,
+            layer=work.shape.layer,
+            direction=work.shape.direction,
+            start_ps=start_ps,
+            step_end_cycles=ends,
+        )

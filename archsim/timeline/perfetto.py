@@ -25,10 +25,15 @@ class Timeline:
         if isinstance(fact, Busy):
             self.events.append(
                 {
-                    "ph": "X", "pid": 0, "tid": self._track(fact.unit), "name": fact.what, "cat": "busy",
-                    "ts": fact.start_ps / _PS_PER_US, "dur": (fact.at_ps - fact.start_ps) / _PS_PER_US,
+                    "ph": "X",
+                    "pid": 0,
+                    "tid": self._track(fact.unit),
+                    "name": fact.what,
+                    "cat": "busy",
+                    "ts": fact.start_ps / _PS_PER_US,
+                    "dur": (fact.at_ps - fact.start_ps) / _PS_PER_US,
                 }
-            )  # fmt: skip
+            )
 
     def write(self, path: str | Path, name: str) -> None:
         """Write all events as one JSON document."""

@@ -119,7 +119,8 @@ def _as_text(data: np.ndarray[Any, Any]) -> str:
 
 def _read_npz(path: Path) -> Arrays:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise TraceError(f"{path}: one bare array, need an .npz file with {', '.join(_REQUIRED)}")
             return {name: file[name] for name in (*_REQUIRED, "targets") if name in file}

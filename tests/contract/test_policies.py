@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from harness import make_network, make_trace
+from harness import make_network
 
 import archsim
 from archsim.policies import POLICIES, BinaryPolicy, policy_from

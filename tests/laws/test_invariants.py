@@ -37,7 +37,9 @@ class Tally:
 
 
 @settings(max_examples=25, deadline=None)
-@given(CELLS, st.integers(1, 9), st.integers(1, 9), st.lists(st.integers(1, 8), min_size=1, max_size=4), st.floats(0, 3))
+@given(
+    CELLS, st.integers(1, 9), st.integers(1, 9), st.lists(st.integers(1, 8), min_size=1, max_size=4), st.floats(0, 3)
+)
 def test_reused_plus_evaluated_is_everything(cell, inputs, units, lengths, theta):
     """G·H·T per pass, in the record and in the actions the machine counted."""
     network = make_network(cell, inputs=inputs, units=units, bidirectional=True)
@@ -60,7 +62,9 @@ def test_breakdown_sums_to_the_total(tiny_lstm, tiny_trace):
 
 
 @settings(max_examples=25, deadline=None)
-@given(CELLS, st.integers(1, 40), st.integers(1, 30), st.lists(st.integers(1, 6), min_size=1, max_size=3), st.floats(0, 3))
+@given(
+    CELLS, st.integers(1, 40), st.integers(1, 30), st.lists(st.integers(1, 6), min_size=1, max_size=3), st.floats(0, 3)
+)
 def test_cycles_respect_both_rooflines(cell, inputs, units, lengths, theta):
     """Neither the multiply-adds nor the memory traffic can be done faster than the hardware allows."""
     network = make_network(cell, inputs=inputs, units=units)
@@ -79,9 +83,7 @@ def test_dram_bytes_asked_are_bytes_served(cell, lengths, capacity):
     trace = make_trace(network, lengths)
     activity = activity_of(network, trace)
     tally = Tally()
-    simulate_activity(
-        network, activity, arch_with(intermediate_memory__capacity_bytes=capacity), listeners=[tally]
-    )
+    simulate_activity(network, activity, arch_with(intermediate_memory__capacity_bytes=capacity), listeners=[tally])
     weights = sum(weight_bytes(s) * s.n_gates for s in activity.shapes)
     ends = sum(t * (6 + 10) * BYTES_PER_HALF for t in lengths)
     spill = sum(max(0, t * (i + 10) * BYTES_PER_HALF - capacity) for t in lengths for i in (6, 10))
@@ -97,9 +99,7 @@ def test_weights_that_do_not_stay_are_fetched_again(tiny_lstm, tiny_trace):
     fetched = {}
     for capacity in (200, 1 << 20):
         tally = Tally()
-        simulate_activity(
-            tiny_lstm, activity, arch_with(weight_buffer__capacity_bytes=capacity), listeners=[tally]
-        )
+        simulate_activity(tiny_lstm, activity, arch_with(weight_buffer__capacity_bytes=capacity), listeners=[tally])
         fetched[capacity] = tally.counts["magnitude_buffer", "fill"]
     assert fetched[200] == len(tiny_trace) * fetched[1 << 20]
 

@@ -99,9 +99,7 @@ def test_drift_rule_is_the_semantics(predictions, theta, throttle):
     found = [False]
     for now in predictions[1:]:
         out = np.zeros((1, 1, 1), np.bool_)
-        decide_by_drift(
-            np.full((1, 1, 1), now, np.int32), memo, drift, np.array([theta], np.float32), throttle, out
-        )
+        decide_by_drift(np.full((1, 1, 1), now, np.int32), memo, drift, np.array([theta], np.float32), throttle, out)
         found.append(bool(out[0, 0, 0]))
     assert found == naive_drift_rule(predictions, theta, throttle)
 

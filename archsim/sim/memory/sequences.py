@@ -32,9 +32,16 @@ class IntermediateMemory:
     """
 
     def __init__(
-        self, env: Engine, arch: ArchSpec, layers: Sequence[LayerSizes], lengths: Sequence[int], *,
-        dram: MainMemory, base_address_bytes: int, probe: Probe,
-    ) -> None:  # fmt: skip
+        self,
+        env: Engine,
+        arch: ArchSpec,
+        layers: Sequence[LayerSizes],
+        lengths: Sequence[int],
+        *,
+        dram: MainMemory,
+        base_address_bytes: int,
+        probe: Probe,
+    ) -> None:
         self.env, self.arch, self.layers, self.lengths = env, arch, layers, lengths
         self.dram, self.base_address_bytes, self.probe = dram, base_address_bytes, probe
         self.capacity_bytes = arch.intermediate_memory.capacity_bytes

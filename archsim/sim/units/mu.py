@@ -19,9 +19,16 @@ class MultiFunctionalUnit(Unit):
     """Starts a cell update every II_m cycles; the last one of a step ends it, L_m + L_w later."""
 
     def __init__(
-        self, env: Engine, name: str, arch: ArchSpec, *, results: Sequence[Port[int]], result_lags: Sequence[Credits],
-        cells: Sequence[Cell], probe: Probe,
-    ) -> None:  # fmt: skip
+        self,
+        env: Engine,
+        name: str,
+        arch: ArchSpec,
+        *,
+        results: Sequence[Port[int]],
+        result_lags: Sequence[Credits],
+        cells: Sequence[Cell],
+        probe: Probe,
+    ) -> None:
         super().__init__(env, name, arch, probe)
         self.results, self.result_lags, self.cells = results, result_lags, cells
         self.steps: Port[StepWork] = Port(env)

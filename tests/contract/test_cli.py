@@ -1,0 +1,116 @@
+"""The command line as a user runs it: output, files, exit codes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from archsim.traceio.files import write_trace
+from archsim.traceio.trace import Trace
+
+
+def archsim(*arguments, cwd=None):
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-c", "from archsim.cli.main import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A network folder and a trace of one's own."""
+    folder = tmp_path_factory.mktemp("own")
+    rng = np.random.default_rng(0)
+    (folder / "net").mkdir()
+    (folder / "net" / "network.toml").write_text(
+        'name = "mine"\n[[stacks]]\nprefix = ""\ncell = "lstm"\ninput_size = 6\nhidden_size = 5\n'
+    )
+    shapes = {"weight_ih_l0": (20, 6), "weight_hh_l0": (20, 5)}
+    tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    save_file(tensors, folder / "net" / "weights.safetensors")
+    write_trace(Trace.from_arrays([rng.standard_normal((t, 6)) for t in (5, 3)], name="mine"), folder / "trace.npz")
+    return folder
+
+
+def test_alone_it_prints_help():
+    done = archsim()
+    assert done.returncode == 0 and "Usage:" in done.stdout and "calibrate" in done.stdout
+
+
+def test_own_network_with_json_and_timeline(own, tmp_path):
+    done = archsim("run", "--network", own / "net", "--trace", own / "trace.npz", "--threshold", 0.5, "--limit", 1,
+                   "--json", tmp_path / "r.json", "--timeline", tmp_path / "t.json", "-v")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "mine" in done.stdout and "energy in µJ" in done.stdout
+    (record,) = json.loads((tmp_path / "r.json").read_text())
+    assert record["sequences"] == 1 and record["steps"] == 5 and record["threshold"] == 0.5
+    assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+
+
+def test_details_agree_on_the_command_line(own, tmp_path):
+    cycles = []
+    for detail in ("block", "neuron"):
+        done = archsim("run", "-n", own / "net", "-t", own / "trace.npz", "--threshold", 0.5, "--detail", detail,
+                       "--json", tmp_path / "r.json")  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        cycles.append(json.loads((tmp_path / "r.json").read_text())[0]["cycles"])
+    assert cycles[0] == cycles[1]
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["run", "--network", "imdb-lst"], "unknown network 'imdb-lst', did you mean 'imdb-lstm'"),
+    (["run", "--netwrk", "x"], "No such option"),
+    (["runn"], "No such command"),
+    (["run", "-n", "NET", "-t", "nowhere.npz"], "nowhere.npz: no such file"),
+    (["run", "-n", "NET", "-t", "TRACE"], "has no calibrated threshold for policy 'bnn'"),
+    (["run", "-n", "NET", "-t", "TRACE", "--threshold", "-1"], "threshold = -1.0: need a number >= 0"),
+    (["run", "-n", "NET", "-t", "TRACE", "--threshold", "nan"], "need a number >= 0"),
+    (["run", "-n", "NET", "-t", "TRACE", "--threshold", "x"], "not a valid float"),
+    (["run", "-n", "NET", "-t", "TRACE", "--policy", "orakle"], "did you mean 'oracle'"),
+    (["run", "-n", "NET", "-t", "TRACE", "--arch", "epr"], "unknown architecture 'epr', did you mean 'epur'"),
+    (["run", "-n", "NET", "-t", "TRACE", "--limit", "0"], "limit = 0: need at least 1 sequence"),
+    (["run", "-n", "NET", "-t", "TRACE", "--detail", "fine"], "accepted: block, neuron"),
+    (["run", "-n", "NET", "--threshold", "1"], "mine has no trace of its own"),
+    (["run", "-n", "NET", "-t", "TRACE", "--threshold", "1", "--json", "no/where.json"], "folder no does not exist"),
+    (["calibrate", "-n", "NET", "-t", "TRACE"], "has no metric"),
+    (["show", "epurrr"], "did you mean 'epur'"),
+    (["list", "things"], "is not one of"),
+])  # fmt: skip
+def test_bad_input_is_one_message_and_exit_code_two(arguments, message, own, tmp_path):
+    names = {"NET": own / "net", "TRACE": own / "trace.npz"}
+    done = archsim(*[names.get(a, a) for a in arguments], cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == "" and list(tmp_path.iterdir()) == []
+
+
+def test_interrupt_is_130(own):
+    """Ctrl-C during a long run: one line, no traceback."""
+    long_trace = own / "long.npz"
+    write_trace(Trace.from_arrays([np.zeros((20000, 6), np.float32)], name="long"), long_trace)
+    command = [sys.executable, "-c", "from archsim.cli.main import main; main()", "run", "-n", str(own / "net"),
+               "-t", str(long_trace), "--threshold", "1", "--detail", "neuron"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(4)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err and "interrupted" in err
+
+
+@pytest.mark.parametrize("kind", ["networks", "traces", "archs", "policies"])
+def test_what_is_listed_can_be_shown(kind):
+    names = archsim("list", kind).stdout.split()
+    assert names
+    for name in names:
+        done = archsim("show", name)
+        assert done.returncode == 0 and name in done.stdout, done.stderr
+
+
+def test_show_gives_value_unit_source_and_certainty():
+    text = archsim("show", "epur").stdout
+    line = next(line for line in text.splitlines() if "fmu.width_bits" in line)
+    assert "2048" in line and "bit/cycle" in line and "MICRO 2019" in line

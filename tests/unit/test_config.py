@@ -1,0 +1,134 @@
+"""Machines and technology: sources everywhere, and errors that help."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+import archsim
+from archsim.config.load import bundled_archs
+from archsim.config.specs import ArchSpec, fields_of
+from archsim.config.technology import load_technology
+from archsim.energy.ledger import energy_rows
+from archsim.energy.parts import area_mm2, parts_of
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+
+
+@pytest.mark.parametrize("name", bundled_archs())
+def test_every_number_has_unit_source_and_certainty(name):
+    for field, (value, info) in fields_of(archsim.load_arch(name)).items():
+        if isinstance(value, int):
+            assert info["unit"] and info["source"] and info["certainty"] in {"A", "B", "C", "D", "choice"}, field
+
+
+def test_replace_leaves_the_original_alone():
+    arch = archsim.load_arch("epur")
+    assert arch.replace("fmu.latency_cycles", 3).fmu.latency_cycles == 3 and arch.fmu.latency_cycles == 5
+
+
+@pytest.mark.parametrize("field, value, message", [
+    ("fmu.latncy_cycles", 3, "unknown field 'fmu.latncy_cycles', did you mean 'fmu.latency_cycles'"),
+    ("fmu.latency_cycles", 0, "fmu.latency_cycles = 0: input should be greater than or equal to 1"),
+    ("dpu.lanes", "many", "dpu.lanes = 'many': input should be a valid integer"),
+    ("dpu.lanes.deep", 1, "unknown field"),
+    ("clock_period_ps", 1.5, "clock_period_ps = 1.5: input should be a valid integer"),
+])  # fmt: skip
+def test_bad_fields_are_refused(field, value, message):
+    with pytest.raises(archsim.ArchsimError, match=message):
+        ArchSpec().replace(field, value)
+
+
+def test_architecture_files(tmp_path):
+    good, bad = tmp_path / "mine.toml", tmp_path / "bad.toml"
+    good.write_text("[dpu]\nlanes = 32\n")
+    assert archsim.load_arch(good).dpu.lanes == 32 and archsim.load_arch(good).name == "mine"
+    for text, message in {
+        "[dpu]\nlane = 3": "unknown key 'dpu.lane', did you mean 'lanes'",
+        "[fmu]\nrun_ahed = 3": "did you mean 'run_ahead'",
+        "dpu = 3": "dpu = 3",
+        "x": "not TOML",
+    }.items():
+        bad.write_text(text)
+        with pytest.raises(archsim.ArchsimError, match=message):
+            archsim.load_arch(bad)
+    with pytest.raises(archsim.ArchsimError, match="no such file"):
+        archsim.load_arch(tmp_path / "none.toml")
+    with pytest.raises(archsim.ArchsimError, match="did you mean 'epur'"):
+        archsim.load_arch("epurr")
+
+
+def reference(file, **wanted):
+    """The one row of a reference table with these cells."""
+    with (REFERENCE / file).open() as stream:
+        rows = [r for r in csv.DictReader(stream) if all(r[k] == v for k, v in wanted.items())]
+    assert len(rows) == 1
+    return rows[0]
+
+
+@pytest.mark.parametrize("buffer, row", [
+    ("weight_buffer", "wb_2MiB_256b"), ("magnitude_buffer", "wb_mag_1.875MiB_240b"),
+])  # fmt: skip
+def test_weight_buffers_are_the_cited_rows(buffer, row):
+    cited = reference("sram_bank_sweep_28nm.csv", name=row, device="itrs-lstp", objective="ED2", uca_banks="16")
+    assert float(cited["cycle_ns"]) <= 2.0  # it does cycle at 500 MHz
+    technology = load_technology("28nm-lstp")
+    assert technology.actions[buffer]["read"].pj == float(cited["read_pj"])
+    assert technology.actions[buffer]["fill"].pj == float(cited["write_pj"])
+    assert technology.static[buffer].leakage_mw == pytest.approx(float(cited["leak_times_banks_mw"]))
+    assert technology.static[buffer].area_mm2 == float(cited["area_mm2"])
+
+
+@pytest.mark.parametrize("buffer, row, banks, write", [
+    ("input_buffer", "in_8KiB_256b", 1, "write"), ("intermediate_memory", "inter_6MiB_256b", 1, "write"),
+    ("memo_buffer", "memo_8KiB_48b", 1, "write"), ("sign_bank", "wb_signbank_16KiB_256b(x8)", 8, "fill"),
+])  # fmt: skip
+def test_other_buffers_are_the_cited_rows(buffer, row, banks, write):
+    cited = reference("sram_named_28nm.csv", name=row, device="itrs-lstp", temp_k="350")
+    technology = load_technology("28nm-lstp")
+    assert technology.actions[buffer]["read"].pj == float(cited["read_pj"])
+    assert technology.actions[buffer][write].pj == float(cited["write_pj"])
+    assert technology.static[buffer].leakage_mw == pytest.approx(banks * float(cited["leakage_mw"]), rel=1e-4)
+    assert technology.static[buffer].area_mm2 == pytest.approx(banks * float(cited["area_mm2"]), rel=1e-3)
+
+
+def test_arithmetic_is_horowitz_scaled():
+    """45 nm, 0.9 V to 28 nm, 0.78 V: capacitance by length, energy by voltage squared."""
+    scale = 28 / 45 * (0.78 / 0.9) ** 2
+    actions = load_technology("28nm-lstp").actions
+    assert actions["dpu"]["mac"].pj == pytest.approx((1.1 + 0.4) * scale, abs=0.005)
+    assert actions["mu"]["add"].pj == pytest.approx(0.4 * scale, abs=0.005)
+    assert actions["mu"]["multiply"].pj == pytest.approx(1.1 * scale, abs=0.005)
+
+
+def test_a_missing_energy_entry_is_an_error():
+    with pytest.raises(archsim.ArchsimError, match="no energy entry for dpu.divide"):
+        energy_rows({("dpu", "divide"): 1}, 0, 1000, ArchSpec(), load_technology("28nm-lstp"))
+
+
+def test_energy_of_a_known_run():
+    """Ten multiply-adds in one microsecond, by hand: 7 pJ, and the leakage of every part."""
+    technology, arch = load_technology("28nm-lstp"), ArchSpec()
+    rows = energy_rows({("dpu", "mac"): 10}, 250_000, 1_000_000, arch, technology)
+    by_name = {(r.component, r.action): r.joules for r in rows}
+    assert by_name["dpu", "mac"] == pytest.approx(7.0e-12)
+    assert by_name["intermediate_memory", "leakage"] == pytest.approx(2.7147e-3 * 1e-6)
+    assert by_name["magnitude_buffer", "leakage"] == pytest.approx(4 * 0.998016e-3 * 1e-6)
+    assert by_name["dram", "active standby"] == pytest.approx(75.7e-3 * 0.25e-6)
+    assert by_name["dram", "idle standby"] == pytest.approx(12.56e-3 * 0.75e-6)
+
+
+def test_a_larger_buffer_costs_more():
+    """Area and leakage in proportion to the capacity, energy by the cited power law."""
+    technology, arch = load_technology("28nm-lstp"), ArchSpec()
+    double = archsim.load_arch("epur-4mib")
+    assert area_mm2(double, technology)["magnitude_buffer"] == 2 * area_mm2(arch, technology)["magnitude_buffer"]
+    (small, *_), (large, *_) = (
+        energy_rows({("magnitude_buffer", "read"): 1}, 0, 0, a, technology) for a in (arch, double)
+    )
+    assert large.pj_each / small.pj_each == pytest.approx(2**0.56)
+
+
+def test_the_baseline_has_no_memoization_unit():
+    parts = parts_of(ArchSpec().without_memo())
+    assert "weight_buffer" in parts and not {"fmu", "memo_buffer", "sign_bank", "magnitude_buffer"} & set(parts)

@@ -1,0 +1,113 @@
+"""Network folders: what loads, and what is refused with which words."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import archsim
+from archsim.ir.text import Vocabulary, tokenize
+
+MANIFEST = """
+name = "small"
+metric = "accuracy"
+[[stacks]]
+prefix = "rnn."
+cell = "gru"
+input_size = 3
+hidden_size = 4
+bidirectional = true
+[embedding]
+weight = "embedding"
+vocabulary = "vocab.txt"
+[head]
+kind = "mean-linear"
+weight = "head.weight"
+bias = "head.bias"
+[thresholds]
+bnn = 0.25
+"""
+
+
+def weights():
+    rng = np.random.default_rng(0)
+    shapes = {"embedding": (3, 3), "head.weight": (2, 8), "head.bias": (2,)}
+    for side in ("", "_reverse"):
+        shapes |= {f"rnn.weight_ih_l0{side}": (12, 3), f"rnn.weight_hh_l0{side}": (12, 4)}
+        shapes |= {f"rnn.bias_ih_l0{side}": (12,), f"rnn.bias_hh_l0{side}": (12,)}
+    return {name: rng.standard_normal(shape).astype(np.float16) for name, shape in shapes.items()}
+
+
+def folder_with(path, manifest=MANIFEST, vocabulary="<unk>\ngood\nbad\n", **changes):
+    (path / "network.toml").write_text(manifest, "utf-8")
+    (path / "vocab.txt").write_text(vocabulary, "utf-8")
+    tensors = weights() | {name.replace("__", "."): value for name, value in changes.items()}
+    tensors = {name: value for name, value in tensors.items() if value is not None}
+    save_file(tensors, path / "weights.safetensors")
+    return path
+
+
+def test_a_folder_runs_from_text_to_accuracy(tmp_path):
+    """Half-precision weights, vocabulary, embedding, two directions, head, calibrated threshold."""
+    network = archsim.load_network(folder_with(tmp_path))
+    trace = archsim.Trace.from_texts(["Good, good!", "unheard-of bad"], [1, 0])
+    record = archsim.simulate(network, trace).record
+    assert record["threshold"] == 0.25 and record["metric"] == "accuracy"
+    assert record["steps"] == 4 + 4 and record["metric_value"] in (0.0, 50.0, 100.0)
+    assert record["metric_loss"] == record["metric_baseline"] - record["metric_value"]
+
+
+def test_tokens():
+    assert tokenize("Don't <br />PANIC!") == ["don't", "panic", "!"]
+    assert Vocabulary(["<unk>", "panic"]).encode("don't panic").tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"manifest": MANIFEST.replace("hidden_size", "hiden_size")}, "unknown key 'stacks.0.hiden_size', did you mean 'hidden_size'"),
+    ({"manifest": MANIFEST.replace("input_size = 3", "input_size = -3")}, "stacks.0.input_size = -3: input should be greater"),
+    ({"manifest": MANIFEST.replace('name = "small"', "")}, "key 'name' is missing"),
+    ({"manifest": MANIFEST.replace('"gru"', '"gruu"')}, "cell 'gruu' is not supported, did you mean 'gru'"),
+    ({"manifest": "name = "}, "not TOML"),
+    ({"manifest": MANIFEST.replace("hidden_size = 4", "hidden_size = 5")}, "weights are for .inputs, units. = .3, 4., need .3, 5."),
+    ({"manifest": MANIFEST.replace("vocab.txt", "../vocab.txt")}, "no such file in the folder"),
+    ({"vocabulary": "<unk>\ngood\n"}, "2 entries, the embedding has 3 rows"),
+    ({"vocabulary": "good\nbad\nugly\n"}, "first entry is 'good', need '<unk>'"),
+    ({"rnn__weight_hh_l0": None}, "weight_hh is missing"),
+    ({"rnn__weight_hh_l0": np.full((12, 4), np.nan, np.float16)}, "weight_hh holds NaN"),
+    ({"rnn__weight_ih_l0": np.zeros((11, 3), np.float16)}, r"weight_ih has shape \(11, 3\), need \(12, I\)"),
+    ({"rnn__bias_ih_l0": np.zeros(3, np.float16)}, r"bias_ih has shape \(3,\), need \(12,\)"),
+    ({"head__weight": np.zeros((2, 7), np.float16)}, r"head has shape \(2, 7\), need \(2, 8\)"),
+    ({"embedding": None}, "tensor 'embedding' is missing; present: head.bias"),
+])  # fmt: skip
+def test_broken_folders_are_refused(change, message, tmp_path):
+    with pytest.raises(archsim.ArchsimError, match=message):
+        archsim.load_network(folder_with(tmp_path, **change))
+
+
+def test_truncated_weights_are_refused(tmp_path):
+    path = folder_with(tmp_path) / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(archsim.ArchsimError, match="not a readable safetensors file"):
+        archsim.load_network(tmp_path)
+
+
+def test_unknown_names_list_what_there_is(tmp_path):
+    with pytest.raises(archsim.ArchsimError, match="unknown network 'nothing'"):
+        archsim.load_network("nothing")
+    with pytest.raises(archsim.ArchsimError, match=r"network.toml does not exist"):
+        archsim.load_network(tmp_path)
+
+
+@pytest.mark.parametrize("trace, message", [
+    (archsim.Trace.from_arrays([np.zeros((2, 5), np.float32)]), "has 5 inputs a step, small takes 3"),
+    (archsim.Trace.from_arrays([np.array([0, 3])]), "token id 3 is outside the embedding, need 0 to 2"),
+    (archsim.Trace.from_arrays([np.full((1, 3), 1e6, np.float32)]), "binary16 ends at 65504"),
+])  # fmt: skip
+def test_traces_that_do_not_suit(trace, message, tmp_path):
+    network = archsim.load_network(folder_with(tmp_path))
+    with pytest.raises(archsim.ArchsimError, match=message):
+        archsim.simulate(network, trace)
+
+
+def test_text_needs_a_vocabulary(tiny_lstm):
+    with pytest.raises(archsim.ArchsimError, match="has no vocabulary: it takes frames of 5 numbers"):
+        archsim.simulate(tiny_lstm, archsim.Trace.from_texts(["hello"]), threshold=0.1)

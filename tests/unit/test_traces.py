@@ -1,0 +1,142 @@
+"""Traces: what is accepted, what is refused with which words, and files that round-trip."""
+
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+import archsim
+from archsim.errors import TraceError
+from archsim.traceio.files import read_trace, write_trace
+from archsim.traceio.trace import Trace
+
+FRAMES = [np.ones((3, 2), np.float32), np.zeros((1, 2), np.float32)]
+TRACES = {
+    "frames": Trace.from_arrays(FRAMES, [1, 0], name="f"),
+    "tokens": Trace.from_arrays([np.array([4, 1]), np.array([2])], name="t"),
+    "text": Trace.from_texts(["good film", "schlecht, äh"], [1, 0], name="x"),
+}
+
+
+@pytest.mark.parametrize("kind", TRACES)
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_round_trip(kind, suffix, tmp_path):
+    write_trace(TRACES[kind], tmp_path / f"a{suffix}")
+    again = archsim.load_trace(tmp_path / f"a{suffix}")
+    assert (again.kind, again.name, again.targets) == (kind, TRACES[kind].name, TRACES[kind].targets)
+    assert again.digest == TRACES[kind].digest
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_equal_traces_are_equal_files(suffix, tmp_path):
+    for name in ("a", "b"):
+        write_trace(TRACES["frames"], tmp_path / f"{name}{suffix}")
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("arrays, message", [
+    ([], "no sequences"),
+    ([np.zeros((0, 3))], r"sequence 0 is empty \(shape \(0, 3\)\), need at least one step"),
+    ([np.zeros((2, 3)), np.array([[1.0, np.nan, 0.0]])], "sequence 1: step 0, input 1 is nan, need finite"),
+    ([np.zeros((2, 3)), np.zeros((2, 4))], r"differ in width \(3, 4\)"),
+    ([np.zeros(3)], r"has shape \(3,\) of float64, need"),
+    ([np.zeros((2, 3, 4))], r"has shape \(2, 3, 4\)"),
+    ([[[1, 2], [3]]], "is ragged"),
+    ([np.array([["a"]])], "need .T, I. numbers"),
+    (np.zeros((2, 3)), "got one array of shape"),
+])  # fmt: skip
+def test_bad_arrays_are_refused(arrays, message):
+    with pytest.raises(TraceError, match=message):
+        Trace.from_arrays(arrays)
+
+
+def test_targets_must_match():
+    with pytest.raises(TraceError, match="1 targets for 2 sequences"):
+        Trace.from_arrays(FRAMES, [1])
+    with pytest.raises(TraceError, match="need one integer"):
+        Trace.from_arrays(FRAMES, [0.5, 1.0])
+
+
+def test_blank_text_is_refused():
+    with pytest.raises(TraceError, match="sequence 1 is '  ', need a text"):
+        Trace.from_texts(["fine", "  "])
+
+
+@pytest.mark.parametrize("limit", [0, -3])
+def test_limit_must_leave_something(limit):
+    with pytest.raises(TraceError, match="need at least 1 sequence"):
+        TRACES["frames"].limit(limit)
+
+
+def saved(tmp_path, **changes):
+    """A trace file with arrays replaced (or dropped, for None)."""
+    write_trace(TRACES["frames"], tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        arrays = {**file, **changes}
+    np.savez(tmp_path / "bad.npz", **{k: v for k, v in arrays.items() if v is not None})
+    return tmp_path / "bad.npz"
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"lengths": None}, "array 'lengths' is missing"),
+    ({"lengths": np.array([3, 2])}, "lengths add up to 5, data has 4 rows"),
+    ({"lengths": np.array([5, -1])}, "need one whole number >= 1"),
+    ({"format": np.array(9)}, "format is 9, this version reads 1"),
+    ({"meta": np.frombuffer(b"{}", np.uint8)}, "accepted: frames, tokens, text"),
+    ({"meta": np.frombuffer(b"\xff", np.uint8)}, "not UTF-8"),
+    ({"data": np.zeros((4, 2), complex)}, "data is complex128"),
+    ({"data": np.full((4, 2), np.inf)}, "is inf, need finite"),
+])  # fmt: skip
+def test_bad_files_are_refused(changes, message, tmp_path):
+    path = saved(tmp_path, **changes)
+    with pytest.raises(TraceError, match=message) as caught:
+        read_trace(path)
+    assert str(path) in str(caught.value)
+
+
+class Bomb:
+    """What a hostile pickle would do."""
+
+    def __reduce__(self):
+        return os.mkdir, ("pwned",)
+
+
+def test_pickles_are_never_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = saved(tmp_path, data=np.array([Bomb()], dtype=object))
+    with pytest.raises(TraceError, match="not a readable"):
+        read_trace(path)
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("name", ["cut.npz", "cut.h5", "text.npz", "missing.npz", "bare.npz", "zip.npz"])
+def test_files_that_are_no_trace(name, tmp_path):
+    path = tmp_path / name
+    if name.startswith("cut"):
+        write_trace(TRACES["frames"], path)
+        path.write_bytes(path.read_bytes()[:200])
+    elif name == "text.npz":
+        path.write_text("hello")
+    elif name == "bare.npz":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    elif name == "zip.npz":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("data.npy", b"\x93NUMPY\x01\x00")
+    with pytest.raises(TraceError, match=name):
+        read_trace(path)
+
+
+def test_nothing_is_left_of_a_failed_write(tmp_path, monkeypatch):
+    """A file that cannot be finished does not exist, and no temporary one stays."""
+    monkeypatch.setattr("numpy.lib.format.write_array", lambda *a, **k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_trace(TRACES["frames"], tmp_path / "a.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target, message", [("no/a.npz", "does not exist"), ("a.txt", "accepted: .npz, .h5")])
+def test_bad_targets_for_writing(target, message, tmp_path):
+    with pytest.raises(archsim.ArchsimError, match=message):
+        write_trace(TRACES["frames"], tmp_path / target)
