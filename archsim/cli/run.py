@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,16 +27,11 @@ if TYPE_CHECKING:
 def run(
     network: str | None,
     trace: str | None,
-    arch: str,
-    policy: str,
-    threshold: float | None,
-    precision: str,
-    detail: str,
     limit: int | None,
-    seed: int,
     json_path: Path | None,
     timeline: Path | None,
     verbose: bool,
+    **options: Any,
 ) -> None:
     """Simulate a baseline machine and one with a reuse policy, and compare them.
 
@@ -46,7 +41,10 @@ def run(
     archsim run -n imdb-lstm --policy oracle --threshold 0.3 --json oracle.json
     archsim run -n imdb-lstm --limit 1 --timeline run.json    (open in ui.perfetto.dev)
     """
+    from archsim.cli.console import output_console
+    from archsim.cli.tables import energy_table, summary_table
     from archsim.errors import ConfigError
+    from archsim.experiment.result import write_records
     from archsim.files import check_writable
 
     networks = [network] if network else _bundled()
@@ -55,12 +53,13 @@ def run(
     for path in (json_path, timeline):
         if path is not None:
             check_writable(path)
-    results = _simulate_all(networks, trace, arch, policy, threshold, precision, detail, limit, seed)
+    results = _simulate_all(networks, trace, limit, options)
     records = [result.record for result in results]
-    _print_results(results, verbose)
+    console = output_console()
+    console.print(summary_table(records))
+    for result in results if verbose else ():
+        console.print(energy_table(result))
     if json_path is not None:
-        from archsim.experiment.result import write_records
-
         write_records(records, json_path)
     if timeline is not None:
         results[0].timeline(timeline)
@@ -75,17 +74,8 @@ def _bundled() -> list[str]:
     return bundled_networks()
 
 
-def _simulate_all(
-    networks: list[str],
-    trace: str | None,
-    arch: str,
-    policy: str,
-    threshold: float | None,
-    precision: str,
-    detail: str,
-    limit: int | None,
-    seed: int,
-) -> list[Result]:
+def _simulate_all(networks: list[str], trace: str | None, limit: int | None, options: dict[str, Any]) -> list[Result]:
+    """Simulate each network; `options` are the arguments of `simulate` by name."""
     from archsim.cli.console import progress_bars
     from archsim.errors import TraceError
     from archsim.experiment.simulate import simulate
@@ -99,29 +89,6 @@ def _simulate_all(
             trace_name = trace or network.default_trace
             if trace_name is None:
                 raise TraceError(f"{network.name} has no trace of its own: name one with --trace")
-            results.append(
-                simulate(
-                    network,
-                    load_trace(trace_name).limit(limit),
-                    arch,
-                    policy,
-                    threshold,
-                    precision,
-                    detail,
-                    seed,
-                    keep_outputs=False,
-                    progress=reporter(network.name),  # type: ignore[arg-type]
-                )
-            )
+            inputs = load_trace(trace_name).limit(limit)
+            results.append(simulate(network, inputs, keep_outputs=False, progress=reporter(network.name), **options))
     return results
-
-
-def _print_results(results: list[Result], verbose: bool) -> None:
-    from archsim.cli.console import output_console
-    from archsim.cli.tables import energy_table, summary_table
-
-    console = output_console()
-    console.print(summary_table([result.record for result in results]))
-    if verbose:
-        for result in results:
-            console.print(energy_table(result))

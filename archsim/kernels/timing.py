@@ -48,36 +48,42 @@ def step_end_cycles(reuse_bits: U8, n_gates: int, n_units: int, times: StepTimes
 
 @njit(cache=True, nogil=True)
 def _step_end_cycles(reuse_bits, n_gates, n_units, times, ends):  # type: ignore[no-untyped-def]
+    start = 0
+    duration = 0
+    for t in range(ends.size):
+        # A step's duration follows from its decisions alone; on the baseline they are always the same.
+        if t == 0 or not np.array_equal(reuse_bits[t], reuse_bits[t - 1]):
+            duration = _step_cycles(reuse_bits[t], n_gates, n_units, times)
+        start += duration
+        ends[t] = start
+
+
+@njit(cache=True, nogil=True)
+def _step_cycles(reuse_bits, n_gates, n_units, times):  # type: ignore[no-untyped-def]
     taken = np.zeros((n_gates, n_units), np.int64)  # a[k, n]
     updated = np.zeros(n_units, np.int64)  # m[n]
-    issued = np.zeros(n_gates, np.int64)  # u[k, n-1]
+    issued = np.full(n_gates, -times.issue_cycles, np.int64)  # u[k, n-1]
     free = np.zeros(n_gates, np.int64)  # free[k, n-1]
     delivered = np.zeros(n_gates, np.int64)  # r[k, n-1]
-    start = 0
-    for t in range(ends.size):
-        issued[:] = start - times.issue_cycles
-        free[:] = start
-        delivered[:] = start
-        for n in range(n_units):
-            all_delivered = start
-            for k in range(n_gates):
-                bit = k * n_units + n
-                reused = (reuse_bits[t, bit >> 3] >> (7 - (bit & 7))) & 1
-                take = free[k]
-                if times.has_memo:
-                    issue = issued[k] + times.issue_cycles
-                    if n >= times.run_ahead:
-                        issue = max(issue, taken[k, n - times.run_ahead])
-                    issued[k] = issue
-                    take = max(take, issue + times.decision_cycles)
-                if n >= times.result_lag:
-                    take = max(take, updated[n - times.result_lag])
-                taken[k, n] = take
-                free[k] = take + (times.pass_on_cycles if reused else times.dot_cycles)
-                delivered[k] = max(delivered[k], free[k] + (0 if reused else times.dot_pipeline_cycles))
-                all_delivered = max(all_delivered, delivered[k])
-            updated[n] = all_delivered
-            if n > 0:
-                updated[n] = max(all_delivered, updated[n - 1] + times.update_interval_cycles)
-        start = updated[n_units - 1] + times.update_pipeline_cycles + times.writeback_cycles
-        ends[t] = start
+    for n in range(n_units):
+        all_delivered = 0
+        for k in range(n_gates):
+            bit = k * n_units + n
+            reused = (reuse_bits[bit >> 3] >> (7 - (bit & 7))) & 1
+            take = free[k]
+            if times.has_memo:
+                issue = issued[k] + times.issue_cycles
+                if n >= times.run_ahead:
+                    issue = max(issue, taken[k, n - times.run_ahead])
+                issued[k] = issue
+                take = max(take, issue + times.decision_cycles)
+            if n >= times.result_lag:
+                take = max(take, updated[n - times.result_lag])
+            taken[k, n] = take
+            free[k] = take + (times.pass_on_cycles if reused else times.dot_cycles)
+            delivered[k] = max(delivered[k], free[k] + (0 if reused else times.dot_pipeline_cycles))
+            all_delivered = max(all_delivered, delivered[k])
+        updated[n] = all_delivered
+        if n > 0:
+            updated[n] = max(all_delivered, updated[n - 1] + times.update_interval_cycles)
+    return updated[n_units - 1] + times.update_pipeline_cycles + times.writeback_cycles

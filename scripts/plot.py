@@ -1,0 +1,46 @@
+"""Plot a table of scripts/sweep.py: loss and speedup against reuse, one line a policy.
+
+python scripts/plot.py sweep.csv -o sweep.svg
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+from archsim.files import write_whole
+
+STYLES = {"bnn": ("#0072B2", "o", "-"), "oracle": ("#D55E00", "s", "--")}  # colour-blind safe, readable in grey
+PANELS = {"metric_loss": "loss of the metric (points)", "speedup": "speedup", "energy_saving": "energy saving (%)"}
+
+
+def main() -> None:
+    """Draw the three panels and save them in the format of the output's suffix."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", help="CSV file of scripts/sweep.py")
+    parser.add_argument("-o", "--output", type=Path, required=True, help=".svg or .png")
+    args = parser.parse_args()
+
+    table = pd.read_csv(args.table)
+    table["energy_saving"] *= 100
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(11, 3.4), layout="constrained")
+    for axis, (column, label) in zip(axes, PANELS.items(), strict=True):
+        for policy, rows in table.sort_values("reuse_fraction").groupby("policy"):
+            colour, marker, line = STYLES.get(policy, ("#555555", "^", ":"))
+            axis.plot(100 * rows["reuse_fraction"], rows[column], line, color=colour, marker=marker, label=policy)
+        axis.set(xlabel="computation reuse (%)", ylabel=label)
+        axis.grid(alpha=0.3)
+    axes[0].legend(title="policy", frameon=False)
+    figure.suptitle(f"{table['network'].iloc[0]} on {table['arch'].iloc[0]}, {table['sequences'].iloc[0]} sequences")
+    with write_whole(args.output) as path:
+        figure.savefig(path, format=args.output.suffix.removeprefix("."), dpi=150)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""One network, one trace, three policies: what reuse is worth, and where the energy goes.
+
+python scripts/simulate.py --network imdb-lstm --limit 40
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import pandas as pd
+
+import archsim
+
+
+def main() -> None:
+    """Print a row per policy, and the energy by component for the binary predictor."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", default="imdb-lstm")
+    parser.add_argument("--trace", help="default: the network's own")
+    parser.add_argument("--arch", default="epur")
+    parser.add_argument("--limit", type=int, help="use only the first so many sequences")
+    args = parser.parse_args()
+
+    network = archsim.load_network(args.network)
+    trace = archsim.load_trace(args.trace or network.default_trace).limit(args.limit)
+    results = {
+        policy: archsim.simulate(network, trace, arch=args.arch, policy=policy) for policy in ("none", "bnn", "oracle")
+    }
+
+    table = pd.DataFrame({policy: result.summary() for policy, result in results.items()}).T
+    print(table[["threshold", "reuse_fraction", "metric_value", "cycles", "speedup", "energy_saving"]].to_string())
+    print("\nenergy of bnn by component, in joules")
+    print(results["bnn"].energy.groupby("component")["joules"].sum().sort_values(ascending=False).to_string())
+
+
+if __name__ == "__main__":
+    main()
