@@ -1,13 +1,12 @@
 """The errors archsim raises: each message says what, where, which value, and what would be accepted.
 
 ArchsimError
-├── UsageError            bad input: the command line exits with 2
-│   ├── ConfigError       an architecture, a technology table, or a parameter of a run
-│   ├── NetworkError      a network folder, its manifest or its weights
-│   ├── TraceError        a trace or corpus file, or arrays given as one
-│   ├── UnknownNameError  a name that is in no registry
-│   └── DoesNotFitError   a network that the chosen machine cannot hold
-└── RunError              a run that failed: the command line exits with 1
+└── UsageError            bad input: the command line exits with 2
+    ├── ConfigError       an architecture, a technology table, or a parameter of a run
+    ├── NetworkError      a network folder, its manifest or its weights
+    ├── TraceError        a trace or corpus file, or arrays given as one
+    ├── UnknownNameError  a name that is in no registry
+    └── DoesNotFitError   a network that the chosen machine cannot hold
 """
 
 from __future__ import annotations
@@ -37,23 +36,20 @@ class TraceError(UsageError):
 
 
 class DoesNotFitError(UsageError):
-    """A network whose layer outgrows a buffer of the machine."""
+    """A network whose layer outgrows a part of the machine."""
 
-    def __init__(self, layer: str, buffer: str, need_bytes: int, have_bytes: int, levers: str) -> None:
-        self.layer, self.buffer = layer, buffer
-        self.need_bytes, self.have_bytes = need_bytes, have_bytes
-        super().__init__(f"{layer} needs {need_bytes} bytes of {buffer}, the machine has {have_bytes}: {levers}")
-
-
-class RunError(ArchsimError):
-    """A simulation that could not finish."""
+    def __init__(self, layer: str, field: str, need: int, have: int, unit: str) -> None:
+        self.layer, self.field, self.need, self.have = layer, field, need, have
+        super().__init__(f"{layer} needs {field} >= {need} {unit}, the machine has {have}: raise it or choose another")
 
 
 class UnknownNameError(UsageError):
     """A name nobody registered; the message lists what there is and the nearest one."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, known)}; known: {', '.join(sorted(known))}")
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, also: str = "") -> None:
+        listed = ", ".join(sorted(known))
+        alternatives = f"{listed}, or {also}" if also else listed
+        super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, known)}; known: {alternatives}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

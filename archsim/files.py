@@ -10,14 +10,17 @@ from pathlib import Path
 
 from archsim.errors import UsageError
 
+MAX_NAME_BYTES = 255
+"""Longest file name of the usual file systems."""
+
 
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the final name only if the block succeeds."""
-    final = Path(path)
+    final = Path(path).resolve()
     check_writable(final)
     try:
-        handle, name = tempfile.mkstemp(dir=final.parent, prefix=f".{final.name}.", suffix=final.suffix)
+        handle, name = tempfile.mkstemp(dir=final.parent, prefix=".archsim-", suffix=final.suffix)
     except OSError as error:
         raise UsageError(f"cannot write {final}: {error.strerror}") from error
     os.close(handle)
@@ -32,10 +35,12 @@ def write_whole(path: str | Path) -> Iterator[Path]:
 
 def check_writable(path: Path) -> None:
     """Raise UsageError if `path` cannot become a file; ask before long work, not after it."""
+    if len(path.name.encode()) > MAX_NAME_BYTES:
+        raise UsageError(f"cannot write {path}: the name is longer than {MAX_NAME_BYTES} bytes")
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: folder {path.parent} does not exist")
-    if path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a folder")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"cannot write {path}: it is {'a folder' if path.is_dir() else 'not a regular file'}")
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"cannot write {path}: folder {path.parent} is not writable")
 

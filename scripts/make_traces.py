@@ -16,11 +16,7 @@ def imdb_reviews() -> Trace:
     lines = (TRACES / "imdb-lstm.tsv").read_text("utf-8").splitlines()
     pairs = [line.split("\t", 1) for line in lines]
     trace = Trace.from_texts([text for _, text in pairs], [LABELS[label] for label, _ in pairs], name="imdb-lstm")
-    return Trace(
-        trace.name,
-        trace.kind,
-        trace.sequences,
-        trace.targets,
+    return trace.described(
         "movie reviews of 60 to 200 words, half positive (1), half negative (0)",
         "written for archsim, of films that do not exist; scripts/make_traces.py from traces/imdb-lstm.tsv",
     )

@@ -15,14 +15,14 @@ PIPE_WIDTH = 160
 
 def output_console() -> Console:
     """The console tables are printed on."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
 
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str], Callable[[str, int, int], None]]]:
     """Yield a function that makes, for one run, the callback `simulate` reports its stages to."""
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
 
         def reporter(title: str) -> Callable[[str, int, int], None]:
             tasks: dict[str, TaskID] = {}

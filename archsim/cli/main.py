@@ -10,7 +10,7 @@ from archsim._version import __version__
 from archsim.cli.calibrate import calibrate
 from archsim.cli.catalogue import list_things, show
 from archsim.cli.run import run
-from archsim.errors import ArchsimError, UsageError
+from archsim.errors import UsageError
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -49,7 +49,7 @@ def _exit_code() -> int:
     except UsageError as error:
         click.echo(f"archsim: {error}", err=True)
         return BAD_USAGE
-    except ArchsimError as error:
+    except OSError as error:
         click.echo(f"archsim: run failed: {error}", err=True)
         return FAILED
     except (click.Abort, KeyboardInterrupt):

@@ -32,7 +32,7 @@ def load_arch(name: str | Path) -> ArchSpec:
             raise ConfigError(f"{path}: not TOML: {error}") from None
     if path.suffix == ".toml":
         raise ConfigError(f"{path}: no such file")
-    raise UnknownNameError("architecture", str(name), [*bundled_archs(), "or a TOML file"])
+    raise UnknownNameError("architecture", str(name), bundled_archs(), also="a TOML file")
 
 
 def _parse(text: str, where: str, name: str) -> ArchSpec:

@@ -1,6 +1,7 @@
 """The accelerator, part by part. Defaults are E-PUR with the memoization unit of the paper.
 
-`certainty` is that of docs/PAPER_FACTS.md: A read, B well remembered, C doubtful, D arithmetic, choice ours.
+`certainty` is that of docs/PAPER_FACTS.md: A read, B well remembered, C doubtful, D arithmetic; or measured with
+a tool, or a choice of ours.
 """
 
 from __future__ import annotations
@@ -58,6 +59,9 @@ class FmuSpec(Spec):
     run_ahead: int = sourced(16, unit="decisions", source="SEMANTICS 2.2, Q", certainty="choice", ge=1)
     pass_on_cycles: int = sourced(1, unit="cycle", source="SEMANTICS 2.2, c_r", certainty="choice", ge=1)
     memo_buffer_bytes: int = sourced(8 * KIB, unit="byte", source="MICRO 2019 paper", certainty="B", ge=1)
+    memo_entry_bytes: int = sourced(
+        8, unit="byte", source="y as binary16, prediction as int16, drift as float32", certainty="choice", ge=1
+    )
     sign_bank_width_bits: int = sourced(
         256,
         unit="bit",
@@ -100,11 +104,13 @@ class DramSpec(Spec):
     bandwidth_bytes_per_s: int = sourced(
         11_703_000_000,
         unit="byte/s",
-        certainty="A",
+        certainty="measured",
         ge=1,
         source="DRAMsim3, LPDDR4-3200 x32 streaming 16 MiB, docs/reference/lpddr4_streaming.csv",
     )
-    latency_ps: int = sourced(45_000, unit="ps", source="same row, smallest latency of a closed bank", certainty="A")
+    latency_ps: int = sourced(
+        45_000, unit="ps", source="same row, smallest latency of a closed bank", certainty="measured"
+    )
 
 
 class ArchSpec(Spec):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from importlib.resources import files
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
@@ -11,31 +13,41 @@ from archsim.config.specs import ArchSpec, Spec, fields_of
 from archsim.errors import ConfigError, UnknownNameError
 from archsim.validation import explain
 
-BUCKETS = ("scratchpad", "operations", "dram", "memo")
+Bucket = Literal["scratchpad", "operations", "dram", "memo"]
+
+
+class Reference(Spec):
+    """The value of an architecture's field that figures were taken at."""
+
+    field: str
+    value: int = Field(ge=1)
 
 
 class ActionEntry(Spec):
     """Energy of one action, and where it goes in the paper's breakdown."""
 
     pj: float = Field(ge=0)
-    bucket: str
+    bucket: Bucket
     source: str
 
 
 class StaticEntry(Spec):
-    """Leakage and area of one instance of a component."""
+    """Leakage and area of one instance of a component; both in proportion to the field they follow."""
 
     leakage_mw: float = Field(ge=0)
     area_mm2: float = Field(ge=0)
-    sized_by: str | None = None
-    """Field of the architecture that gives this buffer's capacity, e.g. `weight_buffer.capacity_bytes`."""
-    for_capacity: int | None = None
-    """The capacity these figures are for."""
+    follows: Reference
     source: str
 
 
+class BufferEntry(Spec):
+    """The width of one access of a buffer; energy is in proportion to it, and a power law of the capacity."""
+
+    width: Reference
+
+
 class ScalingEntry(Spec):
-    """How a buffer's figures follow its capacity: energy by a power law, leakage and area in proportion."""
+    """How the energy of an access follows a buffer's capacity."""
 
     energy_exponent: float = Field(ge=0)
     source: str
@@ -57,6 +69,7 @@ class TechnologySpec(Spec):
     description: str
     actions: dict[str, dict[str, ActionEntry]]
     static: dict[str, StaticEntry]
+    buffers: dict[str, BufferEntry]
     dram_standby: StandbyEntry
     buffer_scaling: ScalingEntry
 
@@ -87,9 +100,20 @@ def load_technology(name: str) -> TechnologySpec:
         raise ConfigError(f"technology {name}: {explain(error, TechnologySpec)}") from None
 
 
-def capacity_ratio(arch: ArchSpec, entry: StaticEntry) -> float:
-    """Return this machine's capacity of a buffer over the capacity its entry is for; 1 for what is no buffer."""
-    if entry.sized_by is None or entry.for_capacity is None:
+def static_scale(arch: ArchSpec, entry: StaticEntry) -> float:
+    """Return this machine's factor on a component's leakage and area."""
+    return _ratio(arch, entry.follows)
+
+
+def access_scale(arch: ArchSpec, technology: TechnologySpec, component: str) -> float:
+    """Return this machine's factor on the energy of an action; 1 for what is no buffer."""
+    if component not in technology.buffers:
         return 1.0
-    capacity, _ = fields_of(arch)[entry.sized_by]
-    return float(capacity) / entry.for_capacity  # type: ignore[arg-type]
+    width = _ratio(arch, technology.buffers[component].width)
+    capacity = _ratio(arch, technology.component(component).follows)
+    return width * math.pow(capacity, technology.buffer_scaling.energy_exponent)
+
+
+def _ratio(arch: ArchSpec, reference: Reference) -> float:
+    value, _ = fields_of(arch)[reference.field]
+    return int(str(value)) / reference.value

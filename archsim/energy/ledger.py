@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from archsim.config.specs import ArchSpec
-from archsim.config.technology import TechnologySpec, capacity_ratio
+from archsim.config.technology import TechnologySpec, access_scale, static_scale
 from archsim.energy.parts import parts_of
 from archsim.units import joules, leakage_pj
 
@@ -45,16 +45,13 @@ def _row(component: str, action: str, bucket: str, count: int, pj_each: float) -
 def _dynamic(counts: Mapping[tuple[str, str], int], arch: ArchSpec, technology: TechnologySpec) -> Iterator[EnergyRow]:
     for (component, action), count in sorted(counts.items()):
         entry = technology.action(component, action)
-        scale = 1.0
-        if component in technology.static:
-            scale = capacity_ratio(arch, technology.static[component]) ** technology.buffer_scaling.energy_exponent
-        yield _row(component, action, entry.bucket, count, entry.pj * scale)
+        yield _row(component, action, entry.bucket, count, entry.pj * access_scale(arch, technology, component))
 
 
 def _leakage(time_ps: int, arch: ArchSpec, technology: TechnologySpec) -> Iterator[EnergyRow]:
     for component, instances in parts_of(arch).items():
         entry = technology.component(component)
-        power_mw = entry.leakage_mw * capacity_ratio(arch, entry)
+        power_mw = entry.leakage_mw * static_scale(arch, entry)
         yield _row(component, "leakage", "static", instances, leakage_pj(power_mw, time_ps))
 
 

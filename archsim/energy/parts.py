@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archsim.config.specs import ArchSpec
-from archsim.config.technology import TechnologySpec, capacity_ratio
+from archsim.config.technology import TechnologySpec, static_scale
 
 
 def parts_of(arch: ArchSpec) -> dict[str, int]:
@@ -18,5 +18,5 @@ def area_mm2(arch: ArchSpec, technology: TechnologySpec) -> dict[str, float]:
     areas = {}
     for component, instances in parts_of(arch).items():
         entry = technology.component(component)
-        areas[component] = instances * entry.area_mm2 * capacity_ratio(arch, entry)
+        areas[component] = instances * entry.area_mm2 * static_scale(arch, entry)
     return areas

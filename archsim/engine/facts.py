@@ -25,11 +25,12 @@ class ActionDone(Fact):
 
 @dataclass(frozen=True, slots=True)
 class Busy(Fact):
-    """A unit worked from `start_ps` until now on `what`."""
+    """A unit works on `what` from `start_ps` to `end_ps`, which may lie ahead."""
 
     unit: str
     what: str
     start_ps: int
+    end_ps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +40,4 @@ class PassDone(Fact):
     sequence: int
     layer: int
     direction: int
-    start_ps: int
     step_end_cycles: I64

@@ -27,7 +27,7 @@ def make_record(
         "trace": setting.trace.name,
         "arch": setting.arch.name,
         "policy": setting.policy.name,
-        "threshold": setting.threshold_json,
+        "threshold": setting.threshold,
         "precision": setting.precision,
         "detail": setting.detail,
         **_reuse_figures(functional.activity),

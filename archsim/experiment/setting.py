@@ -1,4 +1,4 @@
-"""Everything that determines a run, and its digest."""
+"""Everything that determines a run: named things resolved, every choice checked, one digest over it all."""
 
 from __future__ import annotations
 
@@ -6,55 +6,80 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
 from archsim._version import __version__
+from archsim.config.load import load_arch
 from archsim.config.specs import ArchSpec
-from archsim.config.technology import TechnologySpec
-from archsim.functional.thresholds import Threshold
+from archsim.config.technology import TechnologySpec, load_technology
+from archsim.errors import ConfigError
+from archsim.functional.run import PRECISIONS, pass_shapes
+from archsim.functional.thresholds import Threshold, thresholds_per_gate
+from archsim.ir.folder import load_network
 from archsim.ir.network import Network
-from archsim.policies import ReusePolicy
+from archsim.policies import ReusePolicy, policy_from
 from archsim.sim.accelerator import Detail
+from archsim.sim.fit import check_fit
+from archsim.traceio.catalogue import load_trace
 from archsim.traceio.trace import Trace
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Everything that determines a run."""
+    """A run, checked as far as it can be without running it."""
 
     network: Network
     trace: Trace
     arch: ArchSpec
     policy: ReusePolicy
-    threshold: Threshold | None
+    threshold: Any
+    """θ as a number or nested lists of numbers; None where the policy has none."""
     technology: TechnologySpec
     precision: str
     detail: Detail
     seed: int
 
+    def __post_init__(self) -> None:
+        for name, value, accepted in (
+            ("precision", self.precision, PRECISIONS),
+            ("detail", self.detail, get_args(Detail)),
+        ):
+            if value not in accepted:
+                raise ConfigError(f"{name} = {value!r}: accepted: {', '.join(accepted)}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise ConfigError(f"seed = {self.seed!r}: need a whole number >= 0")
+        if self.policy.uses_memo_unit and self.arch.fmu is None:
+            raise ConfigError(f"{self.arch.name} has no fmu, which policy {self.policy.name!r} needs: use policy none")
+        for machine in (self.baseline_machine, self.machine):
+            check_fit(self.network, pass_shapes(self.network), machine)
+
     @property
     def machine(self) -> ArchSpec:
         """The architecture as the policy needs it: with or without the memoization unit."""
-        return self.arch if self.policy.uses_memo_unit else self.arch.without_memo()
+        return self.arch if self.policy.uses_memo_unit else self.baseline_machine
 
     @property
-    def threshold_json(self) -> Any:
-        """θ as JSON holds it: a number or nested lists."""
-        return None if self.threshold is None else _plain(self.threshold)
+    def baseline_machine(self) -> ArchSpec:
+        """The architecture without the memoization unit."""
+        return self.arch.without_memo()
 
     @property
     def digest(self) -> str:
         """SHA-256 over everything that determines the figures."""
+        options = {k: v for k, v in vars(self.policy).items() if isinstance(v, bool | int | float | str)}
         parts = {
             "archsim": __version__,
             "network": self.network.digest,
             "trace": self.trace.digest,
             "arch": self.arch.model_dump(),
             "technology": self.technology.model_dump(),
-            "policy": [self.policy.name, {k: repr(v) for k, v in sorted(vars(self.policy).items())}],
-            "threshold": self.threshold_json,
+            "policy": [self.policy.name, options],
+            "threshold": self.threshold,
             "precision": self.precision,
             "detail": self.detail,
             "seed": self.seed,
@@ -62,7 +87,43 @@ class Setting:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def resolve(
+    network: Network | str | Path,
+    trace: Trace | str | Path,
+    arch: ArchSpec | str | Path,
+    policy: ReusePolicy | str,
+    threshold: Threshold | None,
+    precision: str,
+    detail: Detail,
+    seed: int,
+) -> Setting:
+    """Turn names into things; raises subclasses of UsageError for whatever cannot be run."""
+    policy = policy_from(policy)
+    network = load_network(network) if isinstance(network, str | Path) else _known(network, Network, "network")
+    trace = load_trace(trace) if isinstance(trace, str | Path) else _known(trace, Trace, "trace")
+    arch = load_arch(arch) if isinstance(arch, str | Path) else _known(arch, ArchSpec, "arch")
+    theta = _threshold_for(network, policy, threshold)
+    technology = load_technology(arch.technology)
+    return Setting(network, trace, arch, policy, theta, technology, precision, detail, seed)
+
+
+def _known(value: object, kind: type[T], name: str) -> T:
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} is a {type(value).__name__}: need a name, a path, or an archsim {kind.__name__}")
+    return value
+
+
+def _threshold_for(network: Network, policy: ReusePolicy, threshold: Threshold | None) -> Any:
+    if not policy.needs_threshold:
+        return None
+    if threshold is None:
+        threshold = network.thresholds.get(policy.name)
+    if threshold is None:
+        raise ConfigError(f"{network.name} has no calibrated threshold for policy {policy.name!r}: give a number >= 0")
+    thresholds_per_gate(network, threshold)
+    return _plain(threshold)
+
+
 def _plain(threshold: Any) -> Any:
-    return (
-        float(threshold) if not isinstance(threshold, Sequence | np.ndarray) else [_plain(part) for part in threshold]
-    )
+    is_list = isinstance(threshold, Sequence) or (isinstance(threshold, np.ndarray) and threshold.ndim > 0)
+    return [_plain(part) for part in threshold] if is_list else float(threshold)

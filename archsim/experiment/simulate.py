@@ -7,28 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
-from archsim.config.load import load_arch
 from archsim.config.specs import ArchSpec
-from archsim.config.technology import load_technology
-from archsim.errors import ConfigError
 from archsim.experiment.record import make_record
 from archsim.experiment.result import Result
-from archsim.experiment.setting import Setting
+from archsim.experiment.setting import Setting, resolve
 from archsim.experiment.timed import Timed, time_and_weigh
-from archsim.functional.run import FunctionalResult, run_functional
+from archsim.functional.run import FunctionalResult, has_metric, run_functional
 from archsim.functional.thresholds import Threshold
-from archsim.ir.folder import load_network
 from archsim.ir.network import Network
-from archsim.policies import NoReuse, ReusePolicy, policy_from
+from archsim.policies import NoReuse, ReusePolicy
 from archsim.sim.accelerator import Detail, simulate_activity
 from archsim.timeline.perfetto import Timeline
 from archsim.traceio.activity import ActivityRecord
-from archsim.traceio.catalogue import load_trace
 from archsim.traceio.trace import Trace
 
-PRECISIONS = ("fp16", "fp32")
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, the sequences just finished in it, and the sequences in all."""
 
@@ -57,9 +50,9 @@ def simulate(
     setting = resolve(network, trace, arch, policy, threshold, precision, detail, seed)
     stages = _Stages(setting, progress or (lambda stage, done, total: None))
     functional = stages.compute(setting.policy, keep_outputs)
-    timed = stages.replay(functional.activity, setting.machine)
+    timed = stages.replay(functional.activity, setting.machine, f"events, policy {setting.policy.name}")
     baseline_timed, baseline_metric = timed, functional.metric_value
-    if setting.policy.name != "none":
+    if setting.policy.uses_memo_unit:
         baseline_timed, baseline_metric = stages.baseline(functional.activity)
     record = make_record(setting, functional, timed, baseline_timed, baseline_metric)
     record["wall_s"] = round(time.perf_counter() - started, 3)
@@ -76,50 +69,6 @@ def simulate(
     )
 
 
-def resolve(
-    network: Network | str | Path,
-    trace: Trace | str | Path,
-    arch: ArchSpec | str | Path,
-    policy: ReusePolicy | str,
-    threshold: Threshold | None,
-    precision: str,
-    detail: Detail,
-    seed: int,
-) -> Setting:
-    """Turn names into things and check every choice."""
-    for name, value, accepted in (("precision", precision, PRECISIONS), ("detail", detail, get_args(Detail))):
-        if value not in accepted:
-            raise ConfigError(f"{name} = {value!r}: accepted: {', '.join(accepted)}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"seed = {seed!r}: need a whole number >= 0")
-    policy = policy_from(policy)
-    network = network if isinstance(network, Network) else load_network(network)
-    arch = arch if isinstance(arch, ArchSpec) else load_arch(arch)
-    return Setting(
-        network=network,
-        trace=trace if isinstance(trace, Trace) else load_trace(trace),
-        arch=arch,
-        policy=policy,
-        threshold=_threshold_for(network, policy, threshold),
-        technology=load_technology(arch.technology),
-        precision=precision,
-        detail=detail,
-        seed=seed,
-    )
-
-
-def _threshold_for(network: Network, policy: ReusePolicy, threshold: Threshold | None) -> Threshold | None:
-    if not policy.needs_threshold:
-        return None
-    if threshold is not None:
-        return threshold
-    if policy.name not in network.thresholds:
-        raise ConfigError(
-            f"{network.name} has no calibrated threshold for policy {policy.name!r}: give one, a number >= 0"
-        )
-    return network.thresholds[policy.name]
-
-
 @dataclass(frozen=True)
 class _Stages:
     """The parts of a run, each reporting its progress under its name."""
@@ -134,24 +83,23 @@ class _Stages:
             setting.network,
             setting.trace,
             policy,
-            setting.threshold or 0.0,
+            0.0 if setting.threshold is None else setting.threshold,
             precision=setting.precision,
             keep_outputs=keep_outputs,
             tick=tick,
         )
 
-    def replay(self, activity: ActivityRecord, machine: ArchSpec) -> Timed:
-        setting = self.setting
-        tick = partial(self._tick, "events, memoization" if machine.fmu else "events, baseline")
+    def replay(self, activity: ActivityRecord, machine: ArchSpec, stage: str) -> Timed:
+        setting, tick = self.setting, partial(self._tick, stage)
         return time_and_weigh(setting.network, activity, machine, setting.technology, setting.detail, tick)
 
     def baseline(self, activity: ActivityRecord) -> tuple[Timed, float | None]:
         """The same network and trace, nothing reused, on the machine without memoization unit."""
         metric = None
-        if self.setting.network.metric is not None and self.setting.trace.targets is not None:
+        if has_metric(self.setting.network, self.setting.trace):
             metric = self.compute(NoReuse(), keep_outputs=False).metric_value
         nothing_reused = ActivityRecord.without_reuse(activity.lengths, activity.shapes)
-        return self.replay(nothing_reused, self.setting.arch.without_memo()), metric
+        return self.replay(nothing_reused, self.setting.baseline_machine, "events, baseline"), metric
 
     def _tick(self, stage: str, done: int) -> None:
         self.progress(stage, done, len(self.setting.trace))

@@ -2,60 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
+from archsim.errors import ConfigError
 from archsim.functional.batch import Batch
-from archsim.ir.cells import GRU, LSTM
-from archsim.ir.layers import Direction, Layer
-from archsim.kernels.arrays import F32, U8
+from archsim.functional.weights import StoredWeights
+from archsim.ir.cells import LSTM
+from archsim.ir.layers import Layer
+from archsim.kernels.arrays import F32, U8, Bools
 from archsim.kernels.cells import update_gru, update_lstm
 from archsim.kernels.dense import accumulate_products
-from archsim.kernels.half import round_to_half, to_half
+from archsim.kernels.half import round_to_half
 from archsim.kernels.reuse import apply_memo
 from archsim.policies.protocol import PassContext, ReusePolicy, Step
 
 CHUNK_ROWS = 4096
 """Rows whose input products are made at once; bounds memory for long sequences."""
-
-
-@dataclass(frozen=True)
-class StoredWeights:
-    """Weights of a direction as the machine holds them, and transposed for the kernels."""
-
-    weight_ih: F32
-    weight_hh: F32
-    input_t: F32
-    """(I, P·H)."""
-    hidden_t: F32
-    """(H, P·H)."""
-    bias: F32
-    """(P, H); SEMANTICS 1.2: biases stay float32."""
-
-
-def store_weights(layer: Layer, direction: Direction, as_half: bool) -> StoredWeights:
-    """Round the weights to what the machine stores and lay them out by product."""
-    stored = to_half if as_half else np.asarray
-    weight_ih, weight_hh = stored(direction.weight_ih), stored(direction.weight_hh)
-    per_product = (layer.cell.n_products, layer.hidden_size)
-    if layer.cell is GRU:
-        # The candidate's two partial products are rows of their own: one sees x only, the other h only.
-        H = layer.hidden_size
-        none_ih, none_hh = np.zeros((H, layer.input_size), np.float32), np.zeros((H, H), np.float32)
-        rows_ih = np.concatenate([weight_ih, none_ih])
-        rows_hh = np.concatenate([weight_hh[: 2 * H], none_hh, weight_hh[2 * H :]])
-        gates_bias = direction.bias_ih[: 2 * H] + direction.bias_hh[: 2 * H]
-        bias = np.concatenate([gates_bias, direction.bias_ih[2 * H :], direction.bias_hh[2 * H :]])
-    else:
-        rows_ih, rows_hh, bias = weight_ih, weight_hh, direction.bias_ih + direction.bias_hh
-    return StoredWeights(
-        weight_ih,
-        weight_hh,
-        np.ascontiguousarray(rows_ih.T),
-        np.ascontiguousarray(rows_hh.T),
-        bias.reshape(per_product),
-    )
 
 
 def run_direction(
@@ -65,30 +29,26 @@ def run_direction(
     batch: Batch,
     policy: ReusePolicy,
     thresholds: F32,
+    *,
     as_half: bool,
 ) -> tuple[F32, U8]:
     """Run one pass over packed inputs (rows, I); return packed outputs (rows, H) and packed decisions.
 
-    Memos start empty and live for this pass only (SEMANTICS 1.4).
+    Memos start empty and live for this pass only (SEMANTICS 1.4). ConfigError for a policy that breaks its contract.
     """
-    cell, H = layer.cell, layer.hidden_size
-    size = batch.sequences.size
+    cell, H, size = layer.cell, layer.hidden_size, batch.sequences.size
     running = policy.begin(PassContext(weights.weight_ih, weights.weight_hh, cell.n_gates, H, size, thresholds))
     h, c = np.zeros((size, H), np.float32), np.zeros((size, H), np.float32)
     memo = np.zeros((size, cell.n_products, H), np.float32)
     outputs = np.empty((inputs.shape[0], H), np.float32)
     decisions = np.empty((inputs.shape[0], -(-layer.neurons_per_step // 8)), np.uint8)
-    products_ahead, ahead = _input_products(weights, inputs, 0), slice(0, CHUNK_ROWS)
-    for index, rows in enumerate(batch.steps()):
-        if rows.stop > ahead.stop:
-            ahead = slice(rows.start, rows.start + CHUNK_ROWS)
-            products_ahead = _input_products(weights, inputs, rows.start)
+    for index, (rows, products) in enumerate(_input_products(weights, inputs, batch)):
         B = rows.stop - rows.start
-        products = products_ahead[rows.start - ahead.start : rows.stop - ahead.start]
         accumulate_products(h[:B], weights.hidden_t, products)
         products = products.reshape(B, cell.n_products, H)
-        step = Step(index, inputs[rows], h[:B], _per_gate(products, cell.n_gates), _per_gate(memo[:B], cell.n_gates))
+        step = Step(index, inputs[rows], h[:B], products, memo[:B], cell.n_gates)
         reused = running.decide(step)
+        _check_decision(policy, step, reused)
         apply_memo(products, memo[:B], reused, cell.product_gates, as_half)
         if cell is LSTM:
             update_lstm(products, weights.bias, c[:B], h[:B])
@@ -101,15 +61,24 @@ def run_direction(
     return outputs, decisions
 
 
-def _input_products(weights: StoredWeights, inputs: F32, start: int) -> F32:
-    rows = inputs[start : start + CHUNK_ROWS]
-    products = np.zeros((rows.shape[0], weights.input_t.shape[1]), np.float32)
-    accumulate_products(rows, weights.input_t, products)
-    return products
+def _input_products(weights: StoredWeights, inputs: F32, batch: Batch) -> Iterator[tuple[slice, F32]]:
+    """Yield the rows of each step and their input products (B, P·H), made many steps at a time."""
+    start = stop = 0
+    ahead = np.empty((0, 0), np.float32)
+    for rows in batch.steps():
+        if rows.stop > stop:
+            start, stop = rows.start, max(rows.stop, rows.start + CHUNK_ROWS)
+            chunk = inputs[start:stop]
+            ahead = np.zeros((chunk.shape[0], weights.input_t.shape[1]), np.float32)
+            accumulate_products(chunk, weights.input_t, ahead)
+        yield rows, ahead[rows.start - start : rows.stop - start]
 
 
-def _per_gate(products: F32, n_gates: int) -> F32:
-    """Dot products by gate, (B, G, H): the GRU candidate's two parts are summed."""
-    if products.shape[1] == n_gates:
-        return products
-    return np.concatenate([products[:, :2], products[:, 2:3] + products[:, 3:]], axis=1)
+def _check_decision(policy: ReusePolicy, step: Step, reused: Bools) -> None:
+    """A kernel reads as many decisions as there are neurons, so a plug-in's answer is checked before."""
+    if not isinstance(reused, np.ndarray) or reused.dtype != np.bool_ or reused.shape != step.shape:
+        found = f"{reused.dtype} of shape {reused.shape}" if isinstance(reused, np.ndarray) else repr(reused)
+        raise ConfigError(f"policy {policy.name!r} decided {found}, need bool of shape {step.shape}")
+    if (step.index == 0 or not policy.uses_memo_unit) and reused.any():
+        why = "at step 0, where every memo is empty" if step.index == 0 else "but says it needs no memoization unit"
+        raise ConfigError(f"policy {policy.name!r} reuses neurons {why}")

@@ -9,17 +9,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from archsim.errors import ConfigError, TraceError
 from archsim.functional.batch import Batch, batches
-from archsim.functional.direction import StoredWeights, run_direction, store_weights
+from archsim.functional.direction import run_direction
 from archsim.functional.head import accuracy, predict
 from archsim.functional.inputs import Inputs
 from archsim.functional.thresholds import Threshold, thresholds_per_gate
+from archsim.functional.weights import StoredWeights, store_weights
 from archsim.ir.network import Network
-from archsim.kernels.arrays import F32, U8
+from archsim.kernels.arrays import F32, I64, U8
 from archsim.policies.protocol import ReusePolicy
 from archsim.traceio.activity import ActivityRecord, PassShape
 from archsim.traceio.trace import Trace
 
+PRECISIONS = ("fp16", "fp32")
 Tick = Callable[[int], None]
 """Called with the number of sequences just finished."""
 
@@ -73,7 +76,7 @@ class NetworkRunner:
                     batch,
                     self.policy,
                     self.thresholds[index],
-                    self.inputs.as_half,
+                    as_half=self.inputs.as_half,
                 )
                 sides.append(batch.unpack(outputs, reverse=direction.reverse))
             hidden = sides[0] if len(sides) == 1 else [np.hstack(parts) for parts in zip(*sides, strict=True)]
@@ -96,32 +99,62 @@ def run_functional(
     Memory grows with one bit per neuron evaluation, and with the outputs if they are kept. The answer does not
     depend on `threads` (default: one a core).
     """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision = {precision!r}: accepted: {', '.join(PRECISIONS)}")
     as_half = precision == "fp16"
     inputs = Inputs(network, trace, as_half=as_half)
-    weights = [[store_weights(layer, d, as_half) for d in layer.directions] for layer in network.layers]
+    has_metric(network, trace)
+    weights = [[store_weights(layer, d, as_half=as_half) for d in layer.directions] for layer in network.layers]
     runner = NetworkRunner(network, inputs, policy, thresholds_per_gate(network, threshold), weights)
-    reuses = policy.name != "none"
-    activity = (ActivityRecord.empty if reuses else ActivityRecord.without_reuse)(inputs.lengths, pass_shapes(network))
-    outputs: list[F32] = [np.empty((0, 0), np.float32)] * len(trace)
-    predictions = [0] * len(trace)
+    collected = _Collected(network, trace, inputs.lengths, policy.uses_memo_unit, keep_outputs)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         for done in pool.map(runner.run, batches(inputs.lengths)):
-            if reuses:
-                _record(activity, done)
-            for sequence, top in zip(done.batch.sequences.tolist(), done.top, strict=True):
-                if keep_outputs:
-                    outputs[sequence] = np.ascontiguousarray(top)
-                if network.head is not None:
-                    predictions[sequence] = predict(network.head, top)
+            collected.add(done)
             if tick is not None:
                 tick(done.batch.sequences.size)
-    has_metric = network.metric is not None and network.head is not None
-    return FunctionalResult(
-        activity=activity,
-        outputs=outputs if keep_outputs else None,
-        predictions=predictions if network.head is not None else None,
-        metric_value=accuracy(predictions, trace.targets) if has_metric and trace.targets is not None else None,
-    )
+    return collected.result()
+
+
+class _Collected:
+    """The results of batches, put back in the order of the trace."""
+
+    def __init__(self, network: Network, trace: Trace, lengths: I64, reuses: bool, keep_outputs: bool) -> None:
+        self.network, self.trace, self.reuses = network, trace, reuses
+        self.activity = (ActivityRecord.empty if reuses else ActivityRecord.without_reuse)(
+            lengths, pass_shapes(network)
+        )
+        self.outputs = [np.empty((0, 0), np.float32)] * len(trace) if keep_outputs else None
+        self.predictions = [0] * len(trace) if network.head else None
+
+    def add(self, done: BatchResult) -> None:
+        """Take in a batch."""
+        for position, sequence in enumerate(done.batch.sequences.tolist()):
+            if self.outputs is not None:
+                self.outputs[sequence] = np.ascontiguousarray(done.top[position])
+            if self.predictions is not None and self.network.head is not None:
+                self.predictions[sequence] = predict(self.network.head, done.top[position])
+            if self.reuses:
+                first, last = self.activity.offsets[sequence], self.activity.offsets[sequence + 1]
+                for place, decisions in done.decisions.items():
+                    self.activity.bits[place][first:last] = decisions[done.batch.rows_of(position)]
+
+    def result(self) -> FunctionalResult:
+        """Everything, with the task metric if there is one."""
+        metric = None
+        if has_metric(self.network, self.trace):
+            metric = accuracy(self.predictions or (), self.trace.targets or ())
+        return FunctionalResult(self.activity, self.outputs, self.predictions, metric)
+
+
+def has_metric(network: Network, trace: Trace) -> bool:
+    """Whether the network's task can be scored on the trace; TraceError for a target that is no class of it."""
+    if network.metric is None or network.head is None or trace.targets is None:
+        return False
+    classes = network.head.bias.size
+    for sequence, target in enumerate(trace.targets):
+        if not 0 <= target < classes:
+            raise TraceError(f"trace {trace.name}: target {target} of sequence {sequence}, need 0 to {classes - 1}")
+    return True
 
 
 def pass_shapes(network: Network) -> tuple[PassShape, ...]:
@@ -131,10 +164,3 @@ def pass_shapes(network: Network) -> tuple[PassShape, ...]:
         for index, layer in enumerate(network.layers)
         for d in range(len(layer.directions))
     )
-
-
-def _record(activity: ActivityRecord, done: BatchResult) -> None:
-    for place, decisions in done.decisions.items():
-        for position, sequence in enumerate(done.batch.sequences.tolist()):
-            first, last = activity.offsets[sequence], activity.offsets[sequence + 1]
-            activity.bits[place][first:last] = decisions[done.batch.rows_of(position)]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from archsim.errors import ConfigError
+from archsim.ir.layers import Layer
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
 
@@ -14,24 +15,26 @@ Threshold = float | Sequence[float] | Sequence[Sequence[float]]
 
 
 def thresholds_per_gate(network: Network, threshold: Threshold) -> list[F32]:
-    """Return one (G,) float32 array per layer; ConfigError for a negative, NaN or ill-shaped θ."""
+    """Return one (G,) float32 array per layer; ConfigError for a negative, infinite, NaN or ill-shaped θ."""
     layers = network.layers
-    if isinstance(threshold, int | float | np.number):
-        per_layer: Sequence[float] | Sequence[Sequence[float]] = [float(threshold)] * len(layers)
-    else:
-        per_layer = threshold
+    if isinstance(threshold, str | bool):
+        raise ConfigError(f"threshold = {threshold!r}: need a number >= 0")
+    is_list = isinstance(threshold, Sequence) or (isinstance(threshold, np.ndarray) and threshold.ndim > 0)
+    per_layer: list[object] = list(threshold) if is_list else [threshold] * len(layers)  # type: ignore[arg-type]
     if len(per_layer) != len(layers):
         raise ConfigError(
             f"threshold: {len(per_layer)} entries for {len(layers)} layers, need one number or one entry a layer"
         )
-    result = []
-    for layer, value in zip(layers, per_layer, strict=True):
+    return [_of_layer(layer, value) for layer, value in zip(layers, per_layer, strict=True)]
+
+
+def _of_layer(layer: Layer, value: object) -> F32:
+    try:
         gates = np.asarray(value, np.float32)
-        if gates.ndim > 1 or (gates.ndim == 1 and gates.size != layer.cell.n_gates):
-            raise ConfigError(
-                f"threshold: {value!r} for {layer.name}, need one number or {layer.cell.n_gates}, one a gate"
-            )
-        if not (gates >= 0).all():
-            raise ConfigError(f"threshold = {value!r}: need a number >= 0")
-        result.append(np.broadcast_to(gates, layer.cell.n_gates).astype(np.float32))
-    return result
+    except (TypeError, ValueError):
+        raise ConfigError(f"threshold = {value!r} for {layer.name}: need a number >= 0") from None
+    if gates.shape not in ((), (layer.cell.n_gates,)):
+        raise ConfigError(f"threshold: {value!r} for {layer.name}, need one number or {layer.cell.n_gates}, one a gate")
+    if not (np.isfinite(gates) & (gates >= 0)).all():
+        raise ConfigError(f"threshold = {value!r}: need a number >= 0, and finite")
+    return np.broadcast_to(gates, layer.cell.n_gates).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archsim.errors import NetworkError
-from archsim.ir.folder import StackManifest, layer_from_state
+from archsim.ir.folder import StackManifest, Weights, layer_from_state
 from archsim.ir.network import Network
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def from_torch(module: torch.nn.Module, *, name: str | None = None) -> Network:
         raise NetworkError(f"from_torch: {type(module).__name__} is not supported; accepted: nn.LSTM, nn.GRU")
     if module.proj_size:
         raise NetworkError(f"from_torch: proj_size = {module.proj_size} is not supported; accepted: 0")
-    state = {
+    tensors = {
         key: tensor.detach().to("cpu", torch.float32).numpy().copy() for key, tensor in module.state_dict().items()
     }
     stack = StackManifest(
@@ -36,6 +36,6 @@ def from_torch(module: torch.nn.Module, *, name: str | None = None) -> Network:
         num_layers=module.num_layers,
         bidirectional=module.bidirectional,
     )
-    where = f"{type(module).__name__} "
+    state, where = Weights(tensors), f"{type(module).__name__} "
     layers = tuple(layer_from_state(where, state, stack, index) for index in range(module.num_layers))
     return Network(name=name or f"torch-{cell}", layers=layers, provenance=f"torch {torch.__version__}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,7 +22,19 @@ from archsim.kernels.arrays import F32
 from archsim.validation import explain
 
 MANIFEST, WEIGHTS = "network.toml", "weights.safetensors"
-Weights = dict[str, F32]
+
+
+class Weights(dict[str, F32]):
+    """Tensors by name, remembering which were asked for."""
+
+    def __init__(self, tensors: Mapping[str, F32]) -> None:
+        super().__init__(tensors)
+        self.read: set[str] = set()
+
+    def find(self, name: str) -> F32 | None:
+        """Return a tensor, or None where there is none of this name."""
+        self.read.add(name)
+        return super().get(name)
 
 
 class _Strict(BaseModel):
@@ -65,7 +78,7 @@ class Manifest(_Strict):
     stacks: tuple[StackManifest, ...] = Field(min_length=1)
     embedding: EmbeddingManifest | None = None
     head: HeadManifest | None = None
-    thresholds: dict[str, float] = Field(default_factory=dict)
+    thresholds: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
 
 
 def bundled_networks() -> list[str]:
@@ -78,12 +91,11 @@ def load_network(name: str | Path) -> Network:
 
     Raises UnknownNameError for neither, NetworkError naming file and field for a broken folder.
     """
-    folder = Path(name)
-    if not folder.is_dir():
-        folder = bundled_folder("models") / str(name)
-        if str(name) not in bundled_networks():
-            raise UnknownNameError("network", str(name), [*bundled_networks(), f"or a folder with {MANIFEST}"])
-    return _read_folder(folder)
+    if str(name) in bundled_networks():
+        return _read_folder(bundled_folder("models") / str(name))
+    if not Path(name).is_dir():
+        raise UnknownNameError("network", str(name), bundled_networks(), also=f"a folder with {MANIFEST}")
+    return _read_folder(Path(name))
 
 
 def _read_folder(folder: Path) -> Network:
@@ -94,11 +106,15 @@ def _read_folder(folder: Path) -> Network:
         for stack in manifest.stacks
         for index in range(stack.num_layers)
     )
+    embedding, head = _embedding(folder, manifest.embedding, weights), _head(folder, manifest.head, weights)
+    unread = sorted(set(weights) - weights.read)
+    if unread:
+        raise NetworkError(f"{folder / WEIGHTS}: {', '.join(unread)} are not in {MANIFEST}: more layers or directions?")
     return Network(
         name=manifest.name,
         layers=layers,
-        embedding=_embedding(folder, manifest.embedding, weights),
-        head=_head(folder, manifest.head, weights),
+        embedding=embedding,
+        head=head,
         metric=manifest.metric,
         thresholds=manifest.thresholds,
         description=manifest.description,
@@ -112,7 +128,7 @@ def _read_manifest(path: Path) -> Manifest:
         return Manifest.model_validate(tomllib.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         raise NetworkError(f"{path} does not exist; a network folder holds {MANIFEST} and {WEIGHTS}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise NetworkError(f"{path}: not TOML: {error}") from None
     except ValidationError as error:
         raise NetworkError(f"{path}: {explain(error, Manifest)}") from None
@@ -123,9 +139,9 @@ def _read_weights(path: Path) -> Weights:
         tensors = load_file(path)
     except FileNotFoundError:
         raise NetworkError(f"{path} does not exist; a network folder holds {MANIFEST} and {WEIGHTS}") from None
-    except (SafetensorError, ValueError, KeyError, OSError) as error:
+    except (SafetensorError, TypeError, ValueError, KeyError, OSError) as error:
         raise NetworkError(f"{path}: not a readable safetensors file: {error}") from None
-    return {name: np.asarray(values, np.float32) for name, values in tensors.items()}
+    return Weights({name: np.asarray(values, np.float32) for name, values in tensors.items()})
 
 
 def layer_from_state(where: str, state: Weights, stack: StackManifest, index: int) -> Layer:
@@ -135,7 +151,7 @@ def layer_from_state(where: str, state: Weights, stack: StackManifest, index: in
     directions = []
     for suffix in ("", "_reverse")[: 1 + stack.bidirectional]:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        arrays = {n: state.get(f"{stack.prefix}{n}_l{index}{suffix}") for n in names}
+        arrays = {n: state.find(f"{stack.prefix}{n}_l{index}{suffix}") for n in names}
         directions.append(make_direction(f"{where}{name}{suffix}", cell, dict(arrays), reverse=bool(suffix)))
     inputs = stack.input_size if index == 0 else stack.hidden_size * len(directions)
     layer = Layer(name, cell, inputs, stack.hidden_size, tuple(directions))
@@ -149,11 +165,12 @@ def layer_from_state(where: str, state: Weights, stack: StackManifest, index: in
 
 
 def _tensor(folder: Path, weights: Weights, name: str) -> F32:
-    if name not in weights:
+    tensor = weights.find(name)
+    if tensor is None:
         raise NetworkError(f"{folder / WEIGHTS}: tensor {name!r} is missing; present: {', '.join(sorted(weights))}")
-    if not np.isfinite(weights[name]).all():
+    if not np.isfinite(tensor).all():
         raise NetworkError(f"{folder / WEIGHTS}: {name} holds NaN or infinite values, need finite numbers")
-    return weights[name]
+    return tensor
 
 
 def _embedding(folder: Path, manifest: EmbeddingManifest | None, weights: Weights) -> Embedding | None:
@@ -167,7 +184,10 @@ def _embedding(folder: Path, manifest: EmbeddingManifest | None, weights: Weight
         raise NetworkError(
             f"{folder / MANIFEST}: embedding.vocabulary = {manifest.vocabulary!r}: no such file in the folder"
         )
-    vocabulary = Vocabulary(path.read_text("utf-8").splitlines())
+    try:
+        vocabulary = Vocabulary(path.read_text("utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise NetworkError(f"{path}: not a readable vocabulary: {error}") from None
     if len(vocabulary) != table.shape[0]:
         raise NetworkError(f"{path}: {len(vocabulary)} entries, the embedding has {table.shape[0]} rows")
     return Embedding(table, vocabulary)

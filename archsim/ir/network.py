@@ -59,10 +59,11 @@ class Network:
         top, table = self.layers[-1], self.embedding.table if self.embedding else None
         if table is not None and (table.ndim != 2 or table.shape[1] != self.input_size):
             raise NetworkError(f"{self.name}: embedding has shape {table.shape}, need (V, {self.input_size})")
-        if self.head is not None and self.head.weight.shape != (self.head.bias.size, top.output_size):
-            raise NetworkError(
-                f"{self.name}: head has shape {self.head.weight.shape}, need ({self.head.bias.size}, {top.output_size})"
-            )
+        if self.head is not None:
+            weight, bias = self.head.weight.shape, self.head.bias.shape
+            if len(bias) != 1 or weight != (*bias, top.output_size):
+                need = f"(classes, {top.output_size}) and (classes,)"
+                raise NetworkError(f"{self.name}: head has weight {weight} and bias {bias}, need {need}")
 
     @property
     def input_size(self) -> int:
@@ -76,8 +77,8 @@ class Network:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over shapes and weights."""
-        sha = hashlib.sha256()
+        """SHA-256 over shapes, weights, vocabulary and metric: all that decides what the network computes."""
+        sha = hashlib.sha256(f"{self.metric}".encode())
         for layer in self.layers:
             for d in layer.directions:
                 sha.update(f"{layer.cell.name} {layer.input_size} {layer.hidden_size} {d.reverse}".encode())
@@ -86,7 +87,9 @@ class Network:
         extras = [self.embedding.table] if self.embedding else []
         extras += [self.head.weight, self.head.bias] if self.head else []
         for extra in extras:
-            sha.update(extra.tobytes())
+            sha.update(f"{extra.shape}".encode() + extra.tobytes())
+        if self.embedding and self.embedding.vocabulary:
+            sha.update("\n".join(self.embedding.vocabulary.tokens).encode())
         return sha.hexdigest()
 
     def lookup(self, tokens: I64) -> F32:

@@ -6,11 +6,13 @@ import numpy as np
 from numba import njit
 
 from archsim.kernels.activation import sigmoid, tanh
-from archsim.kernels.arrays import F32
+from archsim.kernels.arrays import F32, check_shapes
 
 
 def update_lstm(products: F32, bias: F32, c: F32, h: F32) -> None:
     """Advance an LSTM one step: products (B, 4, H) of gates i, f, g, o; bias (4, H); c and h (B, H) in place."""
+    B, H = h.shape
+    check_shapes(products=(products, (B, 4, H)), bias=(bias, (4, H)), c=(c, (B, H)))
     _update_lstm(products, bias, c, h)
 
 
@@ -19,6 +21,8 @@ def update_gru(products: F32, bias: F32, h: F32) -> None:
 
     products (B, 4, H): r, z, the candidate's input part, its hidden part; bias (4, H) alike; h (B, H) in place.
     """
+    B, H = h.shape
+    check_shapes(products=(products, (B, 4, H)), bias=(bias, (4, H)))
     _update_gru(products, bias, h)
 
 

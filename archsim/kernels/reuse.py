@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from archsim.kernels.arrays import F32, I32, I64, Bools
+from archsim.kernels.arrays import F32, I32, I64, Bools, check_shapes
 from archsim.kernels.half import half_rounded
 
 
@@ -15,6 +15,8 @@ def decide_by_drift(now: I32, memo: I32, drift: F32, thresholds: F32, throttle: 
     now, memo (B, G, H) int32; drift (B, G, H) float32; thresholds (G,) float32; out (B, G, H), True = reuse.
     Where a neuron is to be evaluated, `memo` becomes `now` and its drift starts again at zero.
     """
+    shape = now.shape
+    check_shapes(memo=(memo, shape), drift=(drift, shape), thresholds=(thresholds, shape[1:2]), out=(out, shape))
     _decide_by_drift(now, memo, drift, thresholds, throttle, out)
 
 
@@ -23,6 +25,7 @@ def decide_by_change(now: F32, memo: F32, thresholds: F32, out: Bools) -> None:
 
     now, memo (B, G, H) float32; thresholds (G,) float32; out (B, G, H), True = reuse.
     """
+    check_shapes(memo=(memo, now.shape), thresholds=(thresholds, now.shape[1:2]), out=(out, now.shape))
     _decide_by_change(now, memo, thresholds, out)
 
 
@@ -31,6 +34,9 @@ def apply_memo(products: F32, memo: F32, reused: Bools, gate_of_product: I64, as
 
     products, memo (B, P, H) float32; reused (B, G, H); gate_of_product (P,): which decision rules a product.
     """
+    B, P, H = products.shape
+    G = int(gate_of_product.max()) + 1
+    check_shapes(memo=(memo, products.shape), reused=(reused, (B, G, H)), gate_of_product=(gate_of_product, (P,)))
     _apply_memo(products, memo, reused, gate_of_product, as_half)
 
 

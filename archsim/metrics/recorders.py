@@ -31,7 +31,7 @@ class BusyTime:
     def __call__(self, fact: Fact) -> None:
         """Add up a span."""
         if isinstance(fact, Busy):
-            self.busy_ps[fact.unit] += fact.at_ps - fact.start_ps
+            self.busy_ps[fact.unit] += fact.end_ps - fact.start_ps
 
 
 @dataclass

@@ -6,11 +6,14 @@ A policy sees arrays and returns booleans; it knows neither the machine nor the 
 
 from __future__ import annotations
 
+from archsim.errors import ConfigError
 from archsim.policies.binary import BinaryPolicy
 from archsim.policies.none import NoReuse
 from archsim.policies.oracle import OraclePolicy
 from archsim.policies.protocol import PassContext, PassPolicy, ReusePolicy, Step
 from archsim.registry import Registry
+
+_PARTS = ("name", "needs_threshold", "uses_memo_unit", "begin")
 
 POLICIES: Registry[type[ReusePolicy]] = Registry("policy", "archsim.policies")
 for _policy in (NoReuse, BinaryPolicy, OraclePolicy):
@@ -23,8 +26,19 @@ def register_policy(policy: type[ReusePolicy]) -> type[ReusePolicy]:
 
 
 def policy_from(policy: str | ReusePolicy) -> ReusePolicy:
-    """Return the policy of this name with its defaults, or the instance given."""
-    return POLICIES.get(policy)() if isinstance(policy, str) else policy
+    """Return the policy of this name with its defaults, or the instance given.
+
+    Raises ConfigError for what is neither a name nor has the parts of a policy.
+    """
+    if isinstance(policy, str):
+        return POLICIES.get(policy)()
+    missing = [part for part in _PARTS if not hasattr(policy, part)]
+    if missing or isinstance(policy, type):
+        what = f"the class {policy.__name__}" if isinstance(policy, type) else repr(policy)
+        raise ConfigError(
+            f"policy = {what}: need a name ({', '.join(POLICIES)}) or an instance with {', '.join(_PARTS)}"
+        )
+    return policy
 
 
 __all__ = [

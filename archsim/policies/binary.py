@@ -38,9 +38,9 @@ class BinaryPass:
 
     def decide(self, step: Step) -> Bools:
         """Compare the binary outputs with the memoized ones and add up the drift."""
-        batch = step.exact.shape[0]
-        now = binary_products(pack_joint_signs(step.x, step.h), self.weights_t, self.n_bits).reshape(step.exact.shape)
-        reused = np.zeros(step.exact.shape, np.bool_)
+        batch = step.shape[0]
+        now = binary_products(pack_joint_signs(step.x, step.h), self.weights_t, self.n_bits).reshape(step.shape)
+        reused = np.zeros(step.shape, np.bool_)
         if step.index == 0:
             self.memo[:batch] = now
         else:

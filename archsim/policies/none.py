@@ -21,4 +21,4 @@ class NoReuse:
 
     def decide(self, step: Step) -> Bools:
         """Nobody reuses."""
-        return np.zeros(step.exact.shape, np.bool_)
+        return np.zeros(step.shape, np.bool_)

@@ -29,7 +29,7 @@ class OraclePass:
 
     def decide(self, step: Step) -> Bools:
         """Reuse where |y - y_m| <= θ·|y|."""
-        reused = np.zeros(step.exact.shape, np.bool_)
+        reused = np.zeros(step.shape, np.bool_)
         if step.index > 0:
             decide_by_change(step.exact, step.memo, self.thresholds, reused)
         return reused

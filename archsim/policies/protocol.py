@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from archsim.kernels.arrays import F32, Bools
 
 
@@ -32,10 +34,33 @@ class Step:
     """Inputs (B, I)."""
     h: F32
     """Hidden values of the step before (B, H)."""
-    exact: F32
-    """Dot products computed in full (B, G, H); only an oracle may look."""
-    memo: F32
-    """Memoized dot products (B, G, H); meaningless at step 0."""
+    products: F32
+    """Dot products computed in full (B, P, H); a GRU's candidate has two, its input part and its hidden part."""
+    memo_products: F32
+    """Memoized dot products (B, P, H); meaningless at step 0."""
+    n_gates: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(B, G, H), the shape of a decision."""
+        return self.x.shape[0], self.n_gates, self.h.shape[1]
+
+    @property
+    def exact(self) -> F32:
+        """Exact dot product of each neuron (B, G, H); only an oracle may look."""
+        return _per_gate(self.products, self.n_gates)
+
+    @property
+    def memo(self) -> F32:
+        """Memoized dot product of each neuron (B, G, H)."""
+        return _per_gate(self.memo_products, self.n_gates)
+
+
+def _per_gate(products: F32, n_gates: int) -> F32:
+    """Sum the two parts of a GRU's candidate, its last products."""
+    if products.shape[1] == n_gates:
+        return products
+    return np.concatenate([products[:, :-2], products[:, -2:-1] + products[:, -1:]], axis=1)
 
 
 class PassPolicy(Protocol):
@@ -44,17 +69,18 @@ class PassPolicy(Protocol):
     def decide(self, step: Step) -> Bools:
         """Return which neurons reuse their memo, (B, G, H); at step 0 none may.
 
-        Sequences end in row order, last row first: B never grows from step to step.
+        Sequences end in row order, last row first: B never grows from step to step. Each pass belongs to one
+        thread, but several passes of a policy may run at once.
         """
 
 
 class ReusePolicy(Protocol):
-    """A way to decide reuse; `name` is what users type."""
+    """A way to decide reuse; `name` is what users type. Attributes that are plain numbers enter a run's digest."""
 
     name: str
     needs_threshold: bool
     uses_memo_unit: bool
-    """Whether the machine needs the memoization unit to run it."""
+    """Whether the machine needs the memoization unit; a policy without it may reuse nothing."""
 
     def begin(self, context: PassContext) -> PassPolicy:
         """Start a pass with empty memos."""

@@ -9,6 +9,7 @@ from typing import Literal
 from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Listener, Probe
+from archsim.errors import ConfigError
 from archsim.ir.network import Network
 from archsim.sim.block import BlockDetail
 from archsim.sim.fit import check_fit
@@ -42,9 +43,12 @@ def simulate_activity(
 ) -> Run:
     """Replay an activity record on the machine `arch` (SEMANTICS 2).
 
-    Raises DoesNotFitError where a layer outgrows a buffer. Listeners change no time.
+    Raises DoesNotFitError where a layer outgrows a buffer, ConfigError for reuse without a memoization unit.
+    Listeners change no time.
     """
     check_fit(network, activity.shapes, arch)
+    if arch.fmu is None and activity.neurons_reused():
+        raise ConfigError(f"{arch.name} has no fmu, but the activity record reuses {activity.neurons_reused()} neurons")
     env = Engine()
     probe = Probe(env, listeners)
     cells = [layer.cell for layer in network.layers]

@@ -29,9 +29,10 @@ def emit_actions(probe: Probe, actions: Iterator[Action], times: int = 1) -> Non
 
 
 def evaluation(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
-    """A full dot product: every lane-wide word of weights and inputs is read once."""
-    words = ceil_div(shape.n_inputs, arch.dpu.lanes)
-    yield Action("input_buffer", "read", words)
+    """A full dot product: every word of weights and inputs is read once, whatever the number of lanes."""
+    n_bytes = shape.n_inputs * BYTES_PER_HALF
+    words = ceil_div(n_bytes, arch.weight_buffer.port_bytes)
+    yield Action("input_buffer", "read", ceil_div(n_bytes, arch.input_buffer.port_bytes))
     yield Action("dpu", "mac", shape.n_inputs)
     if arch.fmu is None:
         yield Action("weight_buffer", "read", words)
@@ -88,15 +89,15 @@ def sequence_load(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
     yield Action("intermediate_memory", "write", ceil_div(n_bytes, arch.intermediate_memory.port_bytes))
 
 
+def sequence_spill(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
+    """What does not fit leaves the intermediate memory and comes back."""
+    yield from sequence_store(arch, n_bytes)
+    yield from sequence_load(arch, n_bytes)
+
+
 def sequence_store(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
     """A sequence from the intermediate memory to main memory."""
     yield Action("intermediate_memory", "read", ceil_div(n_bytes, arch.intermediate_memory.port_bytes))
-
-
-def memo_entry_bytes(cell: Cell) -> int:
-    """Largest memo entry of a cell's gates: its products and drift as binary16, its prediction as int16."""
-    parts = max(cell.gate_of_product.count(g) for g in range(cell.n_gates))
-    return BYTES_PER_HALF * (parts + 2)
 
 
 def weight_bytes(shape: PassShape) -> int:

@@ -32,7 +32,7 @@ class BlockDetail:
         yield self.env.timeout(self.arch.clock.to_ps(int(ends[-1])))
         self._emit_actions(work)
         for gate in range(shape.n_gates):
-            self.probe.emit(Busy, unit=f"CU{gate}", what=work.label, start_ps=start_ps)
+            self.probe.emit(Busy, unit=f"CU{gate}", what=work.label, start_ps=start_ps, end_ps=self.env.now_ps)
         return ends
 
     def _emit_actions(self, work: PassWork) -> None:

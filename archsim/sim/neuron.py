@@ -60,10 +60,10 @@ class NeuronDetail:
         for t in range(work.n_steps):
             reused = np.unpackbits(work.reuse_bits[t], count=shape.neurons_per_step).astype(np.bool_)
             for unit, gate_reused in zip(self.units, reused.reshape(shape.n_gates, -1), strict=False):
-                step = StepWork(shape, gate_reused, work.label)
+                step = StepWork(shape, gate_reused)
                 unit.predictor.steps.send(step)
                 unit.dot_product.steps.send(step)
-            self.multi_functional.steps.send(StepWork(shape, reused, work.label))
+            self.multi_functional.steps.send(shape)
             emit_actions(self.probe, step_transfers(self.arch, shape))
             end_ps: int = yield self.multi_functional.step_ends.get()
             ends[t] = self.arch.clock.to_cycles(end_ps - start_ps)
@@ -75,7 +75,7 @@ def _computation_unit(env: Engine, gate: int, arch: ArchSpec, probe: Probe) -> C
     decisions: Port[Decision] = Port(env)
     predictor: FuzzyMemoUnit | EvaluateAll
     if arch.fmu is None:
-        predictor = EvaluateAll(env, f"{name}.FMU", arch, decisions=decisions, probe=probe)
+        predictor = EvaluateAll(env, arch, decisions=decisions, probe=probe)
     else:
         predictor = FuzzyMemoUnit(env, f"{name}.FMU", arch, arch.fmu, decisions=decisions, probe=probe)
     results: Port[int] = Port(env)

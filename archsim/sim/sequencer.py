@@ -63,13 +63,11 @@ class Sequencer:
     def _run_pass(self, work: PassWork) -> Process:
         # Memories answer at any picosecond; the units start at the next edge of their clock.
         yield self.env.timeout(-self.env.now_ps % self.clock_period_ps)
-        start_ps = self.env.now_ps
         ends = yield from self.compute.run_pass(work)
         self.probe.emit(
             PassDone,
             sequence=work.sequence,
             layer=work.shape.layer,
             direction=work.shape.direction,
-            start_ps=start_ps,
             step_end_cycles=ends,
         )

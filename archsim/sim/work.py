@@ -35,7 +35,6 @@ class StepWork:
     shape: PassShape
     reused: Bools
     """(H,)."""
-    label: str
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class Timeline:
                     "name": fact.what,
                     "cat": "busy",
                     "ts": fact.start_ps / _PS_PER_US,
-                    "dur": (fact.at_ps - fact.start_ps) / _PS_PER_US,
+                    "dur": (fact.end_ps - fact.start_ps) / _PS_PER_US,
                 }
             )
 

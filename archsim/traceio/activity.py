@@ -82,11 +82,6 @@ class ActivityRecord:
         unpacked = np.unpackbits(self.pass_bits(sequence, layer, direction), axis=1, count=shape.neurons_per_step)
         return unpacked.reshape(-1, shape.n_gates, shape.n_units).astype(np.bool_)
 
-    def reused_per_step(self, sequence: int, layer: int, direction: int) -> I64:
-        """Number of reused neurons in each step of one pass, (T,)."""
-        ones: I64 = np.bitwise_count(self.pass_bits(sequence, layer, direction)).sum(axis=1, dtype=np.int64)
-        return ones
-
     @property
     def total_steps(self) -> int:
         """Input steps of all sequences."""

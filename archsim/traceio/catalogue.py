@@ -28,4 +28,4 @@ def load_trace(name: str | Path) -> Trace:
     path = Path(name)
     if path.suffix or path.exists() or len(path.parts) > 1:
         return read_trace(path)
-    raise UnknownNameError("trace", str(name), [*bundled_traces(), *CORPUS_TRACES, "or a .npz or .h5 file"])
+    raise UnknownNameError("trace", str(name), [*bundled_traces(), *CORPUS_TRACES], also="a .npz or .h5 file")

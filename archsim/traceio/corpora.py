@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import tarfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from archsim.errors import TraceError
@@ -46,19 +47,9 @@ def imdb_trace(split: str, root: Path | None = None) -> Trace:
         raise TraceError(
             f"{source}: no review of split {split!r} in it, need aclImdb/train/pos/ID_RATING.txt and the like"
         )
-    trace = Trace.from_texts(
-        [text for *_, text in reviews],
-        [int(label == "pos") for _, _, label, _ in reviews],
-        name=f"imdb-{split}",
-    )
-    return Trace(
-        trace.name,
-        "text",
-        trace.sequences,
-        trace.targets,
-        "movie reviews",
-        "Large Movie Review Dataset v1.0, Maas et al., ACL 2011",
-    )
+    texts, targets = [text for *_, text in reviews], [int(label == "pos") for _, _, label, _ in reviews]
+    trace = Trace.from_texts(texts, targets, name=f"imdb-{split}")
+    return trace.described("movie reviews", "Large Movie Review Dataset v1.0, Maas et al., ACL 2011")
 
 
 CORPUS_TRACES = {f"imdb-{split}": split for split in SPLITS}
@@ -84,19 +75,26 @@ def _find_imdb(root: Path) -> Path:
 
 def _imdb_reviews(source: Path) -> Iterator[tuple[str, str, str, str]]:
     """Yield (train|test, pos|neg, id, text)."""
-    if source.is_dir():
-        for path in source.glob("t*/*/*.txt"):
-            found = _REVIEW.search(path.as_posix())
-            if found:
-                yield (*found.groups(), path.read_text("utf-8"))  # type: ignore[misc]
-        return
     try:
-        # Members are read one by one and never unpacked to disk, so a hostile path in the archive is harmless.
-        with tarfile.open(source, "r:gz") as archive:
-            for member in archive:
-                found = _REVIEW.search(member.name)
-                file = archive.extractfile(member) if found and member.isfile() else None
-                if found and file:
-                    yield (*found.groups(), file.read().decode("utf-8"))  # type: ignore[misc]
-    except (OSError, EOFError, tarfile.TarError, UnicodeDecodeError) as error:
+        for name, data in _files_of(source) if source.is_dir() else _members_of(source):
+            found = _REVIEW.search(name)
+            if found:
+                yield found[1], found[2], found[3], data().decode("utf-8")
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise TraceError(f"{source}: not a readable .tar.gz of reviews: {error}") from None
+    except UnicodeDecodeError as error:
+        raise TraceError(f"{source}: {name} is not UTF-8: {error}") from None
+
+
+def _files_of(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    for path in folder.glob("t*/*/*.txt"):
+        yield path.as_posix(), path.read_bytes
+
+
+def _members_of(archive: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    # Members are read one by one and never unpacked to disk, so a hostile path in the archive is harmless.
+    with tarfile.open(archive, "r:gz") as tar:
+        for member in tar:
+            file = tar.extractfile(member) if member.isfile() else None
+            if file:
+                yield member.name, file.read

@@ -29,7 +29,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 def read_trace(path: Path) -> Trace:
     """Read a trace file; TraceError says what is wrong with it."""
     if not path.is_file():
-        raise TraceError(f"{path}: no such file")
+        raise TraceError(f"{path}: {'a folder, need a trace file' if path.is_dir() else 'no such file'}")
     arrays = _read_h5(path) if path.suffix in (".h5", ".hdf5") else _read_npz(path)
     try:
         return _unpack(path, arrays)
@@ -93,7 +93,7 @@ def _unpack(path: Path, arrays: Arrays) -> Trace:
         trace = Trace.from_texts([_as_text(p) for p in pieces], targets, name=name)  # type: ignore[arg-type]
     else:
         trace = Trace.from_arrays(pieces, targets, name=name)  # type: ignore[arg-type]
-    return Trace(name, trace.kind, trace.sequences, trace.targets, meta["description"], meta["provenance"])
+    return trace.described(meta["description"], meta["provenance"])
 
 
 def _read_meta(array: np.ndarray[Any, Any]) -> dict[str, str]:
@@ -111,8 +111,10 @@ def _as_bytes(text: str) -> np.ndarray[Any, Any]:
 
 
 def _as_text(data: np.ndarray[Any, Any]) -> str:
+    if data.dtype != np.uint8:
+        raise TraceError(f"text is held as {data.dtype}, need UTF-8 bytes (uint8)")
     try:
-        return data.astype(np.uint8).tobytes().decode()
+        return data.tobytes().decode()
     except UnicodeDecodeError as error:
         raise TraceError(f"text is not UTF-8: {error}") from None
 

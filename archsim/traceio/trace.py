@@ -62,11 +62,17 @@ class Trace:
     @classmethod
     def from_texts(cls, texts: Iterable[str], targets: Sequence[int] | None = None, *, name: str = "texts") -> Trace:
         """Make a trace of texts; the network's own vocabulary turns them into tokens."""
+        if isinstance(texts, str):
+            raise TraceError(f"trace {name}: got one text, need a list of texts, one a sequence")
         checked = tuple(texts)
         for i, text in enumerate(checked):
             if not isinstance(text, str) or not text.strip():
                 raise TraceError(f"trace {name}: sequence {i} is {text!r}, need a text that is not blank")
         return cls(name, "text", checked, None if targets is None else _checked_targets(name, targets))
+
+    def described(self, description: str, provenance: str) -> Trace:
+        """Return a copy that says what it holds and where it came from."""
+        return replace(self, description=description, provenance=provenance)
 
     def limit(self, sequences: int | None) -> Trace:
         """Return the first `sequences` sequences, or everything for None."""

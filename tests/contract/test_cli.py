@@ -1,10 +1,12 @@
 """The command line as a user runs it: output, files, exit codes."""
 
+import contextlib
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ from safetensors.numpy import save_file
 from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
 
+COMMAND = [sys.executable, "-P", "-c", "from archsim.cli.main import main; main()"]  # -P: the installed package
+
 
 def archsim(*arguments, cwd=None):
     """Run the command in a process of its own."""
-    command = [sys.executable, "-c", "from archsim.cli.main import main; main()", *map(str, arguments)]
+    command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
@@ -69,11 +73,13 @@ def test_details_agree_on_the_command_line(own, tmp_path):
     (["run", "-n", "NET", "-t", "TRACE"], "has no calibrated threshold for policy 'bnn'"),
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "-1"], "threshold = -1.0: need a number >= 0"),
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "nan"], "need a number >= 0"),
+    (["run", "-n", "NET", "-t", "TRACE", "--threshold", "inf", "--json", "r.json"], "need a number >= 0"),
+    (["run", "-n", "NET", "-t", "."], "a folder, need a trace file"),
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "x"], "not a valid float"),
     (["run", "-n", "NET", "-t", "TRACE", "--policy", "orakle"], "did you mean 'oracle'"),
     (["run", "-n", "NET", "-t", "TRACE", "--arch", "epr"], "unknown architecture 'epr', did you mean 'epur'"),
     (["run", "-n", "NET", "-t", "TRACE", "--limit", "0"], "limit = 0: need at least 1 sequence"),
-    (["run", "-n", "NET", "-t", "TRACE", "--detail", "fine"], "accepted: block, neuron"),
+    (["run", "-n", "NET", "-t", "TRACE", "--threshold", "1", "--detail", "fine"], "accepted: block, neuron"),
     (["run", "-n", "NET", "--threshold", "1"], "mine has no trace of its own"),
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "1", "--json", "no/where.json"], "folder no does not exist"),
     (["calibrate", "-n", "NET", "-t", "TRACE"], "has no metric"),
@@ -88,17 +94,39 @@ def test_bad_input_is_one_message_and_exit_code_two(arguments, message, own, tmp
     assert done.stdout == "" and list(tmp_path.iterdir()) == []
 
 
-def test_interrupt_is_130(own):
-    """Ctrl-C during a long run: one line, no traceback."""
+def test_interrupt_is_130(own, tmp_path):
+    """Ctrl-C when the progress bar says that the long part has begun: one line, no traceback, no file."""
     long_trace = own / "long.npz"
     write_trace(Trace.from_arrays([np.zeros((20000, 6), np.float32)], name="long"), long_trace)
-    command = [sys.executable, "-c", "from archsim.cli.main import main; main()", "run", "-n", str(own / "net"),
-               "-t", str(long_trace), "--threshold", "1", "--detail", "neuron"]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(4)
+    options = ["run", "-n", own / "net", "-t", long_trace, "--threshold", "1", "--detail", "neuron", "--json", "x.json"]
+    ours, theirs = os.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen([*COMMAND, *map(str, options)], stderr=theirs, cwd=tmp_path, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        while b"policy bnn" not in shown:
+            shown += os.read(ours, 4096)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in err and "interrupted" in err
+        with contextlib.suppress(OSError):  # the terminal closes with the process
+            while True:
+                shown += os.read(ours, 4096)
+    assert process.returncode == 130 and b"Traceback" not in shown and b"interrupted" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_with_brackets_are_printed_as_they_are(own, tmp_path):
+    """A name is text, never markup of the terminal library."""
+    net = tmp_path / "net"
+    shutil.copytree(own / "net", net)
+    manifest = (net / "network.toml").read_text().replace("mine", "a[/b] [red]x")
+    (net / "network.toml").write_text(manifest)
+    done = archsim("run", "-n", net, "-t", own / "trace.npz", "--threshold", 0.5)
+    assert done.returncode == 0 and "a[/b] [red]x" in done.stdout, done.stderr
+
+
+def test_a_folder_named_like_a_bundled_network_is_no_trap(tmp_path):
+    (tmp_path / "imdb-lstm").mkdir()
+    assert archsim("run", "--limit", 1, cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize("kind", ["networks", "traces", "archs", "policies"])

@@ -19,13 +19,12 @@ def test_first_step_never_reuses(name, tiny_lstm, tiny_trace):
 
 
 @pytest.mark.parametrize("name", ["bnn", "oracle"])
-def test_infinite_patience_reuses_for_ever(name):
-    """Positive inputs, positive weights: no binary output is ever zero, so nothing is beyond a huge θ."""
+def test_boundless_patience_reuses_for_ever(name):
+    """Nine ±1 terms never sum to zero, so every change of a binary output is finite."""
     network = make_network("lstm", inputs=5, units=4)
     trace = archsim.Trace.from_arrays([np.full((6, 5), 0.5, np.float32)])
-    result = archsim.simulate(network, trace, policy=name, threshold=float("1e30"))
-    assert result.activity.reused(0, 0, 0)[1:].all() or name == "bnn"
-    assert result.record["reuse_fraction"] > 0.5
+    result = archsim.simulate(network, trace, policy=name, threshold=1e30)
+    assert result.activity.reused(0, 0, 0)[1:].all()
 
 
 def test_zero_threshold_still_reuses_what_did_not_change():
@@ -48,6 +47,13 @@ def test_throttling_holds_reuse_back(tiny_lstm, tiny_trace):
     assert throttled.record["digest"] != free.record["digest"]
 
 
+def test_threshold_may_be_an_array(tiny_lstm, tiny_trace):
+    plain = archsim.simulate(tiny_lstm, tiny_trace, threshold=[0.5, 0.5])
+    for theta in (np.array([0.5, 0.5]), np.array(0.5), np.full((2, 4), 0.5)):
+        same = archsim.simulate(tiny_lstm, tiny_trace, threshold=theta)
+        assert same.record["neurons_reused"] == plain.record["neurons_reused"]
+
+
 def test_thresholds_per_layer_and_gate(tiny_lstm, tiny_trace):
     """A gate with θ of its own: gate 2 of layer 0 never changes its mind, the others hardly reuse."""
     theta = [[0.0, 0.0, 9.0, 0.0], 0.0]
@@ -57,7 +63,9 @@ def test_thresholds_per_layer_and_gate(tiny_lstm, tiny_trace):
     assert result.record["threshold"] == theta
 
 
-@pytest.mark.parametrize("theta", [-1.0, float("nan"), [0.1], [0.1, [1.0, 2.0]], [0.1, -2.0]])
+@pytest.mark.parametrize(
+    "theta", [-1.0, float("nan"), float("inf"), "0.3", True, [0.1], [0.1, [1.0, 2.0]], [0.1, -2.0], [["a"], 0.1]]
+)
 def test_bad_thresholds_are_refused(theta, tiny_lstm, tiny_trace):
     with pytest.raises(archsim.ArchsimError, match="threshold"):
         archsim.simulate(tiny_lstm, tiny_trace, threshold=theta)
@@ -75,13 +83,42 @@ def test_a_user_adds_a_policy_without_touching_the_package(tiny_lstm, tiny_trace
             return self
 
         def decide(self, step):
-            return np.full(step.exact.shape, step.index % 2 == 1)
+            return np.full(step.shape, step.index % 2 == 1)
 
     archsim.register_policy(EveryOther)
     result = archsim.simulate(tiny_lstm, tiny_trace, policy="every-other")
     reused = result.activity.reused(2, 1, 0)
     assert reused[1::2].all() and not reused[::2].any()
     assert result.record["policy"] == "every-other" and result.record["threshold"] is None
+
+
+class Wrong:
+    """A policy that breaks its contract in a given way."""
+
+    needs_threshold = False
+
+    def __init__(self, name, answer, uses_memo_unit=True):
+        self.name, self.answer, self.uses_memo_unit = name, answer, uses_memo_unit
+
+    def begin(self, context):
+        return self
+
+    def decide(self, step):
+        return self.answer(step)
+
+
+@pytest.mark.parametrize("policy, message", [
+    (Wrong("narrow", lambda s: np.zeros((s.shape[0], 1, s.shape[2]), bool)), r"need bool of shape \(3, 4, 4\)"),
+    (Wrong("floats", lambda s: np.zeros(s.shape)), "decided float64 of shape"),
+    (Wrong("nothing", lambda s: None), "decided None"),
+    (Wrong("eager", lambda s: np.ones(s.shape, bool)), "reuses neurons at step 0"),
+    (Wrong("secret", lambda s: np.full(s.shape, s.index > 0), uses_memo_unit=False), "says it needs no memoization unit"),
+    (BinaryPolicy, "the class BinaryPolicy: need a name"),
+    (None, "policy = None: need a name"),
+])  # fmt: skip
+def test_a_policy_that_breaks_its_contract_is_refused(policy, message, tiny_lstm, tiny_trace):
+    with pytest.raises(archsim.ArchsimError, match=message):
+        archsim.simulate(tiny_lstm, tiny_trace, policy=policy, threshold=0.5)
 
 
 def test_unknown_policy_names_the_nearest():

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 import archsim
 from archsim.config.specs import ArchSpec
+from archsim.config.technology import load_technology
+from archsim.energy.parts import area_mm2
 from archsim.engine.facts import ActionDone, Busy
 from archsim.functional.run import run_functional
+from archsim.metrics.recorders import BusyTime
 from archsim.policies import policy_from
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.actions import weight_bytes
@@ -88,7 +91,7 @@ def test_dram_bytes_asked_are_bytes_served(cell, lengths, capacity):
     ends = sum(t * (6 + 10) * BYTES_PER_HALF for t in lengths)
     spill = sum(max(0, t * (i + 10) * BYTES_PER_HALF - capacity) for t in lengths for i in (6, 10))
     assert tally.counts["dram", "read_byte"] + tally.counts["dram", "write_byte"] == weights + ends + 2 * spill
-    busy_ps = sum(f.at_ps - f.start_ps for f in tally.facts if isinstance(f, Busy) and f.unit == "DRAM")
+    busy_ps = sum(f.end_ps - f.start_ps for f in tally.facts if isinstance(f, Busy) and f.unit == "DRAM")
     served = busy_ps * ArchSpec().dram.bandwidth_bytes_per_s / PS_PER_S
     assert served == pytest.approx(weights + ends + 2 * spill, rel=1e-3)
 
@@ -97,11 +100,54 @@ def test_weights_that_do_not_stay_are_fetched_again(tiny_lstm, tiny_trace):
     """Two passes of 72 and two of 96 bytes per unit: two fit at a time, so each sequence fetches all four."""
     activity = activity_of(tiny_lstm, tiny_trace)
     fetched = {}
-    for capacity in (200, 1 << 20):
+    for capacity in (200, 280, 1 << 20):
         tally = Tally()
         simulate_activity(tiny_lstm, activity, arch_with(weight_buffer__capacity_bytes=capacity), listeners=[tally])
-        fetched[capacity] = tally.counts["magnitude_buffer", "fill"]
-    assert fetched[200] == len(tiny_trace) * fetched[1 << 20]
+        fetched[capacity] = tally.counts["dram", "read_byte"]
+    inputs = sum(len(x) for x in tiny_trace.sequences) * 5 * BYTES_PER_HALF
+    weights = {capacity: total - inputs for capacity, total in fetched.items()}
+    assert weights[200] == len(tiny_trace) * weights[1 << 20]
+    assert weights[1 << 20] < weights[280] < weights[200]  # three of four fit: some stay
+
+
+def test_busy_time_is_work_done(tiny_lstm, tiny_trace):
+    """Neuron detail: a memoization unit is busy c_f a neuron, the multi-functional unit II_m a unit."""
+    activity, busy = activity_of(tiny_lstm, tiny_trace), BusyTime()
+    simulate_activity(tiny_lstm, activity, ArchSpec(), detail="neuron", listeners=[busy])
+    units_updated = sum(len(x) for x in tiny_trace.sequences) * 4 * len(activity.shapes)
+    period_ps = ArchSpec().clock_period_ps
+    assert busy.busy_ps["MU"] == units_updated * period_ps
+    assert all(busy.busy_ps[f"CU{k}.FMU"] == units_updated * period_ps for k in range(4))
+
+
+def test_width_moves_no_bits_for_free():
+    """More lanes or wider ports read the same bits: the energy of weights stays."""
+    network = make_network("lstm", inputs=64, units=64)
+    trace = make_trace(network, (5,))
+    energies = []
+    for fields in ({}, {"dpu__lanes": 64}, {"weight_buffer__port_bytes": 64}):
+        result = archsim.simulate(network, trace, arch_with(**fields), policy="none")
+        energies.append(result.energy.query("component == 'weight_buffer' and action == 'read'")["joules"].sum())
+    assert energies == pytest.approx([energies[0]] * 3)
+
+
+def test_wider_units_take_area():
+    technology = load_technology("28nm-lstp")
+    plain = area_mm2(ArchSpec(), technology)
+    assert area_mm2(arch_with(dpu__lanes=32), technology)["dpu"] == 2 * plain["dpu"]
+    assert area_mm2(arch_with(fmu__width_bits=4096), technology)["fmu"] == 2 * plain["fmu"]
+
+
+def test_threads_batches_and_chunks_change_nothing(tiny_lstm, monkeypatch):
+    """SEMANTICS 4: the same bytes, however the work is cut."""
+    trace = make_trace(tiny_lstm, (9, 30, 2, 17, 30, 1))
+    plain = run_functional(tiny_lstm, trace, policy_from("bnn"), 0.5, threads=1)
+    monkeypatch.setattr("archsim.functional.batch.MAX_BATCH", 2)
+    monkeypatch.setattr("archsim.functional.direction.CHUNK_ROWS", 8)
+    cut = run_functional(tiny_lstm, trace, policy_from("bnn"), 0.5, threads=4)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(plain.outputs, cut.outputs, strict=True))
+    for place, bits in plain.activity.bits.items():
+        assert bits.tobytes() == cut.activity.bits[place].tobytes()
 
 
 def test_decisions_do_not_depend_on_the_architecture(tiny_lstm, tiny_trace):
@@ -142,6 +188,21 @@ def test_company_does_not_change_a_sequence(tiny_lstm):
 
 
 def test_a_machine_whose_buffers_are_too_small_says_so(tiny_lstm, tiny_trace):
-    for field, need in (("weight_buffer", "weight_buffer.capacity_bytes"), ("input_buffer", "input_buffer")):
-        with pytest.raises(archsim.ArchsimError, match=f"bytes of {need}"):
-            archsim.simulate(tiny_lstm, tiny_trace, arch_with(**{f"{field}__capacity_bytes": 8}), threshold=0.5)
+    """Before anything runs, with the field, the need and what there is."""
+    for field, message in {
+        "weight_buffer__capacity_bytes": "needs weight_buffer.capacity_bytes >= 72 bytes, the machine has 3",
+        "input_buffer__capacity_bytes": "needs input_buffer.capacity_bytes >= 18 bytes",
+        "fmu__memo_buffer_bytes": "needs fmu.memo_buffer_bytes >= 32 bytes",
+        "computation_units": "needs computation_units >= 4 units",
+    }.items():
+        with pytest.raises(archsim.ArchsimError, match=message):
+            archsim.simulate(tiny_lstm, tiny_trace, arch_with(**{field: 3}), threshold=0.5, progress=pytest.fail)
+
+
+def test_reuse_needs_a_memoization_unit(tiny_lstm, tiny_trace):
+    without = ArchSpec().without_memo()
+    with pytest.raises(archsim.ArchsimError, match="has no fmu, which policy 'bnn' needs"):
+        archsim.simulate(tiny_lstm, tiny_trace, without, threshold=0.5)
+    with pytest.raises(archsim.ArchsimError, match="has no fmu, but the activity record reuses"):
+        simulate_activity(tiny_lstm, activity_of(tiny_lstm, tiny_trace), without)
+    assert archsim.simulate(tiny_lstm, tiny_trace, without, "none").record["speedup"] == 1.0

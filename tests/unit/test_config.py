@@ -19,7 +19,9 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 def test_every_number_has_unit_source_and_certainty(name):
     for field, (value, info) in fields_of(archsim.load_arch(name)).items():
         if isinstance(value, int):
-            assert info["unit"] and info["source"] and info["certainty"] in {"A", "B", "C", "D", "choice"}, field
+            assert (
+                info["unit"] and info["source"] and info["certainty"] in {"A", "B", "C", "D", "measured", "choice"}
+            ), field
 
 
 def test_replace_leaves_the_original_alone():
@@ -81,7 +83,7 @@ def test_weight_buffers_are_the_cited_rows(buffer, row):
 
 @pytest.mark.parametrize("buffer, row, banks, write", [
     ("input_buffer", "in_8KiB_256b", 1, "write"), ("intermediate_memory", "inter_6MiB_256b", 1, "write"),
-    ("memo_buffer", "memo_8KiB_48b", 1, "write"), ("sign_bank", "wb_signbank_16KiB_256b(x8)", 8, "fill"),
+    ("memo_buffer", "memo_8KiB_64b", 1, "write"), ("sign_bank", "wb_signbank_16KiB_256b(x8)", 8, "fill"),
 ])  # fmt: skip
 def test_other_buffers_are_the_cited_rows(buffer, row, banks, write):
     cited = reference("sram_named_28nm.csv", name=row, device="itrs-lstp", temp_k="350")
@@ -99,6 +101,19 @@ def test_arithmetic_is_horowitz_scaled():
     assert actions["dpu"]["mac"].pj == pytest.approx((1.1 + 0.4) * scale, abs=0.005)
     assert actions["mu"]["add"].pj == pytest.approx(0.4 * scale, abs=0.005)
     assert actions["mu"]["multiply"].pj == pytest.approx(1.1 * scale, abs=0.005)
+    assert actions["mu"]["exponential"].pj == pytest.approx(5 * actions["dpu"]["mac"].pj)
+    assert actions["fmu"]["compare"].pj == pytest.approx((1.1 + 3 * 0.05) * scale, abs=0.005)
+    assert actions["fmu"]["xnor_popcount"].pj == pytest.approx((10 + 35) / 2 * 1e-3)
+
+
+def test_leakage_of_logic_is_one_percent_of_its_power():
+    """mW of so many operations a cycle at 500 MHz: 1 pJ a cycle is 0.5 mW."""
+    technology = load_technology("28nm-lstp")
+    dpu = 0.01 * 16 * technology.actions["dpu"]["mac"].pj * 0.5
+    fmu = 0.01 * 2048 * technology.actions["fmu"]["xnor_popcount"].pj * 0.5
+    assert technology.static["dpu"].leakage_mw == pytest.approx(dpu, abs=0.0005)
+    assert technology.static["mu"].leakage_mw == pytest.approx(dpu / 2, abs=0.0005)
+    assert technology.static["fmu"].leakage_mw == pytest.approx(fmu, abs=0.005)
 
 
 def test_a_missing_energy_entry_is_an_error():

@@ -56,6 +56,12 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch):
         archsim.load_trace("imdb-test")
 
 
+def test_a_review_that_is_not_utf8_is_named(corpus):
+    (corpus / "imdb" / "aclImdb" / "test" / "pos" / "7_9.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(TraceError, match="7_9.txt is not UTF-8"):
+        imdb_trace("test", corpus)
+
+
 def test_broken_archive_is_refused(tmp_path):
     (tmp_path / "aclImdb_v1.tar.gz").write_bytes(b"\x1f\x8b garbage")
     with pytest.raises(TraceError, match="not a readable"):

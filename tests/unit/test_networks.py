@@ -39,7 +39,7 @@ def weights():
 
 def folder_with(path, manifest=MANIFEST, vocabulary="<unk>\ngood\nbad\n", **changes):
     (path / "network.toml").write_text(manifest, "utf-8")
-    (path / "vocab.txt").write_text(vocabulary, "utf-8")
+    (path / "vocab.txt").write_bytes(vocabulary if isinstance(vocabulary, bytes) else vocabulary.encode())
     tensors = weights() | {name.replace("__", "."): value for name, value in changes.items()}
     tensors = {name: value for name, value in tensors.items() if value is not None}
     save_file(tensors, path / "weights.safetensors")
@@ -75,7 +75,11 @@ def test_tokens():
     ({"rnn__weight_hh_l0": np.full((12, 4), np.nan, np.float16)}, "weight_hh holds NaN"),
     ({"rnn__weight_ih_l0": np.zeros((11, 3), np.float16)}, r"weight_ih has shape \(11, 3\), need \(12, I\)"),
     ({"rnn__bias_ih_l0": np.zeros(3, np.float16)}, r"bias_ih has shape \(3,\), need \(12,\)"),
-    ({"head__weight": np.zeros((2, 7), np.float16)}, r"head has shape \(2, 7\), need \(2, 8\)"),
+    ({"head__weight": np.zeros((2, 7), np.float16)}, r"head has weight \(2, 7\) and bias \(2,\), need \(classes, 8\)"),
+    ({"head__bias": np.zeros((2, 1), np.float16)}, r"and bias \(2, 1\), need"),
+    ({"rnn__weight_ih_l1": np.zeros((12, 8), np.float16)}, "rnn.weight_ih_l1 are not in network.toml: more layers"),
+    ({"manifest": MANIFEST.replace("0.25", "-0.25")}, "thresholds.bnn = -0.25"),
+    ({"vocabulary": b"\xff\xfe"}, "not a readable vocabulary"),
     ({"embedding": None}, "tensor 'embedding' is missing; present: head.bias"),
 ])  # fmt: skip
 def test_broken_folders_are_refused(change, message, tmp_path):
@@ -106,6 +110,32 @@ def test_traces_that_do_not_suit(trace, message, tmp_path):
     network = archsim.load_network(folder_with(tmp_path))
     with pytest.raises(archsim.ArchsimError, match=message):
         archsim.simulate(network, trace)
+
+
+def test_targets_must_be_classes(tmp_path):
+    network = archsim.load_network(folder_with(tmp_path))
+    with pytest.raises(archsim.ArchsimError, match="target 2 of sequence 1, need 0 to 1"):
+        archsim.simulate(network, archsim.Trace.from_texts(["good", "bad"], [0, 2]))
+
+
+def test_weights_beyond_binary16_are_refused(tmp_path):
+    big = np.full((12, 3), 1e5, np.float32)
+    network = archsim.load_network(folder_with(tmp_path, rnn__weight_ih_l0=big))
+    with pytest.raises(archsim.ArchsimError, match="weight_ih holds 100000, binary16 ends at 65504"):
+        archsim.simulate(network, archsim.Trace.from_texts(["good"]))
+
+
+@pytest.mark.parametrize("network, trace, message", [
+    ("module", "trace", "network is a Thing: need a name, a path, or an archsim Network"),
+    ("network", "arrays", "trace is a list: need a name, a path, or an archsim Trace"),
+])  # fmt: skip
+def test_things_of_the_wrong_kind_are_refused(network, trace, message, tiny_lstm, tiny_trace):
+    class Thing:
+        pass
+
+    given = {"module": Thing(), "network": tiny_lstm, "trace": tiny_trace, "arrays": [np.zeros((2, 5))]}
+    with pytest.raises(archsim.ArchsimError, match=message):
+        archsim.simulate(given[network], given[trace], threshold=0.1)
 
 
 def test_text_needs_a_vocabulary(tiny_lstm):

@@ -59,6 +59,8 @@ def test_targets_must_match():
 
 
 def test_blank_text_is_refused():
+    with pytest.raises(TraceError, match="got one text, need a list"):
+        Trace.from_texts("hello")
     with pytest.raises(TraceError, match="sequence 1 is '  ', need a text"):
         Trace.from_texts(["fine", "  "])
 
@@ -85,6 +87,7 @@ def saved(tmp_path, **changes):
     ({"format": np.array(9)}, "format is 9, this version reads 1"),
     ({"meta": np.frombuffer(b"{}", np.uint8)}, "accepted: frames, tokens, text"),
     ({"meta": np.frombuffer(b"\xff", np.uint8)}, "not UTF-8"),
+    ({"meta": np.array(["{}"])}, "text is held as <U2, need UTF-8 bytes"),
     ({"data": np.zeros((4, 2), complex)}, "data is complex128"),
     ({"data": np.full((4, 2), np.inf)}, "is inf, need finite"),
 ])  # fmt: skip
@@ -136,7 +139,18 @@ def test_nothing_is_left_of_a_failed_write(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("target, message", [("no/a.npz", "does not exist"), ("a.txt", "accepted: .npz, .h5")])
+def test_a_link_is_followed_and_a_device_left_alone(tmp_path):
+    (tmp_path / "link.npz").symlink_to(tmp_path / "real.npz")
+    write_trace(TRACES["frames"], tmp_path / "link.npz")
+    assert (tmp_path / "link.npz").is_symlink() and (tmp_path / "real.npz").is_file()
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(archsim.ArchsimError, match="not a regular file"):
+        write_trace(TRACES["frames"], tmp_path / "pipe.npz")
+
+
+@pytest.mark.parametrize("target, message", [
+    ("no/a.npz", "does not exist"), ("a.txt", "accepted: .npz, .h5"), ("x" * 260 + ".npz", "longer than 255"),
+])  # fmt: skip
 def test_bad_targets_for_writing(target, message, tmp_path):
     with pytest.raises(archsim.ArchsimError, match=message):
         write_trace(TRACES["frames"], tmp_path / target)

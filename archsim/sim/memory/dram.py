@@ -37,6 +37,6 @@ class SimpleDram:
             yield turn
             start_ps = self.env.now_ps
             yield self.env.timeout(transfer_ps(n_bytes, self.spec.bandwidth_bytes_per_s))
-            self.probe.emit(Busy, unit="DRAM", what=what, start_ps=start_ps)
+            self.probe.emit(Busy, unit="DRAM", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
             self.probe.emit(ActionDone, component="dram", action="write_byte" if write else "read_byte", count=n_bytes)
         yield self.env.timeout(self.spec.latency_ps)

@@ -11,7 +11,7 @@ from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
-from archsim.sim.actions import emit_actions, sequence_load, sequence_store
+from archsim.sim.actions import emit_actions, sequence_load, sequence_spill, sequence_store
 from archsim.sim.memory.dram import MainMemory
 from archsim.sim.units.wires import Process
 from archsim.units import BYTES_PER_HALF
@@ -81,6 +81,7 @@ class IntermediateMemory:
     def _spill(self, n_bytes: int, what: str) -> Process:
         yield self.dram.transfer(self.base_address_bytes, n_bytes, what=what, write=True)
         yield self.dram.transfer(self.base_address_bytes, n_bytes, what=what)
+        emit_actions(self.probe, sequence_spill(self.arch, n_bytes))
 
     def _layer_bytes(self, layer: int, sequence: int) -> int:
         sizes = self.layers[layer]

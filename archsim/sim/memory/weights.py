@@ -49,12 +49,13 @@ class WeightBuffers:
         self._fetch(following)
 
     def _make_room(self, position: int, keep: set[int]) -> None:
-        # Oldest first. In the cyclic order of passes that is the one needed last.
-        for old in list(self.held):
+        # Passes come round in a fixed order: the one whose turn is furthest off leaves first.
+        by_turn = sorted(self.held, key=lambda other: (other - position) % len(self.passes), reverse=True)
+        for other in by_turn:
             if self._bytes_of({*self.held, position}) <= self.capacity_bytes:
                 return
-            if old not in keep:
-                del self.held[old]
+            if other not in keep:
+                del self.held[other]
 
     def _bytes_of(self, positions: set[int]) -> int:
         return sum(weight_bytes(self.passes[p]) for p in positions)

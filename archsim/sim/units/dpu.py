@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions, evaluation
@@ -45,10 +44,9 @@ class DotProductUnit(Unit):
                 yield self.result_lag.take()
                 if self.run_ahead is not None:
                     self.run_ahead.give()
-                start_ps = self.env.now_ps
-                yield self.cycles(times.pass_on_cycles if decision.reused else times.dot_cycles)
+                busy_cycles = times.pass_on_cycles if decision.reused else times.dot_cycles
+                self.emit_busy(f"{'reuse' if decision.reused else 'evaluate'} {decision.neuron}", busy_cycles)
+                yield self.cycles(busy_cycles)
                 self.results.send(decision.neuron, 0 if decision.reused else pipeline_ps)
                 if not decision.reused:
                     emit_actions(self.probe, evaluation(self.arch, step.shape))
-                verb = "reuse" if decision.reused else "evaluate"
-                self.probe.emit(Busy, unit=self.name, what=f"{verb} {decision.neuron}", start_ps=start_ps)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from archsim.config.specs import ArchSpec, FmuSpec
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions, prediction
@@ -37,16 +36,17 @@ class FuzzyMemoUnit(Unit):
                 yield self.run_ahead.take()
                 self.decisions.send(Decision(neuron, reused), decision_ps)
                 emit_actions(self.probe, prediction(self.arch, step.shape))
-                self.probe.emit(Busy, unit=self.name, what=f"neuron {neuron}", start_ps=self.env.now_ps)
+                self.emit_busy(f"predict {neuron}", times.issue_cycles)
 
 
 class EvaluateAll(Unit):
     """What stands in the memoization unit's place on the baseline machine: every neuron, at once."""
 
-    def __init__(self, env: Engine, name: str, arch: ArchSpec, *, decisions: Port[Decision], probe: Probe) -> None:
-        super().__init__(env, name, arch, probe)
+    run_ahead: Credits | None = None
+
+    def __init__(self, env: Engine, arch: ArchSpec, *, decisions: Port[Decision], probe: Probe) -> None:
+        super().__init__(env, "none", arch, probe)
         self.decisions = decisions
-        self.run_ahead: Credits | None = None
         self.steps: Port[StepWork] = Port(env)
         env.process(self.run())
 

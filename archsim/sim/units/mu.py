@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
 from archsim.sim.actions import cell_update, emit_actions
 from archsim.sim.units.wires import Credits, Process, Unit
-from archsim.sim.work import StepWork
+from archsim.traceio.activity import PassShape
 
 
 class MultiFunctionalUnit(Unit):
@@ -31,7 +30,7 @@ class MultiFunctionalUnit(Unit):
     ) -> None:
         super().__init__(env, name, arch, probe)
         self.results, self.result_lags, self.cells = results, result_lags, cells
-        self.steps: Port[StepWork] = Port(env)
+        self.steps: Port[PassShape] = Port(env)
         self.step_ends: Port[int] = Port(env)
         env.process(self.run())
 
@@ -39,10 +38,10 @@ class MultiFunctionalUnit(Unit):
         """Serve step after step."""
         clock, mu = self.arch.clock, self.arch.mu
         while True:
-            step: StepWork = yield self.steps.get()
-            gates = range(step.shape.n_gates)
+            shape: PassShape = yield self.steps.get()
+            gates = range(shape.n_gates)
             may_start_ps = self.env.now_ps
-            for neuron in range(step.shape.n_units):
+            for neuron in range(shape.n_units):
                 for gate in gates:
                     yield self.results[gate].get()
                 if self.env.now_ps < may_start_ps:
@@ -50,7 +49,7 @@ class MultiFunctionalUnit(Unit):
                 may_start_ps = self.env.now_ps + clock.to_ps(mu.interval_cycles)
                 for gate in gates:
                     self.result_lags[gate].give()
-                emit_actions(self.probe, cell_update(self.cells[step.shape.layer]))
-                self.probe.emit(Busy, unit=self.name, what=f"update {neuron}", start_ps=self.env.now_ps)
+                emit_actions(self.probe, cell_update(self.cells[shape.layer]))
+                self.emit_busy(f"update {neuron}", mu.interval_cycles)
             yield self.cycles(mu.pipeline_cycles + mu.writeback_cycles)
             self.step_ends.send(self.env.now_ps)

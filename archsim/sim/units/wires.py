@@ -9,6 +9,7 @@ import simpy
 
 from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
+from archsim.engine.facts import Busy
 from archsim.engine.probe import Probe
 
 Process = Generator[simpy.Event, Any, Any]
@@ -23,6 +24,13 @@ class Unit:
     def cycles(self, n: int) -> simpy.Event:
         """An event `n` cycles from now."""
         return self.env.timeout(self.arch.clock.to_ps(n))
+
+    def emit_busy(self, what: str, n_cycles: int) -> None:
+        """State that the unit is busy for `n_cycles` from now."""
+        now_ps = self.env.now_ps
+        self.probe.emit(
+            Busy, unit=self.name, what=what, start_ps=now_ps, end_ps=now_ps + self.arch.clock.to_ps(n_cycles)
+        )
 
 
 class Credits:

@@ -1,0 +1,55 @@
+"""The weights of a direction as the machine stores them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from archsim.errors import NetworkError
+from archsim.ir.cells import GRU
+from archsim.ir.layers import Direction, Layer
+from archsim.kernels.arrays import F32
+from archsim.kernels.half import HALF_MAX, to_half
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """Weights as stored, and transposed for the kernels, one column per product and unit."""
+
+    weight_ih: F32
+    weight_hh: F32
+    input_t: F32
+    """(I, P·H)."""
+    hidden_t: F32
+    """(H, P·H)."""
+    bias: F32
+    """(P, H); SEMANTICS 1.2: biases stay float32."""
+
+
+def store_weights(layer: Layer, direction: Direction, *, as_half: bool) -> StoredWeights:
+    """Round the weights to what the machine stores and lay them out by product.
+
+    Raises NetworkError for a weight beyond the range of binary16.
+    """
+    weight_ih = _stored(layer, "weight_ih", direction.weight_ih, as_half)
+    weight_hh = _stored(layer, "weight_hh", direction.weight_hh, as_half)
+    rows_ih, rows_hh, bias = weight_ih, weight_hh, direction.bias_ih + direction.bias_hh
+    if layer.cell is GRU:
+        # The candidate's two partial products are rows of their own: one sees x only, the other h only.
+        H = layer.hidden_size
+        none_ih, none_hh = np.zeros((H, layer.input_size), np.float32), np.zeros((H, H), np.float32)
+        rows_ih = np.concatenate([weight_ih, none_ih])
+        rows_hh = np.concatenate([weight_hh[: 2 * H], none_hh, weight_hh[2 * H :]])
+        bias = np.concatenate([bias[: 2 * H], direction.bias_ih[2 * H :], direction.bias_hh[2 * H :]])
+    input_t, hidden_t = np.ascontiguousarray(rows_ih.T), np.ascontiguousarray(rows_hh.T)
+    return StoredWeights(weight_ih, weight_hh, input_t, hidden_t, bias.reshape(-1, layer.hidden_size))
+
+
+def _stored(layer: Layer, name: str, weights: F32, as_half: bool) -> F32:
+    if not as_half:
+        return weights
+    largest = np.abs(weights).max()
+    if largest > HALF_MAX:
+        raise NetworkError(f"{layer.name}: {name} holds {largest:g}, binary16 ends at {HALF_MAX:g}: use precision fp32")
+    return to_half(weights)

@@ -1,0 +1,50 @@
+"""What is installed with the package: networks and traces that are what they say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import archsim
+from archsim.files import bundled_folder
+from archsim.ir.folder import bundled_networks
+from archsim.traceio.catalogue import bundled_traces
+
+SOURCE = Path(__file__).parents[2] / "traces" / "imdb-lstm.tsv"
+
+
+def test_reviews_are_as_promised():
+    """At least 120, of 60 to 200 words, half of them positive."""
+    trace = archsim.load_trace("imdb-lstm")
+    words = [len(text.split()) for text in trace.sequences]
+    assert len(trace) >= 120 and min(words) >= 60 and max(words) <= 200
+    assert 2 * sum(trace.targets) == len(trace) and len(set(trace.sequences)) == len(trace)
+
+
+def test_trace_is_built_from_its_source():
+    lines = [line.split("\t", 1) for line in SOURCE.read_text("utf-8").splitlines()]
+    trace = archsim.load_trace("imdb-lstm")
+    assert trace.sequences == tuple(text for _, text in lines)
+    assert trace.targets == tuple(int(label == "pos") for label, _ in lines)
+
+
+@pytest.mark.parametrize("name", bundled_networks())
+def test_networks_are_complete(name):
+    """A manifest with provenance, a model card, a trace of its own, calibrated thresholds."""
+    network = archsim.load_network(name)
+    assert network.name == name and network.provenance and network.default_trace in bundled_traces()
+    assert {"bnn", "oracle"} <= set(network.thresholds)
+    assert (bundled_folder("models") / name / "README.md").is_file()
+
+
+@pytest.mark.parametrize("name", bundled_networks())
+def test_weights_are_binary16(name):
+    """Rounding to what the machine stores changes nothing: the bundled weights are already that."""
+    for layer in archsim.load_network(name).layers:
+        for direction in layer.directions:
+            np.testing.assert_array_equal(direction.weight_ih, direction.weight_ih.astype(np.float16))
+
+
+def test_bundled_files_stay_small():
+    sizes = [p.stat().st_size for kind in ("models", "traces") for p in bundled_folder(kind).rglob("*") if p.is_file()]
+    assert sum(sizes) <= 48 << 20
