@@ -1,4 +1,4 @@
-"""Plot a table of scripts/sweep.py: loss and speedup against reuse, one line a policy.
+"""Plot tables of scripts/sweep.py: loss, speedup and energy saving against reuse, one line a policy.
 
 python scripts/plot.py sweep.csv -o sweep.svg
 """
@@ -23,11 +23,11 @@ PANELS = {"metric_loss": "loss of the metric (points)", "speedup": "speedup", "e
 def main() -> None:
     """Draw the three panels and save them in the format of the output's suffix."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", help="CSV file of scripts/sweep.py")
+    parser.add_argument("tables", nargs="+", help="CSV files of scripts/sweep.py")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".svg or .png")
     args = parser.parse_args()
 
-    table = pd.read_csv(args.table)
+    table = pd.concat([pd.read_csv(path) for path in args.tables])
     table["energy_saving"] *= 100
     figure, axes = plt.subplots(1, len(PANELS), figsize=(11, 3.4), layout="constrained")
     for axis, (column, label) in zip(axes, PANELS.items(), strict=True):
@@ -37,7 +37,8 @@ def main() -> None:
         axis.set(xlabel="computation reuse (%)", ylabel=label)
         axis.grid(alpha=0.3)
     axes[0].legend(title="policy", frameon=False)
-    figure.suptitle(f"{table['network'].iloc[0]} on {table['arch'].iloc[0]}, {table['sequences'].iloc[0]} sequences")
+    first = table.iloc[0]
+    figure.suptitle(f"{first['network']} on {first['arch']}, trace {first['trace']}, {first['sequences']} sequences")
     with write_whole(args.output) as path:
         figure.savefig(path, format=args.output.suffix.removeprefix("."), dpi=150)
 

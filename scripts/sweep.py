@@ -18,15 +18,16 @@ def main() -> None:
     """Simulate every combination and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="imdb-lstm")
+    parser.add_argument("--trace", help="default: the network's own")
     parser.add_argument("--policies", nargs="+", default=["bnn", "oracle"])
     parser.add_argument("--thresholds", nargs="+", type=float, default=[0.1, 0.2, 0.4, 0.8, 1.6])
     parser.add_argument("--fmu-latencies", nargs="+", type=int, default=[5])
-    parser.add_argument("--limit", type=int, default=40, help="use only the first so many sequences")
+    parser.add_argument("--limit", type=int, help="use only the first so many sequences")
     parser.add_argument("-o", "--output", required=True, help="CSV file")
     args = parser.parse_args()
 
     network = archsim.load_network(args.network)
-    trace = archsim.load_trace(network.default_trace).limit(args.limit)
+    trace = archsim.load_trace(args.trace or network.default_trace).limit(args.limit)
     rows = []
     for policy, theta, latency in itertools.product(args.policies, args.thresholds, args.fmu_latencies):
         arch = archsim.load_arch("epur").replace("fmu.latency_cycles", latency)
