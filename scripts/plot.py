@@ -12,6 +12,7 @@ import matplotlib as mpl
 import pandas as pd
 
 mpl.use("Agg")
+mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "archsim"}  # text stays text, equal data equal bytes
 import matplotlib.pyplot as plt
 
 from archsim.files import write_whole
@@ -40,7 +41,8 @@ def main() -> None:
     first = table.iloc[0]
     figure.suptitle(f"{first['network']} on {first['arch']}, trace {first['trace']}, {first['sequences']} sequences")
     with write_whole(args.output) as path:
-        figure.savefig(path, format=args.output.suffix.removeprefix("."), dpi=150)
+        suffix = args.output.suffix.removeprefix(".")
+        figure.savefig(path, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
 
 
 if __name__ == "__main__":
