@@ -10,39 +10,42 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
-
-mpl.use("Agg")
-mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "archsim"}  # text stays text, equal data equal bytes
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from archsim.files import write_whole
 
 STYLES = {"bnn": ("#0072B2", "o", "-"), "oracle": ("#D55E00", "s", "--")}  # colour-blind safe, readable in grey
 PANELS = {"metric_loss": "loss of the metric (points)", "speedup": "speedup", "energy_saving": "energy saving (%)"}
+SVG = {"svg.fonttype": "none", "svg.hashsalt": "archsim"}  # text stays text, equal data give equal bytes
 
 
-def main() -> None:
-    """Draw the three panels and save them in the format of the output's suffix."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="+", help="CSV files of scripts/sweep.py")
-    parser.add_argument("-o", "--output", type=Path, required=True, help=".svg or .png")
-    args = parser.parse_args()
-
-    table = pd.concat([pd.read_csv(path) for path in args.tables])
-    table["energy_saving"] *= 100
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(11, 3.4), layout="constrained")
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw one panel a figure of merit."""
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    axes = figure.subplots(1, len(PANELS))
     for axis, (column, label) in zip(axes, PANELS.items(), strict=True):
         for policy, rows in table.sort_values("reuse_fraction").groupby("policy"):
-            colour, marker, line = STYLES.get(policy, ("#555555", "^", ":"))
-            axis.plot(100 * rows["reuse_fraction"], rows[column], line, color=colour, marker=marker, label=policy)
+            colour, marker, line = STYLES.get(str(policy), ("#555555", "^", ":"))
+            values = 100 * rows[column] if label.endswith("(%)") else rows[column]
+            axis.plot(100 * rows["reuse_fraction"], values, line, color=colour, marker=marker, label=policy)
         axis.set(xlabel="computation reuse (%)", ylabel=label)
         axis.grid(alpha=0.3)
     axes[0].legend(title="policy", frameon=False)
     first = table.iloc[0]
     figure.suptitle(f"{first['network']} on {first['arch']}, trace {first['trace']}, {first['sequences']} sequences")
-    with write_whole(args.output) as path:
-        suffix = args.output.suffix.removeprefix(".")
-        figure.savefig(path, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+    return figure
+
+
+def main() -> None:
+    """Read the tables and save the figure in the format of the output's suffix."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="+", help="CSV files of scripts/sweep.py")
+    parser.add_argument("-o", "--output", type=Path, required=True, help=".svg or .png")
+    args = parser.parse_args()
+    suffix = args.output.suffix.removeprefix(".")
+    table = pd.concat([pd.read_csv(path) for path in args.tables])
+    with mpl.rc_context(SVG), write_whole(args.output) as path:
+        draw(table).savefig(path, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
 
 
 if __name__ == "__main__":
