@@ -13,7 +13,8 @@ from archsim.experiment.record import make_record
 from archsim.experiment.result import Result
 from archsim.experiment.setting import Setting, resolve
 from archsim.experiment.timed import Timed, time_and_weigh
-from archsim.functional.run import FunctionalResult, has_metric, run_functional
+from archsim.functional.head import has_metric
+from archsim.functional.run import FunctionalResult, run_functional
 from archsim.functional.thresholds import Threshold
 from archsim.ir.network import Network
 from archsim.policies import NoReuse, ReusePolicy

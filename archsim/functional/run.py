@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from archsim.errors import ConfigError, TraceError
+from archsim.errors import ConfigError
 from archsim.functional.batch import Batch, batches
 from archsim.functional.direction import run_direction
-from archsim.functional.head import accuracy, predict
+from archsim.functional.head import accuracy, has_metric, predict
 from archsim.functional.inputs import Inputs
 from archsim.functional.thresholds import Threshold, thresholds_per_gate
 from archsim.functional.weights import StoredWeights, store_weights
@@ -144,17 +144,6 @@ class _Collected:
         if has_metric(self.network, self.trace):
             metric = accuracy(self.predictions or (), self.trace.targets or ())
         return FunctionalResult(self.activity, self.outputs, self.predictions, metric)
-
-
-def has_metric(network: Network, trace: Trace) -> bool:
-    """Whether the network's task can be scored on the trace; TraceError for a target that is no class of it."""
-    if network.metric is None or network.head is None or trace.targets is None:
-        return False
-    classes = network.head.bias.size
-    for sequence, target in enumerate(trace.targets):
-        if not 0 <= target < classes:
-            raise TraceError(f"trace {trace.name}: target {target} of sequence {sequence}, need 0 to {classes - 1}")
-    return True
 
 
 def pass_shapes(network: Network) -> tuple[PassShape, ...]:
