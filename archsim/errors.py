@@ -6,7 +6,8 @@ ArchsimError
     ├── NetworkError      a network folder, its manifest or its weights
     ├── TraceError        a trace or corpus file, or arrays given as one
     ├── UnknownNameError  a name that is in no registry
-    └── DoesNotFitError   a network that the chosen machine cannot hold
+    ├── DoesNotFitError   a network that the chosen machine cannot hold
+    └── NoSuchPassError   a place in a result that the run did not have; also an IndexError
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ class NetworkError(UsageError):
 
 class TraceError(UsageError):
     """A trace that cannot be read or does not suit the network."""
+
+
+class NoSuchPassError(UsageError, IndexError):
+    """A sequence, layer or direction that the run did not have."""
 
 
 class DoesNotFitError(UsageError):

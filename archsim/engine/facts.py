@@ -33,7 +33,7 @@ class Busy(Fact):
     end_ps: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PassDone(Fact):
     """A pass over one sequence ended; its S_{t+1}, in cycles from its S_0."""
 

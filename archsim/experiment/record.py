@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from archsim._version import __version__
@@ -27,7 +28,7 @@ def make_record(
         "trace": setting.trace.name,
         "arch": setting.arch.name,
         "policy": setting.policy.name,
-        "threshold": setting.threshold,
+        "threshold": _flat(setting.threshold),
         "precision": setting.precision,
         "detail": setting.detail,
         **_reuse_figures(functional.activity),
@@ -38,6 +39,11 @@ def make_record(
         "archsim_version": __version__,
         "digest": setting.digest,
     }
+
+
+def _flat(threshold: Any) -> float | str | None:
+    """A record is flat: thresholds per layer or gate become their JSON text."""
+    return json.dumps(threshold) if isinstance(threshold, list) else threshold
 
 
 def _reuse_figures(activity: ActivityRecord) -> Record:

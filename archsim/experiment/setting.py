@@ -29,7 +29,7 @@ from archsim.traceio.trace import Trace
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setting:
     """A run, checked as far as it can be without running it."""
 

@@ -15,7 +15,7 @@ from archsim.sim.accelerator import Detail, Run, simulate_activity
 from archsim.traceio.activity import ActivityRecord
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Timed:
     """What a machine did with an activity record."""
 

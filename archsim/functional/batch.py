@@ -14,7 +14,7 @@ MAX_ROWS = 1 << 15
 MAX_BATCH = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """A group of sequences, sorted by falling length, and where their steps lie in packed arrays.
 

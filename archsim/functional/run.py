@@ -27,7 +27,7 @@ Tick = Callable[[int], None]
 """Called with the number of sequences just finished."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FunctionalResult:
     """What the network computed."""
 
@@ -40,7 +40,7 @@ class FunctionalResult:
     """The task metric against the trace's targets; None where either is missing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BatchResult:
     """What one batch of sequences computed."""
 
@@ -51,7 +51,7 @@ class BatchResult:
     """(layer, direction) to packed decisions, in the row order of the batch."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NetworkRunner:
     """A network with its weights as the machine stores them, ready to run batches."""
 

@@ -30,11 +30,12 @@ def thresholds_per_gate(network: Network, threshold: Threshold) -> list[F32]:
 
 def _of_layer(layer: Layer, value: object) -> F32:
     try:
-        gates = np.asarray(value, np.float32)
+        with np.errstate(over="ignore"):
+            gates = np.asarray(value, np.float32)
     except (TypeError, ValueError):
         raise ConfigError(f"threshold = {value!r} for {layer.name}: need a number >= 0") from None
     if gates.shape not in ((), (layer.cell.n_gates,)):
         raise ConfigError(f"threshold: {value!r} for {layer.name}, need one number or {layer.cell.n_gates}, one a gate")
     if not (np.isfinite(gates) & (gates >= 0)).all():
-        raise ConfigError(f"threshold = {value!r}: need a number >= 0, and finite")
+        raise ConfigError(f"threshold = {value!r}: need a number >= 0 that float32 can hold")
     return np.broadcast_to(gates, layer.cell.n_gates).astype(np.float32)

@@ -13,7 +13,7 @@ from archsim.kernels.arrays import F32
 from archsim.kernels.half import HALF_MAX, to_half
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StoredWeights:
     """Weights as stored, and transposed for the kernels, one column per product and unit."""
 

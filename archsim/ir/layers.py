@@ -12,7 +12,7 @@ from archsim.ir.cells import Cell
 from archsim.kernels.arrays import F32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Direction:
     """The weights of one pass over a sequence, torch's names and gate order, all float32.
 
@@ -26,7 +26,7 @@ class Direction:
     reverse: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """One recurrent layer: `directions` passes side by side, outputs concatenated."""
 

@@ -14,7 +14,7 @@ from archsim.ir.text import Vocabulary
 from archsim.kernels.arrays import F32, I64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Embedding:
     """Turns tokens into the first layer's inputs; `table` is (V, I) float32."""
 
@@ -22,7 +22,7 @@ class Embedding:
     vocabulary: Vocabulary | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Head:
     """Turns the top layer's outputs into class scores: the mean over time, then one linear map."""
 
@@ -32,7 +32,7 @@ class Head:
     """(classes,)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """A trained network as archsim runs it."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from archsim.engine.facts import ActionDone, Busy, Fact, PassDone
+from archsim.errors import NoSuchPassError
 from archsim.kernels.arrays import I64
 
 
@@ -34,7 +35,7 @@ class BusyTime:
             self.busy_ps[fact.unit] += fact.end_ps - fact.start_ps
 
 
-@dataclass
+@dataclass(eq=False)
 class StepEnds:
     """S_{t+1} of every pass, in cycles from the pass's S_0."""
 
@@ -48,8 +49,8 @@ class StepEnds:
     def step_end_cycles(self, sequence: int, layer: int, direction: int) -> I64:
         """S_{t+1} of one pass, (T,) int64, in processing order."""
         if (sequence, layer, direction) not in self.ends:
-            raise IndexError(f"no pass (sequence {sequence}, layer {layer}, direction {direction}) in this run")
-        return self.ends[sequence, layer, direction]
+            raise NoSuchPassError(f"no pass (sequence {sequence}, layer {layer}, direction {direction}) in this run")
+        return self.ends[sequence, layer, direction].copy()
 
 
 @dataclass

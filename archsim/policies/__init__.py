@@ -7,7 +7,7 @@ A policy sees arrays and returns booleans; it knows neither the machine nor the 
 from __future__ import annotations
 
 from archsim.errors import ConfigError
-from archsim.policies.binary import BinaryPolicy
+from archsim.policies.binary import BinaryPolicy, UnthrottledBinaryPolicy
 from archsim.policies.none import NoReuse
 from archsim.policies.oracle import OraclePolicy
 from archsim.policies.protocol import PassContext, PassPolicy, ReusePolicy, Step
@@ -16,7 +16,7 @@ from archsim.registry import Registry
 _PARTS = ("name", "needs_threshold", "uses_memo_unit", "begin")
 
 POLICIES: Registry[type[ReusePolicy]] = Registry("policy", "archsim.policies")
-for _policy in (NoReuse, BinaryPolicy, OraclePolicy):
+for _policy in (NoReuse, BinaryPolicy, UnthrottledBinaryPolicy, OraclePolicy):
     POLICIES.add(_policy.name, _policy)
 
 
@@ -50,6 +50,7 @@ __all__ = [
     "PassPolicy",
     "ReusePolicy",
     "Step",
+    "UnthrottledBinaryPolicy",
     "policy_from",
     "register_policy",
 ]

@@ -25,6 +25,15 @@ class BinaryPolicy:
         return BinaryPass(context, self.throttle)
 
 
+class UnthrottledBinaryPolicy(BinaryPolicy):
+    """The same without throttling: only the change against the memo counts, not its sum."""
+
+    name = "bnn-unthrottled"
+
+    def __init__(self) -> None:
+        super().__init__(throttle=False)
+
+
 class BinaryPass:
     """Memoized binary outputs and the drift of every neuron."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from archsim.kernels.arrays import F32, Bools
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PassContext:
     """One (layer, direction) over a batch of sequences, as a policy sees it at the start."""
 
@@ -25,7 +25,7 @@ class PassContext:
     """θ of each gate, (G,)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One time step of the sequences still running; row b is the same sequence in every array."""
 

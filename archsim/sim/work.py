@@ -8,7 +8,7 @@ from archsim.kernels.arrays import U8, Bools
 from archsim.traceio.activity import PassShape
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PassWork:
     """One layer and direction over one sequence."""
 
@@ -28,7 +28,7 @@ class PassWork:
         return f"layer {self.shape.layer}{'r' if self.shape.direction else ''} sequence {self.sequence}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StepWork:
     """One time step as one computation unit sees it: the decisions of its gate's neurons."""
 

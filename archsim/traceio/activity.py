@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from archsim.errors import NoSuchPassError
 from archsim.kernels.arrays import I64, U8, Bools
 
 
@@ -30,7 +31,7 @@ class PassShape:
         return -(-self.neurons_per_step // 8)
 
 
-@dataclass
+@dataclass(eq=False)
 class ActivityRecord:
     """Decisions of a whole run, bit-packed by (layer, direction); steps of sequences lie end to end.
 
@@ -63,11 +64,11 @@ class ActivityRecord:
         self.offsets: I64 = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
 
     def shape(self, layer: int, direction: int) -> PassShape:
-        """The shape of one pass; IndexError where the network has no such pass."""
+        """The shape of one pass; NoSuchPassError where the network has none."""
         for shape in self.shapes:
             if (shape.layer, shape.direction) == (layer, direction):
                 return shape
-        raise IndexError(f"no pass (layer {layer}, direction {direction}) in this record")
+        raise NoSuchPassError(f"no pass (layer {layer}, direction {direction}) in this record")
 
     def pass_bits(self, sequence: int, layer: int, direction: int) -> U8:
         """Packed decisions of one pass, (T, bytes_per_step)."""
@@ -77,7 +78,7 @@ class ActivityRecord:
     def reused(self, sequence: int, layer: int, direction: int) -> Bools:
         """Decisions of one pass, (T, G, H), True = reused, in processing order."""
         if not 0 <= sequence < self.lengths.size:
-            raise IndexError(f"sequence {sequence} is not in 0..{self.lengths.size - 1}")
+            raise NoSuchPassError(f"sequence {sequence} is not in 0..{self.lengths.size - 1}")
         shape = self.shape(layer, direction)
         unpacked = np.unpackbits(self.pass_bits(sequence, layer, direction), axis=1, count=shape.neurons_per_step)
         return unpacked.reshape(-1, shape.n_gates, shape.n_units).astype(np.bool_)

@@ -16,7 +16,7 @@ from archsim.errors import TraceError
 Kind = Literal["frames", "tokens", "text"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trace:
     """Sequences of one kind: `frames` (T, I) float32, `tokens` (T,) int64, or `text` strings."""
 
@@ -101,14 +101,16 @@ def _checked(where: str, values: ArrayLike) -> np.ndarray[Any, Any]:
     if array.ndim == 1 and array.dtype.kind in "iu":
         array = array.astype(np.int64)
     elif array.ndim == 2 and array.dtype.kind in "fiu":
-        array = np.ascontiguousarray(array, np.float32)
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(array, np.float32)
     else:
         raise TraceError(f"{where} has shape {array.shape} of {array.dtype}, need (T, I) numbers or (T,) integers")
     if array.size == 0:
         raise TraceError(f"{where} is empty (shape {array.shape}), need at least one step")
     if array.ndim == 2 and not np.isfinite(array).all():
         step, feature = np.argwhere(~np.isfinite(array))[0]
-        raise TraceError(f"{where}: step {step}, input {feature} is {array[step, feature]}, need finite numbers")
+        given = np.asarray(values)[step, feature]
+        raise TraceError(f"{where}: step {step}, input {feature} is {given}, need finite numbers that float32 can hold")
     return array
 
 

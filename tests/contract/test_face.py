@@ -58,10 +58,16 @@ def test_shapes_and_types(result):
 
 @pytest.mark.parametrize("place", [(2, 0, 0), (0, 1, 0), (0, 0, 2), (-1, 0, 0)])
 def test_places_that_do_not_exist(result, place):
-    with pytest.raises(IndexError):
-        result.activity.reused(*place)
-    with pytest.raises(IndexError):
-        result.timing.step_end_cycles(*place)
+    for look_up in (result.activity.reused, result.timing.step_end_cycles):
+        with pytest.raises(IndexError) as caught:
+            look_up(*place)
+        assert isinstance(caught.value, archsim.ArchsimError)
+
+
+def test_what_is_handed_out_may_be_changed(result):
+    result.timing.step_end_cycles(0, 0, 0)[:] = 0
+    assert result.timing.step_end_cycles(0, 0, 0).all()
+    assert result.activity == result.activity and result.activity != result.timing
 
 
 def test_reverse_passes_are_in_processing_order():

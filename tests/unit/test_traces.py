@@ -39,6 +39,7 @@ def test_equal_traces_are_equal_files(suffix, tmp_path):
     ([], "no sequences"),
     ([np.zeros((0, 3))], r"sequence 0 is empty \(shape \(0, 3\)\), need at least one step"),
     ([np.zeros((2, 3)), np.array([[1.0, np.nan, 0.0]])], "sequence 1: step 0, input 1 is nan, need finite"),
+    ([np.full((1, 2), 1e39)], "input 0 is 1e.39, need finite numbers that float32 can hold"),
     ([np.zeros((2, 3)), np.zeros((2, 4))], r"differ in width \(3, 4\)"),
     ([np.zeros(3)], r"has shape \(3,\) of float64, need"),
     ([np.zeros((2, 3, 4))], r"has shape \(2, 3, 4\)"),
