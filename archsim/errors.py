@@ -59,5 +59,6 @@ class UnknownNameError(UsageError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `, did you mean 'x'?` for the nearest known name, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
+    by_lower = {item.lower(): item for item in known}
+    near = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
+    return f", did you mean {by_lower[near[0]]!r}?" if near else ""

@@ -17,8 +17,8 @@ MAX_NAME_BYTES = 255
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the final name only if the block succeeds."""
+    check_writable(Path(path))
     final = Path(path).resolve()
-    check_writable(final)
     try:
         handle, name = tempfile.mkstemp(dir=final.parent, prefix=".archsim-", suffix=final.suffix)
     except OSError as error:
@@ -39,6 +39,8 @@ def check_writable(path: Path) -> None:
         raise UsageError(f"cannot write {path}: the name is longer than {MAX_NAME_BYTES} bytes")
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: folder {path.parent} does not exist")
+    if path.is_absolute() and path.parts[1:2] in (("dev",), ("proc",)):
+        raise UsageError(f"cannot write {path}: it is not a regular file")
     if path.exists() and not path.is_file():
         raise UsageError(f"cannot write {path}: it is {'a folder' if path.is_dir() else 'not a regular file'}")
     if not os.access(path.parent, os.W_OK):

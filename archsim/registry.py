@@ -29,7 +29,9 @@ class Registry(Generic[T]):
         if name not in self._items:
             self._load_advertised()
         if name not in self._items:
-            raise UnknownNameError(self.kind, name, self._items)
+            raise UnknownNameError(
+                self.kind, name, self._items, also=f"a plug-in of the entry-point group {self.group}"
+            )
         return self._items[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -8,6 +8,12 @@ from pydantic import BaseModel, ValidationError
 
 from archsim.errors import did_you_mean
 
+_NEEDS = {
+    "model_type": "a table of keys, written [{}]",
+    "dict_type": "a table of keys, written [{}]",
+    "tuple_type": "a list of tables, each written [[{}]]",
+}
+
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Return the first finding as `field = value: reason`, with the nearest known name for an unknown one."""
@@ -19,6 +25,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown key {path!r}{did_you_mean(str(first['loc'][-1]), known)}; known here: {', '.join(known)}"
     if first["type"] == "missing":
         return f"key {path!r} is missing"
+    if first["type"] in _NEEDS:
+        return f"{path} is a {type(first['input']).__name__}: need {_NEEDS[first['type']].format(path)}"
     reason = first["msg"].removeprefix("Value error, ")
     return f"{path} = {first['input']!r}: {reason[0].lower()}{reason[1:]}" if path else reason
 

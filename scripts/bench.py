@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 import archsim
+from archsim.cli.exit import exit_code
 from archsim.files import write_whole
 from archsim.functional.run import run_functional
 from archsim.policies import policy_from
@@ -78,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main, "bench"))

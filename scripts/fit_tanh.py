@@ -5,6 +5,8 @@ Weighted least squares on Chebyshev points, re-weighted towards the largest rela
 
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 
 LIMIT, DEGREE, ROUNDS = 9.0, 4, 60
@@ -12,6 +14,7 @@ LIMIT, DEGREE, ROUNDS = 9.0, 4, 60
 
 def main() -> None:
     """Print P, Q and the largest relative error of x·P(x²)/Q(x²) against tanh."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     angles = np.pi * (np.arange(4000) + 0.5) / 4000
     x = np.concatenate([LIMIT * (0.5 - 0.5 * np.cos(angles)), np.geomspace(1e-3, LIMIT, 2000)])
     powers = ((x / LIMIT) ** 2)[:, None] ** np.arange(DEGREE + 1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from pathlib import Path
 
+from archsim.cli.exit import exit_code
 from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
 
@@ -24,10 +27,11 @@ def imdb_reviews() -> Trace:
 
 def main() -> None:
     """Write every bundled trace."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for trace in (imdb_reviews(),):
         write_trace(trace, TRACES / f"{trace.name}.npz")
         print(f"{trace.name}: {len(trace)} sequences")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main, "make_traces"))

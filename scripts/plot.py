@@ -6,12 +6,14 @@ python scripts/plot.py sweep.csv -o sweep.svg
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from archsim.cli.exit import exit_code
 from archsim.files import write_whole
 
 STYLES = {"bnn": ("#0072B2", "o", "-"), "oracle": ("#D55E00", "s", "--")}  # colour-blind safe, readable in grey
@@ -43,10 +45,12 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help=".svg or .png")
     args = parser.parse_args()
     suffix = args.output.suffix.removeprefix(".")
+    if suffix not in ("svg", "png"):
+        parser.error(f"{args.output}: accepted suffixes: .svg, .png")
     table = pd.concat([pd.read_csv(path) for path in args.tables])
     with mpl.rc_context(SVG), write_whole(args.output) as path:
         draw(table).savefig(path, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main, "plot"))

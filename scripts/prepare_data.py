@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from archsim.errors import UsageError
+from archsim.cli.exit import exit_code
 from archsim.files import check_writable
 from archsim.traceio.corpora import SPLITS, imdb_trace
 from archsim.traceio.files import write_trace
@@ -17,24 +17,19 @@ from archsim.traceio.files import write_trace
 DATASETS = {"imdb": imdb_trace}
 
 
-def main() -> int:
-    """Read the corpus, write the trace; exit code 2 with one message for bad input."""
+def main() -> None:
+    """Read the corpus and write the trace."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", choices=DATASETS, required=True)
     parser.add_argument("--root", type=Path, required=True, help="folder that holds the corpus, or its archive")
     parser.add_argument("--split", choices=SPLITS, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True, help="trace file, .npz or .h5")
     args = parser.parse_args()
-    try:
-        check_writable(args.output)
-        trace = DATASETS[args.dataset](args.split, args.root)
-        write_trace(trace, args.output)
-    except UsageError as error:
-        print(f"prepare_data: {error}", file=sys.stderr)
-        return 2
+    check_writable(args.output)
+    trace = DATASETS[args.dataset](args.split, args.root)
+    write_trace(trace, args.output)
     print(f"{args.output}: {len(trace)} sequences")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main, "prepare_data"))

@@ -6,10 +6,12 @@ python scripts/simulate.py --network imdb-lstm --limit 40
 from __future__ import annotations
 
 import argparse
+import sys
 
 import pandas as pd
 
 import archsim
+from archsim.cli.exit import exit_code
 
 
 def main() -> None:
@@ -17,6 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="imdb-lstm")
     parser.add_argument("--trace", help="default: the network's own")
+    parser.add_argument("--threshold", type=float, help="default: the calibrated one of each policy")
     parser.add_argument("--arch", default="epur")
     parser.add_argument("--limit", type=int, help="use only the first so many sequences")
     args = parser.parse_args()
@@ -24,7 +27,8 @@ def main() -> None:
     network = archsim.load_network(args.network)
     trace = archsim.load_trace(args.trace or network.default_trace).limit(args.limit)
     results = {
-        policy: archsim.simulate(network, trace, arch=args.arch, policy=policy) for policy in ("none", "bnn", "oracle")
+        policy: archsim.simulate(network, trace, arch=args.arch, policy=policy, threshold=args.threshold)
+        for policy in ("none", "bnn", "oracle")
     }
 
     table = pd.DataFrame({policy: result.summary() for policy, result in results.items()}).T
@@ -34,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main, "simulate"))

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import sys
+from pathlib import Path
 
 import pandas as pd
 
 import archsim
-from archsim.files import write_whole
+from archsim.cli.exit import exit_code
+from archsim.files import check_writable, write_whole
 
 
 def main() -> None:
@@ -26,6 +29,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", required=True, help="CSV file")
     args = parser.parse_args()
 
+    check_writable(Path(args.output))
     network = archsim.load_network(args.network)
     trace = archsim.load_trace(args.trace or network.default_trace).limit(args.limit)
     rows = []
@@ -39,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main, "sweep"))

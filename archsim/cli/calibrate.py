@@ -17,6 +17,7 @@ def calibrate(network: str, trace: str, max_loss: float, policy: str, limit: int
     \b
     archsim calibrate --network imdb-lstm --trace imdb-valid --max-loss 1
     """
+    from rich import box
     from rich.table import Table
 
     from archsim.calibration import Point, calibrate_threshold
@@ -31,7 +32,7 @@ def calibrate(network: str, trace: str, max_loss: float, policy: str, limit: int
     calibration = calibrate_threshold(
         load_network(network), load_trace(trace).limit(limit), policy, max_loss=max_loss, tick=report
     )
-    table = Table(title=f"{network} on {trace}, policy {policy}: {calibration.metric_baseline:.2f} without reuse")
+    table = Table(title=f"{network} on {trace}, policy {policy}", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("θ", "reuse", "metric", "loss in points"):
         table.add_column(column, justify="right")
     for p in calibration.points:
@@ -40,4 +41,7 @@ def calibrate(network: str, trace: str, max_loss: float, policy: str, limit: int
         table.add_row(*cells, style="bold" if chosen else None)
     console = output_console()
     console.print(table)
-    console.print(f"threshold {calibration.threshold:g} loses at most {max_loss:g} points")
+    console.print(f"without reuse: {calibration.metric_baseline:.2f}")
+    console.print(
+        f"largest θ that loses at most {max_loss:g} points: {calibration.threshold:g}  (archsim run --threshold)"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,21 +26,31 @@ def list_things(kind: str) -> None:
 @click.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Show what is behind a name: a machine with the source of each value, a network, a trace, a policy.
+    """Show what is behind a name or a file: a machine with the source of each value, a network, a trace, a policy.
 
     \b
     archsim show epur
     archsim show imdb-lstm
+    archsim show my-machine.toml      also a network folder, or a trace file
     """
     from archsim.cli.console import output_console
     from archsim.errors import UnknownNameError
 
-    tables = [table for kind in KINDS if name in _names(kind) for table in _SHOW[kind](name)]
-    if not tables:
-        raise UnknownNameError("name", name, {n for kind in KINDS for n in _names(kind)})
+    kinds = [kind for kind in KINDS if name in _names(kind)] or _kinds_of_path(Path(name))
+    if not kinds:
+        raise UnknownNameError("name", name, {n for kind in KINDS for n in _names(kind)}, also="a file or folder")
+    tables = [table for kind in kinds for table in _SHOW[kind](name)]
     console = output_console()
     for table in tables:
         console.print(table)
+
+
+def _kinds_of_path(path: Path) -> list[str]:
+    if path.is_dir():
+        return ["networks"]
+    if path.is_file():
+        return ["archs"] if path.suffix == ".toml" else ["traces"]
+    return []
 
 
 def _names(kind: str) -> list[str]:
@@ -107,9 +118,10 @@ def _show_network(name: str) -> Iterator[Table]:
 
 
 def _show_trace(name: str) -> Iterator[Table]:
-    from archsim.traceio.catalogue import bundled_traces, load_trace
+    from archsim.traceio.catalogue import load_trace
+    from archsim.traceio.corpora import CORPUS_TRACES
 
-    if name not in bundled_traces():
+    if name in CORPUS_TRACES:
         yield _table(f"trace {name}", ("", ""), [("source", "a corpus read from the folder $ARCHSIM_DATA")])
         return
     trace = load_trace(name)

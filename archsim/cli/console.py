@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ PIPE_WIDTH = 160
 
 def output_console() -> Console:
     """The console tables are printed on."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
+    known_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if known_width else PIPE_WIDTH, highlight=False, markup=False)
 
 
 @contextmanager

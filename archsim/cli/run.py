@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @click.option("--policy", "-p", default="bnn", show_default=True, help="Reuse policy: none, bnn, oracle, or a plug-in.")
 @click.option("--threshold", type=float, help="θ of the policy.  [default: the network's calibrated one]")
 @click.option("--precision", default="fp16", show_default=True, help="fp16, as the machine stores numbers, or fp32.")
-@click.option("--detail", default="block", show_default=True, help="block, or neuron: event by event, same times.")
+@click.option(
+    "--detail", default="block", show_default=True, help="block; or neuron: event by event, same times, 10 s a review."
+)
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Part of the record's digest.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the records to a file.")
@@ -47,16 +49,18 @@ def run(
     from archsim.experiment.result import write_records
     from archsim.files import check_writable
 
-    networks = [network] if network else _bundled()
+    networks = _bundled() if network is None else [network]
     if timeline is not None and len(networks) != 1:
         raise ConfigError("--timeline shows one run: name its --network")
+    if timeline is not None and timeline == json_path:
+        raise ConfigError(f"--json and --timeline both name {timeline}: need two files")
     for path in (json_path, timeline):
         if path is not None:
             check_writable(path)
     results = _simulate_all(networks, trace, limit, options)
     records = [result.record for result in results]
     console = output_console()
-    console.print(summary_table(records))
+    console.print(summary_table(records, with_paper=network is None))
     for result in results if verbose else ():
         console.print(energy_table(result))
     if json_path is not None:
@@ -86,7 +90,7 @@ def _simulate_all(networks: list[str], trace: str | None, limit: int | None, opt
     with progress_bars() as reporter:
         for name in networks:
             network = load_network(name)
-            trace_name = trace or network.default_trace
+            trace_name = network.default_trace if trace is None else trace
             if trace_name is None:
                 raise TraceError(f"{network.name} has no trace of its own: name one with --trace")
             inputs = load_trace(trace_name).limit(limit)

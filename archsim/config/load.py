@@ -30,6 +30,8 @@ def load_arch(name: str | Path) -> ArchSpec:
             return _parse(path.read_text("utf-8"), str(path), path.stem)
         except UnicodeDecodeError as error:
             raise ConfigError(f"{path}: not TOML: {error}") from None
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: an architecture is a TOML file")
     if path.suffix == ".toml":
         raise ConfigError(f"{path}: no such file")
     raise UnknownNameError("architecture", str(name), bundled_archs(), also="a TOML file")

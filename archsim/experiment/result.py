@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """A simulated network, trace, policy and machine, next to its baseline."""
 
@@ -37,6 +37,11 @@ class Result:
     areas_mm2: dict[str, float]
     replay: Callable[[Timeline], None]
     """Runs the event simulation again for a listener; decisions are not computed anew."""
+
+    def __repr__(self) -> str:
+        r = self.record
+        gains = f"reuse {r['reuse_fraction']:.3f}, speedup {r['speedup']:.3f}, energy saving {r['energy_saving']:.3f}"
+        return f"<Result {r['network']} on {r['trace']}, {r['policy']} on {r['arch']}: {gains}>"
 
     def summary(self) -> pd.Series[Any]:
         """The record as a pandas Series."""

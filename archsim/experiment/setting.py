@@ -119,7 +119,9 @@ def _threshold_for(network: Network, policy: ReusePolicy, threshold: Threshold |
     if threshold is None:
         threshold = network.thresholds.get(policy.name)
     if threshold is None:
-        raise ConfigError(f"{network.name} has no calibrated threshold for policy {policy.name!r}: give a number >= 0")
+        raise ConfigError(
+            f"{network.name} has no calibrated threshold for policy {policy.name!r}: give a threshold, a number >= 0"
+        )
     thresholds_per_gate(network, threshold)
     return _plain(threshold)
 

@@ -38,6 +38,8 @@ def run_direction(
     """
     cell, H, size = layer.cell, layer.hidden_size, batch.sequences.size
     running = policy.begin(PassContext(weights.weight_ih, weights.weight_hh, cell.n_gates, H, size, thresholds))
+    if not hasattr(running, "decide"):
+        raise ConfigError(f"policy {policy.name!r} began a pass with {running!r}: need an object with decide(step)")
     h, c = np.zeros((size, H), np.float32), np.zeros((size, H), np.float32)
     memo = np.zeros((size, cell.n_products, H), np.float32)
     outputs = np.empty((inputs.shape[0], H), np.float32)

@@ -22,7 +22,8 @@ def from_torch(module: torch.nn.Module, *, name: str | None = None) -> Network:
     cells = {torch.nn.LSTM: "lstm", torch.nn.GRU: "gru"}
     cell = next((cell for kind, cell in cells.items() if isinstance(module, kind)), None)
     if cell is None or not isinstance(module, torch.nn.RNNBase):
-        raise NetworkError(f"from_torch: {type(module).__name__} is not supported; accepted: nn.LSTM, nn.GRU")
+        accepted = "nn.LSTM, nn.GRU, or that part of your module, as in module.rnn"
+        raise NetworkError(f"from_torch: {type(module).__name__} is not supported; accepted: {accepted}")
     if module.proj_size:
         raise NetworkError(f"from_torch: proj_size = {module.proj_size} is not supported; accepted: 0")
     tensors = {

@@ -48,8 +48,10 @@ GRU = Cell("gru", ("r", "z", "n"), (0, 1, 2, 2), multiplies=3, adds=7, exponenti
 CELLS = {cell.name: cell for cell in (LSTM, GRU)}
 
 
-def cell_named(name: str) -> Cell:
-    """Return the cell called `name`; NetworkError lists the alternatives."""
+def cell_named(name: str, where: str = "") -> Cell:
+    """Return the cell called `name`; NetworkError says where it stood and lists the alternatives."""
     if name not in CELLS:
-        raise NetworkError(f"cell {name!r} is not supported{did_you_mean(name, CELLS)}; accepted: {', '.join(CELLS)}")
+        raise NetworkError(
+            f"{where}cell {name!r} is not supported{did_you_mean(name, CELLS)}; accepted: {', '.join(CELLS)}"
+        )
     return CELLS[name]

@@ -46,10 +46,10 @@ class StackManifest(_Strict):
 
     prefix: str
     cell: str
-    input_size: int = Field(ge=1)
-    hidden_size: int = Field(ge=1)
-    num_layers: int = Field(default=1, ge=1)
-    bidirectional: bool = False
+    input_size: int = Field(ge=1, strict=True)
+    hidden_size: int = Field(ge=1, strict=True)
+    num_layers: int = Field(default=1, ge=1, strict=True)
+    bidirectional: bool = Field(default=False, strict=True)
 
 
 class EmbeddingManifest(_Strict):
@@ -93,6 +93,8 @@ def load_network(name: str | Path) -> Network:
     """
     if str(name) in bundled_networks():
         return _read_folder(bundled_folder("models") / str(name))
+    if Path(name).is_file():
+        raise NetworkError(f"{name} is a file: a network is a folder with {MANIFEST} and {WEIGHTS}")
     if not Path(name).is_dir():
         raise UnknownNameError("network", str(name), bundled_networks(), also=f"a folder with {MANIFEST}")
     return _read_folder(Path(name))
@@ -139,14 +141,16 @@ def _read_weights(path: Path) -> Weights:
         tensors = load_file(path)
     except FileNotFoundError:
         raise NetworkError(f"{path} does not exist; a network folder holds {MANIFEST} and {WEIGHTS}") from None
-    except (SafetensorError, TypeError, ValueError, KeyError, OSError) as error:
+    except TypeError as error:
+        raise NetworkError(f"{path}: {error}; accepted: float16, float32, float64") from None
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
         raise NetworkError(f"{path}: not a readable safetensors file: {error}") from None
     return Weights({name: np.asarray(values, np.float32) for name, values in tensors.items()})
 
 
 def layer_from_state(where: str, state: Weights, stack: StackManifest, index: int) -> Layer:
     """Take one layer of a stack out of a torch state dict, with torch's `_l0`, `_l0_reverse` names."""
-    cell = cell_named(stack.cell)
+    cell = cell_named(stack.cell, where)
     name = f"{stack.prefix}l{index}"
     directions = []
     for suffix in ("", "_reverse")[: 1 + stack.bidirectional]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -34,7 +34,7 @@ class Layer:
     cell: Cell
     input_size: int
     hidden_size: int
-    directions: tuple[Direction, ...]
+    directions: tuple[Direction, ...] = field(repr=False)
 
     @property
     def output_size(self) -> int:

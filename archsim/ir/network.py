@@ -38,8 +38,8 @@ class Network:
 
     name: str
     layers: tuple[Layer, ...]
-    embedding: Embedding | None = None
-    head: Head | None = None
+    embedding: Embedding | None = field(default=None, repr=False)
+    head: Head | None = field(default=None, repr=False)
     metric: str | None = None
     """Name of the task metric, e.g. `accuracy`; None where the network has no task."""
     thresholds: dict[str, float] = field(default_factory=dict)
@@ -59,6 +59,8 @@ class Network:
         top, table = self.layers[-1], self.embedding.table if self.embedding else None
         if table is not None and (table.ndim != 2 or table.shape[1] != self.input_size):
             raise NetworkError(f"{self.name}: embedding has shape {table.shape}, need (V, {self.input_size})")
+        if self.metric is not None and self.head is None:
+            raise NetworkError(f"{self.name}: metric {self.metric!r} needs a head that predicts classes")
         if self.head is not None:
             weight, bias = self.head.weight.shape, self.head.bias.shape
             if len(bias) != 1 or weight != (*bias, top.output_size):

@@ -14,14 +14,21 @@ from archsim.policies.protocol import PassContext, PassPolicy, ReusePolicy, Step
 from archsim.registry import Registry
 
 _PARTS = ("name", "needs_threshold", "uses_memo_unit", "begin")
+_BUILT_IN = (NoReuse, BinaryPolicy, UnthrottledBinaryPolicy, OraclePolicy)
 
 POLICIES: Registry[type[ReusePolicy]] = Registry("policy", "archsim.policies")
-for _policy in (NoReuse, BinaryPolicy, UnthrottledBinaryPolicy, OraclePolicy):
+for _policy in _BUILT_IN:
     POLICIES.add(_policy.name, _policy)
 
 
 def register_policy(policy: type[ReusePolicy]) -> type[ReusePolicy]:
-    """Make a policy class known by its `name`; usable as a decorator."""
+    """Make a policy class known by its `name`; usable as a decorator.
+
+    Raises ConfigError for a class that lacks a part of a policy, or that takes a built-in name.
+    """
+    _check_parts(policy, f"register_policy: {getattr(policy, '__name__', policy)!r}")
+    if policy.name in {built_in.name for built_in in _BUILT_IN}:
+        raise ConfigError(f"register_policy: {policy.name!r} is built in, need another name")
     return POLICIES.add(policy.name, policy)
 
 
@@ -32,13 +39,16 @@ def policy_from(policy: str | ReusePolicy) -> ReusePolicy:
     """
     if isinstance(policy, str):
         return POLICIES.get(policy)()
-    missing = [part for part in _PARTS if not hasattr(policy, part)]
-    if missing or isinstance(policy, type):
-        what = f"the class {policy.__name__}" if isinstance(policy, type) else repr(policy)
-        raise ConfigError(
-            f"policy = {what}: need a name ({', '.join(POLICIES)}) or an instance with {', '.join(_PARTS)}"
-        )
+    if isinstance(policy, type):
+        raise ConfigError(f"policy is the class {policy.__name__}: need a name or an instance of it")
+    _check_parts(policy, f"policy = {policy!r}")
     return policy
+
+
+def _check_parts(policy: object, where: str) -> None:
+    missing = [part for part in _PARTS if not hasattr(policy, part)]
+    if missing:
+        raise ConfigError(f"{where} has no {', '.join(missing)}: a policy has {', '.join(_PARTS)}")
 
 
 __all__ = [

@@ -38,10 +38,10 @@ class ActivityRecord:
     Steps are in processing order: step 0 of a reverse pass is the last input.
     """
 
-    lengths: I64
+    lengths: I64 = field(repr=False)
     """Steps of each sequence."""
     shapes: tuple[PassShape, ...]
-    bits: dict[tuple[int, int], U8] = field(default_factory=dict)
+    bits: dict[tuple[int, int], U8] = field(default_factory=dict, repr=False)
     """(layer, direction) to (ΣT, bytes_per_step), gate-major as `numpy.packbits` lays bits out."""
 
     @classmethod

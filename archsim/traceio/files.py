@@ -18,7 +18,7 @@ import numpy as np
 
 from archsim.errors import TraceError
 from archsim.files import write_whole
-from archsim.traceio.trace import Trace
+from archsim.traceio.trace import UNNAMED, Trace
 
 FORMAT = 1
 _REQUIRED = ("format", "meta", "data", "lengths")
@@ -39,6 +39,8 @@ def read_trace(path: Path) -> Trace:
 
 def write_trace(trace: Trace, path: str | Path) -> None:
     """Write a trace as `.npz` or `.h5`, by the suffix of `path`; whole or not at all."""
+    if not isinstance(trace, Trace):
+        raise TraceError(f"write_trace: got a {type(trace).__name__} to write, need write_trace(trace, path)")
     path = Path(path)
     if path.suffix not in (".npz", ".h5", ".hdf5"):
         raise TraceError(f"{path}: unknown trace suffix {path.suffix!r}, accepted: .npz, .h5")
@@ -88,7 +90,7 @@ def _unpack(path: Path, arrays: Arrays) -> Trace:
         raise TraceError(f"lengths add up to {int(lengths.sum())}, data has {len(data)} rows: they must be equal")
     pieces = np.split(data, np.cumsum(lengths)[:-1])
     targets = arrays.get("targets")
-    name = meta["name"] or path.stem
+    name = path.stem if meta["name"] in ("", UNNAMED) else meta["name"]
     if meta["kind"] == "text":
         trace = Trace.from_texts([_as_text(p) for p in pieces], targets, name=name)  # type: ignore[arg-type]
     else:
@@ -121,13 +123,14 @@ def _as_text(data: np.ndarray[Any, Any]) -> str:
 
 def _read_npz(path: Path) -> Arrays:
     try:
+        if not zipfile.is_zipfile(path):
+            raise TraceError(f"{path}: not an .npz file, need the arrays {', '.join(_REQUIRED)}")
         with path.open("rb") as stream:
             file = np.load(stream, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise TraceError(f"{path}: one bare array, need an .npz file with {', '.join(_REQUIRED)}")
             return {name: file[name] for name in (*_REQUIRED, "targets") if name in file}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise TraceError(f"{path}: not a readable .npz trace: {error}") from None
+        reason = "it holds pickled objects, which are never read" if "allow_pickle" in str(error) else error
+        raise TraceError(f"{path}: not a readable .npz trace: {reason}") from None
 
 
 def _read_h5(path: Path) -> Arrays:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 
 from archsim.errors import TraceError
 
+UNNAMED = "arrays"
+"""Name of a trace made in memory; read from a file, it takes the file's."""
 Kind = Literal["frames", "tokens", "text"]
 
 
@@ -22,8 +24,8 @@ class Trace:
 
     name: str
     kind: Kind
-    sequences: tuple[Any, ...]
-    targets: tuple[int, ...] | None = None
+    sequences: tuple[Any, ...] = field(repr=False)
+    targets: tuple[int, ...] | None = field(default=None, repr=False)
     """One class per sequence, or None."""
     description: str = ""
     provenance: str = ""
@@ -41,7 +43,7 @@ class Trace:
 
     @classmethod
     def from_arrays(
-        cls, arrays: Iterable[ArrayLike], targets: Sequence[int] | None = None, *, name: str = "arrays"
+        cls, arrays: Iterable[ArrayLike], targets: Sequence[int] | None = None, *, name: str = UNNAMED
     ) -> Trace:
         """Make a trace of one array per sequence: (T, I) numbers are frames, (T,) integers are tokens.
 
@@ -60,7 +62,7 @@ class Trace:
         return cls(name, kind, tuple(checked), None if targets is None else _checked_targets(name, targets))
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str], targets: Sequence[int] | None = None, *, name: str = "texts") -> Trace:
+    def from_texts(cls, texts: Iterable[str], targets: Sequence[int] | None = None, *, name: str = UNNAMED) -> Trace:
         """Make a trace of texts; the network's own vocabulary turns them into tokens."""
         if isinstance(texts, str):
             raise TraceError(f"trace {name}: got one text, need a list of texts, one a sequence")
@@ -94,6 +96,8 @@ class Trace:
 
 
 def _checked(where: str, values: ArrayLike) -> np.ndarray[Any, Any]:
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()  # a torch tensor, with or without a gradient
     try:
         array = np.asarray(values)
     except ValueError:

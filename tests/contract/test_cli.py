@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,8 +21,8 @@ COMMAND = [sys.executable, "-P", "-c", "from archsim.cli.main import main; main(
 
 def archsim(*arguments, cwd=None):
     """Run the command in a process of its own."""
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+    command, wide = [*COMMAND, *map(str, arguments)], os.environ | {"COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=wide, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_own_network_with_json_and_timeline(own, tmp_path):
     done = archsim("run", "--network", own / "net", "--trace", own / "trace.npz", "--threshold", 0.5, "--limit", 1,
                    "--json", tmp_path / "r.json", "--timeline", tmp_path / "t.json", "-v")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "mine" in done.stdout and "energy in µJ" in done.stdout
+    assert "mine" in done.stdout and "paper" not in done.stdout and "energy in µJ" in done.stdout
     (record,) = json.loads((tmp_path / "r.json").read_text())
     assert record["sequences"] == 1 and record["steps"] == 5 and record["threshold"] == 0.5
     assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
@@ -75,6 +76,11 @@ def test_details_agree_on_the_command_line(own, tmp_path):
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "nan"], "need a number >= 0"),
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "inf", "--json", "r.json"], "need a number >= 0"),
     (["run", "-n", "NET", "-t", "."], "a folder, need a trace file"),
+    (["run", "-n", "TRACE"], "is a file: a network is a folder"),
+    (["run", "-n", ""], "network.toml does not exist"),
+    (["run", "-n", "NET", "-t", "TRACE", "--arch", "NET"], "is a folder: an architecture is a TOML file"),
+    (["run", "-n", "NET", "-t", "TRACE", "--threshold", "1", "--json", "/dev/stdout"], "not a regular file"),
+    (["run", "-n", "NET", "-t", "TRACE", "--json", "x.json", "--timeline", "x.json"], "need two files"),
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "x"], "not a valid float"),
     (["run", "-n", "NET", "-t", "TRACE", "--policy", "orakle"], "did you mean 'oracle'"),
     (["run", "-n", "NET", "-t", "TRACE", "--arch", "epr"], "unknown architecture 'epr', did you mean 'epur'"),
@@ -136,6 +142,38 @@ def test_what_is_listed_can_be_shown(kind):
     for name in names:
         done = archsim("show", name)
         assert done.returncode == 0 and name in done.stdout, done.stderr
+
+
+def test_own_files_can_be_shown(own, tmp_path):
+    (tmp_path / "wide.toml").write_text("[dpu]\nlanes = 32\n")
+    for path, expected in ((tmp_path / "wide.toml", "32"), (own / "net", "lstm"), (own / "trace.npz", "frames")):
+        done = archsim("show", path)
+        assert done.returncode == 0 and expected in done.stdout, done.stderr
+
+
+def test_summary_fits_eighty_columns(own):
+    environment = os.environ | {"COLUMNS": "80"}
+    done = subprocess.run(
+        [*COMMAND, "run", "--limit", "2"], capture_output=True, text=True, env=environment, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80 and "…" not in done.stdout and "paper" in done.stdout
+
+
+def test_a_terminal_without_greek_letters_gets_question_marks():
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [*COMMAND, "run", "--limit", "1"], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0 and "imdb-lstm" in done.stdout
+
+
+def test_a_reader_that_has_enough_is_no_failure():
+    done = subprocess.run(
+        f"{shlex.join(COMMAND)} show epur | head -1; exit ${{PIPESTATUS[0]}}",
+        shell=True, executable="/bin/bash", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stderr == ""
 
 
 def test_show_gives_value_unit_source_and_certainty():

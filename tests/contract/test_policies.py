@@ -100,6 +100,12 @@ class Wrong:
     def __init__(self, name, answer, uses_memo_unit=True):
         self.name, self.answer, self.uses_memo_unit = name, answer, uses_memo_unit
 
+    @classmethod
+    def named(cls, name, begin):
+        policy = cls(name, None)
+        policy.begin = begin
+        return policy
+
     def begin(self, context):
         return self
 
@@ -113,12 +119,22 @@ class Wrong:
     (Wrong("nothing", lambda s: None), "decided None"),
     (Wrong("eager", lambda s: np.ones(s.shape, bool)), "reuses neurons at step 0"),
     (Wrong("secret", lambda s: np.full(s.shape, s.index > 0), uses_memo_unit=False), "says it needs no memoization unit"),
-    (BinaryPolicy, "the class BinaryPolicy: need a name"),
-    (None, "policy = None: need a name"),
+    (BinaryPolicy, "policy is the class BinaryPolicy: need a name"),
+    (None, "policy = None has no name, needs_threshold, uses_memo_unit, begin"),
+    (Wrong.named("idle", begin=lambda context: None), "began a pass with None"),
 ])  # fmt: skip
 def test_a_policy_that_breaks_its_contract_is_refused(policy, message, tiny_lstm, tiny_trace):
     with pytest.raises(archsim.ArchsimError, match=message):
         archsim.simulate(tiny_lstm, tiny_trace, policy=policy, threshold=0.5)
+
+
+@pytest.mark.parametrize("parts, message", [
+    ({"name": "bnn", "needs_threshold": False, "uses_memo_unit": True, "begin": None}, "'bnn' is built in"),
+    ({"needs_threshold": False}, "'P' has no name, uses_memo_unit, begin: a policy has"),
+])  # fmt: skip
+def test_incomplete_and_clashing_registrations_are_refused(parts, message):
+    with pytest.raises(archsim.ArchsimError, match=message):
+        archsim.register_policy(type("P", (), parts))
 
 
 def test_unknown_policy_names_the_nearest():

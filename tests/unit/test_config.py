@@ -48,7 +48,7 @@ def test_architecture_files(tmp_path):
     for text, message in {
         "[dpu]\nlane = 3": "unknown key 'dpu.lane', did you mean 'lanes'",
         "[fmu]\nrun_ahed = 3": "did you mean 'run_ahead'",
-        "dpu = 3": "dpu = 3",
+        "dpu = 3": r"dpu is a int: need a table of keys, written \[dpu\]",
         "x": "not TOML",
     }.items():
         bad.write_text(text)

@@ -59,6 +59,27 @@ def test_targets_must_match():
         Trace.from_arrays(FRAMES, [0.5, 1.0])
 
 
+def test_torch_tensors_with_gradients_are_taken():
+    torch = pytest.importorskip("torch")
+    trace = Trace.from_arrays([torch.ones(3, 2, requires_grad=True)])
+    np.testing.assert_array_equal(trace.sequences[0], np.ones((3, 2), np.float32))
+
+
+def test_a_trace_read_from_a_file_has_its_name(tmp_path):
+    write_trace(Trace.from_arrays(FRAMES), tmp_path / "walk.npz")
+    assert read_trace(tmp_path / "walk.npz").name == "walk"
+
+
+def test_arguments_the_wrong_way_round_are_refused(tmp_path):
+    with pytest.raises(TraceError, match=r"need write_trace\(trace, path\)"):
+        write_trace(tmp_path / "a.npz", TRACES["frames"])
+
+
+def test_things_print_short(tiny_lstm, tiny_trace):
+    result = archsim.simulate(tiny_lstm, tiny_trace, threshold=0.5)
+    assert all(len(repr(thing)) < 600 for thing in (tiny_trace, tiny_lstm, result, result.activity))
+
+
 def test_blank_text_is_refused():
     with pytest.raises(TraceError, match="got one text, need a list"):
         Trace.from_texts("hello")
@@ -109,7 +130,7 @@ class Bomb:
 def test_pickles_are_never_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = saved(tmp_path, data=np.array([Bomb()], dtype=object))
-    with pytest.raises(TraceError, match="not a readable"):
+    with pytest.raises(TraceError, match="holds pickled objects, which are never read"):
         read_trace(path)
     assert not (tmp_path / "pwned").exists()
 
