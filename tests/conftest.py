@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from harness import make_network, make_trace
+from hypothesis import HealthCheck, settings
+
+# No test depends on wall time (a first call compiles), and every run tries the same examples.
+settings.register_profile("archsim", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("archsim")
 
 
 @pytest.fixture

@@ -21,16 +21,41 @@ def accumulate_products(x: F32, weights_t: F32, out: F32) -> None:
 
 @njit(cache=True, nogil=True)
 def _accumulate_products(x, weights_t, out):  # type: ignore[no-untyped-def]
-    n_inputs = x.shape[1]
-    n_unrolled = n_inputs - n_inputs % 4
-    for b in range(x.shape[0]):
-        y = out[b]
-        # Four inputs a sweep: one load and one store of y for four multiply-adds.
-        for i in range(0, n_unrolled, 4):
-            x0, x1, x2, x3 = x[b, i], x[b, i + 1], x[b, i + 2], x[b, i + 3]
-            w0, w1, w2, w3 = weights_t[i], weights_t[i + 1], weights_t[i + 2], weights_t[i + 3]
-            for m in range(y.size):
-                y[m] = fma(x3, w3[m], fma(x2, w2[m], fma(x1, w1[m], fma(x0, w0[m], y[m]))))
-        for i in range(n_unrolled, n_inputs):
-            for m in range(y.size):
-                y[m] = fma(x[b, i], weights_t[i, m], y[m])
+    n_tiled = x.shape[0] - x.shape[0] % 4
+    for b in range(0, n_tiled, 4):
+        _accumulate_four_rows(x[b : b + 4], weights_t, out[b : b + 4])
+    for b in range(n_tiled, x.shape[0]):
+        _accumulate_row(x[b], weights_t, out[b], 0)
+
+
+@njit(cache=True, nogil=True)
+def _accumulate_four_rows(x, weights_t, out):  # type: ignore[no-untyped-def]
+    # Four inputs of four rows a sweep: a weight is loaded once for four rows, a sum once for four terms.
+    n_tiled = x.shape[1] - x.shape[1] % 4
+    y0, y1, y2, y3 = out[0], out[1], out[2], out[3]
+    for i in range(0, n_tiled, 4):
+        w0, w1, w2, w3 = weights_t[i], weights_t[i + 1], weights_t[i + 2], weights_t[i + 3]
+        a0, a1, a2, a3 = x[0, i], x[0, i + 1], x[0, i + 2], x[0, i + 3]
+        b0, b1, b2, b3 = x[1, i], x[1, i + 1], x[1, i + 2], x[1, i + 3]
+        c0, c1, c2, c3 = x[2, i], x[2, i + 1], x[2, i + 2], x[2, i + 3]
+        d0, d1, d2, d3 = x[3, i], x[3, i + 1], x[3, i + 2], x[3, i + 3]
+        for m in range(y0.size):
+            y0[m] = fma(a3, w3[m], fma(a2, w2[m], fma(a1, w1[m], fma(a0, w0[m], y0[m]))))
+            y1[m] = fma(b3, w3[m], fma(b2, w2[m], fma(b1, w1[m], fma(b0, w0[m], y1[m]))))
+            y2[m] = fma(c3, w3[m], fma(c2, w2[m], fma(c1, w1[m], fma(c0, w0[m], y2[m]))))
+            y3[m] = fma(d3, w3[m], fma(d2, w2[m], fma(d1, w1[m], fma(d0, w0[m], y3[m]))))
+    for row in range(4):
+        _accumulate_row(x[row], weights_t, out[row], n_tiled)
+
+
+@njit(cache=True, nogil=True)
+def _accumulate_row(x, weights_t, y, first):  # type: ignore[no-untyped-def]
+    n_tiled = first + (x.size - first) // 4 * 4
+    for i in range(first, n_tiled, 4):
+        x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
+        w0, w1, w2, w3 = weights_t[i], weights_t[i + 1], weights_t[i + 2], weights_t[i + 3]
+        for m in range(y.size):
+            y[m] = fma(x3, w3[m], fma(x2, w2[m], fma(x1, w1[m], fma(x0, w0[m], y[m]))))
+    for i in range(n_tiled, x.size):
+        for m in range(y.size):
+            y[m] = fma(x[i], weights_t[i, m], y[m])

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from harness import arch_with, make_network, make_trace
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
@@ -56,7 +56,7 @@ def check_details_agree(run):
     assert block.energy.sort_values(["component", "action"]).equals(neuron.energy.sort_values(["component", "action"]))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(runs())
 def test_block_equals_neuron(run):
     """The fast path may merge events, never change a completion time, a count or a joule."""
@@ -64,7 +64,7 @@ def test_block_equals_neuron(run):
 
 
 @pytest.mark.slow
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1500)
 @given(runs())
 def test_block_equals_neuron_many_times(run):
     check_details_agree(run)

@@ -39,7 +39,7 @@ class Tally:
             self.counts[fact.component, fact.action] += fact.count
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     CELLS, st.integers(1, 9), st.integers(1, 9), st.lists(st.integers(1, 8), min_size=1, max_size=4), st.floats(0, 3)
 )
@@ -64,7 +64,7 @@ def test_breakdown_sums_to_the_total(tiny_lstm, tiny_trace):
     assert (result.energy["count"] * result.energy["pj_each"] * 1e-12).sum() == pytest.approx(r["energy_j"], rel=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     CELLS, st.integers(1, 40), st.integers(1, 30), st.lists(st.integers(1, 6), min_size=1, max_size=3), st.floats(0, 3)
 )
@@ -78,7 +78,7 @@ def test_cycles_respect_both_rooflines(cell, inputs, units, lengths, theta):
     assert result.record["time_s"] >= result.record["dram_bytes"] / arch.dram.bandwidth_bytes_per_s
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(CELLS, st.lists(st.integers(1, 9), min_size=1, max_size=4), st.sampled_from([64, 1 << 20]))
 def test_dram_bytes_asked_are_bytes_served(cell, lengths, capacity):
     """Weights once, inputs and outputs once, and the spill of layers that outgrow intermediate memory twice."""
