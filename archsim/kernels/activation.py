@@ -25,14 +25,18 @@ _Q3, _Q4 = np.float32(3.2856479085533450e-4), np.float32(7.7766245815023490e-7)
 _ONE, _HALF = np.float32(1.0), np.float32(0.5)
 
 
-@njit(cache=True, nogil=True)
+# Python's check for a zero divisor would keep the loop around out of the vector lanes; Q is never zero.
+@njit(cache=True, nogil=True, error_model="numpy")
 def tanh(x):  # type: ignore[no-untyped-def]
     """Return tanh(x) for float32; relative error at most 5e-7, odd to the bit."""
-    x = min(max(x, -_LIMIT), _LIMIT)
+    x = x if x < _LIMIT else _LIMIT
+    x = x if x > -_LIMIT else -_LIMIT
     s = x * x
     p = fma(fma(fma(fma(_P4, s, _P3), s, _P2), s, _P1), s, _P0)
     q = fma(fma(fma(fma(_Q4, s, _Q3), s, _Q2), s, _Q1), s, _ONE)
-    return min(max(x * p / q, -_ONE), _ONE)
+    y = x * p / q
+    y = y if y < _ONE else _ONE
+    return y if y > -_ONE else -_ONE
 
 
 @njit(cache=True, nogil=True)

@@ -40,13 +40,11 @@ def apply_memo(products: F32, memo: F32, reused: Bools, gate_of_product: I64, as
     _apply_memo(products, memo, reused, gate_of_product, as_half)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _relative_change(now, memo):  # type: ignore[no-untyped-def]
-    if now == memo:
-        return np.float32(0.0)
-    if now == 0:
-        return np.float32(np.inf)
-    return np.float32(abs(np.float32(now) - np.float32(memo))) / np.float32(abs(np.float32(now)))
+    # With numpy's error model x / 0 is infinite, as the semantics have it; only 0 / 0 needs a word.
+    change = abs(np.float32(now) - np.float32(memo)) / abs(np.float32(now))
+    return change if now != memo else np.float32(0.0)
 
 
 @njit(cache=True, nogil=True)
