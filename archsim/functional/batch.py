@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from archsim.kernels.arrays import F32, I64
+from archsim.units import ceil_div
 
 MAX_ROWS = 1 << 15
 """Input rows of a batch, which bounds memory; one longer sequence makes a batch of its own."""
@@ -56,12 +57,16 @@ class Batch:
         return [piece[::-1] for piece in pieces] if reverse else pieces
 
 
-def batches(lengths: I64) -> Iterator[Batch]:
-    """Group sequences of similar length. The grouping depends on the lengths alone."""
+def batches(lengths: I64, pieces: int = 1) -> Iterator[Batch]:
+    """Group sequences of similar length, into at least so many batches where there are enough sequences.
+
+    What a sequence computes does not depend on its company, so neither does it on `pieces`.
+    """
     order = np.argsort(-lengths, kind="stable")
+    largest = min(MAX_BATCH, ceil_div(order.size, pieces))
     start = 0
     while start < order.size:
         fitting = max(1, MAX_ROWS // int(lengths[order[start]]))
-        chosen = order[start : start + min(fitting, MAX_BATCH)]
+        chosen = order[start : start + min(fitting, largest)]
         yield Batch.of(chosen, lengths[chosen])
         start += chosen.size

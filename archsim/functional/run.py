@@ -107,8 +107,9 @@ def run_functional(
     weights = [[store_weights(layer, d, as_half=as_half) for d in layer.directions] for layer in network.layers]
     runner = NetworkRunner(network, inputs, policy, thresholds_per_gate(network, threshold), weights)
     collected = _Collected(network, trace, inputs.lengths, policy.uses_memo_unit, keep_outputs)
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        for done in pool.map(runner.run, batches(inputs.lengths)):
+    threads = threads or os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        for done in pool.map(runner.run, batches(inputs.lengths, pieces=threads)):
             collected.add(done)
             if tick is not None:
                 tick(done.batch.sequences.size)
