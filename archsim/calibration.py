@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from archsim.errors import ConfigError
+from archsim.functional.inputs import tokenized
 from archsim.functional.run import run_functional
 from archsim.ir.network import Network
 from archsim.policies import NoReuse, ReusePolicy, policy_from
@@ -89,7 +90,7 @@ def calibrate_threshold(
         raise ConfigError(f"max_loss = {max_loss}: need a number of points >= 0")
     if not policy.needs_threshold:
         raise ConfigError(f"policy {policy.name!r} has no threshold to calibrate")
-    trials = _Trials(network, trace, policy, resolution, precision, tick)
+    trials = _Trials(network, tokenized(network, trace), policy, resolution, precision, tick)
     good, bad = 0, round(highest / resolution)
     if trials.loss_at(good) > max_loss:
         raise ConfigError(f"even θ = 0 loses {trials.loss_at(good):.2f} points, over the {max_loss:g} allowed")

@@ -6,6 +6,8 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from archsim.errors import UsageError
@@ -51,6 +53,12 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def bundled_tables(package: str) -> dict[str, Traversable]:
+    """Return the TOML files inside a package by name, without their suffix."""
+    items = sorted(files(package).iterdir(), key=lambda item: item.name)
+    return {item.name.removesuffix(".toml"): item for item in items if item.name.endswith(".toml")}
 
 
 def bundled_folder(kind: str) -> Path:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from archsim.errors import did_you_mean
+
+
+class FrozenRecord(BaseModel):
+    """A record read from TOML: never changed, and a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
 
 _NEEDS = {
     "model_type": "a table of keys, written [{}]",

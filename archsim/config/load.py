@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tomllib
-from importlib.resources import files
 from pathlib import Path
 
 from archsim.config.specs import ArchSpec, parse_arch
 from archsim.errors import ConfigError, UnknownNameError
+from archsim.files import bundled_tables
+
+PRESETS = "archsim.config.presets"
 
 
 def bundled_archs() -> list[str]:
     """Names of the presets."""
-    folder = files("archsim.config.presets")
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+    return list(bundled_tables(PRESETS))
 
 
 def load_arch(name: str | Path) -> ArchSpec:
@@ -21,9 +22,9 @@ def load_arch(name: str | Path) -> ArchSpec:
 
     Raises UnknownNameError for neither, ConfigError naming file, key and value for a bad file.
     """
-    if str(name) in bundled_archs():
-        text = (files("archsim.config.presets") / f"{name}.toml").read_text("utf-8")
-        return _parse(text, str(name), str(name))
+    presets = bundled_tables(PRESETS)
+    if str(name) in presets:
+        return _parse(presets[str(name)].read_text("utf-8"), str(name), str(name))
     path = Path(name)
     if path.is_file():
         try:
@@ -34,7 +35,7 @@ def load_arch(name: str | Path) -> ArchSpec:
         raise ConfigError(f"{path} is a folder: an architecture is a TOML file")
     if path.suffix == ".toml":
         raise ConfigError(f"{path}: no such file")
-    raise UnknownNameError("architecture", str(name), bundled_archs(), also="a TOML file")
+    raise UnknownNameError("architecture", str(name), presets, also="a TOML file")
 
 
 def _parse(text: str, where: str, name: str) -> ArchSpec:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from archsim.errors import ConfigError, did_you_mean
 from archsim.units import Clock
-from archsim.validation import explain
+from archsim.validation import FrozenRecord, explain
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -22,10 +22,10 @@ def sourced(default: Any, *, unit: str, source: str, certainty: str, ge: int = 0
     return Field(default, ge=ge, json_schema_extra={"unit": unit, "source": source, "certainty": certainty})
 
 
-class Spec(BaseModel):
-    """A frozen record; unknown keys and wrong types are errors."""
+class Spec(FrozenRecord):
+    """A frozen record that also takes no type for another."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(strict=True)
 
 
 class DpuSpec(Spec):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import tomllib
-from importlib.resources import files
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from archsim.config.specs import ArchSpec, Spec, fields_of
 from archsim.errors import ConfigError, UnknownNameError
+from archsim.files import bundled_tables
 from archsim.validation import explain
 
 Bucket = Literal["scratchpad", "operations", "dram", "memo"]
@@ -90,12 +90,11 @@ class TechnologySpec(Spec):
 
 def load_technology(name: str) -> TechnologySpec:
     """Load a technology table of the package by name."""
-    folder = files("archsim.config.technologies")
-    known = [item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")]
-    if name not in known:
-        raise UnknownNameError("technology", name, known)
+    tables = bundled_tables("archsim.config.technologies")
+    if name not in tables:
+        raise UnknownNameError("technology", name, tables)
     try:
-        return TechnologySpec.model_validate(tomllib.loads((folder / f"{name}.toml").read_text("utf-8")))
+        return TechnologySpec.model_validate(tomllib.loads(tables[name].read_text("utf-8")))
     except ValidationError as error:
         raise ConfigError(f"technology {name}: {explain(error, TechnologySpec)}") from None
 

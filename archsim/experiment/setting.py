@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
-
-import numpy as np
 
 from archsim._version import __version__
 from archsim.config.load import load_arch
@@ -17,7 +14,7 @@ from archsim.config.specs import ArchSpec
 from archsim.config.technology import TechnologySpec, load_technology
 from archsim.errors import ConfigError
 from archsim.functional.run import PRECISIONS, pass_shapes
-from archsim.functional.thresholds import Threshold, thresholds_per_gate
+from archsim.functional.thresholds import Threshold, plain_threshold, thresholds_per_gate
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
 from archsim.policies import ReusePolicy, policy_from
@@ -55,8 +52,7 @@ class Setting:
             raise ConfigError(f"seed = {self.seed!r}: need a whole number >= 0")
         if self.policy.uses_memo_unit and self.arch.fmu is None:
             raise ConfigError(f"{self.arch.name} has no fmu, which policy {self.policy.name!r} needs: use policy none")
-        for machine in (self.baseline_machine, self.machine):
-            check_fit(self.network, pass_shapes(self.network), machine)
+        check_fit(self.network, pass_shapes(self.network), self.machine)  # the baseline needs no more
 
     @property
     def machine(self) -> ArchSpec:
@@ -123,9 +119,4 @@ def _threshold_for(network: Network, policy: ReusePolicy, threshold: Threshold |
             f"{network.name} has no calibrated threshold for policy {policy.name!r}: give a threshold, a number >= 0"
         )
     thresholds_per_gate(network, threshold)
-    return _plain(threshold)
-
-
-def _plain(threshold: Any) -> Any:
-    is_list = isinstance(threshold, Sequence) or (isinstance(threshold, np.ndarray) and threshold.ndim > 0)
-    return [_plain(part) for part in threshold] if is_list else float(threshold)
+    return plain_threshold(threshold)

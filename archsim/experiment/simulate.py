@@ -14,6 +14,7 @@ from archsim.experiment.result import Result
 from archsim.experiment.setting import Setting, resolve
 from archsim.experiment.timed import Timed, time_and_weigh
 from archsim.functional.head import has_metric
+from archsim.functional.inputs import tokenized
 from archsim.functional.run import FunctionalResult, run_functional
 from archsim.functional.thresholds import Threshold
 from archsim.ir.network import Network
@@ -49,7 +50,8 @@ def simulate(
     """
     started = time.perf_counter()
     setting = resolve(network, trace, arch, policy, threshold, precision, detail, seed)
-    stages = _Stages(setting, progress or (lambda stage, done, total: None))
+    tokens = tokenized(setting.network, setting.trace)
+    stages = _Stages(setting, tokens, progress or (lambda stage, done, total: None))
     functional = stages.compute(setting.policy, keep_outputs)
     timed = stages.replay(functional.activity, setting.machine, f"events, policy {setting.policy.name}")
     baseline_timed, baseline_metric = timed, functional.metric_value
@@ -75,6 +77,8 @@ class _Stages:
     """The parts of a run, each reporting its progress under its name."""
 
     setting: Setting
+    trace: Trace
+    """The setting's, text already turned into tokens."""
     progress: Progress
 
     def compute(self, policy: ReusePolicy, keep_outputs: bool) -> FunctionalResult:
@@ -82,7 +86,7 @@ class _Stages:
         tick = partial(self._tick, f"outputs, policy {policy.name}")
         return run_functional(
             setting.network,
-            setting.trace,
+            self.trace,
             policy,
             0.0 if setting.threshold is None else setting.threshold,
             precision=setting.precision,
@@ -97,13 +101,13 @@ class _Stages:
     def baseline(self, activity: ActivityRecord) -> tuple[Timed, float | None]:
         """The same network and trace, nothing reused, on the machine without memoization unit."""
         metric = None
-        if has_metric(self.setting.network, self.setting.trace):
+        if has_metric(self.setting.network, self.trace):
             metric = self.compute(NoReuse(), keep_outputs=False).metric_value
         nothing_reused = ActivityRecord.without_reuse(activity.lengths, activity.shapes)
         return self.replay(nothing_reused, self.setting.baseline_machine, "events, baseline"), metric
 
     def _tick(self, stage: str, done: int) -> None:
-        self.progress(stage, done, len(self.setting.trace))
+        self.progress(stage, done, len(self.trace))
 
 
 def _replay_for(setting: Setting, activity: ActivityRecord, listener: Timeline) -> None:

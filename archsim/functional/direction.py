@@ -17,6 +17,7 @@ from archsim.kernels.dense import accumulate_products
 from archsim.kernels.half import round_to_half
 from archsim.kernels.reuse import apply_memo
 from archsim.policies.protocol import PassContext, ReusePolicy, Step
+from archsim.units import ceil_div
 
 CHUNK_ROWS = 4096
 """Rows whose input products are made at once; bounds memory for long sequences."""
@@ -43,7 +44,7 @@ def run_direction(
     h, c = np.zeros((size, H), np.float32), np.zeros((size, H), np.float32)
     memo = np.zeros((size, cell.n_products, H), np.float32)
     outputs = np.empty((inputs.shape[0], H), np.float32)
-    decisions = np.empty((inputs.shape[0], -(-layer.neurons_per_step // 8)), np.uint8)
+    decisions = np.empty((inputs.shape[0], ceil_div(layer.neurons_per_step, 8)), np.uint8)
     for index, (rows, products) in enumerate(_input_products(weights, inputs, batch)):
         B = rows.stop - rows.start
         accumulate_products(h[:B], weights.hidden_t, products)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,8 +20,9 @@ class Inputs:
     """
 
     def __init__(self, network: Network, trace: Trace, *, as_half: bool) -> None:
+        trace = tokenized(network, trace)
         self.network, self.trace, self.as_half = network, trace, as_half
-        self._sequences: Sequence[Any] = _tokens_of(network, trace) if trace.kind == "text" else trace.sequences
+        self._sequences = trace.sequences
         self.lengths: I64 = np.array([len(s) for s in self._sequences], np.int64)
         if trace.kind == "frames":
             width = self._sequences[0].shape[1]
@@ -48,14 +48,17 @@ class Inputs:
         return to_half(frames)
 
 
-def _tokens_of(network: Network, trace: Trace) -> list[I64]:
+def tokenized(network: Network, trace: Trace) -> Trace:
+    """Return a text trace as tokens of the network's vocabulary, any other as it is; worth doing once for many runs."""
+    if trace.kind != "text":
+        return trace
     if network.embedding is None or network.embedding.vocabulary is None:
         raise TraceError(f"trace {trace.name} holds text, {network.name} has no vocabulary: it takes {_takes(network)}")
-    tokens = [network.embedding.vocabulary.encode(text) for text in trace.sequences]
+    tokens = tuple(network.embedding.vocabulary.encode(text) for text in trace.sequences)
     for i, ids in enumerate(tokens):
         if ids.size == 0:
             raise TraceError(f"trace {trace.name}: sequence {i} has no token, need at least one word")
-    return tokens
+    return replace(trace, kind="tokens", sequences=tokens)
 
 
 def _takes(network: Network) -> str:

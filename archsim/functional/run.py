@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -103,29 +103,29 @@ def run_functional(
         raise ConfigError(f"precision = {precision!r}: accepted: {', '.join(PRECISIONS)}")
     as_half = precision == "fp16"
     inputs = Inputs(network, trace, as_half=as_half)
-    has_metric(network, trace)
+    scored = has_metric(network, trace)
     weights = [[store_weights(layer, d, as_half=as_half) for d in layer.directions] for layer in network.layers]
     runner = NetworkRunner(network, inputs, policy, thresholds_per_gate(network, threshold), weights)
-    collected = _Collected(network, trace, inputs.lengths, policy.uses_memo_unit, keep_outputs)
+    collected = _Collected(network, inputs.lengths, policy.uses_memo_unit, keep_outputs)
     threads = threads or os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         for done in pool.map(runner.run, batches(inputs.lengths, pieces=threads)):
             collected.add(done)
             if tick is not None:
                 tick(done.batch.sequences.size)
-    return collected.result()
+    return collected.result(trace.targets if scored else None)
 
 
 class _Collected:
     """The results of batches, put back in the order of the trace."""
 
-    def __init__(self, network: Network, trace: Trace, lengths: I64, reuses: bool, keep_outputs: bool) -> None:
-        self.network, self.trace, self.reuses = network, trace, reuses
+    def __init__(self, network: Network, lengths: I64, reuses: bool, keep_outputs: bool) -> None:
+        self.network, self.reuses = network, reuses
         self.activity = (ActivityRecord.empty if reuses else ActivityRecord.without_reuse)(
             lengths, pass_shapes(network)
         )
-        self.outputs = [np.empty((0, 0), np.float32)] * len(trace) if keep_outputs else None
-        self.predictions = [0] * len(trace) if network.head else None
+        self.outputs = [np.empty((0, 0), np.float32)] * lengths.size if keep_outputs else None
+        self.predictions = [0] * lengths.size if network.head else None
 
     def add(self, done: BatchResult) -> None:
         """Take in a batch."""
@@ -139,11 +139,11 @@ class _Collected:
                 for place, decisions in done.decisions.items():
                     self.activity.bits[place][first:last] = decisions[done.batch.rows_of(position)]
 
-    def result(self) -> FunctionalResult:
-        """Everything, with the task metric if there is one."""
+    def result(self, targets: Sequence[int] | None) -> FunctionalResult:
+        """Everything, scored against targets if there are any."""
         metric = None
-        if has_metric(self.network, self.trace):
-            metric = accuracy(self.predictions or (), self.trace.targets or ())
+        if self.predictions is not None and targets is not None:
+            metric = accuracy(self.predictions, targets)
         return FunctionalResult(self.activity, self.outputs, self.predictions, metric)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +20,21 @@ def thresholds_per_gate(network: Network, threshold: Threshold) -> list[F32]:
     layers = network.layers
     if isinstance(threshold, str | bool):
         raise ConfigError(f"threshold = {threshold!r}: need a number >= 0")
-    is_list = isinstance(threshold, Sequence) or (isinstance(threshold, np.ndarray) and threshold.ndim > 0)
-    per_layer: list[object] = list(threshold) if is_list else [threshold] * len(layers)  # type: ignore[arg-type]
+    per_layer: list[object] = list(threshold) if _is_list(threshold) else [threshold] * len(layers)  # type: ignore[arg-type]
     if len(per_layer) != len(layers):
         raise ConfigError(
             f"threshold: {len(per_layer)} entries for {len(layers)} layers, need one number or one entry a layer"
         )
     return [_of_layer(layer, value) for layer, value in zip(layers, per_layer, strict=True)]
+
+
+def plain_threshold(threshold: Any) -> Any:
+    """Return θ as JSON holds it: a float, or nested lists of floats."""
+    return [plain_threshold(part) for part in threshold] if _is_list(threshold) else float(threshold)
+
+
+def _is_list(threshold: object) -> bool:
+    return isinstance(threshold, Sequence) or (isinstance(threshold, np.ndarray) and threshold.ndim > 0)
 
 
 def _of_layer(layer: Layer, value: object) -> F32:

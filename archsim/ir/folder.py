@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from archsim.errors import NetworkError, UnknownNameError
 from archsim.files import bundled_folder
 from archsim.ir.cells import cell_named
-from archsim.ir.layers import Layer, make_direction
+from archsim.ir.layers import Layer, make_direction, require_finite
 from archsim.ir.network import Embedding, Head, Network
 from archsim.ir.text import Vocabulary
 from archsim.kernels.arrays import F32
-from archsim.validation import explain
+from archsim.validation import FrozenRecord, explain
 
 MANIFEST, WEIGHTS = "network.toml", "weights.safetensors"
 
@@ -37,11 +37,7 @@ class Weights(dict[str, F32]):
         return super().get(name)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StackManifest(_Strict):
+class StackManifest(FrozenRecord):
     """A stack of equal recurrent layers, as one torch module holds them."""
 
     prefix: str
@@ -52,14 +48,14 @@ class StackManifest(_Strict):
     bidirectional: bool = Field(default=False, strict=True)
 
 
-class EmbeddingManifest(_Strict):
+class EmbeddingManifest(FrozenRecord):
     """Names of the embedding table and of the vocabulary file beside it."""
 
     weight: str
     vocabulary: str | None = None
 
 
-class HeadManifest(_Strict):
+class HeadManifest(FrozenRecord):
     """A classifier on the mean of the top layer's outputs."""
 
     kind: Literal["mean-linear"]
@@ -67,7 +63,7 @@ class HeadManifest(_Strict):
     bias: str
 
 
-class Manifest(_Strict):
+class Manifest(FrozenRecord):
     """Everything `network.toml` may say."""
 
     name: str
@@ -172,9 +168,7 @@ def _tensor(folder: Path, weights: Weights, name: str) -> F32:
     tensor = weights.find(name)
     if tensor is None:
         raise NetworkError(f"{folder / WEIGHTS}: tensor {name!r} is missing; present: {', '.join(sorted(weights))}")
-    if not np.isfinite(tensor).all():
-        raise NetworkError(f"{folder / WEIGHTS}: {name} holds NaN or infinite values, need finite numbers")
-    return tensor
+    return require_finite(f"{folder / WEIGHTS}", name, tensor)
 
 
 def _embedding(folder: Path, manifest: EmbeddingManifest | None, weights: Weights) -> Embedding | None:

@@ -79,7 +79,11 @@ def make_direction(where: str, cell: Cell, weights: dict[str, ArrayLike | None],
 def _checked(where: str, name: str, values: ArrayLike | None) -> F32:
     if values is None:
         raise NetworkError(f"{where}: {name} is missing")
-    array = np.ascontiguousarray(values, np.float32)
+    return require_finite(where, name, np.ascontiguousarray(values, np.float32))
+
+
+def require_finite(where: str, name: str, array: F32) -> F32:
+    """Return the array; NetworkError if it holds NaN or infinity."""
     if not np.isfinite(array).all():
         raise NetworkError(f"{where}: {name} holds NaN or infinite values, need finite numbers")
     return array

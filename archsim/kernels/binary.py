@@ -7,13 +7,14 @@ from numba import njit
 
 from archsim.kernels.arrays import F32, I32, U64
 from archsim.kernels.intrinsics import popcount
+from archsim.units import ceil_div
 
 WORD_BITS = 64
 
 
 def pack_signs(values: F32) -> U64:
     """Return the sign bits of each row, (rows, N) to (rows, ceil(N / 64)); bit 1 means `v >= 0`, pads are 0."""
-    packed = np.zeros((values.shape[0], -(-values.shape[1] // WORD_BITS)), np.uint64)
+    packed = np.zeros((values.shape[0], ceil_div(values.shape[1], WORD_BITS)), np.uint64)
     _pack_signs(values, packed, 0)
     return packed
 
@@ -21,7 +22,7 @@ def pack_signs(values: F32) -> U64:
 def pack_joint_signs(x: F32, h: F32) -> U64:
     """Return the sign bits of `[x; h]` row by row, (B, I) and (B, H) to (B, ceil((I + H) / 64))."""
     n_bits = x.shape[1] + h.shape[1]
-    packed = np.zeros((x.shape[0], -(-n_bits // WORD_BITS)), np.uint64)
+    packed = np.zeros((x.shape[0], ceil_div(n_bits, WORD_BITS)), np.uint64)
     _pack_signs(x, packed, 0)
     _pack_signs(h, packed, x.shape[1])
     return packed

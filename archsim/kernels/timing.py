@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from archsim.kernels.arrays import I64, U8, check_shapes
+from archsim.units import ceil_div
 
 
 class StepTimes(NamedTuple):
@@ -41,7 +42,7 @@ def step_end_cycles(reuse_bits: U8, n_gates: int, n_units: int, times: StepTimes
 
     reuse_bits (T, ceil(G·H / 8)) as `numpy.packbits` lays them out, gate-major; result (T,) int64.
     """
-    check_shapes(reuse_bits=(reuse_bits, (reuse_bits.shape[0], -(-n_gates * n_units // 8))))
+    check_shapes(reuse_bits=(reuse_bits, (reuse_bits.shape[0], ceil_div(n_gates * n_units, 8))))
     ends = np.empty(reuse_bits.shape[0], np.int64)
     _step_end_cycles(reuse_bits, n_gates, n_units, times, ends)
     return ends

@@ -8,6 +8,9 @@ import numpy as np
 
 from archsim.errors import NoSuchPassError
 from archsim.kernels.arrays import I64, U8, Bools
+from archsim.units import ceil_div
+
+COUNT_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class PassShape:
     @property
     def bytes_per_step(self) -> int:
         """Bytes of one step's decisions, packed."""
-        return -(-self.neurons_per_step // 8)
+        return ceil_div(self.neurons_per_step, 8)
 
 
 @dataclass(eq=False)
@@ -43,6 +46,8 @@ class ActivityRecord:
     shapes: tuple[PassShape, ...]
     bits: dict[tuple[int, int], U8] = field(default_factory=dict, repr=False)
     """(layer, direction) to (ΣT, bytes_per_step), gate-major as `numpy.packbits` lays bits out."""
+    reuses: bool = True
+    """False where all bits are known to be 0."""
 
     @classmethod
     def empty(cls, lengths: I64, shapes: tuple[PassShape, ...]) -> ActivityRecord:
@@ -55,7 +60,7 @@ class ActivityRecord:
     @classmethod
     def without_reuse(cls, lengths: I64, shapes: tuple[PassShape, ...]) -> ActivityRecord:
         """The record of policy `none`: every neuron evaluated, in no memory to speak of."""
-        record = cls(lengths, shapes)
+        record = cls(lengths, shapes, reuses=False)
         steps = int(lengths.sum())
         record.bits = {(s.layer, s.direction): np.broadcast_to(np.uint8(0), (steps, s.bytes_per_step)) for s in shapes}
         return record
@@ -107,4 +112,9 @@ class ActivityRecord:
         return sum(self._reused_in(s) * s.n_inputs for s in self.shapes)
 
     def _reused_in(self, shape: PassShape) -> int:
-        return int(np.bitwise_count(self.bits[shape.layer, shape.direction]).sum(dtype=np.int64))
+        if not self.reuses:
+            return 0
+        bits = self.bits[shape.layer, shape.direction]
+        # In pieces: numpy counts into a temporary array as large as what it counts.
+        pieces = (bits[i : i + COUNT_ROWS] for i in range(0, len(bits), COUNT_ROWS))
+        return sum(int(np.bitwise_count(piece).sum(dtype=np.int64)) for piece in pieces)

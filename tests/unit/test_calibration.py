@@ -24,7 +24,7 @@ def known_loss(monkeypatch):
     return install
 
 
-NETWORK, TRACE = SimpleNamespace(name="n"), SimpleNamespace(name="t")
+NETWORK, TRACE = SimpleNamespace(name="n"), SimpleNamespace(name="t", kind="frames")
 
 
 def test_finds_the_largest_threshold_within_the_loss(known_loss):
