@@ -15,6 +15,7 @@ from archsim._version import __version__
 if TYPE_CHECKING:
     from archsim.config.load import load_arch
     from archsim.config.specs import ArchSpec
+    from archsim.corpora.catalogue import load_trace
     from archsim.errors import ArchsimError
     from archsim.experiment.result import Result
     from archsim.experiment.simulate import simulate
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from archsim.ir.folder import load_network
     from archsim.ir.network import Network
     from archsim.policies import register_policy
-    from archsim.traceio.catalogue import load_trace
     from archsim.traceio.files import write_trace
     from archsim.traceio.trace import Trace
 
@@ -36,7 +36,7 @@ _HOMES = {
     "from_torch": "archsim.importers.pytorch",
     "load_arch": "archsim.config.load",
     "load_network": "archsim.ir.folder",
-    "load_trace": "archsim.traceio.catalogue",
+    "load_trace": "archsim.corpora.catalogue",
     "register_policy": "archsim.policies",
     "simulate": "archsim.experiment.simulate",
     "write_trace": "archsim.traceio.files",

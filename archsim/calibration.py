@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from archsim.errors import ConfigError
-from archsim.functional.inputs import tokenized
-from archsim.functional.run import run_functional
+from archsim.functional.inputs import prepared
+from archsim.functional.run import FunctionalResult, run_functional
+from archsim.ir.manifest import CalibratedPoint, CalibrationManifest
 from archsim.ir.network import Network
 from archsim.policies import NoReuse, ReusePolicy, policy_from
+from archsim.tasks.bootstrap import CONFIDENCE, loss_interval
 from archsim.traceio.trace import Trace
 
 REFINE_STEPS = 8
@@ -19,22 +21,27 @@ REFINE_STEPS = 8
 
 
 class Point(NamedTuple):
-    """One threshold tried."""
+    """One threshold tried; the ends of the loss are those of its bootstrap interval."""
 
     threshold: float
     reuse_fraction: float
     metric_value: float
     metric_loss: float
+    metric_loss_low: float
+    metric_loss_high: float
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The threshold chosen, and every point it was chosen from, by rising θ."""
+    """The thresholds chosen, and every point they were chosen from, by rising θ."""
 
-    threshold: float
-    max_loss: float
+    chosen: dict[float, Point]
+    """By the loss allowed, in points."""
+    metric: str
     metric_baseline: float
     points: tuple[Point, ...]
+    evidence: CalibrationManifest
+    """What the network's manifest keeps of it."""
 
 
 @dataclass
@@ -50,23 +57,30 @@ class _Trials:
     tried: dict[int, Point] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.baseline, _ = self._run(NoReuse(), 0.0)
+        self.baseline = self._run(NoReuse(), 0.0)
 
-    def loss_at(self, step: int) -> float:
-        """Loss of the metric in points at θ = step · resolution."""
+    def at(self, step: int) -> Point:
+        """What happens at θ = step · resolution."""
         if step not in self.tried:
             theta = round(step * self.resolution, 10)
-            value, reuse = self._run(self.policy, theta)
-            self.tried[step] = Point(theta, reuse, value, self.baseline - value)
+            self.tried[step] = self._point(theta, self._run(self.policy, theta))
             self.tick(self.tried[step])
-        return self.tried[step].metric_loss
+        return self.tried[step]
 
-    def _run(self, policy: ReusePolicy, theta: float) -> tuple[float, float]:
+    def _point(self, theta: float, result: FunctionalResult) -> Point:
+        metric, before, after = result.metric, self.baseline.statistics, result.statistics
+        assert metric is not None and before is not None and after is not None, "checked by _run"
+        value = metric.of(after)
+        reuse = result.activity.neurons_reused() / result.activity.neurons_total
+        loss = metric.loss(metric.of(before), value)
+        return Point(theta, reuse, value, loss, *loss_interval(metric, before, after))
+
+    def _run(self, policy: ReusePolicy, theta: float) -> FunctionalResult:
         result = run_functional(self.network, self.trace, policy, theta, precision=self.precision, keep_outputs=False)
-        if result.metric_value is None:
+        if result.metric is None:
             where = f"network {self.network.name} with trace {self.trace.name}"
             raise ConfigError(f"{where} has no metric: need a labelled trace of the network's task")
-        return result.metric_value, result.activity.neurons_reused() / result.activity.neurons_total
+        return result
 
 
 def calibrate_threshold(
@@ -74,30 +88,65 @@ def calibrate_threshold(
     trace: Trace,
     policy_name: str = "bnn",
     *,
-    max_loss: float = 1.0,
+    max_losses: Sequence[float] = (1.0,),
+    sure: bool = False,
     highest: float = 4.0,
     resolution: float = 0.01,
     precision: str = "fp16",
     tick: Callable[[Point], None] = lambda point: None,
 ) -> Calibration:
-    """Find the largest θ in [0, highest], on a grid, up to which no tried threshold loses over `max_loss` points.
+    """Find, for each loss allowed, the largest θ in [0, highest] up to which no tried threshold loses more.
 
-    Bisection, then step by step, because loss is not quite monotone. Choose on training or validation data only.
+    Bisection on a grid, then step by step, because loss is not quite monotone. `sure` judges a threshold by the
+    upper end of its loss's bootstrap interval, not by the loss itself. Choose on training or validation data only.
     Raises ConfigError where there is no metric to lose, no θ to choose, or even θ = 0 loses too much.
     """
     policy = policy_from(policy_name)
-    if not (math.isfinite(max_loss) and max_loss >= 0):
-        raise ConfigError(f"max_loss = {max_loss}: need a number of points >= 0")
+    for max_loss in max_losses:
+        if not (math.isfinite(max_loss) and max_loss >= 0):
+            raise ConfigError(f"max_loss = {max_loss}: need a number of points >= 0")
+    if not max_losses:
+        raise ConfigError("max_losses is empty: need at least one number of points")
     if not policy.needs_threshold:
         raise ConfigError(f"policy {policy.name!r} has no threshold to calibrate")
-    trials = _Trials(network, tokenized(network, trace), policy, resolution, precision, tick)
-    good, bad = 0, round(highest / resolution)
-    if trials.loss_at(good) > max_loss:
-        raise ConfigError(f"even θ = 0 loses {trials.loss_at(good):.2f} points, over the {max_loss:g} allowed")
+    trials = _Trials(network, prepared(network, trace), policy, resolution, precision, tick)
+    last = round(highest / resolution)
+    chosen = {max_loss: _largest(trials, max_loss, last, sure) for max_loss in sorted(max_losses)}
+    metric, before = trials.baseline.metric, trials.baseline.metric_value
+    assert metric is not None and before is not None, "checked by the first trial"
+    evidence = CalibrationManifest(
+        trace=trace.name,
+        trace_digest=trace.digest,
+        sequences=len(trace),
+        precision=precision,
+        sure=sure,
+        confidence=CONFIDENCE,
+        metric_baseline=before,
+        points=tuple(_evidence(max_loss, point) for max_loss, point in chosen.items()),
+    )
+    points = tuple(trials.tried[step] for step in sorted(trials.tried))
+    return Calibration(chosen, metric.name, before, points, evidence)
+
+
+def _largest(trials: _Trials, max_loss: float, last: int, sure: bool) -> Point:
+    def fits(step: int) -> bool:
+        point = trials.at(step)
+        return (point.metric_loss_high if sure else point.metric_loss) <= max_loss
+
+    good, bad = 0, last
+    if not fits(good):
+        point = trials.at(good)
+        interval = f"{point.metric_loss:.2f} points (up to {point.metric_loss_high:.2f})"
+        raise ConfigError(f"even θ = 0 loses {interval}, over the {max_loss:g} allowed")
     while bad - good > REFINE_STEPS:
         middle = (good + bad) // 2
-        good, bad = (middle, bad) if trials.loss_at(middle) <= max_loss else (good, middle)
-    while good < bad and trials.loss_at(good + 1) <= max_loss:
+        good, bad = (middle, bad) if fits(middle) else (good, middle)
+    while good < bad and fits(good + 1):
         good += 1
-    points = tuple(trials.tried[step] for step in sorted(trials.tried))
-    return Calibration(trials.tried[good].threshold, max_loss, trials.baseline, points)
+    return trials.at(good)
+
+
+def _evidence(max_loss: float, point: Point) -> CalibratedPoint:
+    kept = point._asdict()
+    del kept["metric_value"]
+    return CalibratedPoint(max_loss=max_loss, **{name: round(value, 6) for name, value in kept.items()})

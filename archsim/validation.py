@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -39,10 +39,21 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _fields_at(model: Any, path: tuple[int | str, ...]) -> list[str]:
+    candidates = [model]
     for part in path:
-        if isinstance(part, int):
+        # A list's index and a union's choice, which pydantic names by its `kind`, lead to no field of their own.
+        named = [
+            c for c in candidates if "kind" in c.model_fields and part in get_args(c.model_fields["kind"].annotation)
+        ]
+        if isinstance(part, int) or named:
+            candidates = named or candidates
             continue
-        annotation = model.model_fields[part].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(model.model_fields)
+        candidates = _models_in(candidates[0].model_fields[part].annotation)
+    return list(candidates[0].model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models a field may hold, however they are wrapped: `X | None`, `tuple[X, ...]`, `dict[str, X]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]

@@ -1,47 +1,101 @@
-"""`archsim calibrate`: the threshold for an accuracy one is willing to lose."""
+"""`archsim calibrate`: find θ on a calibration trace."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from archsim.calibration import Calibration, Point
 
 
 @click.command()
 @click.option("--network", "-n", required=True, help="Bundled network or network folder.")
-@click.option("--trace", "-t", required=True, help="Labelled training or validation data; never the test set.")
-@click.option("--max-loss", type=float, default=1.0, show_default=True, help="Points of the metric that may be lost.")
-@click.option("--policy", "-p", default="bnn", show_default=True, help="Reuse policy.")
+@click.option("--trace", "-t", required=True, help="Labelled trace of training or validation data.")
+@click.option(
+    "--max-loss",
+    "max_losses",
+    type=float,
+    multiple=True,
+    default=(1.0,),
+    show_default=True,
+    help="Points of the metric that may be lost; may be given several times.",
+)
+@click.option("--policy", "-p", default="bnn", show_default=True, help="Policy whose θ is sought.")
+@click.option("--sure", is_flag=True, help="Hold the upper end of the loss's 95 % interval to the bound, too.")
+@click.option("--highest", type=float, default=4.0, show_default=True, help="Largest θ to try.")
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
-def calibrate(network: str, trace: str, max_loss: float, policy: str, limit: int | None) -> None:
-    """Find the largest threshold whose loss on a calibration trace stays within bounds.
+@click.option("--save", is_flag=True, help="Write θ for the first bound, and the evidence, into network.toml.")
+def calibrate(
+    network: str,
+    trace: str,
+    max_losses: tuple[float, ...],
+    policy: str,
+    sure: bool,
+    highest: float,
+    limit: int | None,
+    save: bool,
+) -> None:
+    """Find the largest θ whose loss of the task metric stays within a bound.
+
+    Never calibrate on the data you report results on.
 
     \b
     archsim calibrate --network imdb-lstm --trace imdb-valid --max-loss 1
+    archsim calibrate -n imdb-lstm -t imdb-valid --max-loss 1 --max-loss 2 --max-loss 3 --sure
+    archsim calibrate -n my-network -t my-validation.npz --policy oracle --save
     """
+    from archsim.calibration import calibrate_threshold
+    from archsim.cli.console import output_console
+    from archsim.corpora.catalogue import load_trace
+    from archsim.ir.folder import load_network, network_folder, save_calibration
+
+    calibration = calibrate_threshold(
+        load_network(network),
+        load_trace(trace).limit(limit),
+        policy,
+        max_losses=max_losses,
+        sure=sure,
+        highest=highest,
+        tick=_report,
+    )
+    console = output_console()
+    console.print(_table(f"{network} on {trace}, policy {policy}", calibration))
+    console.print(f"{calibration.metric} without reuse: {calibration.metric_baseline:.2f}")
+    for max_loss, point in calibration.chosen.items():
+        bound = "surely at most" if sure else "at most"
+        console.print(f"largest θ that loses {bound} {max_loss:g} points: {point.threshold:g}")
+    if save:
+        save_calibration(network_folder(network), policy, calibration.evidence)
+
+
+def _report(point: Point) -> None:
+    from archsim.cli.console import percent
+
+    loss = f"loss {point.metric_loss:.2f} [{point.metric_loss_low:.2f}, {point.metric_loss_high:.2f}]"
+    click.echo(f"θ {point.threshold:g}: reuse {percent(point.reuse_fraction)}, {loss}", err=True)
+
+
+def _table(title: str, calibration: Calibration) -> Table:
     from rich import box
     from rich.table import Table
 
-    from archsim.calibration import Point, calibrate_threshold
-    from archsim.cli.console import output_console, percent
-    from archsim.ir.folder import load_network
-    from archsim.traceio.catalogue import load_trace
+    from archsim.cli.console import percent
 
-    def report(point: Point) -> None:
-        found = f"reuse {percent(point.reuse_fraction)}, loss {point.metric_loss:.2f}"
-        click.echo(f"θ {point.threshold:g}: {found}", err=True)
-
-    calibration = calibrate_threshold(
-        load_network(network), load_trace(trace).limit(limit), policy, max_loss=max_loss, tick=report
-    )
-    table = Table(title=f"{network} on {trace}, policy {policy}", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("θ", "reuse", "metric", "loss in points"):
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for column in ("θ", "reuse", calibration.metric, "loss in points", "95 % interval"):
         table.add_column(column, justify="right")
     for p in calibration.points:
-        chosen = p.threshold == calibration.threshold
-        cells = (f"{p.threshold:g}", percent(p.reuse_fraction), f"{p.metric_value:.2f}", f"{p.metric_loss:.2f}")
-        table.add_row(*cells, style="bold" if chosen else None)
-    console = output_console()
-    console.print(table)
-    console.print(f"without reuse: {calibration.metric_baseline:.2f}")
-    console.print(
-        f"largest θ that loses at most {max_loss:g} points: {calibration.threshold:g}  (archsim run --threshold)"
-    )
+        interval = f"{p.metric_loss_low:.2f} to {p.metric_loss_high:.2f}"
+        cells = (
+            f"{p.threshold:g}",
+            percent(p.reuse_fraction),
+            f"{p.metric_value:.2f}",
+            f"{p.metric_loss:.2f}",
+            interval,
+        )
+        table.add_row(*cells, style="bold" if p in calibration.chosen.values() else None)
+    return table

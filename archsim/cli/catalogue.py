@@ -59,10 +59,9 @@ def _names(kind: str) -> list[str]:
 
         return bundled_networks()
     if kind == "traces":
-        from archsim.traceio.catalogue import bundled_traces
-        from archsim.traceio.corpora import CORPUS_TRACES
+        from archsim.corpora.catalogue import bundled_traces, corpus_traces
 
-        return [*bundled_traces(), *CORPUS_TRACES]
+        return [*bundled_traces(), *corpus_traces()]
     if kind == "archs":
         from archsim.config.load import bundled_archs
 
@@ -118,10 +117,9 @@ def _show_network(name: str) -> Iterator[Table]:
 
 
 def _show_trace(name: str) -> Iterator[Table]:
-    from archsim.traceio.catalogue import load_trace
-    from archsim.traceio.corpora import CORPUS_TRACES
+    from archsim.corpora.catalogue import corpus_traces, load_trace
 
-    if name in CORPUS_TRACES:
+    if name in corpus_traces():
         yield _table(f"trace {name}", ("", ""), [("source", "a corpus read from the folder $ARCHSIM_DATA")])
         return
     trace = load_trace(name)

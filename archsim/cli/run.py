@@ -81,10 +81,10 @@ def _bundled() -> list[str]:
 def _simulate_all(networks: list[str], trace: str | None, limit: int | None, options: dict[str, Any]) -> list[Result]:
     """Simulate each network; `options` are the arguments of `simulate` by name."""
     from archsim.cli.console import progress_bars
+    from archsim.corpora.catalogue import load_trace
     from archsim.errors import TraceError
     from archsim.experiment.simulate import simulate
     from archsim.ir.folder import load_network
-    from archsim.traceio.catalogue import load_trace
 
     results = []
     with progress_bars() as reporter:

@@ -9,18 +9,31 @@ from archsim._version import __version__
 from archsim.experiment.setting import Setting
 from archsim.experiment.timed import Timed
 from archsim.functional.run import FunctionalResult
+from archsim.sim.head import head_macs
+from archsim.tasks.bootstrap import interval, loss_interval
 from archsim.traceio.activity import ActivityRecord
 from archsim.units import PS_PER_S
 
 Record = dict[str, Any]
+HEAD_KEYS = (
+    *("head_macs", "head_time_s", "head_energy_j", "baseline_head_time_s", "baseline_head_energy_j"),
+    *("speedup_with_head", "energy_saving_with_head"),
+)
+METRIC_KEYS = (
+    "metric",
+    *("metric_baseline", "metric_baseline_low", "metric_baseline_high"),
+    *("metric_value", "metric_value_low", "metric_value_high"),
+    *("metric_loss", "metric_loss_low", "metric_loss_high"),
+)
+"""A value and the ends of its bootstrap interval, three times."""
 
 
 def make_record(
     setting: Setting,
     functional: FunctionalResult,
     timed: Timed,
-    baseline: Timed,
-    baseline_metric: float | None,
+    baseline: FunctionalResult,
+    baseline_timed: Timed,
 ) -> Record:
     """Bring all figures of a run into one flat record; `wall_s` is left to the caller."""
     return {
@@ -32,8 +45,9 @@ def make_record(
         "precision": setting.precision,
         "detail": setting.detail,
         **_reuse_figures(functional.activity),
-        **_machine_figures(timed, baseline, with_memo=setting.machine.fmu is not None),
-        **_metric_figures(setting.network.metric, functional.metric_value, baseline_metric),
+        **_machine_figures(timed, baseline_timed, with_memo=setting.machine.fmu is not None),
+        **_head_figures(setting, functional.activity, timed, baseline_timed),
+        **_metric_figures(functional, baseline),
         "events": timed.run.events,
         "wall_s": None,
         "archsim_version": __version__,
@@ -49,7 +63,7 @@ def _flat(threshold: Any) -> float | str | None:
 def _reuse_figures(activity: ActivityRecord) -> Record:
     total, reused = activity.neurons_total, activity.neurons_reused()
     return {
-        "sequences": int(activity.lengths.size),
+        "sequences": activity.n_sequences,
         "steps": activity.total_steps,
         "neurons_total": total,
         "neurons_reused": reused,
@@ -78,12 +92,36 @@ def _machine_figures(timed: Timed, baseline: Timed, *, with_memo: bool) -> Recor
     }
 
 
-def _metric_figures(metric: str | None, value: float | None, baseline: float | None) -> Record:
-    known = value is not None and baseline is not None
-    return {
-        "metric": metric if known else None,
-        "metric_baseline": baseline,
-        "metric_value": value,
-        # Accuracy is better when higher: a loss is a fall, in points, without the noise of the subtraction.
-        "metric_loss": round(baseline - value, 9) if value is not None and baseline is not None else None,
-    }
+def _head_figures(setting: Setting, activity: ActivityRecord, timed: Timed, baseline: Timed) -> Record:
+    """What is not recurrent, beside the figures of the recurrent layers, and the gains with it counted in."""
+    if timed.head is None or baseline.head is None:
+        return dict.fromkeys(HEAD_KEYS)
+    time_ps, baseline_ps = timed.head.run.time_ps, baseline.head.run.time_ps
+    energy_j, baseline_j = timed.head.energy_j, baseline.head.energy_j
+    figures = (
+        head_macs(setting.network, activity),
+        time_ps / PS_PER_S,
+        energy_j,
+        baseline_ps / PS_PER_S,
+        baseline_j,
+        (baseline.run.time_ps + baseline_ps) / (timed.run.time_ps + time_ps),
+        1 - (timed.energy_j + energy_j) / (baseline.energy_j + baseline_j),
+    )
+    return dict(zip(HEAD_KEYS, figures, strict=True))
+
+
+def _metric_figures(functional: FunctionalResult, baseline: FunctionalResult) -> Record:
+    metric, before, after = functional.metric, baseline.statistics, functional.statistics
+    if metric is None or before is None or after is None:
+        return dict.fromkeys(METRIC_KEYS)
+    value_before, value_after = metric.of(before), metric.of(after)
+    figures = (
+        metric.name,
+        value_before,
+        *interval(metric, before),
+        value_after,
+        *interval(metric, after),
+        metric.loss(value_before, value_after),
+        *loss_interval(metric, before, after),
+    )
+    return dict(zip(METRIC_KEYS, figures, strict=True))

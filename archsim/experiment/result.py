@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archsim.energy.ledger import EnergyRow
 from archsim.experiment.record import Record
 from archsim.files import write_whole
+from archsim.functional.head import Answer
 from archsim.kernels.arrays import F32
 from archsim.metrics.recorders import StepEnds
 from archsim.timeline.perfetto import Timeline
@@ -31,7 +32,8 @@ class Result:
     timing: StepEnds
     outputs: list[F32] | None
     """Top layer, (T, D·H) float32 per sequence; None where not kept."""
-    predictions: list[int] | None
+    answers: list[Answer] | None
+    """A class, a transcript or a translation per sequence; None for a network without a head."""
     energy_rows: list[EnergyRow]
     baseline_energy_rows: list[EnergyRow]
     areas_mm2: dict[str, float]

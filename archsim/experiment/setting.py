@@ -12,6 +12,7 @@ from archsim._version import __version__
 from archsim.config.load import load_arch
 from archsim.config.specs import ArchSpec
 from archsim.config.technology import TechnologySpec, load_technology
+from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
 from archsim.functional.run import PRECISIONS, pass_shapes
 from archsim.functional.thresholds import Threshold, plain_threshold, thresholds_per_gate
@@ -20,7 +21,6 @@ from archsim.ir.network import Network
 from archsim.policies import ReusePolicy, policy_from
 from archsim.sim.accelerator import Detail
 from archsim.sim.fit import check_fit
-from archsim.traceio.catalogue import load_trace
 from archsim.traceio.trace import Trace
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ from archsim.experiment.record import make_record
 from archsim.experiment.result import Result
 from archsim.experiment.setting import Setting, resolve
 from archsim.experiment.timed import Timed, time_and_weigh
-from archsim.functional.head import has_metric
-from archsim.functional.inputs import tokenized
+from archsim.functional.head import metric_for
+from archsim.functional.inputs import prepared
 from archsim.functional.run import FunctionalResult, run_functional
 from archsim.functional.thresholds import Threshold
 from archsim.ir.network import Network
@@ -50,21 +50,22 @@ def simulate(
     """
     started = time.perf_counter()
     setting = resolve(network, trace, arch, policy, threshold, precision, detail, seed)
-    tokens = tokenized(setting.network, setting.trace)
-    stages = _Stages(setting, tokens, progress or (lambda stage, done, total: None))
+    inputs = prepared(setting.network, setting.trace)
+    stages = _Stages(setting, inputs, progress or (lambda stage, done, total: None))
     functional = stages.compute(setting.policy, keep_outputs)
     timed = stages.replay(functional.activity, setting.machine, f"events, policy {setting.policy.name}")
-    baseline_timed, baseline_metric = timed, functional.metric_value
+    baseline, baseline_timed = functional, timed
     if setting.policy.uses_memo_unit:
-        baseline_timed, baseline_metric = stages.baseline(functional.activity)
-    record = make_record(setting, functional, timed, baseline_timed, baseline_metric)
+        baseline = stages.baseline(functional)
+        baseline_timed = stages.replay(baseline.activity, setting.baseline_machine, "events, baseline")
+    record = make_record(setting, functional, timed, baseline, baseline_timed)
     record["wall_s"] = round(time.perf_counter() - started, 3)
     return Result(
         record=record,
         activity=functional.activity,
         timing=timed.step_ends,
         outputs=functional.outputs,
-        predictions=functional.predictions,
+        answers=functional.answers,
         energy_rows=timed.energy,
         baseline_energy_rows=baseline_timed.energy,
         areas_mm2=timed.areas_mm2,
@@ -78,7 +79,7 @@ class _Stages:
 
     setting: Setting
     trace: Trace
-    """The setting's, text already turned into tokens."""
+    """The setting's, in the form the first layer takes."""
     progress: Progress
 
     def compute(self, policy: ReusePolicy, keep_outputs: bool) -> FunctionalResult:
@@ -98,13 +99,14 @@ class _Stages:
         setting, tick = self.setting, partial(self._tick, stage)
         return time_and_weigh(setting.network, activity, machine, setting.technology, setting.detail, tick)
 
-    def baseline(self, activity: ActivityRecord) -> tuple[Timed, float | None]:
-        """The same network and trace, nothing reused, on the machine without memoization unit."""
-        metric = None
-        if has_metric(self.setting.network, self.trace):
-            metric = self.compute(NoReuse(), keep_outputs=False).metric_value
-        nothing_reused = ActivityRecord.without_reuse(activity.lengths, activity.shapes)
-        return self.replay(nothing_reused, self.setting.baseline_machine, "events, baseline"), metric
+    def baseline(self, functional: FunctionalResult) -> FunctionalResult:
+        """The same network and trace, nothing reused: computed only where answers or a decoder's steps depend on it."""
+        if self.setting.network.decoder or metric_for(self.setting.network, self.trace):
+            return self.compute(NoReuse(), keep_outputs=False)
+        activity = functional.activity
+        steps = {shape.place: activity.steps(shape) for shape in activity.shapes}
+        nothing_reused = ActivityRecord.without_reuse(activity.shapes, steps)
+        return FunctionalResult(nothing_reused, None, None, None, None)
 
     def _tick(self, stage: str, done: int) -> None:
         self.progress(stage, done, len(self.trace))

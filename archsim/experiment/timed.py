@@ -11,19 +11,18 @@ from archsim.energy.ledger import EnergyRow, energy_rows
 from archsim.energy.parts import area_mm2
 from archsim.ir.network import Network
 from archsim.metrics.recorders import ActionCounts, BusyTime, PassProgress, StepEnds
-from archsim.sim.accelerator import Detail, Run, simulate_activity
+from archsim.sim.accelerator import Detail, simulate_activity
+from archsim.sim.head import simulate_head
+from archsim.sim.work import Run
 from archsim.traceio.activity import ActivityRecord
 
 
 @dataclass(frozen=True, eq=False)
-class Timed:
-    """What a machine did with an activity record."""
+class Weighed:
+    """How long something took on a machine, and what it cost."""
 
     run: Run
     energy: list[EnergyRow]
-    step_ends: StepEnds
-    dram_bytes: int
-    areas_mm2: dict[str, float]
 
     @property
     def energy_j(self) -> float:
@@ -33,6 +32,17 @@ class Timed:
     def bucket_j(self, bucket: str) -> float:
         """One part of the paper's breakdown."""
         return sum(row.joules for row in self.energy if row.bucket == bucket)
+
+
+@dataclass(frozen=True, eq=False)
+class Timed(Weighed):
+    """What a machine did with an activity record."""
+
+    head: Weighed | None
+    """What is not recurrent, by itself; None for a network without a head."""
+    step_ends: StepEnds
+    dram_bytes: int
+    areas_mm2: dict[str, float]
 
 
 def time_and_weigh(
@@ -45,13 +55,19 @@ def time_and_weigh(
 ) -> Timed:
     """Replay an activity record on `arch`; `tick` hears of each finished sequence."""
     actions, busy, ends = ActionCounts(), BusyTime(), StepEnds()
-    last = activity.shapes[-1]
-    progress = PassProgress((last.layer, last.direction), tick)
+    progress = PassProgress(activity.shapes[-1].place, tick)
     run = simulate_activity(network, activity, arch, detail=detail, listeners=[actions, busy, ends, progress])
     return Timed(
         run=run,
         energy=energy_rows(actions.counts, busy.busy_ps["DRAM"], run.time_ps, arch, technology),
+        head=_weigh_head(network, activity, arch, technology) if network.head else None,
         step_ends=ends,
         dram_bytes=actions.counts["dram", "read_byte"] + actions.counts["dram", "write_byte"],
         areas_mm2=area_mm2(arch, technology),
     )
+
+
+def _weigh_head(network: Network, activity: ActivityRecord, arch: ArchSpec, technology: TechnologySpec) -> Weighed:
+    actions, busy = ActionCounts(), BusyTime()
+    run = simulate_head(network, activity, arch, [actions, busy])
+    return Weighed(run, energy_rows(actions.counts, busy.busy_ps["DRAM"], run.time_ps, arch, technology))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,57 +24,88 @@ CHUNK_ROWS = 4096
 """Rows whose input products are made at once; bounds memory for long sequences."""
 
 
-def run_direction(
-    layer: Layer,
-    weights: StoredWeights,
-    inputs: F32,
-    batch: Batch,
-    policy: ReusePolicy,
-    thresholds: F32,
-    *,
-    as_half: bool,
-) -> tuple[F32, U8]:
-    """Run one pass over packed inputs (rows, I); return packed outputs (rows, H) and packed decisions.
+class State(NamedTuple):
+    """What a recurrent layer carries from step to step, (B, H) each; a GRU has no use for c."""
 
-    Memos start empty and live for this pass only (SEMANTICS 1.4). ConfigError for a policy that breaks its contract.
+    h: F32
+    c: F32
+
+
+class RunningPass:
+    """A pass under way: its state and its memos, which start empty and live for this pass only (SEMANTICS 1.4).
+
+    Raises ConfigError for a policy that breaks its contract.
     """
-    cell, H, size = layer.cell, layer.hidden_size, batch.sequences.size
-    running = policy.begin(PassContext(weights.weight_ih, weights.weight_hh, cell.n_gates, H, size, thresholds))
-    if not hasattr(running, "decide"):
-        raise ConfigError(f"policy {policy.name!r} began a pass with {running!r}: need an object with decide(step)")
-    h, c = np.zeros((size, H), np.float32), np.zeros((size, H), np.float32)
-    memo = np.zeros((size, cell.n_products, H), np.float32)
-    outputs = np.empty((inputs.shape[0], H), np.float32)
-    decisions = np.empty((inputs.shape[0], ceil_div(layer.neurons_per_step, 8)), np.uint8)
-    for index, (rows, products) in enumerate(_input_products(weights, inputs, batch)):
-        B = rows.stop - rows.start
-        accumulate_products(h[:B], weights.hidden_t, products)
-        products = products.reshape(B, cell.n_products, H)
-        step = Step(index, inputs[rows], h[:B], products, memo[:B], cell.n_gates)
-        reused = running.decide(step)
-        _check_decision(policy, step, reused)
-        apply_memo(products, memo[:B], reused, cell.product_gates, as_half)
+
+    def __init__(
+        self,
+        layer: Layer,
+        weights: StoredWeights,
+        policy: ReusePolicy,
+        thresholds: F32,
+        size: int,
+        *,
+        as_half: bool,
+        start: State | None = None,
+    ) -> None:
+        cell, H = layer.cell, layer.hidden_size
+        self.layer, self.weights, self.policy, self.as_half = layer, weights, policy, as_half
+        self.running = policy.begin(
+            PassContext(weights.weight_ih, weights.weight_hh, cell.n_gates, H, size, thresholds)
+        )
+        if not hasattr(self.running, "decide"):
+            found = f"policy {policy.name!r} began a pass with {self.running!r}"
+            raise ConfigError(f"{found}: need an object with decide(step)")
+        zeros = np.zeros((size, H), np.float32)
+        self.state = State(start.h.copy(), start.c.copy()) if start else State(zeros, zeros.copy())
+        self.memo = np.zeros((size, cell.n_products, H), np.float32)
+
+    def input_products(self, inputs: F32) -> F32:
+        """The part of each dot product that does not wait for h: (rows, I) to (rows, P·H)."""
+        products = np.zeros((inputs.shape[0], self.weights.input_t.shape[1]), np.float32)
+        accumulate_products(inputs, self.weights.input_t, products)
+        return products
+
+    def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """Run step `index` of the first B sequences from their inputs (B, I) and input products.
+
+        Returns h (B, H), a view that the next step overwrites, and the packed decisions (B, bytes).
+        """
+        cell, B = self.layer.cell, inputs.shape[0]
+        h, c, memo = self.state.h[:B], self.state.c[:B], self.memo[:B]
+        accumulate_products(h, self.weights.hidden_t, products)
+        products = products.reshape(B, cell.n_products, -1)
+        step = Step(index, inputs, h, products, memo, cell.n_gates)
+        reused = self.running.decide(step)
+        _check_decision(self.policy, step, reused)
+        apply_memo(products, memo, reused, cell.product_gates, self.as_half)
         if cell is LSTM:
-            update_lstm(products, weights.bias, c[:B], h[:B])
+            update_lstm(products, self.weights.bias, c, h)
         else:
-            update_gru(products, weights.bias, h[:B])
-        if as_half:
-            round_to_half(h[:B])
-        outputs[rows] = h[:B]
-        decisions[rows] = np.packbits(reused.reshape(B, -1), axis=1)
+            update_gru(products, self.weights.bias, h)
+        if self.as_half:
+            round_to_half(h)
+        return h, np.packbits(reused.reshape(B, -1), axis=1)
+
+
+def run_direction(running: RunningPass, inputs: F32, batch: Batch) -> tuple[F32, U8]:
+    """Run a pass over packed inputs (rows, I); return packed outputs (rows, H) and packed decisions."""
+    layer = running.layer
+    outputs = np.empty((inputs.shape[0], layer.hidden_size), np.float32)
+    decisions = np.empty((inputs.shape[0], ceil_div(layer.neurons_per_step, 8)), np.uint8)
+    for index, (rows, products) in enumerate(_input_products(running, inputs, batch)):
+        outputs[rows], decisions[rows] = running.advance(index, inputs[rows], products)
     return outputs, decisions
 
 
-def _input_products(weights: StoredWeights, inputs: F32, batch: Batch) -> Iterator[tuple[slice, F32]]:
+def _input_products(running: RunningPass, inputs: F32, batch: Batch) -> Iterator[tuple[slice, F32]]:
     """Yield the rows of each step and their input products (B, P·H), made many steps at a time."""
     start = stop = 0
     ahead = np.empty((0, 0), np.float32)
     for rows in batch.steps():
         if rows.stop > stop:
             start, stop = rows.start, max(rows.stop, rows.start + CHUNK_ROWS)
-            chunk = inputs[start:stop]
-            ahead = np.zeros((chunk.shape[0], weights.input_t.shape[1]), np.float32)
-            accumulate_products(chunk, weights.input_t, ahead)
+            ahead = running.input_products(inputs[start:stop])
         yield rows, ahead[rows.start - start : rows.stop - start]
 
 

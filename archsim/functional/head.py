@@ -1,34 +1,48 @@
-"""What reads the recurrent layers, and the task metrics."""
+"""What a network answers: a class, a transcript, or a translation per sequence."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
 from archsim.errors import TraceError
-from archsim.ir.network import Head, Network
+from archsim.ir.heads import CtcHead, MeanClassifier
+from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
+from archsim.tasks.metrics import METRICS, Metric
 from archsim.traceio.trace import Trace
 
+Answer = int | str
 
-def predict(head: Head, outputs: F32) -> int:
+
+def classify(head: MeanClassifier, outputs: F32) -> int:
     """Return the class of one sequence from its top-layer outputs (T, D·H)."""
     scores = head.weight.astype(np.float64) @ outputs.mean(axis=0, dtype=np.float64) + head.bias
     return int(scores.argmax())
 
 
-def accuracy(predictions: Sequence[int], targets: Sequence[int]) -> float:
-    """Share of right answers, in percent."""
-    return 100.0 * int(np.sum(np.asarray(predictions) == np.asarray(targets))) / len(targets)
+def transcribe(head: CtcHead, outputs: F32) -> str:
+    """Return the best path's words from top-layer outputs (T, D·H): repeats merged, blanks dropped."""
+    best = (outputs.astype(np.float64) @ head.weight.T.astype(np.float64) + head.bias).argmax(axis=1)
+    changed = np.concatenate([[True], best[1:] != best[:-1]])
+    return " ".join(head.labels[label] for label in best[changed & (best != 0)])
 
 
-def has_metric(network: Network, trace: Trace) -> bool:
-    """Whether the network's task can be scored on the trace; TraceError for a target that is no class of it."""
-    if network.metric is None or network.head is None or trace.targets is None:
-        return False
-    classes = network.head.bias.size
+def metric_for(network: Network, trace: Trace) -> Metric | None:
+    """The metric the network's answers to a trace are scored by; None where either has no task.
+
+    Raises TraceError for a target that the network could never answer.
+    """
+    if network.metric is None or trace.targets is None:
+        return None
+    metric = METRICS[network.metric]
+    classes = network.head.bias.size if isinstance(network.head, MeanClassifier) else 0
     for sequence, target in enumerate(trace.targets):
-        if not 0 <= target < classes:
-            raise TraceError(f"trace {trace.name}: target {target} of sequence {sequence}, need 0 to {classes - 1}")
-    return True
+        where = f"trace {trace.name}: target {target!r} of sequence {sequence}"
+        if not isinstance(target, metric.target_type):
+            needed = "a text" if metric.target_type is str else "a class number"
+            raise TraceError(f"{where}: metric {metric.name} of {network.name} needs {needed}")
+        if isinstance(target, int) and not 0 <= target < classes:
+            raise TraceError(f"{where}, need 0 to {classes - 1}")
+        if isinstance(target, str) and not target.strip():
+            raise TraceError(f"{where} is blank, need at least one word")
+    return metric

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Inputs:
     """
 
     def __init__(self, network: Network, trace: Trace, *, as_half: bool) -> None:
-        trace = tokenized(network, trace)
+        trace = prepared(network, trace)
         self.network, self.trace, self.as_half = network, trace, as_half
         self._sequences = trace.sequences
         self.lengths: I64 = np.array([len(s) for s in self._sequences], np.int64)
@@ -48,17 +48,41 @@ class Inputs:
         return to_half(frames)
 
 
-def tokenized(network: Network, trace: Trace) -> Trace:
-    """Return a text trace as tokens of the network's vocabulary, any other as it is; worth doing once for many runs."""
-    if trace.kind != "text":
-        return trace
-    if network.embedding is None or network.embedding.vocabulary is None:
+def prepared(network: Network, trace: Trace) -> Trace:
+    """Return texts as the network's tokens and audio as its frames, any other trace as it is.
+
+    Worth doing once for many runs.
+    """
+    if trace.kind == "text":
+        return trace.holding("tokens", _tokens(network, trace))
+    if trace.kind == "audio":
+        return trace.holding("frames", _frames(network, trace))
+    return trace
+
+
+def _tokens(network: Network, trace: Trace) -> Iterator[I64]:
+    encoder = network.embedding.encoder if network.embedding else None
+    if encoder is None:
         raise TraceError(f"trace {trace.name} holds text, {network.name} has no vocabulary: it takes {_takes(network)}")
-    tokens = tuple(network.embedding.vocabulary.encode(text) for text in trace.sequences)
-    for i, ids in enumerate(tokens):
+    for i, text in enumerate(trace.sequences):
+        ids = encoder.encode(text)
         if ids.size == 0:
             raise TraceError(f"trace {trace.name}: sequence {i} has no token, need at least one word")
-    return replace(trace, kind="tokens", sequences=tokens)
+        yield ids
+
+
+def _frames(network: Network, trace: Trace) -> Iterator[F32]:
+    front = network.frontend
+    if front is None:
+        raise TraceError(f"trace {trace.name} holds audio, {network.name} has no front end: it takes {_takes(network)}")
+    if trace.sample_rate_hz != front.sample_rate_hz:
+        rates = f"{trace.sample_rate_hz} samples a second, {network.name} takes {front.sample_rate_hz}"
+        raise TraceError(f"trace {trace.name} has {rates}: resample the recordings")
+    for i, samples in enumerate(trace.sequences):
+        try:
+            yield front.features(samples)
+        except TraceError as error:
+            raise TraceError(f"trace {trace.name}: sequence {i}: {error}") from None
 
 
 def _takes(network: Network) -> str:

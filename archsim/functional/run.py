@@ -1,24 +1,24 @@
-"""A whole trace through a network under one policy: outputs, predictions, activity."""
+"""A whole trace through a network under one policy: outputs, answers, activity."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from archsim.errors import ConfigError
-from archsim.functional.batch import Batch, batches
-from archsim.functional.direction import run_direction
-from archsim.functional.head import accuracy, has_metric, predict
+from archsim.functional.batch import batches
+from archsim.functional.head import Answer, metric_for
 from archsim.functional.inputs import Inputs
+from archsim.functional.runner import BatchResult, NetworkRunner
 from archsim.functional.thresholds import Threshold, thresholds_per_gate
-from archsim.functional.weights import StoredWeights, store_weights
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, I64, U8
 from archsim.policies.protocol import ReusePolicy
+from archsim.tasks.metrics import Metric
 from archsim.traceio.activity import ActivityRecord, PassShape
 from archsim.traceio.trace import Trace
 
@@ -34,53 +34,17 @@ class FunctionalResult:
     activity: ActivityRecord
     outputs: list[F32] | None
     """Top layer, (T, D·H) per sequence; None where not asked for."""
-    predictions: list[int] | None
-    """One class per sequence; None for a network without a head."""
-    metric_value: float | None
-    """The task metric against the trace's targets; None where either is missing."""
+    answers: list[Answer] | None
+    """A class, a transcript or a translation per sequence; None for a network without a head."""
+    metric: Metric | None
+    """The task metric; None where network or trace have no task."""
+    statistics: I64 | None
+    """Its counts per sequence, (sequences, counts)."""
 
-
-@dataclass(frozen=True, eq=False)
-class BatchResult:
-    """What one batch of sequences computed."""
-
-    batch: Batch
-    top: list[F32]
-    """Top-layer outputs by row of the batch."""
-    decisions: dict[tuple[int, int], U8]
-    """(layer, direction) to packed decisions, in the row order of the batch."""
-
-
-@dataclass(frozen=True, eq=False)
-class NetworkRunner:
-    """A network with its weights as the machine stores them, ready to run batches."""
-
-    network: Network
-    inputs: Inputs
-    policy: ReusePolicy
-    thresholds: list[F32]
-    weights: list[list[StoredWeights]]
-
-    def run(self, batch: Batch) -> BatchResult:
-        """Run all layers over a batch. Batches share nothing, so they may run side by side."""
-        hidden = [self.inputs.of(sequence) for sequence in batch.sequences.tolist()]
-        decisions: dict[tuple[int, int], U8] = {}
-        for index, layer in enumerate(self.network.layers):
-            sides = []
-            for d, direction in enumerate(layer.directions):
-                packed = batch.pack(hidden, reverse=direction.reverse)
-                outputs, decisions[index, d] = run_direction(
-                    layer,
-                    self.weights[index][d],
-                    packed,
-                    batch,
-                    self.policy,
-                    self.thresholds[index],
-                    as_half=self.inputs.as_half,
-                )
-                sides.append(batch.unpack(outputs, reverse=direction.reverse))
-            hidden = sides[0] if len(sides) == 1 else [np.hstack(parts) for parts in zip(*sides, strict=True)]
-        return BatchResult(batch, hidden, decisions)
+    @property
+    def metric_value(self) -> float | None:
+        """The task metric against the trace's targets."""
+        return None if self.metric is None or self.statistics is None else self.metric.of(self.statistics)
 
 
 def run_functional(
@@ -101,56 +65,59 @@ def run_functional(
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"precision = {precision!r}: accepted: {', '.join(PRECISIONS)}")
-    as_half = precision == "fp16"
-    inputs = Inputs(network, trace, as_half=as_half)
-    scored = has_metric(network, trace)
-    weights = [[store_weights(layer, d, as_half=as_half) for d in layer.directions] for layer in network.layers]
-    runner = NetworkRunner(network, inputs, policy, thresholds_per_gate(network, threshold), weights)
-    collected = _Collected(network, inputs.lengths, policy.uses_memo_unit, keep_outputs)
+    inputs = Inputs(network, trace, as_half=precision == "fp16")
+    metric = metric_for(network, trace)
+    runner = NetworkRunner(network, inputs, policy, thresholds_per_gate(network, threshold))
+    collected = _Collected(network, inputs.lengths.size, policy.uses_memo_unit, keep_outputs)
     threads = threads or os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         for done in pool.map(runner.run, batches(inputs.lengths, pieces=threads)):
             collected.add(done)
             if tick is not None:
                 tick(done.batch.sequences.size)
-    return collected.result(trace.targets if scored else None)
+    return collected.result(metric, trace)
 
 
 class _Collected:
     """The results of batches, put back in the order of the trace."""
 
-    def __init__(self, network: Network, lengths: I64, reuses: bool, keep_outputs: bool) -> None:
-        self.network, self.reuses = network, reuses
-        self.activity = (ActivityRecord.empty if reuses else ActivityRecord.without_reuse)(
-            lengths, pass_shapes(network)
-        )
-        self.outputs = [np.empty((0, 0), np.float32)] * lengths.size if keep_outputs else None
-        self.predictions = [0] * lengths.size if network.head else None
+    def __init__(self, network: Network, n_sequences: int, reuses: bool, keep_outputs: bool) -> None:
+        self.shapes, self.reuses = pass_shapes(network), reuses
+        nothing = np.empty((0, 0), np.uint8)
+        self.bits: dict[tuple[int, int], list[U8]] = {s.place: [nothing] * n_sequences for s in self.shapes}
+        self.outputs = [np.empty((0, 0), np.float32)] * n_sequences if keep_outputs else None
+        self.answers: list[Answer] = [""] * n_sequences
+        self.answered = network.head is not None
 
     def add(self, done: BatchResult) -> None:
         """Take in a batch."""
-        for position, sequence in enumerate(done.batch.sequences.tolist()):
+        for row, sequence in enumerate(done.batch.sequences.tolist()):
             if self.outputs is not None:
-                self.outputs[sequence] = np.ascontiguousarray(done.top[position])
-            if self.predictions is not None and self.network.head is not None:
-                self.predictions[sequence] = predict(self.network.head, done.top[position])
-            if self.reuses:
-                first, last = self.activity.offsets[sequence], self.activity.offsets[sequence + 1]
-                for place, decisions in done.decisions.items():
-                    self.activity.bits[place][first:last] = decisions[done.batch.rows_of(position)]
+                self.outputs[sequence] = np.ascontiguousarray(done.top[row])
+            if done.answers is not None:
+                self.answers[sequence] = done.answers[row]
+            for place, decisions in done.decisions.items():
+                self.bits[place][sequence] = decisions[row] if self.reuses else _zeros_like(decisions[row])
 
-    def result(self, targets: Sequence[int] | None) -> FunctionalResult:
-        """Everything, scored against targets if there are any."""
-        metric = None
-        if self.predictions is not None and targets is not None:
-            metric = accuracy(self.predictions, targets)
-        return FunctionalResult(self.activity, self.outputs, self.predictions, metric)
+    def result(self, metric: Metric | None, trace: Trace) -> FunctionalResult:
+        """Everything, scored against the trace's targets if there are any."""
+        activity = ActivityRecord(self.shapes, self.bits, self.reuses)
+        statistics = None
+        if metric is not None and trace.targets is not None:
+            statistics = metric.statistics(self.answers, trace.targets)
+        return FunctionalResult(activity, self.outputs, self.answers if self.answered else None, metric, statistics)
+
+
+def _zeros_like(bits: U8) -> U8:
+    """Decisions that are known to be 0, in no memory to speak of."""
+    return np.broadcast_to(np.uint8(0), bits.shape)
 
 
 def pass_shapes(network: Network) -> tuple[PassShape, ...]:
     """The passes over a sequence in machine order: layer by layer, one direction after the other."""
+    first_decoder = len(network.encoder)
     return tuple(
-        PassShape(index, d, layer.cell.n_gates, layer.hidden_size, layer.joint_size)
+        PassShape(index, d, layer.cell.n_gates, layer.hidden_size, layer.joint_size, decodes=index >= first_decoder)
         for index, layer in enumerate(network.layers)
         for d in range(len(layer.directions))
     )

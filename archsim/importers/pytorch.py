@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archsim.errors import NetworkError
-from archsim.ir.folder import StackManifest, Weights, layer_from_state
+from archsim.ir.manifest import StackManifest
 from archsim.ir.network import Network
+from archsim.ir.weights import Weights, stack_layers
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,5 @@ def from_torch(module: torch.nn.Module, *, name: str | None = None) -> Network:
         num_layers=module.num_layers,
         bidirectional=module.bidirectional,
     )
-    state, where = Weights(tensors), f"{type(module).__name__} "
-    layers = tuple(layer_from_state(where, state, stack, index) for index in range(module.num_layers))
+    layers = tuple(stack_layers(Weights(type(module).__name__, tensors), stack))
     return Network(name=name or f"torch-{cell}", layers=layers, provenance=f"torch {torch.__version__}")

@@ -1,16 +1,20 @@
-"""A network: recurrent layers in order, an optional embedding before them and an optional head after them."""
+"""A network: recurrent layers in order, what stands before them, and what reads them."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 from archsim.errors import NetworkError
+from archsim.ir.heads import AttentionDecoder, Head
 from archsim.ir.layers import Layer
-from archsim.ir.text import Vocabulary
+from archsim.ir.speech import Frontend
+from archsim.ir.text import TextEncoder
 from archsim.kernels.arrays import F32, I64
 
 
@@ -19,26 +23,22 @@ class Embedding:
     """Turns tokens into the first layer's inputs; `table` is (V, I) float32."""
 
     table: F32
-    vocabulary: Vocabulary | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Head:
-    """Turns the top layer's outputs into class scores: the mean over time, then one linear map."""
-
-    weight: F32
-    """(classes, D·H)."""
-    bias: F32
-    """(classes,)."""
+    encoder: TextEncoder | None = None
+    """Turns text into tokens; None where the network takes tokens only."""
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A trained network as archsim runs it."""
+    """A trained network as archsim runs it: an encoder stack and, with an `AttentionDecoder`, a decoder stack."""
 
     name: str
     layers: tuple[Layer, ...]
+    """All recurrent layers, the encoder's first."""
+    decoder_depth: int = 0
+    """How many of them, from the end, are the decoder's."""
     embedding: Embedding | None = field(default=None, repr=False)
+    frontend: Frontend | None = None
+    """Makes frames of audio; None where the network takes frames or tokens only."""
     head: Head | None = field(default=None, repr=False)
     metric: str | None = None
     """Name of the task metric, e.g. `accuracy`; None where the network has no task."""
@@ -51,21 +51,34 @@ class Network:
     def __post_init__(self) -> None:
         if not self.layers:
             raise NetworkError(f"{self.name}: no recurrent layer, need at least one")
-        for below, above in zip(self.layers, self.layers[1:], strict=False):
-            if above.input_size != below.output_size:
-                raise NetworkError(
-                    f"{self.name}: {above.name} takes {above.input_size} inputs, {below.name} gives {below.output_size}"
-                )
-        top, table = self.layers[-1], self.embedding.table if self.embedding else None
+        for stack in (self.encoder, self.decoder):
+            for below, above in pairwise(stack):
+                if above.input_size != below.output_size:
+                    sizes = f"{above.name} takes {above.input_size} inputs, {below.name} gives {below.output_size}"
+                    raise NetworkError(f"{self.name}: {sizes}")
+        table = self.embedding.table if self.embedding else None
         if table is not None and (table.ndim != 2 or table.shape[1] != self.input_size):
             raise NetworkError(f"{self.name}: embedding has shape {table.shape}, need (V, {self.input_size})")
-        if self.metric is not None and self.head is None:
-            raise NetworkError(f"{self.name}: metric {self.metric!r} needs a head that predicts classes")
-        if self.head is not None:
-            weight, bias = self.head.weight.shape, self.head.bias.shape
-            if len(bias) != 1 or weight != (*bias, top.output_size):
-                need = f"(classes, {top.output_size}) and (classes,)"
-                raise NetworkError(f"{self.name}: head has weight {weight} and bias {bias}, need {need}")
+        if self.frontend is not None and self.frontend.input_size != self.input_size:
+            sizes = f"front end gives {self.frontend.input_size} numbers a step, the first layer takes"
+            raise NetworkError(f"{self.name}: {sizes} {self.input_size}")
+        if self.metric is not None and (self.head is None or self.metric not in self.head.metrics):
+            accepted = f"with this head: {', '.join(self.head.metrics)}" if self.head else "without a head: none"
+            raise NetworkError(f"{self.name}: metric = {self.metric!r}: accepted {accepted}")
+        if self.head is not None and not isinstance(self.head, AttentionDecoder):
+            self.head.check(self.name, self.encoder[-1].output_size)
+        if isinstance(self.head, AttentionDecoder) or self.decoder_depth:
+            _check_translation(self)
+
+    @property
+    def encoder(self) -> tuple[Layer, ...]:
+        """The layers that read the sequence."""
+        return self.layers[: len(self.layers) - self.decoder_depth]
+
+    @property
+    def decoder(self) -> tuple[Layer, ...]:
+        """The layers that write an answer step by step; empty for most networks."""
+        return self.layers[len(self.layers) - self.decoder_depth :]
 
     @property
     def input_size(self) -> int:
@@ -79,20 +92,27 @@ class Network:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over shapes, weights, vocabulary and metric: all that decides what the network computes."""
-        sha = hashlib.sha256(f"{self.metric}".encode())
+        """SHA-256 over shapes, weights, text encoder, front end and metric: all that decides what is computed."""
+        front = self.frontend.name if self.frontend else None
+        sha = hashlib.sha256(f"{self.metric} {front} {self.decoder_depth}".encode())
         for layer in self.layers:
             for d in layer.directions:
                 sha.update(f"{layer.cell.name} {layer.input_size} {layer.hidden_size} {d.reverse}".encode())
                 for array in (d.weight_ih, d.weight_hh, d.bias_ih, d.bias_hh):
                     sha.update(array.tobytes())
-        extras = [self.embedding.table] if self.embedding else []
-        extras += [self.head.weight, self.head.bias] if self.head else []
-        for extra in extras:
-            sha.update(f"{extra.shape}".encode() + extra.tobytes())
-        if self.embedding and self.embedding.vocabulary:
-            sha.update("\n".join(self.embedding.vocabulary.tokens).encode())
+        for part in self._extras():
+            sha.update(
+                f"{part.shape}".encode() + part.tobytes() if isinstance(part, np.ndarray) else f"{part}".encode()
+            )
         return sha.hexdigest()
+
+    def _extras(self) -> Iterator[object]:
+        if self.embedding:
+            yield self.embedding.table
+            yield self.embedding.encoder.digest if self.embedding.encoder else None
+        if self.head:
+            yield type(self.head).__name__
+            yield from vars(self.head).values()
 
     def lookup(self, tokens: I64) -> F32:
         """Return the embedding rows of token ids: (T,) to (T, I)."""
@@ -107,3 +127,21 @@ class Network:
                 f"{self.name}: token id {worst} is outside the embedding, need 0 to {vocabulary_size - 1}"
             )
         return np.ascontiguousarray(self.embedding.table[tokens])
+
+
+def _check_translation(network: Network) -> None:
+    """A decoder layer starts where the encoder layer of the same depth ended, and reads the shared embedding."""
+    name, encoder, decoder = network.name, network.encoder, network.decoder
+    if not (isinstance(network.head, AttentionDecoder) and decoder and network.embedding):
+        raise NetworkError(f"{name}: a decoder needs layers, an embedding and a head of kind attention-decoder")
+    if _state_sizes(encoder) != _state_sizes(decoder):
+        sizes = f"encoder {_state_sizes(encoder)} and decoder {_state_sizes(decoder)}"
+        raise NetworkError(f"{name}: {sizes} differ in (cell, units), need the same layers, one direction each")
+    table = network.embedding.table
+    if decoder[0].input_size != table.shape[1]:
+        raise NetworkError(f"{name}: {decoder[0].name} takes {decoder[0].input_size} inputs, need {table.shape[1]}")
+    network.head.check(name, encoder[-1].output_size, decoder[-1].output_size, table.shape)
+
+
+def _state_sizes(layers: Sequence[Layer]) -> list[tuple[str, int]]:
+    return [(layer.cell.name, layer.hidden_size) for layer in layers for _ in layer.directions]

@@ -1,9 +1,12 @@
-"""Text to token ids: lower-cased words and single punctuation marks, looked up in a vocabulary."""
+"""Text to token ids: whole words looked up in a vocabulary, or subword pieces."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,6 +16,20 @@ from archsim.kernels.arrays import I64
 UNKNOWN = "<unk>"
 _MARKUP = re.compile(r"<[^>]+>")
 _TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s]")
+
+
+class TextEncoder(Protocol):
+    """What turns a text into a network's tokens."""
+
+    def __len__(self) -> int:
+        """Number of different tokens."""
+
+    def encode(self, text: str) -> I64:
+        """Return the token ids of a text, (T,) int64."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides the tokens."""
 
 
 def tokenize(text: str) -> list[str]:
@@ -37,3 +54,37 @@ class Vocabulary:
     def encode(self, text: str) -> I64:
         """Return the token ids of a text, (T,) int64."""
         return np.array([self._ids.get(token, 0) for token in tokenize(text)], np.int64)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the tokens."""
+        return hashlib.sha256("\n".join(self.tokens).encode()).hexdigest()
+
+
+class Subwords:
+    """Pieces of words from a sentencepiece model; every encoded text ends in the end token."""
+
+    def __init__(self, model: bytes) -> None:
+        # Imported here because it takes as long as the rest of the package together.
+        from sentencepiece import SentencePieceProcessor
+
+        try:
+            self._processor: Any = SentencePieceProcessor(model_proto=model)
+        except RuntimeError as error:
+            raise NetworkError(f"not a sentencepiece model: {error}") from None
+        self.start, self.end = self._processor.bos_id(), self._processor.eos_id()
+        if min(self.start, self.end) < 0:
+            raise NetworkError("a sentencepiece model without <s> and </s>: both are needed to start and end a text")
+        self.digest = hashlib.sha256(model).hexdigest()
+
+    def __len__(self) -> int:
+        return int(self._processor.get_piece_size())
+
+    def encode(self, text: str) -> I64:
+        """Return the piece ids of a lower-cased text and the end token, (T,) int64; (0,) for a blank text."""
+        pieces = self._processor.encode(text.lower())
+        return np.array([*pieces, self.end] if pieces else [], np.int64)
+
+    def decode(self, tokens: I64) -> str:
+        """Return the text of piece ids."""
+        return str(self._processor.decode([int(token) for token in tokens]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from archsim.config.specs import ArchSpec
@@ -14,23 +13,15 @@ from archsim.ir.network import Network
 from archsim.sim.block import BlockDetail
 from archsim.sim.fit import check_fit
 from archsim.sim.memory.dram import SimpleDram
-from archsim.sim.memory.sequences import IntermediateMemory, LayerSizes
+from archsim.sim.memory.sequences import IntermediateMemory, layer_traffic
 from archsim.sim.memory.weights import WeightBuffers
 from archsim.sim.neuron import NeuronDetail
 from archsim.sim.sequencer import Sequencer
+from archsim.sim.work import Run, resident_groups
 from archsim.traceio.activity import ActivityRecord
 
 Detail = Literal["block", "neuron"]
 DETAILS: dict[Detail, type[BlockDetail] | type[NeuronDetail]] = {"block": BlockDetail, "neuron": NeuronDetail}
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a simulation says of itself; everything else listeners have heard."""
-
-    time_ps: int
-    cycles: int
-    events: int
 
 
 def simulate_activity(
@@ -53,13 +44,12 @@ def simulate_activity(
     probe = Probe(env, listeners)
     cells = [layer.cell for layer in network.layers]
     dram = SimpleDram(env, arch.dram, probe)
-    weights = WeightBuffers(env, arch, activity.shapes, dram=dram, probe=probe)
-    sizes = [LayerSizes(layer.input_size, layer.output_size) for layer in network.layers]
+    groups = resident_groups(activity.shapes)
+    weights = WeightBuffers(env, arch, groups, dram=dram, probe=probe)
     sequences = IntermediateMemory(
         env,
         arch,
-        sizes,
-        activity.lengths.tolist(),
+        layer_traffic(network, activity),
         dram=dram,
         base_address_bytes=weights.addresses[-1],
         probe=probe,
@@ -68,6 +58,7 @@ def simulate_activity(
     sequencer = Sequencer(
         env,
         activity,
+        groups=groups,
         compute=compute,
         weights=weights,
         sequences=sequences,

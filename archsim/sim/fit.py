@@ -6,6 +6,8 @@ from archsim.config.specs import ArchSpec
 from archsim.errors import DoesNotFitError
 from archsim.ir.network import Network
 from archsim.sim.actions import weight_bytes
+from archsim.sim.memory.weights import group_bytes
+from archsim.sim.work import resident_groups
 from archsim.traceio.activity import PassShape
 from archsim.units import BYTES_PER_HALF
 
@@ -16,6 +18,10 @@ def check_fit(network: Network, shapes: tuple[PassShape, ...], arch: ArchSpec) -
         for field, need, have, unit in _needs(shape, arch):
             if need > have:
                 raise DoesNotFitError(f"{network.name}, {network.layers[shape.layer].name}", field, need, have, unit)
+    for group in resident_groups(shapes):
+        need, have = group_bytes(group), arch.weight_buffer.capacity_bytes
+        if need > have:
+            raise DoesNotFitError(f"{network.name}, decoder", "weight_buffer.capacity_bytes", need, have, "bytes")
 
 
 def _needs(shape: PassShape, arch: ArchSpec) -> list[tuple[str, int, int, str]]:

@@ -1,7 +1,12 @@
-"""The layer sequencer: sequences one after the other, layers in order, directions in turn (batch 1)."""
+"""The layer sequencer: sequences one after the other, layers in order, directions in turn (batch 1).
+
+The layers of a decoder take turns at every step. A step takes as long whatever ran before it, so they are
+simulated one after the other, with the weights of all of them on chip: the same time, fewer events.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from archsim.engine.environment import Engine
@@ -10,7 +15,7 @@ from archsim.engine.probe import Probe
 from archsim.sim.memory.sequences import IntermediateMemory
 from archsim.sim.memory.weights import WeightBuffers
 from archsim.sim.units.wires import Process
-from archsim.sim.work import PassWork
+from archsim.sim.work import PassWork, ResidentGroup
 from archsim.traceio.activity import ActivityRecord
 
 
@@ -29,32 +34,34 @@ class Sequencer:
         env: Engine,
         activity: ActivityRecord,
         *,
+        groups: Sequence[ResidentGroup],
         compute: Compute,
         weights: WeightBuffers,
         sequences: IntermediateMemory,
         clock_period_ps: int,
         probe: Probe,
     ) -> None:
-        self.env, self.activity, self.compute = env, activity, compute
+        self.env, self.activity, self.groups, self.compute = env, activity, groups, compute
         self.weights, self.sequences = weights, sequences
         self.clock_period_ps, self.probe = clock_period_ps, probe
         self.done = env.process(self.run())
 
     def run(self) -> Process:
         """Run the whole trace."""
-        shapes, n_sequences = self.activity.shapes, self.activity.lengths.size
+        n_sequences, last_group = self.activity.n_sequences, len(self.groups) - 1
         for _ in range(n_sequences):
             sequence: int = yield self.sequences.loaded.get()
             spill = None
-            for position, shape in enumerate(shapes):
-                if shape.direction == 0:
-                    spill = self.sequences.spill(shape.layer, sequence)
+            for position, group in enumerate(self.groups):
+                if group[0].direction == 0:
+                    spill = self.sequences.spill(group[0].layer, sequence)
                 yield self.weights.acquire(position)
-                if position + 1 < len(shapes) or sequence + 1 < n_sequences:
+                if position < last_group or sequence + 1 < n_sequences:
                     self.weights.prefetch(position)
-                bits = self.activity.pass_bits(sequence, shape.layer, shape.direction)
-                yield from self._run_pass(PassWork(sequence, shape, bits))
-                layer_ends = position + 1 == len(shapes) or shapes[position + 1].layer != shape.layer
+                for shape in group:
+                    bits = self.activity.pass_bits(sequence, shape.layer, shape.direction)
+                    yield from self._run_pass(PassWork(sequence, shape, bits))
+                layer_ends = position == last_group or self.groups[position + 1][0].direction == 0
                 if spill is not None and layer_ends:
                     yield spill
             self.sequences.store(sequence)

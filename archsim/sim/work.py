@@ -1,11 +1,31 @@
-"""What the sequencer hands to the units: passes and steps."""
+"""What goes through the machine: groups of passes, passes, steps; and what a run says at the end."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from archsim.kernels.arrays import U8, Bools
 from archsim.traceio.activity import PassShape
+
+ResidentGroup = tuple[PassShape, ...]
+"""Passes whose weights must be on chip together."""
+
+
+def resident_groups(shapes: Sequence[PassShape]) -> list[ResidentGroup]:
+    """Every pass by itself, but all layers of a decoder together: they take turns at every step."""
+    groups: list[ResidentGroup] = [(shape,) for shape in shapes if not shape.decodes]
+    decoder = tuple(shape for shape in shapes if shape.decodes)
+    return [*groups, decoder] if decoder else groups
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a simulation says of itself; everything else listeners have heard."""
+
+    time_ps: int
+    cycles: int
+    events: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from archsim.errors import NoSuchPassError
-from archsim.kernels.arrays import I64, U8, Bools
+from archsim.kernels.arrays import U8, Bools
 from archsim.units import ceil_div
 
 COUNT_ROWS = 1 << 16
@@ -22,6 +23,13 @@ class PassShape:
     n_gates: int
     n_units: int
     n_inputs: int
+    decodes: bool = False
+    """True in a decoder, whose steps alternate with those of its other layers."""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """(layer, direction), the key of a pass in a record."""
+        return self.layer, self.direction
 
     @property
     def neurons_per_step(self) -> int:
@@ -36,72 +44,70 @@ class PassShape:
 
 @dataclass(eq=False)
 class ActivityRecord:
-    """Decisions of a whole run, bit-packed by (layer, direction); steps of sequences lie end to end.
+    """Decisions of a whole run, bit-packed by (layer, direction) and sequence.
 
-    Steps are in processing order: step 0 of a reverse pass is the last input.
+    Steps are in processing order: step 0 of a reverse pass is the last input. A decoder's passes have
+    as many steps as its answer has tokens, which is for the policy to influence.
     """
 
-    lengths: I64 = field(repr=False)
-    """Steps of each sequence."""
     shapes: tuple[PassShape, ...]
-    bits: dict[tuple[int, int], U8] = field(default_factory=dict, repr=False)
-    """(layer, direction) to (ΣT, bytes_per_step), gate-major as `numpy.packbits` lays bits out."""
+    bits: dict[tuple[int, int], list[U8]] = field(repr=False)
+    """(layer, direction) to (T, bytes_per_step) per sequence, gate-major as `numpy.packbits` lays bits out."""
     reuses: bool = True
     """False where all bits are known to be 0."""
 
     @classmethod
-    def empty(cls, lengths: I64, shapes: tuple[PassShape, ...]) -> ActivityRecord:
-        """A record to be filled in."""
-        record = cls(lengths, shapes)
-        steps = int(lengths.sum())
-        record.bits = {(s.layer, s.direction): np.zeros((steps, s.bytes_per_step), np.uint8) for s in shapes}
-        return record
-
-    @classmethod
-    def without_reuse(cls, lengths: I64, shapes: tuple[PassShape, ...]) -> ActivityRecord:
+    def without_reuse(
+        cls, shapes: tuple[PassShape, ...], steps: Mapping[tuple[int, int], Sequence[int]]
+    ) -> ActivityRecord:
         """The record of policy `none`: every neuron evaluated, in no memory to speak of."""
-        record = cls(lengths, shapes, reuses=False)
-        steps = int(lengths.sum())
-        record.bits = {(s.layer, s.direction): np.broadcast_to(np.uint8(0), (steps, s.bytes_per_step)) for s in shapes}
-        return record
+        nothing = np.uint8(0)
+        bits = {s.place: [np.broadcast_to(nothing, (t, s.bytes_per_step)) for t in steps[s.place]] for s in shapes}
+        return cls(shapes, bits, reuses=False)
 
-    def __post_init__(self) -> None:
-        self.offsets: I64 = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
+    @property
+    def n_sequences(self) -> int:
+        """Sequences run."""
+        return len(self.bits[self.shapes[0].place])
+
+    def steps(self, shape: PassShape) -> list[int]:
+        """T of each sequence in one pass."""
+        return [bits.shape[0] for bits in self.bits[shape.place]]
 
     def shape(self, layer: int, direction: int) -> PassShape:
         """The shape of one pass; NoSuchPassError where the network has none."""
         for shape in self.shapes:
-            if (shape.layer, shape.direction) == (layer, direction):
+            if shape.place == (layer, direction):
                 return shape
         raise NoSuchPassError(f"no pass (layer {layer}, direction {direction}) in this record")
 
     def pass_bits(self, sequence: int, layer: int, direction: int) -> U8:
         """Packed decisions of one pass, (T, bytes_per_step)."""
-        first, last = self.offsets[sequence], self.offsets[sequence + 1]
-        return self.bits[layer, direction][first:last]
+        return self.bits[layer, direction][sequence]
 
     def reused(self, sequence: int, layer: int, direction: int) -> Bools:
         """Decisions of one pass, (T, G, H), True = reused, in processing order."""
-        if not 0 <= sequence < self.lengths.size:
-            raise NoSuchPassError(f"sequence {sequence} is not in 0..{self.lengths.size - 1}")
+        if not 0 <= sequence < self.n_sequences:
+            raise NoSuchPassError(f"sequence {sequence} is not in 0..{self.n_sequences - 1}")
         shape = self.shape(layer, direction)
         unpacked = np.unpackbits(self.pass_bits(sequence, layer, direction), axis=1, count=shape.neurons_per_step)
         return unpacked.reshape(-1, shape.n_gates, shape.n_units).astype(np.bool_)
 
     @property
     def total_steps(self) -> int:
-        """Input steps of all sequences."""
-        return int(self.lengths.sum())
+        """Time steps of all sequences: input steps, and the answer's where there is a decoder."""
+        stacks = {shape.decodes: shape for shape in self.shapes}
+        return sum(sum(self.steps(shape)) for shape in stacks.values())
 
     @property
     def neurons_total(self) -> int:
         """Neuron evaluations asked for."""
-        return self.total_steps * sum(s.neurons_per_step for s in self.shapes)
+        return sum(sum(self.steps(s)) * s.neurons_per_step for s in self.shapes)
 
     @property
     def macs_total(self) -> int:
         """Multiply-accumulates asked for."""
-        return self.total_steps * sum(s.neurons_per_step * s.n_inputs for s in self.shapes)
+        return sum(sum(self.steps(s)) * s.neurons_per_step * s.n_inputs for s in self.shapes)
 
     def neurons_reused(self) -> int:
         """Neuron evaluations avoided."""
@@ -112,9 +118,10 @@ class ActivityRecord:
         return sum(self._reused_in(s) * s.n_inputs for s in self.shapes)
 
     def _reused_in(self, shape: PassShape) -> int:
-        if not self.reuses:
-            return 0
-        bits = self.bits[shape.layer, shape.direction]
-        # In pieces: numpy counts into a temporary array as large as what it counts.
-        pieces = (bits[i : i + COUNT_ROWS] for i in range(0, len(bits), COUNT_ROWS))
-        return sum(int(np.bitwise_count(piece).sum(dtype=np.int64)) for piece in pieces)
+        return sum(count_ones(bits) for bits in self.bits[shape.place]) if self.reuses else 0
+
+
+def count_ones(bits: U8) -> int:
+    """Number of ones, in pieces: numpy counts into a temporary array as large as what it counts."""
+    pieces = (bits[i : i + COUNT_ROWS] for i in range(0, len(bits), COUNT_ROWS))
+    return sum(int(np.bitwise_count(piece).sum(dtype=np.int64)) for piece in pieces)

@@ -1,9 +1,10 @@
-"""Trace files: `.npz` without pickles, or `.h5`; both hold the same five named arrays.
+"""Trace files: `.npz` without pickles, or `.h5`; both hold the same named arrays.
 
-data     all sequences end to end: float32 (ΣT, I), int64 (ΣT,), or UTF-8 bytes (Σ,)
-lengths  steps (or bytes) of each sequence
-targets  one class per sequence; absent where unknown
-meta     UTF-8 JSON: name, kind, description, provenance
+data     all sequences end to end: frames (ΣT, I) in float16 where that loses nothing or float32, tokens (ΣT,)
+         int64, audio (ΣT,) int16, text as UTF-8 bytes (Σ,)
+lengths  steps (samples, bytes) of each sequence
+targets  one class per sequence, or UTF-8 bytes of one text a line; absent where unknown
+meta     UTF-8 JSON: name, kind, description, provenance, sample_rate_hz
 format   version of this layout
 """
 
@@ -18,11 +19,12 @@ import numpy as np
 
 from archsim.errors import TraceError
 from archsim.files import write_whole
-from archsim.traceio.trace import UNNAMED, Trace
+from archsim.kernels.half import HALF_MAX
+from archsim.traceio.trace import UNNAMED, Targets, Trace
 
 FORMAT = 1
 _REQUIRED = ("format", "meta", "data", "lengths")
-_NUMPY_NAMES = {"frames": "f", "tokens": "iu", "text": "u"}
+_NUMPY_NAMES = {"frames": "f", "tokens": "iu", "text": "u", "audio": "i"}
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
@@ -63,16 +65,37 @@ def _pack(trace: Trace) -> Arrays:
         "kind": trace.kind,
         "description": trace.description,
         "provenance": trace.provenance,
+        "sample_rate_hz": trace.sample_rate_hz,
     }
     arrays: Arrays = {
         "format": np.array(FORMAT, np.int64),
         "meta": _as_bytes(json.dumps(meta, sort_keys=True)),
-        "data": np.concatenate(pieces),
+        "data": _smallest(np.concatenate(pieces)),
         "lengths": np.array([len(p) for p in pieces], np.int64),
     }
     if trace.targets is not None:
-        arrays["targets"] = np.array(trace.targets, np.int64)
+        arrays["targets"] = _pack_targets(trace.targets)
     return arrays
+
+
+def _smallest(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Halve frames that binary16 holds exactly, as features shipped for the machine are."""
+    if data.dtype != np.float32 or np.abs(data).max() > HALF_MAX:
+        return data
+    half = data.astype(np.float16)
+    return half if np.array_equal(half, data) else data
+
+
+def _pack_targets(targets: Targets) -> np.ndarray[Any, Any]:
+    if isinstance(targets[0], str):
+        return _as_bytes("\n".join(" ".join(str(target).split()) for target in targets))
+    return np.array(targets, np.int64)
+
+
+def _unpack_targets(array: np.ndarray[Any, Any] | None) -> Targets | None:
+    if array is None or array.dtype != np.uint8:
+        return array  # type: ignore[return-value]
+    return _as_text(array).split("\n")
 
 
 def _unpack(path: Path, arrays: Arrays) -> Trace:
@@ -89,23 +112,26 @@ def _unpack(path: Path, arrays: Arrays) -> Trace:
     if int(lengths.sum()) != len(data):
         raise TraceError(f"lengths add up to {int(lengths.sum())}, data has {len(data)} rows: they must be equal")
     pieces = np.split(data, np.cumsum(lengths)[:-1])
-    targets = arrays.get("targets")
+    targets = _unpack_targets(arrays.get("targets"))
     name = path.stem if meta["name"] in ("", UNNAMED) else meta["name"]
     if meta["kind"] == "text":
-        trace = Trace.from_texts([_as_text(p) for p in pieces], targets, name=name)  # type: ignore[arg-type]
+        trace = Trace.from_texts([_as_text(p) for p in pieces], targets, name=name)
+    elif meta["kind"] == "audio":
+        trace = Trace.from_audio(pieces, targets, sample_rate_hz=meta["sample_rate_hz"], name=name)
     else:
-        trace = Trace.from_arrays(pieces, targets, name=name)  # type: ignore[arg-type]
+        trace = Trace.from_arrays(pieces, targets, name=name)
     return trace.described(meta["description"], meta["provenance"])
 
 
-def _read_meta(array: np.ndarray[Any, Any]) -> dict[str, str]:
+def _read_meta(array: np.ndarray[Any, Any]) -> dict[str, Any]:
     try:
         meta = json.loads(_as_text(array))
     except json.JSONDecodeError as error:
         raise TraceError(f"meta is not JSON: {error}") from None
     if not isinstance(meta, dict) or meta.get("kind") not in _NUMPY_NAMES:
         raise TraceError(f"meta does not name the kind of trace, accepted: {', '.join(_NUMPY_NAMES)}")
-    return {key: str(meta.get(key, "")) for key in ("name", "kind", "description", "provenance")}
+    texts = {key: str(meta.get(key, "")) for key in ("name", "kind", "description", "provenance")}
+    return texts | {"sample_rate_hz": meta.get("sample_rate_hz")}
 
 
 def _as_bytes(text: str) -> np.ndarray[Any, Any]:

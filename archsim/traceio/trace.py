@@ -15,18 +15,21 @@ from archsim.errors import TraceError
 
 UNNAMED = "arrays"
 """Name of a trace made in memory; read from a file, it takes the file's."""
-Kind = Literal["frames", "tokens", "text"]
+Kind = Literal["frames", "tokens", "text", "audio"]
+Targets = Sequence[int] | Sequence[str]
+"""One class or one text (transcript, reference translation) per sequence."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """Sequences of one kind: `frames` (T, I) float32, `tokens` (T,) int64, or `text` strings."""
+    """Sequences of one kind: `frames` (T, I) float32, `tokens` (T,) int64, `text` strings, `audio` (T,) int16."""
 
     name: str
     kind: Kind
     sequences: tuple[Any, ...] = field(repr=False)
-    targets: tuple[int, ...] | None = field(default=None, repr=False)
-    """One class per sequence, or None."""
+    targets: tuple[int, ...] | tuple[str, ...] | None = field(default=None, repr=False)
+    sample_rate_hz: int | None = None
+    """Of audio; None for every other kind."""
     description: str = ""
     provenance: str = ""
 
@@ -42,9 +45,7 @@ class Trace:
         return len(self.sequences)
 
     @classmethod
-    def from_arrays(
-        cls, arrays: Iterable[ArrayLike], targets: Sequence[int] | None = None, *, name: str = UNNAMED
-    ) -> Trace:
+    def from_arrays(cls, arrays: Iterable[ArrayLike], targets: Targets | None = None, *, name: str = UNNAMED) -> Trace:
         """Make a trace of one array per sequence: (T, I) numbers are frames, (T,) integers are tokens.
 
         Raises TraceError naming the sequence for an empty, non-finite or ill-shaped array.
@@ -59,10 +60,34 @@ class Trace:
             widths = ", ".join(str(shape[0]) if shape else "tokens" for shape in sorted(shapes))
             raise TraceError(f"trace {name}: sequences differ in width ({widths}), need the same in all")
         kind: Kind = "frames" if not checked or checked[0].ndim == 2 else "tokens"
-        return cls(name, kind, tuple(checked), None if targets is None else _checked_targets(name, targets))
+        return cls(name, kind, tuple(checked), _checked_targets(name, targets))
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str], targets: Sequence[int] | None = None, *, name: str = UNNAMED) -> Trace:
+    def from_audio(
+        cls,
+        recordings: Iterable[ArrayLike],
+        targets: Targets | None = None,
+        *,
+        sample_rate_hz: int,
+        name: str = UNNAMED,
+    ) -> Trace:
+        """Make a trace of one (T,) int16 array of samples per sequence; the network's front end makes frames of it.
+
+        Raises TraceError naming the sequence for samples of another type or shape, or for none.
+        """
+        if isinstance(sample_rate_hz, bool) or not isinstance(sample_rate_hz, int) or sample_rate_hz < 1:
+            raise TraceError(f"trace {name}: sample_rate_hz = {sample_rate_hz!r}, need a whole number >= 1")
+        checked = []
+        for i, recording in enumerate(recordings):
+            samples = np.asarray(recording)
+            if samples.ndim != 1 or samples.dtype != np.int16 or samples.size == 0:
+                found = f"{samples.dtype} of shape {samples.shape}"
+                raise TraceError(f"trace {name}: sequence {i} is {found}, need int16 samples of shape (T,)")
+            checked.append(samples)
+        return cls(name, "audio", tuple(checked), _checked_targets(name, targets), sample_rate_hz)
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str], targets: Targets | None = None, *, name: str = UNNAMED) -> Trace:
         """Make a trace of texts; the network's own vocabulary turns them into tokens."""
         if isinstance(texts, str):
             raise TraceError(f"trace {name}: got one text, need a list of texts, one a sequence")
@@ -70,11 +95,15 @@ class Trace:
         for i, text in enumerate(checked):
             if not isinstance(text, str) or not text.strip():
                 raise TraceError(f"trace {name}: sequence {i} is {text!r}, need a text that is not blank")
-        return cls(name, "text", checked, None if targets is None else _checked_targets(name, targets))
+        return cls(name, "text", checked, _checked_targets(name, targets))
 
     def described(self, description: str, provenance: str) -> Trace:
         """Return a copy that says what it holds and where it came from."""
         return replace(self, description=description, provenance=provenance)
+
+    def holding(self, kind: Kind, sequences: Iterable[np.ndarray[Any, Any]]) -> Trace:
+        """Return the same sequences in another form: texts as tokens, audio as frames."""
+        return replace(self, kind=kind, sequences=tuple(sequences), sample_rate_hz=None)
 
     def limit(self, sequences: int | None) -> Trace:
         """Return the first `sequences` sequences, or everything for None."""
@@ -88,7 +117,7 @@ class Trace:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the sequences and targets."""
-        sha = hashlib.sha256(f"{self.kind} {len(self)} {self.targets}".encode())
+        sha = hashlib.sha256(f"{self.kind} {self.sample_rate_hz} {len(self)} {self.targets}".encode())
         for sequence in self.sequences:
             data = sequence.encode() if isinstance(sequence, str) else sequence.tobytes()
             sha.update(len(data).to_bytes(8, "little") + data)
@@ -118,10 +147,16 @@ def _checked(where: str, values: ArrayLike) -> np.ndarray[Any, Any]:
     return array
 
 
-def _checked_targets(name: str, targets: Sequence[int]) -> tuple[int, ...]:
+def _checked_targets(name: str, targets: Targets | None) -> tuple[int, ...] | tuple[str, ...] | None:
+    if targets is None:
+        return None
+    if isinstance(targets, str):
+        raise TraceError(f"trace {name}: targets are one text, need a list, one a sequence")
+    if all(isinstance(target, str) for target in targets):
+        return tuple(str(target) for target in targets)
     array = np.asarray(targets)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TraceError(
-            f"trace {name}: targets have shape {array.shape} of {array.dtype}, need one integer a sequence"
+            f"trace {name}: targets have shape {array.shape} of {array.dtype}, need one integer or one text a sequence"
         )
     return tuple(int(t) for t in array)

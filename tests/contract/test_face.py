@@ -15,8 +15,10 @@ RECORD_KEYS = """
 network trace arch policy threshold precision detail sequences steps neurons_total neurons_reused
 reuse_fraction macs_total macs_avoided_fraction cycles time_s baseline_cycles speedup energy_j
 baseline_energy_j energy_saving energy_scratchpad_j energy_operations_j energy_dram_j energy_memo_j
-energy_static_j dram_bytes area_mm2 metric metric_baseline metric_value metric_loss events wall_s
-archsim_version digest
+energy_static_j dram_bytes area_mm2 head_macs head_time_s head_energy_j baseline_head_time_s
+baseline_head_energy_j speedup_with_head energy_saving_with_head metric
+metric_baseline metric_baseline_low metric_baseline_high metric_value metric_value_low metric_value_high
+metric_loss metric_loss_low metric_loss_high events wall_s archsim_version digest
 """.split()
 
 

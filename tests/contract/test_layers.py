@@ -10,8 +10,8 @@ LAYERS = [
     "units registry files validation paper",
     "kernels",
     "config ir",
-    "importers traceio policies engine",
-    "functional sim metrics energy timeline",
+    "importers traceio policies engine tasks",
+    "functional sim metrics energy timeline corpora",
     "experiment calibration",
     "cli",
 ]

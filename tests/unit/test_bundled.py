@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import archsim
+from archsim.corpora.catalogue import bundled_traces
 from archsim.files import bundled_folder
 from archsim.ir.folder import bundled_networks
-from archsim.traceio.catalogue import bundled_traces
 
 SOURCE = Path(__file__).parents[2] / "traces" / "imdb-lstm.tsv"
 

@@ -2,11 +2,14 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import archsim
 from archsim import calibration
 from archsim.calibration import calibrate_threshold
+from archsim.tasks.metrics import METRICS
+from archsim.traceio.trace import Trace
 
 
 @pytest.fixture
@@ -15,43 +18,47 @@ def known_loss(monkeypatch):
 
     def install(loss):
         def run(network, trace, policy, theta=0.0, **options):
-            value = 90.0 if policy.name == "none" else 90.0 - loss(theta)
+            right = 9000 if policy.name == "none" else round(9000 - 100 * loss(theta))
+            statistics = np.array([[right, 10000]] * 3)
             activity = SimpleNamespace(neurons_total=10, neurons_reused=lambda: theta)
-            return SimpleNamespace(metric_value=value, activity=activity)
+            metric = METRICS["accuracy"]
+            return SimpleNamespace(
+                metric=metric, statistics=statistics, metric_value=metric.of(statistics), activity=activity
+            )
 
         monkeypatch.setattr(calibration, "run_functional", run)
 
     return install
 
 
-NETWORK, TRACE = SimpleNamespace(name="n"), SimpleNamespace(name="t", kind="frames")
+NETWORK, TRACE = SimpleNamespace(name="n"), Trace.from_arrays([[[0.0]]] * 3, [0] * 3, name="t")
 
 
 def test_finds_the_largest_threshold_within_the_loss(known_loss):
     """Loss of 2 points per unit of θ: one point is reached at 0.5, to the grid of 0.01."""
     known_loss(lambda theta: 2 * theta)
-    found = calibrate_threshold(NETWORK, TRACE, max_loss=1.0)
-    assert found.threshold == 0.5 and found.metric_baseline == 90.0
+    found = calibrate_threshold(NETWORK, TRACE, max_losses=[1.0])
+    assert found.chosen[1.0].threshold == 0.5 and found.metric_baseline == 90.0
     assert [p.threshold for p in found.points] == sorted(p.threshold for p in found.points)
     assert max(p.metric_loss for p in found.points if p.threshold <= 0.5) <= 1.0
 
 
 def test_nothing_to_lose_gives_the_highest(known_loss):
     known_loss(lambda theta: 0.0)
-    assert calibrate_threshold(NETWORK, TRACE, highest=2.0).threshold == 2.0
+    assert calibrate_threshold(NETWORK, TRACE, highest=2.0).chosen[1.0].threshold == 2.0
 
 
 def test_a_bump_on_the_way_stops_it(known_loss):
     """Loss is not monotone: what lies behind a bump that was tried is not taken."""
     known_loss(lambda theta: 5.0 if theta >= 0.5 or theta == 0.47 else 0.0)
-    assert calibrate_threshold(NETWORK, TRACE).threshold == 0.46
+    assert calibrate_threshold(NETWORK, TRACE).chosen[1.0].threshold == 0.46
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"max_loss": float("nan")}, "max_loss = nan: need"),
-    ({"max_loss": -1.0}, "max_loss = -1.0: need"),
+    ({"max_losses": [float("nan")]}, "max_loss = nan: need"),
+    ({"max_losses": [-1.0]}, "max_loss = -1.0: need"),
     ({"policy_name": "none"}, "has no threshold to calibrate"),
-    ({"max_loss": 0.05}, "even θ = 0 loses 0.10 points"),
+    ({"max_losses": [0.05]}, "even θ = 0 loses 0.10 points"),
 ])  # fmt: skip
 def test_what_cannot_be_calibrated_is_refused(options, message, known_loss):
     known_loss(lambda theta: 0.1 + theta)

@@ -6,8 +6,8 @@ import pytest
 from harness import CORPORA
 
 import archsim
+from archsim.corpora.imdb import imdb_trace
 from archsim.errors import TraceError
-from archsim.traceio.corpora import imdb_trace
 
 
 @pytest.fixture

@@ -78,11 +78,11 @@ def test_tokens():
     ({"rnn__weight_hh_l0": np.full((12, 4), np.nan, np.float16)}, "weight_hh holds NaN"),
     ({"rnn__weight_ih_l0": np.zeros((11, 3), np.float16)}, r"weight_ih has shape \(11, 3\), need \(12, I\)"),
     ({"rnn__bias_ih_l0": np.zeros(3, np.float16)}, r"bias_ih has shape \(3,\), need \(12,\)"),
-    ({"head__weight": np.zeros((2, 7), np.float16)}, r"head has weight \(2, 7\) and bias \(2,\), need \(classes, 8\)"),
+    ({"head__weight": np.zeros((2, 7), np.float16)}, r"head has weight \(2, 7\) and bias \(2,\), need \(outputs, 8\)"),
     ({"head__bias": np.zeros((2, 1), np.float16)}, r"and bias \(2, 1\), need"),
     ({"rnn__weight_ih_l1": np.zeros((12, 8), np.float16)}, "rnn.weight_ih_l1 are not in network.toml: more layers"),
     ({"manifest": MANIFEST.replace("0.25", "-0.25")}, "thresholds.bnn = -0.25"),
-    ({"vocabulary": b"\xff\xfe"}, "not a readable vocabulary"),
+    ({"vocabulary": b"\xff\xfe"}, "vocab.txt: not readable: 'utf-8'"),
     ({"embedding": None}, "tensor 'embedding' is missing; present: head.bias"),
 ])  # fmt: skip
 def test_broken_folders_are_refused(change, message, tmp_path):

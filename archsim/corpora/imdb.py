@@ -1,31 +1,19 @@
-"""Public corpora as traces, read in place from a folder or archive under `$ARCHSIM_DATA`."""
+"""The Large Movie Review Dataset (Maas et al., ACL 2011), read in place from a folder or its archive."""
 
 from __future__ import annotations
 
-import os
 import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from archsim.corpora.roots import check_split, data_root
 from archsim.errors import TraceError
 from archsim.traceio.trace import Trace
 
-DATA_VARIABLE = "ARCHSIM_DATA"
-SPLITS = ("train", "valid", "test", "all")
 _REVIEW = re.compile(r"(?:^|/)aclImdb/(train|test)/(pos|neg)/(\d+)_\d+\.txt$")
 _VALID_EVERY = 10
-
-
-def data_root() -> Path:
-    """Return the folder of corpora named by `$ARCHSIM_DATA`."""
-    root = os.environ.get(DATA_VARIABLE)
-    if not root:
-        raise TraceError(
-            f"${DATA_VARIABLE} is not set: name the folder that holds the corpora, e.g. imdb/aclImdb_v1.tar.gz"
-        )
-    return Path(root)
 
 
 def imdb_trace(split: str, root: Path | None = None) -> Trace:
@@ -35,8 +23,7 @@ def imdb_trace(split: str, root: Path | None = None) -> Trace:
     reviews, `all` is everything there. Reviews come in the order of their ids, labels alternating.
     Maas et al., ACL 2011.
     """
-    if split not in SPLITS:
-        raise TraceError(f"split {split!r}: accepted: {', '.join(SPLITS)}")
+    check_split(split)
     source = _find_imdb(root or data_root())
     reviews = sorted(
         (part, int(number), label, text)
@@ -50,9 +37,6 @@ def imdb_trace(split: str, root: Path | None = None) -> Trace:
     texts, targets = [text for *_, text in reviews], [int(label == "pos") for _, _, label, _ in reviews]
     trace = Trace.from_texts(texts, targets, name=f"imdb-{split}")
     return trace.described("movie reviews", "Large Movie Review Dataset v1.0, Maas et al., ACL 2011")
-
-
-CORPUS_TRACES = {f"imdb-{split}": split for split in SPLITS}
 
 
 def _split_of(part: str, number: int) -> str:

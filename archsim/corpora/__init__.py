@@ -1,0 +1,1 @@
+"""Public corpora and what is made of them."""

@@ -1,0 +1,128 @@
+"""Recordings of single spoken digits, and strings of several made of them.
+
+A recording is a file DIGIT_SPEAKER_INDEX.wav, 8 kHz mono 16 bit, as in the Free Spoken Digit Dataset
+(Jackson et al.). Indices 0-4 are for testing, 5-7 for validation, the rest for training.
+"""
+
+from __future__ import annotations
+
+import re
+import wave
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archsim.errors import TraceError
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SPLITS = ("train", "valid", "test", "all")
+SAMPLE_RATE_HZ = 8000
+STRINGS_SEED = 2026
+_MIN_DIGITS, _MAX_DIGITS = 3, 7
+_MIN_STRINGS = 300
+_NAME = re.compile(r"(\d)_([^_]+)_(\d+)\.wav$")
+
+I16 = NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One digit as one speaker said it."""
+
+    digit: int
+    speaker: str
+    index: int
+    samples: I16
+
+
+def split_of(index: int) -> str:
+    """Return the split that recordings of this index belong to."""
+    return "test" if index <= 4 else "valid" if index <= 7 else "train"
+
+
+def read_recordings(folder: Path, split: str = "all") -> list[Recording]:
+    """Read the recordings of one split, ordered by speaker, digit and index."""
+    if split not in SPLITS:
+        raise TraceError(f"split {split!r}: accepted: {', '.join(SPLITS)}")
+    named = sorted((speaker, digit, index, path) for path, digit, speaker, index in _named_files(folder))
+    wanted = [entry for entry in named if split in ("all", split_of(entry[2]))]
+    if not wanted:
+        raise TraceError(f"{folder}: no recording of split {split!r} in it, need files like 7_theo_12.wav")
+    return [Recording(digit, speaker, index, read_samples(path)) for speaker, digit, index, path in wanted]
+
+
+def read_samples(path: Path) -> I16:
+    """Return the samples of an 8 kHz mono 16-bit WAV file."""
+    try:
+        with wave.open(str(path)) as file:
+            form = file.getframerate(), file.getnchannels(), 8 * file.getsampwidth()
+            data = file.readframes(file.getnframes())
+    except (wave.Error, EOFError, OSError) as error:
+        raise TraceError(f"{path}: cannot be read as WAV: {error}") from error
+    if form != (SAMPLE_RATE_HZ, 1, 16):
+        raise TraceError(f"{path}: {form[0]} Hz, {form[1]} channels, {form[2]} bit; need {SAMPLE_RATE_HZ} Hz, 1, 16")
+    return np.frombuffer(data, "<i2").astype(np.int16)
+
+
+def strings_of_split(folder: Path, split: str) -> list[tuple[I16, str]]:
+    """Return the digit strings a split is judged on: always the same, every recording in at least one."""
+    recordings = read_recordings(folder, split)
+    return digit_strings(recordings, max(_MIN_STRINGS, len(recordings) // _MIN_DIGITS), STRINGS_SEED)
+
+
+def digit_strings(recordings: Sequence[Recording], count: int, seed: int) -> list[tuple[I16, str]]:
+    """Return `count` strings of 3-7 digits of one speaker each, with transcripts like `three one four`.
+
+    The speaker who was heard least, relative to what there is of them, comes next; each recording is used
+    once before any of that speaker's is used again.
+    """
+    rng = np.random.default_rng(seed)
+    by_speaker: dict[str, list[Recording]] = defaultdict(list)
+    for recording in recordings:
+        by_speaker[recording.speaker].append(recording)
+    decks = {speaker: _endless(own, rng) for speaker, own in by_speaker.items()}
+    used = dict.fromkeys(by_speaker, 0)
+    strings = []
+    for _ in range(count):
+        speaker = min(used, key=lambda name: used[name] / len(by_speaker[name]))
+        digits = [next(decks[speaker]) for _ in range(rng.integers(_MIN_DIGITS, _MAX_DIGITS + 1))]
+        used[speaker] += len(digits)
+        strings.append((_joined(digits, rng), " ".join(WORDS[digit.digit] for digit in digits)))
+    return strings
+
+
+def _named_files(folder: Path) -> Iterator[tuple[Path, int, str, int]]:
+    """Yield path, digit, speaker and index of every WAV file in a folder."""
+    if not folder.is_dir():
+        raise TraceError(f"{folder}: no such folder")
+    for path in folder.glob("*.wav"):
+        found = _NAME.fullmatch(path.name)
+        if not found:
+            raise TraceError(f"{path}: need a name DIGIT_SPEAKER_INDEX.wav, such as 7_theo_12.wav")
+        yield path, int(found[1]), found[2], int(found[3])
+
+
+def _endless(recordings: list[Recording], rng: np.random.Generator) -> Iterator[Recording]:
+    while True:
+        for i in rng.permutation(len(recordings)):
+            yield recordings[i]
+
+
+def _joined(digits: list[Recording], rng: np.random.Generator) -> I16:
+    """Put digits behind one another: pauses between, some level change, a floor of white noise under all."""
+    parts: list[NDArray[np.floating]] = [np.zeros(_seconds(0.1, 0.3, rng))]
+    for digit in digits:
+        parts += [digit.samples * rng.uniform(0.8, 1.25), np.zeros(_seconds(0.05, 0.35, rng))]
+    parts.append(np.zeros(_seconds(0.2, 0.3, rng)))
+    signal = np.concatenate(parts)
+    loudness = float(np.sqrt(np.mean(signal**2)))
+    signal += rng.normal(0, max(0.5, loudness * 10 ** rng.uniform(-2.5, -2)), len(signal))
+    return np.clip(np.rint(signal), -32768, 32767).astype(np.int16)
+
+
+def _seconds(low: float, high: float, rng: np.random.Generator) -> int:
+    return round(rng.uniform(low, high) * SAMPLE_RATE_HZ)

@@ -1,0 +1,103 @@
+"""Greedy decoding: each step's input is the embedding of the token the step before has chosen.
+
+So a reused neuron may change a word, and with it everything after it, as it would in the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from archsim.functional.direction import RunningPass
+from archsim.ir.heads import AttentionDecoder
+from archsim.kernels.arrays import F32, I64, U8
+from archsim.kernels.dense import accumulate_products
+from archsim.kernels.half import to_half
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """One decoded sequence."""
+
+    tokens: I64
+    """(T,), the end token included where it was reached."""
+    top: F32
+    """Top decoder layer, (T, H)."""
+    decisions: list[U8]
+    """Packed decisions by decoder layer, (T, bytes) each."""
+
+
+class AttentionStep:
+    """The decoder's head over a batch: which token follows from a top-layer value, given an encoded sequence."""
+
+    def __init__(self, head: AttentionDecoder, table: F32, memories: Sequence[F32]) -> None:
+        self.head = head
+        self.attention_t, self.combine_t = _transposed(head.attention), _transposed(head.combine_weight)
+        self.table_t = _transposed(table)
+        self.memories = [(np.ascontiguousarray(memory), _transposed(memory)) for memory in memories]
+
+    def choose(self, top: F32) -> I64:
+        """Return the best next token of the first B sequences from their top-layer values (B, H)."""
+        asked = _product(top, self.attention_t)
+        contexts = [self._context(asked[row : row + 1], *self.memories[row]) for row in range(top.shape[0])]
+        joint = np.hstack([np.concatenate(contexts), top])
+        attended = np.tanh(_product(joint, self.combine_t) + self.head.combine_bias)
+        scores: F32 = _product(attended, self.table_t) + self.head.output_bias
+        return np.asarray(scores.argmax(axis=1), np.int64)
+
+    def _context(self, asked: F32, memory: F32, memory_t: F32) -> F32:
+        """Mean of the encoder's outputs (S, H), weighted by the softmax of their scores: (1, H)."""
+        scores = _product(asked, memory_t)
+        shares = np.exp(scores - scores.max())
+        return _product(shares / shares.sum(), memory)
+
+
+def decode(
+    head: AttentionDecoder,
+    table: F32,
+    layers: Sequence[RunningPass],
+    memories: Sequence[F32],
+    *,
+    as_half: bool,
+) -> list[Decoded]:
+    """Decode one answer per encoded sequence; `memories` holds the encoder's top outputs (S, H) of each."""
+    attention = AttentionStep(head, table, memories)
+    limits = np.array([head.step_limit(len(memory)) for memory in memories])
+    tokens = np.full(len(memories), head.start, np.int64)
+    lengths = np.zeros(len(memories), np.int64)
+    steps: list[tuple[I64, F32, list[U8]]] = []
+    # Rows that have ended run on until all behind them have; what they compute is not recorded.
+    while (open_rows := np.flatnonzero(lengths == 0)).size:
+        B = int(open_rows[-1]) + 1
+        values = table[tokens[:B]]
+        values = to_half(values) if as_half else values
+        decisions = []
+        for layer in layers:
+            values, packed = layer.advance(len(steps), values, layer.input_products(values))
+            decisions.append(packed)
+        tokens = attention.choose(values)
+        steps.append((tokens, values.copy(), decisions))
+        ended = (tokens == head.end) | (limits[:B] <= len(steps))
+        lengths[:B] = np.where((lengths[:B] == 0) & ended, len(steps), lengths[:B])
+    return [_collect(row, steps[: int(length)], len(layers)) for row, length in enumerate(lengths)]
+
+
+def _collect(row: int, steps: Sequence[tuple[I64, F32, list[U8]]], depth: int) -> Decoded:
+    return Decoded(
+        tokens=np.array([tokens[row] for tokens, _, _ in steps], np.int64),
+        top=np.stack([top[row] for _, top, _ in steps]),
+        decisions=[np.stack([packed[layer][row] for _, _, packed in steps]) for layer in range(depth)],
+    )
+
+
+def _product(x: F32, weight_t: F32) -> F32:
+    """x @ weight_t in the order of the inputs, so that it depends neither on the batch nor on a library."""
+    out = np.zeros((x.shape[0], weight_t.shape[1]), np.float32)
+    accumulate_products(np.ascontiguousarray(x), weight_t, out)
+    return out
+
+
+def _transposed(weight: F32) -> F32:
+    return np.ascontiguousarray(weight.T)

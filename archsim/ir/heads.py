@@ -1,0 +1,91 @@
+"""Heads: what turns the top layer's outputs into an answer. Computed and counted, but not memoized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archsim.errors import NetworkError
+from archsim.kernels.arrays import F32
+
+
+@dataclass(frozen=True, eq=False)
+class MeanClassifier:
+    """The mean over time, then one linear map: one class a sequence."""
+
+    weight: F32
+    """(classes, D·H)."""
+    bias: F32
+    """(classes,)."""
+    metrics = ("accuracy",)
+
+    def check(self, name: str, inputs: int) -> None:
+        """Raise NetworkError unless the head takes `inputs` numbers a step."""
+        _check_linear(name, "head", self.weight, self.bias, inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class CtcHead:
+    """A linear map at every step and the best path through it: one transcript a sequence (Graves et al., ICML 2006)."""
+
+    weight: F32
+    """(labels, D·H)."""
+    bias: F32
+    """(labels,)."""
+    labels: tuple[str, ...]
+    """Words by output; the first is the blank and stands for nothing."""
+    metrics = ("wer",)
+
+    def check(self, name: str, inputs: int) -> None:
+        """Raise NetworkError unless the head takes `inputs` numbers a step and has a word for each output."""
+        _check_linear(name, "head", self.weight, self.bias, inputs)
+        if len(self.labels) != self.bias.size:
+            raise NetworkError(f"{name}: head has {self.bias.size} outputs and {len(self.labels)} labels, need as many")
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionDecoder:
+    """Luong's general attention over the encoder, and an output layer that shares the embedding table.
+
+    Greedy: each step's input is the embedding of the piece chosen before (Luong et al., EMNLP 2015).
+    """
+
+    attention: F32
+    """(H of the encoder, H of the decoder)."""
+    combine_weight: F32
+    """(I, H of the encoder + H of the decoder), I the width of the embedding."""
+    combine_bias: F32
+    """(I,)."""
+    output_bias: F32
+    """(V,)."""
+    start: int
+    """Token that begins a decoded sequence."""
+    end: int
+    """Token that ends one."""
+    metrics = ("bleu",)
+
+    def step_limit(self, source_steps: int) -> int:
+        """Steps after which decoding stops even without an end token."""
+        return 2 * source_steps + 10
+
+    def check(self, name: str, encoder: int, decoder: int, table: tuple[int, ...]) -> None:
+        """Raise NetworkError for a shape that does not join encoder, decoder and embedding table (V, I)."""
+        for field, array, need in (
+            ("attention", self.attention, (encoder, decoder)),
+            ("combine weight", self.combine_weight, (table[1], encoder + decoder)),
+            ("combine bias", self.combine_bias, (table[1],)),
+            ("output bias", self.output_bias, (table[0],)),
+        ):
+            if array.shape != need:
+                raise NetworkError(f"{name}: {field} has shape {array.shape}, need {need}")
+        for field, token in (("start", self.start), ("end", self.end)):
+            if not 0 <= token < table[0]:
+                raise NetworkError(f"{name}: {field} token is {token}, need 0 to {table[0] - 1}")
+
+
+Head = MeanClassifier | CtcHead | AttentionDecoder
+
+
+def _check_linear(name: str, what: str, weight: F32, bias: F32, inputs: int) -> None:
+    if bias.ndim != 1 or weight.shape != (*bias.shape, inputs):
+        need = f"(outputs, {inputs}) and (outputs,)"
+        raise NetworkError(f"{name}: {what} has weight {weight.shape} and bias {bias.shape}, need {need}")

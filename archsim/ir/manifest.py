@@ -1,0 +1,106 @@
+"""What `network.toml` may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from archsim.validation import FrozenRecord
+
+Threshold = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class StackManifest(FrozenRecord):
+    """A stack of equal recurrent layers, as one torch module holds them."""
+
+    prefix: str
+    cell: str
+    input_size: int = Field(ge=1, strict=True)
+    hidden_size: int = Field(ge=1, strict=True)
+    num_layers: int = Field(default=1, ge=1, strict=True)
+    bidirectional: bool = Field(default=False, strict=True)
+    role: Literal["encoder", "decoder"] = "encoder"
+
+
+class EmbeddingManifest(FrozenRecord):
+    """Names of the embedding table and of the file beside it that makes tokens of text."""
+
+    weight: str
+    vocabulary: str | None = None
+    """Words, one a line."""
+    subwords: str | None = None
+    """A sentencepiece model."""
+
+
+class MeanLinearManifest(FrozenRecord):
+    """A classifier on the mean of the top layer's outputs."""
+
+    kind: Literal["mean-linear"]
+    weight: str
+    bias: str
+
+
+class CtcManifest(FrozenRecord):
+    """A word or a blank at every step; the first label is the blank."""
+
+    kind: Literal["ctc"]
+    weight: str
+    bias: str
+    labels: tuple[str, ...] = Field(min_length=2)
+
+
+class DecoderManifest(FrozenRecord):
+    """Attention and output layer of the decoder stack."""
+
+    kind: Literal["attention-decoder"]
+    attention: str
+    combine_weight: str
+    combine_bias: str
+    output_bias: str
+
+
+HeadManifest = Annotated[MeanLinearManifest | CtcManifest | DecoderManifest, Field(discriminator="kind")]
+
+
+class CalibratedPoint(FrozenRecord):
+    """A threshold, and what it did to the calibration trace."""
+
+    max_loss: Threshold
+    """Points of the metric that were allowed."""
+    threshold: Threshold
+    reuse_fraction: float
+    metric_loss: float
+    metric_loss_low: float
+    metric_loss_high: float
+    """Ends of the bootstrap interval of the loss."""
+
+
+class CalibrationManifest(FrozenRecord):
+    """The evidence behind a policy's threshold, as `archsim calibrate --save` writes it."""
+
+    trace: str
+    trace_digest: str
+    sequences: int
+    precision: str
+    metric_baseline: float
+    sure: bool
+    """Whether the interval's upper end had to stay within the allowance, not only the loss."""
+    confidence: float
+    points: tuple[CalibratedPoint, ...]
+
+
+class Manifest(FrozenRecord):
+    """Everything `network.toml` may say."""
+
+    name: str
+    description: str = ""
+    provenance: str = ""
+    metric: Literal["accuracy", "wer", "bleu"] | None = None
+    default_trace: str | None = None
+    frontend: str | None = None
+    stacks: tuple[StackManifest, ...] = Field(min_length=1)
+    embedding: EmbeddingManifest | None = None
+    head: HeadManifest | None = None
+    thresholds: dict[str, Threshold] = Field(default_factory=dict)
+    calibration: dict[str, CalibrationManifest] = Field(default_factory=dict)

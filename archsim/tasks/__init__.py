@@ -1,0 +1,1 @@
+"""What a network's answers are worth: task metrics and their uncertainty."""

@@ -1,0 +1,149 @@
+"""Recurrent layers trained to be memoized: stale products and zoneout, with a hand-written backward pass.
+
+Memoization lets a neuron keep its last dot product. `stale` does the same at random while training, so that
+the network learns to live with it; `zoneout` does it to whole hidden values (Krueger et al., ICLR 2017).
+The products run in bfloat16 and the weight gradients are one product over all steps, several times faster
+on a CPU than autograd through a loop of steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.steps import gru_backward, gru_forward, lstm_backward, lstm_forward
+
+GATES = {"lstm": 4, "gru": 3}
+
+
+def product(x: Tensor, weight: Tensor) -> Tensor:
+    """Return x @ weight.T, multiplied in bfloat16, as float32."""
+    return (x.bfloat16() @ weight.bfloat16().T).float()
+
+
+def coins(chance: float, *shape: int) -> np.ndarray:
+    """Return booleans that are true with about `chance` (in 256ths), never at the first step.
+
+    numpy draws them ten times faster than torch; its seed comes from torch, which the training seeds.
+    """
+    if chance <= 0:
+        return np.broadcast_to(np.False_, shape)
+    rng = np.random.Generator(np.random.SFC64(int(torch.randint(2**31, ()))))
+    drawn = np.frombuffer(rng.bytes(int(np.prod(shape))), np.uint8).reshape(shape) < round(256 * chance)
+    drawn[0] = False
+    return drawn
+
+
+class _Steps(torch.autograd.Function):
+    """All steps of one direction from the input products (T, B, G·H), which include the biases."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, cell: str, inputs: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, *coins: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        weight = weight.bfloat16()
+        stale, zone = coins
+        (T, B, _), H = inputs.shape, h0.shape[1]
+        h, c, acts = torch.empty(T + 1, B, H), torch.zeros(T + 1, B, H), torch.empty(T, B, 4 * H)
+        h[0], c[0] = h0, c0
+        x, hs, cs, gates, held = inputs.numpy(), h.numpy(), c.numpy(), acts.numpy(), np.zeros((B, 4 * H), np.float32)
+        for t in range(T):
+            hidden = (h[t].bfloat16() @ weight.T).float().numpy()
+            if cell == "lstm":
+                cs[t + 1] = cs[t]
+                lstm_forward(x[t], hidden, stale[t], zone[t], held, cs[t + 1], hs[t], gates[t], hs[t + 1])
+            else:
+                gru_forward(x[t], hidden, bias.numpy(), stale[t], zone[t], held, hs[t], gates[t], hs[t + 1])
+        ctx.cell, ctx.weight, ctx.coins = cell, weight, coins
+        ctx.saved = h, c, acts
+        ctx.set_materialize_grads(False)
+        if cell == "gru":
+            ctx.mark_non_differentiable(c)
+        return h[1:].clone(), c[1:].clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        (h, c, acts), (stale, zone), (d_h, d_c) = ctx.saved, ctx.coins, grads
+        T, B, H = acts.shape[0], acts.shape[1], h.shape[2]
+        dh, dc, carry = torch.zeros(B, H), torch.zeros(B, H), np.zeros((B, 4 * H), np.float32)
+        d_inputs = torch.empty(T, B, GATES[ctx.cell] * H)
+        d_hidden = d_inputs if ctx.cell == "lstm" else torch.empty_like(d_inputs)
+        for t in reversed(range(T)):
+            dh = dh if d_h is None else dh + d_h[t]
+            dc = dc if d_c is None else dc + d_c[t]
+            masks = stale[t], zone[t], dh.numpy()
+            if ctx.cell == "lstm":
+                cells = acts[t].numpy(), c[t].numpy(), c[t + 1].numpy()
+                lstm_backward(*cells, *masks, dc.numpy(), carry, d_inputs[t].numpy())
+            else:
+                gru_backward(acts[t].numpy(), h[t].numpy(), *masks, carry, d_inputs[t].numpy(), d_hidden[t].numpy())
+            dh = dh + d_hidden[t].bfloat16() @ ctx.weight
+        rows = d_hidden.flatten(0, 1)
+        d_weight = (rows.bfloat16().T @ h[:-1].flatten(0, 1).bfloat16()).float()
+        d_bias = rows[:, -H:].sum(0) if ctx.cell == "gru" else None
+        return None, d_inputs, d_weight, d_bias, dh, dc, None, None
+
+
+class Recurrent(nn.Module):
+    """One direction of one recurrent layer; torch's parameter names, shapes and gate order."""
+
+    def __init__(self, cell: str, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.cell, self.hidden = cell, hidden
+        rows, bound = GATES[cell] * hidden, hidden**-0.5
+        self.weight_ih = nn.Parameter(torch.empty(rows, inputs).uniform_(-bound, bound))
+        self.weight_hh = nn.Parameter(torch.empty(rows, hidden).uniform_(-bound, bound))
+        self.bias_ih = nn.Parameter(torch.zeros(rows))
+        self.bias_hh = nn.Parameter(torch.zeros(rows))
+        if cell == "lstm":  # an open forget gate carries evidence from the start
+            self.bias_ih.data[hidden : 2 * hidden] = 1.0
+
+    def forward(
+        self,
+        x: Tensor,
+        h0: Tensor | None = None,
+        c0: Tensor | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reverse: bool = False,
+        stale: float = 0.0,
+        zoneout: float = 0.0,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Run over x (T, B, I); return h (T, B, H) and the last (h, c) of each sequence.
+
+        Sequences are padded at their end; `lengths` (B,) says where they stop, and where a reverse pass begins.
+        `stale` and `zoneout` are chances, used in training mode only.
+        """
+        (steps, batch, _), H = x.shape, self.hidden
+        lengths = torch.full((batch,), steps) if lengths is None else lengths
+        order = _reversal(steps, lengths) if reverse else None
+        x = x if order is None else _along_time(x, order)
+        zeros = torch.zeros(batch, H)
+        bias, inner = self.bias_ih + self.bias_hh, self.bias_hh[-H:]
+        if self.cell == "gru":  # the candidate's hidden bias stays inside the reset gate
+            bias = torch.cat([bias[:-H], self.bias_ih[-H:]])
+        h, c = _Steps.apply(
+            self.cell,
+            product(x, self.weight_ih) + bias,
+            self.weight_hh,
+            inner,
+            zeros if h0 is None else h0,
+            zeros if c0 is None else c0,
+            coins(stale if self.training else 0.0, steps, batch, GATES[self.cell] * H),
+            coins(zoneout if self.training else 0.0, steps, batch, H),
+        )
+        last = lengths - 1, torch.arange(batch)
+        return (h if order is None else _along_time(h, order)), (h[last], c[last])
+
+
+def _reversal(steps: int, lengths: Tensor) -> Tensor:
+    """(T, B): where each step of a reversed sequence comes from; padding stays where it is."""
+    time = torch.arange(steps)[:, None]
+    return torch.where(time < lengths, lengths - 1 - time, time)
+
+
+def _along_time(x: Tensor, order: Tensor) -> Tensor:
+    return x[order, torch.arange(x.shape[1])]
