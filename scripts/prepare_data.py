@@ -1,6 +1,10 @@
 """Make a trace file of a public corpus: a folder or archive in its public layout.
 
-python scripts/prepare_data.py --dataset imdb --root data --split test -o imdb-test.npz
+python scripts/prepare_data.py --dataset imdb --root data/imdb --split test -o imdb-test.npz
+python scripts/prepare_data.py --dataset fsdd --root data/fsdd --split test -o digits.npz --download
+python scripts/prepare_data.py --dataset multi30k --root data/multi30k --split all -o captions.npz
+
+Split `all` takes every review, recording or sentence in the folder, so other data of the same form can be tried.
 """
 
 from __future__ import annotations
@@ -9,11 +13,29 @@ import argparse
 import sys
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
 from archsim.cli.exit import exit_code
 from archsim.corpora.catalogue import CORPORA
+from archsim.corpora.download import HOMES, download
 from archsim.corpora.roots import SPLITS
 from archsim.files import check_writable
 from archsim.traceio.files import write_trace
+
+
+def fetch(corpus: str, root: Path, mirror: str | None) -> None:
+    """Download a corpus into `root` with a progress bar a file."""
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+
+        def report(name: str, received: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total or None)
+            bars.advance(tasks[name], received)
+
+        download(corpus, root, base_url=mirror, progress=report)
 
 
 def main() -> None:
@@ -23,8 +45,13 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder that holds the corpus, or its archive")
     parser.add_argument("--split", choices=SPLITS, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True, help="trace file, .npz or .h5")
+    homes = ", ".join(home.base_url for home in HOMES.values())
+    parser.add_argument("--download", action="store_true", help=f"first fetch what is missing from {homes}")
+    parser.add_argument("--mirror", metavar="URL", help="fetch from this address instead of the public home")
     args = parser.parse_args()
     check_writable(args.output)
+    if args.download or args.mirror:
+        fetch(args.dataset, args.root, args.mirror)
     trace = CORPORA[args.dataset](args.split, args.root)
     write_trace(trace, args.output)
     print(f"{args.output}: {len(trace)} sequences")

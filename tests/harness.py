@@ -17,13 +17,19 @@ CORPORA = os.environ.get("ARCHSIM_DATA")
 
 def make_network(cell_name, *, inputs, units, layers=1, bidirectional=False, seed=0):
     """A network of random weights in [-0.5, 0.5]."""
+    sizes = {"inputs": inputs, "units": units, "layers": layers}
+    return Network(f"tiny-{cell_name}", make_stack(cell_name, **sizes, bidirectional=bidirectional, seed=seed))
+
+
+def make_stack(cell_name, *, inputs, units, layers=1, bidirectional=False, seed=0):
+    """Layers of random weights in [-0.5, 0.5]."""
     rng, cell = np.random.default_rng(seed), cell_named(cell_name)
     built, width = [], inputs
     for index in range(layers):
         directions = [_direction(rng, cell, width, units, reverse) for reverse in (False, True)[: 1 + bidirectional]]
         built.append(Layer(f"l{index}", cell, width, units, tuple(directions)))
         width = units * len(directions)
-    return Network(f"tiny-{cell_name}", tuple(built))
+    return tuple(built)
 
 
 def _direction(rng, cell, inputs, units, reverse):

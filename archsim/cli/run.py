@@ -9,13 +9,25 @@ import click
 
 if TYPE_CHECKING:
     from archsim.experiment.result import Result
+    from archsim.ir.network import Network
+
+
+SUMMARY_POLICIES = ("bnn", "oracle")
+"""What `archsim run` without arguments compares: the paper's predictor and the bound of its scheme."""
 
 
 @click.command()
 @click.option("--network", "-n", help="Bundled network or network folder.  [default: every bundled one]")
 @click.option("--trace", "-t", help="Bundled trace, corpus split, or trace file.  [default: the network's own]")
+@click.option("--split", help="train, valid, test or all of each network's public corpus in $ARCHSIM_DATA.")
 @click.option("--arch", "-a", default="epur", show_default=True, help="Preset or TOML file.")
-@click.option("--policy", "-p", default="bnn", show_default=True, help="Reuse policy: none, bnn, oracle, or a plug-in.")
+@click.option(
+    "--policy",
+    "-p",
+    "policies",
+    multiple=True,
+    help="none, bnn, oracle, or a plug-in; may be given twice.  [default: bnn; without any argument also oracle]",
+)
 @click.option("--threshold", type=float, help="θ of the policy.  [default: the network's calibrated one]")
 @click.option("--precision", default="fp16", show_default=True, help="fp16, as the machine stores numbers, or fp32.")
 @click.option(
@@ -24,11 +36,13 @@ if TYPE_CHECKING:
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Part of the record's digest.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the records to a file.")
-@click.option("--timeline", type=click.Path(path_type=Path), help="Write Perfetto trace events (one network only).")
+@click.option("--timeline", type=click.Path(path_type=Path), help="Write Perfetto trace events (one run only).")
 @click.option("--verbose", "-v", is_flag=True, help="Also print the energy of each component.")
 def run(
     network: str | None,
     trace: str | None,
+    split: str | None,
+    policies: tuple[str, ...],
     limit: int | None,
     json_path: Path | None,
     timeline: Path | None,
@@ -39,28 +53,34 @@ def run(
 
     \b
     archsim run
+    archsim run --split test --policy bnn --policy oracle
     archsim run --network imdb-lstm --trace imdb-test --limit 200
     archsim run -n imdb-lstm --policy oracle --threshold 0.3 --json oracle.json
     archsim run -n imdb-lstm --limit 1 --timeline run.json    (open in ui.perfetto.dev)
     """
     from archsim.cli.console import output_console
-    from archsim.cli.tables import energy_table, summary_table
+    from archsim.cli.tables import energy_table, head_table, summary_table
     from archsim.errors import ConfigError
     from archsim.experiment.result import write_records
     from archsim.files import check_writable
 
+    if trace is not None and split is not None:
+        raise ConfigError(f"--trace {trace} and --split {split}: need one of them")
     networks = _bundled() if network is None else [network]
-    if timeline is not None and len(networks) != 1:
-        raise ConfigError("--timeline shows one run: name its --network")
+    policies = policies or (SUMMARY_POLICIES if network is None else SUMMARY_POLICIES[:1])
+    if timeline is not None and len(networks) * len(policies) != 1:
+        raise ConfigError("--timeline shows one run: name its --network and one --policy")
     if timeline is not None and timeline == json_path:
         raise ConfigError(f"--json and --timeline both name {timeline}: need two files")
     for path in (json_path, timeline):
         if path is not None:
             check_writable(path)
-    results = _simulate_all(networks, trace, limit, options)
+    results = _simulate_all(networks, policies, trace, split, limit, options)
     records = [result.record for result in results]
     console = output_console()
     console.print(summary_table(records, with_paper=network is None))
+    if any(record["head_macs"] for record in records):
+        console.print(head_table(records))
     for result in results if verbose else ():
         console.print(energy_table(result))
     if json_path is not None:
@@ -78,11 +98,17 @@ def _bundled() -> list[str]:
     return bundled_networks()
 
 
-def _simulate_all(networks: list[str], trace: str | None, limit: int | None, options: dict[str, Any]) -> list[Result]:
-    """Simulate each network; `options` are the arguments of `simulate` by name."""
+def _simulate_all(
+    networks: list[str],
+    policies: tuple[str, ...],
+    trace: str | None,
+    split: str | None,
+    limit: int | None,
+    options: dict[str, Any],
+) -> list[Result]:
+    """Simulate each network under each policy; `options` are the arguments of `simulate` by name."""
     from archsim.cli.console import progress_bars
     from archsim.corpora.catalogue import load_trace
-    from archsim.errors import TraceError
     from archsim.experiment.simulate import simulate
     from archsim.ir.folder import load_network
 
@@ -90,9 +116,22 @@ def _simulate_all(networks: list[str], trace: str | None, limit: int | None, opt
     with progress_bars() as reporter:
         for name in networks:
             network = load_network(name)
-            trace_name = network.default_trace if trace is None else trace
-            if trace_name is None:
-                raise TraceError(f"{network.name} has no trace of its own: name one with --trace")
-            inputs = load_trace(trace_name).limit(limit)
-            results.append(simulate(network, inputs, keep_outputs=False, progress=reporter(network.name), **options))
+            inputs = load_trace(trace or _trace_of(network, split)).limit(limit)
+            for policy in policies:
+                progress = reporter(network.name)
+                results.append(
+                    simulate(network, inputs, policy=policy, keep_outputs=False, progress=progress, **options)
+                )
     return results
+
+
+def _trace_of(network: Network, split: str | None) -> str:
+    from archsim.errors import TraceError
+
+    if split is not None:
+        if network.corpus is None:
+            raise TraceError(f"{network.name} names no corpus: give a --trace instead of --split {split}")
+        return f"{network.corpus}-{split}"
+    if network.default_trace is None:
+        raise TraceError(f"{network.name} has no trace of its own: name one with --trace")
+    return network.default_trace

@@ -10,26 +10,44 @@ from archsim.experiment.record import Record
 from archsim.experiment.result import Result
 from archsim.paper import AVERAGES
 
-LEFT = ("network", "trace", "policy, θ")
-MEANS = ("reuse_fraction", "speedup", "energy_saving")
+MEANS = ("reuse_fraction", "metric_loss", "speedup", "energy_saving")
 
 
 def summary_table(records: list[Record], *, with_paper: bool) -> Table:
-    """One row a network, their mean if there are several, and the paper's averages if asked for."""
+    """One row a run, the mean over networks of each policy, and the paper's averages if asked for.
+
+    ± is half the width of what 95 % of resampled traces give.
+    """
     title = f"neuron-level fuzzy memoization on {', '.join(sorted({r['arch'] for r in records}))}"
-    metrics = {r["metric"] for r in records} - {None}
-    shared_metric = metrics.pop() if len(metrics) == 1 else None
-    table = _table(title, LEFT, ("reuse", shared_metric or "metric", "loss", "speedup", "energy saving"))
+    right = ("reuse", "metric, ± 95 %\nwithout → with reuse", "loss", "speedup", "saving")
+    table = _table(title, ("network,\ntrace", "policy\nand θ"), right)
     for record in records:
-        table.add_row(*_cells(record, name_metric=shared_metric is None))
-    if len(records) > 1 or with_paper:
+        table.add_row(*_cells(record))
+    policies = list(dict.fromkeys(r["policy"] for r in records))
+    if len(records) > len(policies) or with_paper:
         table.add_section()
-    if len(records) > 1:
-        means = {key: sum(r[key] for r in records) / len(records) for key in MEANS}
-        table.add_row(*_mean_cells(f"mean of {len(records)}", "", means))
+    for policy in policies:
+        of_policy = [r for r in records if r["policy"] == policy]
+        if len(of_policy) > 1:
+            table.add_row(f"mean of {len(of_policy)}", policy, *_mean_cells(_means(of_policy)))
     if with_paper:
-        paper = {"reuse_fraction": AVERAGES.reuse, "speedup": AVERAGES.speedup, "energy_saving": AVERAGES.energy_saving}
-        table.add_row(*_mean_cells("paper", "its four", paper), style="dim")
+        paper = dict(zip(MEANS, (AVERAGES.reuse, None, AVERAGES.speedup, AVERAGES.energy_saving), strict=True))
+        table.add_row("paper's four", "", *_mean_cells(paper), style="dim")
+    return table
+
+
+def head_table(records: list[Record]) -> Table:
+    """What is not recurrent: its time and energy with the policy, and the gains with it counted in."""
+    right = ("time", "of all", "energy", "of all", "speedup", "energy saving")
+    title = "embedding, attention and output layers by themselves, and gains over all"
+    table = _table(title, ("network", "policy"), right)
+    for r in records:
+        if r["head_macs"] is not None:
+            time, energy = r["head_time_s"], r["head_energy_j"]
+            shares = percent(time / (time + r["time_s"])), percent(energy / (energy + r["energy_j"]))
+            gains = f"{r['speedup_with_head']:.2f}x", percent(r["energy_saving_with_head"])
+            cells = f"{1e3 * time:.2f} ms", shares[0], f"{1e3 * energy:.3f} mJ", shares[1]
+            table.add_row(r["network"], r["policy"], *cells, *gains)
     return table
 
 
@@ -55,25 +73,42 @@ def _table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
     return table
 
 
-def _cells(r: Record, *, name_metric: bool) -> list[str]:
+def _cells(r: Record) -> list[str]:
+    place = r["network"] if r["trace"] == r["network"] else f"{r['network']}\n{r['trace']}"
     metric = loss = "–"
     if r["metric"] is not None:
-        metric = f"{r['metric_baseline']:.2f} → {r['metric_value']:.2f}"
-        loss = f"{r['metric_loss']:.2f}"
-    if name_metric and r["metric"]:
-        metric = f"{r['metric']} {metric}"
-    return [r["network"], r["trace"], _policy(r), percent(r["reuse_fraction"]), metric, loss, *_gains(r)]
+        metric = f"{r['metric']}\n{_with_error(r, 'metric_baseline')} → {_with_error(r, 'metric_value')}"
+        loss = f"{r['metric_loss']:.2f}\n±{_half_width(r, 'metric_loss'):.2f}"
+    return [place, _policy(r), percent(r["reuse_fraction"]), metric, loss, *_gains(r)]
+
+
+def _with_error(r: Record, key: str) -> str:
+    return f"{r[key]:.2f}±{_half_width(r, key):.1f}"
+
+
+def _half_width(r: Record, key: str) -> float:
+    return float(r[f"{key}_high"] - r[f"{key}_low"]) / 2
 
 
 def _policy(r: Record) -> str:
     theta = r["threshold"]
     if theta is None:
         return str(r["policy"])
-    return f"{r['policy']} {theta:g}" if isinstance(theta, float) else f"{r['policy']} per layer"
+    return f"{r['policy']}\n{theta:g}" if isinstance(theta, float) else f"{r['policy']}\nper layer"
 
 
-def _mean_cells(name: str, trace: str, means: Record) -> list[str]:
-    return [name, trace, "", percent(means["reuse_fraction"]), "", "", *_gains(means)]
+def _means(records: list[Record]) -> Record:
+    return {key: _mean([r[key] for r in records]) for key in MEANS}
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def _mean_cells(means: Record) -> list[str]:
+    loss = means["metric_loss"]
+    return [percent(means["reuse_fraction"]), "", "" if loss is None else f"{loss:.2f}", *_gains(means)]
 
 
 def _gains(r: Record) -> list[str]:

@@ -74,6 +74,7 @@ def load_network(name: str | Path) -> Network:
         description=manifest.description,
         provenance=manifest.provenance,
         default_trace=manifest.default_trace,
+        corpus=manifest.corpus,
     )
 
 

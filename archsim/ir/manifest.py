@@ -98,6 +98,8 @@ class Manifest(FrozenRecord):
     provenance: str = ""
     metric: Literal["accuracy", "wer", "bleu"] | None = None
     default_trace: str | None = None
+    corpus: str | None = None
+    """Public corpus of the network's task, as `archsim run --split` names it."""
     frontend: str | None = None
     stacks: tuple[StackManifest, ...] = Field(min_length=1)
     embedding: EmbeddingManifest | None = None

@@ -47,6 +47,8 @@ class Network:
     description: str = ""
     provenance: str = ""
     default_trace: str | None = None
+    corpus: str | None = None
+    """Public corpus of its task, e.g. `imdb`."""
 
     def __post_init__(self) -> None:
         if not self.layers:

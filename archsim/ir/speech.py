@@ -93,7 +93,7 @@ def _power(signal: F64, window: int, points: int) -> F64:
 
 
 def _log(power: F64) -> F64:
-    return np.log(power + FLOOR * power.mean(0) + _TINY)
+    return np.asarray(np.log(power + FLOOR * power.mean(0) + _TINY), np.float64)
 
 
 def _mel_filters() -> F64:

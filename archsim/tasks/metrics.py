@@ -63,7 +63,7 @@ def _bleu(sums: Sequence[int]) -> float:
     from sacrebleu.metrics.bleu import BLEU
 
     correct, total, (answer_len, target_len) = list(sums[:4]), list(sums[4:8]), sums[8:]
-    return float(BLEU.compute_bleu(correct, total, answer_len, target_len).score)
+    return float(BLEU.compute_bleu(correct, total, answer_len, target_len, smooth_method="exp").score)
 
 
 METRICS = {

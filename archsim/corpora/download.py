@@ -1,0 +1,134 @@
+"""Corpora from their public homes, each byte checked before anything is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from archsim.errors import TraceError
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a file, the bytes just received, and the bytes in all (0: unknown)."""
+_CHUNK_BYTES = 1 << 16
+_TIMEOUT_S = 60
+
+
+class Remote(NamedTuple):
+    """A file of a corpus: where it is, and what it must be."""
+
+    name: str
+    sha256: str
+    unpack_to: str | None = None
+    """For an archive of recordings, the folder they go to; the checksum is then theirs, not the archive's."""
+
+
+class Home(NamedTuple):
+    """Where a corpus lives."""
+
+    base_url: str
+    files: tuple[Remote, ...]
+
+
+_RECORDING = re.compile(r"\d_[a-z]+_(\d+)\.wav")
+_LAST_CHECKED = 44
+"""Largest index of the recordings that were at hand when the checksum was taken."""
+_MULTI30K = {
+    "train.lc.norm.tok.en": "08925f8e0572bcd5a006702fc5fe20e2d77c6917d4eebd576fc20de6693c2119",
+    "train.lc.norm.tok.de": "cb5a23529b65ec2061f1dc446192a9c37382b63cc75f81a0be59d34894b3a505",
+    "val.lc.norm.tok.en": "46573ce391ae227f1c72f873392436a20ef18e0a6d518098cfbd70b77c8572ec",
+    "val.lc.norm.tok.de": "97232bd273eceb7207f689527386a97e4be2616b18ada47576bdaf96c8ae1f00",
+    "test_2016_flickr.lc.norm.tok.en": "5b7f32627cf99eced828311b955dae9800bb52bc8b91cf8b6526829e605b29d2",
+    "test_2016_flickr.lc.norm.tok.de": "c6a33d39d48f9f510de147651316cd9d918e09ad0219df734a2f16b6baccacc4",
+}
+HOMES = {
+    "imdb": Home(
+        "https://ai.stanford.edu/~amaas/data/sentiment/",
+        (Remote("aclImdb_v1.tar.gz", "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"),),
+    ),
+    "multi30k": Home(
+        "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/tok/",
+        tuple(Remote(name, sha256) for name, sha256 in _MULTI30K.items()),
+    ),
+    # GitHub packs its archives anew from time to time, so the recordings are checked, not the archive.
+    "fsdd": Home(
+        "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/",
+        (
+            Remote(
+                "v1.0.10.tar.gz",
+                "2c6397bc0fdc5834cc11abbf216cb78cfb66567a4b2bcdaf1e60aae8577e6677",
+                unpack_to="recordings",
+            ),
+        ),
+    ),
+}
+
+
+def download(corpus: str, root: Path, *, base_url: str | None = None, progress: Progress) -> None:
+    """Fetch a corpus into the folder `root`, from its public home or a mirror; files already there stay.
+
+    Raises TraceError for an address that does not answer and for bytes that are not what they must be.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    home = HOMES[corpus]
+    for remote in home.files:
+        url = f"{(base_url or home.base_url).rstrip('/')}/{remote.name}"
+        target = root / (remote.unpack_to or remote.name)
+        if target.exists():
+            continue
+        with tempfile.TemporaryDirectory(dir=root) as name:
+            received = Path(name) / remote.name
+            sha256 = _receive(url, received, progress)
+            if remote.unpack_to:
+                received, sha256 = _unpack_recordings(url, received)
+            if sha256 != remote.sha256:
+                raise TraceError(f"{url}: SHA-256 is {sha256}, need {remote.sha256}: nothing was kept")
+            shutil.move(received, target)
+
+
+def _unpack_recordings(url: str, archive: Path) -> tuple[Path, str]:
+    """Unpack an archive's recordings into a folder beside it; return the folder and their checksum."""
+    folder, sha = archive.with_suffix(".members"), hashlib.sha256()
+    folder.mkdir()
+    try:
+        members = dict(_recordings(archive))
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise TraceError(f"{url}: not a readable .tar.gz: {error}") from None
+    for name, data in sorted(members.items()):
+        (folder / name).write_bytes(data)
+        found = _RECORDING.fullmatch(name)
+        if found and int(found[1]) <= _LAST_CHECKED:
+            sha.update(name.encode() + b"\0" + data)
+    return folder, sha.hexdigest()
+
+
+def _recordings(archive: Path) -> Iterator[tuple[str, bytes]]:
+    # By their last name only, and only names of recordings: a path in a hostile archive leads nowhere.
+    with tarfile.open(archive, "r:gz") as tar:
+        for member in tar:
+            name, file = PurePosixPath(member.name).name, tar.extractfile(member) if member.isfile() else None
+            if file and _RECORDING.fullmatch(name):
+                yield name, file.read()
+
+
+def _receive(url: str, path: Path, progress: Progress) -> str:
+    """Write what an address sends to `path`; return its SHA-256."""
+    sha = hashlib.sha256()
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer, path.open("wb") as file:
+            total = int(answer.headers.get("Content-Length") or 0)
+            while chunk := answer.read(_CHUNK_BYTES):
+                file.write(chunk)
+                sha.update(chunk)
+                progress(path.name, len(chunk), total)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise TraceError(f"{url}: cannot be fetched: {error}") from None
+    return sha.hexdigest()

@@ -1,0 +1,164 @@
+"""Encoder, attention decoder and its feedback, with a torch network of the same weights as oracle."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from harness import make_network, make_stack
+
+import archsim
+from archsim.errors import ArchsimError
+from archsim.ir.heads import AttentionDecoder
+from archsim.ir.network import Embedding, Network
+from archsim.ir.text import Subwords
+
+WIDTH, UNITS, TOKENS, DEPTH = 6, 8, 27, 2
+TEXTS = ["ein hund rennt .", "zwei hunde rennen im schnee .", "ein mann und ein hund ."]
+
+
+@pytest.fixture(scope="module")
+def subwords():
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS * 20), model_writer=model, vocab_size=TOKENS, minloglevel=2
+    )
+    return Subwords(model.getvalue())
+
+
+@pytest.fixture(scope="module")
+def network(subwords):
+    """A random translator: 2 + 2 LSTM layers."""
+    rng = np.random.default_rng(5)
+
+    def draw(*shape):
+        return rng.uniform(-0.8, 0.8, shape).astype(np.float32)
+
+    layers = [make_stack("lstm", inputs=WIDTH, units=UNITS, layers=DEPTH, seed=seed) for seed in (1, 2)]
+    head = AttentionDecoder(
+        attention=draw(UNITS, UNITS),
+        combine_weight=draw(WIDTH, 2 * UNITS),
+        combine_bias=draw(WIDTH),
+        output_bias=draw(TOKENS),
+        start=subwords.start,
+        end=subwords.end,
+    )
+    embedding = Embedding(draw(TOKENS, WIDTH), subwords)
+    return Network("tiny", (*layers[0], *layers[1]), decoder_depth=DEPTH, embedding=embedding, head=head, metric="bleu")
+
+
+def torch_stack(layers):
+    module = torch.nn.LSTM(layers[0].input_size, UNITS, len(layers))
+    with torch.no_grad():
+        for depth, layer in enumerate(layers):
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                getattr(module, f"{name}_l{depth}").copy_(torch.from_numpy(getattr(layer.directions[0], name)))
+    return module
+
+
+@torch.no_grad()
+def torch_greedy(network, source):
+    """Token ids of one greedy translation, the end token included."""
+    head, table = network.head, torch.from_numpy(network.embedding.table)
+    memory, state = torch_stack(network.encoder)(table[torch.from_numpy(source)])
+    decoder, token, tokens = torch_stack(network.decoder), head.start, []
+    while token != head.end and len(tokens) < head.step_limit(len(source)):
+        top, state = decoder(table[[token]], state)
+        scores = memory @ (torch.from_numpy(head.attention) @ top[0])
+        joint = torch.cat([scores.softmax(0) @ memory, top[0]])
+        attended = torch.tanh(torch.from_numpy(head.combine_weight) @ joint + torch.from_numpy(head.combine_bias))
+        token = int((table @ attended + torch.from_numpy(head.output_bias)).argmax())
+        tokens.append(token)
+    return tokens
+
+
+def test_greedy_translation_is_torchs(network, subwords):
+    trace = archsim.Trace.from_texts(TEXTS, TEXTS)
+    result = archsim.simulate(network, trace, policy="none", precision="fp32")
+    expected = [torch_greedy(network, subwords.encode(text)) for text in TEXTS]
+    kept = [[token for token in tokens if token != subwords.end] for tokens in expected]
+    assert result.answers == [subwords.decode(tokens) for tokens in kept]
+    assert [len(top) for top in result.outputs] == [len(tokens) for tokens in expected]
+    assert result.activity.steps(result.activity.shape(DEPTH, 0)) == [len(tokens) for tokens in expected]
+
+
+def test_a_sequence_does_not_depend_on_its_company(network):
+    """Sentences end at different steps; alone or side by side, each is decoded to the same bits."""
+    together = archsim.simulate(network, archsim.Trace.from_texts(TEXTS), threshold=0.6)
+    for index, text in enumerate(TEXTS):
+        alone = archsim.simulate(network, archsim.Trace.from_texts([text]), threshold=0.6)
+        assert alone.answers[0] == together.answers[index]
+        assert alone.outputs[0].tobytes() == together.outputs[index].tobytes()
+        for layer in range(2 * DEPTH):
+            ours, theirs = (r.activity.pass_bits(i, layer, 0) for r, i in ((alone, 0), (together, index)))
+            assert ours.tobytes() == theirs.tobytes()
+
+
+def test_reuse_changes_what_the_decoder_reads(network):
+    """Reuse may change a word and so the length of an answer: the baseline is decoded for itself."""
+    record = archsim.simulate(network, archsim.Trace.from_texts(TEXTS, TEXTS), threshold=3.0).record
+    plain = archsim.simulate(network, archsim.Trace.from_texts(TEXTS, TEXTS), policy="none").record
+    assert record["reuse_fraction"] > 0.3
+    assert record["baseline_cycles"] == plain["cycles"] and record["metric_baseline"] == plain["metric_value"]
+    assert record["steps"] != plain["steps"]
+
+
+def test_details_agree_and_the_head_stands_beside(network):
+    block, neuron = (
+        archsim.simulate(network, archsim.Trace.from_texts(TEXTS), threshold=0.6, detail=detail).record
+        for detail in ("block", "neuron")
+    )
+    for key in ("cycles", "energy_j", "head_time_s", "head_energy_j", "head_macs"):
+        assert block[key] == pytest.approx(neuron[key], rel=1e-12)
+    assert block["head_time_s"] > 0 and block["head_macs"] > 0
+
+
+def test_the_heads_products_are_counted(network, subwords):
+    """Per decoder step, with S encoded steps: q H·H, scores S·H, context H·S, combine I·2H, output V·I."""
+    result = archsim.simulate(network, archsim.Trace.from_texts(TEXTS), policy="none")
+    expected = 0
+    for text, top in zip(TEXTS, result.outputs, strict=True):
+        source = subwords.encode(text).size
+        step = UNITS * UNITS + 2 * source * UNITS + WIDTH * 2 * UNITS + TOKENS * WIDTH
+        expected += len(top) * step
+    assert result.record["head_macs"] == expected
+
+
+def test_a_decoder_that_does_not_fit_together_is_refused(network):
+    """Its layers take turns at every step, so the weights of all of them must be on chip."""
+    one_layer = UNITS * (UNITS + UNITS) * 2
+    arch = archsim.load_arch("epur").replace("weight_buffer.capacity_bytes", one_layer)
+    with pytest.raises(ArchsimError, match=r"tiny, decoder needs weight_buffer.capacity_bytes >= 480 bytes"):
+        archsim.simulate(network, archsim.Trace.from_texts(TEXTS), arch=arch, threshold=0.5)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"head": None, "metric": None}, "a decoder needs layers, an embedding and a head"),
+        ({"decoder_depth": 1}, "differ in .cell, units.|takes"),
+        ({"metric": "wer"}, "metric = 'wer': accepted with this head: bleu"),
+        ({"embedding": None}, "a decoder needs layers, an embedding"),
+    ],
+)
+def test_parts_that_do_not_join_are_refused(network, change, message):
+    with pytest.raises(ArchsimError, match=message):
+        replace(network, **change)
+
+
+def test_targets_must_be_of_the_tasks_kind(network):
+    with pytest.raises(ArchsimError, match="target 3 of sequence 0: metric bleu of tiny needs a text"):
+        archsim.simulate(network, archsim.Trace.from_texts(["ein hund ."], [3]), policy="none")
+
+
+def test_a_hostile_subword_model_is_refused():
+    for model in (b"", b"not a model", b"\x0a\xff\xff\xff\xff\x0f" * 9):
+        with pytest.raises(ArchsimError, match="sentencepiece"):
+            Subwords(model)
+
+
+def test_a_plain_network_has_no_decoder():
+    assert make_network("gru", inputs=3, units=2).decoder == ()
