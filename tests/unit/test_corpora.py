@@ -1,76 +1,162 @@
-"""The IMDB reader on a corpus made here, as folder and archive, and on the real one where it is."""
+"""Digit strings, caption pairs and downloads, on corpora made here."""
 
+import functools
+import hashlib
+import io
 import tarfile
+import threading
+import wave
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
-from harness import CORPORA
 
 import archsim
-from archsim.corpora.imdb import imdb_trace
+from archsim.corpora import download as downloads
+from archsim.corpora.download import Home, Remote, download
+from archsim.corpora.fsdd import fsdd_trace
+from archsim.corpora.multi30k import multi30k_trace
 from archsim.errors import TraceError
 
 
+def wav_bytes(length, rate=8000, channels=1):
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        tone = (np.sin(np.arange(length) * 0.3) * 5000).astype("<i2")
+        file.writeframes(np.repeat(tone, channels).tobytes())
+    return out.getvalue()
+
+
 @pytest.fixture
-def corpus(tmp_path):
-    """Twelve training reviews and two test reviews in the public layout."""
-    for part, count in (("train", 12), ("test", 2)):
-        for label in ("pos", "neg"):
-            folder = tmp_path / "imdb" / "aclImdb" / part / label
-            folder.mkdir(parents=True)
-            for i in range(count // 2):
-                (folder / f"{i + 7}_9.txt").write_text(f"{part} {label} {i + 7}<br />end", "utf-8")
-            (folder / "urls.txt").write_text("not a review")
-    (tmp_path / "imdb" / "aclImdb" / "train" / "unsup").mkdir()
+def recordings(tmp_path):
+    """Two speakers, ten digits, indices 0 (test), 5 (validation) and 8 (training)."""
+    folder = tmp_path / "fsdd" / "recordings"
+    folder.mkdir(parents=True)
+    for digit in range(10):
+        for speaker in ("ada", "bob"):
+            for index in (0, 5, 8):
+                (folder / f"{digit}_{speaker}_{index}.wav").write_bytes(wav_bytes(1500 + 10 * digit + index))
     return tmp_path
 
 
-def test_splits_of_a_folder(corpus):
-    """Every tenth id of the training reviews is kept for validation; labels alternate."""
-    sizes = {split: len(imdb_trace(split, corpus)) for split in ("train", "valid", "test", "all")}
-    assert sizes == {"train": 10, "valid": 2, "test": 2, "all": 14}
-    valid = imdb_trace("valid", corpus)
-    assert valid.sequences == ("train neg 9<br />end", "train pos 9<br />end") and valid.targets == (0, 1)
+def test_digit_strings_of_a_split(recordings):
+    """At least 300 strings of three to seven digits, the same every time, no recording of another split in them."""
+    test = fsdd_trace("test", recordings)
+    assert test.kind == "audio" and test.sample_rate_hz == 8000 and len(test) >= 300
+    assert {len(target.split()) for target in test.targets} == {3, 4, 5, 6, 7}
+    assert fsdd_trace("test", recordings / "fsdd").digest == test.digest
+    assert fsdd_trace("valid", recordings).digest != test.digest
+    assert len(fsdd_trace("all", recordings / "fsdd" / "recordings")) >= 300
 
 
-def test_archive_equals_folder(corpus, monkeypatch):
-    folder = imdb_trace("all", corpus)
-    source = corpus / "imdb" / "aclImdb"
-    with tarfile.open(corpus / "imdb" / "aclImdb_v1.tar.gz", "w:gz") as archive:
-        archive.add(source, "aclImdb")
-        info = tarfile.TarInfo("aclImdb/train/pos/99_1.txt")
-        info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        archive.addfile(info)
-    source.rename(corpus / "elsewhere")
-    assert imdb_trace("all", corpus).digest == folder.digest
-    monkeypatch.setenv("ARCHSIM_DATA", str(corpus))
-    assert len(archsim.load_trace("imdb-test")) == 2
+@pytest.mark.parametrize(
+    "name, data, message",
+    [
+        ("7_eve_0.wav", wav_bytes(900, rate=16000), "16000 Hz, 1 channels, 16 bit; need 8000 Hz"),
+        ("7_eve_0.wav", wav_bytes(900, channels=2), "2 channels"),
+        ("7_eve_0.wav", b"RIFF", "cannot be read as WAV"),
+        ("seven.wav", wav_bytes(900), "need a name DIGIT_SPEAKER_INDEX.wav"),
+    ],
+)
+def test_bad_recordings_are_named(recordings, name, data, message):
+    (recordings / "fsdd" / "recordings" / name).write_bytes(data)
+    with pytest.raises(TraceError, match=f"{name}: .*{message}"):
+        fsdd_trace("test", recordings)
 
 
-def test_what_is_missing_is_said(tmp_path, monkeypatch):
-    with pytest.raises(TraceError, match="no aclImdb folder"):
-        imdb_trace("test", tmp_path)
+@pytest.fixture
+def captions(tmp_path):
+    folder = tmp_path / "multi30k"
+    folder.mkdir()
+    for name, count in (("train", 3), ("val", 2), ("test_2016_flickr", 1)):
+        for language in ("en", "de"):
+            text = "".join(f"{name} {language} {i} .\n" for i in range(count))
+            (folder / f"{name}.lc.norm.tok.{language}").write_text(text)
+    return tmp_path
+
+
+def test_captions_of_a_split(captions):
+    valid = multi30k_trace("valid", captions)
+    assert valid.sequences == ("val en 0 .", "val en 1 .") and valid.targets == ("val de 0 .", "val de 1 .")
+    assert len(multi30k_trace("all", captions)) == 6 and len(multi30k_trace("train", captions / "multi30k")) == 3
+
+
+def test_broken_captions_are_named(captions):
+    folder = captions / "multi30k"
+    (folder / "val.lc.norm.tok.de").write_text("nur eine .\n")
+    with pytest.raises(TraceError, match="val.lc.norm.tok: 3 lines of .en and 2 of .de"):
+        multi30k_trace("valid", captions)
+    (folder / "val.lc.norm.tok.de").write_text("eine .\n\n")
+    with pytest.raises(TraceError, match="sentence 2 is blank in one language"):
+        multi30k_trace("valid", captions)
+    (folder / "train.lc.norm.tok.de").unlink()
+    with pytest.raises(TraceError, match="train.lc.norm.tok.de does not exist: need both languages"):
+        multi30k_trace("train", captions)
+    with pytest.raises(TraceError, match="no recordings like 7_theo_12.wav in it; looked in"):
+        fsdd_trace("test", captions)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server on loopback over a folder; yields the folder and its address."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            """Say nothing."""
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{httpd.server_port}"
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def test_a_download_is_checked_and_kept_whole(server, tmp_path, monkeypatch):
+    folder, url = server
+    (folder / "a.txt").write_bytes(b"hello" * 100_000)
+    sha256 = hashlib.sha256(b"hello" * 100_000).hexdigest()
+    seen = []
+    monkeypatch.setitem(downloads.HOMES, "multi30k", Home("http://nowhere.invalid/", (Remote("a.txt", sha256),)))
+    download("multi30k", tmp_path / "got", base_url=url, progress=lambda *step: seen.append(step))
+    assert (tmp_path / "got" / "a.txt").read_bytes() == b"hello" * 100_000
+    assert sum(n for _, n, _ in seen) == 500_000 == seen[0][2]
+    (folder / "a.txt").write_bytes(b"other")
+    download("multi30k", tmp_path / "got", base_url=url, progress=lambda *step: None)  # already there: not fetched
+    with pytest.raises(TraceError, match="SHA-256 is .*, need .*: nothing was kept"):
+        download("multi30k", tmp_path / "bad", base_url=url, progress=lambda *step: None)
+    with pytest.raises(TraceError, match="cannot be fetched"):
+        download("multi30k", tmp_path / "bad", base_url=url + "/missing", progress=lambda *step: None)
+    assert list((tmp_path / "bad").iterdir()) == []
+
+
+def test_recordings_are_unpacked_from_an_archive(server, tmp_path, monkeypatch):
+    """Only names of recordings come out, wherever they claim to lie; those up to index 44 are checked."""
+    folder, url = server
+    good = {"7_ada_3.wav": wav_bytes(900), "7_ada_45.wav": wav_bytes(901)}
+    with tarfile.open(folder / "v1.0.10.tar.gz", "w:gz") as archive:
+        for name, data in {**good, "../../evil_0.wav": b"x", "README.md": b"text"}.items():
+            info = tarfile.TarInfo(f"free-spoken-digit-dataset/recordings/{name}")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    sha256 = hashlib.sha256(b"7_ada_3.wav\0" + good["7_ada_3.wav"]).hexdigest()
+    remote = downloads.HOMES["fsdd"].files[0]._replace(sha256=sha256)
+    monkeypatch.setitem(downloads.HOMES, "fsdd", Home(url, (remote,)))
+    download("fsdd", tmp_path / "got", progress=lambda *step: None)
+    assert sorted(p.name for p in (tmp_path / "got" / "recordings").iterdir()) == sorted(good)
+    (folder / "v1.0.10.tar.gz").write_bytes(b"\x1f\x8b garbage")
+    with pytest.raises(TraceError, match="not a readable .tar.gz"):
+        download("fsdd", tmp_path / "bad", progress=lambda *step: None)
+    assert list((tmp_path / "bad").iterdir()) == []
+
+
+def test_every_corpus_has_a_home_and_named_splits():
+    assert set(downloads.HOMES) == {"imdb", "fsdd", "multi30k"}
     with pytest.raises(TraceError, match="accepted: train, valid, test, all"):
-        imdb_trace("tset", tmp_path)
-    monkeypatch.delenv("ARCHSIM_DATA", raising=False)
-    with pytest.raises(TraceError, match="ARCHSIM_DATA is not set"):
-        archsim.load_trace("imdb-test")
-
-
-def test_a_review_that_is_not_utf8_is_named(corpus):
-    (corpus / "imdb" / "aclImdb" / "test" / "pos" / "7_9.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(TraceError, match="7_9.txt is not UTF-8"):
-        imdb_trace("test", corpus)
-
-
-def test_broken_archive_is_refused(tmp_path):
-    (tmp_path / "aclImdb_v1.tar.gz").write_bytes(b"\x1f\x8b garbage")
-    with pytest.raises(TraceError, match="not a readable"):
-        imdb_trace("test", tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(CORPORA is None, reason="$ARCHSIM_DATA is not set")
-def test_real_corpus():
-    """25,000 training reviews, a tenth of them for validation, balanced."""
-    valid = imdb_trace("valid")
-    assert len(valid) == 2500 and sum(valid.targets) == 1250
+        multi30k_trace("tset")
+    with pytest.raises(archsim.ArchsimError, match="did you mean 'fsdd-test'"):
+        archsim.load_trace("fsdd-tset")
