@@ -60,13 +60,14 @@ def write_trace(trace: Trace, path: str | Path) -> None:
 
 def _pack(trace: Trace) -> Arrays:
     pieces = [_as_bytes(s) if isinstance(s, str) else s for s in trace.sequences]
-    meta = {
+    meta: dict[str, str | int] = {
         "name": trace.name,
         "kind": trace.kind,
         "description": trace.description,
         "provenance": trace.provenance,
-        "sample_rate_hz": trace.sample_rate_hz,
     }
+    if trace.sample_rate_hz is not None:
+        meta["sample_rate_hz"] = trace.sample_rate_hz
     arrays: Arrays = {
         "format": np.array(FORMAT, np.int64),
         "meta": _as_bytes(json.dumps(meta, sort_keys=True)),

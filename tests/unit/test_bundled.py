@@ -13,6 +13,10 @@ from archsim.ir.folder import bundled_networks
 SOURCE = Path(__file__).parents[2] / "traces" / "imdb-lstm.tsv"
 
 
+def test_there_are_the_four_of_the_paper():
+    assert bundled_networks() == bundled_traces() == ["ds2-gru", "eesen-bilstm", "imdb-lstm", "mnmt-lstm"]
+
+
 def test_reviews_are_as_promised():
     """At least 120, of 60 to 200 words, half of them positive."""
     trace = archsim.load_trace("imdb-lstm")
@@ -45,6 +49,22 @@ def test_weights_are_binary16(name):
             np.testing.assert_array_equal(direction.weight_ih, direction.weight_ih.astype(np.float16))
 
 
-def test_bundled_files_stay_small():
-    sizes = [p.stat().st_size for kind in ("models", "traces") for p in bundled_folder(kind).rglob("*") if p.is_file()]
-    assert sum(sizes) <= 48 << 20
+@pytest.mark.parametrize("kind, pattern, most_mib", [("models", "*.safetensors", 48), ("traces", "*", 12)])
+def test_bundled_files_stay_small(kind, pattern, most_mib):
+    sizes = [path.stat().st_size for path in bundled_folder(kind).rglob(pattern) if path.is_file()]
+    assert 0 < sum(sizes) <= most_mib << 20
+
+
+def test_captions_are_as_promised():
+    """At least 120 pairs, lower-cased, no sentence twice."""
+    trace = archsim.load_trace("mnmt-lstm")
+    assert len(trace) >= 120 and len(set(trace.sequences)) == len(trace)
+    assert all(text == text.lower() for pair in (trace.sequences, trace.targets) for text in pair)
+
+
+@pytest.mark.parametrize("name", ["eesen-bilstm", "ds2-gru"])
+def test_digit_strings_are_as_promised(name):
+    """Three to seven digits in words, the same strings for both networks."""
+    trace = archsim.load_trace(name)
+    assert {len(target.split()) for target in trace.targets} == {3, 4, 5, 6, 7}
+    assert trace.targets == archsim.load_trace("eesen-bilstm").targets

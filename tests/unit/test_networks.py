@@ -5,6 +5,8 @@ import pytest
 from safetensors.numpy import save_file
 
 import archsim
+from archsim.calibration import calibrate_threshold
+from archsim.ir.folder import read_manifest, save_calibration
 from archsim.ir.text import Vocabulary, tokenize
 
 MANIFEST = """
@@ -144,3 +146,71 @@ def test_things_of_the_wrong_kind_are_refused(network, trace, message, tiny_lstm
 def test_text_needs_a_vocabulary(tiny_lstm):
     with pytest.raises(archsim.ArchsimError, match="has no vocabulary: it takes frames of 5 numbers"):
         archsim.simulate(tiny_lstm, archsim.Trace.from_texts(["hello"]), threshold=0.1)
+
+
+CTC = """
+name = "words"
+metric = "wer"
+frontend = "stacked-spectrogram"
+[[stacks]]
+prefix = "rnn."
+cell = "gru"
+input_size = 162
+hidden_size = 4
+[head]
+kind = "ctc"
+weight = "head.weight"
+bias = "head.bias"
+labels = ["", "yes", "no"]
+"""
+
+
+def ctc_folder(path, manifest=CTC):
+    rng = np.random.default_rng(0)
+    shapes = {"head.weight": (3, 4), "head.bias": (3,), "rnn.weight_ih_l0": (12, 162), "rnn.weight_hh_l0": (12, 4)}
+    save_file({n: rng.standard_normal(s).astype(np.float16) for n, s in shapes.items()}, path / "weights.safetensors")
+    (path / "network.toml").write_text(manifest, "utf-8")
+    return path
+
+
+def test_audio_runs_to_a_transcript_and_its_word_errors(tmp_path):
+    network = archsim.load_network(ctc_folder(tmp_path))
+    rng = np.random.default_rng(1)
+    speech = archsim.Trace.from_audio(
+        [rng.integers(-9000, 9000, 8000).astype(np.int16)] * 2, ["yes no", "no"], sample_rate_hz=8000
+    )
+    result = archsim.simulate(network, speech, threshold=0.3)
+    assert result.record["metric"] == "wer" and set(" ".join(result.answers).split()) <= {"yes", "no"}
+    slow = archsim.Trace.from_audio(speech.sequences, sample_rate_hz=16000)
+    with pytest.raises(archsim.ArchsimError, match="16000 samples a second, words takes 8000: resample"):
+        archsim.simulate(network, slow, threshold=0.3)
+
+
+@pytest.mark.parametrize("old, new, message", [
+    ('kind = "ctc"', 'kind = "ctcc"', "head = .*ctcc.*'mean-linear', 'ctc', 'attention-decoder'"),
+    ("labels", "lables", "unknown key 'head.ctc.lables', did you mean 'labels'"),
+    ('"yes", "no"', '"yes"', "head has 3 outputs and 2 labels"),
+    ("stacked-spectrogram", "spectrogram", "frontend 'spectrogram' is not known, did you mean"),
+    ("stacked-spectrogram", "log-mel-deltas", "front end gives 120 numbers a step, the first layer takes 162"),
+    ('"wer"', '"accuracy"', "metric = 'accuracy': accepted with this head: wer"),
+    ("[head]", '[embedding]\nweight = "e"\nvocabulary = "v"\nsubwords = "s"\n[head]', "tensor 'e' is missing"),
+])  # fmt: skip
+def test_broken_ctc_folders_are_refused(old, new, message, tmp_path):
+    with pytest.raises(archsim.ArchsimError, match=message):
+        archsim.load_network(ctc_folder(tmp_path, CTC.replace(old, new)))
+
+
+def test_a_calibration_is_kept_with_its_evidence(tmp_path):
+    """θ and evidence go into the manifest; comments and everything else there stay."""
+    folder_with(tmp_path, MANIFEST.replace("[thresholds]", "[thresholds]  # kept"))
+    network = archsim.load_network(tmp_path)
+    trace = archsim.Trace.from_texts(["good bad", "bad"] * 20, [1, 0] * 20, name="valid")
+    found = calibrate_threshold(network, trace, max_losses=[100.0, 2.0], highest=0.5)
+    save_calibration(tmp_path, "bnn", found.evidence)
+    text = (tmp_path / "network.toml").read_text("utf-8")
+    assert "[thresholds]  # kept" in text and text.count("[calibration.bnn]") == 1
+    again = archsim.load_network(tmp_path)
+    assert again.thresholds["bnn"] == found.chosen[2.0].threshold and again.digest == network.digest
+    kept = read_manifest(tmp_path / "network.toml").calibration["bnn"]
+    assert kept == found.evidence and [p.max_loss for p in kept.points] == [2.0, 100.0]
+    assert (kept.trace, kept.trace_digest, kept.sequences) == ("valid", trace.digest, 40)

@@ -16,6 +16,8 @@ TRACES = {
     "frames": Trace.from_arrays(FRAMES, [1, 0], name="f"),
     "tokens": Trace.from_arrays([np.array([4, 1]), np.array([2])], name="t"),
     "text": Trace.from_texts(["good film", "schlecht, äh"], [1, 0], name="x"),
+    "audio": Trace.from_audio([np.arange(9, dtype=np.int16)], ["three äh"], sample_rate_hz=8000, name="a"),
+    "fine frames": Trace.from_arrays([np.full((1, 2), 0.1, np.float32)], ["x"], name="g"),
 }
 
 
@@ -24,7 +26,9 @@ TRACES = {
 def test_round_trip(kind, suffix, tmp_path):
     write_trace(TRACES[kind], tmp_path / f"a{suffix}")
     again = archsim.load_trace(tmp_path / f"a{suffix}")
-    assert (again.kind, again.name, again.targets) == (kind, TRACES[kind].name, TRACES[kind].targets)
+    written = TRACES[kind]
+    assert (again.kind, again.name, again.targets) == (written.kind, written.name, written.targets)
+    assert again.sample_rate_hz == written.sample_rate_hz
     assert again.digest == TRACES[kind].digest
 
 
@@ -33,6 +37,12 @@ def test_equal_traces_are_equal_files(suffix, tmp_path):
     for name in ("a", "b"):
         write_trace(TRACES["frames"], tmp_path / f"{name}{suffix}")
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_frames_are_stored_in_binary16_where_that_loses_nothing(tmp_path):
+    for kind, dtype in (("frames", np.float16), ("fine frames", np.float32)):
+        write_trace(TRACES[kind], tmp_path / "a.npz")
+        assert np.load(tmp_path / "a.npz")["data"].dtype == dtype
 
 
 @pytest.mark.parametrize("arrays, message", [
@@ -57,6 +67,8 @@ def test_targets_must_match():
         Trace.from_arrays(FRAMES, [1])
     with pytest.raises(TraceError, match="need one integer"):
         Trace.from_arrays(FRAMES, [0.5, 1.0])
+    with pytest.raises(TraceError, match="targets are one text, need a list"):
+        Trace.from_arrays(FRAMES, "ab")
 
 
 def test_torch_tensors_with_gradients_are_taken():
