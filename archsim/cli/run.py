@@ -117,11 +117,19 @@ def _simulate_all(
         for name in networks:
             network = load_network(name)
             inputs = load_trace(trace or _trace_of(network, split)).limit(limit)
+            baseline = None
             for policy in policies:
-                progress = reporter(network.name)
-                results.append(
-                    simulate(network, inputs, policy=policy, keep_outputs=False, progress=progress, **options)
+                result = simulate(
+                    network,
+                    inputs,
+                    policy=policy,
+                    keep_outputs=False,
+                    baseline=baseline,
+                    progress=reporter(network.name),
+                    **options,
                 )
+                baseline = result.baseline
+                results.append(result)
     return results
 
 

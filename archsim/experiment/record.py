@@ -7,7 +7,7 @@ from typing import Any
 
 from archsim._version import __version__
 from archsim.experiment.setting import Setting
-from archsim.experiment.timed import Timed
+from archsim.experiment.timed import Baseline, Timed
 from archsim.functional.run import FunctionalResult
 from archsim.sim.head import head_macs
 from archsim.tasks.bootstrap import interval, loss_interval
@@ -32,8 +32,7 @@ def make_record(
     setting: Setting,
     functional: FunctionalResult,
     timed: Timed,
-    baseline: FunctionalResult,
-    baseline_timed: Timed,
+    baseline: Baseline,
 ) -> Record:
     """Bring all figures of a run into one flat record; `wall_s` is left to the caller."""
     return {
@@ -45,9 +44,9 @@ def make_record(
         "precision": setting.precision,
         "detail": setting.detail,
         **_reuse_figures(functional.activity),
-        **_machine_figures(timed, baseline_timed, with_memo=setting.machine.fmu is not None),
-        **_head_figures(setting, functional.activity, timed, baseline_timed),
-        **_metric_figures(functional, baseline),
+        **_machine_figures(timed, baseline.timed, with_memo=setting.machine.fmu is not None),
+        **_head_figures(setting, functional.activity, timed, baseline.timed),
+        **_metric_figures(functional, baseline.functional),
         "events": timed.run.events,
         "wall_s": None,
         "archsim_version": __version__,

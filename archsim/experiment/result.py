@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsim.energy.ledger import EnergyRow
 from archsim.experiment.record import Record
+from archsim.experiment.timed import Baseline
 from archsim.files import write_whole
 from archsim.functional.head import Answer
 from archsim.kernels.arrays import F32
@@ -35,7 +36,8 @@ class Result:
     answers: list[Answer] | None
     """A class, a transcript or a translation per sequence; None for a network without a head."""
     energy_rows: list[EnergyRow]
-    baseline_energy_rows: list[EnergyRow]
+    baseline: Baseline
+    """To be given to further runs of the same network, trace and machine."""
     areas_mm2: dict[str, float]
     replay: Callable[[Timeline], None]
     """Runs the event simulation again for a listener; decisions are not computed anew."""

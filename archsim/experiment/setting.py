@@ -68,19 +68,29 @@ class Setting:
     def digest(self) -> str:
         """SHA-256 over everything that determines the figures."""
         options = {k: v for k, v in vars(self.policy).items() if isinstance(v, bool | int | float | str)}
-        parts = {
+        return _digest(self._shared | {"policy": [self.policy.name, options], "threshold": self.threshold})
+
+    @property
+    def baseline_digest(self) -> str:
+        """SHA-256 over everything that determines the figures of the baseline."""
+        return _digest(self._shared | {"arch": self.baseline_machine.model_dump()})
+
+    @property
+    def _shared(self) -> dict[str, Any]:
+        return {
             "archsim": __version__,
             "network": self.network.digest,
             "trace": self.trace.digest,
             "arch": self.arch.model_dump(),
             "technology": self.technology.model_dump(),
-            "policy": [self.policy.name, options],
-            "threshold": self.threshold,
             "precision": self.precision,
             "detail": self.detail,
             "seed": self.seed,
         }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(parts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def resolve(

@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from archsim.config.specs import ArchSpec
+from archsim.errors import ConfigError
 from archsim.experiment.record import make_record
 from archsim.experiment.result import Result
 from archsim.experiment.setting import Setting, resolve
-from archsim.experiment.timed import Timed, time_and_weigh
+from archsim.experiment.timed import Baseline, Timed, time_and_weigh
 from archsim.functional.head import metric_for
 from archsim.functional.inputs import prepared
 from archsim.functional.run import FunctionalResult, run_functional
@@ -39,6 +40,7 @@ def simulate(
     seed: int = 0,
     *,
     keep_outputs: bool = True,
+    baseline: Baseline | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Run a network over a trace with a reuse policy on an accelerator, and without reuse for comparison.
@@ -46,6 +48,7 @@ def simulate(
     threshold: θ, one number, one per layer, or one per (layer, gate); None takes the network's calibrated one.
     precision: `fp16` or `fp32` arithmetic; detail: `block` (fast) or `neuron` (event by event, same times).
     seed: part of the record's digest; nothing is drawn at random today.
+    baseline: that of an earlier result, where only policy and threshold have changed since.
     Raises subclasses of ArchsimError for anything that cannot be simulated.
     """
     started = time.perf_counter()
@@ -54,11 +57,12 @@ def simulate(
     stages = _Stages(setting, inputs, progress or (lambda stage, done, total: None))
     functional = stages.compute(setting.policy, keep_outputs)
     timed = stages.replay(functional.activity, setting.machine, f"events, policy {setting.policy.name}")
-    baseline, baseline_timed = functional, timed
-    if setting.policy.uses_memo_unit:
-        baseline = stages.baseline(functional)
-        baseline_timed = stages.replay(baseline.activity, setting.baseline_machine, "events, baseline")
-    record = make_record(setting, functional, timed, baseline, baseline_timed)
+    if baseline is None:
+        same = not setting.policy.uses_memo_unit
+        baseline = Baseline(setting.baseline_digest, functional, timed) if same else stages.baseline(functional)
+    elif baseline.digest != setting.baseline_digest:
+        raise ConfigError("baseline is that of another network, trace, machine or precision: leave it out")
+    record = make_record(setting, functional, timed, baseline)
     record["wall_s"] = round(time.perf_counter() - started, 3)
     return Result(
         record=record,
@@ -67,7 +71,7 @@ def simulate(
         outputs=functional.outputs,
         answers=functional.answers,
         energy_rows=timed.energy,
-        baseline_energy_rows=baseline_timed.energy,
+        baseline=baseline,
         areas_mm2=timed.areas_mm2,
         replay=partial(_replay_for, setting, functional.activity),
     )
@@ -99,8 +103,14 @@ class _Stages:
         setting, tick = self.setting, partial(self._tick, stage)
         return time_and_weigh(setting.network, activity, machine, setting.technology, setting.detail, tick)
 
-    def baseline(self, functional: FunctionalResult) -> FunctionalResult:
-        """The same network and trace, nothing reused: computed only where answers or a decoder's steps depend on it."""
+    def baseline(self, functional: FunctionalResult) -> Baseline:
+        """The same network and trace, nothing reused, on the machine without memoization unit."""
+        plain = self._without_reuse(functional)
+        timed = self.replay(plain.activity, self.setting.baseline_machine, "events, baseline")
+        return Baseline(self.setting.baseline_digest, plain, timed)
+
+    def _without_reuse(self, functional: FunctionalResult) -> FunctionalResult:
+        """Computed only where answers or a decoder's steps depend on it."""
         if self.setting.network.decoder or metric_for(self.setting.network, self.trace):
             return self.compute(NoReuse(), keep_outputs=False)
         activity = functional.activity

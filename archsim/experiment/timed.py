@@ -9,6 +9,7 @@ from archsim.config.specs import ArchSpec
 from archsim.config.technology import TechnologySpec
 from archsim.energy.ledger import EnergyRow, energy_rows
 from archsim.energy.parts import area_mm2
+from archsim.functional.run import FunctionalResult
 from archsim.ir.network import Network
 from archsim.metrics.recorders import ActionCounts, BusyTime, PassProgress, StepEnds
 from archsim.sim.accelerator import Detail, simulate_activity
@@ -43,6 +44,16 @@ class Timed(Weighed):
     step_ends: StepEnds
     dram_bytes: int
     areas_mm2: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """The run without reuse that a policy is compared with."""
+
+    digest: str
+    """Over everything that determines it."""
+    functional: FunctionalResult
+    timed: Timed
 
 
 def time_and_weigh(

@@ -129,3 +129,15 @@ def test_runs_in_two_processes_give_the_same_bytes(tmp_path):
         for _ in range(2)
     ]
     assert runs[0] == runs[1] and "reuse_fraction" in runs[0]
+
+
+def test_a_baseline_serves_several_policies():
+    """Taken over, it changes no figure; of another network it is refused."""
+    network = make_network("gru", inputs=3, units=4)
+    trace = make_trace(network, (5, 7))
+    first = archsim.simulate(network, trace, threshold=0.2)
+    alone, after = (archsim.simulate(network, trace, policy="oracle", threshold=0.4, baseline=b).record
+                    for b in (None, first.baseline))  # fmt: skip
+    assert {k: v for k, v in alone.items() if k != "wall_s"} == {k: v for k, v in after.items() if k != "wall_s"}
+    with pytest.raises(archsim.ArchsimError, match="baseline is that of another network"):
+        archsim.simulate(make_network("gru", inputs=3, units=5), trace, threshold=0.2, baseline=first.baseline)
