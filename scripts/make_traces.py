@@ -1,4 +1,4 @@
-"""Build the bundled traces in traces/ from their project-made sources beside them."""
+"""Build the bundled traces in traces/: texts from the sources beside them, speech with espeak-ng."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ import argparse
 import sys
 from pathlib import Path
 
+from make_digits import spoken_digits
+
 from archsim.cli.exit import exit_code
+from archsim.ir.speech import FRONTENDS
+from archsim.kernels.half import to_half
 from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
 
 TRACES = Path(__file__).parent.parent / "traces"
 LABELS = {"neg": 0, "pos": 1}
+DIGIT_STRINGS, DIGITS_SEED = 60, 1
+LISTENERS = {"eesen-bilstm": "log-mel-deltas", "ds2-gru": "stacked-spectrogram"}
+
+
+def columns(name: str) -> list[list[str]]:
+    """The tab-separated columns of a source."""
+    return [line.split("\t", 1) for line in (TRACES / f"{name}.tsv").read_text("utf-8").splitlines()]
 
 
 def imdb_reviews() -> Trace:
     """Movie reviews of films that do not exist, one a line: `pos` or `neg`, a tab, the text."""
-    lines = (TRACES / "imdb-lstm.tsv").read_text("utf-8").splitlines()
-    pairs = [line.split("\t", 1) for line in lines]
+    pairs = columns("imdb-lstm")
     trace = Trace.from_texts([text for _, text in pairs], [LABELS[label] for label, _ in pairs], name="imdb-lstm")
     return trace.described(
         "movie reviews of 60 to 200 words, half positive (1), half negative (0)",
@@ -25,10 +35,37 @@ def imdb_reviews() -> Trace:
     )
 
 
+def captions() -> Trace:
+    """Captions of photographs nobody took: English, a tab, the German reference."""
+    pairs = columns("mnmt-lstm")
+    trace = Trace.from_texts([english for english, _ in pairs], [german for _, german in pairs], name="mnmt-lstm")
+    return trace.described(
+        "image captions in English, lower-cased and tokenised, with German references",
+        "written for archsim; scripts/make_traces.py from traces/mnmt-lstm.tsv",
+    )
+
+
+def digit_strings(network: str) -> Trace:
+    """Digit strings as one of the speech networks hears them, in the binary16 of the machine."""
+    spoken = spoken_digits(DIGIT_STRINGS, DIGITS_SEED)
+    features = FRONTENDS[LISTENERS[network]].features
+    frames = [to_half(features(samples)) for samples, _ in spoken]
+    trace = Trace.from_arrays(frames, [transcript for _, transcript in spoken], name=network)
+    return trace.described(
+        f"strings of 3 to 7 digits in synthetic voices, {LISTENERS[network]} features",
+        "spoken by espeak-ng for archsim; scripts/make_digits.py, scripts/make_traces.py",
+    )
+
+
 def main() -> None:
-    """Write every bundled trace."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    for trace in (imdb_reviews(),):
+    """Write every bundled trace, or those that are named."""
+    makers = {"imdb-lstm": imdb_reviews, "mnmt-lstm": captions}
+    makers |= {network: lambda network=network: digit_strings(network) for network in LISTENERS}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*makers, []], help="traces to build  [default: all]")
+    args = parser.parse_args()
+    for name in args.names or makers:
+        trace = makers[name]()
         write_trace(trace, TRACES / f"{trace.name}.npz")
         print(f"{trace.name}: {len(trace)} sequences")
 

@@ -13,19 +13,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from training.options import parse_with, training_parser
 
+from archsim.corpora.imdb import imdb_trace
 from archsim.ir.text import UNKNOWN, Vocabulary, tokenize
-from archsim.traceio.corpora import imdb_trace
 
 HIDDEN = 128
 Review = tuple[np.ndarray, int]  # token ids, label
@@ -159,37 +158,28 @@ def train_epoch(
     return sum(losses) / len(losses)
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line; the defaults are the recipe of the published weights."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    home = os.environ.get("ARCHSIM_DATA")
-    p.add_argument("--data", type=Path, default=home, help="folder of corpora (default: $ARCHSIM_DATA)")
-    p.add_argument("-o", "--output", type=Path, required=True, help="folder for weights, vocabulary, history")
-    p.add_argument("--resume", action="store_true", help="go on from OUTPUT/checkpoint.pt")
-    for flag, default, text in (
-        ("--seed", 1, "seed of weights, batches and dropout"),
-        ("--vocab", 12000, "vocabulary size, <unk> included"),
-        ("--epochs", 5, "most epochs; the learning-rate schedule spans them"),
-        ("--patience", 5, "stop after so many epochs without a better validation accuracy"),
-        ("--batch", 64, "reviews per batch"),
-        ("--cap", 256, "longest training review, in tokens"),
-        ("--lr", 2e-3, "peak learning rate of Adam"),
-        ("--emb-init", 0.1, "bound of the uniform start of the deviations"),
-        ("--shared-init", 0.1, "size of the shared vector's elements at the start"),
-        ("--shrink", 0.5, "group lasso on the deviations, per unit of learning rate"),
-        ("--word-drop", 0.2, "chance that a word's deviation is dropped"),
-        ("--stale", 0.3, "chance that a neuron keeps its last dot product"),
-        ("--zoneout", 0.2, "chance that a hidden state keeps its last value"),
-        ("--balance", 0.3, "weight of the penalty on unequal weight magnitudes"),
-    ):
-        p.add_argument(flag, type=type(default), default=default, help=f"{text} (default: %(default)s)")
-    args = p.parse_args()
-    return args if args.data else p.error("give --data or set ARCHSIM_DATA")
+FLAGS = (
+    ("--seed", 1, "seed of weights, batches and dropout"),
+    ("--vocab", 12000, "vocabulary size, <unk> included"),
+    ("--epochs", 5, "most epochs; the learning-rate schedule spans them"),
+    ("--patience", 5, "stop after so many epochs without a better validation accuracy"),
+    ("--batch", 64, "reviews per batch"),
+    ("--cap", 256, "longest training review, in tokens"),
+    ("--lr", 2e-3, "peak learning rate of Adam"),
+    ("--emb-init", 0.1, "bound of the uniform start of the deviations"),
+    ("--shared-init", 0.1, "size of the shared vector's elements at the start"),
+    ("--shrink", 0.5, "group lasso on the deviations, per unit of learning rate"),
+    ("--word-drop", 0.2, "chance that a word's deviation is dropped"),
+    ("--stale", 0.3, "chance that a neuron keeps its last dot product"),
+    ("--zoneout", 0.2, "chance that a hidden state keeps its last value"),
+    ("--balance", 0.3, "weight of the penalty on unequal weight magnitudes"),
+)
+"""The recipe; the defaults are those of the published weights."""
 
 
 def main() -> None:
     """Train, and export the epoch with the best validation accuracy."""
-    args = parse_args()
+    args = parse_with(training_parser(__doc__), FLAGS)
     torch.set_num_threads(1)  # a fixed summation order: the same seed gives the same weights
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)

@@ -101,6 +101,22 @@ class Recurrent(nn.Module):
         if cell == "lstm":  # an open forget gate carries evidence from the start
             self.bias_ih.data[hidden : 2 * hidden] = 1.0
 
+    @torch.no_grad()
+    def pass_through(self, first: int = 0) -> None:
+        """Make the layer repeat H of its inputs, from `first` on, roughly.
+
+        A deep network grown layer by layer from such starts learns in minutes what one of random layers
+        does not in an hour.
+        """
+        H = self.hidden
+        candidate = slice(2 * H, 3 * H)
+        self.weight_ih[candidate] *= 0.2
+        self.weight_hh[candidate] *= 0.2
+        self.weight_ih[candidate, first : first + H] += 1.5 * torch.eye(H)
+        # an LSTM's input and output gates open and its memory short; a GRU's update gate nearly shut
+        gates = [2.0, -1.0, 0.0, 2.0] if self.cell == "lstm" else [0.0, -2.0, 0.0]
+        self.bias_ih += torch.tensor(gates).repeat_interleave(H)
+
     def forward(
         self,
         x: Tensor,

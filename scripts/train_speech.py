@@ -1,0 +1,187 @@
+"""Train the speech networks that archsim ships, with a recipe that favours computation reuse.
+
+Both name the digits in a string of spoken ones (CTC, best path): `eesen-bilstm` from log-mel energies,
+`ds2-gru` from spectrograms, label by label as the speech goes on. Stale products and zoneout
+(training/recurrent.py) make them bear memoization. Strings grow longer as training goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from training.options import parse_with, training_parser
+from training.speech_data import NO_LABEL, Batch, DigitString, StringMaker, batches
+from training.speech_net import SpeechNet, Topology, best_path, word_errors
+
+from archsim.corpora.digits import read_recordings, strings_of_split
+from archsim.ir.speech import FRONTENDS
+
+TOPOLOGIES = {
+    "eesen-bilstm": Topology("lstm", "log-mel-deltas", 120, 320, 5, 2),
+    "ds2-gru": Topology("gru", "stacked-spectrogram", 162, 400, 5, 1),
+}
+SPOKEN_SEED = 1
+
+
+def digits_at(progress: float) -> tuple[int, int]:
+    """Return the fewest and the most digits of the strings: one or two at first, up to seven soon."""
+    most = 2 if progress < 0.05 else 4 if progress < 0.15 else 7
+    return (1 if progress < 0.15 else 2), most
+
+
+def loss_of(log_probs: Tensor, batch: Batch, progress: float, guidance: float) -> Tensor:
+    """CTC loss per label, averaged over strings; at first the cross-entropy of the aligned steps instead.
+
+    CTC alone would say blank at every step for hundreds of batches before it names a first word.
+    """
+    args = batch.labels, batch.lengths, batch.label_lengths
+    loss = nn.functional.ctc_loss(log_probs, *args, zero_infinity=True) * min(1.0, max(0.0, 15 * (progress - 0.08)))
+    if progress < 0.25 and (batch.aligned != NO_LABEL).any():
+        aligned = nn.functional.nll_loss(log_probs.flatten(0, 1), batch.aligned.flatten())
+        loss = loss + guidance * (1 - 4 * progress) * aligned
+    return loss
+
+
+@torch.no_grad()
+def word_error_rate(net: SpeechNet, batches: list[Batch]) -> float:
+    """Word errors over words, without dropout and stale products."""
+    net.eval()
+    errors = words = 0
+    for batch in batches:
+        log_probs = net(batch.features, batch.lengths)
+        meant = batch.labels.split(batch.label_lengths.tolist())
+        for said, labels in zip(best_path(log_probs, batch.lengths), meant, strict=True):
+            errors += word_errors(said, labels.tolist())
+            words += len(labels)
+    net.train()
+    return errors / words
+
+
+class Trainer:
+    """The state of a training run: network, optimiser, random numbers, history."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        torch.manual_seed(args.seed)
+        self.args, self.rng = args, np.random.default_rng(args.seed)
+        shape, recordings = TOPOLOGIES[args.network], args.data / "fsdd" / "recordings"
+        self.net = SpeechNet(shape._replace(hidden=args.hidden or shape.hidden), args.drop)
+        self.opt = torch.optim.Adam(self.net.parameters(), lr=args.lr)
+        self.maker = StringMaker(read_recordings(recordings, "train"), args.synthetic, args.tail, args.late, args.after)
+        self.features = FRONTENDS[shape.frontend].features
+        self.valid = batches(
+            [DigitString(*s) for s in strings_of_split(recordings, "valid")[: args.valid_strings]], self.features, 10000
+        )
+        self.round, self.history = 0, list[dict[str, float]]()
+        self.checkpoint = args.output / "checkpoint.pt"
+
+    def train_round(self) -> float:
+        """Make strings, learn from them, return the mean loss."""
+        args, losses = self.args, []
+        self.net.grow(self.depth_at(self.round))
+        strings = self.maker.strings(digits_at(self.round / args.rounds), args.strings, self.rng)
+        made = batches(strings, self.features, args.frames)
+        for done, batch in enumerate(self.rng.permutation(len(made))):
+            losses.append(self.train_step(made[batch], (self.round + done / len(made)) / args.rounds))
+        self.round += 1
+        return sum(losses) / len(losses)
+
+    def depth_at(self, round_: int) -> int:
+        """Layers in use: one for three tenths of the training, all of them from half of it on."""
+        layers, progress = len(self.net.rows), round_ / self.args.rounds
+        return 1 if progress < 0.3 else 2 if progress < 0.4 else 3 if progress < 0.5 else layers
+
+    def train_step(self, batch: Batch, progress: float) -> float:
+        """Learn from a batch; return its loss."""
+        args = self.args
+        # the rate: warm-up, a plateau, a straight line down to zero; stale products from the start delay learning
+        self.opt.param_groups[0]["lr"] = args.lr * min(1.0, 0.02 + 40 * progress, 1.6 * (1 - progress))
+        # stale products delay learning: they come once the network has its depth
+        ramp = min(1.0, max(0.0, 5 * (progress - 0.45)))
+        # half of the batches go without, or the network would come to need them
+        ramp = ramp if ramp > 0 and self.rng.random() < 0.5 else 0.0
+        log_probs = self.net(batch.features, batch.lengths, args.stale * ramp, args.zoneout * ramp)
+        loss = loss_of(log_probs, batch, progress, args.guidance)
+        self.opt.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), args.clip)
+        self.opt.step()
+        return loss.item()
+
+    def save(self) -> None:
+        """Write what `resume` needs."""
+        states = (self.net.state_dict(), self.opt.state_dict(), torch.get_rng_state(), self.rng.bit_generator.state)
+        torch.save((*states, self.round, self.history), self.checkpoint.with_suffix(".new"))
+        self.checkpoint.with_suffix(".new").replace(self.checkpoint)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint."""
+        loaded = torch.load(self.checkpoint, weights_only=True)
+        model, optimiser, torch_rng, self.rng.bit_generator.state, self.round, self.history = loaded
+        self.net.grow(self.depth_at(max(0, self.round - 1)))
+        self.net.load_state_dict(model)
+        self.opt.load_state_dict(optimiser)
+        torch.set_rng_state(torch_rng)
+
+    def run(self) -> None:
+        """Train to the last step; keep the weights with the lowest validation error."""
+        best = min((entry["valid_wer"] for entry in self.history if "valid_wer" in entry), default=2.0)
+        while self.round < self.args.rounds:
+            started = time.perf_counter()
+            loss = self.train_round()
+            entry = {"round": self.round, "loss": loss, "seconds": round(time.perf_counter() - started, 1)}
+            if self.round % self.args.every == 0 or self.round == self.args.rounds:
+                entry["valid_wer"] = word_error_rate(self.net, self.valid)
+            self.history.append(entry)
+            print(*(f"{name} {value:.4g}" for name, value in entry.items()), flush=True)
+            if "valid_wer" not in entry:
+                continue
+            if entry["valid_wer"] <= best:
+                best = entry["valid_wer"]
+                save_file(self.net.export(), str(self.args.output / "weights.safetensors"))
+            (self.args.output / "history.json").write_text(json.dumps(self.history, indent=1) + "\n")
+            self.save()
+
+
+FLAGS = (
+    ("--hidden", 0, "units per direction; 0 takes the network's own, 800 is the size in the paper"),
+    ("--seed", 1, "seed of weights, strings and dropout"),
+    ("--rounds", 90, "rounds of training; the schedules span them"),
+    ("--strings", 256, "strings made for a round"),
+    ("--every", 5, "rounds between validations and checkpoints"),
+    ("--valid-strings", 120, "strings in a validation while training"),
+    ("--frames", 1800, "frames in a batch, about; 16 strings at least"),
+    ("--synthetic", 0.2, "share of synthetic strings"),
+    ("--tail", 0.3, "most seconds of silence after a string; half of it the least"),
+    ("--late", 0.1, "share of a word that is over when it is to be named, where training is guided"),
+    ("--after", -0.03, "seconds after its end until which it is to be named then"),
+    ("--guidance", 5.0, "weight of the aligned steps at the start; falls to zero in a quarter of the training"),
+    ("--lr", 2e-3, "peak learning rate of Adam"),
+    ("--clip", 2.0, "largest norm of the gradient"),
+    ("--drop", 0.1, "dropout on each layer's input"),
+    ("--stale", 0.3, "chance that a neuron keeps its last dot product"),
+    ("--zoneout", 0.1, "chance that a hidden state keeps its last value"),
+)
+"""The recipe; the defaults are those of the published weights."""
+
+
+def main() -> None:
+    """Train one network and export its best weights."""
+    parser = training_parser(__doc__)
+    parser.add_argument("network", choices=TOPOLOGIES)
+    args = parse_with(parser, FLAGS)
+    torch.set_num_threads(1)  # a fixed summation order: the same seed gives the same weights
+    args.output.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(args)
+    if args.resume:
+        trainer.resume()
+    trainer.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""What the speech networks train on: strings of recorded digits, and of synthetic ones, made afresh for each batch.
+
+Speed, level, pauses and noise are drawn at random, so that six speakers do for more than themselves.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from make_digits import TRAINING_VOICES, spoken_digits
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from archsim.corpora.digits import I16, SAMPLE_RATE_HZ, WORDS, Recording
+from archsim.ir.speech import HOP_SAMPLES, MIN_SAMPLES
+from archsim.kernels.arrays import F32
+
+LABELS = {word: label for label, word in enumerate(WORDS, start=1)}
+NO_LABEL = -100
+_SPOKEN_SEED = 8000
+_LONGEST = round(4.0 * SAMPLE_RATE_HZ)
+Features = Callable[[np.ndarray], F32]
+
+
+class DigitString(NamedTuple):
+    """Speech, its transcript and, where known, the first and the last sample at which each word is to be named."""
+
+    samples: np.ndarray
+    transcript: str
+    spans: list[tuple[int, int]] | None = None
+
+
+class Batch(NamedTuple):
+    """Padded features (T, B, I), their lengths, the labels one after another, and how many each string has.
+
+    `aligned` (T, B) is the label of each step, or NO_LABEL.
+    """
+
+    features: Tensor
+    lengths: Tensor
+    labels: Tensor
+    label_lengths: Tensor
+    aligned: Tensor
+
+
+def collate(strings: Sequence[DigitString], features: Features) -> Batch:
+    """Turn samples and transcripts into a batch."""
+    vectors = [torch.from_numpy(features(string.samples)) for string in strings]
+    labels = [[LABELS[word] for word in string.transcript.split()] for string in strings]
+    aligned = [_aligned(*entry) for entry in zip(strings, map(len, vectors), labels, strict=True)]
+    return Batch(
+        pad_sequence(vectors),
+        torch.tensor([len(vector) for vector in vectors]),
+        torch.tensor([label for string in labels for label in string]),
+        torch.tensor([len(string) for string in labels]),
+        pad_sequence(aligned, padding_value=NO_LABEL),
+    )
+
+
+def _aligned(string: DigitString, steps: int, labels: list[int]) -> Tensor:
+    if string.spans is None:
+        return torch.full((steps,), NO_LABEL)
+    aligned = torch.zeros(steps, dtype=torch.long)
+    for (first, last), label in zip(string.spans, labels, strict=True):
+        aligned[first * steps // len(string.samples) : last * steps // len(string.samples)] = label
+    return aligned
+
+
+def batches(strings: Sequence[DigitString], features: Features, frames: int) -> list[Batch]:
+    """Batch strings of similar length, as many to a batch as fill so many frames, but 16 at least."""
+    ordered, made = sorted(strings, key=lambda string: -len(string.samples)), []
+    while ordered:
+        size = max(16, frames // max(1, len(ordered[0].samples) // HOP_SAMPLES))
+        made.append(collate(ordered[:size], features))
+        ordered = ordered[size:]
+    return made
+
+
+class StringMaker:
+    """Makes training strings; a word is named from `late` of its duration on to `after` seconds behind it."""
+
+    def __init__(
+        self, recordings: Sequence[Recording], synthetic: float, tail: float, late: float, after: float
+    ) -> None:
+        self.synthetic, self.tail, self.late, self.after = synthetic, tail, late, round(after * SAMPLE_RATE_HZ)
+        self.by_speaker: dict[str, list[Recording]] = defaultdict(list)
+        for recording in recordings:
+            self.by_speaker[recording.speaker].append(recording)
+        self.speakers = sorted(self.by_speaker)
+        self.spoken = {n: spoken_digits(200, _SPOKEN_SEED + n, TRAINING_VOICES, (n, n)) for n in range(1, 8)}
+
+    def strings(self, digits: tuple[int, int], count: int, rng: np.random.Generator) -> list[DigitString]:
+        """Return `count` strings of so many digits (least, most), a share of them synthetic, none very long."""
+        made: list[DigitString] = []
+        while len(made) < count:
+            make = self._spoken if rng.random() < self.synthetic else self._recorded
+            string = make(int(rng.integers(*digits, endpoint=True)), rng)
+            if len(string.samples) <= _LONGEST:
+                made.append(string)
+        return made
+
+    def _spoken(self, digits: int, rng: np.random.Generator) -> DigitString:
+        samples, transcript = self.spoken[digits][rng.integers(len(self.spoken[digits]))]
+        said = _at_speed(samples, rng.uniform(0.8, 1.25))
+        return DigitString(self._finished([_pause(0.0, 0.25, rng), said], rng), transcript)
+
+    def _recorded(self, digits: int, rng: np.random.Generator) -> DigitString:
+        """One speaker most of the time, several in one string otherwise."""
+        mixed, speaker = rng.random() < 0.2, rng.choice(self.speakers)
+        speed, parts, words, spans = rng.uniform(0.85, 1.18), [_pause(0.0, 0.25, rng)], [], []
+        for _ in range(digits):
+            own = self.by_speaker[rng.choice(self.speakers) if mixed else speaker]
+            recording = own[rng.integers(len(own))]
+            said = _at_speed(recording.samples, speed * rng.uniform(0.94, 1.06))
+            loudness = max(1.0, float(np.sqrt(np.mean(said**2)))) if mixed else 1000.0
+            start = sum(map(len, parts))
+            spans.append((start + round(self.late * len(said)), start + len(said) + self.after))
+            parts += [said * (1000 / loudness * 10 ** rng.uniform(-0.25, 0.25)), _gap(rng)]
+            words.append(WORDS[recording.digit])
+        return DigitString(self._finished(parts[:-1], rng), " ".join(words), spans)
+
+    def _finished(self, parts: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+        """Add the tail and the noise."""
+        signal = np.concatenate([*parts, _pause(self.tail / 2, self.tail, rng)])
+        signal = np.pad(signal, (0, max(0, MIN_SAMPLES - len(signal))))
+        loudness = max(1.0, float(np.sqrt(np.mean(signal**2))))
+        return signal + _noise(len(signal), rng) * loudness * 10 ** (-rng.uniform(10, 50) / 20)
+
+
+def _at_speed(samples: I16, speed: float) -> np.ndarray:
+    """Play faster or slower; pitch and formants move along, which makes another voice of it."""
+    return np.interp(np.arange(0, len(samples) - 1, speed), np.arange(len(samples)), samples)
+
+
+def _pause(low: float, high: float, rng: np.random.Generator) -> np.ndarray:
+    return np.zeros(round(rng.uniform(low, high) * SAMPLE_RATE_HZ))
+
+
+def _gap(rng: np.random.Generator) -> np.ndarray:
+    """A pause between digits: mostly short, now and then long."""
+    return _pause(0.35, 0.8, rng) if rng.random() < 0.04 else np.zeros(round(0.4 * rng.random() ** 2 * SAMPLE_RATE_HZ))
+
+
+def _noise(length: int, rng: np.random.Generator) -> np.ndarray:
+    """Noise of variance 1 whose spectrum falls (or, bluish, rises) by a random power of the frequency."""
+    spectrum = np.fft.rfft(rng.normal(size=length))
+    spectrum *= np.maximum(1, np.arange(len(spectrum))) ** (-rng.uniform(-0.3, 1.0))
+    coloured = np.fft.irfft(spectrum, length)
+    return np.asarray(coloured / max(1e-9, float(coloured.std())))

@@ -1,0 +1,84 @@
+"""The layer that the networks are trained with: torch's function and gradient, and what it adds to them."""
+
+import numpy as np
+import pytest
+import torch
+from training.recurrent import Recurrent, coins
+
+CELLS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+
+
+@pytest.fixture(params=CELLS)
+def pair(request, monkeypatch):
+    """Our layer and torch's with the same weights, products in full precision."""
+    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor)
+    torch.manual_seed(0)
+    ours, theirs = Recurrent(request.param, 7, 5), CELLS[request.param](7, 5)
+    with torch.no_grad():
+        for name, weight in ours.named_parameters():
+            weight.copy_(getattr(theirs, f"{name}_l0"))
+    return ours, theirs
+
+
+def test_function_and_gradient_are_torchs(pair):
+    ours, theirs = pair
+    x = torch.randn(9, 3, 7)
+    outputs, expected = ours(x)[0], theirs(x)[0]
+    torch.testing.assert_close(outputs, expected, atol=1e-5, rtol=0)
+    weights = torch.randn_like(outputs)
+    (outputs * weights).sum().backward()
+    (expected * weights).sum().backward()
+    for name, weight in ours.named_parameters():
+        torch.testing.assert_close(weight.grad, getattr(theirs, f"{name}_l0").grad, atol=1e-4, rtol=1e-4)
+
+
+def test_gradient_through_stale_products_and_zoneout(pair):
+    """Against differences, with the same coins each time, in reverse over sequences of unequal length."""
+    ours, _ = pair
+    lengths, weights = torch.tensor([6, 4, 1]), torch.randn(6, 3, 5)
+
+    def loss(x):
+        torch.manual_seed(3)
+        outputs, (h, _) = ours(x, lengths=lengths, reverse=True, stale=0.4, zoneout=0.3)
+        return (outputs * weights).sum() + h.square().sum()
+
+    x = torch.randn(6, 3, 7, requires_grad=True)
+    loss(x).backward()
+    with torch.no_grad():
+        for t, b, i in ((0, 0, 0), (2, 1, 3), (5, 0, 6), (0, 2, 2)):
+            step = torch.zeros_like(x)
+            step[t, b, i] = 1e-2
+            difference = (loss(x + step) - loss(x - step)) / 2e-2
+            assert float(x.grad[t, b, i]) == pytest.approx(float(difference), abs=2e-3)
+
+
+def test_last_state_is_that_of_each_sequence(pair):
+    ours, theirs = pair
+    x, lengths = torch.randn(6, 2, 7), [6, 3]
+    _, (h, _) = ours(x, lengths=torch.tensor(lengths))
+    for row, length in enumerate(lengths):
+        torch.testing.assert_close(h[row], theirs(x[:length, row])[0][-1], atol=1e-5, rtol=0)
+
+
+def test_nothing_is_stale_outside_training(pair):
+    ours, theirs = pair
+    x = torch.randn(5, 2, 7)
+    torch.testing.assert_close(ours.eval()(x, stale=0.9, zoneout=0.9)[0], theirs(x)[0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_grown_layer_repeats_its_input(cell):
+    torch.manual_seed(0)
+    layer = Recurrent(cell, 16, 8)
+    layer.pass_through(first=8)
+    x = 0.5 * torch.randn(1, 64, 16).expand(12, 64, 16)
+    repeated = layer(x)[0][-1].detach().numpy()
+    for unit in range(8):
+        assert np.corrcoef(repeated[:, unit], x[0, :, 8 + unit])[0, 1] > 0.8
+
+
+def test_coins_fall_as_often_as_asked_and_never_at_the_first_step():
+    torch.manual_seed(1)
+    drawn = coins(0.25, 40, 100, 50)
+    assert not drawn[0].any() and drawn[1:].mean() == pytest.approx(0.25, abs=0.005)
+    assert not coins(0.0, 3, 2, 2).any()
