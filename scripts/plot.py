@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-import matplotlib as mpl
 import pandas as pd
+from figures import figure_path, save_figure
 from matplotlib.figure import Figure
 
 from archsim.cli.exit import exit_code
-from archsim.files import write_whole
 
 STYLES = {"bnn": ("#0072B2", "o", "-"), "oracle": ("#D55E00", "s", "--")}  # colour-blind safe, readable in grey
 PANELS = {"metric_loss": "loss of the metric (points)", "speedup": "speedup", "energy_saving": "energy saving (%)"}
-SVG = {"svg.fonttype": "none", "svg.hashsalt": "archsim"}  # text stays text, equal data give equal bytes
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -42,14 +39,9 @@ def main() -> None:
     """Read the tables and save the figure in the format of the output's suffix."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="+", help="CSV files of scripts/sweep.py")
-    parser.add_argument("-o", "--output", type=Path, required=True, help=".svg or .png")
+    parser.add_argument("-o", "--output", type=figure_path, required=True, help=".svg or .png")
     args = parser.parse_args()
-    suffix = args.output.suffix.removeprefix(".")
-    if suffix not in ("svg", "png"):
-        parser.error(f"{args.output}: accepted suffixes: .svg, .png")
-    table = pd.concat([pd.read_csv(path) for path in args.tables])
-    with mpl.rc_context(SVG), write_whole(args.output) as path:
-        draw(table).savefig(path, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+    save_figure(draw(pd.concat([pd.read_csv(path) for path in args.tables])), args.output)
 
 
 if __name__ == "__main__":
