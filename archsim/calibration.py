@@ -54,6 +54,8 @@ class _Trials:
     resolution: float
     precision: str
     tick: Callable[[Point], None]
+    digest: str
+    """Of the trace as it was given."""
     tried: dict[int, Point] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -101,31 +103,27 @@ def calibrate_threshold(
     upper end of its loss's bootstrap interval, not by the loss itself. Choose on training or validation data only.
     Raises ConfigError where there is no metric to lose, no θ to choose, or even θ = 0 loses too much.
     """
-    policy = policy_from(policy_name)
-    for max_loss in max_losses:
-        if not (math.isfinite(max_loss) and max_loss >= 0):
-            raise ConfigError(f"max_loss = {max_loss}: need a number of points >= 0")
-    if not max_losses:
-        raise ConfigError("max_losses is empty: need at least one number of points")
-    if not policy.needs_threshold:
-        raise ConfigError(f"policy {policy.name!r} has no threshold to calibrate")
-    trials = _Trials(network, prepared(network, trace), policy, resolution, precision, tick)
+    policy = _checked(policy_from(policy_name), max_losses, highest, resolution)
+    trials = _Trials(network, prepared(network, trace), policy, resolution, precision, tick, trace.digest)
     last = round(highest / resolution)
     chosen = {max_loss: _largest(trials, max_loss, last, sure) for max_loss in sorted(max_losses)}
     metric, before = trials.baseline.metric, trials.baseline.metric_value
     assert metric is not None and before is not None, "checked by the first trial"
-    evidence = CalibrationManifest(
-        trace=trace.name,
-        trace_digest=trace.digest,
-        sequences=len(trace),
-        precision=precision,
-        sure=sure,
-        confidence=CONFIDENCE,
-        metric_baseline=before,
-        points=tuple(_evidence(max_loss, point) for max_loss, point in chosen.items()),
-    )
     points = tuple(trials.tried[step] for step in sorted(trials.tried))
-    return Calibration(chosen, metric.name, before, points, evidence)
+    return Calibration(chosen, metric.name, before, points, _evidence(trials, chosen, before, sure))
+
+
+def _checked(policy: ReusePolicy, max_losses: Sequence[float], highest: float, resolution: float) -> ReusePolicy:
+    for name, value in (*(("max_loss", loss) for loss in max_losses), ("highest", highest)):
+        if not (math.isfinite(value) and value >= 0):
+            raise ConfigError(f"{name} = {value}: need a finite number >= 0")
+    if not (math.isfinite(resolution) and resolution > 0):
+        raise ConfigError(f"resolution = {resolution}: need a number > 0")
+    if not max_losses:
+        raise ConfigError("max_losses is empty: need at least one number of points")
+    if not policy.needs_threshold:
+        raise ConfigError(f"policy {policy.name!r} has no threshold to calibrate")
+    return policy
 
 
 def _largest(trials: _Trials, max_loss: float, last: int, sure: bool) -> Point:
@@ -146,7 +144,19 @@ def _largest(trials: _Trials, max_loss: float, last: int, sure: bool) -> Point:
     return trials.at(good)
 
 
-def _evidence(max_loss: float, point: Point) -> CalibratedPoint:
-    kept = point._asdict()
-    del kept["metric_value"]
-    return CalibratedPoint(max_loss=max_loss, **{name: round(value, 6) for name, value in kept.items()})
+def _evidence(trials: _Trials, chosen: dict[float, Point], before: float, sure: bool) -> CalibrationManifest:
+    return CalibrationManifest(
+        trace=trials.trace.name,
+        trace_digest=trials.digest,
+        sequences=len(trials.trace),
+        precision=trials.precision,
+        sure=sure,
+        confidence=CONFIDENCE,
+        metric_baseline=round(before, 6),
+        points=tuple(_kept(max_loss, point) for max_loss, point in chosen.items()),
+    )
+
+
+def _kept(max_loss: float, point: Point) -> CalibratedPoint:
+    figures = {name: round(value, 6) for name, value in point._asdict().items() if name != "metric_value"}
+    return CalibratedPoint(max_loss=max_loss, **figures)

@@ -26,30 +26,38 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Return the first finding as `field = value: reason`, with the nearest known name for an unknown one."""
     # A misspelt key is both unknown and missing; the unknown one is what the user wrote.
     first = min(error.errors(), key=lambda finding: finding["type"] != "extra_forbidden")
-    path = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = _fields_at(model, first["loc"][:-1])
+    unknown = first["type"] == "extra_forbidden"
+    parts, around = _walk(model, first["loc"][:-1] if unknown else first["loc"])
+    path = ".".join([*parts, str(first["loc"][-1])] if unknown else parts)
+    if unknown:
+        known = list(around[0].model_fields)
         return f"unknown key {path!r}{did_you_mean(str(first['loc'][-1]), known)}; known here: {', '.join(known)}"
     if first["type"] == "missing":
         return f"key {path!r} is missing"
     if first["type"] in _NEEDS:
-        return f"{path} is a {type(first['input']).__name__}: need {_NEEDS[first['type']].format(path)}"
+        need = _NEEDS[first["type"]] if around else "a list"
+        return f"{path} is a {type(first['input']).__name__}: need {need.format(path)}"
     reason = first["msg"].removeprefix("Value error, ")
     return f"{path} = {first['input']!r}: {reason[0].lower()}{reason[1:]}" if path else reason
 
 
-def _fields_at(model: Any, path: tuple[int | str, ...]) -> list[str]:
-    candidates = [model]
-    for part in path:
-        # A list's index and a union's choice, which pydantic names by its `kind`, lead to no field of their own.
-        named = [
-            c for c in candidates if "kind" in c.model_fields and part in get_args(c.model_fields["kind"].annotation)
-        ]
-        if isinstance(part, int) or named:
-            candidates = named or candidates
+def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], list[type[BaseModel]]]:
+    """The parts of a place as its author wrote them, and the models that may stand there."""
+    parts, candidates = [], [model]
+    for part in location:
+        # A union's choice, which pydantic names by its `kind`, stands in no file.
+        chosen = [c for c in candidates if part in _kinds(c)]
+        if chosen:
+            candidates = chosen
             continue
-        candidates = _models_in(candidates[0].model_fields[part].annotation)
-    return list(candidates[0].model_fields)
+        parts.append(str(part))
+        if candidates and part in candidates[0].model_fields:  # else a list's index or a dictionary's key
+            candidates = _models_in(candidates[0].model_fields[str(part)].annotation)
+    return parts, candidates
+
+
+def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
+    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

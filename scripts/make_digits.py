@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import subprocess
+import sys
 import wave
 from collections.abc import Sequence
 from functools import cache
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from archsim.cli.exit import exit_code
 from archsim.corpora.digits import I16, SAMPLE_RATE_HZ, WORDS
 
 Voice = tuple[str, str]
@@ -112,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main, "make_digits"))

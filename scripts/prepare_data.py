@@ -20,8 +20,8 @@ from archsim.cli.exit import exit_code
 from archsim.corpora.catalogue import CORPORA
 from archsim.corpora.download import HOMES, download
 from archsim.corpora.roots import SPLITS
-from archsim.files import check_writable
-from archsim.traceio.files import write_trace
+from archsim.errors import TraceError
+from archsim.traceio.files import check_trace_path, write_trace
 
 
 def fetch(corpus: str, root: Path, mirror: str | None) -> None:
@@ -42,17 +42,23 @@ def main() -> None:
     """Read the corpus and write the trace."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", choices=CORPORA, required=True)
-    parser.add_argument("--root", type=Path, required=True, help="folder that holds the corpus, or its archive")
+    parser.add_argument(
+        "--root", type=Path, required=True, help="folder that holds the corpus; for imdb also its archive"
+    )
     parser.add_argument("--split", choices=SPLITS, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True, help="trace file, .npz or .h5")
     homes = ", ".join(home.base_url for home in HOMES.values())
-    parser.add_argument("--download", action="store_true", help=f"first fetch what is missing from {homes}")
+    parser.add_argument("--download", action="store_true", help=f"fetch what is not there from {homes}")
     parser.add_argument("--mirror", metavar="URL", help="fetch from this address instead of the public home")
     args = parser.parse_args()
-    check_writable(args.output)
-    if args.download or args.mirror:
+    check_trace_path(args.output)
+    try:
+        trace = CORPORA[args.dataset](args.split, args.root)
+    except TraceError:
+        if not (args.download or args.mirror):
+            raise
         fetch(args.dataset, args.root, args.mirror)
-    trace = CORPORA[args.dataset](args.split, args.root)
+        trace = CORPORA[args.dataset](args.split, args.root)
     write_trace(trace, args.output)
     print(f"{args.output}: {len(trace)} sequences")
 

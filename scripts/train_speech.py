@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 
 import numpy as np
@@ -19,6 +20,7 @@ from training.options import parse_with, training_parser
 from training.speech_data import NO_LABEL, Batch, DigitString, StringMaker, batches
 from training.speech_net import SpeechNet, Topology, best_path, word_errors
 
+from archsim.cli.exit import exit_code
 from archsim.corpora.digits import read_recordings, strings_of_split
 from archsim.ir.speech import FRONTENDS
 
@@ -26,7 +28,6 @@ TOPOLOGIES = {
     "eesen-bilstm": Topology("lstm", "log-mel-deltas", 120, 320, 5, 2),
     "ds2-gru": Topology("gru", "stacked-spectrogram", 162, 400, 5, 1),
 }
-SPOKEN_SEED = 1
 
 
 def digits_at(progress: float) -> tuple[int, int]:
@@ -99,7 +100,7 @@ class Trainer:
     def train_step(self, batch: Batch, progress: float) -> float:
         """Learn from a batch; return its loss."""
         args = self.args
-        # the rate: warm-up, a plateau, a straight line down to zero; stale products from the start delay learning
+        # the rate: warm-up, a plateau, a straight line down to zero
         self.opt.param_groups[0]["lr"] = args.lr * min(1.0, 0.02 + 40 * progress, 1.6 * (1 - progress))
         # stale products delay learning: they come once the network has its depth
         ramp = min(1.0, max(0.0, 5 * (progress - 0.45)))
@@ -130,18 +131,25 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the last step; keep the weights with the lowest validation error."""
-        best = min((entry["valid_wer"] for entry in self.history if "valid_wer" in entry), default=2.0)
+        # a shallow stage may do well, but what is published has all layers
+        layers = len(self.net.rows)
+        best = min((e["valid_wer"] for e in self.history if e.get("depth") == layers and "valid_wer" in e), default=2.0)
         while self.round < self.args.rounds:
             started = time.perf_counter()
             loss = self.train_round()
-            entry = {"round": self.round, "loss": loss, "seconds": round(time.perf_counter() - started, 1)}
+            entry = {
+                "round": self.round,
+                "depth": self.net.depth,
+                "loss": loss,
+                "seconds": round(time.perf_counter() - started, 1),
+            }
             if self.round % self.args.every == 0 or self.round == self.args.rounds:
                 entry["valid_wer"] = word_error_rate(self.net, self.valid)
             self.history.append(entry)
             print(*(f"{name} {value:.4g}" for name, value in entry.items()), flush=True)
             if "valid_wer" not in entry:
                 continue
-            if entry["valid_wer"] <= best:
+            if self.net.depth == layers and entry["valid_wer"] <= best:
                 best = entry["valid_wer"]
                 save_file(self.net.export(), str(self.args.output / "weights.safetensors"))
             (self.args.output / "history.json").write_text(json.dumps(self.history, indent=1) + "\n")
@@ -184,4 +192,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main, "train_speech"))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--sure", is_flag=True, help="Hold the upper end of the loss's 95 % interval to the bound, too.")
 @click.option("--highest", type=float, default=4.0, show_default=True, help="Largest θ to try.")
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
-@click.option("--save", is_flag=True, help="Write θ for the first bound, and the evidence, into network.toml.")
+@click.option("--save", is_flag=True, help="Write θ for the smallest bound, and the evidence, into network.toml.")
 def calibrate(
     network: str,
     trace: str,
@@ -51,8 +51,11 @@ def calibrate(
     from archsim.calibration import calibrate_threshold
     from archsim.cli.console import output_console
     from archsim.corpora.catalogue import load_trace
-    from archsim.ir.folder import load_network, network_folder, save_calibration
+    from archsim.files import check_writable
+    from archsim.ir.folder import MANIFEST, load_network, network_folder, save_calibration
 
+    if save:
+        check_writable(network_folder(network) / MANIFEST)
     calibration = calibrate_threshold(
         load_network(network),
         load_trace(trace).limit(limit),

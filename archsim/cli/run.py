@@ -26,7 +26,7 @@ SUMMARY_POLICIES = ("bnn", "oracle")
     "-p",
     "policies",
     multiple=True,
-    help="none, bnn, oracle, or a plug-in; may be given twice.  [default: bnn; without any argument also oracle]",
+    help="none, bnn, oracle, or a plug-in; may be given twice.  [default: bnn; without --network also oracle]",
 )
 @click.option("--threshold", type=float, help="θ of the policy.  [default: the network's calibrated one]")
 @click.option("--precision", default="fp16", show_default=True, help="fp16, as the machine stores numbers, or fp32.")
@@ -67,7 +67,7 @@ def run(
     if trace is not None and split is not None:
         raise ConfigError(f"--trace {trace} and --split {split}: need one of them")
     networks = _bundled() if network is None else [network]
-    policies = policies or (SUMMARY_POLICIES if network is None else SUMMARY_POLICIES[:1])
+    policies = tuple(dict.fromkeys(policies)) or SUMMARY_POLICIES[: 2 if network is None else 1]
     if timeline is not None and len(networks) * len(policies) != 1:
         raise ConfigError("--timeline shows one run: name its --network and one --policy")
     if timeline is not None and timeline == json_path:
@@ -109,14 +109,18 @@ def _simulate_all(
     """Simulate each network under each policy; `options` are the arguments of `simulate` by name."""
     from archsim.cli.console import progress_bars
     from archsim.corpora.catalogue import load_trace
+    from archsim.experiment.setting import resolve
     from archsim.experiment.simulate import simulate
     from archsim.ir.folder import load_network
 
+    loaded = [load_network(name) for name in networks]
+    pairs = [(network, load_trace(trace or _trace_of(network, split)).limit(limit)) for network in loaded]
+    for network, inputs in pairs:  # all of it is checked before any of it runs
+        for policy in policies:
+            resolve(network, inputs, policy=policy, **options)
     results = []
     with progress_bars() as reporter:
-        for name in networks:
-            network = load_network(name)
-            inputs = load_trace(trace or _trace_of(network, split)).limit(limit)
+        for network, inputs in pairs:
             baseline = None
             for policy in policies:
                 result = simulate(

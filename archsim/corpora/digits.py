@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from archsim.corpora.roots import check_split
 from archsim.errors import TraceError
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-SPLITS = ("train", "valid", "test", "all")
 SAMPLE_RATE_HZ = 8000
 STRINGS_SEED = 2026
 _MIN_DIGITS, _MAX_DIGITS = 3, 7
@@ -46,8 +46,7 @@ def split_of(index: int) -> str:
 
 def read_recordings(folder: Path, split: str = "all") -> list[Recording]:
     """Read the recordings of one split, ordered by speaker, digit and index."""
-    if split not in SPLITS:
-        raise TraceError(f"split {split!r}: accepted: {', '.join(SPLITS)}")
+    check_split(split)
     named = sorted((speaker, digit, index, path) for path, digit, speaker, index in _named_files(folder))
     wanted = [entry for entry in named if split in ("all", split_of(entry[2]))]
     if not wanted:
@@ -60,11 +59,14 @@ def read_samples(path: Path) -> I16:
     try:
         with wave.open(str(path)) as file:
             form = file.getframerate(), file.getnchannels(), 8 * file.getsampwidth()
-            data = file.readframes(file.getnframes())
+            frames = file.getnframes()
+            data = file.readframes(frames)
     except (wave.Error, EOFError, OSError) as error:
         raise TraceError(f"{path}: cannot be read as WAV: {error}") from error
     if form != (SAMPLE_RATE_HZ, 1, 16):
         raise TraceError(f"{path}: {form[0]} Hz, {form[1]} channels, {form[2]} bit; need {SAMPLE_RATE_HZ} Hz, 1, 16")
+    if not frames or len(data) != 2 * frames:
+        raise TraceError(f"{path}: {len(data)} bytes of samples where its header says {2 * frames}: cut short?")
     return np.frombuffer(data, "<i2").astype(np.int16)
 
 

@@ -7,10 +7,10 @@ import re
 import shutil
 import tarfile
 import tempfile
-import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -77,6 +77,8 @@ def download(corpus: str, root: Path, *, base_url: str | None = None, progress: 
 
     Raises TraceError for an address that does not answer and for bytes that are not what they must be.
     """
+    if root.exists() and not root.is_dir():
+        raise TraceError(f"{root} is a file: need a folder to download into")
     root.mkdir(parents=True, exist_ok=True)
     home = HOMES[corpus]
     for remote in home.files:
@@ -129,6 +131,6 @@ def _receive(url: str, path: Path, progress: Progress) -> str:
                 file.write(chunk)
                 sha.update(chunk)
                 progress(path.name, len(chunk), total)
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (HTTPException, OSError, ValueError) as error:
         raise TraceError(f"{url}: cannot be fetched: {error}") from None
     return sha.hexdigest()

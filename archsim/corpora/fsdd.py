@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from archsim.corpora.digits import SAMPLE_RATE_HZ, strings_of_split
-from archsim.corpora.roots import check_split, data_root, first_folder
+from archsim.corpora.roots import data_root, first_folder
 from archsim.traceio.trace import Trace
 
 
@@ -15,7 +15,6 @@ def fsdd_trace(split: str, root: Path | None = None) -> Trace:
     Splits: `test` has the recordings of index 0-4 as the corpus itself does, `valid` those of 5-7, `train`
     the others, `all` every one. The strings of a split are always the same.
     """
-    check_split(split)
     root = root or data_root()
     places = [root, root / "recordings", root / "fsdd" / "recordings"]
     folder = first_folder(places, lambda place: any(place.glob("*.wav")), "recordings like 7_theo_12.wav")

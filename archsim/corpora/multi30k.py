@@ -36,11 +36,11 @@ def _pairs(stem: Path) -> list[tuple[str, str]]:
     english, german = (_lines(stem.with_name(f"{stem.name}.{language}")) for language in ("en", "de"))
     if len(english) != len(german):
         raise TraceError(f"{stem}: {len(english)} lines of .en and {len(german)} of .de, need as many")
-    pairs = [(en, de) for en, de in zip(english, german, strict=True) if en.strip() or de.strip()]
+    pairs = list(zip(english, german, strict=True))
     for number, (en, de) in enumerate(pairs, 1):
-        if not (en.strip() and de.strip()):
-            raise TraceError(f"{stem}: sentence {number} is blank in one language")
-    return pairs
+        if bool(en.strip()) != bool(de.strip()):
+            raise TraceError(f"{stem}: line {number} is blank in one language")
+    return [(en, de) for en, de in pairs if en.strip()]
 
 
 def _lines(path: Path) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from archsim.functional.direction import RunningPass
 from archsim.ir.heads import AttentionDecoder
 from archsim.kernels.arrays import F32, I64, U8
+from archsim.kernels.attention import softmax, squash
 from archsim.kernels.dense import accumulate_products
 from archsim.kernels.half import to_half
 
@@ -43,15 +44,16 @@ class AttentionStep:
         asked = _product(top, self.attention_t)
         contexts = [self._context(asked[row : row + 1], *self.memories[row]) for row in range(top.shape[0])]
         joint = np.hstack([np.concatenate(contexts), top])
-        attended = np.tanh(_product(joint, self.combine_t) + self.head.combine_bias)
+        attended = _product(joint, self.combine_t) + self.head.combine_bias
+        squash(attended.reshape(-1))
         scores: F32 = _product(attended, self.table_t) + self.head.output_bias
         return np.asarray(scores.argmax(axis=1), np.int64)
 
     def _context(self, asked: F32, memory: F32, memory_t: F32) -> F32:
         """Mean of the encoder's outputs (S, H), weighted by the softmax of their scores: (1, H)."""
-        scores = _product(asked, memory_t)
-        shares = np.exp(scores - scores.max())
-        return _product(shares / shares.sum(), memory)
+        shares = _product(asked, memory_t)
+        softmax(shares[0])
+        return _product(shares, memory)
 
 
 def decode(

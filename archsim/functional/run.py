@@ -87,7 +87,7 @@ class _Collected:
         self.bits: dict[tuple[int, int], list[U8]] = {s.place: [nothing] * n_sequences for s in self.shapes}
         self.outputs = [np.empty((0, 0), np.float32)] * n_sequences if keep_outputs else None
         self.answers: list[Answer] = [""] * n_sequences
-        self.answered = network.head is not None
+        self.answered = False
 
     def add(self, done: BatchResult) -> None:
         """Take in a batch."""
@@ -95,7 +95,7 @@ class _Collected:
             if self.outputs is not None:
                 self.outputs[sequence] = np.ascontiguousarray(done.top[row])
             if done.answers is not None:
-                self.answers[sequence] = done.answers[row]
+                self.answers[sequence], self.answered = done.answers[row], True
             for place, decisions in done.decisions.items():
                 self.bits[place][sequence] = decisions[row] if self.reuses else _zeros_like(decisions[row])
 

@@ -12,7 +12,7 @@ from archsim.functional.decode import decode
 from archsim.functional.direction import RunningPass, State, run_direction
 from archsim.functional.head import Answer, classify, transcribe
 from archsim.functional.inputs import Inputs
-from archsim.functional.weights import StoredWeights, store_weights
+from archsim.functional.weights import StoredWeights, check_half, store_weights
 from archsim.ir.heads import AttentionDecoder, CtcHead, MeanClassifier
 from archsim.ir.network import Network
 from archsim.ir.text import Subwords
@@ -39,6 +39,8 @@ class NetworkRunner:
 
     def __init__(self, network: Network, inputs: Inputs, policy: ReusePolicy, thresholds: list[F32]) -> None:
         self.network, self.inputs, self.policy, self.thresholds = network, inputs, policy, thresholds
+        if inputs.as_half and network.decoder and network.embedding:
+            check_half(f"{network.name}: embedding", network.embedding.table)
         self.weights: list[list[StoredWeights]] = [
             [store_weights(layer, d, as_half=inputs.as_half) for d in layer.directions] for layer in network.layers
         ]

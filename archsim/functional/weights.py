@@ -49,7 +49,12 @@ def store_weights(layer: Layer, direction: Direction, *, as_half: bool) -> Store
 def _stored(layer: Layer, name: str, weights: F32, as_half: bool) -> F32:
     if not as_half:
         return weights
+    check_half(f"{layer.name}: {name}", weights)
+    return to_half(weights)
+
+
+def check_half(what: str, weights: F32) -> None:
+    """Raise NetworkError for a number beyond the range of binary16."""
     largest = np.abs(weights).max()
     if largest > HALF_MAX:
-        raise NetworkError(f"{layer.name}: {name} holds {largest:g}, binary16 ends at {HALF_MAX:g}: use precision fp32")
-    return to_half(weights)
+        raise NetworkError(f"{what} holds {largest:g}, binary16 ends at {HALF_MAX:g}: use precision fp32")

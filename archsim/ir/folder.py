@@ -91,7 +91,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def save_calibration(folder: Path, policy: str, evidence: CalibrationManifest) -> None:
-    """Write a policy's threshold, the first of the evidence, and the evidence into `network.toml`; the rest stays."""
+    """Write a policy's threshold for the smallest bound, and its evidence, into `network.toml`; the rest stays."""
     path = folder / MANIFEST
     read_manifest(path)
     document = tomlkit.parse(path.read_text("utf-8"))
@@ -133,7 +133,7 @@ def _text_encoder(folder: Path, manifest: EmbeddingManifest) -> TextEncoder | No
             return Vocabulary(path.read_text("utf-8").splitlines())
         if manifest.subwords:
             path = _beside(folder, "embedding.subwords", manifest.subwords)
-            return Subwords(path.read_bytes())
+            return Subwords(path.read_bytes(), f"{path}: ")
     except (OSError, UnicodeDecodeError) as error:
         raise NetworkError(f"{path}: not readable: {error}") from None
     return None

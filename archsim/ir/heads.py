@@ -86,6 +86,6 @@ Head = MeanClassifier | CtcHead | AttentionDecoder
 
 
 def _check_linear(name: str, what: str, weight: F32, bias: F32, inputs: int) -> None:
-    if bias.ndim != 1 or weight.shape != (*bias.shape, inputs):
-        need = f"(outputs, {inputs}) and (outputs,)"
+    if bias.ndim != 1 or bias.size < 2 or weight.shape != (*bias.shape, inputs):
+        need = f"(outputs, {inputs}) and (outputs,), two or more"
         raise NetworkError(f"{name}: {what} has weight {weight.shape} and bias {bias.shape}, need {need}")

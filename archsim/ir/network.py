@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -14,7 +14,7 @@ from archsim.errors import NetworkError
 from archsim.ir.heads import AttentionDecoder, Head
 from archsim.ir.layers import Layer
 from archsim.ir.speech import Frontend
-from archsim.ir.text import TextEncoder
+from archsim.ir.text import Subwords, TextEncoder
 from archsim.kernels.arrays import F32, I64
 
 
@@ -136,14 +136,13 @@ def _check_translation(network: Network) -> None:
     name, encoder, decoder = network.name, network.encoder, network.decoder
     if not (isinstance(network.head, AttentionDecoder) and decoder and network.embedding):
         raise NetworkError(f"{name}: a decoder needs layers, an embedding and a head of kind attention-decoder")
-    if _state_sizes(encoder) != _state_sizes(decoder):
-        sizes = f"encoder {_state_sizes(encoder)} and decoder {_state_sizes(decoder)}"
-        raise NetworkError(f"{name}: {sizes} differ in (cell, units), need the same layers, one direction each")
+    states = [[(y.cell.name, y.hidden_size, len(y.directions)) for y in stack] for stack in (encoder, decoder)]
+    if states[0] != states[1] or any(directions != 1 for *_, directions in states[0]):
+        sizes = f"encoder {states[0]} and decoder {states[1]}"
+        raise NetworkError(f"{name}: {sizes}: need the same (cell, units), one direction each")
+    if network.metric and not isinstance(network.embedding.encoder, Subwords):
+        raise NetworkError(f"{name}: metric {network.metric!r} needs subwords to write texts with")
     table = network.embedding.table
     if decoder[0].input_size != table.shape[1]:
         raise NetworkError(f"{name}: {decoder[0].name} takes {decoder[0].input_size} inputs, need {table.shape[1]}")
     network.head.check(name, encoder[-1].output_size, decoder[-1].output_size, table.shape)
-
-
-def _state_sizes(layers: Sequence[Layer]) -> list[tuple[str, int]]:
-    return [(layer.cell.name, layer.hidden_size) for layer in layers for _ in layer.directions]

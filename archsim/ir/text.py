@@ -64,17 +64,17 @@ class Vocabulary:
 class Subwords:
     """Pieces of words from a sentencepiece model; every encoded text ends in the end token."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, where: str = "") -> None:
         # Imported here because it takes as long as the rest of the package together.
         from sentencepiece import SentencePieceProcessor
 
         try:
-            self._processor: Any = SentencePieceProcessor(model_proto=model)
+            self._processor: Any = SentencePieceProcessor(model_proto=model or b"empty")
         except RuntimeError as error:
-            raise NetworkError(f"not a sentencepiece model: {error}") from None
+            raise NetworkError(f"{where}not a sentencepiece model: {error}") from None
         self.start, self.end = self._processor.bos_id(), self._processor.eos_id()
         if min(self.start, self.end) < 0:
-            raise NetworkError("a sentencepiece model without <s> and </s>: both are needed to start and end a text")
+            raise NetworkError(f"{where}no <s> or no </s> in the model: both are needed to start and end a text")
         self.digest = hashlib.sha256(model).hexdigest()
 
     def __len__(self) -> int:

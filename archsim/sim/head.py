@@ -28,11 +28,11 @@ class DenseWork:
     """A matrix times `times` vectors: `rows` dot products of `inputs` numbers each."""
 
     what: str
-    rows: int
-    inputs: int
+    rows: int = 0
+    inputs: int = 0
     times: int = 1
     fetched: int = 0
-    """Numbers fetched from main memory for it."""
+    """Numbers that come from main memory; a matrix of which nothing is fetched lies in intermediate memory."""
     exponentials: int = 0
     adds: int = 0
 
@@ -68,7 +68,7 @@ def _decoder_step(head: AttentionDecoder, source: int) -> Iterator[DenseWork]:
     encoder, decoder = head.attention.shape
     embedding, joint = head.combine_weight.shape
     tokens = head.output_bias.size
-    yield DenseWork("embedding", 0, 0, fetched=embedding)
+    yield DenseWork("embedding", fetched=embedding)
     yield DenseWork("attention", encoder, decoder, fetched=encoder * decoder)
     yield DenseWork("scores", source, encoder, exponentials=source)
     yield DenseWork("context", encoder, source)
@@ -94,17 +94,41 @@ def simulate_head(
 
 
 def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: SimpleDram, probe: Probe) -> Process:
-    """One matrix on all units, each a share of the rows; weights stream in while the products run."""
+    """One matrix on all units, each a share of the rows; what is fetched arrives while the products run."""
     start_ps, n_bytes = env.now_ps, work.fetched * BYTES_PER_HALF
     fetch = dram.transfer(0, n_bytes, what=work.what) if n_bytes else env.timeout(0)
-    turns = ceil_div(work.rows, arch.computation_units) * ceil_div(work.inputs, arch.dpu.lanes)
-    cycles = turns * work.times + arch.dpu.pipeline_cycles + arch.mu.pipeline_cycles
-    yield env.timeout(arch.clock.to_ps(cycles))
+    yield env.timeout(arch.clock.to_ps(_cycles(work, arch)))
     yield fetch
     probe.emit(Busy, unit="head", what=work.what, start_ps=start_ps, end_ps=env.now_ps)
-    if n_bytes:
+    if work.macs and n_bytes:
         emit_actions(probe, weight_fill(arch, n_bytes))
-    if work.macs:
-        row = PassShape(0, 0, 1, work.rows, work.inputs)
-        emit_actions(probe, evaluation(arch, row), work.rows * work.times)
+    emit_actions(probe, _products(work, arch))
     emit_actions(probe, iter([Action("mu", "exponential", work.exponentials), Action("mu", "add", work.adds)]))
+
+
+def _cycles(work: DenseWork, arch: ArchSpec) -> int:
+    """Products in turns of all units' lanes, then what the multi-functional units do to the results."""
+    units = arch.computation_units
+    turns = ceil_div(work.rows, units) * ceil_div(work.inputs, arch.dpu.lanes) * work.times
+    operations = ceil_div(work.exponentials + work.adds, units) * arch.mu.interval_cycles
+    return (turns + arch.dpu.pipeline_cycles if turns else 0) + (
+        operations + arch.mu.pipeline_cycles if operations else 0
+    )
+
+
+def _products(work: DenseWork, arch: ArchSpec) -> Iterator[Action]:
+    """A vector comes from intermediate memory into all input buffers; a matrix from there or the weight buffers."""
+    if not work.macs:
+        return
+    port, vector_bytes = arch.intermediate_memory.port_bytes, work.inputs * BYTES_PER_HALF
+    words = ceil_div(vector_bytes, arch.input_buffer.port_bytes)
+    yield Action("intermediate_memory", "read", ceil_div(vector_bytes, port) * work.times)
+    yield Action("input_buffer", "write", words * arch.computation_units * work.times)
+    if work.fetched:
+        row = PassShape(0, 0, 1, work.rows, work.inputs)
+        for action in evaluation(arch, row):
+            yield action._replace(number=action.number * work.rows * work.times)
+    else:
+        yield Action("intermediate_memory", "read", ceil_div(work.rows * vector_bytes, port) * work.times)
+        yield Action("input_buffer", "read", words * work.rows * work.times)
+        yield Action("dpu", "mac", work.macs)

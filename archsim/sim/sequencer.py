@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import simpy
+
 from archsim.engine.environment import Engine
 from archsim.engine.facts import PassDone
 from archsim.engine.probe import Probe
@@ -51,10 +53,10 @@ class Sequencer:
         n_sequences, last_group = self.activity.n_sequences, len(self.groups) - 1
         for _ in range(n_sequences):
             sequence: int = yield self.sequences.loaded.get()
-            spill = None
+            spills: list[simpy.Event] = []
             for position, group in enumerate(self.groups):
                 if group[0].direction == 0:
-                    spill = self.sequences.spill(group[0].layer, sequence)
+                    spills = [spill for shape in group for spill in self.sequences.spill(shape.layer, sequence)]
                 yield self.weights.acquire(position)
                 if position < last_group or sequence + 1 < n_sequences:
                     self.weights.prefetch(position)
@@ -62,8 +64,8 @@ class Sequencer:
                     bits = self.activity.pass_bits(sequence, shape.layer, shape.direction)
                     yield from self._run_pass(PassWork(sequence, shape, bits))
                 layer_ends = position == last_group or self.groups[position + 1][0].direction == 0
-                if spill is not None and layer_ends:
-                    yield spill
+                if layer_ends and spills:
+                    yield self.env.all_of(spills)
             self.sequences.store(sequence)
         yield self.sequences.all_stored()
 

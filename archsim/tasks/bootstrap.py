@@ -37,10 +37,8 @@ def loss_interval(metric: Metric, before: I64, after: I64) -> Interval:
 
 def _resampled(statistics: I64) -> I64:
     """Sums of the counts over sequences drawn with replacement, (draws, counts); the same draws every time."""
-    n = len(statistics)
-    rng = np.random.default_rng(SEED)
-    times = rng.multinomial(n, np.full(n, 1 / n), DRAWS)
-    return np.asarray(times @ statistics)
+    n, rng = len(statistics), np.random.default_rng(SEED)
+    return np.array([statistics[rng.integers(0, n, n)].sum(axis=0) for _ in range(DRAWS)])
 
 
 def _middle(values: list[float]) -> Interval:

@@ -1,1 +1,1 @@
-"""What goes into a network and what the functional pass records: traces, corpora, activity."""
+"""What goes into a network and what the functional pass records: traces, activity."""

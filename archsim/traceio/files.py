@@ -3,7 +3,8 @@
 data     all sequences end to end: frames (ΣT, I) in float16 where that loses nothing or float32, tokens (ΣT,)
          int64, audio (ΣT,) int16, text as UTF-8 bytes (Σ,)
 lengths  steps (samples, bytes) of each sequence
-targets  one class per sequence, or UTF-8 bytes of one text a line; absent where unknown
+targets  one class per sequence; or
+texts    one text per sequence, UTF-8 bytes, a line each; both absent where unknown
 meta     UTF-8 JSON: name, kind, description, provenance, sample_rate_hz
 format   version of this layout
 """
@@ -18,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from archsim.errors import TraceError
-from archsim.files import write_whole
+from archsim.files import check_writable, write_whole
 from archsim.kernels.half import HALF_MAX
-from archsim.traceio.trace import UNNAMED, Targets, Trace
+from archsim.traceio.trace import UNNAMED, Trace
 
 FORMAT = 1
 _REQUIRED = ("format", "meta", "data", "lengths")
+_NAMES = (*_REQUIRED, "targets", "texts")
 _NUMPY_NAMES = {"frames": "f", "tokens": "iu", "text": "u", "audio": "i"}
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -44,8 +46,7 @@ def write_trace(trace: Trace, path: str | Path) -> None:
     if not isinstance(trace, Trace):
         raise TraceError(f"write_trace: got a {type(trace).__name__} to write, need write_trace(trace, path)")
     path = Path(path)
-    if path.suffix not in (".npz", ".h5", ".hdf5"):
-        raise TraceError(f"{path}: unknown trace suffix {path.suffix!r}, accepted: .npz, .h5")
+    check_trace_path(path)
     arrays = _pack(trace)
     with write_whole(path) as temporary:
         if path.suffix == ".npz":
@@ -56,6 +57,13 @@ def write_trace(trace: Trace, path: str | Path) -> None:
             with h5py.File(temporary, "w") as file:
                 for name, array in arrays.items():
                     file.create_dataset(name, data=array, compression="gzip" if array.ndim else None, track_times=False)
+
+
+def check_trace_path(path: Path) -> None:
+    """Raise TraceError or UsageError where no trace can be written; ask before long work, not after it."""
+    if path.suffix not in (".npz", ".h5", ".hdf5"):
+        raise TraceError(f"{path}: unknown trace suffix {path.suffix!r}, accepted: .npz, .h5")
+    check_writable(path)
 
 
 def _pack(trace: Trace) -> Arrays:
@@ -75,7 +83,10 @@ def _pack(trace: Trace) -> Arrays:
         "lengths": np.array([len(p) for p in pieces], np.int64),
     }
     if trace.targets is not None:
-        arrays["targets"] = _pack_targets(trace.targets)
+        if isinstance(trace.targets[0], str):
+            arrays["texts"] = _as_bytes("\n".join(str(target) for target in trace.targets))
+        else:
+            arrays["targets"] = np.array(trace.targets, np.int64)
     return arrays
 
 
@@ -87,24 +98,13 @@ def _smallest(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return half if np.array_equal(half, data) else data
 
 
-def _pack_targets(targets: Targets) -> np.ndarray[Any, Any]:
-    if isinstance(targets[0], str):
-        return _as_bytes("\n".join(" ".join(str(target).split()) for target in targets))
-    return np.array(targets, np.int64)
-
-
-def _unpack_targets(array: np.ndarray[Any, Any] | None) -> Targets | None:
-    if array is None or array.dtype != np.uint8:
-        return array  # type: ignore[return-value]
-    return _as_text(array).split("\n")
-
-
 def _unpack(path: Path, arrays: Arrays) -> Trace:
     for name in _REQUIRED:
         if name not in arrays:
             raise TraceError(f"array {name!r} is missing; a trace holds {', '.join(_REQUIRED)} and may hold targets")
-    if arrays["format"].shape != () or arrays["format"] != FORMAT:
-        raise TraceError(f"format is {arrays['format']}, this version reads {FORMAT}")
+    version = arrays["format"]
+    if version.shape != () or version.dtype.kind not in "iu" or version != FORMAT:
+        raise TraceError(f"format is {version}, this version reads {FORMAT}")
     meta, data, lengths = _read_meta(arrays["meta"]), arrays["data"], arrays["lengths"]
     if data.dtype.kind not in _NUMPY_NAMES[meta["kind"]] or data.ndim != (2 if meta["kind"] == "frames" else 1):
         raise TraceError(f"data is {data.dtype} of shape {data.shape}, which is not {meta['kind']}")
@@ -113,7 +113,7 @@ def _unpack(path: Path, arrays: Arrays) -> Trace:
     if int(lengths.sum()) != len(data):
         raise TraceError(f"lengths add up to {int(lengths.sum())}, data has {len(data)} rows: they must be equal")
     pieces = np.split(data, np.cumsum(lengths)[:-1])
-    targets = _unpack_targets(arrays.get("targets"))
+    targets: Any = _as_text(arrays["texts"]).split("\n") if "texts" in arrays else arrays.get("targets")
     name = path.stem if meta["name"] in ("", UNNAMED) else meta["name"]
     if meta["kind"] == "text":
         trace = Trace.from_texts([_as_text(p) for p in pieces], targets, name=name)
@@ -127,9 +127,9 @@ def _unpack(path: Path, arrays: Arrays) -> Trace:
 def _read_meta(array: np.ndarray[Any, Any]) -> dict[str, Any]:
     try:
         meta = json.loads(_as_text(array))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise TraceError(f"meta is not JSON: {error}") from None
-    if not isinstance(meta, dict) or meta.get("kind") not in _NUMPY_NAMES:
+    if not isinstance(meta, dict) or meta.get("kind") not in list(_NUMPY_NAMES):
         raise TraceError(f"meta does not name the kind of trace, accepted: {', '.join(_NUMPY_NAMES)}")
     texts = {key: str(meta.get(key, "")) for key in ("name", "kind", "description", "provenance")}
     return texts | {"sample_rate_hz": meta.get("sample_rate_hz")}
@@ -154,7 +154,8 @@ def _read_npz(path: Path) -> Arrays:
             raise TraceError(f"{path}: not an .npz file, need the arrays {', '.join(_REQUIRED)}")
         with path.open("rb") as stream:
             file = np.load(stream, allow_pickle=False)
-            return {name: file[name] for name in (*_REQUIRED, "targets") if name in file}
+            found = {name: file[name] for name in _NAMES if name in file}
+            return {name: array for name, array in found.items() if isinstance(array, np.ndarray)}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
         reason = "it holds pickled objects, which are never read" if "allow_pickle" in str(error) else error
         raise TraceError(f"{path}: not a readable .npz trace: {reason}") from None
@@ -165,7 +166,7 @@ def _read_h5(path: Path) -> Arrays:
 
     try:
         with h5py.File(path) as file:
-            names = [n for n in (*_REQUIRED, "targets") if isinstance(file.get(n), h5py.Dataset)]
+            names = [n for n in _NAMES if isinstance(file.get(n), h5py.Dataset)]
             return {name: np.asarray(file[name]) for name in names}
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise TraceError(f"{path}: not a readable .h5 trace: {error}") from None

@@ -95,6 +95,7 @@ class Trace:
         for i, text in enumerate(checked):
             if not isinstance(text, str) or not text.strip():
                 raise TraceError(f"trace {name}: sequence {i} is {text!r}, need a text that is not blank")
+            _encodable(f"trace {name}: sequence {i}", text)
         return cls(name, "text", checked, _checked_targets(name, targets))
 
     def described(self, description: str, provenance: str) -> Trace:
@@ -147,13 +148,22 @@ def _checked(where: str, values: ArrayLike) -> np.ndarray[Any, Any]:
     return array
 
 
+def _encodable(where: str, text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TraceError(f"{where} holds a character that is no Unicode text: {error}") from None
+    return text
+
+
 def _checked_targets(name: str, targets: Targets | None) -> tuple[int, ...] | tuple[str, ...] | None:
     if targets is None:
         return None
     if isinstance(targets, str):
         raise TraceError(f"trace {name}: targets are one text, need a list, one a sequence")
     if all(isinstance(target, str) for target in targets):
-        return tuple(str(target) for target in targets)
+        # One line each, whatever white space they came with: files hold a line a text.
+        return tuple(" ".join(_encodable(f"trace {name}: a target", str(target)).split()) for target in targets)
     array = np.asarray(targets)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TraceError(

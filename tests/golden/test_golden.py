@@ -1,4 +1,4 @@
-"""Pinned figures of a real network: any change of decisions, cycles or joules shows here.
+"""Pinned figures of the bundled networks: any change of decisions, cycles or joules shows here.
 
 `python tests/golden/test_golden.py "why it changed"` pins them anew; the diff of golden.json is reviewed like code.
 """
@@ -12,20 +12,22 @@ import pytest
 import archsim
 
 GOLDEN = Path(__file__).parent / "golden.json"
-EXACT = ("steps", "neurons_reused", "cycles", "baseline_cycles", "dram_bytes", "metric_value", "digest")
-CLOSE = ("energy_j", "baseline_energy_j", "area_mm2")
+EXACT = ("steps", "neurons_reused", "cycles", "baseline_cycles", "dram_bytes", "metric_value", "head_macs", "digest")
+CLOSE = ("energy_j", "baseline_energy_j", "area_mm2", "head_time_s", "head_energy_j")
+SEQUENCES = {"imdb-lstm": 10, "eesen-bilstm": 2, "ds2-gru": 4, "mnmt-lstm": 10}
+CASES = [*((network, "bnn") for network in SEQUENCES), ("imdb-lstm", "oracle"), ("imdb-lstm", "none")]
 
 
-def figures(policy):
-    """The pinned part of a record: ten bundled reviews at the calibrated threshold."""
-    trace = archsim.load_trace("imdb-lstm").limit(10)
-    record = archsim.simulate("imdb-lstm", trace, policy=policy, keep_outputs=False).record
+def figures(network, policy):
+    """The pinned part of a record: a few bundled sequences at the calibrated threshold."""
+    trace = archsim.load_trace(network).limit(SEQUENCES[network])
+    record = archsim.simulate(network, trace, policy=policy, keep_outputs=False).record
     return {key: record[key] for key in EXACT + CLOSE}
 
 
-@pytest.mark.parametrize("policy", ["bnn", "oracle", "none"])
-def test_figures_have_not_moved(policy):
-    golden, found = json.loads(GOLDEN.read_text())[policy], figures(policy)
+@pytest.mark.parametrize("network, policy", CASES)
+def test_figures_have_not_moved(network, policy):
+    golden, found = json.loads(GOLDEN.read_text())[f"{network} {policy}"], figures(network, policy)
     assert {k: found[k] for k in EXACT} == {k: golden[k] for k in EXACT}
     for key in CLOSE:
         assert found[key] == pytest.approx(golden[key], rel=1e-12)
@@ -37,7 +39,7 @@ def pin(why):
     import numpy
 
     versions = {"archsim": archsim.__version__, "numba": numba.__version__, "numpy": numpy.__version__}
-    golden = {"_meta": {"why": why, **versions}, **{policy: figures(policy) for policy in ("bnn", "oracle", "none")}}
+    golden = {"_meta": {"why": why, **versions}, **{" ".join(case): figures(*case) for case in CASES}}
     GOLDEN.write_text(json.dumps(golden, indent=2) + "\n")
 
 

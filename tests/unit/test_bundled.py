@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from harness import CORPORA
 
 import archsim
 from archsim.corpora.catalogue import bundled_traces
@@ -39,6 +40,31 @@ def test_networks_are_complete(name):
     assert network.name == name and network.provenance and network.default_trace in bundled_traces()
     assert {"bnn", "oracle"} <= set(network.thresholds)
     assert (bundled_folder("models") / name / "README.md").is_file()
+
+
+@pytest.mark.parametrize("name, limit, metric, low, high", [
+    ("imdb-lstm", 40, "accuracy", 65, 100),
+    ("eesen-bilstm", 6, "wer", 0, 25),
+    ("ds2-gru", 6, "wer", 0, 25),
+    ("mnmt-lstm", 40, "bleu", 15, 100),
+])  # fmt: skip
+def test_networks_do_their_task_on_their_traces(name, limit, metric, low, high):
+    """Speech, films and photographs they were not trained on: sensible, if not as good as on their corpus."""
+    trace = archsim.load_trace(name).limit(limit)
+    record = archsim.simulate(name, trace, policy="none", keep_outputs=False).record
+    assert record["metric"] == metric and low <= record["metric_value"] <= high
+
+
+@pytest.mark.skipif(CORPORA is None, reason="$ARCHSIM_DATA is not set")
+@pytest.mark.parametrize("name, corpus, limit, low, high", [
+    ("eesen-bilstm", "fsdd", 10, 0, 8),
+    ("ds2-gru", "fsdd", 20, 0, 8),
+    ("mnmt-lstm", "multi30k", 100, 24, 100),
+])  # fmt: skip
+def test_networks_do_their_task_on_real_data(name, corpus, limit, low, high):
+    """Validation data, so that no test set is looked at for a unit test."""
+    trace = archsim.load_trace(f"{corpus}-valid").limit(limit)
+    assert low <= archsim.simulate(name, trace, policy="none", keep_outputs=False).record["metric_value"] <= high
 
 
 @pytest.mark.parametrize("name", bundled_networks())

@@ -90,7 +90,7 @@ def test_broken_captions_are_named(captions):
     with pytest.raises(TraceError, match="val.lc.norm.tok: 3 lines of .en and 2 of .de"):
         multi30k_trace("valid", captions)
     (folder / "val.lc.norm.tok.de").write_text("eine .\n\n")
-    with pytest.raises(TraceError, match="sentence 2 is blank in one language"):
+    with pytest.raises(TraceError, match="line 2 is blank in one language"):
         multi30k_trace("valid", captions)
     (folder / "train.lc.norm.tok.de").unlink()
     with pytest.raises(TraceError, match="train.lc.norm.tok.de does not exist: need both languages"):

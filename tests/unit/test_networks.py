@@ -188,7 +188,7 @@ def test_audio_runs_to_a_transcript_and_its_word_errors(tmp_path):
 
 @pytest.mark.parametrize("old, new, message", [
     ('kind = "ctc"', 'kind = "ctcc"', "head = .*ctcc.*'mean-linear', 'ctc', 'attention-decoder'"),
-    ("labels", "lables", "unknown key 'head.ctc.lables', did you mean 'labels'"),
+    ("labels", "lables", "unknown key 'head.lables', did you mean 'labels'"),
     ('"yes", "no"', '"yes"', "head has 3 outputs and 2 labels"),
     ("stacked-spectrogram", "spectrogram", "frontend 'spectrogram' is not known, did you mean"),
     ("stacked-spectrogram", "log-mel-deltas", "front end gives 120 numbers a step, the first layer takes 162"),

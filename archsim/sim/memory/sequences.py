@@ -70,10 +70,10 @@ class IntermediateMemory:
         self.stores: list[simpy.Event] = []
         env.process(self._load_all())
 
-    def spill(self, layer: int, sequence: int) -> simpy.Event | None:
-        """Start the traffic of what this layer cannot keep on chip; None where everything fits."""
+    def spill(self, layer: int, sequence: int) -> list[simpy.Event]:
+        """Start the traffic of what this layer cannot keep on chip; no event where everything fits."""
         excess = self.layers[layer].held_bytes(sequence) - self.capacity_bytes
-        return self.env.process(self._spill(excess, f"spill of sequence {sequence}")) if excess > 0 else None
+        return [self.env.process(self._spill(excess, f"spill of sequence {sequence}"))] if excess > 0 else []
 
     def store(self, sequence: int) -> None:
         """Send the top layer's outputs to main memory and free the sequence's place."""
