@@ -8,8 +8,9 @@ import numpy as np
 
 from archsim.config.specs import ArchSpec
 from archsim.ir.cells import cell_named
+from archsim.ir.heads import AttentionDecoder
 from archsim.ir.layers import Layer, make_direction
-from archsim.ir.network import Network
+from archsim.ir.network import Embedding, Network
 from archsim.traceio.trace import Trace
 
 CORPORA = os.environ.get("ARCHSIM_DATA")
@@ -19,6 +20,32 @@ def make_network(cell_name, *, inputs, units, layers=1, bidirectional=False, see
     """A network of random weights in [-0.5, 0.5]."""
     sizes = {"inputs": inputs, "units": units, "layers": layers}
     return Network(f"tiny-{cell_name}", make_stack(cell_name, **sizes, bidirectional=bidirectional, seed=seed))
+
+
+def make_translator(*, width, units, depth=1, tokens=9, seed=0):
+    """A random translator of tokens: LSTM encoder and decoder, start token 1, end token 2."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape):
+        return rng.uniform(-0.8, 0.8, shape).astype(np.float32)
+
+    stacks = [make_stack("lstm", inputs=width, units=units, layers=depth, seed=seed + i) for i in (1, 2)]
+    head = AttentionDecoder(
+        attention=draw(units, units),
+        combine_weight=draw(width, 2 * units),
+        combine_bias=draw(width),
+        output_bias=draw(tokens),
+        start=1,
+        end=2,
+    )
+    embedding = Embedding(draw(tokens, width))
+    return Network("tiny-translator", (*stacks[0], *stacks[1]), decoder_depth=depth, embedding=embedding, head=head)
+
+
+def make_tokens(network, lengths, seed=1):
+    """Random tokens for a network with an embedding."""
+    rng, tokens = np.random.default_rng(seed), network.embedding.table.shape[0]
+    return Trace.from_arrays([rng.integers(0, tokens, t) for t in lengths], name="tokens")
 
 
 def make_stack(cell_name, *, inputs, units, layers=1, bidirectional=False, seed=0):

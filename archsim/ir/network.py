@@ -51,8 +51,8 @@ class Network:
     """Public corpus of its task, e.g. `imdb`."""
 
     def __post_init__(self) -> None:
-        if not self.layers:
-            raise NetworkError(f"{self.name}: no recurrent layer, need at least one")
+        if not self.encoder:
+            raise NetworkError(f"{self.name}: no recurrent layer to encode with, need at least one")
         for stack in (self.encoder, self.decoder):
             for below, above in pairwise(stack):
                 if above.input_size != below.output_size:

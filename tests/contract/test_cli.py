@@ -180,3 +180,36 @@ def test_show_gives_value_unit_source_and_certainty():
     text = archsim("show", "epur").stdout
     line = next(line for line in text.splitlines() if "fmu.width_bits" in line)
     assert "2048" in line and "bit/cycle" in line and "MICRO 2019" in line
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A network that classifies, in a folder of its own, and a trace with classes."""
+    folder, rng = tmp_path_factory.mktemp("labelled"), np.random.default_rng(0)
+    (folder / "network.toml").write_text(
+        'name = "mine"\nmetric = "accuracy"\n[[stacks]]\nprefix = ""\ncell = "gru"\ninput_size = 6\nhidden_size = 5\n'
+        '[head]\nkind = "mean-linear"\nweight = "w"\nbias = "b"\n'
+    )
+    shapes = {"weight_ih_l0": (15, 6), "weight_hh_l0": (15, 5), "w": (2, 5), "b": (2,)}
+    tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    save_file(tensors, folder / "weights.safetensors")
+    frames = [rng.standard_normal((6, 6)) for _ in range(20)]
+    write_trace(Trace.from_arrays(frames, [0, 1] * 10, name="held-out"), folder / "trace.npz")
+    return folder
+
+
+def test_calibrate_saves_what_run_takes(labelled):
+    network, trace = ("--network", labelled), ("--trace", labelled / "trace.npz")
+    assert archsim("run", *network, *trace).returncode == 2  # no θ yet
+    done = archsim("calibrate", *network, *trace, "--max-loss", 100, "--max-loss", 90, "--highest", 0.3, "--save")
+    assert done.returncode == 0, done.stderr
+    assert "largest θ that loses at most 90 points: 0.3" in done.stdout and "95 % interval" in done.stdout
+    assert "θ 0: reuse" in done.stderr
+    again = archsim("run", *network, *trace, "--policy", "bnn", "--policy", "bnn", "--policy", "none")
+    assert again.returncode == 0 and again.stdout.count("0.3") >= 1 and "mean of" not in again.stdout
+
+
+def test_a_split_belongs_to_a_corpus(labelled):
+    assert "names no corpus: give a --trace" in archsim("run", "--network", labelled, "--split", "test").stderr
+    both = archsim("run", "--network", labelled, "--split", "test", "--trace", "x.npz")
+    assert both.returncode == 2 and "need one of them" in both.stderr

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from harness import arch_with, make_network, make_trace
+from harness import arch_with, make_network, make_tokens, make_trace, make_translator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,20 +22,24 @@ def say_how_many(request):
 
 @st.composite
 def runs(draw):
-    """A small network, trace, policy and machine."""
-    cell = draw(st.sampled_from(["lstm", "gru"]))
-    network = make_network(
-        cell, inputs=draw(st.integers(1, 70)), units=draw(st.integers(1, 12)), layers=draw(st.integers(1, 2)),
-        bidirectional=draw(st.booleans()), seed=draw(st.integers(0, 99)),
-    )  # fmt: skip
-    trace = make_trace(network, draw(st.lists(st.integers(1, 7), min_size=1, max_size=3)), draw(st.integers(0, 99)))
+    """A small network, with a decoder or without, a trace, a policy and a machine."""
+    kind, seed = draw(st.sampled_from(["lstm", "gru", "translator"])), draw(st.integers(0, 99))
+    sizes = {"units": draw(st.integers(1, 12)), "seed": seed}
+    inputs, depth = draw(st.integers(1, 70)), draw(st.integers(1, 2))
+    lengths = draw(st.lists(st.integers(1, 7), min_size=1, max_size=3))
+    if kind == "translator":
+        network = make_translator(width=inputs, depth=depth, **sizes)
+        trace = make_tokens(network, lengths, seed)
+    else:
+        network = make_network(kind, inputs=inputs, layers=depth, bidirectional=draw(st.booleans()), **sizes)
+        trace = make_trace(network, lengths, seed)
     arch = arch_with(
         dpu__lanes=draw(st.sampled_from([1, 4, 16])), dpu__pipeline_cycles=draw(st.integers(0, 9)),
         mu__interval_cycles=draw(st.integers(0, 3)), mu__pipeline_cycles=draw(st.integers(0, 21)),
         mu__result_lag=draw(st.integers(1, 5)), mu__writeback_cycles=draw(st.integers(0, 2)),
         fmu__width_bits=draw(st.sampled_from([16, 64, 2048])), fmu__latency_cycles=draw(st.integers(1, 7)),
         fmu__run_ahead=draw(st.integers(1, 5)), fmu__pass_on_cycles=draw(st.integers(1, 3)),
-        weight_buffer__capacity_bytes=draw(st.sampled_from([2000, 1 << 21])),
+        weight_buffer__capacity_bytes=draw(st.sampled_from([4000, 1 << 21])),
         intermediate_memory__capacity_bytes=draw(st.sampled_from([100, 1 << 20])),
     )  # fmt: skip
     return network, trace, arch, draw(st.sampled_from(["none", "bnn", "oracle"])), draw(st.floats(0, 2))

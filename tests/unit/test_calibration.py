@@ -54,9 +54,30 @@ def test_a_bump_on_the_way_stops_it(known_loss):
     assert calibrate_threshold(NETWORK, TRACE).chosen[1.0].threshold == 0.46
 
 
+def test_sure_holds_the_whole_interval_to_the_bound(monkeypatch):
+    """Of 400 right answers 4·θ become wrong: a loss of θ points, whose interval reaches higher."""
+
+    def run(network, trace, policy, theta=0.0, **options):
+        statistics = np.ones((400, 2), np.int64)
+        statistics[: round(4 * theta), 0] = 0
+        activity = SimpleNamespace(neurons_total=10, neurons_reused=lambda: theta)
+        return SimpleNamespace(metric=METRICS["accuracy"], statistics=statistics, metric_value=100.0, activity=activity)
+
+    monkeypatch.setattr(calibration, "run_functional", run)
+    options = {"max_losses": [3.0], "highest": 10.0, "resolution": 0.25}
+    plain, sure = (calibrate_threshold(NETWORK, TRACE, sure=sure, **options) for sure in (False, True))
+    assert plain.chosen[3.0].threshold == 3.0 and plain.chosen[3.0].metric_loss_high > 3.0
+    assert 1.0 <= sure.chosen[3.0].threshold < 2.5 and sure.chosen[3.0].metric_loss_high <= 3.0
+    assert sure.evidence.sure and not plain.evidence.sure
+
+
 @pytest.mark.parametrize("options, message", [
     ({"max_losses": [float("nan")]}, "max_loss = nan: need"),
     ({"max_losses": [-1.0]}, "max_loss = -1.0: need"),
+    ({"highest": float("nan")}, "highest = nan: need"),
+    ({"highest": -1.0}, "highest = -1.0: need"),
+    ({"resolution": 0.0}, "resolution = 0.0: need"),
+    ({"max_losses": []}, "max_losses is empty"),
     ({"policy_name": "none"}, "has no threshold to calibrate"),
     ({"max_losses": [0.05]}, "even θ = 0 loses 0.10 points"),
 ])  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import archsim
+from archsim.corpora import digits
 from archsim.corpora import download as downloads
 from archsim.corpora.download import Home, Remote, download
 from archsim.corpora.fsdd import fsdd_trace
@@ -52,12 +53,23 @@ def test_digit_strings_of_a_split(recordings):
     assert len(fsdd_trace("all", recordings / "fsdd" / "recordings")) >= 300
 
 
+def test_strings_hold_every_recording_of_their_split_and_no_other(recordings, monkeypatch):
+    heard = []
+    monkeypatch.setattr(digits, "_joined", lambda said, rng: heard.extend(said) or np.zeros(9, np.int16))
+    fsdd_trace("valid", recordings)
+    assert {(r.digit, r.speaker, r.index) for r in heard} == {(d, s, 5) for d in range(10) for s in ("ada", "bob")}
+    assert [digits.split_of(index) for index in (0, 4, 5, 7, 8, 49)] == 2 * ["test"] + 2 * ["valid"] + 2 * ["train"]
+
+
 @pytest.mark.parametrize(
     "name, data, message",
     [
         ("7_eve_0.wav", wav_bytes(900, rate=16000), "16000 Hz, 1 channels, 16 bit; need 8000 Hz"),
         ("7_eve_0.wav", wav_bytes(900, channels=2), "2 channels"),
         ("7_eve_0.wav", b"RIFF", "cannot be read as WAV"),
+        ("7_eve_0.wav", wav_bytes(900)[:-1], "1799 bytes of samples where its header says 1800"),
+        ("7_eve_0.wav", wav_bytes(900)[:-100], "1700 bytes of samples where its header says 1800"),
+        ("7_eve_0.wav", wav_bytes(0), "0 bytes of samples"),
         ("seven.wav", wav_bytes(900), "need a name DIGIT_SPEAKER_INDEX.wav"),
     ],
 )
@@ -131,6 +143,11 @@ def test_a_download_is_checked_and_kept_whole(server, tmp_path, monkeypatch):
         download("multi30k", tmp_path / "bad", base_url=url, progress=lambda *step: None)
     with pytest.raises(TraceError, match="cannot be fetched"):
         download("multi30k", tmp_path / "bad", base_url=url + "/missing", progress=lambda *step: None)
+    for nonsense in ("http://localhost:abc", "http://exa mple"):
+        with pytest.raises(TraceError, match="cannot be fetched"):
+            download("multi30k", tmp_path / "bad", base_url=nonsense, progress=lambda *step: None)
+    with pytest.raises(TraceError, match="is a file: need a folder"):
+        download("multi30k", folder / "a.txt", base_url=url, progress=lambda *step: None)
     assert list((tmp_path / "bad").iterdir()) == []
 
 

@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from numba import njit
 
 from archsim.kernels import activation
+from archsim.kernels.attention import softmax, squash
 from archsim.kernels.binary import binary_products, pack_joint_signs, pack_signs
 from archsim.kernels.dense import accumulate_products
 from archsim.kernels.half import to_half
@@ -117,3 +118,15 @@ def test_memo_is_stored_rounded_but_used_exact():
     products, memo = np.full((1, 1, 2), value, np.float32), np.full((1, 1, 2), 5, np.float32)
     apply_memo(products, memo, np.array([[[False, True]]]), np.array([0]), True)
     assert products.tolist() == [[[value, 5.0]]] and memo.tolist() == [[[1.0, 5.0]]]
+
+
+def test_softmax_and_squash():
+    """Against numpy in double precision, from the least score to the largest."""
+    scores = np.linspace(-200, 30, 5001).astype(np.float32)
+    expected = np.exp(scores.astype(np.float64) - 30)
+    softmax(scores)
+    np.testing.assert_allclose(scores, expected / expected.sum(), rtol=1e-6, atol=1e-37)
+    values = np.linspace(-12, 12, 999).astype(np.float32)
+    expected = np.tanh(values.astype(np.float64))
+    squash(values)
+    np.testing.assert_allclose(values, expected, rtol=1e-6)

@@ -190,6 +190,8 @@ def test_audio_runs_to_a_transcript_and_its_word_errors(tmp_path):
     ('kind = "ctc"', 'kind = "ctcc"', "head = .*ctcc.*'mean-linear', 'ctc', 'attention-decoder'"),
     ("labels", "lables", "unknown key 'head.lables', did you mean 'labels'"),
     ('"yes", "no"', '"yes"', "head has 3 outputs and 2 labels"),
+    ('["", "yes", "no"]', '"yes"', "head.labels is a str: need a list$"),
+    ("[head]", "[calibration.bnn]\nfoo = 1\n[head]", "unknown key 'calibration.bnn.foo'"),
     ("stacked-spectrogram", "spectrogram", "frontend 'spectrogram' is not known, did you mean"),
     ("stacked-spectrogram", "log-mel-deltas", "front end gives 120 numbers a step, the first layer takes 162"),
     ('"wer"', '"accuracy"', "metric = 'accuracy': accepted with this head: wer"),

@@ -188,3 +188,40 @@ def test_a_link_is_followed_and_a_device_left_alone(tmp_path):
 def test_bad_targets_for_writing(target, message, tmp_path):
     with pytest.raises(archsim.ArchsimError, match=message):
         write_trace(TRACES["frames"], tmp_path / target)
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"meta": b'{"kind": ["frames"]}'}, "does not name the kind"),
+    ({"meta": b"[" * 100_000}, "meta is not JSON"),
+    ({"format": np.zeros((), [("a", "i4")])}, "this version reads 1"),
+    ({"texts": np.frombuffer(b"one", np.uint8)}, "1 targets for 2 sequences"),
+    ({"targets": np.array([0, 1], np.uint8)}, None),
+])  # fmt: skip
+def test_odd_arrays_in_a_file(change, message, tmp_path):
+    """Hostile or unusual, never a traceback; small integers are classes like any other."""
+    write_trace(TRACES["frames"], tmp_path / "a.npz")
+    arrays = dict(np.load(tmp_path / "a.npz"))
+    del arrays["targets"]
+    odd = {
+        name: np.frombuffer(value, np.uint8) if isinstance(value, bytes) else value for name, value in change.items()
+    }
+    np.savez(tmp_path / "b.npz", **arrays | odd)
+    if message is None:
+        assert archsim.load_trace(tmp_path / "b.npz").targets == (0, 1)
+        return
+    with pytest.raises(TraceError, match=message):
+        archsim.load_trace(tmp_path / "b.npz")
+
+
+def test_members_that_are_no_arrays_do_not_count(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for name in ("format", "meta", "data", "lengths"):
+            archive.writestr(name, b"junk")
+    with pytest.raises(TraceError, match="array 'format' is missing"):
+        archsim.load_trace(tmp_path / "a.npz")
+
+
+def test_text_must_be_unicode():
+    for texts, targets in ((["a \ud800"], None), (["a"], ["b \ud800"])):
+        with pytest.raises(TraceError, match="holds a character that is no Unicode text"):
+            Trace.from_texts(texts, targets)

@@ -3,15 +3,13 @@
 import io
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from harness import make_network, make_stack
+from harness import make_network, make_stack, make_tokens, make_translator
 
 import archsim
 from archsim.errors import ArchsimError
-from archsim.ir.heads import AttentionDecoder
-from archsim.ir.network import Embedding, Network
+from archsim.ir.network import Embedding
 from archsim.ir.text import Subwords
 
 WIDTH, UNITS, TOKENS, DEPTH = 6, 8, 27, 2
@@ -31,23 +29,9 @@ def subwords():
 
 @pytest.fixture(scope="module")
 def network(subwords):
-    """A random translator: 2 + 2 LSTM layers."""
-    rng = np.random.default_rng(5)
-
-    def draw(*shape):
-        return rng.uniform(-0.8, 0.8, shape).astype(np.float32)
-
-    layers = [make_stack("lstm", inputs=WIDTH, units=UNITS, layers=DEPTH, seed=seed) for seed in (1, 2)]
-    head = AttentionDecoder(
-        attention=draw(UNITS, UNITS),
-        combine_weight=draw(WIDTH, 2 * UNITS),
-        combine_bias=draw(WIDTH),
-        output_bias=draw(TOKENS),
-        start=subwords.start,
-        end=subwords.end,
-    )
-    embedding = Embedding(draw(TOKENS, WIDTH), subwords)
-    return Network("tiny", (*layers[0], *layers[1]), decoder_depth=DEPTH, embedding=embedding, head=head, metric="bleu")
+    """A random translator of texts: 2 + 2 LSTM layers."""
+    tiny = make_translator(width=WIDTH, units=UNITS, depth=DEPTH, tokens=TOKENS, seed=5)
+    return replace(tiny, name="tiny", embedding=Embedding(tiny.embedding.table, subwords), metric="bleu")
 
 
 def torch_stack(layers):
@@ -99,11 +83,11 @@ def test_a_sequence_does_not_depend_on_its_company(network):
 
 def test_reuse_changes_what_the_decoder_reads(network):
     """Reuse may change a word and so the length of an answer: the baseline is decoded for itself."""
-    record = archsim.simulate(network, archsim.Trace.from_texts(TEXTS, TEXTS), threshold=3.0).record
-    plain = archsim.simulate(network, archsim.Trace.from_texts(TEXTS, TEXTS), policy="none").record
-    assert record["reuse_fraction"] > 0.3
-    assert record["baseline_cycles"] == plain["cycles"] and record["metric_baseline"] == plain["metric_value"]
-    assert record["steps"] != plain["steps"]
+    reusing = archsim.simulate(network, archsim.Trace.from_texts(TEXTS, TEXTS), threshold=3.0)
+    plain = archsim.simulate(network, archsim.Trace.from_texts(TEXTS, TEXTS), policy="none")
+    assert reusing.record["reuse_fraction"] > 0.3 and reusing.answers != plain.answers
+    assert reusing.record["baseline_cycles"] == plain.record["cycles"]
+    assert reusing.record["metric_baseline"] == plain.record["metric_value"]
 
 
 def test_details_agree_and_the_head_stands_beside(network):
@@ -139,7 +123,8 @@ def test_a_decoder_that_does_not_fit_together_is_refused(network):
     "change, message",
     [
         ({"head": None, "metric": None}, "a decoder needs layers, an embedding and a head"),
-        ({"decoder_depth": 1}, "differ in .cell, units.|takes"),
+        ({"decoder_depth": 1}, "l0 takes 6 inputs, l1 gives 8"),
+        ({"decoder_depth": 4}, "no recurrent layer to encode with"),
         ({"metric": "wer"}, "metric = 'wer': accepted with this head: bleu"),
         ({"embedding": None}, "a decoder needs layers, an embedding"),
     ],
@@ -147,6 +132,29 @@ def test_a_decoder_that_does_not_fit_together_is_refused(network):
 def test_parts_that_do_not_join_are_refused(network, change, message):
     with pytest.raises(ArchsimError, match=message):
         replace(network, **change)
+
+
+def test_stacks_of_two_directions_are_refused(network):
+    """A decoder layer starts where one encoder layer ended: there is no state for a second direction."""
+    wide = make_stack("lstm", inputs=WIDTH, units=UNITS, bidirectional=True)
+    deep = (*wide, *make_stack("lstm", inputs=WIDTH, units=UNITS, layers=2))
+    with pytest.raises(ArchsimError, match="need the same .cell, units., one direction each"):
+        replace(network, layers=deep, decoder_depth=2)
+
+
+def test_bleu_needs_subwords(network):
+    with pytest.raises(ArchsimError, match="metric 'bleu' needs subwords to write texts with"):
+        replace(network, embedding=Embedding(network.embedding.table))
+    silent = replace(network, embedding=Embedding(network.embedding.table), metric=None)
+    assert archsim.simulate(silent, make_tokens(silent, (4,)), policy="none").answers is None
+
+
+def test_embeddings_beyond_binary16_are_refused(network):
+    table = network.embedding.table.copy()
+    table[1] = 1e6
+    big = replace(network, embedding=Embedding(table), metric=None)
+    with pytest.raises(ArchsimError, match="embedding holds 1e.06, binary16 ends at 65504"):
+        archsim.simulate(big, make_tokens(network, (4,)), policy="none")
 
 
 def test_targets_must_be_of_the_tasks_kind(network):
