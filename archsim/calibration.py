@@ -16,6 +16,8 @@ from archsim.policies import NoReuse, ReusePolicy, policy_from
 from archsim.tasks.bootstrap import CONFIDENCE, loss_interval
 from archsim.traceio.trace import Trace
 
+NORMAL_95 = 1.96
+"""Standard errors on either side that hold 95 % of a normal distribution."""
 REFINE_STEPS = 8
 """Bisection stops at intervals of so many steps, which are then tried one by one."""
 
@@ -29,6 +31,11 @@ class Point(NamedTuple):
     metric_loss: float
     metric_loss_low: float
     metric_loss_high: float
+
+    @property
+    def standard_error(self) -> float:
+        """Of the loss, from the width of its interval."""
+        return (self.metric_loss_high - self.metric_loss_low) / (2 * NORMAL_95)
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ def calibrate_threshold(
     policy_name: str = "bnn",
     *,
     max_losses: Sequence[float] = (1.0,),
-    sure: bool = False,
+    margin: float = 0.0,
     highest: float = 4.0,
     resolution: float = 0.01,
     precision: str = "fp16",
@@ -99,22 +106,25 @@ def calibrate_threshold(
 ) -> Calibration:
     """Find, for each loss allowed, the largest θ in [0, highest] up to which no tried threshold loses more.
 
-    Bisection on a grid, then step by step, because loss is not quite monotone. `sure` judges a threshold by the
-    upper end of its loss's bootstrap interval, not by the loss itself. Choose on training or validation data only.
+    Bisection on a grid, then step by step, because loss is not quite monotone. `margin` is how many of its standard
+    errors a loss must stay below the bound: 0 takes it at its word, 1 is the one-standard-error rule of Breiman et
+    al. (1984). Choose on training or validation data only.
     Raises ConfigError where there is no metric to lose, no θ to choose, or even θ = 0 loses too much.
     """
-    policy = _checked(policy_from(policy_name), max_losses, highest, resolution)
+    policy = _checked(policy_from(policy_name), max_losses, highest, resolution, margin)
     trials = _Trials(network, prepared(network, trace), policy, resolution, precision, tick, trace.digest)
     last = round(highest / resolution)
-    chosen = {max_loss: _largest(trials, max_loss, last, sure) for max_loss in sorted(max_losses)}
+    chosen = {max_loss: _largest(trials, max_loss, last, margin) for max_loss in sorted(max_losses)}
     metric, before = trials.baseline.metric, trials.baseline.metric_value
     assert metric is not None and before is not None, "checked by the first trial"
     points = tuple(trials.tried[step] for step in sorted(trials.tried))
-    return Calibration(chosen, metric.name, before, points, _evidence(trials, chosen, before, sure))
+    return Calibration(chosen, metric.name, before, points, _evidence(trials, chosen, before, margin))
 
 
-def _checked(policy: ReusePolicy, max_losses: Sequence[float], highest: float, resolution: float) -> ReusePolicy:
-    for name, value in (*(("max_loss", loss) for loss in max_losses), ("highest", highest)):
+def _checked(
+    policy: ReusePolicy, max_losses: Sequence[float], highest: float, resolution: float, margin: float
+) -> ReusePolicy:
+    for name, value in (*(("max_loss", loss) for loss in max_losses), ("highest", highest), ("margin", margin)):
         if not (math.isfinite(value) and value >= 0):
             raise ConfigError(f"{name} = {value}: need a finite number >= 0")
     if not (math.isfinite(resolution) and resolution > 0):
@@ -126,16 +136,16 @@ def _checked(policy: ReusePolicy, max_losses: Sequence[float], highest: float, r
     return policy
 
 
-def _largest(trials: _Trials, max_loss: float, last: int, sure: bool) -> Point:
+def _largest(trials: _Trials, max_loss: float, last: int, margin: float) -> Point:
     def fits(step: int) -> bool:
         point = trials.at(step)
-        return (point.metric_loss_high if sure else point.metric_loss) <= max_loss
+        return point.metric_loss + margin * point.standard_error <= max_loss
 
     good, bad = 0, last
     if not fits(good):
         point = trials.at(good)
-        interval = f"{point.metric_loss:.2f} points (up to {point.metric_loss_high:.2f})"
-        raise ConfigError(f"even θ = 0 loses {interval}, over the {max_loss:g} allowed")
+        found = f"{point.metric_loss:.2f} points, with a standard error of {point.standard_error:.2f}"
+        raise ConfigError(f"even θ = 0 loses {found}: too much for a bound of {max_loss:g} and a margin of {margin:g}")
     while bad - good > REFINE_STEPS:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if fits(middle) else (good, middle)
@@ -144,13 +154,13 @@ def _largest(trials: _Trials, max_loss: float, last: int, sure: bool) -> Point:
     return trials.at(good)
 
 
-def _evidence(trials: _Trials, chosen: dict[float, Point], before: float, sure: bool) -> CalibrationManifest:
+def _evidence(trials: _Trials, chosen: dict[float, Point], before: float, margin: float) -> CalibrationManifest:
     return CalibrationManifest(
         trace=trials.trace.name,
         trace_digest=trials.digest,
         sequences=len(trials.trace),
         precision=trials.precision,
-        sure=sure,
+        margin=margin,
         confidence=CONFIDENCE,
         metric_baseline=round(before, 6),
         points=tuple(_kept(max_loss, point) for max_loss, point in chosen.items()),

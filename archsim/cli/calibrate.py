@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     help="Points of the metric that may be lost; may be given several times.",
 )
 @click.option("--policy", "-p", default="bnn", show_default=True, help="Policy whose θ is sought.")
-@click.option("--sure", is_flag=True, help="Hold the upper end of the loss's 95 % interval to the bound, too.")
+@click.option(
+    "--margin", type=float, default=0.0, show_default=True, help="Standard errors a loss must stay below the bound."
+)
 @click.option("--highest", type=float, default=4.0, show_default=True, help="Largest θ to try.")
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
 @click.option("--save", is_flag=True, help="Write θ for the smallest bound, and the evidence, into network.toml.")
@@ -34,7 +36,7 @@ def calibrate(
     trace: str,
     max_losses: tuple[float, ...],
     policy: str,
-    sure: bool,
+    margin: float,
     highest: float,
     limit: int | None,
     save: bool,
@@ -45,7 +47,7 @@ def calibrate(
 
     \b
     archsim calibrate --network imdb-lstm --trace imdb-valid --max-loss 1
-    archsim calibrate -n imdb-lstm -t imdb-valid --max-loss 1 --max-loss 2 --max-loss 3 --sure
+    archsim calibrate -n imdb-lstm -t imdb-valid --max-loss 1 --max-loss 2 --max-loss 3 --margin 1
     archsim calibrate -n my-network -t my-validation.npz --policy oracle --save
     """
     from archsim.calibration import calibrate_threshold
@@ -61,7 +63,7 @@ def calibrate(
         load_trace(trace).limit(limit),
         policy,
         max_losses=max_losses,
-        sure=sure,
+        margin=margin,
         highest=highest,
         tick=_report,
     )
@@ -69,8 +71,8 @@ def calibrate(
     console.print(_table(f"{network} on {trace}, policy {policy}", calibration))
     console.print(f"{calibration.metric} without reuse: {calibration.metric_baseline:.2f}")
     for max_loss, point in calibration.chosen.items():
-        bound = "surely at most" if sure else "at most"
-        console.print(f"largest θ that loses {bound} {max_loss:g} points: {point.threshold:g}")
+        safely = f", {margin:g} standard errors included" if margin else ""
+        console.print(f"largest θ that loses at most {max_loss:g} points{safely}: {point.threshold:g}")
     if save:
         save_calibration(network_folder(network), policy, calibration.evidence)
 

@@ -84,8 +84,8 @@ class CalibrationManifest(FrozenRecord):
     sequences: int
     precision: str
     metric_baseline: float
-    sure: bool
-    """Whether the interval's upper end had to stay within the allowance, not only the loss."""
+    margin: float
+    """Standard errors that a loss had to stay below its bound."""
     confidence: float
     points: tuple[CalibratedPoint, ...]
 

@@ -37,13 +37,14 @@ def coins(chance: float, *shape: int) -> np.ndarray:
     return drawn
 
 
-class _Steps(torch.autograd.Function):
+class Steps(torch.autograd.Function):
     """All steps of one direction from the input products (T, B, G·H), which include the biases."""
 
     @staticmethod
     def forward(
         ctx: Any, cell: str, inputs: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, *coins: np.ndarray
     ) -> tuple[Tensor, Tensor]:
+        """Return h and c of all steps, (T, B, H); `coins` say what is stale and what is zoned out."""
         weight = weight.bfloat16()
         stale, zone = coins
         (T, B, _), H = inputs.shape, h0.shape[1]
@@ -66,6 +67,7 @@ class _Steps(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return the gradient of each argument of `forward`."""
         (h, c, acts), (stale, zone), (d_h, d_c) = ctx.saved, ctx.coins, grads
         T, B, H = acts.shape[0], acts.shape[1], h.shape[2]
         dh, dc, carry = torch.zeros(B, H), torch.zeros(B, H), np.zeros((B, 4 * H), np.float32)
@@ -141,7 +143,7 @@ class Recurrent(nn.Module):
         bias, inner = self.bias_ih + self.bias_hh, self.bias_hh[-H:]
         if self.cell == "gru":  # the candidate's hidden bias stays inside the reset gate
             bias = torch.cat([bias[:-H], self.bias_ih[-H:]])
-        h, c = _Steps.apply(
+        h, c = Steps.apply(
             self.cell,
             product(x, self.weight_ih) + bias,
             self.weight_hh,

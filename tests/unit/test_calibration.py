@@ -54,8 +54,8 @@ def test_a_bump_on_the_way_stops_it(known_loss):
     assert calibrate_threshold(NETWORK, TRACE).chosen[1.0].threshold == 0.46
 
 
-def test_sure_holds_the_whole_interval_to_the_bound(monkeypatch):
-    """Of 400 right answers 4·θ become wrong: a loss of θ points, whose interval reaches higher."""
+def test_a_margin_keeps_a_loss_below_its_bound(monkeypatch):
+    """Of 400 right answers 4·θ become wrong: a loss of θ points, standard error √θ/2 or nearly."""
 
     def run(network, trace, policy, theta=0.0, **options):
         statistics = np.ones((400, 2), np.int64)
@@ -65,10 +65,10 @@ def test_sure_holds_the_whole_interval_to_the_bound(monkeypatch):
 
     monkeypatch.setattr(calibration, "run_functional", run)
     options = {"max_losses": [3.0], "highest": 10.0, "resolution": 0.25}
-    plain, sure = (calibrate_threshold(NETWORK, TRACE, sure=sure, **options) for sure in (False, True))
-    assert plain.chosen[3.0].threshold == 3.0 and plain.chosen[3.0].metric_loss_high > 3.0
-    assert 1.0 <= sure.chosen[3.0].threshold < 2.5 and sure.chosen[3.0].metric_loss_high <= 3.0
-    assert sure.evidence.sure and not plain.evidence.sure
+    plain, one, two = (calibrate_threshold(NETWORK, TRACE, margin=margin, **options) for margin in (0, 1, 1.96))
+    assert plain.chosen[3.0].threshold == 3.0 and plain.chosen[3.0].standard_error == pytest.approx(0.85, abs=0.05)
+    assert one.chosen[3.0].threshold == 2.25 and one.evidence.margin == 1
+    assert two.chosen[3.0].threshold == 1.75 and two.chosen[3.0].metric_loss_high == pytest.approx(3.0, abs=0.25)
 
 
 @pytest.mark.parametrize("options, message", [
@@ -76,6 +76,7 @@ def test_sure_holds_the_whole_interval_to_the_bound(monkeypatch):
     ({"max_losses": [-1.0]}, "max_loss = -1.0: need"),
     ({"highest": float("nan")}, "highest = nan: need"),
     ({"highest": -1.0}, "highest = -1.0: need"),
+    ({"margin": -1.0}, "margin = -1.0: need"),
     ({"resolution": 0.0}, "resolution = 0.0: need"),
     ({"max_losses": []}, "max_losses is empty"),
     ({"policy_name": "none"}, "has no threshold to calibrate"),

@@ -1,0 +1,48 @@
+"""An LSTM layer that can be trained with the very reuse decisions it will meet on the machine."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from archsim.kernels.binary import binary_products, pack_joint_signs
+from archsim.kernels.reuse import decide_by_drift
+from training.recurrent import Recurrent, Steps, product
+from training.steps import lstm_forward
+
+
+@torch.no_grad()
+def decide_reuse(layer: Recurrent, x: Tensor, inputs: Tensor, h0: Tensor, c0: Tensor, theta: float) -> np.ndarray:
+    """Return which products (T, B, 4H) the binary network lets a layer keep at threshold `theta`."""
+    (T, B, _), H = x.shape, layer.hidden
+    signs = np.ascontiguousarray(pack_joint_signs(layer.weight_ih.numpy(), layer.weight_hh.numpy()).T)
+    reused, memo = np.zeros((T, B, 4, H), np.bool_), np.zeros((B, 4, H), np.int32)
+    drift, held, acts = np.zeros((B, 4, H), np.float32), *np.zeros((2, B, 4 * H), np.float32)
+    thresholds, zone = np.full(4, theta, np.float32), np.zeros((B, H), np.bool_)
+    h, c = h0.numpy(), c0.numpy().copy()
+    weight = layer.weight_hh.bfloat16().T
+    for t, step in enumerate(x.numpy()):
+        now = binary_products(pack_joint_signs(step, h), signs, x.shape[2] + H).reshape(B, 4, H)
+        if t == 0:
+            memo[:] = now
+        else:
+            decide_by_drift(now, memo, drift, thresholds, True, reused[t])
+        hidden = (torch.from_numpy(h).bfloat16() @ weight).float().numpy()
+        before, h = h, np.empty_like(h)
+        lstm_forward(inputs[t].numpy(), hidden, reused[t].reshape(B, -1), zone, held, c, before, acts, h)
+    return reused.reshape(T, B, -1)
+
+
+class MemoizedLSTM(Recurrent):
+    """A recurrent layer that can be trained with the reuse decisions it will meet."""
+
+    def memoized(self, x: Tensor, h0: Tensor, c0: Tensor, lengths: Tensor | None, theta: float) -> tuple[Tensor, tuple]:
+        """Run as `forward` does, keeping the products that memoization would keep."""
+        T, B, _ = x.shape
+        inputs = product(x, self.weight_ih) + self.bias_ih + self.bias_hh
+        reused = decide_reuse(self, x.detach(), inputs.detach(), h0.detach(), c0.detach(), theta)
+        zone = np.broadcast_to(np.False_, (T, B, self.hidden))
+        h, c = Steps.apply("lstm", inputs, self.weight_hh, self.bias_hh[-self.hidden :], h0, c0, reused, zone)
+        last = (torch.full((B,), T) if lengths is None else lengths) - 1, torch.arange(B)
+        return h, (h[last], c[last])

@@ -1,0 +1,120 @@
+"""The translation network: LSTM stacks, attention, one embedding table for both languages and the output."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from torch import Tensor, nn
+
+from training.memoized import MemoizedLSTM
+from training.recurrent import product
+
+BEGIN, END = 1, 2
+"""Pieces <s> and </s>."""
+
+
+class TranslationNet(nn.Module):
+    """Encoder, attention and decoder; every width is `args.hidden`; `depth` layers of each are in use."""
+
+    def __init__(self, vocab: int, args: argparse.Namespace) -> None:
+        super().__init__()
+        size, self.args, self.depth = args.hidden, args, args.layers
+        self.deviation = nn.Parameter(torch.randn(vocab, size) * args.emb_init)
+        self.register_buffer("shared", args.shared * (torch.randint(0, 2, (size,)) * 2.0 - 1.0))
+        self.encoder = nn.ModuleList([MemoizedLSTM("lstm", size, size) for _ in range(args.layers)])
+        self.decoder = nn.ModuleList([MemoizedLSTM("lstm", size, size) for _ in range(args.layers)])
+        for layer in (*self.encoder[1:], *self.decoder[1:]):
+            layer.pass_through()
+        self.attention = nn.Linear(size, size, bias=False)
+        self.combine = nn.Linear(2 * size, size)
+        self.output_bias = nn.Parameter(torch.zeros(vocab))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Map pieces (T, B) to vectors; in training, deviations and some of their elements are dropped."""
+        x = nn.functional.embedding(ids, self.deviation)
+        if self.training:
+            x = x * (torch.rand(*ids.shape, 1) >= self.args.word_drop)
+        return self.locked_dropout(x) + self.shared
+
+    def locked_dropout(self, x: Tensor) -> Tensor:
+        """Drop the same elements at all steps of a sequence: they change nothing from step to step."""
+        if not self.training or not self.args.dropout:
+            return x
+        keep = 1 - self.args.dropout
+        return x * (torch.rand(x.shape[1:]) < keep) / keep
+
+    def stack(
+        self,
+        layers: nn.ModuleList,
+        x: Tensor,
+        states: list[tuple[Tensor, Tensor]],
+        lengths: Tensor | None,
+        stale: float = 0.0,
+        theta: float = 0.0,
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Run layers over x (T, B, H) from `states`; return the top outputs and each layer's last state."""
+        ends = []
+        for layer, start in zip(layers[: self.depth], states, strict=True):
+            if theta:
+                x, end = layer.memoized(x, *start, lengths, theta)
+            else:
+                x, end = layer(x, *start, lengths=lengths, stale=stale, zoneout=self.args.zoneout)
+            x = self.locked_dropout(x)
+            ends.append(end)
+        return x, ends
+
+    def encode(
+        self, ids: Tensor, lengths: Tensor, stale: float = 0.0, theta: float = 0.0
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Return the top outputs (T, B, H) for source pieces (T, B), and each layer's last state."""
+        zero = torch.zeros(ids.shape[1], self.args.hidden)
+        return self.stack(self.encoder, self.embed(ids), [(zero, zero)] * self.depth, lengths, stale, theta)
+
+    def attend(self, top: Tensor, memory: Tensor, lengths: Tensor) -> Tensor:
+        """Return the attentional states for decoder outputs (T, B, H) over encoder outputs `memory`."""
+        queries, keys = self.attention(top).transpose(0, 1), memory.transpose(0, 1)
+        scores = queries @ keys.transpose(1, 2)
+        padding = torch.arange(len(memory)) >= lengths[:, None]
+        weights = scores.masked_fill(padding[:, None], -1e9).softmax(2)
+        context = (weights @ keys).transpose(0, 1)
+        return torch.tanh(self.combine(torch.cat([context, top], 2)))
+
+    def logits(self, attended: Tensor) -> Tensor:
+        """Score every piece; the shared vector would add the same to all scores, so it is left out."""
+        return product(attended, self.deviation) + self.output_bias
+
+    def loss(self, source: Tensor, lengths: Tensor, target: Tensor, stale: float = 0.0, theta: float = 0.0) -> Tensor:
+        """Mean smoothed cross entropy of the target pieces (T, B), which are padded by -1."""
+        memory, states = self.encode(source, lengths, stale, theta)
+        before = torch.cat([torch.full_like(target[:1], BEGIN), target[:-1].clamp_min(0)])
+        top, _ = self.stack(self.decoder, self.embed(before), states, None, stale, theta)
+        attended, real = self.locked_dropout(self.attend(top, memory, lengths)), target >= 0
+        smoothing = self.args.smoothing if self.training else 0.0
+        return nn.functional.cross_entropy(self.logits(attended[real]), target[real], label_smoothing=smoothing)
+
+    @torch.no_grad()
+    def translate(self, source: Tensor, lengths: Tensor) -> list[list[int]]:
+        """Decode greedily; return the pieces of each sentence, END excluded."""
+        memory, states = self.encode(source, lengths)
+        limits, pieces = 2 * lengths + 10, torch.full_like(source[:1], BEGIN)
+        chosen, done = [], torch.zeros_like(lengths, dtype=torch.bool)
+        for step in range(int(limits.max())):
+            top, states = self.stack(self.decoder, self.embed(pieces), states, None)
+            pieces = self.logits(self.attend(top, memory, lengths)).argmax(2)
+            done |= (pieces[0] == END) | (limits <= step)
+            if done.all():
+                break
+            chosen.append(pieces[0].where(~done, END))
+        rows = torch.stack(chosen, 1).tolist() if chosen else [[]] * len(lengths)
+        return [row[: row.index(END)] if END in row else row for row in rows]
+
+    def export(self) -> dict[str, Tensor]:
+        """Return the fp16 tensors of the deployed network, layers named and laid out as in torch.nn.LSTM."""
+        tensors = {"embedding.weight": self.shared + self.deviation, "output.bias": self.output_bias}
+        for part, layers in (("encoder", self.encoder), ("decoder", self.decoder)):
+            for l, layer in enumerate(layers):
+                tensors |= {f"{part}.{name}_l{l}": tensor for name, tensor in layer.named_parameters()}
+        tensors |= {"attention.weight": self.attention.weight}
+        tensors |= {"combine.weight": self.combine.weight, "combine.bias": self.combine.bias}
+        return {name: tensor.detach().half().contiguous() for name, tensor in tensors.items()}
