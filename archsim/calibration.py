@@ -18,7 +18,7 @@ from archsim.traceio.trace import Trace
 
 NORMAL_95 = 1.96
 """Standard errors on either side that hold 95 % of a normal distribution."""
-REFINE_STEPS = 8
+REFINE_STEPS = 4
 """Bisection stops at intervals of so many steps, which are then tried one by one."""
 
 

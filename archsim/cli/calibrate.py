@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     "--margin", type=float, default=0.0, show_default=True, help="Standard errors a loss must stay below the bound."
 )
 @click.option("--highest", type=float, default=4.0, show_default=True, help="Largest θ to try.")
+@click.option("--resolution", type=float, default=0.01, show_default=True, help="Step of the grid of θ.")
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
 @click.option("--save", is_flag=True, help="Write θ for the smallest bound, and the evidence, into network.toml.")
 def calibrate(
@@ -38,6 +39,7 @@ def calibrate(
     policy: str,
     margin: float,
     highest: float,
+    resolution: float,
     limit: int | None,
     save: bool,
 ) -> None:
@@ -65,6 +67,7 @@ def calibrate(
         max_losses=max_losses,
         margin=margin,
         highest=highest,
+        resolution=resolution,
         tick=_report,
     )
     console = output_console()

@@ -7,9 +7,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from archsim.config.specs import parse_arch
-from archsim.ir.folder import Manifest
+from archsim.ir.manifest import HeadManifest, Manifest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "how-a-run-flows.md", ROOT / "docs" / "files.md"]
@@ -36,10 +37,12 @@ def test_examples_run(code, tmp_path):
 
 @pytest.mark.parametrize("code", blocks("toml"))
 def test_file_examples_parse(code):
-    """A network manifest has stacks; anything else is an architecture."""
+    """A network manifest has stacks, a part of one has a head; anything else is an architecture."""
     data = tomllib.loads(code)
     if "stacks" in data:
         Manifest.model_validate(data)
+    elif "head" in data:
+        TypeAdapter(HeadManifest).validate_python(data["head"])
     else:
         parse_arch(data, "example")
 
