@@ -101,19 +101,37 @@ def _origin(info: dict[str, str]) -> tuple[str, str, str]:
 
 
 def _show_network(name: str) -> Iterator[Table]:
-    from archsim.ir.folder import load_network
+    from archsim.ir.folder import MANIFEST, load_network, network_folder, read_manifest
 
-    network = load_network(name)
+    network, manifest = load_network(name), read_manifest(network_folder(name) / MANIFEST)
+    embedding, text = network.embedding, network.embedding.encoder if network.embedding else None
     facts: list[tuple[str, object]] = [
         ("description", network.description),
         ("provenance", network.provenance),
+        ("takes", network.frontend.name if network.frontend else type(text).__name__.lower() if text else None),
+        ("embedding", f"{embedding.table.shape[0]} x {embedding.table.shape[1]}" if embedding else None),
+        ("head", manifest.head.kind if manifest.head else None),
+        ("metric", network.metric),
+        ("corpus", network.corpus),
+        *((f"θ for {policy}", theta) for policy, theta in network.thresholds.items()),
+        ("neurons per step", network.neurons_per_step),
+        ("SHA-256 of all that decides its answers", network.digest),
     ]
-    facts += [("metric", network.metric)]
-    facts += [(f"θ for {policy}", theta) for policy, theta in network.thresholds.items()]
-    facts += [("neurons per step", network.neurons_per_step), ("weights SHA-256", network.digest)]
     yield _table(f"network {name}", ("", ""), facts)
-    layers = [(y.name, y.cell.name, y.input_size, y.hidden_size, len(y.directions)) for y in network.layers]
-    yield _table("layers", ("layer", "cell", "inputs", "units", "directions"), layers)
+    roles = ["encoder"] * len(network.encoder) + ["decoder"] * len(network.decoder)
+    layers = [
+        (y.name, role if network.decoder else None, y.cell.name, y.input_size, y.hidden_size, len(y.directions))
+        for y, role in zip(network.layers, roles, strict=True)
+    ]
+    yield _table("layers", ("layer", "role", "cell", "inputs", "units", "directions"), layers)
+    evidence = [
+        (policy, found.trace, found.sequences, found.margin, p.max_loss, p.threshold, p.reuse_fraction, p.metric_loss)
+        for policy, found in manifest.calibration.items()
+        for p in found.points
+    ]
+    if evidence:
+        columns = ("policy", "trace", "sequences", "margin", "bound", "θ", "reuse", "loss")
+        yield _table("calibration", columns, evidence)
 
 
 def _show_trace(name: str) -> Iterator[Table]:
