@@ -134,7 +134,8 @@ class Trainer:
         # a shallow stage may do well, but what is published has all layers
         layers = len(self.net.rows)
         best = min((e["valid_wer"] for e in self.history if e.get("depth") == layers and "valid_wer" in e), default=2.0)
-        while self.round < self.args.rounds:
+        waited = 0
+        while self.round < self.args.rounds and waited < self.args.patience:
             started = time.perf_counter()
             loss = self.train_round()
             entry = {
@@ -152,6 +153,9 @@ class Trainer:
             if self.net.depth == layers and entry["valid_wer"] <= best:
                 best = entry["valid_wer"]
                 save_file(self.net.export(), str(self.args.output / "weights.safetensors"))
+                waited = 0
+            elif self.net.depth == layers:
+                waited += 1
             (self.args.output / "history.json").write_text(json.dumps(self.history, indent=1) + "\n")
             self.save()
 
@@ -162,6 +166,7 @@ FLAGS = (
     ("--rounds", 90, "rounds of training; the schedules span them"),
     ("--strings", 256, "strings made for a round"),
     ("--every", 5, "rounds between validations and checkpoints"),
+    ("--patience", 9, "stop after so many validations at full depth without a lower error"),
     ("--valid-strings", 120, "strings in a validation while training"),
     ("--frames", 1800, "frames in a batch, about; 16 strings at least"),
     ("--synthetic", 0.2, "share of synthetic strings"),
