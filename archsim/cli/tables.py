@@ -38,7 +38,7 @@ def summary_table(records: list[Record], *, with_paper: bool) -> Table:
 
 def head_table(records: list[Record]) -> Table:
     """What is not recurrent: its time and energy with the policy, and the gains with it counted in."""
-    right = ("time", "of all", "energy", "of all", "speedup", "energy saving")
+    right = ("time", "of all", "energy", "of all", "speedup", "saving")
     title = "classifiers, attention and output layers by themselves, and gains over all"
     table = _table(title, ("network", "policy"), right)
     for r in records:
@@ -46,7 +46,7 @@ def head_table(records: list[Record]) -> Table:
             time, energy = r["head_time_s"], r["head_energy_j"]
             shares = percent(time / (time + r["time_s"])), percent(energy / (energy + r["energy_j"]))
             gains = f"{r['speedup_with_head']:.2f}x", percent(r["energy_saving_with_head"])
-            cells = f"{1e3 * time:.2f} ms", shares[0], f"{1e3 * energy:.3f} mJ", shares[1]
+            cells = f"{time:.3f} s", shares[0], f"{energy:.3f} J", shares[1]
             table.add_row(r["network"], r["policy"], *cells, *gains)
     return table
 
