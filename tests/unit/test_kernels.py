@@ -123,7 +123,7 @@ def test_memo_is_stored_rounded_but_used_exact():
 def test_softmax_and_squash():
     """Against numpy in double precision, from the least score to the largest."""
     scores = np.linspace(-200, 30, 5001).astype(np.float32)
-    expected = np.exp(scores.astype(np.float64) - 30)
+    expected = np.exp((scores - np.float32(30)).astype(np.float64))
     softmax(scores)
     np.testing.assert_allclose(scores, expected / expected.sum(), rtol=1e-6, atol=1e-37)
     values = np.linspace(-12, 12, 999).astype(np.float32)
