@@ -39,7 +39,7 @@ def summary_table(records: list[Record], *, with_paper: bool) -> Table:
 def head_table(records: list[Record]) -> Table:
     """What is not recurrent: its time and energy with the policy, and the gains with it counted in."""
     right = ("time", "of all", "energy", "of all", "speedup", "saving")
-    title = "classifiers, attention and output layers by themselves, and gains over all"
+    title = "heads (what is not recurrent) by themselves, and gains over all"
     table = _table(title, ("network", "policy"), right)
     for r in records:
         if r["head_macs"] is not None:
