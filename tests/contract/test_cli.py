@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -107,7 +108,10 @@ def test_interrupt_is_130(own, tmp_path):
     options = ["run", "-n", own / "net", "-t", long_trace, "--threshold", "1", "--detail", "neuron", "--json", "x.json"]
     ours, theirs = os.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
-    with subprocess.Popen([*COMMAND, *map(str, options)], stderr=theirs, cwd=tmp_path, env=environment) as process:
+    command = [*COMMAND, *map(str, options)]
+    # A shell starts what runs in its background deaf to Ctrl-C, and all that this starts in turn.
+    hearing = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=theirs, cwd=tmp_path, env=environment, preexec_fn=hearing) as process:
         os.close(theirs)
         shown = b""
         while b"policy bnn" not in shown:
