@@ -87,8 +87,9 @@ class _Trials:
     def _run(self, policy: ReusePolicy, theta: float) -> FunctionalResult:
         result = run_functional(self.network, self.trace, policy, theta, precision=self.precision, keep_outputs=False)
         if result.metric is None:
-            where = f"network {self.network.name} with trace {self.trace.name}"
-            raise ConfigError(f"{where} has no metric: need a labelled trace of the network's task")
+            if self.network.metric is None:
+                raise ConfigError(f"network {self.network.name} names no metric: there is no loss to hold to a bound")
+            raise ConfigError(f"trace {self.trace.name} has no targets: need a labelled trace of the network's task")
         return result
 
 

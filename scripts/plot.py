@@ -13,6 +13,7 @@ from figures import figure_path, save_figure
 from matplotlib.figure import Figure
 
 from archsim.cli.exit import exit_code
+from archsim.errors import UsageError
 
 STYLES = {"bnn": ("#0072B2", "o", "-"), "oracle": ("#D55E00", "s", "--")}  # colour-blind safe, readable in grey
 PANELS = {"metric_loss": "loss of the metric (points)", "speedup": "speedup", "energy_saving": "energy saving (%)"}
@@ -35,13 +36,25 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def read_table(path: str) -> pd.DataFrame:
+    """Read a table of scripts/sweep.py; UsageError for any other file."""
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not a readable table: {error}") from None
+    missing = {"policy", "reuse_fraction", *PANELS} - set(table.columns)
+    if missing:
+        raise UsageError(f"{path}: column {min(missing)} is missing: need a table of scripts/sweep.py")
+    return table
+
+
 def main() -> None:
     """Read the tables and save the figure in the format of the output's suffix."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="+", help="CSV files of scripts/sweep.py")
     parser.add_argument("-o", "--output", type=figure_path, required=True, help=".svg or .png")
     args = parser.parse_args()
-    save_figure(draw(pd.concat([pd.read_csv(path) for path in args.tables])), args.output)
+    save_figure(draw(pd.concat([read_table(path) for path in args.tables])), args.output)
 
 
 if __name__ == "__main__":

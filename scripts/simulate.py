@@ -12,6 +12,7 @@ import pandas as pd
 
 import archsim
 from archsim.cli.exit import exit_code
+from archsim.corpora.catalogue import trace_of
 
 
 def main() -> None:
@@ -25,7 +26,7 @@ def main() -> None:
     args = parser.parse_args()
 
     network = archsim.load_network(args.network)
-    trace = archsim.load_trace(args.trace or network.default_trace).limit(args.limit)
+    trace = (archsim.load_trace(args.trace) if args.trace else trace_of(network)).limit(args.limit)
     results = {
         policy: archsim.simulate(network, trace, arch=args.arch, policy=policy, threshold=args.threshold)
         for policy in ("none", "bnn", "oracle")

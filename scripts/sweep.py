@@ -14,6 +14,7 @@ import pandas as pd
 
 import archsim
 from archsim.cli.exit import exit_code
+from archsim.corpora.catalogue import trace_of
 from archsim.files import check_writable, write_whole
 
 
@@ -31,7 +32,7 @@ def main() -> None:
 
     check_writable(Path(args.output))
     network = archsim.load_network(args.network)
-    trace = archsim.load_trace(args.trace or network.default_trace).limit(args.limit)
+    trace = (archsim.load_trace(args.trace) if args.trace else trace_of(network)).limit(args.limit)
     rows = []
     for policy, theta, latency in itertools.product(args.policies, args.thresholds, args.fmu_latencies):
         arch = archsim.load_arch("epur").replace("fmu.latency_cycles", latency)

@@ -9,7 +9,6 @@ import click
 
 if TYPE_CHECKING:
     from archsim.experiment.result import Result
-    from archsim.ir.network import Network
 
 
 SUMMARY_POLICIES = ("bnn", "oracle")
@@ -59,17 +58,19 @@ def run(
     archsim run -n imdb-lstm --limit 1 --timeline run.json    (open in ui.perfetto.dev)
     """
     from archsim.cli.console import output_console
-    from archsim.cli.tables import energy_table, head_table, summary_table
+    from archsim.cli.tables import energy_table, head_table, summary_table, unscored
     from archsim.errors import ConfigError
     from archsim.experiment.result import write_records
     from archsim.files import check_writable
 
     if trace is not None and split is not None:
         raise ConfigError(f"--trace {trace} and --split {split}: need one of them")
+    if trace is not None and network is None:
+        raise ConfigError(f"--trace {trace}: name the --network that takes it")
     networks = _bundled() if network is None else [network]
     policies = tuple(dict.fromkeys(policies)) or SUMMARY_POLICIES[: 2 if network is None else 1]
     if timeline is not None and len(networks) * len(policies) != 1:
-        raise ConfigError("--timeline shows one run: name its --network and one --policy")
+        raise ConfigError("--timeline shows one run: name its --network, and one --policy if any")
     if timeline is not None and timeline == json_path:
         raise ConfigError(f"--json and --timeline both name {timeline}: need two files")
     for path in (json_path, timeline):
@@ -79,6 +80,8 @@ def run(
     records = [result.record for result in results]
     console = output_console()
     console.print(summary_table(records, with_paper=network is None))
+    for line in unscored(results):
+        console.print(line)
     if any(record["head_macs"] for record in records):
         console.print(head_table(records))
     for result in results if verbose else ():
@@ -108,13 +111,13 @@ def _simulate_all(
 ) -> list[Result]:
     """Simulate each network under each policy; `options` are the arguments of `simulate` by name."""
     from archsim.cli.console import progress_bars
-    from archsim.corpora.catalogue import load_trace
+    from archsim.corpora.catalogue import load_trace, trace_of
     from archsim.experiment.setting import resolve
     from archsim.experiment.simulate import simulate
     from archsim.ir.folder import load_network
 
     loaded = [load_network(name) for name in networks]
-    pairs = [(network, load_trace(trace or _trace_of(network, split)).limit(limit)) for network in loaded]
+    pairs = [(network, (load_trace(trace) if trace else trace_of(network, split)).limit(limit)) for network in loaded]
     for network, inputs in pairs:  # all of it is checked before any of it runs
         for policy in policies:
             resolve(network, inputs, policy=policy, **options)
@@ -135,15 +138,3 @@ def _simulate_all(
                 baseline = result.baseline
                 results.append(result)
     return results
-
-
-def _trace_of(network: Network, split: str | None) -> str:
-    from archsim.errors import TraceError
-
-    if split is not None:
-        if network.corpus is None:
-            raise TraceError(f"{network.name} names no corpus: give a --trace instead of --split {split}")
-        return f"{network.corpus}-{split}"
-    if network.default_trace is None:
-        raise TraceError(f"{network.name} has no trace of its own: name one with --trace")
-    return network.default_trace

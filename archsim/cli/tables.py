@@ -36,6 +36,17 @@ def summary_table(records: list[Record], *, with_paper: bool) -> Table:
     return table
 
 
+def unscored(results: list[Result]) -> list[str]:
+    """Say of each run without a metric why it has none."""
+    lines = []
+    for result in results:
+        r = result.record
+        if r["metric"] is None:
+            why = f"trace {r['trace']} has no targets" if result.has_task else f"network {r['network']} names no metric"
+            lines.append(f"no metric: {why}")
+    return list(dict.fromkeys(lines))
+
+
 def head_table(records: list[Record]) -> Table:
     """What is not recurrent: its time and energy with the policy, and the gains with it counted in."""
     right = ("time", "of all", "energy", "of all", "speedup", "saving")
@@ -46,7 +57,7 @@ def head_table(records: list[Record]) -> Table:
             time, energy = r["head_time_s"], r["head_energy_j"]
             shares = percent(time / (time + r["time_s"])), percent(energy / (energy + r["energy_j"]))
             gains = f"{r['speedup_with_head']:.2f}x", percent(r["energy_saving_with_head"])
-            cells = f"{time:.3f} s", shares[0], f"{energy:.3f} J", shares[1]
+            cells = f"{time:.3g} s", shares[0], f"{energy:.3g} J", shares[1]
             table.add_row(r["network"], r["policy"], *cells, *gains)
     return table
 

@@ -25,6 +25,8 @@ def load_arch(name: str | Path) -> ArchSpec:
     presets = bundled_tables(PRESETS)
     if str(name) in presets:
         return _parse(presets[str(name)].read_text("utf-8"), str(name), str(name))
+    if not isinstance(name, str | Path):
+        raise ConfigError(f"load_arch: got a {type(name).__name__}, need a name or a path")
     path = Path(name)
     if path.is_file():
         try:

@@ -7,9 +7,10 @@ from pathlib import Path
 from archsim.corpora.fsdd import fsdd_trace
 from archsim.corpora.imdb import imdb_trace
 from archsim.corpora.multi30k import multi30k_trace
-from archsim.corpora.roots import SPLITS
-from archsim.errors import UnknownNameError
+from archsim.corpora.roots import SPLITS, check_split
+from archsim.errors import TraceError, UnknownNameError
 from archsim.files import bundled_folder
+from archsim.ir.network import Network
 from archsim.traceio.files import read_trace
 from archsim.traceio.trace import Trace
 
@@ -27,6 +28,18 @@ def corpus_traces() -> list[str]:
     return [f"{corpus}-{split}" for corpus in CORPORA for split in SPLITS]
 
 
+def trace_of(network: Network, split: str | None = None) -> Trace:
+    """Load a network's own trace, or a split of its public corpus; TraceError where it names none."""
+    if split is not None:
+        check_split(split)
+        if network.corpus is None:
+            raise TraceError(f"{network.name} names no corpus: give a --trace instead of --split {split}")
+        return load_trace(f"{network.corpus}-{split}")
+    if network.default_trace is None:
+        raise TraceError(f"{network.name} has no trace of its own: name one with --trace")
+    return load_trace(network.default_trace)
+
+
 def load_trace(name: str | Path) -> Trace:
     """Load a bundled trace or a corpus split by name, or a trace file by path.
 
@@ -37,6 +50,8 @@ def load_trace(name: str | Path) -> Trace:
     if str(name) in corpus_traces():
         corpus, split = str(name).split("-")
         return CORPORA[corpus](split)
+    if not isinstance(name, str | Path):
+        raise TraceError(f"load_trace: got a {type(name).__name__}, need a name or a path")
     path = Path(name)
     if path.suffix or path.exists() or len(path.parts) > 1:
         return read_trace(path)

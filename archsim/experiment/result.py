@@ -36,6 +36,8 @@ class Result:
     answers: list[Answer] | None
     """A class, a transcript or a translation per sequence; None for a network without a head."""
     energy_rows: list[EnergyRow]
+    has_task: bool
+    """Whether the network names a task metric."""
     baseline: Baseline
     """To be given to further runs of the same network, trace and machine."""
     areas_mm2: dict[str, float]

@@ -125,8 +125,7 @@ def _threshold_for(network: Network, policy: ReusePolicy, threshold: Threshold |
     if threshold is None:
         threshold = network.thresholds.get(policy.name)
     if threshold is None:
-        raise ConfigError(
-            f"{network.name} has no calibrated threshold for policy {policy.name!r}: give a threshold, a number >= 0"
-        )
+        missing = f"{network.name} has no calibrated threshold for policy {policy.name!r}"
+        raise ConfigError(f"{missing}: give a threshold, a number >= 0, or find one with archsim calibrate")
     thresholds_per_gate(network, threshold)
     return plain_threshold(threshold)

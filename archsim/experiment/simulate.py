@@ -71,6 +71,7 @@ def simulate(
         outputs=functional.outputs,
         answers=functional.answers,
         energy_rows=timed.energy,
+        has_task=setting.network.metric is not None,
         baseline=baseline,
         areas_mm2=timed.areas_mm2,
         replay=partial(_replay_for, setting, functional.activity),

@@ -40,6 +40,8 @@ def network_folder(name: str | Path) -> Path:
     """
     if str(name) in bundled_networks():
         return bundled_folder("models") / str(name)
+    if not isinstance(name, str | Path):
+        raise NetworkError(f"load_network: got a {type(name).__name__}, need a name or a path")
     if Path(name).is_file():
         raise NetworkError(f"{name} is a file: a network is a folder with {MANIFEST} and {WEIGHTS}")
     if not Path(name).is_dir():

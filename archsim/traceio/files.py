@@ -151,7 +151,7 @@ def _as_text(data: np.ndarray[Any, Any]) -> str:
 def _read_npz(path: Path) -> Arrays:
     try:
         if not zipfile.is_zipfile(path):
-            raise TraceError(f"{path}: not an .npz file, need the arrays {', '.join(_REQUIRED)}")
+            raise TraceError(f"{path}: not a whole .npz file (cut short?), need the arrays {', '.join(_REQUIRED)}")
         with path.open("rb") as stream:
             file = np.load(stream, allow_pickle=False)
             found = {name: file[name] for name in _NAMES if name in file}

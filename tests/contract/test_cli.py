@@ -52,6 +52,7 @@ def test_own_network_with_json_and_timeline(own, tmp_path):
                    "--json", tmp_path / "r.json", "--timeline", tmp_path / "t.json", "-v")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "mine" in done.stdout and "paper" not in done.stdout and "energy in µJ" in done.stdout
+    assert "no metric: network mine names no metric" in done.stdout
     (record,) = json.loads((tmp_path / "r.json").read_text())
     assert record["sequences"] == 1 and record["steps"] == 5 and record["threshold"] == 0.5
     assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
@@ -88,8 +89,10 @@ def test_details_agree_on_the_command_line(own, tmp_path):
     (["run", "-n", "NET", "-t", "TRACE", "--limit", "0"], "limit = 0: need at least 1 sequence"),
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "1", "--detail", "fine"], "accepted: block, neuron"),
     (["run", "-n", "NET", "--threshold", "1"], "mine has no trace of its own"),
+    (["run", "--trace", "TRACE"], "name the --network that takes it"),
+    (["run", "--split", "tset"], "split 'tset': accepted: train, valid, test, all"),
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "1", "--json", "no/where.json"], "folder no does not exist"),
-    (["calibrate", "-n", "NET", "-t", "TRACE"], "has no metric"),
+    (["calibrate", "-n", "NET", "-t", "TRACE"], "network mine names no metric"),
     (["show", "epurrr"], "did you mean 'epur'"),
     (["list", "things"], "is not one of"),
 ])  # fmt: skip
@@ -209,6 +212,7 @@ def test_calibrate_saves_what_run_takes(labelled):
     assert done.returncode == 0, done.stderr
     assert "largest θ that loses at most 90 points: 0.3" in done.stdout and "95 % interval" in done.stdout
     assert "θ 0: reuse" in done.stderr
+    assert "no metric" not in done.stdout
     again = archsim("run", *network, *trace, "--policy", "bnn", "--policy", "bnn", "--policy", "none")
     assert again.returncode == 0 and again.stdout.count("0.3") >= 1 and "mean of" not in again.stdout
 
