@@ -13,29 +13,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import DownloadColumn
 
+from archsim.cli.console import progress_bars
 from archsim.cli.exit import exit_code
 from archsim.corpora.catalogue import CORPORA
 from archsim.corpora.download import HOMES, download
 from archsim.corpora.roots import SPLITS
 from archsim.errors import TraceError
 from archsim.traceio.files import check_trace_path, write_trace
-
-
-def fetch(corpus: str, root: Path, mirror: str | None) -> None:
-    """Download a corpus into `root` with a progress bar a file."""
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-
-        def report(name: str, received: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=total or None)
-            bars.advance(tasks[name], received)
-
-        download(corpus, root, base_url=mirror, progress=report)
 
 
 def main() -> None:
@@ -57,7 +43,8 @@ def main() -> None:
     except TraceError:
         if not (args.download or args.mirror):
             raise
-        fetch(args.dataset, args.root, args.mirror)
+        with progress_bars(DownloadColumn()) as reporter:
+            download(args.dataset, args.root, base_url=args.mirror, progress=reporter(args.dataset))
         trace = CORPORA[args.dataset](args.split, args.root)
     write_trace(trace, args.output)
     print(f"{args.output}: {len(trace)} sequences")

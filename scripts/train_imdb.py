@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from training.options import parse_with, training_parser
 
+from archsim.cli.exit import exit_code
 from archsim.corpora.imdb import imdb_trace
 from archsim.ir.text import UNKNOWN, Vocabulary, tokenize
 
@@ -213,4 +215,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main, "train_imdb"))

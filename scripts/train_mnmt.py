@@ -15,11 +15,11 @@ import argparse
 import copy
 import io
 import json
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
-import sacrebleu
 import sentencepiece
 import torch
 from safetensors.torch import save_file
@@ -27,22 +27,20 @@ from torch import Tensor, nn
 from training.options import parse_with, training_parser
 from training.translation_net import END, TranslationNet
 
+from archsim.cli.exit import exit_code
+from archsim.corpora.multi30k import multi30k_trace
+from archsim.tasks.metrics import METRICS
+from archsim.traceio.trace import Trace
+
 Pair = tuple[list[int], list[int]]  # source and target pieces, both closed by END
 
 
-def read_lines(folder: Path, split: str, language: str) -> list[str]:
-    """Return the tokenised, lower-cased sentences of a split, one per line."""
-    text = (folder / f"{split}.lc.norm.tok.{language}").read_text(encoding="utf-8")
-    return text.removesuffix("\n").split("\n")
-
-
-def load_subwords(path: Path, folder: Path, size: int) -> sentencepiece.SentencePieceProcessor:
+def load_subwords(path: Path, train: Trace, size: int) -> sentencepiece.SentencePieceProcessor:
     """Return the joint subword model, trained on the training sentences if it is not there yet."""
     if not path.exists():
-        lines = read_lines(folder, "train", "en") + read_lines(folder, "train", "de")
         written = io.BytesIO()  # a file of its own writing would contain its path
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines),
+            sentence_iterator=iter([*train.sequences, *(train.targets or ())]),
             model_writer=written,
             model_type="bpe",
             vocab_size=size,
@@ -75,12 +73,10 @@ def train_batches(pairs: list[Pair], size: int, rng: np.random.Generator) -> lis
     return batches
 
 
-def validation_bleu(
-    net: TranslationNet, subwords: sentencepiece.SentencePieceProcessor, sources: list[str], references: list[str]
-) -> float:
+def validation_bleu(net: TranslationNet, subwords: sentencepiece.SentencePieceProcessor, valid: Trace) -> float:
     """BLEU of greedy translations against tokenised references, as they are split in the files."""
     net.eval()
-    encoded = [[*ids, END] for ids in subwords.encode(sources)]
+    encoded = [[*ids, END] for ids in subwords.encode(list(valid.sequences))]
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
     hypotheses = [""] * len(encoded)
     for k in range(0, len(order), 200):
@@ -88,7 +84,8 @@ def validation_bleu(
         ids, lengths, _ = collate([(encoded[i], [END]) for i in part])
         for i, text in zip(part, subwords.decode(net.translate(ids, lengths)), strict=True):
             hypotheses[i] = text
-    return float(sacrebleu.corpus_bleu(hypotheses, [references], tokenize="none", force=True).score)
+    bleu = METRICS["bleu"]
+    return bleu.of(bleu.statistics(hypotheses, valid.targets or ()))
 
 
 def train_epoch(
@@ -158,12 +155,11 @@ def main() -> None:
     torch.set_num_threads(1)  # a fixed summation order: the same seed gives the same weights
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
-    folder = args.data / "multi30k"
+    train, valid = (multi30k_trace(split, args.data) for split in ("train", "valid"))
     args.output.mkdir(parents=True, exist_ok=True)
-    subwords = load_subwords(args.output / "subwords.model", folder, args.vocab)
-    sides = [subwords.encode(read_lines(folder, "train", language)) for language in ("en", "de")]
+    subwords = load_subwords(args.output / "subwords.model", train, args.vocab)
+    sides = [subwords.encode(list(texts)) for texts in (train.sequences, train.targets or ())]
     pairs = [([*source, END], [*target, END]) for source, target in zip(*sides, strict=True)]
-    valid = [read_lines(folder, "val", language) for language in ("en", "de")]
     net = TranslationNet(args.vocab, args)
     counts = np.bincount([piece for _, target in pairs for piece in target], minlength=args.vocab)
     net.output_bias.data = torch.tensor(counts + 0.5).log().float() - float(np.log(counts.sum()))
@@ -186,7 +182,7 @@ def main() -> None:
         started = time.perf_counter()
         net.depth = average.depth = 1 if len(history) < args.shallow else args.layers
         loss = train_epoch(net, average, opt, train_batches(pairs, args.batch, rng), len(history), rng, args)
-        bleu = validation_bleu(average, subwords, *valid)
+        bleu = validation_bleu(average, subwords, valid)
         epoch, seconds = len(history) + 1, round(time.perf_counter() - started, 1)
         history.append({"epoch": epoch, "train_loss": loss, "val_bleu": bleu, "seconds": seconds})
         print(f"epoch {epoch}: loss {loss:.4f}, validation BLEU {bleu:.2f}, {seconds} s", flush=True)
@@ -200,4 +196,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main, "train_mnmt"))

@@ -18,15 +18,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from training.options import parse_with, training_parser
 from training.speech_data import NO_LABEL, Batch, DigitString, StringMaker, batches
-from training.speech_net import SpeechNet, Topology, best_path, word_errors
+from training.speech_net import SpeechNet, Topology, said, transcripts
 
 from archsim.cli.exit import exit_code
 from archsim.corpora.digits import read_recordings, strings_of_split
 from archsim.ir.speech import FRONTENDS
+from archsim.tasks.metrics import METRICS
 
 TOPOLOGIES = {
-    "eesen-bilstm": Topology("lstm", "log-mel-deltas", 120, 320, 5, 2),
-    "ds2-gru": Topology("gru", "stacked-spectrogram", 162, 400, 5, 1),
+    "eesen-bilstm": Topology("lstm", "log-mel-deltas", 320, 5, 2),
+    "ds2-gru": Topology("gru", "stacked-spectrogram", 400, 5, 1),
 }
 
 
@@ -53,15 +54,14 @@ def loss_of(log_probs: Tensor, batch: Batch, progress: float, guidance: float) -
 def word_error_rate(net: SpeechNet, batches: list[Batch]) -> float:
     """Word errors over words, without dropout and stale products."""
     net.eval()
-    errors = words = 0
+    answers: list[str] = []
+    targets: list[str] = []
     for batch in batches:
-        log_probs = net(batch.features, batch.lengths)
-        meant = batch.labels.split(batch.label_lengths.tolist())
-        for said, labels in zip(best_path(log_probs, batch.lengths), meant, strict=True):
-            errors += word_errors(said, labels.tolist())
-            words += len(labels)
+        answers += transcripts(net(batch.features, batch.lengths), batch.lengths)
+        targets += [said(labels.tolist()) for labels in batch.labels.split(batch.label_lengths.tolist())]
     net.train()
-    return errors / words
+    wer = METRICS["wer"]
+    return wer.of(wer.statistics(answers, targets)) / 100
 
 
 class Trainer:

@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 PIPE_WIDTH = 160
 """Columns where standard output is no terminal: wide enough that no figure is cut."""
@@ -21,9 +29,17 @@ def output_console() -> Console:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str], Callable[[str, int, int], None]]]:
-    """Yield a function that makes, for one run, the callback `simulate` reports its stages to."""
-    columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+def progress_bars(count: ProgressColumn | None = None) -> Iterator[Callable[[str], Callable[[str, int, int], None]]]:
+    """Yield a function that makes, for one run, the callback `simulate` reports its stages to.
+
+    `count` shows how much is done, by default as `3/10`.
+    """
+    columns = [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        count or MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    ]
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
 
         def reporter(title: str) -> Callable[[str, int, int], None]:
@@ -31,7 +47,7 @@ def progress_bars() -> Iterator[Callable[[str], Callable[[str, int, int], None]]
 
             def report(stage: str, done: int, total: int) -> None:
                 if stage not in tasks:
-                    tasks[stage] = progress.add_task(f"{title}: {stage}", total=total)
+                    tasks[stage] = progress.add_task(f"{title}: {stage}", total=total or None)
                 progress.advance(tasks[stage], done)
 
             return report

@@ -9,7 +9,6 @@ from archsim._version import __version__
 from archsim.experiment.setting import Setting
 from archsim.experiment.timed import Baseline, Timed
 from archsim.functional.run import FunctionalResult
-from archsim.sim.head import head_macs
 from archsim.tasks.bootstrap import interval, loss_interval
 from archsim.traceio.activity import ActivityRecord
 from archsim.units import PS_PER_S
@@ -45,7 +44,7 @@ def make_record(
         "detail": setting.detail,
         **_reuse_figures(functional.activity),
         **_machine_figures(timed, baseline.timed, with_memo=setting.machine.fmu is not None),
-        **_head_figures(setting, functional.activity, timed, baseline.timed),
+        **_head_figures(timed, baseline.timed),
         **_metric_figures(functional, baseline.functional),
         "events": timed.run.events,
         "wall_s": None,
@@ -91,14 +90,14 @@ def _machine_figures(timed: Timed, baseline: Timed, *, with_memo: bool) -> Recor
     }
 
 
-def _head_figures(setting: Setting, activity: ActivityRecord, timed: Timed, baseline: Timed) -> Record:
+def _head_figures(timed: Timed, baseline: Timed) -> Record:
     """What is not recurrent, beside the figures of the recurrent layers, and the gains with it counted in."""
     if timed.head is None or baseline.head is None:
         return dict.fromkeys(HEAD_KEYS)
     time_ps, baseline_ps = timed.head.run.time_ps, baseline.head.run.time_ps
     energy_j, baseline_j = timed.head.energy_j, baseline.head.energy_j
     figures = (
-        head_macs(setting.network, activity),
+        timed.head.count("dpu", "mac"),
         time_ps / PS_PER_S,
         energy_j,
         baseline_ps / PS_PER_S,

@@ -14,7 +14,6 @@ from archsim.experiment.record import make_record
 from archsim.experiment.result import Result
 from archsim.experiment.setting import Setting, resolve
 from archsim.experiment.timed import Baseline, Timed, time_and_weigh
-from archsim.functional.head import metric_for
 from archsim.functional.inputs import prepared
 from archsim.functional.run import FunctionalResult, run_functional
 from archsim.functional.thresholds import Threshold
@@ -112,7 +111,7 @@ class _Stages:
 
     def _without_reuse(self, functional: FunctionalResult) -> FunctionalResult:
         """Computed only where answers or a decoder's steps depend on it."""
-        if self.setting.network.decoder or metric_for(self.setting.network, self.trace):
+        if self.setting.network.decoder or functional.metric is not None:
             return self.compute(NoReuse(), keep_outputs=False)
         activity = functional.activity
         steps = {shape.place: activity.steps(shape) for shape in activity.shapes}

@@ -30,6 +30,10 @@ class Weighed:
         """All of it."""
         return sum(row.joules for row in self.energy)
 
+    def count(self, component: str, action: str) -> int:
+        """How often a component did something."""
+        return sum(row.count for row in self.energy if (row.component, row.action) == (component, action))
+
     def bucket_j(self, bucket: str) -> float:
         """One part of the paper's breakdown."""
         return sum(row.joules for row in self.energy if row.bucket == bucket)

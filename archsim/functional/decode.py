@@ -30,23 +30,30 @@ class Decoded:
     """Packed decisions by decoder layer, (T, bytes) each."""
 
 
+class DecoderWeights:
+    """A decoder's head and embedding table, laid out for the kernels; worth doing once for many batches."""
+
+    def __init__(self, head: AttentionDecoder, table: F32) -> None:
+        self.head, self.table, self.table_t = head, table, _transposed(table)
+        self.attention_t, self.combine_t = _transposed(head.attention), _transposed(head.combine_weight)
+
+
 class AttentionStep:
     """The decoder's head over a batch: which token follows from a top-layer value, given an encoded sequence."""
 
-    def __init__(self, head: AttentionDecoder, table: F32, memories: Sequence[F32]) -> None:
-        self.head = head
-        self.attention_t, self.combine_t = _transposed(head.attention), _transposed(head.combine_weight)
-        self.table_t = _transposed(table)
+    def __init__(self, weights: DecoderWeights, memories: Sequence[F32]) -> None:
+        self.weights = weights
         self.memories = [(np.ascontiguousarray(memory), _transposed(memory)) for memory in memories]
 
     def choose(self, top: F32) -> I64:
         """Return the best next token of the first B sequences from their top-layer values (B, H)."""
-        asked = _product(top, self.attention_t)
+        weights = self.weights
+        asked = _product(top, weights.attention_t)
         contexts = [self._context(asked[row : row + 1], *self.memories[row]) for row in range(top.shape[0])]
         joint = np.hstack([np.concatenate(contexts), top])
-        attended = _product(joint, self.combine_t) + self.head.combine_bias
+        attended = _product(joint, weights.combine_t) + weights.head.combine_bias
         squash(attended.reshape(-1))
-        scores: F32 = _product(attended, self.table_t) + self.head.output_bias
+        scores: F32 = _product(attended, weights.table_t) + weights.head.output_bias
         return np.asarray(scores.argmax(axis=1), np.int64)
 
     def _context(self, asked: F32, memory: F32, memory_t: F32) -> F32:
@@ -57,15 +64,14 @@ class AttentionStep:
 
 
 def decode(
-    head: AttentionDecoder,
-    table: F32,
+    weights: DecoderWeights,
     layers: Sequence[RunningPass],
     memories: Sequence[F32],
     *,
     as_half: bool,
 ) -> list[Decoded]:
     """Decode one answer per encoded sequence; `memories` holds the encoder's top outputs (S, H) of each."""
-    attention = AttentionStep(head, table, memories)
+    head, attention = weights.head, AttentionStep(weights, memories)
     limits = np.array([head.step_limit(len(memory)) for memory in memories])
     tokens = np.full(len(memories), head.start, np.int64)
     lengths = np.zeros(len(memories), np.int64)
@@ -73,7 +79,7 @@ def decode(
     # Rows that have ended run on until all behind them have; what they compute is not recorded.
     while (open_rows := np.flatnonzero(lengths == 0)).size:
         B = int(open_rows[-1]) + 1
-        values = table[tokens[:B]]
+        values = weights.table[tokens[:B]]
         values = to_half(values) if as_half else values
         decisions = []
         for layer in layers:

@@ -7,7 +7,7 @@ import numpy as np
 from archsim.errors import TraceError
 from archsim.ir.heads import CtcHead, MeanClassifier
 from archsim.ir.network import Network
-from archsim.kernels.arrays import F32
+from archsim.kernels.arrays import F32, I64
 from archsim.tasks.metrics import METRICS, Metric
 from archsim.traceio.trace import Trace
 
@@ -23,8 +23,13 @@ def classify(head: MeanClassifier, outputs: F32) -> int:
 def transcribe(head: CtcHead, outputs: F32) -> str:
     """Return the best path's words from top-layer outputs (T, D·H): repeats merged, blanks dropped."""
     best = (outputs.astype(np.float64) @ head.weight.T.astype(np.float64) + head.bias).argmax(axis=1)
-    changed = np.concatenate([[True], best[1:] != best[:-1]])
-    return " ".join(head.labels[label] for label in best[changed & (best != 0)])
+    return " ".join(head.labels[label] for label in merged(best))
+
+
+def merged(path: I64) -> I64:
+    """Return the labels of a CTC path (T,): repeats merged, then blanks, which are 0, dropped."""
+    changed = np.concatenate([[True], path[1:] != path[:-1]])
+    return np.asarray(path[changed & (path != 0)], np.int64)
 
 
 def metric_for(network: Network, trace: Trace) -> Metric | None:

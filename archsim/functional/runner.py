@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from archsim.functional.batch import Batch
-from archsim.functional.decode import decode
+from archsim.functional.decode import DecoderWeights, decode
 from archsim.functional.direction import RunningPass, State, run_direction
 from archsim.functional.head import Answer, classify, transcribe
 from archsim.functional.inputs import Inputs
@@ -39,8 +39,11 @@ class NetworkRunner:
 
     def __init__(self, network: Network, inputs: Inputs, policy: ReusePolicy, thresholds: list[F32]) -> None:
         self.network, self.inputs, self.policy, self.thresholds = network, inputs, policy, thresholds
-        if inputs.as_half and network.decoder and network.embedding:
-            check_half(f"{network.name}: embedding", network.embedding.table)
+        self.decoder: DecoderWeights | None = None
+        if isinstance(network.head, AttentionDecoder) and network.embedding:
+            if inputs.as_half:
+                check_half(f"{network.name}: embedding", network.embedding.table)
+            self.decoder = DecoderWeights(network.head, network.embedding.table)
         self.weights: list[list[StoredWeights]] = [
             [store_weights(layer, d, as_half=inputs.as_half) for d in layer.directions] for layer in network.layers
         ]
@@ -60,8 +63,8 @@ class NetworkRunner:
                 sides.append(batch.unpack(outputs, reverse=direction.reverse))
                 ends.append(running.state)
             hidden = sides[0] if len(sides) == 1 else [np.hstack(parts) for parts in zip(*sides, strict=True)]
-        if isinstance(self.network.head, AttentionDecoder):
-            return self._decode(self.network.head, batch, hidden, ends, decisions)
+        if self.decoder is not None:
+            return self._decode(self.decoder, batch, hidden, ends, decisions)
         return BatchResult(batch, hidden, self._answers(hidden), decisions)
 
     def _begin(self, index: int, direction: int, size: int, start: State | None = None) -> RunningPass:
@@ -70,18 +73,18 @@ class NetworkRunner:
         return RunningPass(layer, weights, self.policy, self.thresholds[index], size, as_half=as_half, start=start)
 
     def _decode(
-        self, head: AttentionDecoder, batch: Batch, memories: list[F32], ends: Sequence[State], decisions: Decisions
+        self, weights: DecoderWeights, batch: Batch, memories: list[F32], ends: Sequence[State], decisions: Decisions
     ) -> BatchResult:
         """Decode with a stack whose layers start where the encoder's ended."""
-        first, embedding = len(self.network.encoder), self.network.embedding
-        assert embedding is not None, "a network with a decoder has an embedding"
+        first = len(self.network.encoder)
         layers = [self._begin(first + depth, 0, batch.sequences.size, start=state) for depth, state in enumerate(ends)]
-        decoded = decode(head, embedding.table, layers, memories, as_half=self.inputs.as_half)
+        decoded = decode(weights, layers, memories, as_half=self.inputs.as_half)
         for depth in range(len(layers)):
             decisions[first + depth, 0] = [one.decisions[depth] for one in decoded]
         answers: list[Answer] | None = None
-        if isinstance(embedding.encoder, Subwords):
-            answers = [embedding.encoder.decode(one.tokens[one.tokens != head.end]) for one in decoded]
+        subwords = self.network.embedding.encoder if self.network.embedding else None
+        if isinstance(subwords, Subwords):
+            answers = [subwords.decode(one.tokens[one.tokens != weights.head.end]) for one in decoded]
         return BatchResult(batch, [one.top for one in decoded], answers, decisions)
 
     def _answers(self, outputs: list[F32]) -> list[Answer] | None:

@@ -42,11 +42,6 @@ class DenseWork:
         return self.rows * self.inputs * self.times
 
 
-def head_macs(network: Network, activity: ActivityRecord) -> int:
-    """Multiply-accumulates of the head over a whole run."""
-    return sum(work.macs for sequence in range(activity.n_sequences) for work in head_work(network, activity, sequence))
-
-
 def head_work(network: Network, activity: ActivityRecord, sequence: int) -> Iterator[DenseWork]:
     """What the head does for one sequence, in order."""
     last = activity.shapes[-1]

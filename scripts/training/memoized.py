@@ -8,7 +8,7 @@ from torch import Tensor
 
 from archsim.kernels.binary import binary_products, pack_joint_signs
 from archsim.kernels.reuse import decide_by_drift
-from training.recurrent import Recurrent, Steps, product
+from training.recurrent import Recurrent, coins
 from training.steps import lstm_forward
 
 
@@ -40,9 +40,7 @@ class MemoizedLSTM(Recurrent):
     def memoized(self, x: Tensor, h0: Tensor, c0: Tensor, lengths: Tensor | None, theta: float) -> tuple[Tensor, tuple]:
         """Run as `forward` does, keeping the products that memoization would keep."""
         T, B, _ = x.shape
-        inputs = product(x, self.weight_ih) + self.bias_ih + self.bias_hh
+        inputs = self.input_products(x)
         reused = decide_reuse(self, x.detach(), inputs.detach(), h0.detach(), c0.detach(), theta)
-        zone = np.broadcast_to(np.False_, (T, B, self.hidden))
-        h, c = Steps.apply("lstm", inputs, self.weight_hh, self.bias_hh[-self.hidden :], h0, c0, reused, zone)
-        last = (torch.full((B,), T) if lengths is None else lengths) - 1, torch.arange(B)
-        return h, (h[last], c[last])
+        lengths = torch.full((B,), T) if lengths is None else lengths
+        return self.unroll(inputs, h0, c0, lengths, reused, coins(0.0, T, B, self.hidden))

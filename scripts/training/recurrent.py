@@ -140,21 +140,30 @@ class Recurrent(nn.Module):
         order = _reversal(steps, lengths) if reverse else None
         x = x if order is None else _along_time(x, order)
         zeros = torch.zeros(batch, H)
-        bias, inner = self.bias_ih + self.bias_hh, self.bias_hh[-H:]
-        if self.cell == "gru":  # the candidate's hidden bias stays inside the reset gate
-            bias = torch.cat([bias[:-H], self.bias_ih[-H:]])
-        h, c = Steps.apply(
-            self.cell,
-            product(x, self.weight_ih) + bias,
-            self.weight_hh,
-            inner,
+        h, ends = self.unroll(
+            self.input_products(x),
             zeros if h0 is None else h0,
             zeros if c0 is None else c0,
+            lengths,
             coins(stale if self.training else 0.0, steps, batch, GATES[self.cell] * H),
             coins(zoneout if self.training else 0.0, steps, batch, H),
         )
-        last = lengths - 1, torch.arange(batch)
-        return (h if order is None else _along_time(h, order)), (h[last], c[last])
+        return (h if order is None else _along_time(h, order)), ends
+
+    def input_products(self, x: Tensor) -> Tensor:
+        """Return what does not wait for h: products with x (T, B, I), and biases, (T, B, G·H)."""
+        bias = self.bias_ih + self.bias_hh
+        if self.cell == "gru":  # the candidate's hidden bias stays inside the reset gate
+            bias = torch.cat([bias[: -self.hidden], self.bias_ih[-self.hidden :]])
+        return product(x, self.weight_ih) + bias
+
+    def unroll(
+        self, inputs: Tensor, h0: Tensor, c0: Tensor, lengths: Tensor, stale: np.ndarray, zone: np.ndarray
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Run all steps from the input products, keeping the products and hidden values that the masks name."""
+        h, c = Steps.apply(self.cell, inputs, self.weight_hh, self.bias_hh[-self.hidden :], h0, c0, stale, zone)
+        last = lengths - 1, torch.arange(len(lengths))
+        return h, (h[last], c[last])
 
 
 def _reversal(steps: int, lengths: Tensor) -> Tensor:

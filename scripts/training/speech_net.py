@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from archsim.corpora.digits import WORDS
+from archsim.functional.head import merged
+from archsim.ir.speech import FRONTENDS
 from training.recurrent import Recurrent
-
-BLANK = 0
 
 
 class Topology(NamedTuple):
@@ -19,7 +19,6 @@ class Topology(NamedTuple):
 
     cell: str
     frontend: str
-    inputs: int
     hidden: int
     layers: int
     directions: int
@@ -31,11 +30,9 @@ class SpeechNet(nn.Module):
     def __init__(self, shape: Topology, drop: float) -> None:
         super().__init__()
         self.shape, self.drop, width = shape, drop, shape.directions * shape.hidden
+        sizes = [FRONTENDS[shape.frontend].input_size, *[width] * (shape.layers - 1)]
         self.rows = nn.ModuleList(
-            nn.ModuleList(
-                Recurrent(shape.cell, width if row else shape.inputs, shape.hidden) for _ in range(shape.directions)
-            )
-            for row in range(shape.layers)
+            nn.ModuleList(Recurrent(shape.cell, size, shape.hidden) for _ in range(shape.directions)) for size in sizes
         )
         self.head = nn.Linear(width, len(WORDS) + 1)
         self.depth = 1
@@ -78,20 +75,12 @@ class SpeechNet(nn.Module):
         return {name: tensor.detach().half().contiguous() for name, tensor in tensors.items()}
 
 
-def best_path(log_probs: Tensor, lengths: Tensor) -> list[list[int]]:
-    """Return each sequence's labels: the likeliest of each step, repetitions merged, blanks left out."""
-    best = log_probs.argmax(2).T.tolist()
-    return [
-        [b for a, b in zip([BLANK, *steps], steps[:n], strict=False) if b not in (a, BLANK)]
-        for steps, n in zip(best, lengths.tolist(), strict=True)
-    ]
+def transcripts(log_probs: Tensor, lengths: Tensor) -> list[str]:
+    """Return what each sequence's best path says."""
+    best = log_probs.argmax(2).T.numpy()
+    return [said(merged(path[:n])) for path, n in zip(best, lengths.tolist(), strict=True)]
 
 
-def word_errors(said: Sequence[int], meant: Sequence[int]) -> int:
-    """Least number of insertions, deletions and substitutions between two label sequences."""
-    costs = list(range(len(meant) + 1))
-    for i, label in enumerate(said, start=1):
-        diagonal, costs[0] = costs[0], i
-        for j, wanted in enumerate(meant, start=1):
-            diagonal, costs[j] = costs[j], min(diagonal + (label != wanted), costs[j] + 1, costs[j - 1] + 1)
-    return costs[-1]
+def said(labels: Iterable[int]) -> str:
+    """Return labels, of which the blank is 0, as words."""
+    return " ".join(WORDS[label - 1] for label in labels)

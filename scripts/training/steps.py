@@ -1,6 +1,8 @@
 """One step of a cell and of its gradient, as numba kernels that write in place.
 
-Loops are many and short because the compiler puts a loop over few arrays into vector lanes.
+Loops are many and short because the compiler puts a loop over few arrays into vector lanes. Sums may be
+reordered (fastmath): training needs the speed, not the last bit.
+
 All arrays are float32 but for `stale` and `zone`, which hold booleans. A GRU's candidate has two products,
 its input part and its hidden part, hence `held` (B, 4H) for both cells.
 """
