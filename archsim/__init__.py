@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from archsim.config.specs import ArchSpec
     from archsim.corpora.catalogue import load_trace
     from archsim.errors import ArchsimError
+    from archsim.experiment.replay import replay_dram
     from archsim.experiment.result import Result
     from archsim.experiment.simulate import simulate
     from archsim.importers.pytorch import from_torch
@@ -38,6 +39,7 @@ _HOMES = {
     "load_network": "archsim.ir.folder",
     "load_trace": "archsim.corpora.catalogue",
     "register_policy": "archsim.policies",
+    "replay_dram": "archsim.experiment.replay",
     "simulate": "archsim.experiment.simulate",
     "write_trace": "archsim.traceio.files",
 }
@@ -54,6 +56,7 @@ __all__ = [
     "load_network",
     "load_trace",
     "register_policy",
+    "replay_dram",
     "simulate",
     "write_trace",
 ]

@@ -38,6 +38,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         need = _NEEDS[first["type"]] if around else "a list"
         return f"{path} is a {type(first['input']).__name__}: need {need.format(path)}"
     reason = first["msg"].removeprefix("Value error, ")
+    if isinstance(first["input"], dict):  # a finding about several keys names them itself
+        return f"{path}: {reason}" if path else reason
     return f"{path} = {first['input']!r}: {reason[0].lower()}{reason[1:]}" if path else reason
 
 

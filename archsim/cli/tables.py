@@ -65,7 +65,7 @@ def head_table(records: list[Record]) -> Table:
 def energy_table(result: Result) -> Table:
     """Energy by component and action, with and without the policy."""
     baseline = {(row.component, row.action): row.joules for row in result.baseline.timed.energy}
-    ours = {(row.component, row.action): row.joules for row in result.energy_rows}
+    ours = {(row.component, row.action): row.joules for row in result.timed.energy}
     right = ("baseline", result.record["policy"])
     table = _table(f"{result.record['network']}: energy in µJ", ("component", "action"), right)
     for key in sorted({*baseline, *ours}):

@@ -1,31 +1,19 @@
-"""The accelerator, part by part. Defaults are E-PUR with the memoization unit of the paper.
-
-`certainty` is that of docs/PAPER_FACTS.md: A read, B well remembered, C doubtful, D arithmetic; or measured with
-a tool, or a choice of ours.
-"""
+"""The accelerator, part by part. Defaults are E-PUR with the memoization unit of the paper."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
+from archsim.config.dram import DramSpec, with_preset
+from archsim.config.sourced import Spec, sourced
 from archsim.errors import ConfigError, did_you_mean
 from archsim.units import Clock
-from archsim.validation import FrozenRecord, explain
+from archsim.validation import explain
 
 KIB, MIB = 1 << 10, 1 << 20
-
-
-def sourced(default: Any, *, unit: str, source: str, certainty: str, ge: int = 0) -> Any:
-    """A field that knows its unit, where its value comes from, and its least sensible value."""
-    return Field(default, ge=ge, json_schema_extra={"unit": unit, "source": source, "certainty": certainty})
-
-
-class Spec(FrozenRecord):
-    """A frozen record that also takes no type for another."""
-
-    model_config = ConfigDict(strict=True)
+Dataflow = Literal["step", "mwl"]
 
 
 class DpuSpec(Spec):
@@ -84,6 +72,17 @@ class WeightBufferSpec(BufferSpec):
     capacity_bytes: int = sourced(
         2 * MIB, unit="byte", source="E-PUR, PACT 2018, maximised weight locality", certainty="B", ge=1
     )
+    banks: int = sourced(
+        16,
+        unit="banks",
+        source="docs/reference/sram_bank_sweep_28nm.csv: the fewest that cycle in 2 ns with LSTP cells; "
+        "words interleaved, so fills pass reads by; one bank: they contend",
+        certainty="choice",
+        ge=1,
+    )
+    stream_rows: int = sourced(
+        16, unit="rows", source="as many as the memoization unit runs ahead", certainty="choice", ge=1
+    )
 
 
 class InputBufferSpec(BufferSpec):
@@ -96,20 +95,12 @@ class IntermediateMemorySpec(BufferSpec):
     """Shared memory for the input and output sequences of layers."""
 
     capacity_bytes: int = sourced(6 * MIB, unit="byte", source="E-PUR, PACT 2018", certainty="B", ge=1)
-
-
-class DramSpec(Spec):
-    """Main memory as one channel of constant bandwidth and latency."""
-
-    bandwidth_bytes_per_s: int = sourced(
-        11_703_000_000,
-        unit="byte/s",
-        certainty="measured",
+    ports: int = sourced(
+        1,
+        unit="ports",
+        source="docs/reference/sram_named_28nm.csv: one read/write port; with more, sequences have one of their own",
+        certainty="choice",
         ge=1,
-        source="DRAMsim3, LPDDR4-3200 x32 streaming 16 MiB, docs/reference/lpddr4_streaming.csv",
-    )
-    latency_ps: int = sourced(
-        45_000, unit="ps", source="same row, smallest latency of a closed bank", certainty="measured"
     )
 
 
@@ -120,6 +111,17 @@ class ArchSpec(Spec):
     description: str = ""
     technology: str = "28nm-lstp"
     clock_period_ps: int = sourced(2000, unit="ps", source="500 MHz, E-PUR, PACT 2018", certainty="B", ge=1)
+    dataflow: Dataflow = Field(
+        "step",
+        json_schema_extra={
+            "unit": "order",
+            "source": "step: all products of a step; mwl: products with x_t of all steps first (E-PUR, PACT 2018)",
+            "certainty": "choice",
+        },
+    )
+    baseline_dataflow: Dataflow | Literal["same"] = Field(
+        "same", json_schema_extra={"unit": "order", "source": "that of the baseline", "certainty": "choice"}
+    )
     computation_units: int = sourced(4, unit="units", source="one per LSTM gate, E-PUR, PACT 2018", certainty="B", ge=1)
     dpu: DpuSpec = DpuSpec()
     mu: MuSpec = MuSpec()
@@ -128,6 +130,17 @@ class ArchSpec(Spec):
     input_buffer: InputBufferSpec = InputBufferSpec()
     intermediate_memory: IntermediateMemorySpec = IntermediateMemorySpec()
     dram: DramSpec = DramSpec()
+
+    @field_validator("fmu", mode="before")
+    @classmethod
+    def _false_is_none(cls, value: object) -> object:
+        """TOML knows no None: `fmu = false` is the machine without memoization unit."""
+        return None if value is False else value
+
+    @field_validator("dram", mode="before")
+    @classmethod
+    def _preset_beneath(cls, value: object) -> object:
+        return with_preset(value) if isinstance(value, dict) else value
 
     @property
     def clock(self) -> Clock:
@@ -150,11 +163,14 @@ class ArchSpec(Spec):
                 f"{self.name}: unknown field {field!r}{did_you_mean(field, known)}; known: {', '.join(known)}"
             )
         node[last] = value
+        if field == "dram.preset":  # a preset brings all its fields
+            data["dram"] = {last: value}
         return parse_arch(data, self.name)
 
     def without_memo(self) -> ArchSpec:
         """The same machine without the memoization unit: the baseline."""
-        return self.model_copy(update={"fmu": None})
+        dataflow = self.dataflow if self.baseline_dataflow == "same" else self.baseline_dataflow
+        return self.model_copy(update={"fmu": None, "dataflow": dataflow})
 
 
 def parse_arch(data: dict[str, Any], where: str) -> ArchSpec:

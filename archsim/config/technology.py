@@ -8,12 +8,14 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from archsim.config.specs import ArchSpec, Spec, fields_of
+from archsim.config.sourced import Spec
+from archsim.config.specs import ArchSpec, fields_of
 from archsim.errors import ConfigError, UnknownNameError
 from archsim.files import bundled_tables
 from archsim.validation import explain
 
-Bucket = Literal["scratchpad", "operations", "dram", "memo"]
+TABLES = "archsim.config.technologies"
+Bucket = Literal["scratchpad", "operations", "memo"]
 
 
 class Reference(Spec):
@@ -53,15 +55,6 @@ class ScalingEntry(Spec):
     source: str
 
 
-class StandbyEntry(Spec):
-    """Power of the main memory while idle, while transferring, and for refresh at all times."""
-
-    idle_mw: float = Field(ge=0)
-    active_mw: float = Field(ge=0)
-    refresh_mw: float = Field(ge=0)
-    source: str
-
-
 class TechnologySpec(Spec):
     """All entries of one technology; keys are component, then action."""
 
@@ -70,7 +63,6 @@ class TechnologySpec(Spec):
     actions: dict[str, dict[str, ActionEntry]]
     static: dict[str, StaticEntry]
     buffers: dict[str, BufferEntry]
-    dram_standby: StandbyEntry
     buffer_scaling: ScalingEntry
 
     def action(self, component: str, action: str) -> ActionEntry:
@@ -90,13 +82,18 @@ class TechnologySpec(Spec):
 
 def load_technology(name: str) -> TechnologySpec:
     """Load a technology table of the package by name."""
-    tables = bundled_tables("archsim.config.technologies")
+    tables = bundled_tables(TABLES)
     if name not in tables:
         raise UnknownNameError("technology", name, tables)
     try:
         return TechnologySpec.model_validate(tomllib.loads(tables[name].read_text("utf-8")))
     except ValidationError as error:
         raise ConfigError(f"technology {name}: {explain(error, TechnologySpec)}") from None
+
+
+def bundled_technologies() -> list[str]:
+    """Names of the technology tables."""
+    return list(bundled_tables(TABLES))
 
 
 def static_scale(arch: ArchSpec, entry: StaticEntry) -> float:

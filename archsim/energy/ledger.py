@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from archsim.config.specs import ArchSpec
 from archsim.config.technology import TechnologySpec, access_scale, static_scale
+from archsim.energy.dram import command_pj
 from archsim.energy.parts import parts_of
 from archsim.units import joules, leakage_pj
 
@@ -25,17 +26,12 @@ class EnergyRow:
 
 def energy_rows(
     counts: Mapping[tuple[str, str], int],
-    dram_busy_ps: int,
     time_ps: int,
     arch: ArchSpec,
     technology: TechnologySpec,
 ) -> list[EnergyRow]:
     """Return every contribution to a run's energy; ConfigError for an action the technology does not know."""
-    return [
-        *_dynamic(counts, arch, technology),
-        *_leakage(time_ps, arch, technology),
-        *_dram_standby(dram_busy_ps, time_ps, technology),
-    ]
+    return [*_dynamic(counts, arch, technology), *_leakage(time_ps, arch, technology)]
 
 
 def _row(component: str, action: str, bucket: str, count: int, pj_each: float) -> EnergyRow:
@@ -43,9 +39,13 @@ def _row(component: str, action: str, bucket: str, count: int, pj_each: float) -
 
 
 def _dynamic(counts: Mapping[tuple[str, str], int], arch: ArchSpec, technology: TechnologySpec) -> Iterator[EnergyRow]:
+    main_memory = command_pj(arch.dram)
     for (component, action), count in sorted(counts.items()):
-        entry = technology.action(component, action)
-        yield _row(component, action, entry.bucket, count, entry.pj * access_scale(arch, technology, component))
+        if component == "dram":
+            yield _row(component, action, "dram", count, main_memory[action])
+        else:
+            entry = technology.action(component, action)
+            yield _row(component, action, entry.bucket, count, entry.pj * access_scale(arch, technology, component))
 
 
 def _leakage(time_ps: int, arch: ArchSpec, technology: TechnologySpec) -> Iterator[EnergyRow]:
@@ -53,10 +53,3 @@ def _leakage(time_ps: int, arch: ArchSpec, technology: TechnologySpec) -> Iterat
         entry = technology.component(component)
         power_mw = entry.leakage_mw * static_scale(arch, entry)
         yield _row(component, "leakage", "static", instances, leakage_pj(power_mw, time_ps))
-
-
-def _dram_standby(busy_ps: int, time_ps: int, technology: TechnologySpec) -> Iterator[EnergyRow]:
-    power = technology.dram_standby
-    yield _row("dram", "active standby", "dram", 1, leakage_pj(power.active_mw, busy_ps))
-    yield _row("dram", "idle standby", "dram", 1, leakage_pj(power.idle_mw, time_ps - busy_ps))
-    yield _row("dram", "refresh", "dram", 1, leakage_pj(power.refresh_mw, time_ps))

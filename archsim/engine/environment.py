@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import simpy
 
+FOREVER_PS = 1 << 60
+
 
 class Engine(simpy.Environment):
     """A SimPy environment whose time is an integer number of picoseconds."""
@@ -21,3 +23,9 @@ class Engine(simpy.Environment):
     def now_ps(self) -> int:
         """The present, in picoseconds."""
         return int(self.now)
+
+    @property
+    def peek_ps(self) -> int:
+        """When the next event is due; a very late moment if there is none."""
+        due = self.peek()
+        return FOREVER_PS if due == simpy.core.Infinity else int(due)

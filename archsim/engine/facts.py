@@ -25,7 +25,7 @@ class ActionDone(Fact):
 
 @dataclass(frozen=True, slots=True)
 class Busy(Fact):
-    """A unit works on `what` from `start_ps` to `end_ps`, which may lie ahead."""
+    """A unit is about `what` from `start_ps` to `end_ps`, which may lie ahead; for pictures."""
 
     unit: str
     what: str
@@ -41,3 +41,30 @@ class PassDone(Fact):
     layer: int
     direction: int
     step_end_cycles: I64
+
+
+@dataclass(frozen=True, slots=True)
+class TransferDone(Fact):
+    """Main memory has moved `n_bytes` since `start_ps`."""
+
+    what: str
+    n_bytes: int
+    write: bool
+    start_ps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Worked(Fact):
+    """A unit has worked, or will have, for so long; not necessarily at a stretch."""
+
+    unit: str
+    time_ps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waited(Fact):
+    """A unit, or the whole machine, has waited this long for something."""
+
+    unit: str
+    reason: str
+    time_ps: int

@@ -16,6 +16,8 @@ class Probe:
     def __init__(self, env: Engine, listeners: Iterable[Listener] = ()) -> None:
         self._env = env
         self._listeners = tuple(listeners)
+        self.draws = any(getattr(listener, "draws", False) for listener in self._listeners)
+        """Whether a listener wants a span of every unit in every step."""
 
     def emit(self, fact_type: type[Fact], /, **details: object) -> None:
         """State a fact, stamped with the present."""

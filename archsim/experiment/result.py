@@ -9,9 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsim.energy.ledger import EnergyRow
 from archsim.experiment.record import Record
-from archsim.experiment.timed import Baseline
+from archsim.experiment.timed import Baseline, Timed
 from archsim.files import write_whole
 from archsim.functional.head import Answer
 from archsim.kernels.arrays import F32
@@ -30,17 +29,16 @@ class Result:
     record: Record
     """The keys of the JSON record (docs/CONTRACT.md); None where a figure does not apply."""
     activity: ActivityRecord
-    timing: StepEnds
+    timed: Timed
+    """What the machine did and when, and what that cost."""
     outputs: list[F32] | None
     """Top layer, (T, D·H) float32 per sequence; None where not kept."""
     answers: list[Answer] | None
     """A class, a transcript or a translation per sequence; None for a network without a head."""
-    energy_rows: list[EnergyRow]
     has_task: bool
     """Whether the network names a task metric."""
     baseline: Baseline
     """To be given to further runs of the same network, trace and machine."""
-    areas_mm2: dict[str, float]
     replay: Callable[[Timeline], None]
     """Runs the event simulation again for a listener; decisions are not computed anew."""
 
@@ -48,6 +46,11 @@ class Result:
         r = self.record
         gains = f"reuse {r['reuse_fraction']:.3f}, speedup {r['speedup']:.3f}, energy saving {r['energy_saving']:.3f}"
         return f"<Result {r['network']} on {r['trace']}, {r['policy']} on {r['arch']}: {gains}>"
+
+    @property
+    def timing(self) -> StepEnds:
+        """When each step of each pass ended."""
+        return self.timed.step_ends
 
     def summary(self) -> pd.Series[Any]:
         """The record as a pandas Series."""
@@ -60,7 +63,7 @@ class Result:
         """Energy by component and action: component, action, bucket, count, pj_each, joules."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(row) for row in self.energy_rows])
+        return pd.DataFrame([asdict(row) for row in self.timed.energy])
 
     def to_json(self, path: str | Path) -> None:
         """Write a list with this one record."""

@@ -52,7 +52,8 @@ class Setting:
             raise ConfigError(f"seed = {self.seed!r}: need a whole number >= 0")
         if self.policy.uses_memo_unit and self.arch.fmu is None:
             raise ConfigError(f"{self.arch.name} has no fmu, which policy {self.policy.name!r} needs: use policy none")
-        check_fit(self.network, pass_shapes(self.network), self.machine)  # the baseline needs no more
+        for machine in (self.machine, self.baseline_machine):
+            check_fit(self.network, pass_shapes(self.network), machine)
 
     @property
     def machine(self) -> ArchSpec:

@@ -66,13 +66,11 @@ def simulate(
     return Result(
         record=record,
         activity=functional.activity,
-        timing=timed.step_ends,
+        timed=timed,
         outputs=functional.outputs,
         answers=functional.answers,
-        energy_rows=timed.energy,
         has_task=setting.network.metric is not None,
         baseline=baseline,
-        areas_mm2=timed.areas_mm2,
         replay=partial(_replay_for, setting, functional.activity),
     )
 

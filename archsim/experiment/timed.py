@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from archsim.config.specs import ArchSpec
@@ -11,7 +11,7 @@ from archsim.energy.ledger import EnergyRow, energy_rows
 from archsim.energy.parts import area_mm2
 from archsim.functional.run import FunctionalResult
 from archsim.ir.network import Network
-from archsim.metrics.recorders import ActionCounts, BusyTime, PassProgress, StepEnds
+from archsim.metrics.recorders import ActionCounts, BytesMoved, PassProgress, StepEnds, UnitTimes
 from archsim.sim.accelerator import Detail, simulate_activity
 from archsim.sim.head import simulate_head
 from archsim.sim.work import Run
@@ -20,9 +20,12 @@ from archsim.traceio.activity import ActivityRecord
 
 @dataclass(frozen=True, eq=False)
 class Weighed:
-    """How long something took on a machine, and what it cost."""
+    """How long something took on a machine, what was done, and what it cost."""
 
+    arch: ArchSpec
     run: Run
+    counts: Mapping[tuple[str, str], int]
+    """By component and action."""
     energy: list[EnergyRow]
 
     @property
@@ -32,7 +35,7 @@ class Weighed:
 
     def count(self, component: str, action: str) -> int:
         """How often a component did something."""
-        return sum(row.count for row in self.energy if (row.component, row.action) == (component, action))
+        return self.counts.get((component, action), 0)
 
     def bucket_j(self, bucket: str) -> float:
         """One part of the paper's breakdown."""
@@ -46,6 +49,7 @@ class Timed(Weighed):
     head: Weighed | None
     """What is not recurrent, by itself; None for a network without a head."""
     step_ends: StepEnds
+    unit_times: UnitTimes
     dram_bytes: int
     areas_mm2: dict[str, float]
 
@@ -69,20 +73,23 @@ def time_and_weigh(
     tick: Callable[[int], None],
 ) -> Timed:
     """Replay an activity record on `arch`; `tick` hears of each finished sequence."""
-    actions, busy, ends = ActionCounts(), BusyTime(), StepEnds()
+    actions, moved, ends, use = ActionCounts(), BytesMoved(), StepEnds(), UnitTimes()
     progress = PassProgress(activity.shapes[-1].place, tick)
-    run = simulate_activity(network, activity, arch, detail=detail, listeners=[actions, busy, ends, progress])
+    run = simulate_activity(network, activity, arch, detail=detail, listeners=[actions, moved, ends, use, progress])
     return Timed(
+        arch=arch,
         run=run,
-        energy=energy_rows(actions.counts, busy.busy_ps["DRAM"], run.time_ps, arch, technology),
+        counts=actions.counts,
+        energy=energy_rows(actions.counts, run.time_ps, arch, technology),
         head=_weigh_head(network, activity, arch, technology) if network.head else None,
         step_ends=ends,
-        dram_bytes=actions.counts["dram", "read_byte"] + actions.counts["dram", "write_byte"],
+        unit_times=use,
+        dram_bytes=moved.n_bytes,
         areas_mm2=area_mm2(arch, technology),
     )
 
 
 def _weigh_head(network: Network, activity: ActivityRecord, arch: ArchSpec, technology: TechnologySpec) -> Weighed:
-    actions, busy = ActionCounts(), BusyTime()
-    run = simulate_head(network, activity, arch, [actions, busy])
-    return Weighed(run, energy_rows(actions.counts, busy.busy_ps["DRAM"], run.time_ps, arch, technology))
+    actions = ActionCounts()
+    run = simulate_head(network, activity, arch, [actions])
+    return Weighed(arch, run, actions.counts, energy_rows(actions.counts, run.time_ps, arch, technology))

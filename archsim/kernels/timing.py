@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from archsim.kernels.arrays import I64, U8, check_shapes
+from archsim.kernels.jit import inner
 from archsim.units import ceil_div
 
 
@@ -37,55 +38,107 @@ class StepTimes(NamedTuple):
     """L_w."""
 
 
-def step_end_cycles(reuse_bits: U8, n_gates: int, n_units: int, times: StepTimes) -> I64:
-    """Return S_{t+1} of every step of a pass, in cycles from its S_0.
+REUSED, ON_DECISION, ON_WEIGHTS, ON_RESULTS, ON_BANK, ON_PLACE = TALLY = range(6)
+"""Of a gate: neurons reused; cycles its dot product unit waits for a decision, for weights, for a place among the
+results, and for a bank that is being filled; cycles its memoization unit waits for a place among the decisions."""
+FIRST_ISSUE, LAST_DECISION, FIRST_TAKEN, LAST_FREE = SPANS = range(4)
 
-    reuse_bits (T, ceil(G·H / 8)) as `numpy.packbits` lays them out, gate-major; result (T,) int64.
+
+class PassTimes(NamedTuple):
+    """When the steps of a pass end, in cycles from its S_0, and what its units wait for."""
+
+    step_ends: I64
+    """(T,) S_{t+1}."""
+    tally: I64
+    """(G, 6)."""
+    update_wait: I64
+    """(1,) cycles the multi-functional unit waits for products."""
+    spans: I64
+    """(T, G, 4) of every step, or none: when its memoization and dot product units begin and end."""
+    update_spans: I64
+    """(T, 2) the same of the multi-functional unit."""
+
+
+def empty_times(n_steps: int, n_gates: int, *, spans: bool = False) -> PassTimes:
+    """Nothing recorded yet; `spans` asks for those of every step."""
+    kept = n_steps if spans else 0
+    return PassTimes(
+        step_ends=np.zeros(n_steps, np.int64),
+        tally=np.zeros((n_gates, len(TALLY)), np.int64),
+        update_wait=np.zeros(1, np.int64),
+        spans=np.zeros((kept, n_gates, len(SPANS)), np.int64),
+        update_spans=np.zeros((kept, 2), np.int64),
+    )
+
+
+def time_pass(reuse_bits: U8, n_gates: int, n_units: int, times: StepTimes, *, spans: bool = False) -> PassTimes:
+    """Return the times of a pass whose weights are on chip.
+
+    reuse_bits (T, ceil(G·H / 8)) as `numpy.packbits` lays them out, gate-major.
     """
-    check_shapes(reuse_bits=(reuse_bits, (reuse_bits.shape[0], ceil_div(n_gates * n_units, 8))))
-    ends = np.empty(reuse_bits.shape[0], np.int64)
-    _step_end_cycles(reuse_bits, n_gates, n_units, times, ends)
-    return ends
+    n_steps = reuse_bits.shape[0]
+    check_shapes(reuse_bits=(reuse_bits, (n_steps, ceil_div(n_gates * n_units, 8))))
+    found = empty_times(n_steps, n_gates, spans=spans)
+    _time_pass(np.ascontiguousarray(reuse_bits), n_gates, n_units, times, found)
+    return found
 
 
 @njit(cache=True, nogil=True)
-def _step_end_cycles(reuse_bits, n_gates, n_units, times, ends):  # type: ignore[no-untyped-def]
-    start = 0
-    duration = 0
-    for t in range(ends.size):
+def _time_pass(reuse_bits, n_gates, n_units, times, found):  # type: ignore[no-untyped-def]
+    start = duration = 0
+    step = np.zeros_like(found.tally)
+    spans, updates = np.zeros((n_gates, 4), np.int64), np.zeros(3, np.int64)
+    for t in range(reuse_bits.shape[0]):
         # A step's duration follows from its decisions alone; on the baseline they are always the same.
         if t == 0 or not np.array_equal(reuse_bits[t], reuse_bits[t - 1]):
-            duration = _step_cycles(reuse_bits[t], n_gates, n_units, times)
+            duration = _time_step(reuse_bits[t], n_gates, n_units, times, step, spans, updates)
+        if t < found.spans.shape[0]:
+            found.spans[t], found.update_spans[t] = start + spans, start + updates[:2]
+        found.tally[:] += step
+        found.update_wait[0] += updates[2]
         start += duration
-        ends[t] = start
+        found.step_ends[t] = start
 
 
-@njit(cache=True, nogil=True)
-def _step_cycles(reuse_bits, n_gates, n_units, times):  # type: ignore[no-untyped-def]
+@inner
+def _time_step(reuse_bits, n_gates, n_units, times, tally, spans, updates):  # type: ignore[no-untyped-def]
     taken = np.zeros((n_gates, n_units), np.int64)  # a[k, n]
     updated = np.zeros(n_units, np.int64)  # m[n]
     issued = np.full(n_gates, -times.issue_cycles, np.int64)  # u[k, n-1]
     free = np.zeros(n_gates, np.int64)  # free[k, n-1]
     delivered = np.zeros(n_gates, np.int64)  # r[k, n-1]
+    tally[:] = 0
+    update_wait = 0
     for n in range(n_units):
         all_delivered = 0
         for k in range(n_gates):
             bit = k * n_units + n
             reused = (reuse_bits[bit >> 3] >> (7 - (bit & 7))) & 1
-            take = free[k]
+            decided = free[k]
             if times.has_memo:
                 issue = issued[k] + times.issue_cycles
                 if n >= times.run_ahead:
-                    issue = max(issue, taken[k, n - times.run_ahead])
+                    place = taken[k, n - times.run_ahead]
+                    tally[k, ON_PLACE] += max(place - issue, 0)
+                    issue = max(issue, place)
                 issued[k] = issue
-                take = max(take, issue + times.decision_cycles)
+                decided = max(decided, issue + times.decision_cycles)
+            take = decided
             if n >= times.result_lag:
                 take = max(take, updated[n - times.result_lag])
+            tally[k, ON_DECISION] += decided - free[k]
+            tally[k, ON_RESULTS] += take - decided
+            tally[k, REUSED] += reused
             taken[k, n] = take
             free[k] = take + (times.pass_on_cycles if reused else times.dot_cycles)
             delivered[k] = max(delivered[k], free[k] + (0 if reused else times.dot_pipeline_cycles))
             all_delivered = max(all_delivered, delivered[k])
-        updated[n] = all_delivered
-        if n > 0:
-            updated[n] = max(all_delivered, updated[n - 1] + times.update_interval_cycles)
-    return updated[n_units - 1] + times.update_pipeline_cycles + times.writeback_cycles
+        may_start = updated[n - 1] + times.update_interval_cycles if n > 0 else 0
+        updated[n] = max(all_delivered, may_start)
+        update_wait += updated[n] - may_start
+    for k in range(n_gates):
+        spans[k, LAST_DECISION] = issued[k] + times.decision_cycles
+        spans[k, FIRST_TAKEN], spans[k, LAST_FREE] = taken[k, 0], free[k]
+    end = updated[n_units - 1] + times.update_pipeline_cycles
+    updates[0], updates[1], updates[2] = updated[0], end, update_wait
+    return end + times.writeback_cycles

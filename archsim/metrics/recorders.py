@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from archsim.engine.facts import ActionDone, Busy, Fact, PassDone
+from archsim.engine.facts import ActionDone, Fact, PassDone, TransferDone, Waited, Worked
 from archsim.errors import NoSuchPassError
 from archsim.kernels.arrays import I64
 
@@ -24,15 +24,31 @@ class ActionCounts:
 
 
 @dataclass
-class BusyTime:
-    """How long each unit worked, in picoseconds."""
+class BytesMoved:
+    """What main memory has been asked for and has served."""
 
-    busy_ps: Counter[str] = field(default_factory=Counter)
+    n_bytes: int = 0
 
     def __call__(self, fact: Fact) -> None:
-        """Add up a span."""
-        if isinstance(fact, Busy):
-            self.busy_ps[fact.unit] += fact.end_ps - fact.start_ps
+        """Add up a transfer."""
+        if isinstance(fact, TransferDone):
+            self.n_bytes += fact.n_bytes
+
+
+@dataclass
+class UnitTimes:
+    """How long each unit worked, and how long it waited for what, in picoseconds."""
+
+    worked_ps: Counter[str] = field(default_factory=Counter)
+    waited_ps: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By unit and reason."""
+
+    def __call__(self, fact: Fact) -> None:
+        """Add up work and waiting."""
+        if isinstance(fact, Worked):
+            self.worked_ps[fact.unit] += fact.time_ps
+        elif isinstance(fact, Waited):
+            self.waited_ps[fact.unit, fact.reason] += fact.time_ps
 
 
 @dataclass(eq=False)

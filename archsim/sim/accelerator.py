@@ -12,12 +12,13 @@ from archsim.errors import ConfigError
 from archsim.ir.network import Network
 from archsim.sim.block import BlockDetail
 from archsim.sim.fit import check_fit
-from archsim.sim.memory.dram import SimpleDram
+from archsim.sim.memory.dram import MainMemory, WritePorts
+from archsim.sim.memory.port import IntermediatePort
 from archsim.sim.memory.sequences import IntermediateMemory, layer_traffic
 from archsim.sim.memory.weights import WeightBuffers
 from archsim.sim.neuron import NeuronDetail
 from archsim.sim.sequencer import Sequencer
-from archsim.sim.work import Run, resident_groups
+from archsim.sim.work import ResidentGroup, Run, resident_groups
 from archsim.traceio.activity import ActivityRecord
 
 Detail = Literal["block", "neuron"]
@@ -43,18 +44,21 @@ def simulate_activity(
     env = Engine()
     probe = Probe(env, listeners)
     cells = [layer.cell for layer in network.layers]
-    dram = SimpleDram(env, arch.dram, probe)
-    groups = resident_groups(activity.shapes)
+    groups = resident_groups(activity.shapes, arch)
+    ports = WritePorts(arch.computation_units, arch.weight_buffer.port_bytes, arch.clock_period_ps)
+    dram = MainMemory(env, arch.dram, probe, ports=ports, n_transfers=_most_transfers(arch, groups))
     weights = WeightBuffers(env, arch, groups, dram=dram, probe=probe)
+    port = IntermediatePort(env, arch)
     sequences = IntermediateMemory(
         env,
         arch,
-        layer_traffic(network, activity),
+        layer_traffic(network, activity, arch),
         dram=dram,
-        base_address_bytes=weights.addresses[-1],
+        port=port,
+        base_address_bytes=weights.end_address,
         probe=probe,
     )
-    compute = DETAILS[detail](env, arch, cells, probe)
+    compute = DETAILS[detail](env, arch, cells, dram=dram, port=port, probe=probe)
     sequencer = Sequencer(
         env,
         activity,
@@ -66,4 +70,10 @@ def simulate_activity(
         probe=probe,
     )
     env.run(until=sequencer.done)
+    dram.close()
     return Run(env.now_ps, arch.clock.to_cycles(env.now_ps), env.processed_events)
+
+
+def _most_transfers(arch: ArchSpec, groups: list[ResidentGroup]) -> int:
+    """Under way at a time: rows of all units, the weights of a group, spills of its layers, inputs and outputs."""
+    return arch.computation_units * arch.weight_buffer.stream_rows + 2 * max(map(len, groups)) + 2

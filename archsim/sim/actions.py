@@ -9,6 +9,7 @@ from archsim.config.specs import ArchSpec
 from archsim.engine.facts import ActionDone
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
+from archsim.sim.work import PassPart, Products
 from archsim.traceio.activity import PassShape
 from archsim.units import BYTES_PER_HALF, ceil_div
 
@@ -28,12 +29,12 @@ def emit_actions(probe: Probe, actions: Iterator[Action], times: int = 1) -> Non
             probe.emit(ActionDone, component=component, action=action, count=number * times)
 
 
-def evaluation(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
+def evaluation(arch: ArchSpec, columns: int) -> Iterator[Action]:
     """A full dot product: every word of weights and inputs is read once, whatever the number of lanes."""
-    n_bytes = shape.n_inputs * BYTES_PER_HALF
+    n_bytes = columns * BYTES_PER_HALF
     words = ceil_div(n_bytes, arch.weight_buffer.port_bytes)
     yield Action("input_buffer", "read", ceil_div(n_bytes, arch.input_buffer.port_bytes))
-    yield Action("dpu", "mac", shape.n_inputs)
+    yield Action("dpu", "mac", columns)
     if arch.fmu is None:
         yield Action("weight_buffer", "read", words)
     else:
@@ -63,14 +64,35 @@ def cell_update(cell: Cell) -> Iterator[Action]:
     yield Action("mu", "exponential", cell.exponentials)
 
 
-def step_transfers(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
-    """x_t from intermediate memory into the input buffers, h_t back into both."""
-    n_x, n_h = shape.n_inputs - shape.n_units, shape.n_units
+def step_traffic(part: PassPart) -> tuple[int, int]:
+    """Numbers a step reads from intermediate memory and writes to it.
+
+    A pass reads x_t and writes h_t. In two halves, partial products of all gates lie there in between.
+    """
+    n_x, n_h = part.shape.n_inputs - part.shape.n_units, part.shape.n_units
+    if part.products is Products.INPUTS:
+        return n_x, part.shape.neurons_per_step
+    if part.products is Products.RECURRENT:
+        return part.shape.neurons_per_step, n_h
+    return n_x, n_h
+
+
+def step_words(arch: ArchSpec, part: PassPart) -> tuple[int, int]:
+    """Words a step reads from intermediate memory and writes to it."""
     port = arch.intermediate_memory.port_bytes
-    yield Action("intermediate_memory", "read", ceil_div(n_x * BYTES_PER_HALF, port))
-    yield Action("intermediate_memory", "write", ceil_div(n_h * BYTES_PER_HALF, port))
-    words = sum(ceil_div(n * BYTES_PER_HALF, arch.input_buffer.port_bytes) for n in (n_x, n_h))
-    yield Action("input_buffer", "write", words * shape.n_gates)
+    read, written = step_traffic(part)
+    return ceil_div(read * BYTES_PER_HALF, port), ceil_div(written * BYTES_PER_HALF, port)
+
+
+def step_transfers(arch: ArchSpec, part: PassPart) -> Iterator[Action]:
+    """What a step moves between intermediate memory and input buffers."""
+    read, written = step_words(arch, part)
+    yield Action("intermediate_memory", "read", read)
+    yield Action("intermediate_memory", "write", written)
+    n_x, n_h = part.shape.n_inputs - part.shape.n_units, part.shape.n_units
+    sizes = {Products.ALL: (n_x, n_h), Products.INPUTS: (n_x,), Products.RECURRENT: (n_h,)}[part.products]
+    words = sum(ceil_div(n * BYTES_PER_HALF, arch.input_buffer.port_bytes) for n in sizes)
+    yield Action("input_buffer", "write", words * part.shape.n_gates)
 
 
 def weight_fill(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
@@ -89,17 +111,6 @@ def sequence_load(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
     yield Action("intermediate_memory", "write", ceil_div(n_bytes, arch.intermediate_memory.port_bytes))
 
 
-def sequence_spill(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
-    """What does not fit leaves the intermediate memory and comes back."""
-    yield from sequence_store(arch, n_bytes)
-    yield from sequence_load(arch, n_bytes)
-
-
 def sequence_store(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
     """A sequence from the intermediate memory to main memory."""
     yield Action("intermediate_memory", "read", ceil_div(n_bytes, arch.intermediate_memory.port_bytes))
-
-
-def weight_bytes(shape: PassShape) -> int:
-    """Weights of one pass in one computation unit: H·N binary16 numbers."""
-    return shape.n_units * shape.n_inputs * BYTES_PER_HALF

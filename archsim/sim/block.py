@@ -1,44 +1,204 @@
-"""Detail `block`: one event per pass, its step times by the recurrence of SEMANTICS 2.2. The default."""
+"""Detail `block`: one event per pass, its step times by the recurrence of SEMANTICS 2.2. The default.
+
+A pass that leans on main memory while it runs goes in step with it, from one event of the rest to the next.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import simpy
 
 from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy
+from archsim.engine.facts import Busy, TransferDone, Waited, Worked
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
-from archsim.kernels.timing import step_end_cycles
-from archsim.sim.actions import cell_update, emit_actions, evaluation, prediction, step_transfers
+from archsim.kernels.arrays import I64
+from archsim.kernels.banks import DramTimes
+from archsim.kernels.requests import Memory
+from archsim.kernels.streaming import DONE, START, STEP, StreamedPass, advance_pass, begin, streamed_pass
+from archsim.kernels.timing import (
+    FIRST_ISSUE,
+    FIRST_TAKEN,
+    LAST_DECISION,
+    LAST_FREE,
+    ON_BANK,
+    ON_DECISION,
+    ON_PLACE,
+    ON_RESULTS,
+    ON_WEIGHTS,
+    REUSED,
+    PassTimes,
+    time_pass,
+)
+from archsim.sim.actions import (
+    cell_update,
+    emit_actions,
+    evaluation,
+    prediction,
+    step_transfers,
+    step_words,
+    weight_fill,
+)
+from archsim.sim.memory.dram import MainMemory
+from archsim.sim.memory.port import IntermediatePort
 from archsim.sim.step_times import step_times
 from archsim.sim.units.wires import Process
-from archsim.sim.work import PassWork
+from archsim.sim.work import PassWork, Streamed
+
+WAITS = (
+    ("FMU", "a place among the decisions", ON_PLACE),
+    ("DPU", "a decision", ON_DECISION),
+    ("DPU", "weights", ON_WEIGHTS),
+    ("DPU", "a place among the results", ON_RESULTS),
+    ("DPU", "a bank", ON_BANK),
+)
+"""What units wait for, and where the kernels count it."""
 
 
 class BlockDetail:
     """The compute side as one unit that knows when each step of a pass ends."""
 
-    def __init__(self, env: Engine, arch: ArchSpec, cells: Sequence[Cell], probe: Probe) -> None:
-        self.env, self.arch, self.cells, self.probe = env, arch, cells, probe
+    def __init__(
+        self,
+        env: Engine,
+        arch: ArchSpec,
+        cells: Sequence[Cell],
+        *,
+        dram: MainMemory,
+        port: IntermediatePort,
+        probe: Probe,
+    ) -> None:
+        self.env, self.arch, self.cells = env, arch, cells
+        self.dram, self.port, self.probe = dram, port, probe
 
-    def run_pass(self, work: PassWork) -> Process:
-        """Run all steps of a pass; the process returns S_{t+1} of each, in cycles from now."""
+    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
+        """Run all steps of a part; the process returns S_{t+1} of each, in cycles from now.
+
+        fills: whether weights may arrive meanwhile, which matters to who shares a bank with them.
+        """
         start_ps = self.env.now_ps
-        shape = work.shape
-        ends = step_end_cycles(work.reuse_bits, shape.n_gates, shape.n_units, step_times(self.arch, shape))
-        yield self.env.timeout(self.arch.clock.to_ps(int(ends[-1])))
-        self._emit_actions(work)
-        for gate in range(shape.n_gates):
-            self.probe.emit(Busy, unit=f"CU{gate}", what=work.label, start_ps=start_ps, end_ps=self.env.now_ps)
-        return ends
+        if work.streamed or (fills and self.arch.weight_buffer.banks == 1):
+            found = yield from self._run_with_memory(work)
+        else:
+            shape, times = work.part.shape, step_times(self.arch, work.part)
+            found = time_pass(work.reuse_bits, shape.n_gates, shape.n_units, times, spans=self.probe.draws)
+            starts = np.concatenate([[0], found.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
+            self.port.claim(starts, sum(step_words(self.arch, work.part)))
+            yield self.env.timeout(self.arch.clock.to_ps(int(found.step_ends[-1])))
+        self._emit(work, found, start_ps)
+        return found.step_ends
 
-    def _emit_actions(self, work: PassWork) -> None:
-        shape, neurons = work.shape, work.n_steps * work.shape.neurons_per_step
-        reused = int(np.bitwise_count(work.reuse_bits).sum(dtype=np.int64))
-        emit_actions(self.probe, prediction(self.arch, shape), neurons)
-        emit_actions(self.probe, evaluation(self.arch, shape), neurons - reused)
-        emit_actions(self.probe, cell_update(self.cells[shape.layer]), work.n_steps * shape.n_units)
-        emit_actions(self.probe, step_transfers(self.arch, shape), work.n_steps)
+    def _run_with_memory(self, work: PassWork) -> Process:
+        run = _CoupledPass(self.env, self.arch, work, dram=self.dram, port=self.port, spans=self.probe.draws)
+        found: PassTimes = yield run.ended
+        return found
+
+    def _emit(self, work: PassWork, found: PassTimes, start_ps: int) -> None:
+        part, shape = work.part, work.part.shape
+        evaluated = work.n_steps * shape.n_units - found.tally[:, REUSED]
+        neurons = work.n_steps * shape.neurons_per_step
+        if part.updates:
+            emit_actions(self.probe, prediction(self.arch, shape), neurons)
+            emit_actions(self.probe, cell_update(self.cells[shape.layer]), work.n_steps * shape.n_units)
+        emit_actions(self.probe, evaluation(self.arch, part.columns), int(evaluated.sum()))
+        emit_actions(self.probe, step_transfers(self.arch, part), work.n_steps)
+        if work.streamed:
+            rows = _rows_fetched(work, work.streamed)
+            emit_actions(self.probe, weight_fill(self.arch, part.row_bytes), rows)
+            what, n_bytes = f"rows of {part.label}", rows * part.row_bytes
+            self.probe.emit(TransferDone, what=what, n_bytes=n_bytes, write=False, start_ps=start_ps)
+        self._emit_times(work, found, evaluated)
+        self._emit_spans(work, found, start_ps)
+
+    def _emit_times(self, work: PassWork, found: PassTimes, evaluated: I64) -> None:
+        clock, times, steps = self.arch.clock, step_times(self.arch, work.part), work.n_steps * work.part.shape.n_units
+        for gate, tally in enumerate(found.tally):
+            busy = int(evaluated[gate] * times.dot_cycles + tally[REUSED] * times.pass_on_cycles)
+            self.probe.emit(Worked, unit=f"CU{gate}.DPU", time_ps=clock.to_ps(busy))
+            if times.has_memo:
+                self.probe.emit(Worked, unit=f"CU{gate}.FMU", time_ps=clock.to_ps(steps * times.issue_cycles))
+            for unit, reason, column in WAITS:
+                if tally[column]:
+                    waited_ps = clock.to_ps(int(tally[column]))
+                    self.probe.emit(Waited, unit=f"CU{gate}.{unit}", reason=reason, time_ps=waited_ps)
+        if work.part.updates:
+            self.probe.emit(Worked, unit="MU", time_ps=clock.to_ps(steps * times.update_interval_cycles))
+        if found.update_wait[0]:
+            self.probe.emit(Waited, unit="MU", reason="products", time_ps=clock.to_ps(int(found.update_wait[0])))
+
+    def _emit_spans(self, work: PassWork, found: PassTimes, start_ps: int) -> None:
+        """What each unit was about in each step, for who draws it."""
+        for t, (gates, update) in enumerate(zip(found.spans.tolist(), found.update_spans.tolist(), strict=True)):
+            what = f"{work.part.label}, step {t}, neurons 0 to {work.part.shape.n_units - 1}"
+            for k, span in enumerate(gates):
+                if self.arch.fmu and work.part.updates:
+                    self._emit_span(f"CU{k}.FMU", what, start_ps, span[FIRST_ISSUE], span[LAST_DECISION])
+                self._emit_span(f"CU{k}.DPU", what, start_ps, span[FIRST_TAKEN], span[LAST_FREE])
+            self._emit_span("MU", what, start_ps, *update)
+
+    def _emit_span(self, unit: str, what: str, start_ps: int, begin: int, end: int) -> None:
+        clock = self.arch.clock
+        span = {"start_ps": start_ps + clock.to_ps(begin), "end_ps": start_ps + clock.to_ps(end)}
+        self.probe.emit(Busy, unit=unit, what=what, **span)
+
+
+class _CoupledPass:
+    """A pass on its way together with the memory, as the memory drives it."""
+
+    def __init__(
+        self, env: Engine, arch: ArchSpec, work: PassWork, *, dram: MainMemory, port: IntermediatePort, spans: bool
+    ) -> None:
+        self.env, self.arch, self.work, self.dram, self.port = env, arch, work, dram, port
+        self.times, self.ended = step_times(arch, work.part), env.event()
+        self.run = self._streamed_pass(spans)
+        self.claimed = 0
+        begin(self.run, self.times)
+        dram.couple(self)
+
+    def advance(self, memory: Memory, times: DramTimes, until_ps: int, finished: I64) -> tuple[int, int]:
+        """Go on up to `until_ps`; let the memory go when the pass is over."""
+        n_finished, wake_ps = advance_pass(self.run, self.times, memory, times, until_ps, finished)
+        self._claim_steps()
+        if self.run.state[DONE]:
+            self.dram.uncouple(self.run.numbers)
+            end_ps = self.arch.clock.to_ps(int(self.run.state[START]))
+            self.env.timeout(end_ps - self.env.now_ps).callbacks.append(self._end)
+        return n_finished, wake_ps
+
+    def _end(self, _: simpy.Event) -> None:
+        self.ended.succeed(self.run.found)
+
+    def _claim_steps(self) -> None:
+        """Let the steps that have begun access the intermediate memory."""
+        begun = min(int(self.run.state[STEP]) + 1, self.work.n_steps)
+        if begun > self.claimed:
+            starts = self.run.start + np.concatenate([[0], self.run.found.step_ends])[self.claimed : begun]
+            self.port.claim(starts, sum(step_words(self.arch, self.work.part)))
+            self.claimed = begun
+
+    def _streamed_pass(self, spans: bool) -> StreamedPass:
+        part, streamed = self.work.part, self.work.streamed
+        n_gates, n_units = part.shape.n_gates, part.shape.n_units
+        slots, addresses = (streamed.slots, streamed.addresses) if streamed else (1, (0,) * n_gates)
+        return streamed_pass(
+            np.ascontiguousarray(self.work.reuse_bits),
+            streamed.resident if streamed else np.ones(n_units, np.bool_),
+            np.array(addresses, np.int64),
+            self.dram.reserve(n_gates * slots).reshape(n_gates, slots),
+            row_bytes=part.row_bytes,
+            n_transfers=self.dram.memory.transfers.shape[0],
+            shares_bank=self.arch.weight_buffer.banks == 1,
+            start=self.arch.clock.to_cycles(self.env.now_ps),
+            spans=spans,
+        )
+
+
+def _rows_fetched(work: PassWork, streamed: Streamed) -> int:
+    """Evaluations of neurons whose weights are not on chip."""
+    shape = work.part.shape
+    reused = np.unpackbits(work.reuse_bits, axis=1, count=shape.neurons_per_step)
+    evaluated = (1 - reused.reshape(-1, shape.n_gates, shape.n_units)).sum(axis=(0, 1), dtype=np.int64)
+    return int(evaluated[~streamed.resident].sum())

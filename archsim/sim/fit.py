@@ -5,9 +5,8 @@ from __future__ import annotations
 from archsim.config.specs import ArchSpec
 from archsim.errors import DoesNotFitError
 from archsim.ir.network import Network
-from archsim.sim.actions import weight_bytes
-from archsim.sim.memory.weights import group_bytes
-from archsim.sim.work import resident_groups
+from archsim.sim.memory.weights import group_bytes, stream_places
+from archsim.sim.work import PassPart, ResidentGroup, resident_groups
 from archsim.traceio.activity import PassShape
 from archsim.units import BYTES_PER_HALF
 
@@ -18,16 +17,30 @@ def check_fit(network: Network, shapes: tuple[PassShape, ...], arch: ArchSpec) -
         for field, need, have, unit in _needs(shape, arch):
             if need > have:
                 raise DoesNotFitError(f"{network.name}, {network.layers[shape.layer].name}", field, need, have, unit)
-    for group in resident_groups(shapes):
-        need, have = group_bytes(group), arch.weight_buffer.capacity_bytes
-        if need > have:
-            raise DoesNotFitError(f"{network.name}, decoder", "weight_buffer.capacity_bytes", need, have, "bytes")
+    capacity = arch.weight_buffer.capacity_bytes
+    for group in resident_groups(shapes, arch):
+        need = _least_bytes(arch, group)
+        if group_bytes(arch, group) > capacity and need > capacity:
+            where = f"{network.name}, {network.layers[group[0].shape.layer].name}"
+            raise DoesNotFitError(where, "weight_buffer.capacity_bytes", need, capacity, "bytes")
+
+
+def _least_bytes(arch: ArchSpec, group: ResidentGroup) -> int:
+    """The smallest weight buffer a group can stream through: room for a row of each part, and what stays anyway."""
+    total = group_bytes(arch, group)
+    return max(_least_share(arch, part) * total // part.held_bytes(arch) + 1 for part in group)
+
+
+def _least_share(arch: ArchSpec, part: PassPart) -> int:
+    share = part.row_bytes
+    while stream_places(arch, part, share)[0] < 1:
+        share += part.row_bytes
+    return share
 
 
 def _needs(shape: PassShape, arch: ArchSpec) -> list[tuple[str, int, int, str]]:
     needs = [
         ("computation_units", shape.n_gates, arch.computation_units, "units"),
-        ("weight_buffer.capacity_bytes", weight_bytes(shape), arch.weight_buffer.capacity_bytes, "bytes"),
         ("input_buffer.capacity_bytes", shape.n_inputs * BYTES_PER_HALF, arch.input_buffer.capacity_bytes, "bytes"),
     ]
     if arch.fmu is not None:

@@ -16,10 +16,10 @@ from archsim.engine.probe import Listener, Probe
 from archsim.ir.heads import AttentionDecoder, CtcHead, MeanClassifier
 from archsim.ir.network import Network
 from archsim.sim.actions import Action, emit_actions, evaluation, weight_fill
-from archsim.sim.memory.dram import SimpleDram
+from archsim.sim.memory.dram import Client, MainMemory, WritePorts
 from archsim.sim.units.wires import Process
 from archsim.sim.work import Run
-from archsim.traceio.activity import ActivityRecord, PassShape
+from archsim.traceio.activity import ActivityRecord
 from archsim.units import BYTES_PER_HALF, ceil_div
 
 
@@ -77,7 +77,7 @@ def simulate_head(
     """Run the head for every sequence of an activity record on the computation units of `arch`."""
     env = Engine()
     probe = Probe(env, listeners)
-    dram = SimpleDram(env, arch.dram, probe)
+    dram = MainMemory(env, arch.dram, probe, ports=WritePorts(0, 1, arch.clock_period_ps))
 
     def run() -> Process:
         for sequence in range(activity.n_sequences):
@@ -85,13 +85,14 @@ def simulate_head(
                 yield from _serve(work, env, arch, dram, probe)
 
     env.run(until=env.process(run()))
+    dram.close()
     return Run(env.now_ps, arch.clock.to_cycles(env.now_ps), env.processed_events)
 
 
-def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: SimpleDram, probe: Probe) -> Process:
+def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: MainMemory, probe: Probe) -> Process:
     """One matrix on all units, each a share of the rows; what is fetched arrives while the products run."""
     start_ps, n_bytes = env.now_ps, work.fetched * BYTES_PER_HALF
-    fetch = dram.transfer(0, n_bytes, what=work.what) if n_bytes else env.timeout(0)
+    fetch = dram.transfer(0, n_bytes, what=work.what, client=Client.HEAD) if n_bytes else env.timeout(0)
     yield env.timeout(arch.clock.to_ps(_cycles(work, arch)))
     yield fetch
     probe.emit(Busy, unit="head", what=work.what, start_ps=start_ps, end_ps=env.now_ps)
@@ -120,8 +121,7 @@ def _products(work: DenseWork, arch: ArchSpec) -> Iterator[Action]:
     yield Action("intermediate_memory", "read", ceil_div(vector_bytes, port) * work.times)
     yield Action("input_buffer", "write", words * arch.computation_units * work.times)
     if work.fetched:
-        row = PassShape(0, 0, 1, work.rows, work.inputs)
-        for action in evaluation(arch, row):
+        for action in evaluation(arch, work.inputs):
             yield action._replace(number=action.number * work.rows * work.times)
     else:
         yield Action("intermediate_memory", "read", ceil_div(work.rows * vector_bytes, port) * work.times)

@@ -13,10 +13,13 @@ from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import I64
-from archsim.sim.actions import emit_actions, step_transfers
+from archsim.sim.actions import emit_actions, step_transfers, step_words
+from archsim.sim.memory.dram import MainMemory
+from archsim.sim.memory.port import IntermediatePort
 from archsim.sim.units.dpu import DotProductUnit
 from archsim.sim.units.fmu import EvaluateAll, FuzzyMemoUnit
 from archsim.sim.units.mu import MultiFunctionalUnit
+from archsim.sim.units.rows import RowFetcher
 from archsim.sim.units.wires import Credits, Process
 from archsim.sim.work import Decision, PassWork, StepWork
 
@@ -25,6 +28,7 @@ class ComputationUnit(NamedTuple):
     """One gate's hardware: the memoization unit goes ahead, the dot product unit follows."""
 
     predictor: FuzzyMemoUnit | EvaluateAll
+    fetcher: RowFetcher
     dot_product: DotProductUnit
     results: Port[int]
     result_lag: Credits
@@ -34,14 +38,24 @@ class NeuronDetail:
     """The compute side of the accelerator, wired unit by unit.
 
     step ──> FMU ──decisions──> DPU ──results──> ┐
-              └──── run-ahead credits ──┘        ├──> MU ──> step ends
+              │└─── run-ahead credits ──┘│       ├──> MU ──> step ends
+              └──> row fetcher ──rows────┘       │
     step ──> FMU ──decisions──> DPU ──results──> ┘
                                  └── result-lag credits ──┘
     """
 
-    def __init__(self, env: Engine, arch: ArchSpec, cells: Sequence[Cell], probe: Probe) -> None:
-        self.env, self.arch, self.probe = env, arch, probe
-        self.units = [_computation_unit(env, k, arch, probe) for k in range(arch.computation_units)]
+    def __init__(
+        self,
+        env: Engine,
+        arch: ArchSpec,
+        cells: Sequence[Cell],
+        *,
+        dram: MainMemory,
+        port: IntermediatePort,
+        probe: Probe,
+    ) -> None:
+        self.env, self.arch, self.port, self.probe = env, arch, port, probe
+        self.units = [_computation_unit(env, k, arch, dram, probe) for k in range(arch.computation_units)]
         self.multi_functional = MultiFunctionalUnit(
             env,
             "MU",
@@ -52,32 +66,38 @@ class NeuronDetail:
             probe=probe,
         )
 
-    def run_pass(self, work: PassWork) -> Process:
-        """Run all steps of a pass; the process returns S_{t+1} of each, in cycles from now."""
+    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
+        """Run all steps of a part; the process returns S_{t+1} of each, in cycles from now."""
         start_ps = self.env.now_ps
         ends: I64 = np.empty(work.n_steps, np.int64)
-        shape = work.shape
+        shape = work.part.shape
         for t in range(work.n_steps):
             reused = np.unpackbits(work.reuse_bits[t], count=shape.neurons_per_step).astype(np.bool_)
             for unit, gate_reused in zip(self.units, reused.reshape(shape.n_gates, -1), strict=False):
-                step = StepWork(shape, gate_reused)
+                step = StepWork(work.part, gate_reused, work.streamed)
                 unit.predictor.steps.send(step)
+                unit.fetcher.steps.send(step)
                 unit.dot_product.steps.send(step)
-            self.multi_functional.steps.send(shape)
-            emit_actions(self.probe, step_transfers(self.arch, shape))
+            self.multi_functional.steps.send(work.part)
+            emit_actions(self.probe, step_transfers(self.arch, work.part))
+            now_cycle = self.arch.clock.to_cycles(self.env.now_ps)
+            self.port.claim(np.array([now_cycle]), sum(step_words(self.arch, work.part)))
             end_ps: int = yield self.multi_functional.step_ends.get()
             ends[t] = self.arch.clock.to_cycles(end_ps - start_ps)
         return ends
 
 
-def _computation_unit(env: Engine, gate: int, arch: ArchSpec, probe: Probe) -> ComputationUnit:
+def _computation_unit(env: Engine, gate: int, arch: ArchSpec, dram: MainMemory, probe: Probe) -> ComputationUnit:
     name = f"CU{gate}"
+    fetcher = RowFetcher(env, gate, arch, dram=dram, probe=probe)
     decisions: Port[Decision] = Port(env)
     predictor: FuzzyMemoUnit | EvaluateAll
     if arch.fmu is None:
-        predictor = EvaluateAll(env, arch, decisions=decisions, probe=probe)
+        predictor = EvaluateAll(env, arch, decisions=decisions, rows=fetcher.decisions, probe=probe)
     else:
-        predictor = FuzzyMemoUnit(env, f"{name}.FMU", arch, arch.fmu, decisions=decisions, probe=probe)
+        predictor = FuzzyMemoUnit(
+            env, f"{name}.FMU", arch, arch.fmu, decisions=decisions, rows=fetcher.decisions, probe=probe
+        )
     results: Port[int] = Port(env)
     result_lag = Credits(env, arch.mu.result_lag)
     dot_product = DotProductUnit(
@@ -86,8 +106,9 @@ def _computation_unit(env: Engine, gate: int, arch: ArchSpec, probe: Probe) -> C
         arch,
         decisions=decisions,
         run_ahead=predictor.run_ahead,
+        fetcher=fetcher,
         results=results,
         result_lag=result_lag,
         probe=probe,
     )
-    return ComputationUnit(predictor, dot_product, results, result_lag)
+    return ComputationUnit(predictor, fetcher, dot_product, results, result_lag)

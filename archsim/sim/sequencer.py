@@ -9,23 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import simpy
 
 from archsim.engine.environment import Engine
-from archsim.engine.facts import PassDone
+from archsim.engine.facts import Busy, PassDone, Waited
 from archsim.engine.probe import Probe
 from archsim.sim.memory.sequences import IntermediateMemory
 from archsim.sim.memory.weights import WeightBuffers
 from archsim.sim.units.wires import Process
-from archsim.sim.work import PassWork, ResidentGroup
+from archsim.sim.work import PassPart, PassWork, Products, ResidentGroup
 from archsim.traceio.activity import ActivityRecord
 
 
 class Compute(Protocol):
     """The compute side of the machine, in either detail."""
 
-    def run_pass(self, work: PassWork) -> Process:
-        """Run a pass whose weights and inputs are on chip; return S_{t+1} of each step in cycles."""
+    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
+        """Run a part of a pass whose inputs are on chip; return S_{t+1} of each step in cycles."""
 
 
 class Sequencer:
@@ -46,37 +47,56 @@ class Sequencer:
         self.env, self.activity, self.groups, self.compute = env, activity, groups, compute
         self.weights, self.sequences = weights, sequences
         self.clock_period_ps, self.probe = clock_period_ps, probe
+        self.pass_start_ps = 0
         self.done = env.process(self.run())
 
     def run(self) -> Process:
         """Run the whole trace."""
         n_sequences, last_group = self.activity.n_sequences, len(self.groups) - 1
         for _ in range(n_sequences):
-            sequence: int = yield self.sequences.loaded.get()
+            sequence: int = yield from self._wait_for(self.sequences.loaded.get(), "inputs")
             spills: list[simpy.Event] = []
             for position, group in enumerate(self.groups):
-                if group[0].direction == 0:
-                    spills = [spill for shape in group for spill in self.sequences.spill(shape.layer, sequence)]
-                yield self.weights.acquire(position)
+                if self._begins_layer(position):
+                    layers = dict.fromkeys(part.shape.layer for part in group)
+                    spills = [spill for layer in layers for spill in self.sequences.spill(layer, sequence)]
+                yield from self._wait_for(self.weights.acquire(position), "weights")
                 if position < last_group or sequence + 1 < n_sequences:
                     self.weights.prefetch(position)
-                for shape in group:
-                    bits = self.activity.pass_bits(sequence, shape.layer, shape.direction)
-                    yield from self._run_pass(PassWork(sequence, shape, bits))
-                layer_ends = position == last_group or self.groups[position + 1][0].direction == 0
-                if layer_ends and spills:
-                    yield self.env.all_of(spills)
+                for part in group:
+                    yield from self._run_part(sequence, part)
+                if spills and (position == last_group or self._begins_layer(position + 1)):
+                    yield from self._wait_for(self.env.all_of(spills), "spills")
             self.sequences.store(sequence)
-        yield self.sequences.all_stored()
+        yield from self._wait_for(self.sequences.all_stored(), "outputs")
 
-    def _run_pass(self, work: PassWork) -> Process:
+    def _begins_layer(self, position: int) -> bool:
+        return position == 0 or self.groups[position - 1][-1].shape.layer != self.groups[position][0].shape.layer
+
+    def _wait_for(self, event: simpy.Event, reason: str) -> Process:
+        """Wait with all units, and say how long."""
+        since_ps = self.env.now_ps
+        value = yield event
+        if self.env.now_ps > since_ps:
+            self.probe.emit(Waited, unit="machine", reason=reason, time_ps=self.env.now_ps - since_ps)
+        return value
+
+    def _run_part(self, sequence: int, part: PassPart) -> Process:
         # Memories answer at any picosecond; the units start at the next edge of their clock.
         yield self.env.timeout(-self.env.now_ps % self.clock_period_ps)
-        ends = yield from self.compute.run_pass(work)
-        self.probe.emit(
-            PassDone,
-            sequence=work.sequence,
-            layer=work.shape.layer,
-            direction=work.shape.direction,
-            step_end_cycles=ends,
-        )
+        bits = self.activity.pass_bits(sequence, *part.shape.place)
+        if part.products is Products.INPUTS:  # nothing is decided yet
+            bits = np.broadcast_to(np.uint8(0), bits.shape)
+        work = PassWork(sequence, part, bits, self.weights.streams[part])
+        start_ps = self.env.now_ps
+        if part.products is not Products.RECURRENT:
+            self.pass_start_ps = start_ps
+        ends = yield from self.compute.run_pass(work, fills=self.weights.fills_under_way > 0)
+        what = f"{part.label}, sequence {sequence}"
+        self.probe.emit(Busy, unit="sequencer", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
+        if part.updates:
+            before = (start_ps - self.pass_start_ps) // self.clock_period_ps
+            layer, direction = part.shape.place
+            self.probe.emit(
+                PassDone, sequence=sequence, layer=layer, direction=direction, step_end_cycles=ends + before
+            )

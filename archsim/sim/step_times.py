@@ -1,27 +1,30 @@
-"""Cycles of one machine on one pass: the constants of the step recurrence, from spec and shape."""
+"""Cycles of one machine on one part of a pass: the constants of the step recurrence."""
 
 from __future__ import annotations
 
 from archsim.config.specs import ArchSpec
 from archsim.kernels.timing import StepTimes
-from archsim.traceio.activity import PassShape
+from archsim.sim.work import PassPart
 from archsim.units import ceil_div
 
 
-def step_times(arch: ArchSpec, shape: PassShape) -> StepTimes:
-    """Return the constants of SEMANTICS 2.2; without a memoization unit its entries are zero and unused."""
-    fmu = arch.fmu
-    issue = ceil_div(shape.n_inputs, fmu.width_bits) if fmu else 0
+def step_times(arch: ArchSpec, part: PassPart) -> StepTimes:
+    """Return the constants of SEMANTICS 2.2; without a memoization unit its entries are zero and unused.
+
+    Where no cells are updated, products are only passed on to the intermediate memory.
+    """
+    fmu = arch.fmu if part.updates else None
+    issue = ceil_div(part.shape.n_inputs, fmu.width_bits) if fmu else 0
     return StepTimes(
-        dot_cycles=ceil_div(shape.n_inputs, arch.dpu.lanes),
+        dot_cycles=ceil_div(part.columns, arch.dpu.lanes),
         pass_on_cycles=fmu.pass_on_cycles if fmu else 0,
         dot_pipeline_cycles=arch.dpu.pipeline_cycles,
         has_memo=fmu is not None,
         issue_cycles=issue,
         decision_cycles=issue - 1 + fmu.latency_cycles if fmu else 0,
         run_ahead=fmu.run_ahead if fmu else 0,
-        update_interval_cycles=arch.mu.interval_cycles,
-        update_pipeline_cycles=arch.mu.pipeline_cycles,
+        update_interval_cycles=arch.mu.interval_cycles if part.updates else 0,
+        update_pipeline_cycles=arch.mu.pipeline_cycles if part.updates else 0,
         result_lag=arch.mu.result_lag,
         writeback_cycles=arch.mu.writeback_cycles,
     )

@@ -1,21 +1,79 @@
-"""What goes through the machine: groups of passes, passes, steps; and what a run says at the end."""
+"""What goes through the machine: groups of parts, parts of passes, steps; and what a run says at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
+from archsim.config.specs import ArchSpec
 from archsim.kernels.arrays import U8, Bools
 from archsim.traceio.activity import PassShape
-
-ResidentGroup = tuple[PassShape, ...]
-"""Passes whose weights must be on chip together."""
+from archsim.units import BYTES_PER_HALF, ceil_div
 
 
-def resident_groups(shapes: Sequence[PassShape]) -> list[ResidentGroup]:
-    """Every pass by itself, but all layers of a decoder together: they take turns at every step."""
-    groups: list[ResidentGroup] = [(shape,) for shape in shapes if not shape.decodes]
-    decoder = tuple(shape for shape in shapes if shape.decodes)
+class Products(Enum):
+    """Which of a pass's products are made together."""
+
+    ALL = ""
+    INPUTS = "inputs"
+    """With x_t of all steps, before the recurrence begins."""
+    RECURRENT = "recurrent"
+
+
+@dataclass(frozen=True)
+class PassPart:
+    """A pass, or one of the two halves into which the data flow `mwl` cuts it."""
+
+    shape: PassShape
+    products: Products = Products.ALL
+
+    @property
+    def columns(self) -> int:
+        """Numbers a dot product runs over."""
+        n_x, n_h = self.shape.n_inputs - self.shape.n_units, self.shape.n_units
+        return {Products.ALL: n_x + n_h, Products.INPUTS: n_x, Products.RECURRENT: n_h}[self.products]
+
+    @property
+    def row_bytes(self) -> int:
+        """Weights of one neuron."""
+        return self.columns * BYTES_PER_HALF
+
+    @property
+    def weight_bytes(self) -> int:
+        """Weights in one computation unit."""
+        return self.shape.n_units * self.row_bytes
+
+    @property
+    def updates(self) -> bool:
+        """Whether cells are updated as the products come, and neurons may be reused."""
+        return self.products is not Products.INPUTS
+
+    @property
+    def label(self) -> str:
+        """A name for people: layer, direction, half."""
+        name = f"layer {self.shape.layer}{'r' if self.shape.direction else ''}"
+        return f"{name} {self.products.value}".rstrip()
+
+    def extra_sign_bytes(self, arch: ArchSpec) -> int:
+        """Signs in one computation unit of weights that are not among the part's own: the predictor takes all."""
+        foreign = self.shape.n_inputs - self.columns
+        return ceil_div(self.shape.n_units * foreign, 8) if arch.fmu and self.updates else 0
+
+    def held_bytes(self, arch: ArchSpec) -> int:
+        """What one computation unit needs to have all of it on chip."""
+        return self.weight_bytes + self.extra_sign_bytes(arch)
+
+
+ResidentGroup = tuple[PassPart, ...]
+"""Parts whose weights must be on chip together."""
+
+
+def resident_groups(shapes: Sequence[PassShape], arch: ArchSpec) -> list[ResidentGroup]:
+    """Every pass by itself, in two halves under `mwl`; but all layers of a decoder together, which take turns."""
+    parts = [Products.INPUTS, Products.RECURRENT] if arch.dataflow == "mwl" else [Products.ALL]
+    groups: list[ResidentGroup] = [(PassPart(s, part),) for s in shapes if not s.decodes for part in parts]
+    decoder = tuple(PassPart(shape) for shape in shapes if shape.decodes)
     return [*groups, decoder] if decoder else groups
 
 
@@ -30,31 +88,41 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class PassWork:
-    """One layer and direction over one sequence."""
+    """A part of a pass over one sequence."""
 
     sequence: int
-    shape: PassShape
+    part: PassPart
     reuse_bits: U8
     """(T, bytes_per_step), as the activity record packs them."""
+    streamed: Streamed | None = None
+    """Where the weights that are not on chip come from, if any."""
 
     @property
     def n_steps(self) -> int:
         """T."""
         return int(self.reuse_bits.shape[0])
 
-    @property
-    def label(self) -> str:
-        """A name for people: layer, direction, sequence."""
-        return f"layer {self.shape.layer}{'r' if self.shape.direction else ''} sequence {self.sequence}"
+
+@dataclass(frozen=True, eq=False)
+class Streamed:
+    """A part whose weights do not all fit: some rows stay, the others are fetched in every step."""
+
+    resident: Bools
+    """(H,) whether a neuron's weights stay; the same in every computation unit."""
+    addresses: tuple[int, ...]
+    """Where each gate's weights begin in main memory."""
+    slots: int
+    """Rows on their way or in use at a time, per computation unit."""
 
 
 @dataclass(frozen=True, eq=False)
 class StepWork:
     """One time step as one computation unit sees it: the decisions of its gate's neurons."""
 
-    shape: PassShape
+    part: PassPart
     reused: Bools
     """(H,)."""
+    streamed: Streamed | None
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import simpy
 
 from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
+from archsim.engine.facts import Busy
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.ir.network import Network
-from archsim.sim.actions import emit_actions, sequence_load, sequence_spill, sequence_store
-from archsim.sim.memory.dram import MainMemory
+from archsim.sim.actions import emit_actions, sequence_load, sequence_store
+from archsim.sim.memory.dram import Client, MainMemory
+from archsim.sim.memory.port import IntermediatePort
 from archsim.sim.units.wires import Process
 from archsim.traceio.activity import ActivityRecord
 from archsim.units import BYTES_PER_HALF
@@ -27,22 +30,27 @@ class LayerTraffic:
     outputs: list[int]
     kept: list[int]
     """The encoded sequence that a decoder looks back at; 0 elsewhere."""
+    partial: list[int]
+    """Products with the inputs of all steps, waiting for the recurrent ones; 0 where a step makes all its products."""
 
     def held_bytes(self, sequence: int) -> int:
         """What has to lie in the memory while the layer runs."""
-        return self.inputs[sequence] + self.outputs[sequence] + self.kept[sequence]
+        return sum(held[sequence] for held in (self.inputs, self.outputs, self.kept, self.partial))
 
 
-def layer_traffic(network: Network, activity: ActivityRecord) -> list[LayerTraffic]:
+def layer_traffic(network: Network, activity: ActivityRecord, arch: ArchSpec) -> list[LayerTraffic]:
     """The traffic of each layer in a run."""
     traffic: list[LayerTraffic] = []
     kept = [0] * activity.n_sequences
     for index, layer in enumerate(network.layers):
         if index == len(network.encoder):
             kept = traffic[-1].outputs
-        steps = activity.steps(activity.shape(index, 0))
-        inputs, outputs = ([n * size * BYTES_PER_HALF for n in steps] for size in (layer.input_size, layer.output_size))
-        traffic.append(LayerTraffic(inputs, outputs, kept))
+        shape = activity.shape(index, 0)
+        steps = activity.steps(shape)
+        waiting = shape.neurons_per_step if arch.dataflow == "mwl" and not shape.decodes else 0
+        sizes = (layer.input_size, layer.output_size, waiting)
+        inputs, outputs, partial = ([n * size * BYTES_PER_HALF for n in steps] for size in sizes)
+        traffic.append(LayerTraffic(inputs, outputs, kept, partial))
     return traffic
 
 
@@ -59,15 +67,19 @@ class IntermediateMemory:
         layers: Sequence[LayerTraffic],
         *,
         dram: MainMemory,
+        port: IntermediatePort,
         base_address_bytes: int,
         probe: Probe,
     ) -> None:
         self.env, self.arch, self.layers = env, arch, layers
-        self.dram, self.base_address_bytes, self.probe = dram, base_address_bytes, probe
+        self.dram, self.port, self.probe = dram, port, probe
+        self.input_addresses = [*accumulate(layers[0].inputs, initial=base_address_bytes)]
+        self.output_addresses = [*accumulate(layers[-1].outputs, initial=self.input_addresses[-1])]
         self.capacity_bytes = arch.intermediate_memory.capacity_bytes
         self.free_bytes = simpy.Container(env, capacity=self.capacity_bytes, init=self.capacity_bytes)
         self.loaded: Port[int] = Port(env)
         self.stores: list[simpy.Event] = []
+        self.store_slot = simpy.Resource(env)
         env.process(self._load_all())
 
     def spill(self, layer: int, sequence: int) -> list[simpy.Event]:
@@ -86,21 +98,32 @@ class IntermediateMemory:
     def _load_all(self) -> Process:
         for sequence, n_bytes in enumerate(self.layers[0].inputs):
             yield self.free_bytes.get(self._place_bytes(sequence))
-            yield self.dram.transfer(self.base_address_bytes, n_bytes, what=f"inputs of sequence {sequence}")
-            emit_actions(self.probe, sequence_load(self.arch, n_bytes))
+            address, what = self.input_addresses[sequence], f"inputs of sequence {sequence}"
+            yield from self._move(Client.INPUTS, address, n_bytes, what)
             self.loaded.send(sequence)
 
     def _store(self, sequence: int) -> Process:
-        n_bytes = self.layers[-1].outputs[sequence]
-        emit_actions(self.probe, sequence_store(self.arch, n_bytes))
-        what = f"outputs of sequence {sequence}"
-        yield self.dram.transfer(self.base_address_bytes, n_bytes, what=what, write=True)
+        n_bytes, what = self.layers[-1].outputs[sequence], f"outputs of sequence {sequence}"
+        with self.store_slot.request() as turn:
+            yield turn
+            yield from self._move(Client.OUTPUTS, self.output_addresses[sequence], n_bytes, what, write=True)
         yield self.free_bytes.put(self._place_bytes(sequence))
 
     def _spill(self, n_bytes: int, what: str) -> Process:
-        yield self.dram.transfer(self.base_address_bytes, n_bytes, what=what, write=True)
-        yield self.dram.transfer(self.base_address_bytes, n_bytes, what=what)
-        emit_actions(self.probe, sequence_spill(self.arch, n_bytes))
+        address = self.output_addresses[-1]
+        yield from self._move(Client.SPILLS, address, n_bytes, what, write=True)
+        yield from self._move(Client.SPILLS, address, n_bytes, what)
+
+    def _move(self, client: Client, address: int, n_bytes: int, what: str, *, write: bool = False) -> Process:
+        """To main memory or from it, word by word as the transfer goes; its first or last row by itself."""
+        start_ps = self.env.now_ps
+        if write:
+            yield from self.port.move(n_bytes)
+        yield self.dram.transfer(address, n_bytes, what=what, write=write, client=client)
+        if not write:
+            yield from self.port.move(n_bytes)
+        emit_actions(self.probe, sequence_store(self.arch, n_bytes) if write else sequence_load(self.arch, n_bytes))
+        self.probe.emit(Busy, unit="sequences", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
 
     def _place_bytes(self, sequence: int) -> int:
         return min(max(layer.held_bytes(sequence) for layer in self.layers), self.capacity_bytes)

@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import simpy
 
 from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
+from archsim.engine.facts import Busy
 from archsim.engine.probe import Probe
-from archsim.sim.actions import emit_actions, weight_bytes, weight_fill
-from archsim.sim.memory.dram import MainMemory
+from archsim.sim.actions import emit_actions, weight_fill
+from archsim.sim.memory.dram import Client, Landing, MainMemory
 from archsim.sim.units.wires import Process
-from archsim.sim.work import ResidentGroup
+from archsim.sim.work import PassPart, ResidentGroup, Streamed
+from archsim.units import ceil_div
+
+BITS_OF_MAGNITUDE = 15
+"""Of a binary16 weight whose sign lies in the sign bank."""
 
 
 class WeightBuffers:
-    """Which groups' weights are on chip, and the transfers that bring in the others."""
+    """Which groups' weights are on chip, the transfers that bring in the others, and what has to stream."""
 
     def __init__(
         self, env: Engine, arch: ArchSpec, groups: Sequence[ResidentGroup], *, dram: MainMemory, probe: Probe
@@ -27,11 +33,11 @@ class WeightBuffers:
         self.env, self.arch, self.groups, self.dram, self.probe = env, arch, groups, dram, probe
         self.capacity_bytes = arch.weight_buffer.capacity_bytes
         self.fill_slot = simpy.Resource(env)
+        self.fills_under_way = 0
         self.held: dict[int, simpy.Event] = {}
         """Groups on chip or on their way, and the event of their arrival."""
-        self.addresses = [0]
-        for group in groups:
-            self.addresses.append(self.addresses[-1] + _all_units_bytes(group))
+        self.addresses, self.end_address = _layout(arch, groups)
+        self.streams = {part: self._stream(part, group) for group in groups for part in group}
 
     def acquire(self, position: int) -> simpy.Event:
         """An event that fires when the weights of group `position` are on chip; others may have to leave."""
@@ -58,26 +64,83 @@ class WeightBuffers:
                 del self.held[other]
 
     def _bytes_of(self, positions: set[int]) -> int:
-        return sum(group_bytes(self.groups[p]) for p in positions)
+        # A group that streams takes all there is.
+        return sum(min(group_bytes(self.arch, self.groups[p]), self.capacity_bytes) for p in positions)
 
     def _fetch(self, position: int) -> None:
+        self.fills_under_way += 1
         self.held[position] = self.env.process(self._fill(position))
 
     def _fill(self, position: int) -> Process:
         group = self.groups[position]
         with self.fill_slot.request() as turn:
             yield turn
-            layers = ", ".join(f"{shape.layer}{'r' if shape.direction else ''}" for shape in group)
-            what = f"weights of layer {layers}"
-            yield self.dram.transfer(self.addresses[position], _all_units_bytes(group), what=what)
-            for shape in group:
-                emit_actions(self.probe, weight_fill(self.arch, weight_bytes(shape)), shape.n_gates)
+            start_ps = self.env.now_ps
+            transfers = [self._fill_part(part) for part in group if self._fill_bytes(part)]
+            yield self.env.all_of(transfers)
+            for part in group:
+                emit_actions(self.probe, weight_fill(self.arch, self._fill_bytes(part)), part.shape.n_gates)
+            what = "weights of " + ", ".join(part.label for part in group)
+            self.probe.emit(Busy, unit="fill", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
+        self.fills_under_way -= 1
+
+    def _fill_part(self, part: PassPart) -> simpy.Event:
+        each = self._fill_bytes(part)
+        return self.dram.transfer(
+            self.addresses[part],
+            each * part.shape.n_gates,
+            what=f"weights of {part.label}",
+            client=Client.WEIGHTS,
+            landing=Landing(0, each),
+        )
+
+    def _fill_bytes(self, part: PassPart) -> int:
+        """What a computation unit is sent before the part runs."""
+        stream = self.streams[part]
+        if stream is None:
+            return part.held_bytes(self.arch)
+        resident = int(stream.resident.sum())
+        signs = ceil_div((part.shape.n_units - resident) * part.shape.n_inputs, 8) if self.arch.fmu else 0
+        return resident * part.row_bytes + signs
+
+    def _stream(self, part: PassPart, group: ResidentGroup) -> Streamed | None:
+        total = group_bytes(self.arch, group)
+        if total <= self.capacity_bytes:
+            return None
+        share = self.capacity_bytes * part.held_bytes(self.arch) // total
+        slots, n_resident = stream_places(self.arch, part, share)
+        n_units = part.shape.n_units
+        # Spread evenly, so that rows arrive while others are evaluated.
+        resident = np.diff(np.arange(n_units + 1) * n_resident // n_units).astype(np.bool_)
+        starts = (self.addresses[part] + gate * part.weight_bytes for gate in range(part.shape.n_gates))
+        return Streamed(resident, tuple(starts), slots)
 
 
-def group_bytes(group: ResidentGroup) -> int:
+def group_bytes(arch: ArchSpec, group: ResidentGroup) -> int:
     """What a group's weights take in one computation unit."""
-    return sum(weight_bytes(shape) for shape in group)
+    return sum(part.held_bytes(arch) for part in group)
 
 
-def _all_units_bytes(group: ResidentGroup) -> int:
-    return sum(weight_bytes(shape) * shape.n_gates for shape in group)
+def stream_places(arch: ArchSpec, part: PassPart, share_bytes: int) -> tuple[int, int]:
+    """Rows that may be on their way or in use at a time, and rows that stay; no room for one is (0, 0) or less.
+
+    With a memoization unit the signs of all rows stay, whatever happens to their magnitudes.
+    """
+    n_units, signs, magnitudes = part.shape.n_units, 0, part.row_bytes
+    if arch.fmu and part.updates:
+        signs = ceil_div(n_units * part.shape.n_inputs, 8)
+        magnitudes = ceil_div(part.columns * BITS_OF_MAGNITUDE, 8)
+    slots = min(arch.weight_buffer.stream_rows, (share_bytes - signs) // part.row_bytes)
+    if slots < 1:
+        return 0, 0
+    return slots, min((share_bytes - signs - slots * part.row_bytes) // magnitudes, n_units - 1)
+
+
+def _layout(arch: ArchSpec, groups: Sequence[ResidentGroup]) -> tuple[dict[PassPart, int], int]:
+    """Where each part's weights lie in main memory, and where they end."""
+    addresses, end = {}, 0
+    for group in groups:
+        for part in group:
+            addresses[part] = end
+            end += part.held_bytes(arch) * part.shape.n_gates
+    return addresses, end

@@ -10,8 +10,9 @@ from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
 from archsim.sim.actions import cell_update, emit_actions
+from archsim.sim.step_times import step_times
 from archsim.sim.units.wires import Credits, Process, Unit
-from archsim.traceio.activity import PassShape
+from archsim.sim.work import PassPart
 
 
 class MultiFunctionalUnit(Unit):
@@ -30,26 +31,27 @@ class MultiFunctionalUnit(Unit):
     ) -> None:
         super().__init__(env, name, arch, probe)
         self.results, self.result_lags, self.cells = results, result_lags, cells
-        self.steps: Port[PassShape] = Port(env)
+        self.steps: Port[PassPart] = Port(env)
         self.step_ends: Port[int] = Port(env)
         env.process(self.run())
 
     def run(self) -> Process:
         """Serve step after step."""
-        clock, mu = self.arch.clock, self.arch.mu
         while True:
-            shape: PassShape = yield self.steps.get()
-            gates = range(shape.n_gates)
+            part: PassPart = yield self.steps.get()
+            times, gates = step_times(self.arch, part), range(part.shape.n_gates)
             may_start_ps = self.env.now_ps
-            for neuron in range(shape.n_units):
+            for neuron in range(part.shape.n_units):
                 for gate in gates:
                     yield self.results[gate].get()
                 if self.env.now_ps < may_start_ps:
                     yield self.env.timeout(may_start_ps - self.env.now_ps)
-                may_start_ps = self.env.now_ps + clock.to_ps(mu.interval_cycles)
+                self.emit_wait("products", may_start_ps)
+                may_start_ps = self.env.now_ps + self.arch.clock.to_ps(times.update_interval_cycles)
                 for gate in gates:
                     self.result_lags[gate].give()
-                emit_actions(self.probe, cell_update(self.cells[shape.layer]))
-                self.emit_busy(f"update {neuron}", mu.interval_cycles)
-            yield self.cycles(mu.pipeline_cycles + mu.writeback_cycles)
+                if part.updates:
+                    emit_actions(self.probe, cell_update(self.cells[part.shape.layer]))
+                    self.emit_work(f"update {neuron}", times.update_interval_cycles)
+            yield self.cycles(times.update_pipeline_cycles + times.writeback_cycles)
             self.step_ends.send(self.env.now_ps)

@@ -9,7 +9,7 @@ import simpy
 
 from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy
+from archsim.engine.facts import Busy, Waited, Worked
 from archsim.engine.probe import Probe
 
 Process = Generator[simpy.Event, Any, Any]
@@ -25,12 +25,16 @@ class Unit:
         """An event `n` cycles from now."""
         return self.env.timeout(self.arch.clock.to_ps(n))
 
-    def emit_busy(self, what: str, n_cycles: int) -> None:
-        """State that the unit is busy for `n_cycles` from now."""
-        now_ps = self.env.now_ps
-        self.probe.emit(
-            Busy, unit=self.name, what=what, start_ps=now_ps, end_ps=now_ps + self.arch.clock.to_ps(n_cycles)
-        )
+    def emit_work(self, what: str, n_cycles: int) -> None:
+        """State that the unit works for `n_cycles` from now."""
+        now_ps, time_ps = self.env.now_ps, self.arch.clock.to_ps(n_cycles)
+        self.probe.emit(Busy, unit=self.name, what=what, start_ps=now_ps, end_ps=now_ps + time_ps)
+        self.probe.emit(Worked, unit=self.name, time_ps=time_ps)
+
+    def emit_wait(self, reason: str, since_ps: int) -> None:
+        """State that the unit has waited since then, if it has."""
+        if self.env.now_ps > since_ps:
+            self.probe.emit(Waited, unit=self.name, reason=reason, time_ps=self.env.now_ps - since_ps)
 
 
 class Credits:

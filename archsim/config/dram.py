@@ -1,0 +1,146 @@
+"""Main memory: LPDDR4 by the command, its timing and its currents. Defaults are LPDDR4-3200, one channel of 32 bit."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+from pydantic import ValidationError, model_validator
+
+from archsim.config.sourced import Spec, sourced
+from archsim.errors import ConfigError, UnknownNameError
+from archsim.files import bundled_tables
+from archsim.validation import explain
+
+PRESETS = "archsim.config.memories"
+MOST = 64
+"""Channels, ranks or banks."""
+REFERENCE = "docs/reference/lpddr4_params.json, {}, of the set the preset names"
+
+
+def _timing(default: int, symbol: str) -> Any:
+    return sourced(default, unit="memory cycle", source=REFERENCE.format(symbol), certainty="measured")
+
+
+def _shape(default: int, unit: str, symbol: str) -> Any:
+    return sourced(default, unit=unit, source=REFERENCE.format(symbol), certainty="measured", ge=1)
+
+
+def _current(default: float, symbol: str) -> Any:
+    return sourced(default, unit="mA", source=REFERENCE.format(symbol), certainty="measured")
+
+
+class DramSpec(Spec):
+    """Channels of LPDDR4 with banks, open rows and refresh, and the scheduler in front of each."""
+
+    preset: str = "lpddr4-3200-x32"
+    reference: str = "jedec3200_x32"
+    """The parameter set in docs/reference/lpddr4_params.json."""
+    channels: int = _shape(1, "channels", "channels")
+    ranks: int = _shape(1, "ranks/channel", "channel_size")
+    banks: int = _shape(8, "banks/rank", "bankgroups x banks_per_group")
+    columns: int = _shape(1024, "words/row", "columns")
+    bus_bits: int = _shape(32, "bit", "bus_width")
+    device_bits: int = _shape(16, "bit", "device_width")
+    burst_length: int = _shape(16, "words", "BL")
+    clock_period_ps: int = _shape(625, "ps", "tCK")
+    queue_depth: int = sourced(
+        96, unit="requests/channel", certainty="measured", ge=1,
+        source="docs/reference/lpddr4_params.json: trans_queue_size 32, and cmd_queue_size 8 for each of 8 banks",
+    )  # fmt: skip
+    row_hit_limit: int = sourced(
+        4, unit="requests", source="DRAMsim3: row hits before an older request closes the row", certainty="B", ge=1
+    )
+    controller_cycles: int = sourced(
+        1, unit="memory cycle", certainty="measured",
+        source="docs/reference/lpddr4_pairs.csv: first latency less tRCD, CL and BL/2",
+    )  # fmt: skip
+    trcd_cycles: int = _timing(29, "tRCD")
+    trp_cycles: int = _timing(29, "tRP")
+    cl_cycles: int = _timing(34, "CL")
+    cwl_cycles: int = _timing(14, "CWL")
+    tras_cycles: int = _timing(68, "tRAS")
+    trrd_cycles: int = _timing(16, "tRRD_S")
+    tfaw_cycles: int = _timing(64, "tFAW")
+    tccd_cycles: int = _timing(8, "tCCD_L")
+    twr_cycles: int = _timing(29, "tWR")
+    twtr_cycles: int = _timing(16, "tWTR_L")
+    trtp_cycles: int = _timing(12, "tRTP")
+    trtrs_cycles: int = _timing(1, "tRTRS")
+    tppd_cycles: int = _timing(4, "tPPD")
+    trfc_cycles: int = _timing(448, "tRFC")
+    trefi_cycles: int = _shape(6246, "memory cycle", "tREFI")
+    transfer_pj_per_bit: float = sourced(
+        6.0, unit="pJ/bit", certainty="C", source="docs/reference: LPDDR4 4 to 8 pJ/bit in public figures, middle"
+    )
+    vdd_v: float = sourced(1.1, unit="V", source=REFERENCE.format("VDD"), certainty="measured")
+    idd0_ma: float = _current(51.48, "IDD0")
+    idd2p_ma: float = _current(5.71, "IDD2P")
+    idd2n_ma: float = _current(31.02, "IDD2N")
+    idd3p_ma: float = _current(11.71, "IDD3P")
+    idd3n_ma: float = _current(34.43, "IDD3N")
+    idd5_ma: float = _current(107.11, "IDD5AB")
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> DramSpec:
+        busy = self.trfc_cycles + self.trcd_cycles + self.tras_cycles + self.trp_cycles + self.banks * self.tppd_cycles
+        if self.trefi_cycles < 2 * busy:
+            raise ValueError(f"trefi_cycles = {self.trefi_cycles}: a refresh takes {busy}, need twice that at least")
+        for name, value, unit in (
+            ("columns", self.columns, self.burst_length),
+            ("bus_bits", self.bus_bits, 8),
+            ("bus_bits", self.bus_bits, self.device_bits),
+            ("burst_length", self.burst_length, 2),
+        ):
+            if value % unit:
+                raise ValueError(f"{name} = {value}: need a multiple of {unit}")
+        for name in ("channels", "ranks", "banks"):
+            if getattr(self, name) > MOST:
+                raise ValueError(f"{name} = {getattr(self, name)}: need {MOST} at most")
+        return self
+
+    @property
+    def burst_bytes(self) -> int:
+        """What one column command moves."""
+        return self.bus_bits // 8 * self.burst_length
+
+    @property
+    def burst_cycles(self) -> int:
+        """Cycles a burst is on the bus, two words each."""
+        return self.burst_length // 2
+
+    @property
+    def row_bursts(self) -> int:
+        """Bursts in a row of a bank."""
+        return self.columns // self.burst_length
+
+    @property
+    def devices(self) -> int:
+        """Devices of all channels and ranks."""
+        return self.channels * self.ranks * (self.bus_bits // self.device_bits)
+
+    @property
+    def peak_bytes_per_s(self) -> float:
+        """Bandwidth of all channels if nothing but data passed."""
+        return self.channels * self.burst_bytes * 1e12 / (self.burst_cycles * self.clock_period_ps)
+
+
+def bundled_memories() -> list[str]:
+    """Names of the presets."""
+    return list(bundled_tables(PRESETS))
+
+
+def with_preset(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a memory's fields with those of its preset beneath; UnknownNameError for an unknown preset."""
+    presets, name = bundled_tables(PRESETS), values.get("preset", DramSpec().preset)
+    if not isinstance(name, str) or name not in presets:
+        raise UnknownNameError("memory", str(name), presets)
+    return {"preset": name} | tomllib.loads(presets[name].read_text("utf-8")) | values
+
+
+def load_dram(preset: str) -> DramSpec:
+    """Load a memory preset by name."""
+    try:
+        return DramSpec.model_validate(with_preset({"preset": preset}))
+    except ValidationError as error:
+        raise ConfigError(f"memory {preset}: {explain(error, DramSpec)}") from None

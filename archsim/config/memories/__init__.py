@@ -1,0 +1,1 @@
+"""Main memory presets: TOML files that override the defaults."""

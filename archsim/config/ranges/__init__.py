@@ -1,0 +1,1 @@
+"""What doubtful constants may plausibly be: TOML tables."""

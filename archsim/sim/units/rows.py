@@ -1,0 +1,63 @@
+"""The row fetcher: asks main memory for weights that are not on chip, as their neurons are decided."""
+
+from __future__ import annotations
+
+import simpy
+
+from archsim.config.specs import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.kernels.streaming import read_end
+from archsim.sim.actions import emit_actions, weight_fill
+from archsim.sim.memory.dram import Landing, MainMemory
+from archsim.sim.units.wires import Credits, Process, Unit
+from archsim.sim.work import Decision, StepWork, Streamed
+
+
+class RowFetcher(Unit):
+    """Fetches the rows of neurons to be evaluated, in order, as many at a time as there are places."""
+
+    def __init__(self, env: Engine, gate: int, arch: ArchSpec, *, dram: MainMemory, probe: Probe) -> None:
+        super().__init__(env, f"CU{gate}.rows", arch, probe)
+        self.gate, self.dram = gate, dram
+        self.steps: Port[StepWork] = Port(env)
+        self.decisions: Port[Decision] = Port(env)
+        self.rows: Port[simpy.Event] = Port(env)
+        self.places = Credits(env, arch.weight_buffer.stream_rows)
+        env.process(self.run())
+
+    def run(self) -> Process:
+        """Serve step after step."""
+        while True:
+            step: StepWork = yield self.steps.get()
+            if step.streamed is None:
+                continue
+            self.places = Credits(self.env, step.streamed.slots)
+            for _ in range(step.part.shape.n_units):
+                decision: Decision = yield self.decisions.get()
+                if not (decision.reused or step.streamed.resident[decision.neuron]):
+                    yield self.places.take()
+                    self.rows.send(self._fetch(step, step.streamed, decision.neuron))
+
+    def _fetch(self, step: StepWork, streamed: Streamed, neuron: int) -> simpy.Event:
+        n_bytes = step.part.row_bytes
+        emit_actions(self.probe, weight_fill(self.arch, n_bytes))
+        return self.dram.transfer(
+            streamed.addresses[self.gate] + neuron * n_bytes,
+            n_bytes,
+            what=f"row {neuron} of {step.part.label}, gate {self.gate}",
+            client=self.gate,
+            landing=Landing(self.gate, n_bytes),
+        )
+
+    def read(self, n_cycles: int) -> Process:
+        """Read weights for so many cycles; where there is one bank, the fills in it go first."""
+        start, end = self.arch.clock.to_cycles(self.env.now_ps), 0
+        if self.arch.weight_buffer.banks > 1:
+            yield self.cycles(n_cycles)
+            return
+        # Fills may begin meanwhile: look again when it should be over.
+        while (later := read_end(self.dram.memory, self.gate, start, n_cycles)) > end:
+            end = later
+            yield self.env.timeout(self.arch.clock.to_ps(end) - self.env.now_ps)
