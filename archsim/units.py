@@ -32,11 +32,6 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def transfer_ps(n_bytes: int, bandwidth_bytes_per_s: int) -> int:
-    """Picoseconds that `n_bytes` occupy a channel, rounded up."""
-    return ceil_div(n_bytes * PS_PER_S, bandwidth_bytes_per_s)
-
-
 def joules(energy_pj: float) -> float:
     """Picojoules to joules."""
     return energy_pj * 1e-12

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from archsim.config.specs import ArchSpec
+    from archsim.config.technology import TechnologySpec
+
 KINDS = ("networks", "traces", "archs", "policies")
 
 
@@ -75,6 +78,7 @@ def _show_arch(name: str) -> Iterator[Table]:
     from archsim.config.load import load_arch
     from archsim.config.specs import fields_of
     from archsim.config.technology import load_technology
+    from archsim.energy.dram import command_pj
 
     arch = load_arch(name)
     rows = [(field, value, *_origin(info)) for field, (value, info) in fields_of(arch).items()]
@@ -88,12 +92,25 @@ def _show_arch(name: str) -> Iterator[Table]:
     yield _table(f"technology {technology.name}: actions", ("action", "energy", "unit", "source"), actions)
     static = [(c, e.leakage_mw, e.area_mm2, e.source) for c, e in technology.static.items()]
     yield _table("leakage and area of one instance", ("component", "mW", "mm²", "source"), static)
-    standby = technology.dram_standby
-    yield _table(
-        "main memory standby",
-        ("idle mW", "active mW", "refresh mW", "source"),
-        [(standby.idle_mw, standby.active_mw, standby.refresh_mw, standby.source)],
-    )
+    commands = [(action, pj, "pJ") for action, pj in command_pj(arch.dram).items()]
+    title = f"main memory {arch.dram.preset}: a command, a burst, or a memory cycle of waiting"
+    yield _table(title, ("action", "energy", "unit"), commands)
+    yield _area_table(arch, technology)
+
+
+def _area_table(arch: ArchSpec, technology: TechnologySpec) -> Table:
+    """Area by component; with a memoization unit, what it adds to the machine without."""
+    from archsim.energy.parts import area_mm2, parts_of
+
+    areas, parts = area_mm2(arch, technology), parts_of(arch)
+    total = sum(areas.values())
+    rows: list[tuple[object, ...]] = [(c, parts[c], f"{a:.4f}", f"{100 * a / total:.2f}") for c, a in areas.items()]
+    rows.append(("sum", None, f"{total:.4f}", "100"))
+    if arch.fmu:
+        plain = sum(area_mm2(arch.without_memo(), technology).values())
+        rows.append(("without memoization unit", None, f"{plain:.4f}", f"{100 * plain / total:.2f}"))
+        rows.append(("added by it", None, f"{total - plain:.4f}", f"{100 * (total / plain - 1):.2f} more"))
+    return _table("area", ("component", "instances", "mm², all", "%"), rows)
 
 
 def _origin(info: dict[str, str]) -> tuple[str, str, str]:

@@ -36,7 +36,8 @@ SUMMARY_POLICIES = ("bnn", "oracle")
 @click.option("--seed", type=int, default=0, show_default=True, help="Part of the record's digest.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the records to a file.")
 @click.option("--timeline", type=click.Path(path_type=Path), help="Write Perfetto trace events (one run only).")
-@click.option("--verbose", "-v", is_flag=True, help="Also print the energy of each component.")
+@click.option("--sensitivity", is_flag=True, help="Also print the energy saving over the range of doubtful constants.")
+@click.option("--verbose", "-v", is_flag=True, help="Also print what each unit does and waits for, and its energy.")
 def run(
     network: str | None,
     trace: str | None,
@@ -45,6 +46,7 @@ def run(
     limit: int | None,
     json_path: Path | None,
     timeline: Path | None,
+    sensitivity: bool,
     verbose: bool,
     **options: Any,
 ) -> None:
@@ -55,10 +57,18 @@ def run(
     archsim run --split test --policy bnn --policy oracle
     archsim run --network imdb-lstm --trace imdb-test --limit 200
     archsim run -n imdb-lstm --policy oracle --threshold 0.3 --json oracle.json
+    archsim run -n imdb-lstm --arch epur-4mib --verbose --sensitivity
     archsim run -n imdb-lstm --limit 1 --timeline run.json    (open in ui.perfetto.dev)
     """
     from archsim.cli.console import output_console
-    from archsim.cli.tables import energy_table, head_table, summary_table, unscored
+    from archsim.cli.tables import (
+        energy_table,
+        head_table,
+        sensitivity_table,
+        summary_table,
+        unscored,
+        utilisation_table,
+    )
     from archsim.errors import ConfigError
     from archsim.experiment.result import write_records
     from archsim.files import check_writable
@@ -85,7 +95,12 @@ def run(
     if any(record["head_macs"] for record in records):
         console.print(head_table(records))
     for result in results if verbose else ():
+        console.print(utilisation_table(result))
         console.print(energy_table(result))
+    for result in results if sensitivity else ():
+        console.print(sensitivity_table(result))
+        lowest, highest = result.sensitivity.lowest.saving, result.sensitivity.highest.saving
+        result.record.update(energy_saving_low=lowest, energy_saving_high=highest)
     if json_path is not None:
         write_records(records, json_path)
     if timeline is not None:

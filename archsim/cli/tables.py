@@ -8,6 +8,7 @@ from rich.table import Table
 from archsim.cli.console import percent
 from archsim.experiment.record import Record
 from archsim.experiment.result import Result
+from archsim.experiment.utilisation import utilisation
 from archsim.paper import AVERAGES
 
 MEANS = ("reuse_fraction", "metric_loss", "speedup", "energy_saving")
@@ -72,6 +73,33 @@ def energy_table(result: Result) -> Table:
         table.add_row(*key, *(f"{1e6 * side[key]:.3f}" if key in side else "–" for side in (baseline, ours)))
     table.add_section()
     table.add_row("sum", "", *(f"{1e6 * sum(side.values()):.3f}" for side in (baseline, ours)))
+    return table
+
+
+def utilisation_table(result: Result) -> Table:
+    """What each unit does with the policy and without: why the run takes as long as it does."""
+    title = f"{result.record['network']}: use of each unit, % of the time"
+    table = _table(title, ("machine", "unit"), ("busy", "idle"))
+    table.add_column("waits for", overflow="fold")
+    sides = ((result.record["policy"], result.timed), ("baseline", result.baseline.timed))
+    for name, timed in sides if result.timed is not result.baseline.timed else sides[:1]:
+        for use in utilisation(timed):
+            largest = sorted(use.waits.items(), key=lambda found: -found[1])
+            waits = ", ".join(f"{reason} {100 * share:.1f}" for reason, share in largest if share >= 0.0005)
+            table.add_row(name, use.unit, f"{100 * use.busy:.1f}", f"{100 * use.idle:.1f}", waits or "–")
+        table.add_section()
+    return table
+
+
+def sensitivity_table(result: Result) -> Table:
+    """The energy saving over the plausible range of what it rests on: each constant by itself, then all of them."""
+    found = result.sensitivity
+    title = f"{result.record['network']}, {result.record['policy']}: energy saving if the constants were others"
+    table = _table(title, ("", "technology"), ("MAC", "DRAM", "saving"))
+    rows = [("as configured", found.nominal), *(("one changed", saving) for saving in found.alone)]
+    for what, saving in [*rows, ("lowest of all", found.lowest), ("highest of all", found.highest)]:
+        constants = f"{saving.mac_pj:g} pJ", f"{saving.dram_pj_per_bit:g} pJ/bit"
+        table.add_row(what, saving.technology, *constants, percent(saving.saving))
     return table
 
 

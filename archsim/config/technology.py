@@ -72,6 +72,12 @@ class TechnologySpec(Spec):
         except KeyError:
             raise ConfigError(f"technology {self.name}: no energy entry for {component}.{action}") from None
 
+    def with_energy(self, component: str, action: str, pj: float) -> TechnologySpec:
+        """Return a copy in which one action costs something else."""
+        entry = self.action(component, action).model_copy(update={"pj": pj})
+        actions = self.actions | {component: self.actions[component] | {action: entry}}
+        return self.model_copy(update={"actions": actions})
+
     def component(self, component: str) -> StaticEntry:
         """Return leakage and area of a component; a missing one is an error."""
         try:

@@ -45,12 +45,32 @@ class PassDone(Fact):
 
 @dataclass(frozen=True, slots=True)
 class TransferDone(Fact):
-    """Main memory has moved `n_bytes` since `start_ps`."""
+    """Main memory has moved `n_bytes` between `start_ps` and `end_ps`."""
 
     what: str
     n_bytes: int
     write: bool
     start_ps: int
+    end_ps: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone(Fact):
+    """A step ran from `start_ps` to `end_ps`, reusing some of its neurons; for pictures."""
+
+    what: str
+    reused: int
+    neurons: int
+    start_ps: int
+    end_ps: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth(Fact):
+    """So many places of a queue between two units are taken from now on; for pictures."""
+
+    queue: str
+    depth: int
 
 
 @dataclass(frozen=True, slots=True)

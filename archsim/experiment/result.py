@@ -9,8 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archsim.config.technology import TechnologySpec
 from archsim.experiment.record import Record
+from archsim.experiment.sensitivity import Sensitivity, sensitivity
 from archsim.experiment.timed import Baseline, Timed
+from archsim.experiment.utilisation import utilisation
 from archsim.files import write_whole
 from archsim.functional.head import Answer
 from archsim.kernels.arrays import F32
@@ -37,6 +40,7 @@ class Result:
     """A class, a transcript or a translation per sequence; None for a network without a head."""
     has_task: bool
     """Whether the network names a task metric."""
+    technology: TechnologySpec
     baseline: Baseline
     """To be given to further runs of the same network, trace and machine."""
     replay: Callable[[Timeline], None]
@@ -64,6 +68,19 @@ class Result:
         import pandas as pd
 
         return pd.DataFrame([asdict(row) for row in self.timed.energy])
+
+    @cached_property
+    def utilisation(self) -> pd.DataFrame:
+        """What each unit does: unit, busy, a column for each thing waited for, idle; shares of the run's time."""
+        import pandas as pd
+
+        rows = [{"unit": u.unit, "busy": u.busy, **u.waits, "idle": u.idle} for u in utilisation(self.timed)]
+        return pd.DataFrame(rows).fillna(0.0)
+
+    @cached_property
+    def sensitivity(self) -> Sensitivity:
+        """The energy saving over the plausible range of the doubtful constants."""
+        return sensitivity(self.timed, self.baseline.timed, self.technology)
 
     def to_json(self, path: str | Path) -> None:
         """Write a list with this one record."""

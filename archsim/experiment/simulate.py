@@ -70,6 +70,7 @@ def simulate(
         outputs=functional.outputs,
         answers=functional.answers,
         has_task=setting.network.metric is not None,
+        technology=setting.technology,
         baseline=baseline,
         replay=partial(_replay_for, setting, functional.activity),
     )

@@ -162,6 +162,7 @@ def next_column(memory, times, until):  # type: ignore[no-untyped-def]
     best, best_channel, best_place = NEVER, 0, -1
     for channel in range(times.channels):
         entrance = _fill_queue(memory, times, channel, until)
+        _refresh_idle_ranks(memory, times, channel)
         column, place = _first_ready(memory, times, channel)
         if entrance < column:
             column, place = entrance, -1
@@ -189,6 +190,23 @@ def _fill_queue(memory, times, channel, until):  # type: ignore[no-untyped-def]
         cursors[channel, BACKLOG_FROM] += 1
         cursors[channel, QUEUED] += 1
     return NEVER
+
+
+@inner
+def _refresh_idle_ranks(memory, times, channel):  # type: ignore[no-untyped-def]
+    """Refresh ranks that have been due since before any of their requests could be served."""
+    queue, n = memory.queue, memory.cursors[channel, QUEUED]
+    for rank in range(times.ranks):
+        due = memory.channels.ranks[channel, rank, REFRESH_AT]
+        least_ready = NEVER
+        for place in range(n):
+            ready = queue[channel, place, ARRIVAL] + times.controller
+            if ready < least_ready and queue[channel, place, BANK] // times.banks == rank:
+                least_ready = ready
+                if ready < due:
+                    break
+        while least_ready < NEVER and memory.channels.ranks[channel, rank, REFRESH_AT] <= least_ready:
+            refresh_rank(memory.channels, times, channel, rank)
 
 
 @inner

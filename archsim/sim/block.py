@@ -106,12 +106,23 @@ class BlockDetail:
         emit_actions(self.probe, evaluation(self.arch, part.columns), int(evaluated.sum()))
         emit_actions(self.probe, step_transfers(self.arch, part), work.n_steps)
         if work.streamed:
-            rows = _rows_fetched(work, work.streamed)
-            emit_actions(self.probe, weight_fill(self.arch, part.row_bytes), rows)
-            what, n_bytes = f"rows of {part.label}", rows * part.row_bytes
-            self.probe.emit(TransferDone, what=what, n_bytes=n_bytes, write=False, start_ps=start_ps)
+            self._emit_rows(work, work.streamed, found, start_ps)
         self._emit_times(work, found, evaluated)
         self._emit_spans(work, found, start_ps)
+
+    def _emit_rows(self, work: PassWork, streamed: Streamed, found: PassTimes, start_ps: int) -> None:
+        part, rows = work.part, _rows_fetched(work, streamed)
+        emit_actions(self.probe, weight_fill(self.arch, part.row_bytes), int(rows.sum()))
+        ends_ps = (start_ps + found.step_ends * self.arch.clock.period_ps).tolist()
+        for n_rows, begin_ps, end_ps in zip(rows.tolist(), [start_ps, *ends_ps], ends_ps, strict=False):
+            self.probe.emit(
+                TransferDone,
+                what=f"rows of {part.label}",
+                n_bytes=n_rows * part.row_bytes,
+                write=False,
+                start_ps=begin_ps,
+                end_ps=end_ps,
+            )
 
     def _emit_times(self, work: PassWork, found: PassTimes, evaluated: I64) -> None:
         clock, times, steps = self.arch.clock, step_times(self.arch, work.part), work.n_steps * work.part.shape.n_units
@@ -196,9 +207,10 @@ class _CoupledPass:
         )
 
 
-def _rows_fetched(work: PassWork, streamed: Streamed) -> int:
-    """Evaluations of neurons whose weights are not on chip."""
+def _rows_fetched(work: PassWork, streamed: Streamed) -> I64:
+    """Evaluations of neurons whose weights are not on chip, in each step (T,)."""
     shape = work.part.shape
     reused = np.unpackbits(work.reuse_bits, axis=1, count=shape.neurons_per_step)
-    evaluated = (1 - reused.reshape(-1, shape.n_gates, shape.n_units)).sum(axis=(0, 1), dtype=np.int64)
-    return int(evaluated[~streamed.resident].sum())
+    evaluated = (1 - reused.reshape(-1, shape.n_gates, shape.n_units))[..., ~streamed.resident]
+    fetched: I64 = evaluated.sum(axis=(1, 2), dtype=np.int64)
+    return fetched

@@ -17,18 +17,17 @@ def check_fit(network: Network, shapes: tuple[PassShape, ...], arch: ArchSpec) -
         for field, need, have, unit in _needs(shape, arch):
             if need > have:
                 raise DoesNotFitError(f"{network.name}, {network.layers[shape.layer].name}", field, need, have, unit)
+    need, group = max(((_least_bytes(arch, g), g) for g in resident_groups(shapes, arch)), key=lambda found: found[0])
     capacity = arch.weight_buffer.capacity_bytes
-    for group in resident_groups(shapes, arch):
-        need = _least_bytes(arch, group)
-        if group_bytes(arch, group) > capacity and need > capacity:
-            where = f"{network.name}, {network.layers[group[0].shape.layer].name}"
-            raise DoesNotFitError(where, "weight_buffer.capacity_bytes", need, capacity, "bytes")
+    if need > capacity:
+        where = f"{network.name}, {network.layers[group[0].shape.layer].name}"
+        raise DoesNotFitError(where, "weight_buffer.capacity_bytes", need, capacity, "bytes")
 
 
 def _least_bytes(arch: ArchSpec, group: ResidentGroup) -> int:
-    """The smallest weight buffer a group can stream through: room for a row of each part, and what stays anyway."""
+    """The smallest weight buffer for a group: all of it, or room for a row of each part and what stays anyway."""
     total = group_bytes(arch, group)
-    return max(_least_share(arch, part) * total // part.held_bytes(arch) + 1 for part in group)
+    return min(total, max(_least_share(arch, part) * total // part.held_bytes(arch) + 1 for part in group))
 
 
 def _least_share(arch: ArchSpec, part: PassPart) -> int:

@@ -99,7 +99,7 @@ def _computation_unit(env: Engine, gate: int, arch: ArchSpec, dram: MainMemory, 
             env, f"{name}.FMU", arch, arch.fmu, decisions=decisions, rows=fetcher.decisions, probe=probe
         )
     results: Port[int] = Port(env)
-    result_lag = Credits(env, arch.mu.result_lag)
+    result_lag = Credits(env, arch.mu.result_lag, f"{name}.DPU results ahead", probe)
     dot_product = DotProductUnit(
         env,
         f"{name}.DPU",

@@ -13,8 +13,9 @@ import numpy as np
 import simpy
 
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy, PassDone, Waited
+from archsim.engine.facts import Busy, PassDone, StepDone, Waited
 from archsim.engine.probe import Probe
+from archsim.kernels.arrays import I64, U8
 from archsim.sim.memory.sequences import IntermediateMemory
 from archsim.sim.memory.weights import WeightBuffers
 from archsim.sim.units.wires import Process
@@ -94,9 +95,24 @@ class Sequencer:
         ends = yield from self.compute.run_pass(work, fills=self.weights.fills_under_way > 0)
         what = f"{part.label}, sequence {sequence}"
         self.probe.emit(Busy, unit="sequencer", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
+        if self.probe.draws:
+            self._emit_steps(what, bits, part, start_ps, ends)
         if part.updates:
             before = (start_ps - self.pass_start_ps) // self.clock_period_ps
             layer, direction = part.shape.place
             self.probe.emit(
                 PassDone, sequence=sequence, layer=layer, direction=direction, step_end_cycles=ends + before
+            )
+
+    def _emit_steps(self, what: str, bits: U8, part: PassPart, start_ps: int, ends: I64) -> None:
+        ends_ps = (start_ps + ends * self.clock_period_ps).tolist()
+        reused = np.bitwise_count(bits).sum(axis=1).tolist()
+        for t, (begin_ps, end_ps) in enumerate(zip([start_ps, *ends_ps], ends_ps, strict=False)):
+            self.probe.emit(
+                StepDone,
+                what=f"{what}, step {t}",
+                reused=reused[t],
+                neurons=part.shape.neurons_per_step,
+                start_ps=begin_ps,
+                end_ps=end_ps,
             )

@@ -32,10 +32,11 @@ def capacities(draw, network, arch):
     shapes = pass_shapes(network)
     groups = [group_bytes(arch, group) for group in resident_groups(shapes, arch)]
     capacity = draw(st.sampled_from([1 << 21, 2 * max(groups), max(groups), max(groups) // 2, max(groups) // 5]))
-    try:
-        check_fit(network, shapes, arch.replace("weight_buffer.capacity_bytes", max(capacity, 1)))
-    except DoesNotFitError as error:
-        return error.need
+    for machine in (arch, arch.without_memo()):
+        try:
+            check_fit(network, shapes, machine.replace("weight_buffer.capacity_bytes", max(capacity, 1)))
+        except DoesNotFitError as error:
+            capacity = error.need
     return capacity
 
 

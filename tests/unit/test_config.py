@@ -1,14 +1,19 @@
 """Machines and technology: sources everywhere, and errors that help."""
 
 import csv
+import json
+import re
 from pathlib import Path
 
 import pytest
+from harness import arch_with
 
 import archsim
+from archsim.config.dram import bundled_memories, load_dram
 from archsim.config.load import bundled_archs
 from archsim.config.specs import ArchSpec, fields_of
 from archsim.config.technology import load_technology
+from archsim.energy.dram import command_pj
 from archsim.energy.ledger import energy_rows
 from archsim.energy.parts import area_mm2, parts_of
 
@@ -18,7 +23,7 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 @pytest.mark.parametrize("name", bundled_archs())
 def test_every_number_has_unit_source_and_certainty(name):
     for field, (value, info) in fields_of(archsim.load_arch(name)).items():
-        if isinstance(value, int):
+        if isinstance(value, int | float):
             assert (
                 info["unit"] and info["source"] and info["certainty"] in {"A", "B", "C", "D", "measured", "choice"}
             ), field
@@ -118,19 +123,85 @@ def test_leakage_of_logic_is_one_percent_of_its_power():
 
 def test_a_missing_energy_entry_is_an_error():
     with pytest.raises(archsim.ArchsimError, match="no energy entry for dpu.divide"):
-        energy_rows({("dpu", "divide"): 1}, 0, 1000, ArchSpec(), load_technology("28nm-lstp"))
+        energy_rows({("dpu", "divide"): 1}, 1000, ArchSpec(), load_technology("28nm-lstp"))
 
 
 def test_energy_of_a_known_run():
-    """Ten multiply-adds in one microsecond, by hand: 7 pJ, and the leakage of every part."""
+    """Ten multiply-adds and one burst in one microsecond, by hand: 7 pJ, 512 bits, and the leakage of every part."""
     technology, arch = load_technology("28nm-lstp"), ArchSpec()
-    rows = energy_rows({("dpu", "mac"): 10}, 250_000, 1_000_000, arch, technology)
+    rows = energy_rows({("dpu", "mac"): 10, ("dram", "read"): 1}, 1_000_000, arch, technology)
     by_name = {(r.component, r.action): r.joules for r in rows}
     assert by_name["dpu", "mac"] == pytest.approx(7.0e-12)
+    assert by_name["dram", "read"] == pytest.approx(512 * 6e-12)
     assert by_name["intermediate_memory", "leakage"] == pytest.approx(2.7147e-3 * 1e-6)
     assert by_name["magnitude_buffer", "leakage"] == pytest.approx(4 * 0.998016e-3 * 1e-6)
-    assert by_name["dram", "active standby"] == pytest.approx(75.7e-3 * 0.25e-6)
-    assert by_name["dram", "idle standby"] == pytest.approx(12.56e-3 * 0.75e-6)
+
+
+def test_standing_power_of_main_memory():
+    """A microsecond is 1600 memory cycles: 1.1 V times what two devices draw with rows open, idle, or all closed."""
+    states = {"active_standby": 34.43e-3, "open_power_down": 11.71e-3, "closed_power_down": 5.71e-3}
+    rows = energy_rows({("dram", s): 1600 for s in states}, 0, ArchSpec(), load_technology("28nm-lstp"))
+    by_state = {r.action: r.joules for r in rows if r.component == "dram"}
+    assert by_state == {s: pytest.approx(1.1 * 2 * amperes * 1e-6) for s, amperes in states.items()}
+
+
+def test_twice_the_devices_take_twice_the_energy():
+    """Of a rank: a command. Of two ranks: only what it takes to stand by."""
+    plain, wide, ranks = (command_pj(arch_with(**{f"dram__{k}": v}).dram) for k, v in
+                          (("ranks", 1), ("device_bits", 8), ("ranks", 2)))  # fmt: skip
+    for action in ("activate", "refresh", "active_standby", "open_power_down", "closed_power_down"):
+        assert wide[action] == 2 * plain[action]
+        assert ranks[action] == (2 if "_" in action else 1) * plain[action]
+    assert plain["read"] == wide["read"] == ranks["read"] and plain["precharge"] == 0
+
+
+@pytest.mark.parametrize("preset", bundled_memories())
+def test_memories_are_the_cited_sets(preset):
+    """Every field whose source names a symbol of the parameter file has its value there."""
+    spec = load_dram(preset)
+    cited = {}
+    for group in json.loads((REFERENCE / "lpddr4_params.json").read_text())[spec.reference].values():
+        cited |= group
+    cited["tCK"] = 1000 * float(cited["tCK"])
+    cited["bankgroups x banks_per_group"] = int(cited["bankgroups"]) * int(cited["banks_per_group"])
+    checked = 0
+    for field, (value, info) in fields_of(spec).items():
+        symbol = re.fullmatch(r"docs/reference/lpddr4_params.json, (.+), of the set the preset names", info.get("source", ""))
+        if symbol and symbol[1] != "channel_size":  # MiB: one rank fills the channel
+            assert value == float(cited[symbol[1]]), field
+            checked += 1
+    assert checked > 20
+
+
+@pytest.mark.parametrize("preset", bundled_memories())
+def test_peak_bandwidth_is_the_references(preset):
+    spec = load_dram(preset)
+    with (REFERENCE / "lpddr4_streaming.csv").open() as stream:
+        peaks = [float(row["peak_gbps"]) for row in csv.DictReader(stream) if row["config"] == spec.reference]
+    assert peaks == pytest.approx([spec.peak_bytes_per_s / 1e9] * 3, abs=0.001)
+
+
+@pytest.mark.parametrize("field, value, message", [
+    ("dram.preset", "lpddr4-3200", "unknown memory 'lpddr4-3200', did you mean 'lpddr4-3200-x32'"),
+    ("dram.trefi_cycles", 600, "a refresh takes 606, need twice that at least"),
+    ("dram.columns", 1000, "columns = 1000: need a multiple of 16"),
+    ("dram.bus_bits", 24, "bus_bits = 24: need a multiple of 16"),
+    ("dram.channels", 65, "channels = 65: need 64 at most"),
+    ("dram.queue_depth", 0, "dram.queue_depth = 0: input should be greater than or equal to 1"),
+    ("dram.bandwidth_bytes_per_s", 1, "unknown field 'dram.bandwidth_bytes_per_s'"),
+])  # fmt: skip
+def test_memories_that_cannot_be_are_refused(field, value, message):
+    with pytest.raises(archsim.ArchsimError, match=message):
+        ArchSpec().replace(field, value)
+
+
+def test_a_preset_brings_all_its_fields_and_a_file_may_change_some(tmp_path):
+    assert ArchSpec().replace("dram.preset", "lpddr4-2400-x32").dram == load_dram("lpddr4-2400-x32")
+    mine = tmp_path / "mine.toml"
+    mine.write_text('[dram]\npreset = "lpddr4-2400-x32"\nchannels = 2\n')
+    dram = archsim.load_arch(mine).dram
+    assert (dram.channels, dram.clock_period_ps, dram.trcd_cycles) == (2, 830, 15)
+    assert dram.peak_bytes_per_s == 2 * load_dram("lpddr4-2400-x32").peak_bytes_per_s
 
 
 def test_a_larger_buffer_costs_more():
@@ -139,7 +210,7 @@ def test_a_larger_buffer_costs_more():
     double = archsim.load_arch("epur-4mib")
     assert area_mm2(double, technology)["magnitude_buffer"] == 2 * area_mm2(arch, technology)["magnitude_buffer"]
     (small, *_), (large, *_) = (
-        energy_rows({("magnitude_buffer", "read"): 1}, 0, 0, a, technology) for a in (arch, double)
+        energy_rows({("magnitude_buffer", "read"): 1}, 0, a, technology) for a in (arch, double)
     )
     assert large.pj_each / small.pj_each == pytest.approx(2**0.56)
 

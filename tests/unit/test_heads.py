@@ -10,9 +10,11 @@ from archsim.ir.heads import CtcHead, MeanClassifier
 from archsim.metrics.recorders import ActionCounts
 from archsim.sim.head import simulate_head
 
-# E-PUR: four units of 16 lanes, pipelines of 8 and 20 cycles; here main memory is too fast to matter
-ARCH = arch_with(dram__bandwidth_bytes_per_s=10**15, dram__latency_ps=0).without_memo()
+# E-PUR: four units of 16 lanes, pipelines of 8 and 20 cycles of 2 ns; main memory is never refreshed here
+ARCH = arch_with(dram__trefi_cycles=10**9).without_memo()
 DPU, MU = 8, 20
+MEMORY_PS, ROW_CLOSED, ROW_OPEN, BURST, BURST_BYTES = 625, 1 + 29 + 34 + 8, 1 + 34 + 8, 8, 64
+"""Memory cycles to the first burst's end: controller, tRCD, CL, BL/2."""
 
 
 def head_of(network, trace):
@@ -35,7 +37,7 @@ def test_a_label_at_every_step():
     assert counts["weight_buffer", "fill"] == -(-5 * 40 * 2 // 32)
     assert counts["weight_buffer", "read"] == 7 * 5 * 3  # 80 bytes are three words
     assert counts["intermediate_memory", "read"] == 7 * 3 and counts["input_buffer", "write"] == 7 * 3 * 4
-    assert counts["dram", "read_byte"] == 5 * 40 * 2
+    assert counts["dram", "read"] == -(-5 * 40 * 2 // BURST_BYTES)
 
 
 def test_a_class_after_adding_up_all_steps():
@@ -52,19 +54,31 @@ def test_a_step_of_attention():
     trace = make_tokens(network, (5,))
     steps = len(archsim.simulate(network, trace, policy="none").outputs[0])
     run, counts = head_of(network, trace)
-    attention, scores, context = 5 * 2 + DPU, 2 * 2 + DPU + (2 + MU), 5 * 1 + DPU
-    combine, output = 2 * 3 + DPU + (2 + MU), 3 * 1 + DPU
-    embedding_ps = 1  # twelve bytes from main memory, and no product to wait for
-    assert run.time_ps == steps * (2000 * (attention + scores + context + combine + output) + embedding_ps)
+    now_ps, first_burst = 0, ROW_CLOSED
+    for cycles, numbers in steps * [
+        (0, 6),  # embedding
+        (5 * 2 + DPU, 20 * 20),  # attention
+        (2 * 2 + DPU + 2 + MU, 0),  # scores
+        (5 * 1 + DPU, 0),  # context
+        (2 * 3 + DPU + 2 + MU, 6 * 40),  # combine
+        (3 * 1 + DPU, 9 * 6),  # output
+    ]:
+        end_ps = now_ps + 2000 * cycles
+        if numbers:
+            asked, bursts = -(-now_ps // MEMORY_PS), -(-2 * numbers // BURST_BYTES)
+            end_ps = max(end_ps, MEMORY_PS * (asked + first_burst + BURST * (bursts - 1)))
+            first_burst = ROW_OPEN
+        now_ps = end_ps
+    assert run.time_ps == now_ps
     assert counts["mu", "exponential"] == steps * (5 + 6)
-    assert counts["dram", "read_byte"] == steps * 2 * (6 + 20 * 20 + 6 * 40 + 9 * 6)
+    assert counts["dram", "read"] == steps * sum(-(-2 * n // BURST_BYTES) for n in (6, 20 * 20, 6 * 40, 9 * 6))
     # scores and context read the encoder's outputs where they lie: 40 bytes a row, and 10 bytes a row
     vectors = 2 + 2 + 1 + 3 + 1
     assert counts["intermediate_memory", "read"] == steps * (vectors + -(-5 * 40 // 32) + -(-20 * 10 // 32))
 
 
 def test_the_slower_of_products_and_main_memory_counts():
+    """14 cycles of products for one step are 28 ns; its 400 bytes of weights take seven bursts, 75 ns."""
     network = replace(make_network("gru", inputs=3, units=40), head=linear(CtcHead, 5, 40, tuple("-abcd")))
-    activity = archsim.simulate(network, make_trace(network, (7,)), policy="none").activity
-    slow = ARCH.replace("dram.bandwidth_bytes_per_s", 400_000_000)  # 400 bytes take a microsecond
-    assert simulate_head(network, activity, slow).time_ps == 1_000_000
+    run, _ = head_of(network, make_trace(network, (1,)))
+    assert run.time_ps == MEMORY_PS * (ROW_CLOSED + 6 * BURST) == 75_000

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archsim.config.specs import ArchSpec
-from archsim.kernels.timing import StepTimes, step_end_cycles
+from archsim.kernels.timing import StepTimes, time_pass
 from archsim.sim.step_times import step_times
+from archsim.sim.work import PassPart
 from archsim.traceio.activity import PassShape
 
 
@@ -16,8 +17,13 @@ def ends(reused, arch=None, n_inputs=32):
     """S_{t+1} of decisions (T, G, H) on a machine."""
     reused = np.asarray(reused, np.bool_)
     T, G, H = reused.shape
-    times = step_times(arch or ArchSpec(), PassShape(0, 0, G, H, n_inputs))
-    return step_end_cycles(np.packbits(reused.reshape(T, -1), axis=1), G, H, times).tolist()
+    times = step_times(arch or ArchSpec(), PassPart(PassShape(0, 0, G, H, n_inputs)))
+    return step_ends(reused, times)
+
+
+def step_ends(reused, times):
+    T, G, H = reused.shape
+    return time_pass(np.packbits(reused.reshape(T, -1), axis=1), G, H, times).step_ends.tolist()
 
 
 @pytest.mark.parametrize("n_inputs, units", [(16, 1), (17, 5), (256, 128), (960, 320)])
@@ -99,8 +105,7 @@ def test_kernel_is_the_recurrence(times, gates, units, steps, random):
     reused = np.array([[[random.random() < 0.5 for _ in range(units)] for _ in range(gates)] for _ in range(steps)])
     if not times.has_memo:
         reused[:] = False
-    packed = np.packbits(reused.reshape(steps, -1), axis=1)
-    assert step_end_cycles(packed, gates, units, times).tolist() == naive_step_ends(reused, times)
+    assert step_ends(reused, times) == naive_step_ends(reused, times)
 
 
 @given(machines(), st.integers(2, 14), st.randoms(use_true_random=False))
@@ -110,7 +115,4 @@ def test_one_more_reuse_is_never_slower_on_one_unit(times, units, random):
     reused = np.array([[[random.random() < 0.5 for _ in range(units)]]])
     more = reused.copy()
     more[0, 0, random.randrange(units)] = True
-    less_time, more_time = (
-        step_end_cycles(np.packbits(r.reshape(1, -1), axis=1), 1, units, times)[0] for r in (more, reused)
-    )
-    assert less_time <= more_time
+    assert step_ends(more, times) <= step_ends(reused, times)

@@ -176,6 +176,7 @@ class MainMemory:
                 n_bytes=transfer.n_bytes,
                 write=transfer.write,
                 start_ps=transfer.start_ps,
+                end_ps=self.env.now_ps,
             )
             transfer.done.succeed()
 

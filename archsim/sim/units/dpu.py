@@ -54,7 +54,7 @@ class DotProductUnit(Unit):
                     yield arrival
                     self.emit_wait("weights", decided_ps)
                 ready_ps = self.env.now_ps
-                yield self.result_lag.take()
+                yield from self.result_lag.take()
                 self.emit_wait("a place among the results", ready_ps)
                 if self.run_ahead is not None and times.has_memo:
                     self.run_ahead.give()

@@ -28,7 +28,7 @@ class FuzzyMemoUnit(Unit):
     ) -> None:
         super().__init__(env, name, arch, probe)
         self.decisions, self.rows = decisions, rows
-        self.run_ahead = Credits(env, fmu.run_ahead)
+        self.run_ahead = Credits(env, fmu.run_ahead, f"{name} decisions ahead", probe)
         self.steps: Port[StepWork] = Port(env)
         env.process(self.run())
 
@@ -45,7 +45,7 @@ class FuzzyMemoUnit(Unit):
                 if neuron:
                     yield self.cycles(times.issue_cycles)
                 may_issue_ps = self.env.now_ps
-                yield self.run_ahead.take()
+                yield from self.run_ahead.take()
                 self.emit_wait("a place among the decisions", may_issue_ps)
                 _send(Decision(neuron, reused), step, self.decisions, self.rows, decision_ps)
                 emit_actions(self.probe, prediction(self.arch, step.part.shape))

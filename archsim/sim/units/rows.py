@@ -24,7 +24,7 @@ class RowFetcher(Unit):
         self.steps: Port[StepWork] = Port(env)
         self.decisions: Port[Decision] = Port(env)
         self.rows: Port[simpy.Event] = Port(env)
-        self.places = Credits(env, arch.weight_buffer.stream_rows)
+        self.places = self._places(arch.weight_buffer.stream_rows)
         env.process(self.run())
 
     def run(self) -> Process:
@@ -33,12 +33,15 @@ class RowFetcher(Unit):
             step: StepWork = yield self.steps.get()
             if step.streamed is None:
                 continue
-            self.places = Credits(self.env, step.streamed.slots)
+            self.places = self._places(step.streamed.slots)
             for _ in range(step.part.shape.n_units):
                 decision: Decision = yield self.decisions.get()
                 if not (decision.reused or step.streamed.resident[decision.neuron]):
-                    yield self.places.take()
+                    yield from self.places.take()
                     self.rows.send(self._fetch(step, step.streamed, decision.neuron))
+
+    def _places(self, number: int) -> Credits:
+        return Credits(self.env, number, f"{self.name} on their way", self.probe)
 
     def _fetch(self, step: StepWork, streamed: Streamed, neuron: int) -> simpy.Event:
         n_bytes = step.part.row_bytes

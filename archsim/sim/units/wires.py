@@ -9,7 +9,7 @@ import simpy
 
 from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy, Waited, Worked
+from archsim.engine.facts import Busy, QueueDepth, Waited, Worked
 from archsim.engine.probe import Probe
 
 Process = Generator[simpy.Event, Any, Any]
@@ -40,13 +40,20 @@ class Unit:
 class Credits:
     """A fixed number of places: one is taken before sending, and given back by the receiver."""
 
-    def __init__(self, env: Engine, places: int) -> None:
+    def __init__(self, env: Engine, places: int, queue: str, probe: Probe) -> None:
         self._container = simpy.Container(env, capacity=places, init=places)
+        self._queue, self._probe = queue, probe
 
-    def take(self) -> simpy.Event:
-        """An event that fires when a place is free and taken."""
-        return self._container.get(1)
+    def take(self) -> Process:
+        """Wait until a place is free, and take it."""
+        yield self._container.get(1)
+        self._state_depth()
 
     def give(self) -> None:
         """Return a place."""
         self._container.put(1)
+        self._state_depth()
+
+    def _state_depth(self) -> None:
+        if self._probe.draws:
+            self._probe.emit(QueueDepth, queue=self._queue, depth=self._container.capacity - self._container.level)

@@ -1,0 +1,88 @@
+"""What an energy saving rests on: the same counted actions and times, weighed with other plausible constants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+from archsim.config.doubtful import Doubtful, doubtful
+from archsim.config.technology import TechnologySpec, load_technology
+from archsim.energy.ledger import energy_rows
+from archsim.experiment.timed import Weighed
+
+
+@dataclass(frozen=True)
+class Saving:
+    """An energy saving under one choice of constants."""
+
+    technology: str
+    mac_pj: float
+    dram_pj_per_bit: float
+    saving: float
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The energy saving of one run over the plausible range of the doubtful constants."""
+
+    nominal: Saving
+    alone: list[Saving]
+    """Each constant at each end of its range, the others as they are."""
+    corners: list[Saving]
+    """Every combination of ends."""
+
+    @cached_property
+    def lowest(self) -> Saving:
+        """The least of all."""
+        return min([self.nominal, *self.alone, *self.corners], key=lambda found: found.saving)
+
+    @cached_property
+    def highest(self) -> Saving:
+        """The most of all."""
+        return max([self.nominal, *self.alone, *self.corners], key=lambda found: found.saving)
+
+
+def sensitivity(policy: Weighed, baseline: Weighed, technology: TechnologySpec) -> Sensitivity:
+    """Weigh a run and its baseline over and over; nothing is simulated anew."""
+    scales = _Scales(policy, baseline)
+    ranges, mac, bit = doubtful(), technology.action("dpu", "mac").pj, policy.arch.dram.transfer_pj_per_bit
+    return Sensitivity(
+        nominal=scales.saving(technology, mac, bit),
+        alone=list(_alone(scales, technology, mac, bit, ranges)),
+        corners=[
+            scales.saving(load_technology(name), mac_pj, pj_per_bit)
+            for name, mac_pj, pj_per_bit in product(
+                ranges.technologies,
+                (ranges.mac_pj.low, ranges.mac_pj.high),
+                (ranges.dram_pj_per_bit.low, ranges.dram_pj_per_bit.high),
+            )
+        ],
+    )
+
+
+def _alone(scales: _Scales, technology: TechnologySpec, mac: float, bit: float, ranges: Doubtful) -> Iterator[Saving]:
+    for name in ranges.technologies:
+        if name != technology.name:
+            yield scales.saving(load_technology(name), mac, bit)
+    for mac_pj in (ranges.mac_pj.low, ranges.mac_pj.high):
+        yield scales.saving(technology, mac_pj, bit)
+    for pj_per_bit in (ranges.dram_pj_per_bit.low, ranges.dram_pj_per_bit.high):
+        yield scales.saving(technology, mac, pj_per_bit)
+
+
+@dataclass(frozen=True)
+class _Scales:
+    policy: Weighed
+    baseline: Weighed
+
+    def saving(self, technology: TechnologySpec, mac_pj: float, pj_per_bit: float) -> Saving:
+        with_mac = technology.with_energy("dpu", "mac", mac_pj)
+        policy, baseline = (_joules(side, with_mac, pj_per_bit) for side in (self.policy, self.baseline))
+        return Saving(technology.name, mac_pj, pj_per_bit, 1 - policy / baseline)
+
+
+def _joules(weighed: Weighed, technology: TechnologySpec, pj_per_bit: float) -> float:
+    arch = weighed.arch.replace("dram.transfer_pj_per_bit", pj_per_bit)
+    return sum(row.joules for row in energy_rows(weighed.counts, weighed.run.time_ps, arch, technology))
