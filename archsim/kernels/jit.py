@@ -1,11 +1,13 @@
-"""How loops are compiled: once, to disk, without the interpreter's lock."""
+"""How loops over many small calls are compiled: to disk, without the interpreter's lock, counting no references.
+
+Counting the references of a dozen arrays at each call takes longer than the calls. Functions compiled like this may
+look at arrays and write into them, but not make any.
+"""
 
 from __future__ import annotations
 
 from numba import njit
 
-inner = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+outer = njit(cache=True, nogil=True, _nrt=False)
+inner = njit(cache=True, nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """For what only other kernels call: no Python entry has to be compiled."""
-
-inlined = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, inline="always")
-"""For the innermost: written into its caller, so that nothing has to be handed over."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from archsim.kernels.arrays import I64, Bools
 from archsim.kernels.banks import (
@@ -27,7 +26,7 @@ from archsim.kernels.banks import (
     stand_by,
     transfer_bursts,
 )
-from archsim.kernels.jit import inner
+from archsim.kernels.jit import inner, outer
 
 TRANSFER, BURST, LEFT, ARRIVAL, RANK, WRITES, BANK, ROW = FIELDS = range(8)
 """A request: its transfer, next burst (in the channel's own count), bursts left, cycle of arrival, place among
@@ -39,7 +38,6 @@ PARTS, FINISH_PS, ENTERED_PS, ROW_HIT, ADDRESS, N_BYTES, PORT, PORT_BYTES = COLU
 first burst found its row open, where it begins and how much it is, and the ports it is written through: so many
 bytes through the first, as many through the next, and so on."""
 NO_PORT = -1
-NO_BANKS: Bools = np.zeros(0, np.bool_)
 LATEST = 1024
 """Writes a port remembers."""
 
@@ -62,6 +60,8 @@ class Memory(NamedTuple):
     """(P, ring, 2) begin and end of a port's latest writes, in cycles of the accelerator."""
     n_windows: I64
     """(P,) writes so far."""
+    passed_over: Bools
+    """(R·B,) room for the scheduler to note banks in."""
     period_ps: int
     word_bytes: int
     """Of the accelerator's clock, and of a port."""
@@ -78,12 +78,13 @@ def idle_memory(times: DramTimes, *, n_transfers: int, ports: int, period_ps: in
         port_free_at=np.zeros(ports, np.int64),
         windows=np.zeros((ports, LATEST, 2), np.int64),
         n_windows=np.zeros(ports, np.int64),
+        passed_over=np.zeros(times.ranks * times.banks, np.bool_),
         period_ps=period_ps,
         word_bytes=word_bytes,
     )
 
 
-@njit(cache=True, nogil=True)
+@outer
 def submit(memory, times, transfer, address, n_bytes, write, at_ps, rank, port, port_bytes):  # type: ignore[no-untyped-def]
     """Put a transfer behind all that has arrived before; `rank` orders transfers of one cycle."""
     first = address // times.burst_bytes
@@ -111,7 +112,7 @@ def submit(memory, times, transfer, address, n_bytes, write, at_ps, rank, port, 
             _aim(memory.backlog, channel, place, times)
 
 
-@njit(cache=True, nogil=True)
+@outer
 def submit_all(memory, times, addresses, n_bytes, write, at_ps):  # type: ignore[no-untyped-def]
     """Put one transfer per address behind all others, in order of arrival."""
     for transfer in range(addresses.size):
@@ -133,17 +134,23 @@ def _place_in_backlog(memory, channel, arrival, rank):  # type: ignore[no-untype
     if cursors[channel, BACKLOG_TO] == backlog.shape[1]:
         start, n = cursors[channel, BACKLOG_FROM], cursors[channel, BACKLOG_TO] - cursors[channel, BACKLOG_FROM]
         for place in range(n):
-            backlog[channel, place] = backlog[channel, start + place]
+            _copy(backlog, channel, start + place, backlog, place)
         cursors[channel, BACKLOG_FROM], cursors[channel, BACKLOG_TO] = 0, n
     place = cursors[channel, BACKLOG_TO]
     while place > cursors[channel, BACKLOG_FROM]:
         before = backlog[channel, place - 1, ARRIVAL]
         if before < arrival or (before == arrival and backlog[channel, place - 1, RANK] <= rank):
             break
-        backlog[channel, place] = backlog[channel, place - 1]
+        _copy(backlog, channel, place - 1, backlog, place)
         place -= 1
     cursors[channel, BACKLOG_TO] += 1
     return place
+
+
+@inner
+def _copy(source, channel, place, target, new_place):  # type: ignore[no-untyped-def]
+    for field in range(source.shape[2]):
+        target[channel, new_place, field] = source[channel, place, field]
 
 
 @inner
@@ -182,7 +189,7 @@ def _fill_queue(memory, times, channel, until):  # type: ignore[no-untyped-def]
         arrival = max(memory.backlog[channel, head, ARRIVAL], cursors[channel, ROOM_FROM])
         if arrival + times.controller > until:
             return arrival + times.controller
-        memory.queue[channel, place] = memory.backlog[channel, head]
+        _copy(memory.backlog, channel, head, memory.queue, place)
         memory.queue[channel, place, ARRIVAL] = arrival
         transfer = memory.backlog[channel, head, TRANSFER]
         if memory.transfers[transfer, ENTERED_PS] < 0:
@@ -212,10 +219,11 @@ def _refresh_idle_ranks(memory, times, channel):  # type: ignore[no-untyped-def]
 @inner
 def _first_ready(memory, times, channel):  # type: ignore[no-untyped-def]
     """The request whose next burst can be on the bus first, the oldest of equals; but row hits end somewhere."""
-    column, place = _earliest(memory, times, channel, NO_BANKS)
+    column, place = _earliest(memory, times, channel, memory.passed_over[:0])
     if place < 0 or not _must_let_pass(memory, times, channel, place):
         return column, place
-    passed_over = np.zeros(memory.channels.banks.shape[1], np.bool_)
+    passed_over = memory.passed_over
+    passed_over[:] = False
     while place >= 0 and _must_let_pass(memory, times, channel, place):
         passed_over[memory.queue[channel, place, BANK]] = True
         column, place = _earliest(memory, times, channel, passed_over)
@@ -301,7 +309,7 @@ def _leave_queue(memory, channel, place, at):  # type: ignore[no-untyped-def]
     if memory.cursors[channel, QUEUED] == memory.queue.shape[1]:
         memory.cursors[channel, ROOM_FROM] = at
     memory.cursors[channel, QUEUED] -= 1
-    memory.queue[channel, place] = memory.queue[channel, memory.cursors[channel, QUEUED]]
+    _copy(memory.queue, channel, memory.cursors[channel, QUEUED], memory.queue, place)
 
 
 @inner
@@ -336,7 +344,7 @@ def _write(memory, port, n_bytes, at_ps):  # type: ignore[no-untyped-def]
     return end * memory.period_ps
 
 
-@njit(cache=True, nogil=True)
+@outer
 def advance(memory, times, until_ps, finished):  # type: ignore[no-untyped-def]
     """Serve all that can be served up to `until_ps`, or to the first moment a finished transfer is heard of.
 
@@ -354,7 +362,7 @@ def advance(memory, times, until_ps, finished):  # type: ignore[no-untyped-def]
             until = min(until, memory.transfers[transfer, FINISH_PS] // times.cycle_ps)
 
 
-@njit(cache=True, nogil=True)
+@outer
 def catch_up(memory, times, now_ps):  # type: ignore[no-untyped-def]
     """Refresh and stand by up to the present."""
     now = now_ps // times.cycle_ps

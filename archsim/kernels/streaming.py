@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from archsim.kernels.arrays import I64, U8, Bools
 from archsim.kernels.banks import NEVER
-from archsim.kernels.jit import inlined, inner
+from archsim.kernels.jit import inner, outer
 from archsim.kernels.requests import FINISH_PS, next_column, serve, submit
 from archsim.kernels.timing import (
     FIRST_ISSUE,
@@ -101,7 +100,7 @@ def streamed_pass(
     )
 
 
-@njit(cache=True, nogil=True)
+@outer
 def begin(run: StreamedPass, times: StepTimes) -> None:
     """Enter the first step."""
     _start_step(run, times)
@@ -121,13 +120,13 @@ def _start_step(run, times):  # type: ignore[no-untyped-def]
             run.decided[k, :] = start
 
 
-@inlined
+@inner
 def _is_reused(run, k, n):  # type: ignore[no-untyped-def]
     bit = k * run.resident.size + n
     return (run.reuse_bits[run.state[STEP], bit >> 3] >> (7 - (bit & 7))) & 1
 
 
-@inlined
+@inner
 def _go_ahead(run, times, memory):  # type: ignore[no-untyped-def]
     """Let all units go as far as what is known takes them."""
     moved = True
@@ -140,7 +139,7 @@ def _go_ahead(run, times, memory):  # type: ignore[no-untyped-def]
             moved = True
 
 
-@inlined
+@inner
 def _issue(run, times, k):  # type: ignore[no-untyped-def]
     """The memoization unit's next neuron."""
     n = run.units[k, ISSUED]
@@ -157,7 +156,7 @@ def _issue(run, times, k):  # type: ignore[no-untyped-def]
     return True
 
 
-@inlined
+@inner
 def _take(run, times, memory, k):  # type: ignore[no-untyped-def]
     """The dot product unit's next neuron, if all it waits for is known."""
     n, free = run.units[k, TAKEN], run.units[k, FREE]
@@ -191,7 +190,7 @@ def _take(run, times, memory, k):  # type: ignore[no-untyped-def]
     return True
 
 
-@inlined
+@inner
 def _end_read(run, times, k, end):  # type: ignore[no-untyped-def]
     """A dot product is made; if its weights were fetched for it, their place is free."""
     n = run.units[k, TAKEN] - 1
@@ -202,14 +201,14 @@ def _end_read(run, times, k, end):  # type: ignore[no-untyped-def]
     _deliver(run, k, n, end, times.dot_pipeline_cycles)
 
 
-@inlined
+@inner
 def _deliver(run, k, n, free, later):  # type: ignore[no-untyped-def]
     run.units[k, FREE] = free
     run.units[k, DELIVERED] = max(run.units[k, DELIVERED], free + later)
     run.delivered[k, n] = run.units[k, DELIVERED]
 
 
-@inlined
+@inner
 def _update(run, times):  # type: ignore[no-untyped-def]
     """The multi-functional unit's next cell, once all its products are known."""
     n = run.state[UPDATED]
@@ -248,7 +247,7 @@ def _end_step(run, times):  # type: ignore[no-untyped-def]
         _start_step(run, times)
 
 
-@inlined
+@inner
 def _next_row(run):  # type: ignore[no-untyped-def]
     """Return when a row is asked for next, and by which unit; NEVER if that is not known yet."""
     best, best_unit = NEVER, 0
@@ -281,7 +280,7 @@ def _ask(run, memory, dram, k, at):  # type: ignore[no-untyped-def]
     run.units[k, ROW] = n + 1
 
 
-@inlined
+@inner
 def _next_read_end(run):  # type: ignore[no-untyped-def]
     best, best_unit = NEVER, 0
     for k in range(run.units.shape[0]):
@@ -290,7 +289,7 @@ def _next_read_end(run):  # type: ignore[no-untyped-def]
     return best, best_unit
 
 
-@njit(cache=True, nogil=True)
+@outer
 def read_end(memory, port, start, cycles):  # type: ignore[no-untyped-def]
     """When `cycles` reads from `start` on are done, if the bank's fills that are known of go first."""
     windows, newest = memory.windows, memory.n_windows[port]
@@ -306,7 +305,7 @@ def read_end(memory, port, start, cycles):  # type: ignore[no-untyped-def]
     return end
 
 
-@njit(cache=True, nogil=True)
+@outer
 def advance_pass(run, times, memory, dram, until_ps, finished):  # type: ignore[no-untyped-def]
     """Go on up to `until_ps`, to the first moment a finished transfer of others is heard of, or to the pass's end.
 

@@ -8,7 +8,6 @@ import numpy as np
 from numba import njit
 
 from archsim.kernels.arrays import I64, U8, check_shapes
-from archsim.kernels.jit import inner
 from archsim.units import ceil_div
 
 
@@ -100,7 +99,7 @@ def _time_pass(reuse_bits, n_gates, n_units, times, found):  # type: ignore[no-u
         found.step_ends[t] = start
 
 
-@inner
+@njit(cache=True, nogil=True)
 def _time_step(reuse_bits, n_gates, n_units, times, tally, spans, updates):  # type: ignore[no-untyped-def]
     taken = np.zeros((n_gates, n_units), np.int64)  # a[k, n]
     updated = np.zeros(n_units, np.int64)  # m[n]

@@ -166,7 +166,9 @@ def test_memories_are_the_cited_sets(preset):
     cited["bankgroups x banks_per_group"] = int(cited["bankgroups"]) * int(cited["banks_per_group"])
     checked = 0
     for field, (value, info) in fields_of(spec).items():
-        symbol = re.fullmatch(r"docs/reference/lpddr4_params.json, (.+), of the set the preset names", info.get("source", ""))
+        symbol = re.fullmatch(
+            r"docs/reference/lpddr4_params.json, (.+), of the set the preset names", info.get("source", "")
+        )
         if symbol and symbol[1] != "channel_size":  # MiB: one rank fills the channel
             assert value == float(cited[symbol[1]]), field
             checked += 1

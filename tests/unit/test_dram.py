@@ -259,7 +259,7 @@ def test_a_read_in_a_refresh_waits_for_its_end():
 def test_a_read_just_before_a_refresh_is_served():
     """A column command in the cycle before it is due; one later, it is refreshed first."""
     assert served((0, 0), (64, TREFI - 2))[1] == TREFI - 1 + CL + BL
-    assert served((0, 0), (64, TREFI - 1))[1] == TREFI + TRP + TRFC + TRCD + CL + BL - TPPD + TPPD
+    assert served((0, 0), (64, TREFI - 1))[1] == TREFI + TRP + TRFC + TRCD + CL + BL
 
 
 def test_open_rows_are_closed_one_after_the_other_before_a_refresh():
@@ -321,6 +321,16 @@ def test_row_hits_cannot_starve_a_bank(limit):
     assert sum(end < found[1] for end in found) == limit
 
 
+@pytest.mark.parametrize("write", [False, True])
+def test_the_other_direction_has_its_turn_after_a_refresh_at_last(write):
+    """Turning the bus takes time, so a stream of reads keeps a write waiting, and the other way round."""
+    bench = Bench()
+    bench.ask(0, n_bytes=1 << 20, write=write)
+    bench.ask(3 * ROW + 2 * NEXT_ROW, 1, write=not write)
+    stream, other = bench.serve()
+    assert other < 2 * TREFI < stream
+
+
 def test_the_older_of_equals_goes_first():
     """Two banks closed alike, asked for in the same cycle."""
     assert np.argsort(served((3 * ROW, 0), (0, 0))).tolist() == [0, 1]
@@ -330,7 +340,9 @@ def test_the_older_of_equals_goes_first():
 def test_a_full_queue_makes_requests_wait_and_says_so():
     """issue_ns is when the queue had a place; the wait of a request with a time of its own counts."""
     asap = archsim.replay_dram(np.arange(200) * 64, JEDEC)
-    assert (asap["issue_ns"][:96] == 0).all() and (np.diff(asap["issue_ns"][95:]) == BL * 0.625).all()
+    first_read_ns, burst_ns = (1 + TRCD) * 0.625, BL * 0.625
+    assert (asap["issue_ns"][:96] == 0).all() and asap["issue_ns"][96] == first_read_ns
+    assert (np.diff(asap["issue_ns"][96:]) == burst_ns).all()
     timed = archsim.replay_dram(np.arange(200) * 64, JEDEC, issue=np.zeros(200))
     assert (timed["issue_ns"] == 0).all() and (timed["finish_ns"] == asap["finish_ns"]).all()
 
@@ -394,7 +406,7 @@ def test_replay_takes_requests_in_any_order(wanted, random):
     """Rows come back as they were given, whatever order of time they have."""
     order = list(range(len(wanted)))
     random.shuffle(order)
-    distinct = [(address, 0.625 * at + 0.0625 * i / 100) for i, (address, at) in enumerate(wanted)]
+    distinct = [(address, 0.625 * at + 0.001 * i) for i, (address, at) in enumerate(wanted)]
     plain, shuffled = (
         archsim.replay_dram([distinct[i][0] for i in o], JEDEC, issue=[distinct[i][1] for i in o])
         for o in (range(len(wanted)), order)
@@ -413,7 +425,7 @@ def streamed(spec, n_bytes, write=False):
 
 def test_two_channels_stream_nearly_twice_as_fast():
     one, two = (streamed(changed(channels=n), 4 << 20) for n in (1, 2))
-    assert 1.99 < one / two <= 2
+    assert one / two == pytest.approx(2, rel=0.01)
 
 
 def test_streaming_stays_below_the_peak_by_what_refresh_takes():
@@ -424,13 +436,19 @@ def test_streaming_stays_below_the_peak_by_what_refresh_takes():
 
 @pytest.mark.parametrize("preset", [JEDEC, SHIP])
 @pytest.mark.parametrize("n_bursts", [1, 2, 63, 64, 65, 1000, 16384])
-def test_a_large_transfer_is_its_bursts_one_by_one(preset, n_bursts):
-    """Served a row at a time, it ends within a row's opening of when as many requests do."""
-    one = finishes(preset, [0], bytes_per_request=64 * n_bursts)[0]
-    many = finishes(preset, np.arange(n_bursts) * 64).max()
-    if n_bursts <= 1000:
+@pytest.mark.parametrize("first", [0, 63, 8 * 64 - 1])
+def test_a_large_transfer_is_its_bursts_one_by_one(preset, n_bursts, first):
+    """Served a row at a time, it ends when as many requests do.
+
+    Its second row is opened as the first is read, and not before: where that is one burst, it comes tRCD later at
+    most. And a refresh may find another row open.
+    """
+    one = finishes(preset, [64 * first], bytes_per_request=64 * n_bursts)[0]
+    many = finishes(preset, (first + np.arange(n_bursts)) * 64).max()
+    if first == 0 and n_bursts < 600:
         assert one == many
-    assert one == pytest.approx(many, rel=1e-4)
+    else:
+        assert -2e-4 * many <= one - many <= load_dram(preset).trcd_cycles + 2e-4 * many
 
 
 @pytest.mark.parametrize("address, n_bytes, bursts", [(0, 64, 1), (0, 65, 2), (63, 2, 2), (60, 1, 1), (32, 64, 2)])
@@ -455,7 +473,8 @@ def test_states_of_an_idle_channel():
     bench.ask(0, 1000)
     bench.serve()
     counts = bench.counts(until=3000)
-    assert counts["closed_power_down"] == 1001 and counts["active_standby"] == FIRST - 1
+    assert counts["closed_power_down"] == 1001
+    assert counts["active_standby"] == FIRST - 1
     assert counts["open_power_down"] == 3000 - 1000 - FIRST
 
 
