@@ -38,7 +38,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         need = _NEEDS[first["type"]] if around else "a list"
         return f"{path} is a {type(first['input']).__name__}: need {need.format(path)}"
     reason = first["msg"].removeprefix("Value error, ")
-    if isinstance(first["input"], dict):  # a finding about several keys names them itself
+    if first["type"] == "value_error" and isinstance(first["input"], dict):  # about several keys, and names them
         return f"{path}: {reason}" if path else reason
     return f"{path} = {first['input']!r}: {reason[0].lower()}{reason[1:]}" if path else reason
 

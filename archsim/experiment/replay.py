@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 PS_PER_NS = 1000
 LARGEST = 1 << 48
-"""Bytes of address, or of one request, or nanoseconds: beyond any memory, and far from overflow."""
+"""Bytes of address, or picoseconds: beyond any memory, and far from overflow."""
+LARGEST_REQUEST = 1 << 30
 
 
 def replay_dram(
@@ -38,6 +39,8 @@ def replay_dram(
     import pandas as pd
 
     addresses, size = _addresses(addresses_bytes), _size(bytes_per_request)
+    if not isinstance(write, bool | np.bool_):
+        raise ConfigError(f"write = {write!r}: need True or False")
     times = dram_times(load_dram(preset))
     at_ps = _issue_ps(issue, addresses.size)
     order = np.argsort(at_ps, kind="stable")
@@ -58,7 +61,10 @@ def replay_dram(
 
 
 def _addresses(values: Any) -> I64:
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ConfigError("addresses_bytes: need a list of whole numbers >= 0") from None
     if array.ndim != 1 or not (array.size == 0 or np.issubdtype(array.dtype, np.integer)):
         raise ConfigError("addresses_bytes: need a list of whole numbers >= 0")
     if array.size == 0:
@@ -70,8 +76,8 @@ def _addresses(values: Any) -> I64:
 
 
 def _size(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 < value <= LARGEST:
-        raise ConfigError(f"bytes_per_request = {value!r}: need a whole number from 1 to {LARGEST}")
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 < value <= LARGEST_REQUEST:
+        raise ConfigError(f"bytes_per_request = {value!r}: need a whole number from 1 to {LARGEST_REQUEST}")
     return int(value)
 
 

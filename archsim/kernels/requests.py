@@ -278,8 +278,8 @@ def serve(memory, times, channel, place):  # type: ignore[no-untyped-def]
     refresh = state.ranks[channel, bank // times.banks, REFRESH_AT]
     if refresh <= column:
         if activate < refresh:  # the row was opened in vain
-            activate_row(state, times, channel, bank, row, activate)
             be_active(state, channel, activate, activate + times.trcd)
+            activate_row(state, times, channel, bank, row, activate)
         refresh_rank(state, times, channel, bank // times.banks)
         return -1
     spacing = max(times.tccd, times.burst)
@@ -287,6 +287,7 @@ def serve(memory, times, channel, place):  # type: ignore[no-untyped-def]
     n_bursts = min(n_bursts, (refresh - 1 - column) // spacing + 1)
     if transfers[transfer, ROW_HIT] < 0:
         transfers[transfer, ROW_HIT] = activate == NEVER
+    stand_by(state, channel, min(activate, column))
     if activate != NEVER:
         activate_row(state, times, channel, bank, row, activate)
     end = transfer_bursts(state, times, channel, bank, n_bursts, write, column)

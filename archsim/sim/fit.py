@@ -5,10 +5,10 @@ from __future__ import annotations
 from archsim.config.specs import ArchSpec
 from archsim.errors import DoesNotFitError
 from archsim.ir.network import Network
-from archsim.sim.memory.weights import group_bytes, stream_places
-from archsim.sim.work import PassPart, ResidentGroup, resident_groups
+from archsim.sim.memory.weights import group_bytes, least_share
+from archsim.sim.work import ResidentGroup, resident_groups
 from archsim.traceio.activity import PassShape
-from archsim.units import BYTES_PER_HALF
+from archsim.units import BYTES_PER_HALF, ceil_div
 
 
 def check_fit(network: Network, shapes: tuple[PassShape, ...], arch: ArchSpec) -> None:
@@ -27,14 +27,7 @@ def check_fit(network: Network, shapes: tuple[PassShape, ...], arch: ArchSpec) -
 def _least_bytes(arch: ArchSpec, group: ResidentGroup) -> int:
     """The smallest weight buffer for a group: all of it, or room for a row of each part and what stays anyway."""
     total = group_bytes(arch, group)
-    return min(total, max(_least_share(arch, part) * total // part.held_bytes(arch) + 1 for part in group))
-
-
-def _least_share(arch: ArchSpec, part: PassPart) -> int:
-    share = part.row_bytes
-    while stream_places(arch, part, share)[0] < 1:
-        share += part.row_bytes
-    return share
+    return min(total, max(ceil_div(least_share(arch, part) * total, part.held_bytes(arch)) for part in group))
 
 
 def _needs(shape: PassShape, arch: ArchSpec) -> list[tuple[str, int, int, str]]:

@@ -87,7 +87,8 @@ def test_json_and_timeline(result, tmp_path):
     result.timeline(tmp_path / "t.json")
     events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
     spans = [e for e in events if e["ph"] == "X"]
-    assert {e["args"]["name"] for e in events if e["ph"] == "M"} >= {"CU0", "CU3", "DRAM"}
+    tracks = {e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    assert tracks >= {"sequencer", "CU0.FMU", "CU3.DPU", "MU", "fill", "sequences"}
     assert all(e["dur"] >= 0 and e["ts"] >= 0 for e in spans)
     end_us = max(e["ts"] + e["dur"] for e in spans)
     assert end_us <= record["time_s"] * 1e6

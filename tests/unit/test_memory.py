@@ -254,6 +254,39 @@ def test_a_streaming_pass_is_not_faster_than_main_memory(cell, inputs, units, st
     assert finished.time_ps >= max(heard.use.worked_ps.values())
 
 
+class Ticking(Engine):
+    """An engine in which something is due all the time."""
+
+    def __init__(self):
+        super().__init__()
+        self.process(self._tick())
+
+    def _tick(self):
+        while True:
+            yield self.timeout(1700)
+
+
+@settings(max_examples=30)
+@given(
+    st.integers(1, 3), st.integers(1, 5), st.floats(0, 1), st.sampled_from([300, 1000, 4000, 1 << 20]),
+    st.sampled_from([1, 16]), st.sampled_from([100, 1 << 20]), st.integers(1, 2),
+)  # fmt: skip
+def test_a_pass_in_step_with_the_memory_does_not_mind_company(layers, steps, fraction, capacity, banks, kept, channels):
+    """What is due elsewhere only cuts its progress into pieces."""
+    network = make_network("lstm", inputs=12, units=10, layers=layers)
+    arch = arch_with(
+        weight_buffer__capacity_bytes=capacity, weight_buffer__banks=banks,
+        intermediate_memory__capacity_bytes=kept, dram__channels=channels,
+    )  # fmt: skip
+    activity = reusing(network, steps, fraction)
+    alone, heard = run(network, None, arch, activity=activity)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("archsim.sim.accelerator.Engine", Ticking)
+        together, also_heard = run(network, None, arch, activity=activity)
+    assert together.time_ps == alone.time_ps and together.events > alone.events
+    assert also_heard.use == heard.use and also_heard.moved == heard.moved and also_heard.spans == heard.spans
+
+
 def test_waiting_for_weights_is_what_streaming_costs():
     """One row at a time: every one of 20 rows a step takes at least a first access to an open row."""
     network = make_network("lstm", inputs=24, units=20)
@@ -283,6 +316,7 @@ def test_one_bank_is_slower_while_a_fill_arrives():
     st.lists(st.integers(1, 6), min_size=1, max_size=3), st.sampled_from([2, 8, 32]),
 )  # fmt: skip
 def test_one_bank_is_never_faster_than_two(cell, inputs, units, layers, lengths, port_bytes):
+    """Where weights stay; a pass that streams may meet a refresh at a better moment for being late."""
     network = make_network(cell, inputs=inputs, units=units, layers=layers)
     one, two = (
         run(network, lengths, arch_with(weight_buffer__banks=n, weight_buffer__port_bytes=port_bytes))[0]

@@ -16,7 +16,7 @@ from archsim.traceio.activity import PassShape
 def ends(reused, arch=None, n_inputs=32):
     """S_{t+1} of decisions (T, G, H) on a machine."""
     reused = np.asarray(reused, np.bool_)
-    T, G, H = reused.shape
+    _, G, H = reused.shape
     times = step_times(arch or ArchSpec(), PassPart(PassShape(0, 0, G, H, n_inputs)))
     return step_ends(reused, times)
 

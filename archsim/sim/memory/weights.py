@@ -126,14 +126,22 @@ def stream_places(arch: ArchSpec, part: PassPart, share_bytes: int) -> tuple[int
 
     With a memoization unit the signs of all rows stay, whatever happens to their magnitudes.
     """
-    n_units, signs, magnitudes = part.shape.n_units, 0, part.row_bytes
-    if arch.fmu and part.updates:
-        signs = ceil_div(n_units * part.shape.n_inputs, 8)
-        magnitudes = ceil_div(part.columns * BITS_OF_MAGNITUDE, 8)
+    n_units, signs = part.shape.n_units, _sign_bytes(arch, part)
+    magnitudes = ceil_div(part.columns * BITS_OF_MAGNITUDE, 8) if signs else part.row_bytes
     slots = min(arch.weight_buffer.stream_rows, (share_bytes - signs) // part.row_bytes)
     if slots < 1:
         return 0, 0
     return slots, min((share_bytes - signs - slots * part.row_bytes) // magnitudes, n_units - 1)
+
+
+def least_share(arch: ArchSpec, part: PassPart) -> int:
+    """Bytes of a weight buffer with which a part can just stream: a row, and the signs that stay."""
+    return part.row_bytes + _sign_bytes(arch, part)
+
+
+def _sign_bytes(arch: ArchSpec, part: PassPart) -> int:
+    """Signs of all rows, for the predictor."""
+    return ceil_div(part.shape.n_units * part.shape.n_inputs, 8) if arch.fmu and part.updates else 0
 
 
 def _layout(arch: ArchSpec, groups: Sequence[ResidentGroup]) -> tuple[dict[PassPart, int], int]:
