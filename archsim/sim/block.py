@@ -143,7 +143,7 @@ class BlockDetail:
     def _emit_spans(self, work: PassWork, found: PassTimes, start_ps: int) -> None:
         """What each unit was about in each step, for who draws it."""
         for t, (gates, update) in enumerate(zip(found.spans.tolist(), found.update_spans.tolist(), strict=True)):
-            what = f"{work.part.label}, step {t}, neurons 0 to {work.part.shape.n_units - 1}"
+            what = f"step {t}, {work.part.label}, neurons 0 to {work.part.shape.n_units - 1}"
             for k, span in enumerate(gates):
                 if self.arch.fmu and work.part.updates:
                     self._emit_span(f"CU{k}.FMU", what, start_ps, span[FIRST_ISSUE], span[LAST_DECISION])

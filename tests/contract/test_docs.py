@@ -13,7 +13,7 @@ from archsim.config.specs import parse_arch
 from archsim.ir.manifest import HeadManifest, Manifest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "how-a-run-flows.md", ROOT / "docs" / "files.md"]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{page}.md" for page in ("how-a-run-flows", "files", "memory"))]
 
 
 def blocks(language):

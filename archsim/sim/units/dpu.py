@@ -59,19 +59,19 @@ class DotProductUnit(Unit):
                 if self.run_ahead is not None and times.has_memo:
                     self.run_ahead.give()
                 if decision.reused:
-                    yield from self._pass_on(decision, times)
+                    yield from self._pass_on(decision, step, times)
                 else:
                     yield from self._evaluate(decision, step, times)
                 if is_streamed:
                     self.fetcher.places.give()
 
-    def _pass_on(self, decision: Decision, times: StepTimes) -> Process:
-        self.emit_work(f"reuse {decision.neuron}", times.pass_on_cycles)
+    def _pass_on(self, decision: Decision, step: StepWork, times: StepTimes) -> Process:
+        self.emit_work(f"reuse {decision.neuron}, {step.part.label}", times.pass_on_cycles)
         yield self.cycles(times.pass_on_cycles)
         self.results.send(decision.neuron, 0)
 
     def _evaluate(self, decision: Decision, step: StepWork, times: StepTimes) -> Process:
-        self.emit_work(f"evaluate {decision.neuron}", times.dot_cycles)
+        self.emit_work(f"evaluate {decision.neuron}, {step.part.label}", times.dot_cycles)
         start_ps = self.env.now_ps
         yield from self.fetcher.read(times.dot_cycles)
         self.emit_wait("a bank", start_ps + self.arch.clock.to_ps(times.dot_cycles))

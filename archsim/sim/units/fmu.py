@@ -49,7 +49,7 @@ class FuzzyMemoUnit(Unit):
                 self.emit_wait("a place among the decisions", may_issue_ps)
                 _send(Decision(neuron, reused), step, self.decisions, self.rows, decision_ps)
                 emit_actions(self.probe, prediction(self.arch, step.part.shape))
-                self.emit_work(f"predict {neuron}", times.issue_cycles)
+                self.emit_work(f"predict {neuron}, {step.part.label}", times.issue_cycles)
 
 
 class EvaluateAll(Unit):

@@ -52,6 +52,6 @@ class MultiFunctionalUnit(Unit):
                     self.result_lags[gate].give()
                 if part.updates:
                     emit_actions(self.probe, cell_update(self.cells[part.shape.layer]))
-                    self.emit_work(f"update {neuron}", times.update_interval_cycles)
+                    self.emit_work(f"update {neuron}, {part.label}", times.update_interval_cycles)
             yield self.cycles(times.update_pipeline_cycles + times.writeback_cycles)
             self.step_ends.send(self.env.now_ps)
