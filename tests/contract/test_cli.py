@@ -58,6 +58,32 @@ def test_own_network_with_json_and_timeline(own, tmp_path):
     assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
 
 
+def test_why_it_takes_so_long_and_what_the_saving_rests_on(own, tmp_path):
+    done = archsim("run", "-n", own / "net", "-t", own / "trace.npz", "--threshold", 0.5, "--verbose", "--sensitivity",
+                   "--json", tmp_path / "r.json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for words in ("use of each unit", "CU3.FMU", "refresh", "if the constants were others", "28nm-hp", "lowest of all"):
+        assert words in done.stdout
+    (record,) = json.loads((tmp_path / "r.json").read_text())
+    assert record["energy_saving_low"] <= record["energy_saving"] <= record["energy_saving_high"]
+
+
+def test_a_machine_is_shown_with_every_source():
+    done = archsim("show", "epur")
+    for words in (
+        "dram.trcd_cycles",
+        "lpddr4_params.json",
+        "weight_buffer.banks",
+        "dataflow",
+        "added by it",
+        "activate",
+    ):
+        assert words in done.stdout
+    assert {"epur", "epur-no-memo", "epur-4mib", "epur-4mib-no-memo", "epur-mwl"} <= set(
+        archsim("list", "archs").stdout.split()
+    )
+
+
 def test_details_agree_on_the_command_line(own, tmp_path):
     cycles = []
     for detail in ("block", "neuron"):
@@ -85,6 +111,7 @@ def test_details_agree_on_the_command_line(own, tmp_path):
     (["run", "-n", "NET", "-t", "TRACE", "--json", "x.json", "--timeline", "x.json"], "need two files"),
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "x"], "not a valid float"),
     (["run", "-n", "NET", "-t", "TRACE", "--policy", "orakle"], "did you mean 'oracle'"),
+    (["run", "-n", "NET", "-t", "TRACE", "--arch", "epur-no-memo", "--threshold", "1"], "has no fmu, which policy 'bnn'"),
     (["run", "-n", "NET", "-t", "TRACE", "--arch", "epr"], "unknown architecture 'epr', did you mean 'epur'"),
     (["run", "-n", "NET", "-t", "TRACE", "--limit", "0"], "limit = 0: need at least 1 sequence"),
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "1", "--detail", "fine"], "accepted: block, neuron"),
