@@ -11,6 +11,9 @@ PS_PER_S = 1_000_000_000_000
 BYTES_PER_HALF = 2
 """A weight, an input or a hidden value on the machine is a binary16 number."""
 
+BYTES_PER_SUM = 4
+"""A sum of products is a float32 number."""
+
 
 @dataclass(frozen=True)
 class Clock:

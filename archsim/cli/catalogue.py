@@ -75,13 +75,18 @@ def _names(kind: str) -> list[str]:
 
 
 def _show_arch(name: str) -> Iterator[Table]:
+    from archsim.config.dram import load_dram
     from archsim.config.load import load_arch
-    from archsim.config.specs import fields_of
+    from archsim.config.specs import ArchSpec, fields_of
     from archsim.config.technology import load_technology
     from archsim.energy.dram import command_pj
 
     arch = load_arch(name)
-    rows = [(field, value, *_origin(info)) for field, (value, info) in fields_of(arch).items()]
+    known = fields_of(ArchSpec(dram=load_dram(arch.dram.preset)))
+    rows = [
+        (field, value, *(_origin(info) if known.get(field, (None,))[0] == value else _set_here(info, name)))
+        for field, (value, info) in fields_of(arch).items()
+    ]
     yield _table(f"architecture {name}", ("parameter", "value", "unit", "certainty", "source"), rows)
     technology = load_technology(arch.technology)
     actions = [
@@ -111,6 +116,11 @@ def _area_table(arch: ArchSpec, technology: TechnologySpec) -> Table:
         rows.append(("without memoization unit", None, f"{plain:.4f}", f"{100 * plain / total:.2f}"))
         rows.append(("added by it", None, f"{total - plain:.4f}", f"{100 * (total / plain - 1):.2f} more"))
     return _table("area", ("component", "instances", "mm², all", "%"), rows)
+
+
+def _set_here(info: dict[str, str], name: str) -> tuple[str, str, str]:
+    """A value that is not the documented one has no other source than the file that sets it."""
+    return info.get("unit", ""), "", f"set in {name}" if info else ""
 
 
 def _origin(info: dict[str, str]) -> tuple[str, str, str]:

@@ -100,7 +100,7 @@ def run(
     for result in results if sensitivity else ():
         console.print(sensitivity_table(result))
         lowest, highest = result.sensitivity.lowest.saving, result.sensitivity.highest.saving
-        result.record.update(energy_saving_low=lowest, energy_saving_high=highest)
+        result.record.update(energy_saving_least=lowest, energy_saving_most=highest)
     if json_path is not None:
         write_records(records, json_path)
     if timeline is not None:

@@ -13,8 +13,6 @@ from archsim.files import bundled_tables
 from archsim.validation import explain
 
 PRESETS = "archsim.config.memories"
-MOST = 64
-"""Channels, ranks or banks."""
 REFERENCE = "docs/reference/lpddr4_params.json, {}, of the set the preset names"
 
 
@@ -22,8 +20,8 @@ def _timing(default: int, symbol: str) -> Any:
     return sourced(default, unit="memory cycle", source=REFERENCE.format(symbol), certainty="measured")
 
 
-def _shape(default: int, unit: str, symbol: str) -> Any:
-    return sourced(default, unit=unit, source=REFERENCE.format(symbol), certainty="measured", ge=1)
+def _shape(default: int, unit: str, symbol: str, most: int | None = None) -> Any:
+    return sourced(default, unit=unit, source=REFERENCE.format(symbol), certainty="measured", ge=1, most=most)
 
 
 def _current(default: float, symbol: str) -> Any:
@@ -36,16 +34,16 @@ class DramSpec(Spec):
     preset: str = "lpddr4-3200-x32"
     reference: str = "jedec3200_x32"
     """The parameter set in docs/reference/lpddr4_params.json."""
-    channels: int = _shape(1, "channels", "channels")
-    ranks: int = _shape(1, "ranks/channel", "channel_size")
-    banks: int = _shape(8, "banks/rank", "bankgroups x banks_per_group")
+    channels: int = _shape(1, "channels", "channels", 64)
+    ranks: int = _shape(1, "ranks/channel", "channel_size", 16)
+    banks: int = _shape(8, "banks/rank", "bankgroups x banks_per_group", 64)
     columns: int = _shape(1024, "words/row", "columns")
     bus_bits: int = _shape(32, "bit", "bus_width")
     device_bits: int = _shape(16, "bit", "device_width")
     burst_length: int = _shape(16, "words", "BL")
     clock_period_ps: int = _shape(625, "ps", "tCK")
     queue_depth: int = sourced(
-        96, unit="requests/channel", certainty="measured", ge=1,
+        96, unit="requests/channel", certainty="measured", ge=1, most=4096,
         source="docs/reference/lpddr4_params.json: trans_queue_size 32, and cmd_queue_size 8 for each of 8 banks",
     )  # fmt: skip
     row_hit_limit: int = sourced(
@@ -83,9 +81,16 @@ class DramSpec(Spec):
 
     @model_validator(mode="after")
     def _holds_together(self) -> DramSpec:
-        busy = self.trfc_cycles + self.trcd_cycles + self.tras_cycles + self.trp_cycles + self.banks * self.tppd_cycles
+        cycles = sum(getattr(self, name) for name in type(self).model_fields if name.endswith("_cycles"))
+        busy = cycles - self.trefi_cycles + self.banks * self.tppd_cycles + self.burst_cycles
         if self.trefi_cycles < 2 * busy:
-            raise ValueError(f"trefi_cycles = {self.trefi_cycles}: a refresh takes {busy}, need twice that at least")
+            need = f"need {2 * busy} at least, twice the sum of the other timings"
+            raise ValueError(f"trefi_cycles = {self.trefi_cycles}: {need}")
+        if self.idd5_ma < self.idd3n_ma:
+            raise ValueError(f"idd5_ma = {self.idd5_ma}: need at least idd3n_ma, {self.idd3n_ma}")
+        standby = self.idd3n_ma * self.tras_cycles + self.idd2n_ma * self.trp_cycles
+        if self.idd0_ma * (self.tras_cycles + self.trp_cycles) < standby:
+            raise ValueError(f"idd0_ma = {self.idd0_ma}: less than the standby current of the same cycles")
         for name, value, unit in (
             ("columns", self.columns, self.burst_length),
             ("bus_bits", self.bus_bits, 8),
@@ -94,9 +99,6 @@ class DramSpec(Spec):
         ):
             if value % unit:
                 raise ValueError(f"{name} = {value}: need a multiple of {unit}")
-        for name in ("channels", "ranks", "banks"):
-            if getattr(self, name) > MOST:
-                raise ValueError(f"{name} = {getattr(self, name)}: need {MOST} at most")
         return self
 
     @property

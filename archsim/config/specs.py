@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from archsim.config.dram import DramSpec, with_preset
-from archsim.config.sourced import Spec, sourced
+from archsim.config.sourced import MOST, Spec, sourced
 from archsim.errors import ConfigError, did_you_mean
 from archsim.units import Clock
 from archsim.validation import explain
@@ -62,7 +62,7 @@ class FmuSpec(Spec):
 class BufferSpec(Spec):
     """An on-chip buffer of a computation unit."""
 
-    capacity_bytes: int = Field(ge=1)
+    capacity_bytes: int = Field(ge=1, le=MOST["byte"])
     port_bytes: int = sourced(32, unit="byte", source="16 lanes of binary16", certainty="D", ge=1)
 
 
@@ -81,7 +81,7 @@ class WeightBufferSpec(BufferSpec):
         ge=1,
     )
     stream_rows: int = sourced(
-        16, unit="rows", source="as many as the memoization unit runs ahead", certainty="choice", ge=1
+        16, unit="rows", source="as many as the memoization unit runs ahead", certainty="choice", ge=1, most=4096
     )
 
 
@@ -112,7 +112,7 @@ class ArchSpec(Spec):
     technology: str = "28nm-lstp"
     clock_period_ps: int = sourced(2000, unit="ps", source="500 MHz, E-PUR, PACT 2018", certainty="B", ge=1)
     dataflow: Dataflow = Field(
-        "step",
+        default="step",
         json_schema_extra={
             "unit": "order",
             "source": "step: all products of a step; mwl: products with x_t of all steps first (E-PUR, PACT 2018)",
@@ -120,9 +120,11 @@ class ArchSpec(Spec):
         },
     )
     baseline_dataflow: Dataflow | Literal["same"] = Field(
-        "same", json_schema_extra={"unit": "order", "source": "that of the baseline", "certainty": "choice"}
+        default="same", json_schema_extra={"unit": "order", "source": "that of the baseline", "certainty": "choice"}
     )
-    computation_units: int = sourced(4, unit="units", source="one per LSTM gate, E-PUR, PACT 2018", certainty="B", ge=1)
+    computation_units: int = sourced(
+        4, unit="units", source="one per LSTM gate, E-PUR, PACT 2018", certainty="B", ge=1, most=64
+    )
     dpu: DpuSpec = DpuSpec()
     mu: MuSpec = MuSpec()
     fmu: FmuSpec | None = FmuSpec()

@@ -1,250 +1,34 @@
-"""A pass that leans on main memory while it runs: the recurrence of SEMANTICS 2.2 and the memory, in step.
+"""A pass that leans on main memory while it runs: its units and the memory, in step.
 
-Weights that are not on chip are asked for when their neuron is decided, and a neuron is evaluated when they have
-arrived. Units go ahead as far as what is known takes them; then the earliest of three things happens: a dot product
-that shares its bank with fills ends, a row is asked for, or the memory issues a column command.
+Weights that are not on chip are asked for when their neuron is decided. Units go ahead as far as what is known takes
+them; then the earliest of three things happens: a dot product that shares its bank with fills ends, a row is asked
+for, or the memory issues a column command.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
-
-from archsim.kernels.arrays import I64, U8, Bools
 from archsim.kernels.banks import NEVER
 from archsim.kernels.jit import inner, outer
-from archsim.kernels.requests import FINISH_PS, next_column, serve, submit
-from archsim.kernels.timing import (
-    FIRST_ISSUE,
-    FIRST_TAKEN,
-    LAST_DECISION,
-    LAST_FREE,
-    ON_BANK,
-    ON_DECISION,
-    ON_PLACE,
-    ON_RESULTS,
-    ON_WEIGHTS,
-    REUSED,
-    PassTimes,
-    StepTimes,
-    empty_times,
+from archsim.kernels.ports import read_end
+from archsim.kernels.requests import FINISH_PS, submit
+from archsim.kernels.scheduler import next_column, serve
+from archsim.kernels.streamed import (
+    ASKED,
+    DONE,
+    ISSUED,
+    READ_END,
+    READ_FROM,
+    ROW,
+    ROWS_ASKED,
+    ROWS_READ,
+    UNKNOWN,
+    UPDATED,
+    end_read,
+    end_step,
+    go_ahead,
+    is_reused,
 )
-
-STEP, START, UPDATED, ASKED, DONE = range(5)
-"""The pass: its step, that step's start in cycles, cells updated in it, rows asked for so far, whether it is over."""
-ISSUED, LAST_ISSUE, TAKEN, FREE, DELIVERED, ROW, ROWS_ASKED, ROWS_READ, READ_FROM, READ_END = UNIT = range(10)
-"""A computation unit: neurons issued and taken, the time of the last issue, when it is free and has delivered, the next
-neuron whose row might be asked for, rows asked for and read, and the dot product under way (READ_END 0: none)."""
-UNKNOWN = -1
-
-
-class StreamedPass(NamedTuple):
-    """What a pass is, and how far it has come; times are cycles of the accelerator, from the beginning of time."""
-
-    reuse_bits: U8
-    resident: Bools
-    """(H,)."""
-    addresses: I64
-    """(G,) bytes."""
-    numbers: I64
-    """(G, S) the transfers a gate may have under way."""
-    owner: I64
-    """(n,) of every transfer of the memory: k·H + n, UNKNOWN for those of others."""
-    row_bytes: int
-    shares_bank: bool
-    """Whether the dot product units read the bank that is being filled."""
-    start: int
-    state: I64
-    """(5,)."""
-    units: I64
-    """(G, 10)."""
-    decided: I64
-    """(G, H), as `taken`, `arrived` and `delivered`."""
-    taken: I64
-    arrived: I64
-    delivered: I64
-    updated: I64
-    """(H,)."""
-    row_read: I64
-    """(G, S) when the last row in a place was read."""
-    found: PassTimes
-
-
-def streamed_pass(
-    reuse_bits: U8, resident: Bools, addresses: I64, numbers: I64, *,
-    row_bytes: int, n_transfers: int, shares_bank: bool, start: int, spans: bool,
-) -> StreamedPass:  # fmt: skip
-    """A pass before its first step; `start` is its S_0."""
-    n_gates, n_units = numbers.shape[0], resident.size
-    state, per_neuron = np.zeros(5, np.int64), (n_gates, n_units)
-    state[START] = start
-    return StreamedPass(
-        reuse_bits=reuse_bits,
-        resident=resident,
-        addresses=addresses,
-        numbers=numbers,
-        owner=np.full(n_transfers, UNKNOWN, np.int64),
-        row_bytes=row_bytes,
-        shares_bank=shares_bank,
-        start=start,
-        state=state,
-        units=np.zeros((n_gates, len(UNIT)), np.int64),
-        decided=np.zeros(per_neuron, np.int64),
-        taken=np.zeros(per_neuron, np.int64),
-        arrived=np.zeros(per_neuron, np.int64),
-        delivered=np.zeros(per_neuron, np.int64),
-        updated=np.zeros(n_units, np.int64),
-        row_read=np.zeros(numbers.shape, np.int64),
-        found=empty_times(reuse_bits.shape[0], n_gates, spans=spans),
-    )
-
-
-@outer
-def begin(run: StreamedPass, times: StepTimes) -> None:
-    """Enter the first step."""
-    _start_step(run, times)
-
-
-@inner
-def _start_step(run, times):  # type: ignore[no-untyped-def]
-    start = run.state[START]
-    run.state[UPDATED] = 0
-    run.arrived[:] = UNKNOWN
-    for k in range(run.units.shape[0]):
-        run.units[k, :] = 0
-        run.units[k, FREE] = run.units[k, DELIVERED] = start
-        run.units[k, LAST_ISSUE] = start - times.issue_cycles
-        if not times.has_memo:
-            run.units[k, ISSUED] = run.resident.size
-            run.decided[k, :] = start
-
-
-@inner
-def _is_reused(run, k, n):  # type: ignore[no-untyped-def]
-    bit = k * run.resident.size + n
-    return (run.reuse_bits[run.state[STEP], bit >> 3] >> (7 - (bit & 7))) & 1
-
-
-@inner
-def _go_ahead(run, times, memory):  # type: ignore[no-untyped-def]
-    """Let all units go as far as what is known takes them."""
-    moved = True
-    while moved:
-        moved = False
-        for k in range(run.units.shape[0]):
-            while _issue(run, times, k) or _take(run, times, memory, k):
-                moved = True
-        while _update(run, times):
-            moved = True
-
-
-@inner
-def _issue(run, times, k):  # type: ignore[no-untyped-def]
-    """The memoization unit's next neuron."""
-    n = run.units[k, ISSUED]
-    if n == run.resident.size or (n >= times.run_ahead and run.units[k, TAKEN] <= n - times.run_ahead):
-        return False
-    issue = run.units[k, LAST_ISSUE] + times.issue_cycles
-    if n >= times.run_ahead:
-        place = run.taken[k, n - times.run_ahead]
-        run.found.tally[k, ON_PLACE] += max(place - issue, 0)
-        issue = max(issue, place)
-    run.decided[k, n] = issue + times.decision_cycles
-    run.units[k, LAST_ISSUE] = issue
-    run.units[k, ISSUED] = n + 1
-    return True
-
-
-@inner
-def _take(run, times, memory, k):  # type: ignore[no-untyped-def]
-    """The dot product unit's next neuron, if all it waits for is known."""
-    n, free = run.units[k, TAKEN], run.units[k, FREE]
-    if run.units[k, READ_END] or n >= run.units[k, ISSUED]:
-        return False
-    if n >= times.result_lag and run.state[UPDATED] <= n - times.result_lag:
-        return False
-    reused = _is_reused(run, k, n)
-    decided = with_weights = max(free, run.decided[k, n])
-    if not (reused or run.resident[n]):
-        if run.arrived[k, n] == UNKNOWN:
-            return False
-        with_weights = max(decided, run.arrived[k, n])
-    take = with_weights
-    if n >= times.result_lag:
-        take = max(take, run.updated[n - times.result_lag])
-    tally = run.found.tally
-    tally[k, ON_DECISION] += decided - free
-    tally[k, ON_WEIGHTS] += with_weights - decided
-    tally[k, ON_RESULTS] += take - with_weights
-    tally[k, REUSED] += reused
-    run.taken[k, n] = take
-    run.units[k, TAKEN] = n + 1
-    if reused:
-        _deliver(run, k, n, take + times.pass_on_cycles, 0)
-    elif run.shares_bank:
-        run.units[k, READ_FROM] = take
-        run.units[k, READ_END] = read_end(memory, k, take, times.dot_cycles)
-    else:
-        _end_read(run, times, k, take + times.dot_cycles)
-    return True
-
-
-@inner
-def _end_read(run, times, k, end):  # type: ignore[no-untyped-def]
-    """A dot product is made; if its weights were fetched for it, their place is free."""
-    n = run.units[k, TAKEN] - 1
-    if not run.resident[n]:
-        run.row_read[k, run.units[k, ROWS_READ] % run.row_read.shape[1]] = end
-        run.units[k, ROWS_READ] += 1
-    run.units[k, READ_END] = 0
-    _deliver(run, k, n, end, times.dot_pipeline_cycles)
-
-
-@inner
-def _deliver(run, k, n, free, later):  # type: ignore[no-untyped-def]
-    run.units[k, FREE] = free
-    run.units[k, DELIVERED] = max(run.units[k, DELIVERED], free + later)
-    run.delivered[k, n] = run.units[k, DELIVERED]
-
-
-@inner
-def _update(run, times):  # type: ignore[no-untyped-def]
-    """The multi-functional unit's next cell, once all its products are known."""
-    n = run.state[UPDATED]
-    if n == run.resident.size:
-        return False
-    ready = run.state[START]
-    for k in range(run.units.shape[0]):
-        if run.units[k, TAKEN] <= n or (run.units[k, READ_END] and run.units[k, TAKEN] - 1 <= n):
-            return False
-        ready = max(ready, run.delivered[k, n])
-    may_start = run.updated[n - 1] + times.update_interval_cycles if n > 0 else run.state[START]
-    run.updated[n] = max(ready, may_start)
-    run.found.update_wait[0] += run.updated[n] - may_start
-    run.state[UPDATED] = n + 1
-    return True
-
-
-@inner
-def _end_step(run, times):  # type: ignore[no-untyped-def]
-    """Note the step's end and enter the next."""
-    t, last = run.state[STEP], run.resident.size - 1
-    end = run.updated[last] + times.update_pipeline_cycles
-    if t < run.found.spans.shape[0]:
-        for k in range(run.units.shape[0]):
-            spans = run.found.spans[t, k]
-            spans[FIRST_ISSUE] = run.state[START] - run.start
-            spans[LAST_DECISION] = run.decided[k, last] - run.start
-            spans[FIRST_TAKEN], spans[LAST_FREE] = run.taken[k, 0] - run.start, run.units[k, FREE] - run.start
-        run.found.update_spans[t, 0], run.found.update_spans[t, 1] = run.updated[0] - run.start, end - run.start
-    run.state[START] = end + times.writeback_cycles
-    run.found.step_ends[t] = run.state[START] - run.start
-    run.state[STEP] = t + 1
-    if t + 1 == run.reuse_bits.shape[0]:
-        run.state[DONE] = 1
-    else:
-        _start_step(run, times)
+from archsim.kernels.timing import ON_BANK
 
 
 @inner
@@ -253,7 +37,7 @@ def _next_row(run):  # type: ignore[no-untyped-def]
     best, best_unit = NEVER, 0
     for k in range(run.units.shape[0]):
         n = run.units[k, ROW]
-        while n < run.units[k, ISSUED] and (run.resident[n] or _is_reused(run, k, n)):
+        while n < run.units[k, ISSUED] and (run.resident[n] or is_reused(run, k, n)):
             n += 1
         run.units[k, ROW] = n
         asked, slots = run.units[k, ROWS_ASKED], run.row_read.shape[1]
@@ -272,9 +56,9 @@ def _ask(run, memory, dram, k, at):  # type: ignore[no-untyped-def]
     n = run.units[k, ROW]
     number = run.numbers[k, run.units[k, ROWS_ASKED] % run.numbers.shape[1]]
     run.owner[number] = k * run.resident.size + n
-    rank = (k << 40) + run.state[ASKED]
+    order = (k << 40) + run.state[ASKED]
     address = run.addresses[k] + n * run.row_bytes
-    submit(memory, dram, number, address, run.row_bytes, 0, at * memory.period_ps, rank, k, run.row_bytes)
+    submit(memory, dram, number, address, run.row_bytes, 0, at * memory.period_ps, order, k, run.row_bytes)
     run.state[ASKED] += 1
     run.units[k, ROWS_ASKED] += 1
     run.units[k, ROW] = n + 1
@@ -289,20 +73,9 @@ def _next_read_end(run):  # type: ignore[no-untyped-def]
     return best, best_unit
 
 
-@outer
-def read_end(memory, port, start, cycles):  # type: ignore[no-untyped-def]
-    """When `cycles` reads from `start` on are done, if the bank's fills that are known of go first."""
-    windows, newest = memory.windows, memory.n_windows[port]
-    ring, first = windows.shape[1], newest
-    while first > max(newest - ring, 0) and windows[port, (first - 1) % ring, 1] > start:
-        first -= 1
-    end = start + cycles
-    for window in range(first, newest):
-        fill_begin, fill_end = windows[port, window % ring, 0], windows[port, window % ring, 1]
-        if fill_begin >= end:
-            break
-        end += fill_end - max(fill_begin, start)
-    return end
+@inner
+def _to_ps(cycle, period_ps):  # type: ignore[no-untyped-def]
+    return cycle * period_ps if cycle < NEVER else NEVER
 
 
 @outer
@@ -313,28 +86,28 @@ def advance_pass(run, times, memory, dram, until_ps, finished):  # type: ignore[
     """
     n_finished, period_ps = 0, memory.period_ps
     while True:
-        _go_ahead(run, times, memory)
+        go_ahead(run, times, memory)
         if run.state[UPDATED] == run.resident.size:
-            _end_step(run, times)
+            end_step(run, times)
             if run.state[DONE]:
                 return n_finished, NEVER
             continue
         row, asker = _next_row(run)
-        read, reader = _next_read_end(run)
-        known_ps = min(until_ps, row * period_ps if row < NEVER else until_ps)
-        column, channel, place = next_column(memory, dram, known_ps // dram.cycle_ps)
-        column_ps = column * dram.cycle_ps if column < NEVER else NEVER
-        next_ps = min(column_ps, row * period_ps if row < NEVER else NEVER, read * period_ps if read < NEVER else NEVER)
+        end, reader = _next_read_end(run)
+        row_ps, end_ps = _to_ps(row, period_ps), _to_ps(end, period_ps)
+        column, channel, place = next_column(memory, dram, min(until_ps, row_ps, end_ps) // dram.cycle_ps)
+        column_ps = _to_ps(column, dram.cycle_ps)
+        next_ps = min(column_ps, row_ps, end_ps)
         if next_ps > until_ps or n_finished == finished.size:
             return n_finished, next_ps
-        if read < NEVER and read * period_ps == next_ps:
-            end = read_end(memory, reader, run.units[reader, READ_FROM], times.dot_cycles)
-            if end > read:
-                run.units[reader, READ_END] = end
+        if end_ps == next_ps:
+            later = read_end(memory, reader, run.units[reader, READ_FROM], times.dot_cycles)
+            if later > end:
+                run.units[reader, READ_END] = later
             else:
                 run.found.tally[reader, ON_BANK] += end - run.units[reader, READ_FROM] - times.dot_cycles
-                _end_read(run, times, reader, end)
-        elif row < NEVER and row * period_ps == next_ps:
+                end_read(run, times, reader, end)
+        elif row_ps == next_ps:
             _ask(run, memory, dram, asker, row)
         elif place >= 0:
             number = serve(memory, dram, channel, place)

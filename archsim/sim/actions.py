@@ -11,7 +11,7 @@ from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
 from archsim.sim.work import PassPart, Products
 from archsim.traceio.activity import PassShape
-from archsim.units import BYTES_PER_HALF, ceil_div
+from archsim.units import BYTES_PER_HALF, BYTES_PER_SUM, ceil_div
 
 
 class Action(NamedTuple):
@@ -64,24 +64,27 @@ def cell_update(cell: Cell) -> Iterator[Action]:
     yield Action("mu", "exponential", cell.exponentials)
 
 
-def step_traffic(part: PassPart) -> tuple[int, int]:
-    """Numbers a step reads from intermediate memory and writes to it.
+def step_bytes(arch: ArchSpec, part: PassPart) -> tuple[int, int]:
+    """Bytes a step reads from intermediate memory and writes to it.
 
-    A pass reads x_t and writes h_t. In two halves, partial products of all gates lie there in between.
+    A pass reads x_t and writes h_t. In two halves, partial products of all gates, float32, lie there in between; a
+    predictor reads the signs of x_t once more.
     """
     n_x, n_h = part.shape.n_inputs - part.shape.n_units, part.shape.n_units
+    partial = part.shape.neurons_per_step * BYTES_PER_SUM
     if part.products is Products.INPUTS:
-        return n_x, part.shape.neurons_per_step
+        return n_x * BYTES_PER_HALF, partial
     if part.products is Products.RECURRENT:
-        return part.shape.neurons_per_step, n_h
-    return n_x, n_h
+        signs = ceil_div(n_x, 8) if arch.fmu else 0
+        return partial + signs, n_h * BYTES_PER_HALF
+    return n_x * BYTES_PER_HALF, n_h * BYTES_PER_HALF
 
 
 def step_words(arch: ArchSpec, part: PassPart) -> tuple[int, int]:
     """Words a step reads from intermediate memory and writes to it."""
+    read, written = step_bytes(arch, part)
     port = arch.intermediate_memory.port_bytes
-    read, written = step_traffic(part)
-    return ceil_div(read * BYTES_PER_HALF, port), ceil_div(written * BYTES_PER_HALF, port)
+    return ceil_div(read, port), ceil_div(written, port)
 
 
 def step_transfers(arch: ArchSpec, part: PassPart) -> Iterator[Action]:
@@ -95,13 +98,12 @@ def step_transfers(arch: ArchSpec, part: PassPart) -> Iterator[Action]:
     yield Action("input_buffer", "write", words * part.shape.n_gates)
 
 
-def weight_fill(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
-    """Weights from main memory into the weight buffers; with memoization, signs go to their own bank."""
+def weight_fill(arch: ArchSpec, n_bytes: int, sign_bits: int = 0) -> Iterator[Action]:
+    """Weights from main memory into the weight buffers; with memoization, so many signs go to their own bank."""
     words = ceil_div(n_bytes, arch.weight_buffer.port_bytes)
     if arch.fmu is None:
         yield Action("weight_buffer", "fill", words)
     else:
-        sign_bits = n_bytes // BYTES_PER_HALF
         yield Action("magnitude_buffer", "fill", words)
         yield Action("sign_bank", "fill", ceil_div(sign_bits, arch.fmu.sign_bank_width_bits))
 

@@ -10,7 +10,8 @@ from archsim.engine.environment import Engine
 from archsim.kernels.arrays import I64
 from archsim.kernels.banks import DramTimes
 from archsim.kernels.requests import Memory
-from archsim.kernels.streaming import DONE, START, STEP, StreamedPass, advance_pass, begin, streamed_pass
+from archsim.kernels.streamed import DONE, START, STEP, StreamedPass, begin, streamed_pass
+from archsim.kernels.streaming import advance_pass
 from archsim.sim.actions import step_words
 from archsim.sim.memory.dram import MainMemory
 from archsim.sim.memory.port import IntermediatePort

@@ -12,7 +12,8 @@ import archsim
 from archsim.config.dram import DramSpec, load_dram
 from archsim.energy.dram import command_pj
 from archsim.kernels.banks import COUNTS, COUNTS_FROM
-from archsim.kernels.requests import FINISH_PS, NO_PORT, ROW_HIT, advance, catch_up, idle_memory, submit
+from archsim.kernels.requests import FINISH_PS, NO_PORT, ROW_HIT, idle_memory, submit
+from archsim.kernels.scheduler import advance, catch_up
 from archsim.sim.memory.dram import dram_times
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"

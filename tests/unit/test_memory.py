@@ -13,7 +13,7 @@ from archsim.engine.environment import Engine
 from archsim.engine.facts import Busy, TransferDone
 from archsim.engine.probe import Probe
 from archsim.functional.run import pass_shapes
-from archsim.kernels.streaming import read_end
+from archsim.kernels.ports import read_end
 from archsim.metrics.recorders import UnitTimes
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.fit import check_fit

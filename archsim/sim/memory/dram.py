@@ -20,7 +20,8 @@ from archsim.engine.facts import ActionDone, TransferDone
 from archsim.engine.probe import Probe
 from archsim.kernels.arrays import I64
 from archsim.kernels.banks import COUNTS, COUNTS_FROM, NEVER, DramTimes
-from archsim.kernels.requests import FINISH_PS, NO_PORT, Memory, advance, catch_up, idle_memory, submit
+from archsim.kernels.requests import FINISH_PS, NO_PORT, Memory, idle_memory, submit
+from archsim.kernels.scheduler import advance, catch_up
 from archsim.sim.units.wires import Process
 
 
@@ -107,8 +108,8 @@ class MainMemory:
         now_ps, number = self.env.now_ps, self._free.pop()
         self._asked += 1
         port, port_bytes = (landing.first, landing.each_bytes) if landing else (NO_PORT, 0)
-        rank = (client << 40) + self._asked
-        submit(self.memory, self.times, number, address_bytes, n_bytes, write, now_ps, rank, port, port_bytes)
+        order = (client << 40) + self._asked
+        submit(self.memory, self.times, number, address_bytes, n_bytes, write, now_ps, order, port, port_bytes)
         done = self.env.event()
         self._under_way[number] = Transfer(what, n_bytes, write, now_ps, done)
         self.wake()

@@ -33,6 +33,8 @@ class IntermediatePort:
         starts = np.maximum.accumulate(np.maximum(step_starts, self._steps_end) - behind) + behind
         self._steps_end = int(starts[-1]) + words
         self._steps.append((starts, words))
+        if not self.sequences.count:  # one under way still has to pass by the steps since it began
+            self._forget(self.env.now_ps // self.arch.clock_period_ps)
 
     def move(self, n_bytes: int) -> Process:
         """Read or write what is not moved along with the transfer itself: a memory row's worth, word by word."""
@@ -48,8 +50,7 @@ class IntermediatePort:
 
     def _end_of(self, start: int, words: int) -> int:
         """When so many words from `start` on are through, after the accesses of steps known so far."""
-        while self._steps and int(self._steps[0][0][-1]) + self._steps[0][1] <= start:
-            self._steps.popleft()
+        self._forget(start)
         end = start + words
         for starts, length in self._steps:
             for begin in starts[np.searchsorted(starts, start - length, side="right") :].tolist():
@@ -57,3 +58,8 @@ class IntermediatePort:
                     return end
                 end += begin + length - max(begin, start)
         return end
+
+    def _forget(self, before: int) -> None:
+        """Drop the accesses of steps that are over by then."""
+        while self._steps and int(self._steps[0][0][-1]) + self._steps[0][1] <= before:
+            self._steps.popleft()

@@ -18,7 +18,7 @@ from archsim.sim.actions import emit_actions, weight_fill
 from archsim.sim.memory.dram import Client, Landing, MainMemory
 from archsim.sim.units.wires import Process
 from archsim.sim.work import PassPart, ResidentGroup, Streamed
-from archsim.units import ceil_div
+from archsim.units import BYTES_PER_HALF, ceil_div
 
 BITS_OF_MAGNITUDE = 15
 """Of a binary16 weight whose sign lies in the sign bank."""
@@ -79,7 +79,9 @@ class WeightBuffers:
             transfers = [self._fill_part(part) for part in group if self._fill_bytes(part)]
             yield self.env.all_of(transfers)
             for part in group:
-                emit_actions(self.probe, weight_fill(self.arch, self._fill_bytes(part)), part.shape.n_gates)
+                weights, signs = self._fill_parts(part)
+                fill = weight_fill(self.arch, weights, weights // BYTES_PER_HALF + 8 * signs)
+                emit_actions(self.probe, fill, part.shape.n_gates)
             what = "weights of " + ", ".join(part.label for part in group)
             self.probe.emit(Busy, unit="fill", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
         self.fills_under_way -= 1
@@ -96,12 +98,17 @@ class WeightBuffers:
 
     def _fill_bytes(self, part: PassPart) -> int:
         """What a computation unit is sent before the part runs."""
+        return sum(self._fill_parts(part))
+
+    def _fill_parts(self, part: PassPart) -> tuple[int, int]:
+        """That in bytes of weights, and of signs whose magnitudes do not come along."""
         stream = self.streams[part]
         if stream is None:
-            return part.held_bytes(self.arch)
+            return part.weight_bytes, part.extra_sign_bytes(self.arch)
         resident = int(stream.resident.sum())
-        signs = ceil_div((part.shape.n_units - resident) * part.shape.n_inputs, 8) if self.arch.fmu else 0
-        return resident * part.row_bytes + signs
+        all_signs = _sign_bytes(self.arch, part)
+        come_along = ceil_div(resident * part.columns, 8)
+        return resident * part.row_bytes, max(0, all_signs - come_along)
 
     def _stream(self, part: PassPart, group: ResidentGroup) -> Streamed | None:
         total = group_bytes(self.arch, group)

@@ -8,7 +8,7 @@ from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
-from archsim.kernels.streaming import read_end
+from archsim.kernels.ports import read_end
 from archsim.sim.actions import emit_actions, weight_fill
 from archsim.sim.memory.dram import Landing, MainMemory
 from archsim.sim.units.wires import Credits, Process, Unit

@@ -1,0 +1,249 @@
+"""The scheduler in front of the channels: first ready, first come.
+
+Of a request one row's worth is served at a time. That is exact as long as nothing can interrupt a burst of row
+hits, and makes the streaming of megabytes cheap.
+"""
+
+from __future__ import annotations
+
+from archsim.kernels.banks import (
+    HITS,
+    NEVER,
+    OPEN_ROW,
+    REFRESH_AT,
+    activate_row,
+    be_active,
+    plan,
+    refresh_rank,
+    stand_by,
+    transfer_bursts,
+)
+from archsim.kernels.jit import inner, outer
+from archsim.kernels.ports import write_words
+from archsim.kernels.requests import (
+    ADDRESS,
+    ARRIVAL,
+    BACKLOG_FROM,
+    BACKLOG_TO,
+    BANK,
+    BURST,
+    ENTERED_PS,
+    FINISH_PS,
+    LEFT,
+    N_BYTES,
+    NO_PORT,
+    ORDER,
+    PARTS,
+    PORT,
+    PORT_BYTES,
+    QUEUED,
+    ROOM_FROM,
+    ROW,
+    ROW_HIT,
+    TRANSFER,
+    WRITES,
+    aim,
+    copy_request,
+)
+
+
+@inner
+def next_column(memory, times, until):  # type: ignore[no-untyped-def]
+    """Return (cycle, channel, place in the queue) of the next column command; the place is -1 if there is none.
+
+    Requests enter the queue up to cycle `until`; a later command may yet be overtaken.
+    """
+    best, best_channel, best_place = NEVER, 0, -1
+    for channel in range(times.channels):
+        entrance = _fill_queue(memory, times, channel, until)
+        _refresh_idle_ranks(memory, times, channel)
+        column, place = _first_ready(memory, times, channel)
+        if entrance < column:
+            column, place = entrance, -1
+        if column < best:
+            best, best_channel, best_place = column, channel, place
+    return best, best_channel, best_place
+
+
+@inner
+def _fill_queue(memory, times, channel, until):  # type: ignore[no-untyped-def]
+    """Let requests that have arrived into the queue; return when the next one could enter, NEVER if none can."""
+    cursors = memory.cursors
+    while cursors[channel, BACKLOG_FROM] < cursors[channel, BACKLOG_TO]:
+        if cursors[channel, QUEUED] == times.queue_depth:
+            return NEVER
+        head, place = cursors[channel, BACKLOG_FROM], cursors[channel, QUEUED]
+        arrival = max(memory.backlog[channel, head, ARRIVAL], cursors[channel, ROOM_FROM])
+        if arrival + times.controller > until:
+            return arrival + times.controller
+        copy_request(memory.backlog, channel, head, memory.queue, place)
+        memory.queue[channel, place, ARRIVAL] = arrival
+        transfer = memory.backlog[channel, head, TRANSFER]
+        if memory.transfers[transfer, ENTERED_PS] < 0:
+            memory.transfers[transfer, ENTERED_PS] = arrival * times.cycle_ps
+        cursors[channel, BACKLOG_FROM] += 1
+        cursors[channel, QUEUED] += 1
+    return NEVER
+
+
+@inner
+def _refresh_idle_ranks(memory, times, channel):  # type: ignore[no-untyped-def]
+    """Refresh ranks that have been due since before any of their requests could be served."""
+    queue, n = memory.queue, memory.cursors[channel, QUEUED]
+    for rank in range(times.ranks):
+        due = memory.channels.ranks[channel, rank, REFRESH_AT]
+        least_ready = NEVER
+        for place in range(n):
+            ready = queue[channel, place, ARRIVAL] + times.controller
+            if ready < least_ready and queue[channel, place, BANK] // times.banks == rank:
+                least_ready = ready
+                if ready < due:
+                    break
+        while least_ready < NEVER and memory.channels.ranks[channel, rank, REFRESH_AT] <= least_ready:
+            refresh_rank(memory.channels, times, channel, rank)
+
+
+@inner
+def _first_ready(memory, times, channel):  # type: ignore[no-untyped-def]
+    """The request whose next burst can be on the bus first, the oldest of equals; but row hits end somewhere."""
+    column, place = _earliest(memory, times, channel, memory.passed_over[:0])
+    if place < 0 or not _must_let_pass(memory, times, channel, place):
+        return column, place
+    passed_over = memory.passed_over
+    passed_over[:] = False
+    while place >= 0 and _must_let_pass(memory, times, channel, place):
+        passed_over[memory.queue[channel, place, BANK]] = True
+        column, place = _earliest(memory, times, channel, passed_over)
+    return column, place
+
+
+@inner
+def _earliest(memory, times, channel, passed_over):  # type: ignore[no-untyped-def]
+    """Cycle and place of the first possible column command, leaving out row hits of the banks passed over."""
+    queue, state = memory.queue, memory.channels
+    best, best_place = NEVER, -1
+    for place in range(memory.cursors[channel, QUEUED]):
+        bank, row = queue[channel, place, BANK], queue[channel, place, ROW]
+        if passed_over.size and passed_over[bank] and state.banks[channel, bank, OPEN_ROW] == row:
+            continue
+        ready = queue[channel, place, ARRIVAL] + times.controller
+        _, column = plan(state, times, channel, bank, row, queue[channel, place, WRITES], ready)
+        if column < best or (column == best and _is_older(queue, channel, place, best_place)):
+            best, best_place = column, place
+    return best, best_place
+
+
+@inner
+def _must_let_pass(memory, times, channel, place):  # type: ignore[no-untyped-def]
+    """Whether a row hit, after enough of them, keeps an older request for another row of the bank waiting."""
+    queue, banks = memory.queue, memory.channels.banks
+    bank, row = queue[channel, place, BANK], queue[channel, place, ROW]
+    if banks[channel, bank, OPEN_ROW] != row or banks[channel, bank, HITS] < times.row_hit_limit:
+        return False
+    for other in range(memory.cursors[channel, QUEUED]):
+        another_row = queue[channel, other, BANK] == bank and queue[channel, other, ROW] != row
+        if another_row and _is_older(queue, channel, other, place):
+            return True
+    return False
+
+
+@inner
+def _is_older(queue, channel, place, than):  # type: ignore[no-untyped-def]
+    if queue[channel, place, ARRIVAL] != queue[channel, than, ARRIVAL]:
+        return queue[channel, place, ARRIVAL] < queue[channel, than, ARRIVAL]
+    return queue[channel, place, ORDER] < queue[channel, than, ORDER]
+
+
+@inner
+def serve(memory, times, channel, place):  # type: ignore[no-untyped-def]
+    """Serve a request's bursts of one row, or let a refresh go first; return the transfer if that finished it."""
+    state, queue, transfers = memory.channels, memory.queue, memory.transfers
+    bank, row, write = queue[channel, place, BANK], queue[channel, place, ROW], queue[channel, place, WRITES]
+    burst, transfer = queue[channel, place, BURST], queue[channel, place, TRANSFER]
+    ready = queue[channel, place, ARRIVAL] + times.controller
+    activate, column = plan(state, times, channel, bank, row, write, ready)
+    refresh = state.ranks[channel, bank // times.banks, REFRESH_AT]
+    if refresh <= column:
+        if activate < refresh:  # the row was opened in vain
+            be_active(state, channel, activate, activate + times.trcd)
+            activate_row(state, times, channel, bank, row, activate)
+        refresh_rank(state, times, channel, bank // times.banks)
+        return -1
+    spacing = max(times.tccd, times.burst)
+    n_bursts = min(queue[channel, place, LEFT], times.row_bursts - burst % times.row_bursts)
+    n_bursts = min(n_bursts, (refresh - 1 - column) // spacing + 1)
+    if transfers[transfer, ROW_HIT] < 0:
+        transfers[transfer, ROW_HIT] = activate == NEVER
+    stand_by(state, channel, min(activate, column))
+    if activate != NEVER:
+        activate_row(state, times, channel, bank, row, activate)
+    end = transfer_bursts(state, times, channel, bank, n_bursts, write, column)
+    be_active(state, channel, min(activate, column), end)
+    _land(memory, times, channel, transfer, burst, n_bursts, end * times.cycle_ps)
+    queue[channel, place, BURST] += n_bursts
+    queue[channel, place, LEFT] -= n_bursts
+    if queue[channel, place, LEFT] > 0:
+        aim(queue, channel, place, times)
+        queue[channel, place, ARRIVAL] = max(ready - times.controller, column)  # while this row is read
+        return -1
+    _leave_queue(memory, channel, place, column + (n_bursts - 1) * spacing)
+    transfers[transfer, PARTS] -= 1
+    return transfer if transfers[transfer, PARTS] == 0 else -1
+
+
+@inner
+def _leave_queue(memory, channel, place, at):  # type: ignore[no-untyped-def]
+    """Free a request's place."""
+    if memory.cursors[channel, QUEUED] == memory.queue.shape[1]:
+        memory.cursors[channel, ROOM_FROM] = at
+    memory.cursors[channel, QUEUED] -= 1
+    copy_request(memory.queue, channel, memory.cursors[channel, QUEUED], memory.queue, place)
+
+
+@inner
+def _land(memory, times, channel, transfer, burst, n_bursts, at_ps):  # type: ignore[no-untyped-def]
+    """Data have arrived: they are where they are wanted, or are written there through a port, word by word."""
+    transfers = memory.transfers
+    if transfers[transfer, PORT] == NO_PORT:
+        transfers[transfer, FINISH_PS] = max(transfers[transfer, FINISH_PS], at_ps)
+        return
+    stripe = times.ranks * times.banks * times.row_bursts
+    overall = (burst // stripe * times.channels + channel) * stripe + burst % stripe
+    begin = max(overall * times.burst_bytes - transfers[transfer, ADDRESS], 0)
+    end = min((overall + n_bursts) * times.burst_bytes - transfers[transfer, ADDRESS], transfers[transfer, N_BYTES])
+    each = transfers[transfer, PORT_BYTES]
+    while begin < end:
+        which = begin // each
+        part_end = min(end, (which + 1) * each)
+        written_ps = write_words(memory, transfers[transfer, PORT] + which, part_end - begin, at_ps)
+        transfers[transfer, FINISH_PS] = max(transfers[transfer, FINISH_PS], written_ps)
+        begin = part_end
+
+
+@outer
+def advance(memory, times, until_ps, finished):  # type: ignore[no-untyped-def]
+    """Serve all that can be served up to `until_ps`, or to the first moment a finished transfer is heard of.
+
+    Writes the finished transfers to `finished`; returns their number and the time of the next column command.
+    """
+    n, until = 0, until_ps // times.cycle_ps
+    while True:
+        column, channel, place = next_column(memory, times, until)
+        if column > until or place < 0 or n == finished.size:
+            return n, (NEVER if column == NEVER else column * times.cycle_ps)
+        transfer = serve(memory, times, channel, place)
+        if transfer >= 0:
+            finished[n] = transfer
+            n += 1
+            until = min(until, memory.transfers[transfer, FINISH_PS] // times.cycle_ps)
+
+
+@outer
+def catch_up(memory, times, now_ps):  # type: ignore[no-untyped-def]
+    """Refresh and stand by up to the present."""
+    now = now_ps // times.cycle_ps
+    for channel in range(times.channels):
+        for rank in range(times.ranks):
+            while memory.channels.ranks[channel, rank, REFRESH_AT] <= now:
+                refresh_rank(memory.channels, times, channel, rank)
+        stand_by(memory.channels, channel, now)
