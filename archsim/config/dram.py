@@ -67,7 +67,7 @@ class DramSpec(Spec):
     trtrs_cycles: int = _timing(1, "tRTRS")
     tppd_cycles: int = _timing(4, "tPPD")
     trfc_cycles: int = _timing(448, "tRFC")
-    trefi_cycles: int = _shape(6246, "memory cycle", "tREFI")
+    trefi_cycles: int = _shape(6246, "memory cycle", "tREFI", 10**9)
     transfer_pj_per_bit: float = sourced(
         6.0, unit="pJ/bit", certainty="C", source="docs/reference: LPDDR4 4 to 8 pJ/bit in public figures, middle"
     )

@@ -411,7 +411,7 @@ def test_partial_products_take_place_as_well():
     network, arch = make_network("lstm", inputs=6, units=10), arch_with(dataflow="mwl").without_memo()
     arch = arch.replace("intermediate_memory.capacity_bytes", 200)
     _, heard = run(network, [5], arch)
-    assert heard.bytes_of("spill") == 2 * (2 * 5 * (6 + 10 + 40) - 200)
+    assert heard.bytes_of("spill") == 2 * (5 * (2 * (6 + 10) + 4 * 40) - 200)
 
 
 def moved_at(arch, n_bytes, *claims):
