@@ -370,7 +370,7 @@ machines = st.builds(
     changed,
     channels=st.integers(1, 2), ranks=st.integers(1, 2), columns=st.sampled_from([16, 64, 1024]),
     queue_depth=st.sampled_from([1, 2, 5, 96]), row_hit_limit=st.integers(1, 5),
-    tfaw_cycles=st.sampled_from([32, 64, 150]), trefi_cycles=st.sampled_from([1300, 6246]),
+    tfaw_cycles=st.sampled_from([32, 64, 150]), trefi_cycles=st.sampled_from([2000, 6246]),
 )  # fmt: skip
 
 
