@@ -97,11 +97,6 @@ def load_technology(name: str) -> TechnologySpec:
         raise ConfigError(f"technology {name}: {explain(error, TechnologySpec)}") from None
 
 
-def bundled_technologies() -> list[str]:
-    """Names of the technology tables."""
-    return list(bundled_tables(TABLES))
-
-
 def static_scale(arch: ArchSpec, entry: StaticEntry) -> float:
     """Return this machine's factor on a component's leakage and area."""
     return _ratio(arch, entry.follows)

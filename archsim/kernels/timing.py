@@ -117,16 +117,13 @@ def _time_step(reuse_bits, n_gates, n_units, times, tally, spans, updates):  # t
             if times.has_memo:
                 issue = issued[k] + times.issue_cycles
                 if n >= times.run_ahead:
-                    place = taken[k, n - times.run_ahead]
-                    tally[k, ON_PLACE] += max(place - issue, 0)
-                    issue = max(issue, place)
+                    issue = max(issue, taken[k, n - times.run_ahead])
                 issued[k] = issue
                 decided = max(decided, issue + times.decision_cycles)
             take = decided
-            if n >= times.result_lag:
-                take = max(take, updated[n - times.result_lag])
-            tally[k, ON_DECISION] += decided - free[k]
-            tally[k, ON_RESULTS] += take - decided
+            if n >= times.result_lag and updated[n - times.result_lag] > decided:
+                take = updated[n - times.result_lag]
+                tally[k, ON_RESULTS] += take - decided
             tally[k, REUSED] += reused
             taken[k, n] = take
             free[k] = take + (times.pass_on_cycles if reused else times.dot_cycles)
@@ -136,6 +133,11 @@ def _time_step(reuse_bits, n_gates, n_units, times, tally, spans, updates):  # t
         updated[n] = max(all_delivered, may_start)
         update_wait += updated[n] - may_start
     for k in range(n_gates):
+        # What a unit did not work it waited; both chains of neurons leave no gap.
+        reused = tally[k, REUSED]
+        worked = reused * times.pass_on_cycles + (n_units - reused) * times.dot_cycles
+        tally[k, ON_DECISION] = free[k] - worked - tally[k, ON_RESULTS]
+        tally[k, ON_PLACE] = issued[k] - (n_units - 1) * times.issue_cycles
         spans[k, LAST_DECISION] = issued[k] + times.decision_cycles
         spans[k, FIRST_TAKEN], spans[k, LAST_FREE] = taken[k, 0], free[k]
     end = updated[n_units - 1] + times.update_pipeline_cycles

@@ -113,10 +113,6 @@ class ActivityRecord:
         """Neuron evaluations avoided."""
         return sum(self._reused_in(s) for s in self.shapes)
 
-    def macs_avoided(self) -> int:
-        """Multiply-accumulates avoided."""
-        return sum(self._reused_in(s) * s.n_inputs for s in self.shapes)
-
     def _reused_in(self, shape: PassShape) -> int:
         return sum(count_ones(bits) for bits in self.bits[shape.place]) if self.reuses else 0
 
