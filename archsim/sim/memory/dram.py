@@ -112,17 +112,13 @@ class MainMemory:
         submit(self.memory, self.times, number, address_bytes, n_bytes, write, now_ps, order, port, port_bytes)
         done = self.env.event()
         self._under_way[number] = Transfer(what, n_bytes, write, now_ps, done)
-        self.wake()
-        return done
-
-    def wake(self) -> None:
-        """Let the process look at what has changed."""
         _answer(self._call)
+        return done
 
     def couple(self, coupled: Coupled) -> None:
         """Let something run in step with the memory from now on."""
         self.coupled = coupled
-        self.wake()
+        _answer(self._call)
 
     def uncouple(self, numbers: I64) -> None:
         """End that; the numbers it had reserved are free again."""
@@ -185,6 +181,7 @@ class MainMemory:
 
 
 def _answer(call: simpy.Event) -> None:
+    """Let the process look at what has changed."""
     if not call.triggered:
         call.succeed()
 

@@ -10,7 +10,7 @@ import simpy
 from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.kernels.arrays import I64
-from archsim.sim.units.wires import Process
+from archsim.sim.units.wires import Process, settle
 from archsim.units import ceil_div
 
 
@@ -42,11 +42,8 @@ class IntermediatePort:
         words = ceil_div(min(n_bytes, row_bytes), self.arch.intermediate_memory.port_bytes)
         with self.sequences.request() as turn:
             yield turn
-            start, end = self.arch.clock.to_cycles(self.env.now_ps), 0
-            # Steps may begin meanwhile: look again when it should be over.
-            while (later := self._end_of(start, words)) > end:
-                end = later
-                yield self.env.timeout(self.arch.clock.to_ps(end) - self.env.now_ps)
+            start = self.arch.clock.to_cycles(self.env.now_ps)
+            yield from settle(self.env, self.arch.clock, lambda: self._end_of(start, words))
 
     def _end_of(self, start: int, words: int) -> int:
         """When so many words from `start` on are through, after the accesses of steps known so far."""

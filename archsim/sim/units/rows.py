@@ -11,7 +11,7 @@ from archsim.engine.probe import Probe
 from archsim.kernels.ports import read_end
 from archsim.sim.actions import emit_actions, weight_fill
 from archsim.sim.memory.dram import Landing, MainMemory
-from archsim.sim.units.wires import Credits, Process, Unit
+from archsim.sim.units.wires import Credits, Process, Unit, settle
 from archsim.sim.work import Decision, StepWork, Streamed
 
 
@@ -56,11 +56,10 @@ class RowFetcher(Unit):
 
     def read(self, n_cycles: int) -> Process:
         """Read weights for so many cycles; where there is one bank, the fills in it go first."""
-        start, end = self.arch.clock.to_cycles(self.env.now_ps), 0
         if self.arch.weight_buffer.banks > 1:
             yield self.cycles(n_cycles)
             return
-        # Fills may begin meanwhile: look again when it should be over.
-        while (later := read_end(self.dram.memory, self.gate, start, n_cycles)) > end:
-            end = later
-            yield self.env.timeout(self.arch.clock.to_ps(end) - self.env.now_ps)
+        start = self.arch.clock.to_cycles(self.env.now_ps)
+        yield from settle(
+            self.env, self.arch.clock, lambda: int(read_end(self.dram.memory, self.gate, start, n_cycles))
+        )

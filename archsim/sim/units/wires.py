@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import simpy
@@ -11,6 +11,7 @@ from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.facts import Busy, QueueDepth, Waited, Worked
 from archsim.engine.probe import Probe
+from archsim.units import Clock
 
 Process = Generator[simpy.Event, Any, Any]
 
@@ -35,6 +36,14 @@ class Unit:
         """State that the unit has waited since then, if it has."""
         if self.env.now_ps > since_ps:
             self.probe.emit(Waited, unit=self.name, reason=reason, time_ps=self.env.now_ps - since_ps)
+
+
+def settle(env: Engine, clock: Clock, end_of: Callable[[], int]) -> Process:
+    """Wait until the cycle `end_of` names; whoever has the right of way may come meanwhile, so then look again."""
+    end = 0
+    while (later := end_of()) > end:
+        end = later
+        yield env.timeout(clock.to_ps(end) - env.now_ps)
 
 
 class Credits:
