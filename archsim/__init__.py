@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from archsim.ir.folder import load_network
     from archsim.ir.network import Network
     from archsim.policies import register_policy
+    from archsim.sweeps.sweep import run_sweep
+    from archsim.sweeps.tables import read_sweep
     from archsim.traceio.files import write_trace
     from archsim.traceio.trace import Trace
 
@@ -38,8 +40,10 @@ _HOMES = {
     "load_arch": "archsim.config.load",
     "load_network": "archsim.ir.folder",
     "load_trace": "archsim.corpora.catalogue",
+    "read_sweep": "archsim.sweeps.tables",
     "register_policy": "archsim.policies",
     "replay_dram": "archsim.experiment.replay",
+    "run_sweep": "archsim.sweeps.sweep",
     "simulate": "archsim.experiment.simulate",
     "write_trace": "archsim.traceio.files",
 }
@@ -55,8 +59,10 @@ __all__ = [
     "load_arch",
     "load_network",
     "load_trace",
+    "read_sweep",
     "register_policy",
     "replay_dram",
+    "run_sweep",
     "simulate",
     "write_trace",
 ]

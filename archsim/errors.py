@@ -1,6 +1,7 @@
 """The errors archsim raises: each message says what, where, which value, and what would be accepted.
 
 ArchsimError
+├── RunFailedError        good input, but the run came to no good end: the command line exits with 1
 └── UsageError            bad input: the command line exits with 2
     ├── ConfigError       an architecture, a technology table, or a parameter of a run
     ├── NetworkError      a network folder, its manifest or its weights
@@ -18,6 +19,10 @@ from collections.abc import Iterable
 
 class ArchsimError(Exception):
     """Root of every error archsim raises on purpose."""
+
+
+class RunFailedError(ArchsimError):
+    """What was asked for could not be finished, through no fault of the input."""
 
 
 class UsageError(ArchsimError):

@@ -55,6 +55,32 @@ def progress_bars(count: ProgressColumn | None = None) -> Iterator[Callable[[str
         yield reporter
 
 
+@contextmanager
+def one_bar(title: str) -> Iterator[Callable[[float, str], None]]:
+    """Yield a callback for a share of work done and a few words; where there is no terminal, a line each tenth."""
+    columns = [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[words]}"),
+        TimeRemainingColumn(),
+    ]
+    on_terminal, tenths = sys.stderr.isatty(), -1
+    shown = Progress(
+        *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=not on_terminal
+    )
+    with shown as progress:
+        task = progress.add_task(title, total=1.0, words="")
+
+        def report(share: float, words: str) -> None:
+            nonlocal tenths
+            progress.update(task, completed=share, words=words)
+            if not on_terminal and int(10 * share) > tenths:
+                tenths = int(10 * share)
+                print(f"{title}: {words}", file=sys.stderr, flush=True)
+
+        yield report
+
+
 def percent(value: float | None, digits: int = 1) -> str:
     """A share as percent, or a dash where it does not apply."""
     return "–" if value is None else f"{100 * value:.{digits}f} %"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from archsim.errors import UsageError
+from archsim.errors import ArchsimError, UsageError
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -29,7 +29,7 @@ def exit_code(work: Callable[[], object], program: str = "archsim") -> int:
         if not isinstance(error.__context__, BrokenPipeError):
             raise
         return DONE  # click exits with 1 where the reader of a pipe had enough; that is no failure
-    except OSError as error:
+    except (ArchsimError, OSError) as error:
         click.echo(f"{program}: run failed: {error}", err=True)
         return FAILED
     except (click.Abort, KeyboardInterrupt):

@@ -13,6 +13,7 @@ from archsim.cli.calibrate import calibrate
 from archsim.cli.catalogue import list_things, show
 from archsim.cli.exit import exit_code
 from archsim.cli.run import run
+from archsim.cli.sweep import sweep
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -23,11 +24,12 @@ def archsim() -> None:
     \b
     archsim run                                     every bundled network, next to the paper's averages
     archsim run --network imdb-lstm --threshold 0.5 one network at a threshold of your own
+    archsim sweep grid.toml -o out                  a grid of networks, thresholds, machines; resumable
     archsim show epur                               the machine, each value with its source
     """
 
 
-for _command in (run, list_things, show, calibrate):
+for _command in (run, sweep, list_things, show, calibrate):
     archsim.add_command(_command)
 
 

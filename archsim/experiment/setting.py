@@ -68,8 +68,7 @@ class Setting:
     @property
     def digest(self) -> str:
         """SHA-256 over everything that determines the figures."""
-        options = {k: v for k, v in vars(self.policy).items() if isinstance(v, bool | int | float | str)}
-        return _digest(self._shared | {"policy": [self.policy.name, options], "threshold": self.threshold})
+        return _digest(self._shared | self._decided_by(self.policy))
 
     @property
     def baseline_digest(self) -> str:
@@ -77,14 +76,33 @@ class Setting:
         return _digest(self._shared | {"arch": self.baseline_machine.model_dump()})
 
     @property
-    def _shared(self) -> dict[str, Any]:
+    def baseline_computes(self) -> bool:
+        """Whether the baseline needs a functional pass of its own: for its answers, or for a decoder's steps."""
+        network = self.network
+        return bool(network.decoder) or (network.metric is not None and self.trace.targets is not None)
+
+    def functional_digest(self, policy: ReusePolicy) -> str:
+        """SHA-256 over everything that determines what the network computes under `policy`; no machine is in it."""
+        return _digest(self._computed | self._decided_by(policy))
+
+    def _decided_by(self, policy: ReusePolicy) -> dict[str, Any]:
+        options = {k: v for k, v in vars(policy).items() if isinstance(v, bool | int | float | str)}
+        return {"policy": [policy.name, options], "threshold": self.threshold if policy.needs_threshold else None}
+
+    @property
+    def _computed(self) -> dict[str, Any]:
         return {
             "archsim": __version__,
             "network": self.network.digest,
             "trace": self.trace.digest,
+            "precision": self.precision,
+        }
+
+    @property
+    def _shared(self) -> dict[str, Any]:
+        return self._computed | {
             "arch": self.arch.model_dump(),
             "technology": self.technology.model_dump(),
-            "precision": self.precision,
             "detail": self.detail,
             "seed": self.seed,
         }

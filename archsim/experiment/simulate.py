@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,19 +11,15 @@ from archsim.errors import ConfigError
 from archsim.experiment.record import make_record
 from archsim.experiment.result import Result
 from archsim.experiment.setting import Setting, resolve
-from archsim.experiment.timed import Baseline, Timed, time_and_weigh
-from archsim.functional.inputs import prepared
-from archsim.functional.run import FunctionalResult, run_functional
+from archsim.experiment.stages import Progress, Stages
+from archsim.experiment.timed import Baseline
 from archsim.functional.thresholds import Threshold
 from archsim.ir.network import Network
-from archsim.policies import NoReuse, ReusePolicy
+from archsim.policies import ReusePolicy
 from archsim.sim.accelerator import Detail, simulate_activity
 from archsim.timeline.perfetto import Timeline
 from archsim.traceio.activity import ActivityRecord
 from archsim.traceio.trace import Trace
-
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a stage, the sequences just finished in it, and the sequences in all."""
 
 
 def simulate(
@@ -52,19 +46,23 @@ def simulate(
     """
     started = time.perf_counter()
     setting = resolve(network, trace, arch, policy, threshold, precision, detail, seed)
-    inputs = prepared(setting.network, setting.trace)
-    stages = _Stages(setting, inputs, progress or (lambda stage, done, total: None))
-    functional = stages.compute(setting.policy, keep_outputs)
+    result = run_stages(Stages(setting, progress=progress), keep_outputs=keep_outputs, baseline=baseline)
+    result.record["wall_s"] = round(time.perf_counter() - started, 3)
+    return result
+
+
+def run_stages(stages: Stages, *, keep_outputs: bool = False, baseline: Baseline | None = None) -> Result:
+    """Bring the parts of a run together; its record's `wall_s` is left to the caller."""
+    setting = stages.setting
+    functional = stages.functional(setting.policy, keep_outputs=keep_outputs)
     timed = stages.replay(functional.activity, setting.machine, f"events, policy {setting.policy.name}")
     if baseline is None:
         same = not setting.policy.uses_memo_unit
         baseline = Baseline(setting.baseline_digest, functional, timed) if same else stages.baseline(functional)
     elif baseline.digest != setting.baseline_digest:
         raise ConfigError("baseline is that of another network, trace, machine or precision: leave it out")
-    record = make_record(setting, functional, timed, baseline)
-    record["wall_s"] = round(time.perf_counter() - started, 3)
     return Result(
-        record=record,
+        record=make_record(setting, functional, timed, baseline),
         activity=functional.activity,
         timed=timed,
         outputs=functional.outputs,
@@ -74,51 +72,6 @@ def simulate(
         baseline=baseline,
         replay=partial(_replay_for, setting, functional.activity),
     )
-
-
-@dataclass(frozen=True)
-class _Stages:
-    """The parts of a run, each reporting its progress under its name."""
-
-    setting: Setting
-    trace: Trace
-    """The setting's, in the form the first layer takes."""
-    progress: Progress
-
-    def compute(self, policy: ReusePolicy, keep_outputs: bool) -> FunctionalResult:
-        setting = self.setting
-        tick = partial(self._tick, f"outputs, policy {policy.name}")
-        return run_functional(
-            setting.network,
-            self.trace,
-            policy,
-            0.0 if setting.threshold is None else setting.threshold,
-            precision=setting.precision,
-            keep_outputs=keep_outputs,
-            tick=tick,
-        )
-
-    def replay(self, activity: ActivityRecord, machine: ArchSpec, stage: str) -> Timed:
-        setting, tick = self.setting, partial(self._tick, stage)
-        return time_and_weigh(setting.network, activity, machine, setting.technology, setting.detail, tick)
-
-    def baseline(self, functional: FunctionalResult) -> Baseline:
-        """The same network and trace, nothing reused, on the machine without memoization unit."""
-        plain = self._without_reuse(functional)
-        timed = self.replay(plain.activity, self.setting.baseline_machine, "events, baseline")
-        return Baseline(self.setting.baseline_digest, plain, timed)
-
-    def _without_reuse(self, functional: FunctionalResult) -> FunctionalResult:
-        """Computed only where answers or a decoder's steps depend on it."""
-        if self.setting.network.decoder or functional.metric is not None:
-            return self.compute(NoReuse(), keep_outputs=False)
-        activity = functional.activity
-        steps = {shape.place: activity.steps(shape) for shape in activity.shapes}
-        nothing_reused = ActivityRecord.without_reuse(activity.shapes, steps)
-        return FunctionalResult(nothing_reused, None, None, None, None)
-
-    def _tick(self, stage: str, done: int) -> None:
-        self.progress(stage, done, len(self.trace))
 
 
 def _replay_for(setting: Setting, activity: ActivityRecord, listener: Timeline) -> None:

@@ -13,6 +13,8 @@ LAYERS = [
     "importers traceio policies engine tasks",
     "functional sim metrics energy timeline corpora",
     "experiment calibration",
+    "sweeps",
+    "report",
     "cli",
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row.split()}

@@ -1,0 +1,111 @@
+"""`archsim sweep`: run a grid of points, here or on a cluster, and go on where it stopped."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from archsim.sweeps.plan import Point
+    from archsim.sweeps.sweep import Progress
+
+SHOWN_POINTS = 40
+
+
+@click.command()
+@click.argument("grid", type=click.Path(path_type=Path))
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder of the results.")
+@click.option("--jobs", "-j", type=int, help="Processes.  [default: one a core]")
+@click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, tcp://HOST:PORT; or `local`.")
+@click.option("--retry", is_flag=True, help="Also run again the points that have failed.")
+@click.option("--dry-run", is_flag=True, help="Print the points and an estimate of the time; write nothing.")
+def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: bool, dry_run: bool) -> int:
+    """Run every point of a grid that the output folder does not hold yet.
+
+    Points that differ in the machine only share one functional pass. Interrupt it as you like: run it again, and it
+    does what is left. Results: results.csv, .parquet (a row a point), and energy and utilisation by point.
+
+    \b
+    archsim sweep fmu.toml -o fmu --dry-run
+    archsim sweep fmu.toml -o fmu
+    archsim sweep fmu.toml -o fmu --dask tcp://10.0.0.1:8786
+    archsim report fmu
+
+    \b
+    A grid:
+        [axes]                              # every combination
+        network = ["imdb-lstm", "ds2-gru"]
+        policy = ["bnn", "oracle"]
+        threshold = {from = 0.1, to = 0.5, step = 0.1}
+        "arch.fmu.latency_cycles" = [3, 5, 8]
+        [fixed]
+        limit = 20
+    """
+    from archsim.cli.console import one_bar, output_console
+    from archsim.sweeps.sweep import run_sweep
+
+    if dry_run:
+        _dry_run(grid, output, jobs, retry)
+        return 0
+    with one_bar("sweep") as report:
+
+        def tell(progress: Progress) -> None:
+            failed = f", {progress.failed} failed" if progress.failed else ""
+            report(progress.share, f"{progress.finished}/{progress.points} points{failed}")
+
+        command = " ".join(["archsim", *sys.argv[1:]])
+        found = run_sweep(grid, output, jobs=jobs, dask=dask, retry=retry, tell=tell, command=command)
+    failed = found.results[found.results["error"].notna()]
+    console = output_console()
+    for point, error in failed[["point", "error"]].itertuples(index=False):
+        console.print(f"point {point} failed: {error}")
+    console.print(f"{len(found.results)} of {found.n_points} points in {output / 'results.csv'}, {len(failed)} failed")
+    console.print(f"look at them: archsim report {output}")
+    return 1 if len(failed) else 0
+
+
+def _dry_run(grid: Path, output: Path, jobs: int | None, retry: bool) -> None:
+    from archsim.cli.console import output_console
+    from archsim.sweeps.estimate import estimate
+    from archsim.sweeps.grid import load_grid
+    from archsim.sweeps.pools import default_jobs
+    from archsim.sweeps.sweep import left_to_do
+
+    points, tasks = left_to_do(load_grid(grid)[0], output, retry)
+    console, left = output_console(), estimate(tasks)
+    console.print(_points_table(points))
+    done = len({point.digest for point in points}) - left.points
+    console.print(f"{len(points)} points, {left.points} to run, {done} finished, the same as another, or unable to run")
+    console.print(
+        f"{left.passes} functional passes, {left.baselines} baselines, {left.cache_bytes / 1e6:.0f} MB of cache"
+    )
+    processes = jobs or default_jobs()
+    console.print(f"about {_duration(left.process_s / processes)} with {processes} processes")
+
+
+def _points_table(points: list[Point]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    columns = list(dict.fromkeys(key for point in points for key in point.choices))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("point", *columns, ""):
+        table.add_column(column, overflow="fold")
+    for i, point in enumerate(points):
+        if i < SHOWN_POINTS or point.error:
+            cells = [str(point.choices.get(column, "")) for column in columns]
+            table.add_row(str(i), *cells, f"cannot run: {point.error}" if point.error else "")
+    if len(points) > SHOWN_POINTS:
+        table.caption = f"the first {SHOWN_POINTS} of {len(points)}, and those that cannot run"
+    return table
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

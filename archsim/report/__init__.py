@@ -1,0 +1,1 @@
+"""Pictures, tables and one page made of what was found; nothing is simulated here."""

@@ -1,0 +1,73 @@
+"""Names of columns as people read them, with units, and the factor that brings a value to the unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Label:
+    """What an axis or table column says of a column of results."""
+
+    text: str
+    unit: str = ""
+    factor: float = 1.0
+    digits: int = 3
+    """Significant ones in a table."""
+
+    @property
+    def axis(self) -> str:
+        """`text (unit)`."""
+        return f"{self.text} ({self.unit})" if self.unit else self.text
+
+    def scaled(self, values: pd.Series[Any]) -> pd.Series[Any]:
+        """Values in the unit."""
+        return values.astype(float) * self.factor
+
+    def shown(self, value: float | None) -> str:
+        """One value with its unit, for a table; a dash where there is none."""
+        if value is None or value != value:
+            return "–"
+        return f"{value * self.factor:.{self.digits}g}{_SHORT.get(self.unit, f' {self.unit}') if self.unit else ''}"
+
+
+_SHORT = {"%": " %", "x": "x"}
+
+LABELS = {
+    "threshold": Label("threshold θ"),
+    "max_loss": Label("loss allowed on calibration data", "points"),
+    "reuse_fraction": Label("computation reuse", "%", 100),
+    "macs_avoided_fraction": Label("multiply-accumulates avoided", "%", 100),
+    "metric_loss": Label("loss of the metric", "points"),
+    "metric_value": Label("metric with reuse"),
+    "metric_baseline": Label("metric without reuse", digits=4),
+    "speedup": Label("speedup", "x"),
+    "energy_saving": Label("energy saving", "%", 100),
+    "energy_j": Label("energy", "mJ", 1e3),
+    "baseline_energy_j": Label("energy without reuse", "mJ", 1e3),
+    "time_s": Label("time", "ms", 1e3),
+    "dram_bytes": Label("main memory traffic", "MB", 1e-6),
+    "area_mm2": Label("area", "mm²", digits=4),
+    "joules": Label("energy", "mJ", 1e3),
+    "share": Label("share of the time", "%", 100),
+    "limit": Label("sequences"),
+}
+
+
+def label_of(column: str, unit: str = "") -> Label:
+    """The label of a column; one nobody has named reads as it is, a field of the machine with its unit."""
+    if column.startswith("arch."):
+        return Label(column.removeprefix("arch."), unit or unit_of(column))
+    return LABELS.get(column, Label(column.replace("_", " ")))
+
+
+def unit_of(column: str) -> str:
+    """Unit of a field of the machine, `arch.FIELD`."""
+    from archsim.config.specs import ArchSpec, fields_of
+
+    _, info = fields_of(ArchSpec()).get(column.removeprefix("arch."), (None, {}))
+    return info.get("unit", "")

@@ -1,0 +1,106 @@
+"""How every figure looks: colours the colour-blind tell apart, marks and hatches for print in grey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from archsim.files import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+# Okabe and Ito, Color Universal Design, 2008; ordered so that neighbours differ in lightness too.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#8a8a8a")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (3, 3)), (0, (8, 2)))
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++", "oooo")
+PANEL_INCHES = (3.4, 2.6)
+DPI = 150
+
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "hatch.linewidth": 0.5,
+    "figure.facecolor": "white",
+    "svg.fonttype": "path",  # looks the same where the font is missing
+    "svg.hashsalt": "archsim",  # equal data give equal bytes
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one series is told from the others, in colour and without."""
+
+    colour: str
+    marker: str
+    line: Any
+    hatch: str
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """A look for each name, in order; the ninth looks like the first."""
+    n = len(COLOURS)
+    return {
+        name: Look(COLOURS[i % n], MARKERS[i % n], LINES[i % n], HATCHES[i % n])
+        for i, name in enumerate(dict.fromkeys(names))
+    }
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Figures made and saved inside look alike."""
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def panels(
+    n: int, *, columns: int = 4, width: float = PANEL_INCHES[0], height: float = PANEL_INCHES[1]
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `n` panels in rows of at most `columns`; sizes in inches a panel."""
+    across = min(n, columns)
+    down = -(-n // across)
+    figure = Figure(figsize=(width * across, height * down), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).ravel().tolist()
+    for spare in axes[n:]:
+        spare.remove()
+    return figure, axes[:n]
+
+
+def line(axes: Axes, x: pd.Series[Any], y: pd.Series[Any], look: Look, label: str) -> None:
+    """One series as marks joined by a line."""
+    axes.plot(x, y, color=look.colour, marker=look.marker, linestyle=look.line, label=label)
+
+
+def legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
+    """One legend for all panels, each name once."""
+    found: dict[str, Any] = {}
+    for one in axes:
+        for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    if found:
+        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=min(len(found), 6))
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Save as .svg and .png, whole or not at all."""
+    paths = [folder / f"{name}{suffix}" for suffix in (".svg", ".png")]
+    for path in paths:
+        dated = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+        with styled(), write_whole(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=dated)
+    return paths

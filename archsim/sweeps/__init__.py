@@ -1,0 +1,1 @@
+"""Many runs: a grid of choices, points that share work, a pool of workers, results that survive."""

@@ -1,0 +1,73 @@
+"""About how long a sweep takes, from a measured sample of each network, and how much disk its cache takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from archsim.experiment.setting import Setting
+from archsim.experiment.stages import Stages
+from archsim.functional.run import pass_shapes
+from archsim.sweeps.plan import functional_weight, rough_steps
+from archsim.sweeps.point import resolve_point
+from archsim.sweeps.task import Kind, Task
+
+SAMPLE_STEPS = 300
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is left to do."""
+
+    points: int
+    passes: int
+    baselines: int
+    process_s: float
+    """For one process with one core."""
+    cache_bytes: int
+
+
+@dataclass(frozen=True)
+class _Rate:
+    """Seconds a unit of weight."""
+
+    functional: float
+    replay: float
+
+
+def estimate(tasks: list[Task]) -> Estimate:
+    """Time a few sequences of each network that the tasks name, and scale up."""
+    rates: dict[str, _Rate] = {}
+    seconds, n_bytes = 0.0, 0
+    for task in tasks:
+        setting, network = resolve_point(task.choices), str(task.choices["network"])
+        if network not in rates:
+            rates[network] = _measured(setting)
+        rate, weight = rates[network], functional_weight(setting)
+        seconds += weight * (rate.functional if task.kind is Kind.PASS else rate.replay)
+        n_bytes += _pass_bytes(setting) if task.kind is Kind.PASS else 0
+    n = {kind: sum(task.kind is kind for task in tasks) for kind in Kind}
+    return Estimate(n[Kind.POINT], n[Kind.PASS], n[Kind.BASELINE], seconds, n_bytes)
+
+
+def _measured(setting: Setting) -> _Rate:
+    few = 1
+    while few < len(setting.trace) and rough_steps(setting.trace.limit(few)) < SAMPLE_STEPS:
+        few += 1
+    sample = replace(setting, trace=setting.trace.limit(few))
+    stages, weight = Stages(sample, threads=1), functional_weight(sample)
+    activity = stages.functional(sample.policy).activity
+    functional_s = _seconds(lambda: stages.functional(sample.policy))
+    stages.replay(activity, sample.machine, "")
+    return _Rate(functional_s / weight, _seconds(lambda: stages.replay(activity, sample.machine, "")) / weight)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _pass_bytes(setting: Setting) -> int:
+    return rough_steps(setting.trace) * sum(shape.bytes_per_step for shape in pass_shapes(setting.network))

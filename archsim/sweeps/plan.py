@@ -1,0 +1,92 @@
+"""What a sweep has to do: its points, the passes and baselines they share, and what is already there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from archsim.errors import UsageError
+from archsim.experiment.setting import Setting
+from archsim.functional.run import pass_shapes
+from archsim.policies import NoReuse
+from archsim.sweeps.cache import baseline_path, pass_path
+from archsim.sweeps.grid import Choices, Grid
+from archsim.sweeps.point import check_names, choices_digest, resolve_point
+from archsim.sweeps.task import Kind, Task
+from archsim.traceio.trace import Trace
+
+REPLAY_SHARE = 0.15
+"""Time of an event simulation next to its functional pass (scripts/bench.py); for progress bars only."""
+SAMPLES_PER_STEP, CHARACTERS_PER_STEP = 80, 5
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the grid; points with one digest are run once."""
+
+    choices: Choices
+    digest: str
+    setting: Setting | None
+    """None for a point that cannot run."""
+    error: str | None = None
+
+
+def plan_points(grid: Grid, tick: Callable[[], None] = lambda: None) -> list[Point]:
+    """Resolve every point of a grid; `tick` hears of each.
+
+    Raises UsageError for a name nobody knows, or if no point at all can run; one that cannot run says why.
+    """
+    choices = grid.points()
+    check_names(choices)
+    points = []
+    for chosen in choices:
+        points.append(_point(chosen))
+        tick()
+    if all(point.setting is None for point in points):
+        raise UsageError(f"none of {len(points)} points can run; the first: {points[0].error}")
+    return points
+
+
+def _point(choices: Choices) -> Point:
+    try:
+        setting = resolve_point(choices)
+    except UsageError as error:
+        return Point(choices, choices_digest(choices), None, str(error))
+    return Point(choices, setting.digest, setting)
+
+
+def plan_tasks(points: Iterable[Point], cache: Path) -> list[Task]:
+    """The tasks of these points, each thing once, without passes and baselines that are in the cache."""
+    tasks: dict[str, Task] = {}
+    for point in points:
+        if point.setting is not None:
+            for task in _tasks(point.setting, point.choices, cache):
+                tasks.setdefault(task.name, task)
+    return list(tasks.values())
+
+
+def _tasks(setting: Setting, choices: Choices, cache: Path) -> Iterator[Task]:
+    """What a point needs, and last the point itself."""
+    heavy = functional_weight(setting)
+    light = REPLAY_SHARE * heavy
+    compares = setting.policy.uses_memo_unit
+    policies = [setting.policy, NoReuse()] if compares and setting.baseline_computes else [setting.policy]
+    passes = [Task(Kind.PASS, setting.functional_digest(policy), choices, frozenset(), heavy) for policy in policies]
+    needed = [task for task in passes if not pass_path(cache, task.digest).is_file()]
+    if compares and not baseline_path(cache, setting.baseline_digest).is_file():
+        needed.append(Task(Kind.BASELINE, setting.baseline_digest, choices, frozenset([passes[-1].name]), light))
+    yield from needed
+    yield Task(Kind.POINT, setting.digest, choices, frozenset(task.name for task in needed), light)
+
+
+def functional_weight(setting: Setting) -> float:
+    """Multiply-accumulates of a functional pass, roughly: steps of texts and recordings are guessed from their size."""
+    per_step = sum(shape.neurons_per_step * shape.n_inputs for shape in pass_shapes(setting.network))
+    return float(per_step * rough_steps(setting.trace))
+
+
+def rough_steps(trace: Trace) -> int:
+    """About how many time steps a trace has."""
+    size = sum(len(sequence) for sequence in trace.sequences)
+    return size // {"text": CHARACTERS_PER_STEP, "audio": SAMPLES_PER_STEP}.get(trace.kind, 1) + len(trace)

@@ -1,0 +1,117 @@
+"""The results of a sweep on disk: one SQLite file that only the driver writes, and the tables made of it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from archsim._version import __version__
+from archsim.errors import UsageError
+from archsim.sweeps.plan import Point
+from archsim.sweeps.task import Done, Outcome
+
+DATABASE = "sweep.sqlite"
+LOCK = "driver.lock"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS points (position INTEGER PRIMARY KEY, digest TEXT NOT NULL, choices TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS outcomes (
+    digest TEXT PRIMARY KEY, error TEXT, record TEXT, energy TEXT, utilisation TEXT, seconds REAL NOT NULL);
+"""
+
+
+class Store:
+    """Outcomes by digest, written one transaction each; what earlier grids found stays."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = sqlite3.connect(folder / DATABASE)
+        try:
+            self.database.executescript(SCHEMA)
+        except sqlite3.DatabaseError as error:
+            raise UsageError(f"{folder / DATABASE}: not the results of a sweep: {error}") from None
+
+    def begin(self, points: list[Point], about: Mapping[str, str]) -> None:
+        """Take down the grid's points, and the failures of those that cannot run."""
+        rows = [(i, point.digest, json.dumps(point.choices)) for i, point in enumerate(points)]
+        with self.database:
+            self.database.execute("DELETE FROM points")
+            self.database.executemany("INSERT INTO points VALUES (?, ?, ?)", rows)
+            self.database.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", sorted(about.items()))
+        for point in points:
+            if point.setting is None:
+                self.put(point.digest, Done(0.0, error=point.error))
+
+    def put(self, digest: str, done: Done) -> None:
+        """Keep the end of a point's task."""
+        parts: tuple[str | None, ...] = (None, None, None)
+        if done.outcome is not None:
+            parts = tuple(json.dumps(part) for part in _parts(done.outcome))
+        row = (digest, done.error, *parts, done.seconds)
+        with self.database:
+            self.database.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def finished(self) -> dict[str, str | None]:
+        """Digests of all points with an outcome, and the error of those that failed."""
+        return dict(self.database.execute("SELECT digest, error FROM outcomes"))
+
+    def about(self) -> dict[str, str]:
+        """What was said of the sweep when it began."""
+        return dict(self.database.execute("SELECT key, value FROM about ORDER BY key"))
+
+    def rows(self) -> Iterator[tuple[int, dict[str, Any], str | None, Outcome | None]]:
+        """Position, choices, error and outcome of each finished point, in the order of the grid."""
+        query = """SELECT position, choices, error, record, energy, utilisation
+                   FROM points JOIN outcomes USING (digest) ORDER BY position"""
+        for position, choices, error, *parts in self.database.execute(query):
+            outcome = Outcome(*(json.loads(part) for part in parts)) if error is None else None
+            yield position, json.loads(choices), error, outcome
+
+    def n_points(self) -> int:
+        """Points of the grid, finished or not."""
+        return int(self.database.execute("SELECT count(*) FROM points").fetchone()[0])
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.database.close()
+
+
+def _parts(outcome: Outcome) -> tuple[Any, ...]:
+    return outcome.record, outcome.energy, outcome.utilisation
+
+
+def open_store(folder: Path) -> Store:
+    """Open the results of a sweep to read them; UsageError for a folder that holds none."""
+    if not (folder / DATABASE).is_file():
+        raise UsageError(f"{folder}: holds no sweep: need a folder made by archsim sweep, with {DATABASE}")
+    return Store(folder)
+
+
+@contextmanager
+def only_driver(folder: Path) -> Iterator[None]:
+    """Hold the folder: a second driver is refused, and a killed one leaves nothing that could stand in the way."""
+    lock = sqlite3.connect(folder / LOCK, timeout=0)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise
+        raise UsageError(f"{folder}: another sweep is writing here: wait for it, or choose another folder") from None
+    finally:
+        lock.close()
+
+
+def provenance(command: str, grid: str) -> dict[str, str]:
+    """What a reader needs to do it again: the grid, the command, the versions."""
+    import platform
+    from importlib.metadata import version
+
+    packages = ("numpy", "numba", "simpy", "pandas")
+    versions = {f"version.{name}": version(name) for name in packages}
+    about = {"grid": grid, "command": command, "version.archsim": __version__}
+    return about | versions | {"version.python": platform.python_version(), "machine": platform.machine()}

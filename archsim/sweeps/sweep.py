@@ -1,0 +1,126 @@
+"""A sweep from its grid to its tables; run again, it does what is left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archsim.errors import UsageError
+from archsim.sweeps.driver import Driver
+from archsim.sweeps.grid import Grid, load_grid
+from archsim.sweeps.plan import Point, plan_points, plan_tasks
+from archsim.sweeps.pools import dask_pool, default_jobs, local_pool
+from archsim.sweeps.store import DATABASE, Store, only_driver, provenance
+from archsim.sweeps.tables import SweepResults, export
+from archsim.sweeps.task import Done, Kind, Task
+
+CACHE = "cache"
+
+
+@dataclass
+class Progress:
+    """How far a sweep is."""
+
+    points: int
+    """Different points of the grid."""
+    finished: int
+    """Of these, failed ones included."""
+    failed: int
+    weight: float
+    """Work to do when the driver began."""
+    done: float = 0.0
+    """Of this."""
+
+    @property
+    def share(self) -> float:
+        """Of the work, 0 to 1."""
+        return self.done / self.weight if self.weight else 1.0
+
+
+Tell = Callable[[Progress], None]
+
+
+def run_sweep(
+    grid: str | Path | Mapping[str, Any],
+    folder: str | Path,
+    *,
+    jobs: int | None = None,
+    dask: str | None = None,
+    retry: bool = False,
+    tell: Tell = lambda progress: None,
+    command: str = "archsim.run_sweep",
+) -> SweepResults:
+    """Run every point of a grid (a TOML file, or its tables) that `folder` does not hold yet; return all results.
+
+    jobs: processes, by default one a core. dask: address of a scheduler, or `local`, instead. The results are the
+    same bytes whoever does the work. retry: also run again what has failed. `tell` hears of each finished task.
+    Raises UsageError for a grid that cannot run, before anything is written; a point that fails is a result.
+    """
+    parsed, text = load_grid(grid)
+    points, folder = plan_points(parsed), Path(folder)
+    _make_folder(folder)
+    with only_driver(folder), closing(Store(folder)) as store:
+        store.begin(points, provenance(command, text))
+        try:
+            _finish(points, store, jobs, dask, retry, tell)
+        finally:  # interrupted, too
+            results = export(store, folder)
+    return results
+
+
+def left_to_do(grid: Grid, folder: Path, retry: bool = False) -> tuple[list[Point], list[Task]]:
+    """The points of a grid, and the tasks that are left of it in a folder that need not exist."""
+    points = plan_points(grid)
+    finished: dict[str, str | None] = {}
+    if (folder / DATABASE).is_file():
+        with closing(Store(folder)) as store:
+            finished = store.finished()
+    return points, plan_tasks(_unfinished(points, finished, retry), folder / CACHE)
+
+
+def _finish(points: list[Point], store: Store, jobs: int | None, dask: str | None, retry: bool, tell: Tell) -> None:
+    finished, cache = store.finished(), store.folder / CACHE
+    cache.mkdir(exist_ok=True)
+    tasks = plan_tasks(_unfinished(points, finished, retry), cache)
+    due = {task.digest for task in tasks if task.kind is Kind.POINT}
+    errors = {point.digest: finished.get(point.digest) for point in points if point.digest not in due}
+    progress = Progress(
+        points=len({point.digest for point in points}),
+        finished=len(errors),
+        failed=sum(error is not None for error in errors.values()),
+        weight=sum(task.weight for task in tasks),
+    )
+    tell(progress)
+
+    def keep(task: Task, done: Done) -> None:
+        progress.done += task.weight
+        if task.kind is Kind.POINT:
+            store.put(task.digest, done)
+            progress.finished += 1
+            progress.failed += done.error is not None
+        tell(progress)
+
+    jobs = default_jobs() if jobs is None else jobs
+    if tasks:
+        with dask_pool(dask, jobs) if dask is not None else local_pool(jobs) as pool:
+            Driver(tasks, pool, str(cache.resolve()), keep).run()
+
+
+def _unfinished(points: list[Point], finished: Mapping[str, str | None], retry: bool) -> list[Point]:
+    """Points without an outcome, and with `retry` those whose outcome is a failure."""
+    return [p for p in points if p.digest not in finished or (retry and finished[p.digest] is not None)]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"cannot write {folder}: it is not a folder") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write {folder}: the folder is not writable")

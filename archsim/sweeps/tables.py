@@ -1,0 +1,96 @@
+"""A sweep's results as tidy frames: one row a point, one a point and action, one a point, unit and state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archsim.experiment.record import METRIC_KEYS
+from archsim.files import write_whole
+from archsim.sweeps.store import Store, open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TEXT = {"network", "trace", "split", "arch", "policy", "precision", "detail", "metric", "archsim_version", "digest"}
+_TEXT |= {"error", "preset"}
+_ENERGY = ("point", "side", "component", "action", "bucket", "count", "pj_each", "joules")
+_UTILISATION = ("point", "side", "unit", "state", "share")
+
+
+@dataclass(frozen=True, eq=False)
+class SweepResults:
+    """What a sweep has found so far."""
+
+    results: pd.DataFrame
+    """point, error (null where it ran), what the grid sets, then the keys of the JSON record."""
+    energy: pd.DataFrame
+    """point, side (policy or baseline), component, action, bucket, count, pj_each, joules."""
+    utilisation: pd.DataFrame
+    """point, side, unit, state (busy, idle, or what is waited for), share of the run's time."""
+    about: dict[str, str]
+    """The grid, the command, versions."""
+    n_points: int
+    """Points of the grid, finished or not."""
+
+
+def read_sweep(folder: str | Path) -> SweepResults:
+    """Read a sweep's results, of as many points as are finished; UsageError for a folder that holds none."""
+    store = open_store(Path(folder))
+    try:
+        return results_of(store)
+    finally:
+        store.close()
+
+
+def results_of(store: Store) -> SweepResults:
+    """Make the frames of what is in a store."""
+    import pandas as pd
+
+    rows, energy, uses = [], [], []
+    for position, choices, error, outcome in store.rows():
+        chosen = {key: json.dumps(value) if isinstance(value, list) else value for key, value in choices.items()}
+        record = outcome.record if outcome else {}
+        rows.append({"point": position, "error": error} | chosen | record | chosen)
+        if outcome:
+            energy += [{"point": position} | row for row in outcome.energy]
+            uses += [{"point": position} | row for row in outcome.utilisation]
+    return SweepResults(
+        _typed(pd.DataFrame(rows)),
+        pd.DataFrame(energy, columns=list(_ENERGY)),
+        pd.DataFrame(uses, columns=list(_UTILISATION)),
+        store.about(),
+        store.n_points(),
+    )
+
+
+def export(store: Store, folder: Path) -> SweepResults:
+    """Write the frames as `results`, `energy` and `utilisation`, each as .csv and .parquet; equal data, equal bytes."""
+    found = results_of(store)
+    for name in ("results", "energy", "utilisation"):
+        frame: pd.DataFrame = getattr(found, name)
+        with write_whole(folder / f"{name}.csv") as path:
+            frame.to_csv(path, index=False, lineterminator="\n")
+        with write_whole(folder / f"{name}.parquet") as path:
+            frame.to_parquet(path, index=False)
+    return found
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Types that do not depend on which points are finished: texts, whole numbers, numbers."""
+    if frame.empty:
+        return frame
+    return frame.astype({column: _type(column, frame[column]) for column in frame.columns})
+
+
+def _type(column: str, values: pd.Series[Any]) -> str:
+    known = values.dropna()
+    if column in _TEXT or any(isinstance(value, str) for value in known):
+        return "string"
+    if column in METRIC_KEYS or any(isinstance(value, float) for value in known):
+        return "float64"
+    if any(isinstance(value, bool) for value in known):
+        return "boolean"
+    return "Int64" if len(known) else "float64"
