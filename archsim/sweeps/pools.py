@@ -26,7 +26,7 @@ def default_jobs() -> int:
 
 
 class Pool(Protocol):
-    """Workers that do tasks. BrokenExecutor ends a task that went down with its pool, other exceptions a hopeless one."""
+    """Workers that do tasks; BrokenExecutor ends a task that went down with its pool, other exceptions a hopeless one."""
 
     @property
     def places(self) -> int:
@@ -123,7 +123,7 @@ def dask_pool(address: str, jobs: int) -> Iterator[DaskPool]:
         with (
             LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None) as cluster,
             Client(cluster) as client,
-        ):  # type: ignore[no-untyped-call]
+        ):
             yield DaskPool(client)
         return
     try:
