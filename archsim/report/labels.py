@@ -28,14 +28,17 @@ class Label:
         """Values in the unit."""
         return values.astype(float) * self.factor
 
-    def shown(self, value: float | None) -> str:
-        """One value with its unit, for a table; a dash where there is none."""
+    def number(self, value: float | None) -> str:
+        """One value in the unit, for a table; a dash where there is none."""
         if value is None or value != value:
             return "–"
-        return f"{value * self.factor:.{self.digits}g}{_SHORT.get(self.unit, f' {self.unit}') if self.unit else ''}"
+        scaled = value * self.factor
+        return f"{scaled:.0f}" if abs(scaled) >= 10**self.digits else f"{scaled:.{self.digits}g}"
 
+    def shown(self, value: float | None) -> str:
+        """One value with its unit."""
+        return self.number(value) + {"": "", "x": "x"}.get(self.unit, f" {self.unit}")
 
-_SHORT = {"%": " %", "x": "x"}
 
 LABELS = {
     "threshold": Label("threshold θ"),

@@ -24,6 +24,8 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (3, 3))
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++", "oooo")
 PANEL_INCHES = (3.4, 2.6)
 DPI = 150
+INCHES_PER_CHARACTER, KEY_INCHES = 0.07, 0.6
+"""Size of a legend's entry, roughly."""
 
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -93,7 +95,9 @@ def legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     if found:
-        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=min(len(found), 6))
+        entry_inches = INCHES_PER_CHARACTER * max(map(len, found)) + KEY_INCHES
+        columns = max(1, min(len(found), int(figure.get_figwidth() / entry_inches)))
+        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:

@@ -26,7 +26,7 @@ def default_jobs() -> int:
 
 
 class Pool(Protocol):
-    """Workers that do tasks; BrokenExecutor ends a task that went down with its pool, other exceptions a hopeless one."""
+    """Workers that do tasks. BrokenExecutor ends a task that went down with its pool, another error a hopeless one."""
 
     @property
     def places(self) -> int:

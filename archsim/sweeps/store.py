@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import platform
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from archsim.sweeps.task import Done, Outcome
 
 DATABASE = "sweep.sqlite"
 LOCK = "driver.lock"
+PACKAGES = ("numpy", "numba", "simpy", "pandas", "matplotlib")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS points (position INTEGER PRIMARY KEY, digest TEXT NOT NULL, choices TEXT NOT NULL);
@@ -41,7 +44,8 @@ class Store:
         with self.database:
             self.database.execute("DELETE FROM points")
             self.database.executemany("INSERT INTO points VALUES (?, ?, ?)", rows)
-            self.database.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", sorted(about.items()))
+            self.database.execute("DELETE FROM about")
+            self.database.executemany("INSERT INTO about VALUES (?, ?)", sorted(about.items()))
         for point in points:
             if point.setting is None:
                 self.put(point.digest, Done(0.0, error=point.error))
@@ -106,12 +110,10 @@ def only_driver(folder: Path) -> Iterator[None]:
         lock.close()
 
 
-def provenance(command: str, grid: str) -> dict[str, str]:
-    """What a reader needs to do it again: the grid, the command, the versions."""
-    import platform
-    from importlib.metadata import version
-
-    packages = ("numpy", "numba", "simpy", "pandas")
-    versions = {f"version.{name}": version(name) for name in packages}
-    about = {"grid": grid, "command": command, "version.archsim": __version__}
-    return about | versions | {"version.python": platform.python_version(), "machine": platform.machine()}
+def provenance(command: str, grid: str, points: list[Point]) -> dict[str, str]:
+    """What a reader needs to do it again: the grid, the command, versions, and digests of what was read."""
+    about = {"grid": grid, "command": command, "version.archsim": __version__, "machine": platform.machine()}
+    about |= {f"version.{name}": version(name) for name in PACKAGES} | {"version.python": platform.python_version()}
+    settings = [point.setting for point in points if point.setting is not None]
+    about |= {f"digest.network.{setting.network.name}": setting.network.digest for setting in settings}
+    return about | {f"digest.trace.{setting.trace.name}": setting.trace.digest for setting in settings}

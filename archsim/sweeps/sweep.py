@@ -64,7 +64,7 @@ def run_sweep(
     points, folder = plan_points(parsed), Path(folder)
     _make_folder(folder)
     with only_driver(folder), closing(Store(folder)) as store:
-        store.begin(points, provenance(command, text))
+        store.begin(points, provenance(command, text, points))
         try:
             _finish(points, store, jobs, dask, retry, tell)
         finally:  # interrupted, too

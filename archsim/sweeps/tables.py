@@ -30,6 +30,8 @@ class SweepResults:
     """point, side (policy or baseline), component, action, bucket, count, pj_each, joules."""
     utilisation: pd.DataFrame
     """point, side, unit, state (busy, idle, or what is waited for), share of the run's time."""
+    chosen: list[str]
+    """Columns of results that the grid sets."""
     about: dict[str, str]
     """The grid, the command, versions."""
     n_points: int
@@ -49,9 +51,13 @@ def results_of(store: Store) -> SweepResults:
     """Make the frames of what is in a store."""
     import pandas as pd
 
-    rows, energy, uses = [], [], []
+    rows: list[dict[str, Any]] = []
+    energy: list[dict[str, Any]] = []
+    uses: list[dict[str, Any]] = []
+    columns: dict[str, None] = {}
     for position, choices, error, outcome in store.rows():
         chosen = {key: json.dumps(value) if isinstance(value, list) else value for key, value in choices.items()}
+        columns |= dict.fromkeys(chosen)
         record = outcome.record if outcome else {}
         rows.append({"point": position, "error": error} | chosen | record | chosen)
         if outcome:
@@ -61,6 +67,7 @@ def results_of(store: Store) -> SweepResults:
         _typed(pd.DataFrame(rows)),
         pd.DataFrame(energy, columns=list(_ENERGY)),
         pd.DataFrame(uses, columns=list(_UTILISATION)),
+        list(columns),
         store.about(),
         store.n_points(),
     )

@@ -1,0 +1,22 @@
+"""`archsim report`: figures, tables and one page from a sweep's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def report(folder: Path) -> None:
+    """Write FOLDER/report.html, one page that holds everything it shows, and its figures as .svg and .png.
+
+    Works on any sweep, finished or not.
+
+    \b
+    archsim sweep grid.toml -o out && archsim report out
+    """
+    from archsim.report.report import write_report
+
+    click.echo(write_report(folder))

@@ -1,0 +1,1 @@
+"""The figures of a report, one a module: a study in, a figure out."""

@@ -1,0 +1,66 @@
+"""What is gained against what is lost: every point of the sweep, and the best of each policy joined by a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from archsim.report.labels import label_of
+from archsim.report.study import BOUND, MOST_LOSS, Study
+from archsim.report.style import legend_below, looks, panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from archsim.report.style import Look
+
+NAME = "tradeoff"
+TITLE = "What is gained, what is lost"
+GAINS = ("energy_saving", "speedup")
+
+
+def caption(study: Study) -> str:
+    """What is drawn."""
+    if "metric_loss" not in study.merits:
+        return "Gains against computation reuse; every mark is a point of the sweep."
+    return (
+        f"Gains against the loss of the metric; every mark is a point of the sweep, lines join those that no other "
+        f"point of the policy beats in both. The dotted line is a loss of {BOUND:g} point; what loses more than "
+        f"{MOST_LOSS:g} is left out."
+    )
+
+
+def draw(study: Study) -> Figure:
+    """A row a gain, a column a network."""
+    x = "metric_loss" if "metric_loss" in study.merits else "reuse_fraction"
+    across = len(study.networks)
+    figure, axes = panels(len(GAINS) * across, columns=across, height=2.3, width=max(2.7, 3.8 - 0.3 * across))
+    style = looks(study.points["policy"])
+    for i, axis in enumerate(axes):
+        gain, network = GAINS[i // across], study.networks[i % across]
+        data = study.points[study.points["network"] == network].dropna(subset=[x])
+        data = data[data[x] <= MOST_LOSS] if x == "metric_loss" else data
+        for policy, rows in data.groupby("policy", sort=False):
+            _marks(axis, rows, x, gain, style[str(policy)], str(policy))
+        if x == "metric_loss":
+            axis.axvline(BOUND, color="0.4", linestyle=":", linewidth=1)
+        axis.set(xlabel=label_of(x).axis if i >= across else "", ylabel=label_of(gain).axis if i % across == 0 else "")
+        axis.set(title=network if i < across else "")
+    legend_below(figure, axes)
+    return figure
+
+
+def _marks(axis: Axes, rows: pd.DataFrame, x: str, gain: str, look: Look, label: str) -> None:
+    xs, ys = label_of(x).scaled(rows[x]), label_of(gain).scaled(rows[gain])
+    axis.scatter(xs, ys, s=16, color=look.colour, marker=look.marker, alpha=0.7, linewidths=0, label=label)
+    if x == "metric_loss":
+        front = pareto(pd.DataFrame({"x": xs, "y": ys}))
+        axis.plot(front["x"], front["y"], color=look.colour, linestyle=look.line, linewidth=1)
+
+
+def pareto(points: pd.DataFrame) -> pd.DataFrame:
+    """The rows that no other has both a smaller x and a larger y than, by rising x."""
+    ordered = points.sort_values(["x", "y"], ascending=[True, False], kind="stable")
+    return ordered[ordered["y"] > ordered["y"].cummax().shift(fill_value=float("-inf"))]

@@ -1,0 +1,74 @@
+"""One HTML page that holds everything it shows: no other file, no script, nothing from the net."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from archsim._version import __version__
+from archsim.files import write_whole
+from archsim.report.style import save
+
+FIGURES = "figures"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts under column heads."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    note: str = ""
+    folded: bool = False
+    """Whether the reader has to open it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A figure, saved under its name beside the page and shown in it."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, and what stands under it in this order."""
+
+    title: str
+    lead: str = ""
+    pictures: list[Picture] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    code: str = ""
+
+
+def write_page(folder: Path, title: str, lead: str, sections: list[Section]) -> Path:
+    """Write `report.html` into `folder`, and each figure as .svg and .png into `figures` there."""
+    (folder / FIGURES).mkdir(exist_ok=True)
+    images = {p.name: _embedded(p, folder / FIGURES) for section in sections for p in section.pictures}
+    environment = Environment(
+        loader=PackageLoader("archsim.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template("page.html.j2").render(
+        title=title, lead=lead, sections=sections, images=images, version=__version__
+    )
+    path = folder / "report.html"
+    with write_whole(path) as temporary:
+        temporary.write_text(text, "utf-8")
+    return path
+
+
+def _embedded(picture: Picture, folder: Path) -> str:
+    svg, _ = save(picture.figure, folder, picture.name)
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.read_bytes()).decode()

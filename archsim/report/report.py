@@ -1,0 +1,76 @@
+"""A sweep's folder to one page: what was gained, over what, where time and energy go, and how to do it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from archsim.report.figures import by_name, energy_breakdown, over_axis, tradeoff, unit_use
+from archsim.report.labels import label_of
+from archsim.report.page import Picture, Section, Table, write_page
+from archsim.report.study import BOUND, Study, study_of
+from archsim.report.style import styled
+from archsim.report.tables import all_table, best_table, failures_table, machine_tables, provenance_table
+from archsim.sweeps.tables import read_sweep
+
+
+def write_report(folder: str | Path) -> Path:
+    """Write `report.html` and `figures/` beside a sweep's results, of as many points as are finished.
+
+    Raises UsageError for a folder without a sweep, or with no point that ran.
+    """
+    folder = Path(folder)
+    study = study_of(read_sweep(folder))
+    with styled():
+        sections = list(_sections(study))
+        return write_page(folder, f"Sweep {folder.resolve().name}", _lead(study), sections)
+
+
+def _lead(study: Study) -> str:
+    """The answer in a few sentences."""
+    sweep = study.sweep
+    failed = int(sweep.results["error"].notna().sum())
+    counts = f"{len(study.points)} of {sweep.n_points} points have run" + (f", {failed} failed." if failed else ".")
+    best = study.best_machines.sort_values("energy_saving", ascending=False, kind="stable").head(1)
+    for _, row in best.iterrows():
+        saving, speedup, reuse = (label_of(m).shown(row[m]) for m in ("energy_saving", "speedup", "reuse_fraction"))
+        bound = f" within {BOUND:g} point of loss" if "metric_loss" in study.merits else ""
+        gains = f"{saving} at {reuse} reuse, speedup {speedup}"
+        return f"{counts} Most energy is saved{bound} by {row['policy']} on {row['network']}: {gains}."
+    return counts
+
+
+def _sections(study: Study) -> list[Section]:
+    about = study.sweep.about
+    sections = [Section("Results", pictures=_result_pictures(study), tables=_result_tables(study))]
+    if len(study.best):
+        pictures = [
+            Picture(module.NAME, module.TITLE, module.CAPTION, module.draw(study))
+            for module in (energy_breakdown, unit_use)
+        ]
+        sections.append(Section("Energy and time", pictures=pictures))
+    sections.append(
+        Section("Configuration", "The grid as it was given.", tables=machine_tables(study), code=about["grid"])
+    )
+    sections.append(Section("Provenance", tables=[provenance_table(about)]))
+    return sections
+
+
+def _result_pictures(study: Study) -> list[Picture]:
+    pictures = []
+    if len(study.points) > 1:
+        pictures.append(Picture(tradeoff.NAME, tradeoff.TITLE, tradeoff.caption(study), tradeoff.draw(study)))
+    for x in study.numeric:
+        title = f"Over {label_of(x).text}"
+        pictures.append(Picture(over_axis.name(x), title, over_axis.caption(study, x), over_axis.draw(study, x)))
+    for category in [*(["network"] if "network" in study.varied or not study.varied else []), *study.categories]:
+        title = f"By {label_of(category).text}"
+        picture = by_name.draw(study, category)
+        pictures.append(Picture(by_name.name(category), title, by_name.caption(study, category), picture))
+    return pictures
+
+
+def _result_tables(study: Study) -> list[Table]:
+    tables = [best_table(study)] if len(study.best) else []
+    if study.sweep.results["error"].notna().any():
+        tables.append(failures_table(study.sweep))
+    return [*tables, all_table(study)]

@@ -1,0 +1,88 @@
+"""Tables of a report: best points, all points, failures, machines, provenance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from archsim.config.load import load_arch
+from archsim.config.specs import ArchSpec, fields_of
+from archsim.report.labels import label_of
+from archsim.report.page import Table
+from archsim.report.study import BOUND, MERITS, Study, machine_overrides
+from archsim.sweeps.tables import SweepResults
+
+MOST_ROWS = 500
+_NAMES = ("network", "policy")
+_SIZES = ("sequences", "energy_j", "time_s", "dram_bytes", "area_mm2")
+
+
+def best_table(study: Study) -> Table:
+    """The point of each network and policy that saves most energy within the bound."""
+    columns = [*_NAMES, *(c for c in study.varied if c not in _NAMES), *MERITS, *_SIZES]
+    if "threshold" in study.best and "threshold" not in columns:
+        columns.insert(2, "threshold")
+    note = f"Of each network and policy, what saves most energy and loses at most {BOUND:g} point, where that is known."
+    return _table("Best points", study.best, columns, note)
+
+
+def all_table(study: Study) -> Table:
+    """Every point that ran, as many as a page bears."""
+    columns = ["point", *dict.fromkeys([*_NAMES, *study.varied]), *MERITS]
+    shown = (
+        f"The first {MOST_ROWS} of {len(study.points)}; all are in results.csv."
+        if len(study.points) > MOST_ROWS
+        else ""
+    )
+    return _table(f"All {len(study.points)} points", study.points.head(MOST_ROWS), columns, shown, folded=True)
+
+
+def failures_table(sweep: SweepResults) -> Table:
+    """Points that failed, with what they said."""
+    failed = sweep.results[sweep.results["error"].notna()]
+    columns = [c for c in failed.columns if c in {*_NAMES, "point", "threshold"} or c.startswith("arch.")]
+    rows = [[*(_cell(c, row[c]) for c in columns), str(row["error"])] for _, row in failed.iterrows()]
+    return Table("Points that failed", [*columns, "message"], rows)
+
+
+def machine_tables(study: Study) -> list[Table]:
+    """Every machine of the grid, each field with its value, unit, certainty and source."""
+    tables = []
+    for name in dict.fromkeys(study.points["arch"]):
+        rows = study.points[study.points["arch"] == name]
+        varied = {field.removeprefix("arch.") for _, row in rows.iterrows() for field in machine_overrides(row)}
+        arch: ArchSpec = load_arch(name)
+        fields = [
+            [
+                field,
+                "set by the grid" if field in varied else str(value),
+                *(info.get(k, "") for k in ("unit", "certainty", "source")),
+            ]
+            for field, (value, info) in fields_of(arch).items()
+        ]
+        tables.append(
+            Table(f"Machine {name}", ["parameter", "value", "unit", "certainty", "source"], fields, folded=True)
+        )
+    return tables
+
+
+def provenance_table(about: dict[str, str]) -> Table:
+    """Versions, digests and the command."""
+    rows = [[key, value] for key, value in about.items() if key != "grid"]
+    return Table("", ["", ""], rows)
+
+
+def _table(title: str, frame: pd.DataFrame, columns: list[str], note: str = "", *, folded: bool = False) -> Table:
+    columns = [c for c in columns if c in frame.columns]
+    heads = [label_of(c).axis for c in columns]
+    rows = [[_cell(c, row[c]) for c in columns] for _, row in frame.iterrows()]
+    return Table(title, heads, rows, note, folded)
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None or pd.isna(value):
+        return "–"
+    if isinstance(value, str) or column in {"point", "sequences"}:
+        return str(value)
+    return label_of(column).number(float(value))
