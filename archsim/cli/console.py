@@ -56,27 +56,24 @@ def progress_bars(count: ProgressColumn | None = None) -> Iterator[Callable[[str
 
 
 @contextmanager
-def one_bar(title: str) -> Iterator[Callable[[float, str], None]]:
-    """Yield a callback for a share of work done and a few words; where there is no terminal, a line each tenth."""
-    columns = [
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[words]}"),
-        TimeRemainingColumn(),
-    ]
-    on_terminal, tenths = sys.stderr.isatty(), -1
-    shown = Progress(
-        *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=not on_terminal
-    )
-    with shown as progress:
-        task = progress.add_task(title, total=1.0, words="")
+def stage_bars() -> Iterator[Callable[[str, float, str], None]]:
+    """Yield a callback for a stage, the share of it that is done, and a few words: a bar a stage.
 
-        def report(share: float, words: str) -> None:
-            nonlocal tenths
-            progress.update(task, completed=share, words=words)
-            if not on_terminal and int(10 * share) > tenths:
-                tenths = int(10 * share)
-                print(f"{title}: {words}", file=sys.stderr, flush=True)
+    Where there is no terminal, as in a batch job, it prints a line each tenth.
+    """
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[words]}")]
+    console, on_terminal = Console(stderr=True), sys.stderr.isatty()
+    tasks: dict[str, TaskID] = {}
+    tenths: dict[str, int] = {}
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not on_terminal) as bars:
+
+        def report(stage: str, share: float, words: str) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=1.0, words="")
+            bars.update(tasks[stage], completed=share, words=words)
+            if not on_terminal and int(10 * share) > tenths.get(stage, -1):
+                tenths[stage] = int(10 * share)
+                print(f"{stage}: {words}", file=sys.stderr, flush=True)
 
         yield report
 

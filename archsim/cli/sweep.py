@@ -46,17 +46,17 @@ def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: b
         [fixed]
         limit = 20
     """
-    from archsim.cli.console import one_bar, output_console
+    from archsim.cli.console import output_console, stage_bars
     from archsim.sweeps.sweep import run_sweep
 
     if dry_run:
         _dry_run(grid, output, jobs, retry)
         return 0
-    with one_bar("sweep") as report:
+    with stage_bars() as report:
 
         def tell(progress: Progress) -> None:
             failed = f", {progress.failed} failed" if progress.failed else ""
-            report(progress.share, f"{progress.finished}/{progress.points} points{failed}")
+            report("sweep", progress.share, f"{progress.finished}/{progress.points} points{failed}")
 
         command = " ".join(["archsim", *sys.argv[1:]])
         found = run_sweep(grid, output, jobs=jobs, dask=dask, retry=retry, tell=tell, command=command)

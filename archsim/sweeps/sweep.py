@@ -62,7 +62,7 @@ def run_sweep(
     """
     parsed, text = load_grid(grid)
     points, folder = plan_points(parsed), Path(folder)
-    _make_folder(folder)
+    make_folder(folder)
     with only_driver(folder), closing(Store(folder)) as store:
         store.begin(points, provenance(command, text, points))
         try:
@@ -115,7 +115,8 @@ def _unfinished(points: list[Point], finished: Mapping[str, str | None], retry: 
     return [p for p in points if p.digest not in finished or (retry and finished[p.digest] is not None)]
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder for results; UsageError where there can be none."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):

@@ -1,0 +1,40 @@
+"""`archsim reproduce`: every table and figure of the paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("reproduction"),
+    show_default=True,
+    help="Folder of results and page.",
+)
+@click.option("--quick", is_flag=True, help="Short bundled traces only: minutes instead of an hour.")
+@click.option("--jobs", "-j", type=int, help="Processes.  [default: one a core]")
+def reproduce(output: Path, quick: bool, jobs: int | None) -> None:
+    """Make every table and figure of the paper from the bundled networks, on one page.
+
+    On the bundled traces and, where $ARCHSIM_DATA names a folder of corpora, on the real test sets. Interrupt it as
+    you like: run it again, and it does what is left.
+
+    \b
+    archsim reproduce --quick
+    ARCHSIM_DATA=~/corpora archsim reproduce -o paper
+    """
+    from archsim.cli.console import output_console, stage_bars
+    from archsim.cli.tables import summary_table
+    from archsim.reproduce.reproduce import reproduce as make
+
+    with stage_bars() as tell:
+        found = make(output, quick=quick, jobs=jobs, tell=tell)
+    console = output_console()
+    for findings in found:
+        console.print(summary_table(findings.records(), with_paper=True))
+    console.print(f"all figures and tables: {output / 'report.html'}")

@@ -1,0 +1,105 @@
+"""What the paper's results are made on: the bundled traces, and the real test sets where they are at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from archsim.corpora.catalogue import trace_of
+from archsim.errors import TraceError
+from archsim.ir.folder import load_network
+from archsim.paper import REUSE
+from archsim.sweeps.grid import Choices
+from archsim.traceio.trace import Trace
+
+POLICIES = ("bnn", "oracle")
+LOSSES = (1, 2, 3)
+CURVES = ("bnn", "bnn-unthrottled", "oracle")
+
+Limits = dict[str, int]
+"""Sequences by network."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One trace a network, and how much of it each experiment takes; nothing said means all of it."""
+
+    name: str
+    title: str
+    split: str | None
+    networks: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    losses: Limits
+    """For the results at 1, 2, 3 points of loss."""
+    curves: Limits
+    """For curves over θ."""
+    watched: Limits
+    """For what single neurons do."""
+
+    def trace(self, network: str) -> Trace:
+        """The trace of a network, whole."""
+        return trace_of(load_network(network), self.split)
+
+    def losses_grid(self) -> dict[str, Any]:
+        """A grid of networks, policies and the losses their thresholds were calibrated for."""
+        axes = {"policy": list(POLICIES), "max_loss": list(LOSSES)}
+        return self._grid(axes, self.losses)
+
+    def thresholds_grid(self) -> dict[str, Any]:
+        """A grid of networks, policies and thresholds."""
+        axes = {"policy": list(CURVES), "threshold": list(self.thresholds)}
+        return self._grid(axes, self.curves)
+
+    def _grid(self, axes: dict[str, Any], limits: Limits) -> dict[str, Any]:
+        fixed: Choices = {} if self.split is None else {"split": self.split}
+        if not limits:
+            return {"axes": {"network": list(self.networks)} | axes, "fixed": fixed}
+        each = {"network": list(self.networks), "limit": [limits[network] for network in self.networks]}
+        return {"zip": [each], "axes": axes, "fixed": fixed}
+
+
+def _limits(imdb: int, ds2: int, eesen: int, mnmt: int) -> Limits:
+    return {"imdb-lstm": imdb, "ds2-gru": ds2, "eesen-bilstm": eesen, "mnmt-lstm": mnmt}
+
+
+_THETAS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.9, 1.4, 2.2, 3.5)
+_NETWORKS = tuple(REUSE)
+QUICK = Dataset(
+    "bundled",
+    "Bundled traces, cut short",
+    None,
+    _NETWORKS,
+    thresholds=(0.1, 0.3, 0.6, 1.2, 2.4),
+    losses=_limits(132, 20, 16, 60),
+    curves=_limits(40, 8, 6, 20),
+    watched=_limits(20, 6, 4, 16),
+)
+BUNDLED = Dataset(
+    "bundled", "Bundled traces", None, _NETWORKS, _THETAS, losses={}, curves={}, watched=_limits(60, 20, 12, 60)
+)
+TEST = Dataset(
+    "test",
+    "Real test sets",
+    "test",
+    _NETWORKS,
+    _THETAS,
+    losses={},
+    curves=_limits(4000, 100, 60, 300),
+    watched=_limits(200, 20, 12, 100),
+)
+
+
+def datasets(*, quick: bool) -> list[Dataset]:
+    """What there is to reproduce the paper on, the main one first: real test sets of the corpora that are at hand."""
+    if quick:
+        return [QUICK]
+    there = tuple(network for network in _NETWORKS if _has_test_set(network))
+    return [replace(TEST, networks=there), BUNDLED] if there else [BUNDLED]
+
+
+def _has_test_set(network: str) -> bool:
+    try:
+        TEST.trace(network)
+    except TraceError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""One module a figure: a tidy frame in, a matplotlib figure out; what it shows is in its CAPTION."""

@@ -1,0 +1,70 @@
+"""Where the energy goes, without reuse and with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from archsim.report.style import legend_below, looks, styled
+from archsim.reproduce.figures.common import EDGE, SMALL, names, panels_or_one, rest_bars_on_axis
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NAME = "energy-breakdown"
+TITLE = "Energy by where it goes"
+CAPTION = (
+    "Energy of the machine without memoization (left bar) and with it (right bar), the sum of all counted actions and "
+    "of leakage over the simulated time, by part of the machine; 100 % is the energy without memoization."
+)
+
+BUCKETS = {
+    "scratchpad": "scratchpads",
+    "operations": "operations",
+    "dram": "main memory",
+    "memo": "memoization unit",
+    "static": "leakage",
+}
+_SIDES = {"baseline": "without", "policy": "with"}
+_WIDTH = 0.36
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """Rows of energy tables: two stacked bars a network."""
+    with styled():
+        networks = names(frame, "network")
+        width = max(3.4, 1.2 * len(networks) + 0.6)
+        figure, axes = panels_or_one(min(1, len(networks)), width=width, height=3.2)
+        if networks:
+            _draw_bars(axes[0], _percents(frame), networks)
+        axes[0].set(xlabel="network, without and with memoization", ylabel="energy (% of that without)")
+        legend_below(figure, axes)
+    return figure
+
+
+def _percents(frame: pd.DataFrame) -> pd.DataFrame:
+    """Percent of the baseline's energy: a row a network and side, a column a bucket."""
+    joules = frame.pivot_table(index=["network", "side"], columns="bucket", values="joules", aggfunc="sum").fillna(0)
+    totals = joules.sum(axis=1).xs("baseline", level="side")
+    percents = joules.div(totals, axis=0, level="network") * 100
+    return percents.reindex(columns=[bucket for bucket in BUCKETS if bucket in percents])
+
+
+def _draw_bars(axes: Axes, percents: pd.DataFrame, networks: list[str]) -> None:
+    bars = [(network, side) for network in networks for side in _SIDES]
+    at = np.array([i // 2 + (i % 2 - 0.5) * 1.15 * _WIDTH for i in range(len(bars))])
+    heights, look, bottom = percents.reindex(bars).fillna(0), looks(BUCKETS), np.zeros(len(bars))
+    for bucket in percents.columns:
+        style = {"label": BUCKETS[bucket], "color": look[bucket].colour, "hatch": look[bucket].hatch, **EDGE}
+        axes.bar(at, heights[bucket], _WIDTH, bottom=bottom, **style)
+        bottom = bottom + heights[bucket].to_numpy(float)
+    for x, total in zip(at, bottom, strict=True):
+        axes.text(x, total + 1, f"{total:.0f}", ha="center", va="bottom", fontsize=SMALL)
+    axes.set_xticks(at, [_SIDES[side] for _, side in bars], minor=True, fontsize=SMALL)
+    axes.set_xticks(range(len(networks)), networks)
+    axes.tick_params(axis="x", which="major", pad=14)
+    rest_bars_on_axis(axes)
+    axes.margins(y=0.08)

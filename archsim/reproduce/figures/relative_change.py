@@ -1,0 +1,62 @@
+"""How much a neuron changes from one step to the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from archsim.report.style import legend_below, looks, styled
+from archsim.reproduce.figures.common import GREY, SMALL, names, panels_or_one
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from archsim.report.style import Look
+
+NAME = "relative-change"
+TITLE = "Relative change between consecutive steps"
+CAPTION = (
+    "Share of all neuron evaluations (left, the exact dot product y) and of all hidden outputs (right, h) that changed "
+    "by at most so much since the step before, |y_t − y_{t−1}| / |y_t|. Every neuron and step of the trace was "
+    "watched, without reuse; the dashed line marks 10 %."
+)
+
+_RANGE_PERCENT = (0.1, 1000)
+_MARKED_PERCENT = 10
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """`Observation.changes()` of one or several networks: a panel a quantity, a line a network."""
+    with styled():
+        quantities, look = names(frame, "quantity"), looks(names(frame, "network"))
+        figure, axes = panels_or_one(len(quantities), columns=2)
+        for one, quantity in zip(axes, quantities, strict=False):
+            for network, counts in frame[frame["quantity"] == quantity].groupby("network", sort=False):
+                _draw_cumulated(one, counts, look[str(network)], str(network))
+            _finish(one, quantity)
+        for one in axes[len(quantities) :]:
+            one.set(xlabel="change since the step before (%)", ylabel="share of evaluations (%)")
+        legend_below(figure, axes)
+    return figure
+
+
+def _draw_cumulated(axes: Axes, counts: pd.DataFrame, look: Look, label: str) -> None:
+    """The cumulative distribution at the upper edge of each bin; a mark each half decade."""
+    edges = counts["high"].to_numpy(float) * 100
+    share = counts["count"].cumsum().to_numpy(float) / max(1, counts["count"].sum()) * 100
+    seen = (edges >= 0.99 * _RANGE_PERCENT[0]) & np.isfinite(edges)
+    style = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "markevery": 10}
+    axes.plot(edges[seen], share[seen], label=label, **style)
+
+
+def _finish(axes: Axes, quantity: str) -> None:
+    axes.set_xscale("log")
+    ticks = [0.1, 1, 10, 100, 1000]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set(title=quantity, xlim=_RANGE_PERCENT, ylim=(0, 100))
+    axes.set(xlabel="change since the step before (%)", ylabel="share of evaluations (%)")
+    axes.axvline(_MARKED_PERCENT, color=GREY, linestyle="--", linewidth=0.8, zorder=0)
+    axes.text(_MARKED_PERCENT * 0.9, 98, "10 %", ha="right", va="top", fontsize=SMALL, color=GREY)

@@ -1,0 +1,197 @@
+"""What the scheme rests on, looked at: how little neurons change, and how well the binary network follows them.
+
+A trace is dealt into the same few pieces on any machine; they run side by side and are put together in order, so
+equal inputs give equal bytes whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from archsim.functional.inputs import prepared
+from archsim.functional.run import pass_shapes
+from archsim.ir.network import Network
+from archsim.kernels.arrays import F32, I64
+from archsim.kernels.observe import F64, N_MOMENTS, add_moments, count_changes, first_bins, merge_moments
+from archsim.reproduce.watching import Seen, watch
+from archsim.traceio.trace import Trace
+
+QUANTITIES = ("dot product", "output")
+SMALL_CHANGE = 0.1
+SCATTER_POINTS = 2000
+
+_PIECES = 4
+_PER_DECADE = 20
+_EDGES: F32 = (10.0 ** (np.arange(-4 * _PER_DECADE, 2 * _PER_DECADE + 1) / _PER_DECADE)).astype(np.float32)
+_STARTS = first_bins(_EDGES)
+
+
+class Neuron(NamedTuple):
+    """One neuron of a network; `gate` is the gate's place in torch's order."""
+
+    layer: int
+    direction: int
+    gate: int
+    unit: int
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What was seen of one network on one trace."""
+
+    network: Network
+    counts: I64
+    """Relative changes by quantity and bin, (2, bins), from below the first edge to above the last."""
+    moments: dict[tuple[int, int], tuple[int, F64]]
+    """(layer, direction) to the steps seen and the moments of (binary, exact), (5, G·H)."""
+    samples: F64
+    """Binary and exact product of `typical` at up to 2000 steps, (2, steps)."""
+
+    def changes(self) -> pd.DataFrame:
+        """The histogram of |y_t - y_{t-1}| / |y_t|: network, quantity, low (included), high (not), count."""
+        low, high = np.append(0, _EDGES).astype(np.float64), np.append(_EDGES, np.inf).astype(np.float64)
+        frames = [
+            pd.DataFrame({"network": self.network.name, "quantity": name, "low": low, "high": high, "count": counts})
+            for name, counts in zip(QUANTITIES, self.counts, strict=True)
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+    def change_summary(self) -> pd.DataFrame:
+        """By quantity: changes counted, share of them below 10 %, median, and mean with none counted above 100 %.
+
+        Median and mean are read off the histogram, whose bins are 12 % wide.
+        """
+        rows = [
+            (self.network.name, name, int(n.sum()), _share_below(n, SMALL_CHANGE), _median(n), _capped_mean(n))
+            for name, n in zip(QUANTITIES, self.counts, strict=True)
+        ]
+        columns = ["network", "quantity", "changes", "share_below_10_percent", "median", "mean_capped"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def correlations(self) -> pd.DataFrame:
+        """Pearson's r of binary and exact product by neuron, over its n steps; NaN where one of them never moves."""
+        frames = []
+        for (layer, direction), (n, moments) in self.moments.items():
+            shape = self.network.layers[layer]
+            gates, H = shape.cell.gates, shape.hidden_size
+            columns = {"network": self.network.name, "layer": layer, "direction": direction}
+            neurons = {"gate": np.repeat(gates, H), "unit": np.tile(np.arange(H), len(gates))}
+            frames.append(pd.DataFrame({**columns, **neurons, "n": n, "correlation": _correlation(moments)}))
+        return pd.concat(frames, ignore_index=True)
+
+    def scatter(self) -> pd.DataFrame:
+        """Binary and exact products of the neuron whose correlation is the median of its network's."""
+        return pd.DataFrame({"network": self.network.name, "binary": self.samples[0], "real": self.samples[1]})
+
+
+def observe(network: Network, trace: Trace, *, precision: str = "fp16", limit: int | None = None) -> Observation:
+    """Watch every neuron of `network` over the first `limit` sequences, without reuse.
+
+    Changes count from each sequence's second step; outputs from the second to the last but one, as a policy sees them.
+    """
+    whole = prepared(network, trace.limit(limit))
+    parts = [whole.sequences[i::_PIECES] for i in range(min(_PIECES, len(whole)))]
+    pieces = [replace(whole, sequences=part, targets=None) for part in parts]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        tallies = list(pool.map(partial(_tally, network, precision=precision), pieces))
+    tally = reduce(_Tally.joined, tallies)
+    samples = _samples(network, whole, typical_neuron(network, tally.moments), precision)
+    return Observation(network, tally.counts, tally.moments, samples)
+
+
+def typical_neuron(network: Network, moments: dict[tuple[int, int], tuple[int, F64]]) -> Neuron:
+    """The neuron with the (lower) median correlation, the first in machine order of several."""
+    r = np.concatenate([_correlation(of_pass) for _, of_pass in moments.values()])
+    n_known = int(np.count_nonzero(~np.isnan(r)))
+    flat = int(np.argsort(r, kind="stable")[max(0, n_known - 1) // 2])  # NaN comes last
+    for shape in pass_shapes(network):
+        if flat < shape.neurons_per_step:
+            break
+        flat -= shape.neurons_per_step
+    return Neuron(*shape.place, *divmod(flat, shape.n_units))
+
+
+class _Tally:
+    """Counts and moments of one piece of a trace."""
+
+    def __init__(self, network: Network) -> None:
+        self.counts = np.zeros((len(QUANTITIES), _EDGES.size + 1), np.int64)
+        self.moments = {s.place: (0, np.zeros((N_MOMENTS, s.neurons_per_step))) for s in pass_shapes(network)}
+
+    def see(self, seen: Seen) -> None:
+        """Take in a step."""
+        pairs = (seen.exact, seen.exact_before), (seen.output, seen.output_before)
+        for counts, (now, before) in zip(self.counts, pairs, strict=True):
+            if before is not None:
+                count_changes(now, before, _EDGES, _STARTS, counts)
+        n, moments = self.moments[seen.shape.place]
+        self.moments[seen.shape.place] = add_moments(seen.binary, seen.exact, n, moments), moments
+
+    def joined(self, other: _Tally) -> _Tally:
+        """Take in another piece, whole."""
+        self.counts += other.counts
+        self.moments = {place: merge_moments(*mine, *other.moments[place]) for place, mine in self.moments.items()}
+        return self
+
+
+def _tally(network: Network, trace: Trace, *, precision: str) -> _Tally:
+    tally = _Tally(network)
+    watch(network, trace, tally.see, precision=precision)
+    return tally
+
+
+def _samples(network: Network, trace: Trace, neuron: Neuron, precision: str) -> F64:
+    """Pairs of one neuron, (2, steps), from as many sequences as it takes; in the order of sequences, then steps."""
+    rows: list[tuple[int, int, int, float]] = []
+    column = neuron.gate * network.layers[neuron.layer].hidden_size + neuron.unit
+
+    def see(seen: Seen) -> None:
+        if seen.shape.place == neuron[:2]:
+            for sequence, a, b in zip(seen.sequences, seen.binary[:, column], seen.exact[:, column], strict=True):
+                rows.append((int(sequence), seen.index, int(a), float(b)))
+
+    steps = np.cumsum([len(sequence) for sequence in trace.sequences])
+    enough = int(np.searchsorted(steps, SCATTER_POINTS)) + 1
+    watch(network, trace.limit(enough), see, precision=precision)
+    return np.array(sorted(rows)[:SCATTER_POINTS], np.float64)[:, 2:].T
+
+
+def _correlation(moments: F64) -> F64:
+    """r of each column of (5, M) moments."""
+    _, _, aa, bb, ab = moments
+    with np.errstate(invalid="ignore"):
+        r: F64 = ab / np.sqrt(aa * bb)
+    return r
+
+
+def _share_below(counts: I64, change: float) -> float:
+    """Share of the changes in bins below the edge `change`."""
+    return float(counts[: np.searchsorted(_EDGES, np.float32(change)) + 1].sum() / max(1, counts.sum()))
+
+
+def _median(counts: I64) -> float:
+    """Median change, within its bin on the logarithmic scale; NaN where nothing was counted."""
+    if not counts.any():
+        return float("nan")
+    cumulated = np.cumsum(counts)
+    bin_ = int(np.searchsorted(cumulated, counts.sum() / 2))
+    if bin_ == 0:
+        return 0.0
+    if bin_ == _EDGES.size:
+        return float("inf")
+    low, high = np.log(_EDGES[bin_ - 1 : bin_ + 1])
+    within = 1 - (cumulated[bin_] - counts.sum() / 2) / counts[bin_]
+    return float(np.exp(low + within * (high - low)))
+
+
+def _capped_mean(counts: I64) -> float:
+    """Mean of min(change, 1): a product that passes through zero would outweigh all others."""
+    middles = np.concatenate([[0], np.sqrt(_EDGES[1:] * _EDGES[:-1]), [1]])
+    return float((np.minimum(middles, 1) * counts).sum() / max(1, counts.sum()))

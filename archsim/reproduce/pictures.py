@@ -1,0 +1,71 @@
+"""The paper's figures, each from its module, with the data it takes."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from archsim.config.load import load_arch
+from archsim.config.technology import load_technology
+from archsim.energy.parts import area_mm2
+from archsim.report.page import Picture
+from archsim.reproduce.figures import (
+    area,
+    at_loss,
+    correlation,
+    energy_breakdown,
+    loss_against_threshold,
+    relative_change,
+    scatter,
+    speedup,
+)
+from archsim.reproduce.findings import Findings
+
+
+def pictures(findings: Findings) -> list[Picture]:
+    """All figures of one dataset, in the paper's order."""
+    watched, curves = findings.watched, findings.thresholds.results
+    curves = curves[curves["error"].isna()]
+    oracle, binary = curves[curves["policy"] == "oracle"], curves[curves["policy"] != "oracle"]
+    at_all = findings.losses.results
+    at_all = at_all[at_all["error"].isna()]
+    drawn = [
+        (relative_change, relative_change.draw(watched["changes"]), ""),
+        (loss_against_threshold, loss_against_threshold.draw(oracle), "oracle"),
+        (scatter, scatter.draw(watched["scatter"]), ""),
+        (correlation, correlation.draw(watched["correlations"]), ""),
+        (loss_against_threshold, loss_against_threshold.draw(binary), "binary network"),
+        (at_loss, at_loss.draw(at_all), ""),
+        (energy_breakdown, energy_breakdown.draw(_energy(findings)), ""),
+        (speedup, speedup.draw(at_all[at_all["max_loss"] == 1]), ""),
+    ]
+    return [
+        Picture(
+            "-".join([findings.dataset.name, module.NAME, *([which.split()[0]] if which else [])]),
+            f"{module.TITLE}: {which}" if which else module.TITLE,
+            module.CAPTION,
+            figure,
+        )
+        for module, figure, which in drawn
+    ]
+
+
+def area_picture() -> Picture:
+    """The area of the machine with and without memoization."""
+    return Picture(area.NAME, area.TITLE, area.CAPTION, area.draw(area_frame()))
+
+
+def area_frame() -> pd.DataFrame:
+    """Area in mm² by machine and component."""
+    arch = load_arch("epur")
+    technology = load_technology(arch.technology)
+    machines = {"E-PUR": arch.without_memo(), "with memoization": arch}
+    rows = [(name, part, mm2) for name, one in machines.items() for part, mm2 in area_mm2(one, technology).items()]
+    return pd.DataFrame(rows, columns=["machine", "component", "mm2"])
+
+
+def _energy(findings: Findings) -> pd.DataFrame:
+    """Energy of the binary predictor and the baseline at one point of loss, with the network's name."""
+    names = findings.at_loss(1, "bnn").set_index("point")["network"]
+    energy = findings.losses.energy
+    energy = energy[energy["point"].isin(names.index)]
+    return energy.assign(network=energy["point"].map(names))

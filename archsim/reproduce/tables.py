@@ -1,0 +1,104 @@
+"""The paper's figures as numbers, next to ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from archsim.paper import AREA_MM2, AVERAGES, MEAN_CHANGE, REUSE, SHARE_UNDER_TENTH
+from archsim.report.labels import label_of
+from archsim.report.page import Table
+from archsim.report.tables import provenance_table
+from archsim.reproduce.datasets import POLICIES
+from archsim.reproduce.findings import Findings
+from archsim.reproduce.pictures import area_frame
+
+MEANS = ("reuse_fraction", "energy_saving", "speedup", "metric_loss")
+AT = 1
+"""Points of loss the thresholds were calibrated for, as in the abstract."""
+
+
+def averages(findings: Findings, policy: str = "bnn") -> pd.Series[float]:
+    """Arithmetic means over the networks at one point of loss; NaN where a network is missing."""
+    rows = findings.at_loss(AT, policy)
+    return rows[list(MEANS)].astype(float).mean(skipna=False)
+
+
+def averages_table(found: Iterable[Findings]) -> Table:
+    """The abstract's three averages, and ours by dataset and policy."""
+    columns = ["", *(label_of(c).axis for c in MEANS), "networks"]
+    paper = {"reuse_fraction": AVERAGES.reuse, "energy_saving": AVERAGES.energy_saving, "speedup": AVERAGES.speedup}
+    rows = [["paper (abstract)", *(label_of(c).number(paper.get(c)) for c in MEANS[:3]), "about 1", "4"]]
+    for findings in found:
+        for policy in POLICIES:
+            means, count = averages(findings, policy), len(findings.at_loss(AT, policy))
+            name = f"{findings.dataset.title.lower()}, {policy}"
+            rows.append([name, *(label_of(c).number(means[c]) for c in MEANS), str(count)])
+    note = (
+        "Arithmetic means over the networks. Thresholds lose at most one point on validation data, a standard error "
+        "included; bnn is the paper's predictor, oracle the bound of its scheme. The paper's networks and data are "
+        "others than ours: compare with care."
+    )
+    return Table("", columns, rows, note)
+
+
+def networks_table(findings: Findings) -> Table:
+    """Each network at one point of loss."""
+    shown = (
+        "threshold",
+        "reuse_fraction",
+        "metric_baseline",
+        "metric_value",
+        "metric_loss",
+        "speedup",
+        "energy_saving",
+    )
+    columns = ["network", "policy", "sequences", "metric", *(label_of(c).axis for c in shown), "the paper's reuse (%)"]
+    rows = []
+    for policy in POLICIES:
+        for _, row in findings.at_loss(AT, policy).iterrows():
+            figures = [label_of(c).number(float(row[c])) for c in shown]
+            paper = label_of("reuse_fraction").number(REUSE.get(row["network"]) if policy == "bnn" else None)
+            rows.append([row["network"], policy, str(row["sequences"]), str(row["metric"]), *figures, paper])
+    note = "The paper's reuse is that of its own network for the task, remembered, not read (docs/PAPER_FACTS.md)."
+    return Table("At one point of loss on validation data", columns, rows, note)
+
+
+def neurons_table(findings: Findings) -> Table:
+    """How much neurons change from step to step, and how well the binary network follows them."""
+    changes = findings.watched["change_summary"]
+    r = findings.watched["correlations"].groupby("network", sort=False)["correlation"]
+    median, high = r.median(), r.agg(lambda values: (values > 0.8).mean())
+    columns = ["network", "of", "mean change, at most 100 % each (%)", "median change (%)", "changes under 10 % (%)"]
+    columns += ["median correlation", "neurons above 0.8 (%)"]
+    rows = []
+    for _, row in changes.iterrows():
+        network, of = str(row["network"]), str(row["quantity"])
+        figures = [f"{100 * row[column]:.3g}" for column in ("mean_capped", "median", "share_below_10_percent")]
+        binary = [f"{median[network]:.2f}", f"{100 * high[network]:.3g}"] if of == "dot product" else ["", ""]
+        rows.append([network, of, *figures, *binary])
+    paper = f"{100 * MEAN_CHANGE:g} % on average, {100 * SHARE_UNDER_TENTH:g} % of them by less than 10 %"
+    note = f"The paper's outputs change by {paper} (remembered)."
+    return Table("Single neurons", columns, rows, note)
+
+
+def area_table() -> Table:
+    """Area of both machines."""
+    frame = area_frame()
+    wide = frame.pivot(index="component", columns="machine", values="mm2").reindex(frame["component"].unique())
+    rows = [[str(part), *("–" if pd.isna(mm2) else f"{mm2:.3f}" for mm2 in values)] for part, values in wide.iterrows()]
+    sums = wide.sum()
+    rows.append(["sum", *(f"{mm2:.2f}" for mm2 in sums)])
+    more = 100 * (sums["with memoization"] / sums["E-PUR"] - 1)
+    note = f"{more:.1f} % more with memoization; the paper's machines: {AREA_MM2[0]} and {AREA_MM2[1]} mm², remembered."
+    return Table("Area in mm²", ["component", *map(str, wide.columns)], rows, note)
+
+
+def provenance_tables(found: Iterable[Findings]) -> list[Table]:
+    """Versions and digests of every dataset."""
+    tables = [provenance_table(findings.losses.about) for findings in found]
+    return [
+        Table(f"Provenance: {f.dataset.title.lower()}", t.columns, t.rows, folded=True)
+        for f, t in zip(found, tables, strict=True)
+    ]
