@@ -1,60 +1,51 @@
-"""Plot tables of scripts/sweep.py: loss, speedup and energy saving against reuse, one line a policy.
+"""Plot two columns of a sweep's results against each other: a panel a network, a line a policy.
 
-python scripts/plot.py sweep.csv -o sweep.svg
+python scripts/plot.py sweep --x threshold --y energy_saving -o saving.svg
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 import pandas as pd
-from figures import figure_path, save_figure
 from matplotlib.figure import Figure
 
+import archsim
 from archsim.cli.exit import exit_code
 from archsim.errors import UsageError
+from archsim.report.labels import label_of
+from archsim.report.style import legend_below, line, looks, panels, save_as, styled
 
-STYLES = {"bnn": ("#0072B2", "o", "-"), "oracle": ("#D55E00", "s", "--")}  # colour-blind safe, readable in grey
-PANELS = {"metric_loss": "loss of the metric (points)", "speedup": "speedup", "energy_saving": "energy saving (%)"}
 
-
-def draw(table: pd.DataFrame) -> Figure:
-    """Draw one panel a figure of merit."""
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
-    axes = figure.subplots(1, len(PANELS))
-    for axis, (column, label) in zip(axes, PANELS.items(), strict=True):
-        for policy, rows in table.sort_values("reuse_fraction").groupby("policy"):
-            colour, marker, line = STYLES.get(str(policy), ("#555555", "^", ":"))
-            values = 100 * rows[column] if label.endswith("(%)") else rows[column]
-            axis.plot(100 * rows["reuse_fraction"], values, line, color=colour, marker=marker, label=policy)
-        axis.set(xlabel="computation reuse (%)", ylabel=label)
-        axis.grid(alpha=0.3)
-    axes[0].legend(title="policy", frameon=False)
-    first = table.iloc[0]
-    figure.suptitle(f"{first['network']} on {first['arch']}, trace {first['trace']}, {first['sequences']} sequences")
+@styled()
+def draw(results: pd.DataFrame, x: str, y: str) -> Figure:
+    """Draw the medians of `y` over `x`."""
+    networks, look = list(dict.fromkeys(results["network"])), looks(results["policy"])
+    figure, axes = panels(len(networks))
+    for axis, network in zip(axes, networks, strict=True):
+        for policy, rows in results[results["network"] == network].groupby("policy", sort=False):
+            medians = label_of(y).scaled(rows[y]).groupby(label_of(x).scaled(rows[x])).median()
+            line(axis, medians.index.to_series(), medians, look[str(policy)], str(policy))
+        axis.set(xlabel=label_of(x).axis, ylabel=label_of(y).axis, title=network)
+    legend_below(figure, axes)
     return figure
 
 
-def read_table(path: str) -> pd.DataFrame:
-    """Read a table of scripts/sweep.py; UsageError for any other file."""
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not a readable table: {error}") from None
-    missing = {"policy", "reuse_fraction", *PANELS} - set(table.columns)
-    if missing:
-        raise UsageError(f"{path}: column {min(missing)} is missing: need a table of scripts/sweep.py")
-    return table
-
-
 def main() -> None:
-    """Read the tables and save the figure in the format of the output's suffix."""
+    """Read the sweep and save the figure in the format of the output's suffix."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="+", help="CSV files of scripts/sweep.py")
-    parser.add_argument("-o", "--output", type=figure_path, required=True, help=".svg or .png")
+    parser.add_argument("sweep", type=Path, help="folder of archsim sweep")
+    parser.add_argument("--x", default="threshold", help="column of results.csv")
+    parser.add_argument("--y", default="energy_saving")
+    parser.add_argument("-o", "--output", type=Path, required=True, help=".svg or .png")
     args = parser.parse_args()
-    save_figure(draw(pd.concat([read_table(path) for path in args.tables])), args.output)
+    results = archsim.read_sweep(args.sweep).results
+    for column in (args.x, args.y):
+        if column not in results or not pd.api.types.is_numeric_dtype(results[column]):
+            raise UsageError(f"{args.sweep}: no column {column!r} of numbers; there are {', '.join(results.columns)}")
+    save_as(draw(results.dropna(subset=[args.x, args.y]), args.x, args.y), args.output)
 
 
 if __name__ == "__main__":

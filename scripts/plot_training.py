@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-from figures import figure_path, save_figure
 from matplotlib.figure import Figure
 
 from archsim.cli.exit import exit_code
 from archsim.errors import UsageError
+from archsim.report.style import save_as
 
 METRICS = {
     "val_accuracy": ("accuracy (%)", 100),
@@ -53,13 +53,13 @@ def main() -> None:
     """Read the history and save the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("history", type=Path, help="history.json of a training script")
-    parser.add_argument("-o", "--output", type=figure_path, required=True, help=".svg or .png")
+    parser.add_argument("-o", "--output", type=Path, required=True, help=".svg or .png")
     args = parser.parse_args()
     try:
         history = pd.DataFrame(json.loads(args.history.read_text("utf-8")))
     except (OSError, ValueError) as error:
         raise UsageError(f"{args.history}: not a readable history: {error}") from None
-    save_figure(draw(history), args.output)
+    save_as(draw(history), args.output)
 
 
 if __name__ == "__main__":

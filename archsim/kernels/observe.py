@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from archsim.kernels.arrays import F32, I32, I64, check_shapes
 from archsim.kernels.intrinsics import bits_of
-from archsim.kernels.reuse import _relative_change
+from archsim.kernels.reuse import relative_change
 
 F64 = NDArray[np.float64]
 
@@ -58,7 +58,7 @@ def merge_moments(n: int, moments: F64, more: int, others: F64) -> tuple[int, F6
 def _count_changes(now, before, edges, starts, counts):  # type: ignore[no-untyped-def]
     for b in range(now.shape[0]):
         for m in range(now.shape[1]):
-            change = _relative_change(now[b, m], before[b, m])
+            change = relative_change(now[b, m], before[b, m])
             # A logarithm would be slower, and could put a change that equals an edge on its wrong side.
             bin_ = starts[bits_of(change) >> np.uint32(16)]
             while bin_ < edges.size and change >= edges[bin_]:

@@ -41,7 +41,8 @@ def apply_memo(products: F32, memo: F32, reused: Bools, gate_of_product: I64, as
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _relative_change(now, memo):  # type: ignore[no-untyped-def]
+def relative_change(now, memo):  # type: ignore[no-untyped-def]
+    """ε of SEMANTICS 1.4, for kernels."""
     # With numpy's error model x / 0 is infinite, as the semantics have it; only 0 / 0 needs a word.
     change = abs(np.float32(now) - np.float32(memo)) / abs(np.float32(now))
     return change if now != memo else np.float32(0.0)
@@ -52,7 +53,7 @@ def _decide_by_drift(now, memo, drift, thresholds, throttle, out):  # type: igno
     for b in range(now.shape[0]):
         for g in range(now.shape[1]):
             for n in range(now.shape[2]):
-                change = _relative_change(now[b, g, n], memo[b, g, n])
+                change = relative_change(now[b, g, n], memo[b, g, n])
                 total = drift[b, g, n] + change if throttle else change
                 reuse = total <= thresholds[g]
                 out[b, g, n] = reuse
@@ -65,7 +66,7 @@ def _decide_by_change(now, memo, thresholds, out):  # type: ignore[no-untyped-de
     for b in range(now.shape[0]):
         for g in range(now.shape[1]):
             for n in range(now.shape[2]):
-                out[b, g, n] = _relative_change(now[b, g, n], memo[b, g, n]) <= thresholds[g]
+                out[b, g, n] = relative_change(now[b, g, n], memo[b, g, n]) <= thresholds[g]
 
 
 @njit(cache=True, nogil=True)

@@ -46,7 +46,7 @@ LABELS = {
     "reuse_fraction": Label("computation reuse", "%", 100),
     "macs_avoided_fraction": Label("multiply-accumulates avoided", "%", 100),
     "metric_loss": Label("loss of the metric", "points"),
-    "metric_value": Label("metric with reuse"),
+    "metric_value": Label("metric with reuse", digits=4),
     "metric_baseline": Label("metric without reuse", digits=4),
     "speedup": Label("speedup", "x"),
     "energy_saving": Label("energy saving", "%", 100),

@@ -8,7 +8,6 @@ from archsim.report.figures import by_name, energy_breakdown, over_axis, tradeof
 from archsim.report.labels import label_of
 from archsim.report.page import Picture, Section, Table, write_page
 from archsim.report.study import BOUND, Study, study_of
-from archsim.report.style import styled
 from archsim.report.tables import all_table, best_table, failures_table, machine_tables, provenance_table
 from archsim.sweeps.tables import read_sweep
 
@@ -20,9 +19,8 @@ def write_report(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     study = study_of(read_sweep(folder))
-    with styled():
-        sections = list(_sections(study))
-        return write_page(folder, f"Sweep {folder.resolve().name}", _lead(study), sections)
+    sections = list(_sections(study))
+    return write_page(folder, f"Sweep {folder.resolve().name}", _lead(study), sections)
 
 
 def _lead(study: Study) -> str:
@@ -40,19 +38,12 @@ def _lead(study: Study) -> str:
 
 
 def _sections(study: Study) -> list[Section]:
-    about = study.sweep.about
     sections = [Section("Results", pictures=_result_pictures(study), tables=_result_tables(study))]
     if len(study.best):
-        pictures = [
-            Picture(module.NAME, module.TITLE, module.CAPTION, module.draw(study))
-            for module in (energy_breakdown, unit_use)
-        ]
-        sections.append(Section("Energy and time", pictures=pictures))
-    sections.append(
-        Section("Configuration", "The grid as it was given.", tables=machine_tables(study), code=about["grid"])
-    )
-    sections.append(Section("Provenance", tables=[provenance_table(about)]))
-    return sections
+        sections.append(Section("Energy and time", pictures=_detail_pictures(study)))
+    grid = study.sweep.about["grid"]
+    sections.append(Section("Configuration", "The grid as it was given.", tables=machine_tables(study), code=grid))
+    return [*sections, Section("Provenance", tables=[provenance_table(study.sweep.about)])]
 
 
 def _result_pictures(study: Study) -> list[Picture]:
@@ -62,11 +53,20 @@ def _result_pictures(study: Study) -> list[Picture]:
     for x in study.numeric:
         title = f"Over {label_of(x).text}"
         pictures.append(Picture(over_axis.name(x), title, over_axis.caption(study, x), over_axis.draw(study, x)))
-    for category in [*(["network"] if "network" in study.varied or not study.varied else []), *study.categories]:
+    for category in ["network", *study.categories] if len(study.best) else []:
         title = f"By {label_of(category).text}"
         picture = by_name.draw(study, category)
         pictures.append(Picture(by_name.name(category), title, by_name.caption(study, category), picture))
     return pictures
+
+
+def _detail_pictures(study: Study) -> list[Picture]:
+    where = energy_breakdown.draw(study.best_energy())
+    caption = f"{energy_breakdown.CAPTION} At the best point of each network and policy."
+    return [
+        Picture(energy_breakdown.NAME, energy_breakdown.TITLE, caption, where),
+        Picture(unit_use.NAME, unit_use.TITLE, unit_use.CAPTION, unit_use.draw(study)),
+    ]
 
 
 def _result_tables(study: Study) -> list[Table]:

@@ -84,6 +84,12 @@ class Study:
         real = self.best_of(["network"], without=("none", "oracle"))
         return real if len(real) else self.best_of(["network"])
 
+    def best_energy(self) -> pd.DataFrame:
+        """Rows of energy at the best points, with the name of each as `network`."""
+        names = {row["point"]: f"{row['network']}\n{row['policy']}" for _, row in self.best.iterrows()}
+        energy = self.sweep.energy[self.sweep.energy["point"].isin(list(names))]
+        return energy.assign(network=energy["point"].map(names))
+
     def _decides(self, one: str, other: str) -> bool:
         """Whether a value of one column goes with one value of the other only."""
         return bool(self.points.groupby(one, dropna=False)[other].nunique(dropna=False).max() == 1)

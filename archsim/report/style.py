@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from archsim.errors import UsageError
 from archsim.files import write_whole
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (3, 3))
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++", "oooo")
 PANEL_INCHES = (3.4, 2.6)
 DPI = 150
+SUFFIXES = (".svg", ".png")
 INCHES_PER_CHARACTER, KEY_INCHES = 0.07, 0.6
 """Size of a legend's entry, roughly."""
 
@@ -102,9 +104,16 @@ def legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Save as .svg and .png, whole or not at all."""
-    paths = [folder / f"{name}{suffix}" for suffix in (".svg", ".png")]
+    paths = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
     for path in paths:
-        dated = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-        with styled(), write_whole(path) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=dated)
+        save_as(figure, path)
     return paths
+
+
+def save_as(figure: Figure, path: Path) -> None:
+    """Save in the format of the suffix; UsageError for any but .svg and .png."""
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path}: accepted suffixes: {', '.join(SUFFIXES)}")
+    undated = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+    with styled(), write_whole(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=undated)

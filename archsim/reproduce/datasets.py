@@ -70,8 +70,8 @@ QUICK = Dataset(
     None,
     _NETWORKS,
     thresholds=(0.1, 0.3, 0.6, 1.2, 2.4),
-    losses=_limits(132, 20, 16, 60),
-    curves=_limits(40, 8, 6, 20),
+    losses=_limits(132, 30, 24, 132),
+    curves=_limits(66, 12, 8, 40),
     watched=_limits(20, 6, 4, 16),
 )
 BUNDLED = Dataset(

@@ -7,12 +7,13 @@ import pandas as pd
 from archsim.config.load import load_arch
 from archsim.config.technology import load_technology
 from archsim.energy.parts import area_mm2
+from archsim.report.figures import energy_breakdown
 from archsim.report.page import Picture
 from archsim.reproduce.figures import (
     area,
     at_loss,
+    averages,
     correlation,
-    energy_breakdown,
     loss_against_threshold,
     relative_change,
     scatter,
@@ -47,6 +48,11 @@ def pictures(findings: Findings) -> list[Picture]:
         )
         for module, figure, which in drawn
     ]
+
+
+def averages_picture(frame: pd.DataFrame) -> Picture:
+    """The abstract's averages beside ours."""
+    return Picture(averages.NAME, averages.TITLE, averages.CAPTION, averages.draw(frame))
 
 
 def area_picture() -> Picture:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from archsim.report.page import Section, write_page
-from archsim.report.style import styled
 from archsim.reproduce.datasets import datasets
 from archsim.reproduce.findings import Findings, Tell, find
-from archsim.reproduce.pictures import pictures
-from archsim.reproduce.tables import area_table, averages_table, networks_table, neurons_table, provenance_tables
+from archsim.reproduce.pictures import area_picture, averages_picture, pictures
+from archsim.reproduce.tables import (
+    area_table,
+    averages,
+    averages_table,
+    networks_table,
+    neurons_table,
+    provenance_tables,
+)
 from archsim.sweeps.sweep import make_folder
 
 LEAD = "Neuron-level fuzzy memoization (Silfa, Arnau, González, arXiv 2202.06563) on the networks bundled with archsim."
@@ -24,11 +30,13 @@ def reproduce(folder: str | Path, *, quick: bool = False, jobs: int | None = Non
     make_folder(folder)
     found = [find(dataset, folder / dataset.name, jobs, tell) for dataset in datasets(quick=quick)]
     tell("figures", 0.0, "")
-    with styled():
-        summary = Section("The abstract's averages", tables=[averages_table(found)])
-        sections = [summary, *(_section(findings) for findings in found)]
-        machine = Section("Area and provenance", tables=[area_table(), *provenance_tables(found)])
-        write_page(folder, "The paper reproduced", LEAD, [*sections, machine])
+    means = averages_picture(averages(found))
+    summary = Section("The abstract's averages", pictures=[means], tables=[averages_table(found)])
+    sections = [summary, *(_section(findings) for findings in found)]
+    machine = Section(
+        "Area and provenance", pictures=[area_picture()], tables=[area_table(), *provenance_tables(found)]
+    )
+    write_page(folder, "The paper reproduced", LEAD, [*sections, machine])
     tell("figures", 1.0, str(folder / "report.html"))
     return found
 

@@ -66,7 +66,7 @@ Condition = Between | list[Any] | str | int | float | bool
 
 
 def axis_values(key: str, values: Any) -> list[Any]:
-    """The values of an axis; ConfigError for what is neither a list nor a range, or says a value twice."""
+    """The values of an axis; ConfigError for what is neither a list nor a range."""
     if isinstance(values, dict):
         try:
             return list(Range.model_validate(values).values())
@@ -78,10 +78,14 @@ def axis_values(key: str, values: Any) -> list[Any]:
             raise ConfigError(f"{key}: {error}") from None
     if not isinstance(values, list | tuple) or not values:
         raise ConfigError(f"{key} = {values!r}: need a list of at least one value, or a range {{from, to, step}}")
+    return list(values)
+
+
+def check_once(key: str, values: list[Any]) -> None:
+    """ConfigError for a value that stands twice on an axis."""
     for i, value in enumerate(values):
         if value in values[:i]:
             raise ConfigError(f"{key} has {value!r} twice: need each value once")
-    return list(values)
 
 
 def matches(point: dict[str, Any], condition: dict[str, Condition]) -> bool:

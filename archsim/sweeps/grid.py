@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from archsim.config.specs import ArchSpec, fields_of
 from archsim.errors import ConfigError, did_you_mean
-from archsim.sweeps.axis import Condition, axis_values, matches
+from archsim.sweeps.axis import Condition, axis_values, check_once, matches
 from archsim.validation import FrozenRecord, explain
 
 CHOICES = (
@@ -87,15 +87,19 @@ class Grid(FrozenRecord):
                     raise ConfigError(f"[{where}] sets {key!r}, which is an axis: need it in one place")
 
     def _axes(self) -> Iterator[list[Choices]]:
-        for key, values in self.axes.items():
-            yield [{key: value} for value in axis_values(key, values)]
+        for key, listed in self.axes.items():
+            values = axis_values(key, listed)
+            check_once(key, values)
+            yield [{key: value} for value in values]
         for group in self.zip:
             columns = {key: axis_values(key, values) for key, values in group.items()}
             lengths = {key: len(values) for key, values in columns.items()}
             if len(set(lengths.values())) != 1:
                 sizes = ", ".join(f"{key} has {n}" for key, n in lengths.items()) or "nothing in it"
                 raise ConfigError(f"[[zip]] needs lists of one length: {sizes}")
-            yield [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            rows = list(zip(*columns.values(), strict=True))
+            check_once(", ".join(columns), rows)
+            yield [dict(zip(columns, row, strict=True)) for row in rows]
 
     def _point(self, parts: tuple[Choices, ...]) -> Choices:
         point: Choices = dict(self.fixed)

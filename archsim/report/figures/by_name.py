@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.figure import Figure
 
+from archsim.report.figures.common import grouped_bars
 from archsim.report.labels import label_of
 from archsim.report.study import BOUND, Study
-from archsim.report.style import INCHES_PER_CHARACTER, legend_below, looks, panels
+from archsim.report.style import INCHES_PER_CHARACTER, legend_below, looks, panels, styled
 
 
 def name(category: str) -> str:
@@ -22,25 +22,22 @@ def caption(study: Study, category: str) -> str:
     return f"The point of each policy{bound} and saves most energy, by {label_of(category).text}.{mean}"
 
 
+@styled()
 def draw(study: Study, category: str) -> Figure:
     """One panel a figure of merit."""
     best = study.best_of(list(dict.fromkeys([category, "network", "policy"])))
     best = best.assign(**{category: best[category].astype(str)})
     names, policies = (list(dict.fromkeys(best[column])) for column in (category, "policy"))
     merits = [merit for merit in study.merits if best[merit].nunique() > 1] or ["energy_saving"]
-    panel = max(3.4, 0.5 + 0.28 * len(names) * len(policies))
-    figure, axes = panels(len(merits), columns=2, width=panel)
-    style, width = looks(policies), 0.8 / len(policies)
-    crowded = INCHES_PER_CHARACTER * sum(map(len, names)) > 0.7 * panel
+    width = max(3.4, (0.35 * len(policies) + 0.3) * len(names) + 0.6)
+    crowded = INCHES_PER_CHARACTER * sum(map(len, names)) > 0.7 * width
+    figure, axes = panels(len(merits), columns=2, width=width)
     for axis, merit in zip(axes, merits, strict=True):
         means = label_of(merit).scaled(best[merit]).groupby([best[category], best["policy"]]).mean()
-        for i, policy in enumerate(policies):
-            ys = means.reindex([(n, policy) for n in names]).to_numpy(float)
-            xs = np.arange(len(names)) + (i - (len(policies) - 1) / 2) * width
-            look = style[policy]
-            axis.bar(xs, ys, width, color=look.colour, hatch=look.hatch, edgecolor="white", label=policy)
-        axis.set_xticks(range(len(names)), names, rotation=20 if crowded else 0)
+        table = means.unstack("policy").reindex(names, columns=policies)
+        grouped_bars(axis, table, list(looks(policies).values()), policies, "{:.3g}")
+        axis.tick_params(axis="x", rotation=20 if crowded else 0)
         axis.set(ylabel=label_of(merit).axis)
-        axis.grid(axis="x", visible=False)
+        axis.margins(y=0.1)
     legend_below(figure, axes)
     return figure

@@ -1,55 +1,70 @@
-"""Where the energy goes, without reuse and with it, at the best point of each network and policy."""
+"""Where the energy goes, without reuse and with it."""
 
 from __future__ import annotations
 
-import pandas as pd
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
-from archsim.report.study import Study
-from archsim.report.style import legend_below, looks, panels
+import numpy as np
+
+from archsim.report.figures.common import EDGE, SMALL, names, panels_or_one, rest_bars_on_axis
+from archsim.report.style import legend_below, looks, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 NAME = "energy-breakdown"
-TITLE = "Where the energy goes"
+TITLE = "Energy by where it goes"
 CAPTION = (
-    "Energy by part, without reuse (left bar) and with it (right bar), at the best point of each network and policy; "
-    "100 % is the energy without reuse."
+    "Energy of the machine without memoization (left bar) and with it (right bar), the sum of all counted actions and "
+    "of leakage over the simulated time, by part of the machine; 100 % is the energy without memoization."
 )
+
 BUCKETS = {
-    "scratchpad": "on-chip memories",
+    "scratchpad": "scratchpads",
     "operations": "operations",
     "dram": "main memory",
     "memo": "memoization unit",
     "static": "leakage",
 }
-"""The paper's breakdown, and leakage."""
+_SIDES = {"baseline": "without", "policy": "with"}
+_WIDTH = 0.36
 
 
-def draw(study: Study) -> Figure:
-    """Two stacked bars a point."""
-    shares = energy_shares(study.sweep.energy, study.best["point"].tolist())
-    names = [f"{row.network}\n{row.policy}" for row in study.best.itertuples()]
-    figure, (axis,) = panels(1, width=max(4.5, 1.1 * len(names) + 1.5), height=3.2)
-    style = looks(BUCKETS.values())
-    for side, offset in (("baseline", -0.2), ("policy", 0.2)):
-        bottom = pd.Series(0.0, index=study.best["point"])
-        for bucket, label in BUCKETS.items():
-            part = shares[side].get(bucket, pd.Series(dtype=float)).reindex(bottom.index, fill_value=0.0)
-            xs = [i + offset for i in range(len(names))]
-            look = style[label]
-            axis.bar(xs, part, 0.36, bottom, color=look.colour, hatch=look.hatch, edgecolor="white", label=label)
-            bottom = bottom + part
-    axis.set_xticks(range(len(names)), names)
-    axis.set(ylabel="energy (% of that without reuse)")
-    axis.grid(axis="x", visible=False)
-    legend_below(figure, [axis])
+@styled()
+def draw(frame: pd.DataFrame) -> Figure:
+    """Rows of energy tables: two stacked bars a network."""
+    networks = names(frame, "network")
+    width = max(3.4, 1.2 * len(networks) + 0.6)
+    figure, axes = panels_or_one(min(1, len(networks)), width=width, height=3.2)
+    if networks:
+        _draw_bars(axes[0], _percents(frame), networks)
+    axes[0].set(xlabel="network, without and with memoization", ylabel="energy (% of that without)")
+    legend_below(figure, axes)
     return figure
 
 
-def energy_shares(energy: pd.DataFrame, points: list[int]) -> dict[str, pd.DataFrame]:
-    """By side: percent of the baseline's energy, a row a point, a column a bucket."""
-    chosen = energy[energy["point"].isin(points)]
-    sums = chosen.groupby(["side", "point", "bucket"])["joules"].sum()
-    whole = sums["baseline"].groupby("point").sum()
-    return {
-        side: (100 * sums[side].unstack("bucket", fill_value=0.0)).div(whole, axis=0) for side in ("baseline", "policy")
-    }
+def _percents(frame: pd.DataFrame) -> pd.DataFrame:
+    """Percent of the baseline's energy: a row a network and side, a column a bucket."""
+    joules = frame.pivot_table(index=["network", "side"], columns="bucket", values="joules", aggfunc="sum").fillna(0)
+    totals = joules.sum(axis=1).xs("baseline", level="side")
+    percents = joules.div(totals, axis=0, level="network") * 100
+    return percents.reindex(columns=[bucket for bucket in BUCKETS if bucket in percents])
+
+
+def _draw_bars(axes: Axes, percents: pd.DataFrame, networks: list[str]) -> None:
+    bars = [(network, side) for network in networks for side in _SIDES]
+    at = np.array([i // 2 + (i % 2 - 0.5) * 1.15 * _WIDTH for i in range(len(bars))])
+    heights, look, bottom = percents.reindex(bars).fillna(0), looks(BUCKETS), np.zeros(len(bars))
+    for bucket in percents.columns:
+        style = {"label": BUCKETS[bucket], "color": look[bucket].colour, "hatch": look[bucket].hatch, **EDGE}
+        axes.bar(at, heights[bucket], _WIDTH, bottom=bottom, **style)
+        bottom = bottom + heights[bucket].to_numpy(float)
+    for x, total in zip(at, bottom, strict=True):
+        axes.text(x, total + 1, f"{total:.0f}", ha="center", va="bottom", fontsize=SMALL)
+    axes.set_xticks(at, [_SIDES[side] for _, side in bars], minor=True, fontsize=SMALL)
+    axes.set_xticks(range(len(networks)), networks)
+    axes.tick_params(axis="x", which="major", pad=14)
+    rest_bars_on_axis(axes)
+    axes.margins(y=0.08)

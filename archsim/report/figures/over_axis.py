@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from archsim.report.labels import label_of
 from archsim.report.study import MOST_LOSS, Study
-from archsim.report.style import legend_below, looks, panels
+from archsim.report.style import legend_below, looks, panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +35,7 @@ def caption(study: Study, x: str) -> str:
     return f"Over {label_of(x).axis}, by network and policy.{rest} What does not change is left out."
 
 
+@styled()
 def draw(study: Study, x: str) -> Figure:
     """One panel a merit and network; merits that do not move are left out."""
     data, _ = study.over(x)

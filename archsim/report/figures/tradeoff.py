@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from archsim.report.labels import label_of
 from archsim.report.study import BOUND, MOST_LOSS, Study
-from archsim.report.style import legend_below, looks, panels
+from archsim.report.style import legend_below, looks, panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +32,7 @@ def caption(study: Study) -> str:
     )
 
 
+@styled()
 def draw(study: Study) -> Figure:
     """A row a gain, a column a network."""
     x = "metric_loss" if "metric_loss" in study.merits else "reuse_fraction"

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from archsim.report.study import Study
-from archsim.report.style import Look, legend_below, looks, panels
+from archsim.report.style import Look, legend_below, looks, panels, styled
 
 NAME = "utilisation"
 TITLE = "What the units do"
@@ -16,6 +16,7 @@ LEAST_SHARE = 0.005
 IDLE = Look("#e6e6e6", "x", "-", "")
 
 
+@styled()
 def draw(study: Study) -> Figure:
     """One panel a point, one bar a unit."""
     best = study.best_machines.head(MOST_PANELS)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from archsim.report.figures.common import EDGE, SMALL, names, panels_or_one
 from archsim.report.labels import LABELS
 from archsim.report.style import legend_below, looks, styled
-from archsim.reproduce.figures.common import EDGE, SMALL, names, panels_or_one
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,15 +27,15 @@ _FIRST = ("weight_buffer", "magnitude_buffer", "sign_bank")
 """What holds the weights stands at the start of every bar, to be compared."""
 
 
+@styled()
 def draw(frame: pd.DataFrame) -> Figure:
     """One row a machine and component: a stacked horizontal bar a machine."""
-    with styled():
-        machines = names(frame, "machine")
-        figure, axes = panels_or_one(min(1, len(machines)), width=6.0, height=1.3 + 0.4 * len(machines))
-        if machines:
-            _draw_bars(axes[0], _table(frame), machines)
-        axes[0].set(xlabel=LABELS["area_mm2"].axis, ylabel="machine")
-        legend_below(figure, axes)
+    machines = names(frame, "machine")
+    figure, axes = panels_or_one(min(1, len(machines)), width=6.0, height=1.3 + 0.4 * len(machines))
+    if machines:
+        _draw_bars(axes[0], _table(frame), machines)
+    axes[0].set(xlabel=LABELS["area_mm2"].axis, ylabel="machine")
+    legend_below(figure, axes)
     return figure
 
 

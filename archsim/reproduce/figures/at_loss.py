@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from archsim.report.figures.common import grouped_bars, names, panels_or_one, with_mean
 from archsim.report.labels import LABELS
 from archsim.report.style import legend_below, looks, styled
-from archsim.reproduce.figures.common import grouped_bars, names, panels_or_one, with_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,21 +24,21 @@ CAPTION = (
 _SHOWN = ("reuse_fraction", "energy_saving")
 
 
+@styled()
 def draw(frame: pd.DataFrame) -> Figure:
     """One row a network, policy and loss allowed: a row of two panels a policy, a group of bars a network."""
-    with styled():
-        policies = names(frame, "policy")
-        figure, axes = panels_or_one(
-            2 * len(policies), columns=2, width=max(3.4, 0.95 * (len(names(frame, "network")) + 1))
-        )
-        for i, policy in enumerate(policies):
-            of_policy = frame[frame["policy"] == policy]
-            for one, column in zip(axes[2 * i : 2 * i + 2], _SHOWN, strict=True):
-                _draw_column(one, of_policy, column)
-                one.set_title(policy if len(policies) > 1 else "")
-        for i, one in enumerate(axes):
-            one.set(xlabel="network", ylabel=LABELS[_SHOWN[i % 2]].axis)
-        legend_below(figure, axes)
+    policies = names(frame, "policy")
+    figure, axes = panels_or_one(
+        2 * len(policies), columns=2, width=max(3.4, 0.95 * (len(names(frame, "network")) + 1))
+    )
+    for i, policy in enumerate(policies):
+        of_policy = frame[frame["policy"] == policy]
+        for one, column in zip(axes[2 * i : 2 * i + 2], _SHOWN, strict=True):
+            _draw_column(one, of_policy, column)
+            one.set_title(policy if len(policies) > 1 else "")
+    for i, one in enumerate(axes):
+        one.set(xlabel="network", ylabel=LABELS[_SHOWN[i % 2]].axis)
+    legend_below(figure, axes)
     return figure
 
 

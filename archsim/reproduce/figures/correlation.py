@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from archsim.report.figures.common import EDGE, GREY, SMALL, names, panels_or_one
 from archsim.report.style import COLOURS, styled
-from archsim.reproduce.figures.common import EDGE, GREY, SMALL, names, panels_or_one
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,17 +26,17 @@ CAPTION = (
 _BINS = [i / 20 for i in range(-20, 21)]
 
 
+@styled()
 def draw(frame: pd.DataFrame) -> Figure:
     """`Observation.correlations()` of one or several networks: a panel a network."""
-    with styled():
-        networks = names(frame, "network")
-        figure, axes = panels_or_one(len(networks))
-        for one, network in zip(axes, networks, strict=False):
-            r = frame.loc[frame["network"] == network, "correlation"].dropna().to_numpy(float)
-            one.set_title(network)
-            _draw_histogram(one, r)
-        for one in axes:
-            one.set(xlabel="correlation of a neuron", ylabel="share of neurons (%)")
+    networks = names(frame, "network")
+    figure, axes = panels_or_one(len(networks))
+    for one, network in zip(axes, networks, strict=False):
+        r = frame.loc[frame["network"] == network, "correlation"].dropna().to_numpy(float)
+        one.set_title(network)
+        _draw_histogram(one, r)
+    for one in axes:
+        one.set(xlabel="correlation of a neuron", ylabel="share of neurons (%)")
     return figure
 
 

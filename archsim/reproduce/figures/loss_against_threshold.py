@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from archsim.report.figures.common import GREY, names, panels_or_one
 from archsim.report.labels import LABELS
 from archsim.report.style import legend_below, line, looks, styled
-from archsim.reproduce.figures.common import GREY, names, panels_or_one
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,24 +28,24 @@ _MOST_POINTS = 10.0
 _ACRONYMS = {"wer": "WER", "bleu": "BLEU"}
 
 
+@styled()
 def draw(frame: pd.DataFrame) -> Figure:
     """Rows of a sweep's results over thresholds: a column of two panels a network, a line a policy."""
-    with styled():
-        frame = frame.assign(threshold=pd.to_numeric(frame["threshold"], errors="coerce")).dropna(subset="threshold")
-        networks, look = names(frame, "network"), looks(names(frame, "policy"))
-        figure, axes = panels_or_one(2 * len(networks), columns=max(1, len(networks)), height=2.2)
-        for i, network in enumerate(networks):
-            of_network = frame[frame["network"] == network].sort_values("threshold")
-            above, below = axes[i], axes[i + len(networks)]
-            for policy, points in of_network.groupby("policy", sort=False):
-                _draw_policy(above, below, points, look[str(policy)], str(policy))
-            above.set(title=network, ylim=(0, None))
-            _finish_loss(below, names(of_network, "metric"))
-        for one in axes[: max(1, len(networks))]:
-            one.set_ylabel(LABELS["reuse_fraction"].axis)
-        for one in axes:
-            one.set_xlabel(LABELS["threshold"].axis)
-        legend_below(figure, axes)
+    frame = frame.assign(threshold=pd.to_numeric(frame["threshold"], errors="coerce")).dropna(subset="threshold")
+    networks, look = names(frame, "network"), looks(names(frame, "policy"))
+    figure, axes = panels_or_one(2 * len(networks), columns=max(1, len(networks)), height=2.2)
+    for i, network in enumerate(networks):
+        of_network = frame[frame["network"] == network].sort_values("threshold")
+        above, below = axes[i], axes[i + len(networks)]
+        for policy, points in of_network.groupby("policy", sort=False):
+            _draw_policy(above, below, points, look[str(policy)], str(policy))
+        above.set(title=network, ylim=(0, None))
+        _finish_loss(below, names(of_network, "metric"))
+    for one in axes[: max(1, len(networks))]:
+        one.set_ylabel(LABELS["reuse_fraction"].axis)
+    for one in axes:
+        one.set_xlabel(LABELS["threshold"].axis)
+    legend_below(figure, axes)
     return figure
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from archsim.report.figures.common import GREY, SMALL, names, panels_or_one
 from archsim.report.style import legend_below, looks, styled
-from archsim.reproduce.figures.common import GREY, SMALL, names, panels_or_one
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,18 +28,18 @@ _RANGE_PERCENT = (0.1, 1000)
 _MARKED_PERCENT = 10
 
 
+@styled()
 def draw(frame: pd.DataFrame) -> Figure:
     """`Observation.changes()` of one or several networks: a panel a quantity, a line a network."""
-    with styled():
-        quantities, look = names(frame, "quantity"), looks(names(frame, "network"))
-        figure, axes = panels_or_one(len(quantities), columns=2)
-        for one, quantity in zip(axes, quantities, strict=False):
-            for network, counts in frame[frame["quantity"] == quantity].groupby("network", sort=False):
-                _draw_cumulated(one, counts, look[str(network)], str(network))
-            _finish(one, quantity)
-        for one in axes[len(quantities) :]:
-            one.set(xlabel="change since the step before (%)", ylabel="share of evaluations (%)")
-        legend_below(figure, axes)
+    quantities, look = names(frame, "quantity"), looks(names(frame, "network"))
+    figure, axes = panels_or_one(len(quantities), columns=2)
+    for one, quantity in zip(axes, quantities, strict=False):
+        for network, counts in frame[frame["quantity"] == quantity].groupby("network", sort=False):
+            _draw_cumulated(one, counts, look[str(network)], str(network))
+        _finish(one, quantity)
+    for one in axes[len(quantities) :]:
+        one.set(xlabel="change since the step before (%)", ylabel="share of evaluations (%)")
+    legend_below(figure, axes)
     return figure
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from archsim.report.figures.common import names, panels_or_one
 from archsim.report.style import COLOURS, styled
-from archsim.reproduce.figures.common import names, panels_or_one
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,19 +19,17 @@ CAPTION = (
 )
 
 
+@styled()
 def draw(frame: pd.DataFrame) -> Figure:
     """`Observation.scatter()` of one or several networks: a panel a network."""
-    with styled():
-        networks = names(frame, "network")
-        figure, axes = panels_or_one(len(networks))
-        for one, network in zip(axes, networks, strict=False):
-            points = frame[frame["network"] == network]
-            r = points["binary"].corr(points["real"])
-            # As a picture inside the .svg: thousands of marks would make it slow to open.
-            one.scatter(
-                points["binary"], points["real"], s=5, color=COLOURS[0], alpha=0.3, linewidth=0, rasterized=True
-            )
-            one.set_title(f"{network}, r = {r:.2f}")
-        for one in axes:
-            one.set(xlabel="output of the binary network", ylabel="exact dot product")
+    networks = names(frame, "network")
+    figure, axes = panels_or_one(len(networks))
+    for one, network in zip(axes, networks, strict=False):
+        points = frame[frame["network"] == network]
+        r = points["binary"].corr(points["real"])
+        # As a picture inside the .svg: thousands of marks would make it slow to open.
+        one.scatter(points["binary"], points["real"], s=5, color=COLOURS[0], alpha=0.3, linewidth=0, rasterized=True)
+        one.set_title(f"{network}, r = {r:.2f}")
+    for one in axes:
+        one.set(xlabel="output of the binary network", ylabel="exact dot product")
     return figure

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archsim.paper import AVERAGES
+from archsim.report.figures.common import GREY, grouped_bars, names, panels_or_one, with_mean
 from archsim.report.labels import LABELS
 from archsim.report.style import legend_below, looks, styled
-from archsim.reproduce.figures.common import GREY, grouped_bars, names, panels_or_one, with_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,16 +22,16 @@ CAPTION = (
 )
 
 
+@styled()
 def draw(frame: pd.DataFrame) -> Figure:
     """One row a network and policy: a group of bars a network."""
-    with styled():
-        networks, policies = names(frame, "network"), names(frame, "policy")
-        width = max(3.4, (0.35 * len(policies) + 0.35) * (len(networks) + 1) + 0.6)
-        figure, axes = panels_or_one(min(1, len(networks)), width=width)
-        if networks:
-            _draw_bars(axes[0], frame, networks, policies)
-        axes[0].set(xlabel="network", ylabel=LABELS["speedup"].axis)
-        legend_below(figure, axes)
+    networks, policies = names(frame, "network"), names(frame, "policy")
+    width = max(3.4, (0.35 * len(policies) + 0.35) * (len(networks) + 1) + 0.6)
+    figure, axes = panels_or_one(min(1, len(networks)), width=width)
+    if networks:
+        _draw_bars(axes[0], frame, networks, policies)
+    axes[0].set(xlabel="network", ylabel=LABELS["speedup"].axis)
+    legend_below(figure, axes)
     return figure
 
 
