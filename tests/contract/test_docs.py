@@ -1,6 +1,7 @@
 """What the documentation shows runs."""
 
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -11,9 +12,11 @@ from pydantic import TypeAdapter
 
 from archsim.config.specs import parse_arch
 from archsim.ir.manifest import HeadManifest, Manifest
+from archsim.sweeps.grid import load_grid
 
+PAGE_NAMES = ("how-a-run-flows", "recipes", "sweeps", "cluster", "files", "memory")
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{page}.md" for page in ("how-a-run-flows", "files", "memory"))]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{page}.md" for page in PAGE_NAMES)]
 
 
 def blocks(language):
@@ -37,14 +40,35 @@ def test_examples_run(code, tmp_path):
 
 @pytest.mark.parametrize("code", blocks("toml"))
 def test_file_examples_parse(code):
-    """A network manifest has stacks, a part of one has a head; anything else is an architecture."""
+    """A manifest has stacks, a part of one has a head, a grid has axes; anything else is an architecture."""
     data = tomllib.loads(code)
     if "stacks" in data:
         Manifest.model_validate(data)
     elif "head" in data:
         TypeAdapter(HeadManifest).validate_python(data["head"])
+    elif "axes" in data:
+        load_grid(data)
     else:
         parse_arch(data, "example")
+
+
+def test_the_grid_of_the_tutorial_runs(tmp_path):
+    """Its three commands, as they stand there."""
+    text = (ROOT / "docs" / "sweeps.md").read_text("utf-8")
+    grid, commands = (
+        re.search(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1] for kind in ("toml", "bash")
+    )
+    (tmp_path / "fmu.toml").write_text(grid, "utf-8")
+    said = []
+    for command in commands.splitlines():
+        words = shlex.split(command, comments=True)
+        assert words.pop(0) == "archsim"
+        run = [sys.executable, "-P", "-c", "from archsim.cli.main import main; main()", *words]
+        done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    assert "16 points, 16 to run" in said[0] and "10 functional passes, 2 baselines" in said[0]
+    assert (tmp_path / "fmu" / "report.html").is_file()
 
 
 def test_the_two_commands_are_marked():
