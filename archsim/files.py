@@ -12,6 +12,8 @@ from pathlib import Path
 
 from archsim.errors import UsageError
 
+UNFINISHED = ".archsim-"
+"""How the names of files begin that are not whole yet."""
 MAX_NAME_BYTES = 255
 """Longest file name of the usual file systems."""
 
@@ -22,7 +24,7 @@ def write_whole(path: str | Path) -> Iterator[Path]:
     check_writable(Path(path))
     final = Path(path).resolve()
     try:
-        handle, name = tempfile.mkstemp(dir=final.parent, prefix=".archsim-", suffix=final.suffix)
+        handle, name = tempfile.mkstemp(dir=final.parent, prefix=UNFINISHED, suffix=final.suffix)
     except OSError as error:
         raise UsageError(f"cannot write {final}: {error.strerror}") from error
     os.close(handle)
@@ -33,6 +35,13 @@ def write_whole(path: str | Path) -> Iterator[Path]:
         temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(*folders: Path) -> None:
+    """Remove what processes that were killed have left half written; only for who has the folders to himself."""
+    for folder in folders:
+        for path in folder.glob(f"{UNFINISHED}*"):
+            path.unlink(missing_ok=True)
 
 
 def check_writable(path: Path) -> None:

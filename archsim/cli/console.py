@@ -64,15 +64,16 @@ def stage_bars() -> Iterator[Callable[[str, float, str], None]]:
     columns = [TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[words]}")]
     console, on_terminal = Console(stderr=True), sys.stderr.isatty()
     tasks: dict[str, TaskID] = {}
-    tenths: dict[str, int] = {}
+    told: dict[str, tuple[int, str]] = {}
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not on_terminal) as bars:
 
         def report(stage: str, share: float, words: str) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=1.0, words="")
             bars.update(tasks[stage], completed=share, words=words)
-            if not on_terminal and int(10 * share) > tenths.get(stage, -1):
-                tenths[stage] = int(10 * share)
+            tenth, last = int(10 * share), told.get(stage, (-1, ""))
+            if not on_terminal and tenth > last[0] and words != last[1]:
+                told[stage] = tenth, words
                 print(f"{stage}: {words}", file=sys.stderr, flush=True)
 
         yield report

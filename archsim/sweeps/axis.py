@@ -13,7 +13,8 @@ from archsim.validation import FrozenRecord, explain
 MOST_VALUES = 10_000
 DIGITS = 12
 """Significant digits of a value in a range, so that 0.1 + 0.2 is 0.3."""
-Number = Annotated[int | float, Field(allow_inf_nan=False)]
+LARGEST = 1e15
+Number = Annotated[int | float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 
 
 class Range(FrozenRecord):
@@ -27,29 +28,30 @@ class Range(FrozenRecord):
     points: int | None = Field(default=None, ge=2, le=MOST_VALUES)
     scale: Literal["linear", "log"] = "linear"
 
-    def values(self) -> list[int | float]:
-        """The numbers, whole ones where `from` and `step` are whole."""
+    def values(self) -> list[int] | list[float]:
+        """The numbers, whole ones where both ends and all between are whole."""
         if (self.step is None) == (self.points is None):
             raise ConfigError("a range needs `step` or `points`, one of them")
         if self.last < self.first:
             raise ConfigError(f"from = {self.first} is above to = {self.last}: need it below")
-        if self.scale == "log":
-            return self._by_factor()
-        if self.step is None:
-            assert self.points is not None, "checked above"
-            width = (self.last - self.first) / (self.points - 1)
-            return [_rounded(self.first + i * width) for i in range(self.points)]
-        count = math.floor((self.last - self.first) / self.step + 1e-9) + 1
-        if count > MOST_VALUES:
-            raise ConfigError(f"a range of {count} values: need at most {MOST_VALUES}")
-        found = [self.first + i * self.step for i in range(count)]
-        return [value if isinstance(value, int) else _rounded(value) for value in found]
+        found = [float(f"{value:.{DIGITS}g}") for value in self._exact()]
+        ends = isinstance(self.first, int) and isinstance(self.last, int)
+        return [int(value) for value in found] if ends and all(value.is_integer() for value in found) else found
 
-    def _by_factor(self) -> list[int | float]:
-        if self.points is None or self.first <= 0:
-            raise ConfigError("a range with scale = 'log' needs `points`, and from > 0")
-        factor = (self.last / self.first) ** (1 / (self.points - 1))
-        return [_rounded(self.first * factor**i) for i in range(self.points)]
+    def _exact(self) -> list[float]:
+        if self.scale == "log":
+            if self.points is None or self.first <= 0:
+                raise ConfigError("a range with scale = 'log' needs `points`, and from > 0")
+            factor = (self.last / self.first) ** (1 / (self.points - 1))
+            return [self.first * factor**i for i in range(self.points)]
+        if self.step is None:
+            assert self.points is not None, "one of them is set"
+            width = (self.last - self.first) / (self.points - 1)
+            return [self.first + i * width for i in range(self.points)]
+        count = (self.last - self.first) / self.step
+        if count >= MOST_VALUES:
+            raise ConfigError(f"a range of {count:.3g} steps: need at most {MOST_VALUES} values")
+        return [self.first + i * self.step for i in range(math.floor(count + 1e-9) + 1)]
 
 
 class Between(FrozenRecord):
@@ -57,12 +59,18 @@ class Between(FrozenRecord):
 
     model_config = ConfigDict(strict=True)
 
-    least: Number = -math.inf
-    most: Number = math.inf
+    least: Number | None = None
+    most: Number | None = None
+
+    def holds(self, value: Any) -> bool:
+        """Whether a number lies between."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return (self.least is None or self.least <= value) and (self.most is None or value <= self.most)
 
 
-Condition = Between | list[Any] | str | int | float | bool
-"""One value, any of several, or between two numbers."""
+Condition = Between | list[Any]
+"""Between two numbers, or any of some values."""
 
 
 def axis_values(key: str, values: Any) -> list[Any]:
@@ -71,9 +79,8 @@ def axis_values(key: str, values: Any) -> list[Any]:
         try:
             return list(Range.model_validate(values).values())
         except ValidationError as error:
-            raise ConfigError(
-                f"{key}: {explain(error, Range)}; a range is {{from, to, step}} or {{from, to, points}}"
-            ) from None
+            found = f"{key}: {explain(error, Range)}"
+            raise ConfigError(f"{found}; a range is {{from, to, step}} or {{from, to, points}}") from None
         except ConfigError as error:
             raise ConfigError(f"{key}: {error}") from None
     if not isinstance(values, list | tuple) or not values:
@@ -88,16 +95,20 @@ def check_once(key: str, values: list[Any]) -> None:
             raise ConfigError(f"{key} has {value!r} twice: need each value once")
 
 
-def matches(point: dict[str, Any], condition: dict[str, Condition]) -> bool:
-    """Whether a point has chosen what every entry of a condition asks for."""
-    return all(key in point and _meets(point[key], wanted) for key, wanted in condition.items())
+def condition_of(where: str, wanted: Any) -> Condition:
+    """A condition as it is written: a value, a list of values, or {least, most}; ConfigError starts with `where`."""
+    if not isinstance(wanted, dict):
+        return wanted if isinstance(wanted, list) else [wanted]
+    try:
+        return Between.model_validate(wanted)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {explain(error, Between)}") from None
+
+
+def matches(point: dict[str, Any], conditions: dict[str, Condition]) -> bool:
+    """Whether a point has chosen what every condition asks for."""
+    return all(key in point and _meets(point[key], wanted) for key, wanted in conditions.items())
 
 
 def _meets(value: Any, wanted: Condition) -> bool:
-    if isinstance(wanted, Between):
-        return isinstance(value, int | float) and wanted.least <= value <= wanted.most
-    return value in wanted if isinstance(wanted, list) else bool(value == wanted)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
+    return wanted.holds(value) if isinstance(wanted, Between) else value in wanted

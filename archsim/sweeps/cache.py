@@ -30,6 +30,7 @@ class CachedStages(Stages):
 
     def __init__(self, setting: Setting, folder: Path, *, threads: int | None = None) -> None:
         super().__init__(setting, threads=threads)
+        folder.mkdir(exist_ok=True)
         self.folder = folder
 
     def functional(self, policy: ReusePolicy, *, keep_outputs: bool = False) -> FunctionalResult:

@@ -1,8 +1,9 @@
-"""The driver of a sweep: hands out tasks as soon as what they need is there, and alone writes results."""
+"""The driver of a sweep: hands out tasks as soon as what they need is there."""
 
 from __future__ import annotations
 
-from collections import Counter
+import heapq
+from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 
@@ -18,21 +19,29 @@ Tell = Callable[[Task, Done], None]
 
 
 class Driver:
-    """Runs tasks on a pool until none is left.
+    """Runs tasks on a pool until none is left; those that finish a point go first.
 
     A task that fails counts as done: what needs its product makes it again, and says for itself why it cannot.
     """
 
     def __init__(self, tasks: list[Task], pool: Pool, cache: str, tell: Tell) -> None:
-        self.waiting, self.pool, self.cache, self.tell = list(tasks), pool, cache, tell
-        self.under_way: dict[Future[Done], Task] = {}
-        self.made: set[str] = set()
-        self.deaths: Counter[str] = Counter()
-        """Workers lost, by task."""
+        self.tasks, self.pool, self.cache, self.tell = tasks, pool, cache, tell
+        self.under_way: dict[Future[Done], int] = {}
+        """Tasks by their place in the list."""
+        self.needs = [set(task.after) for task in tasks]
+        self.needed_by: defaultdict[str, list[int]] = defaultdict(list)
+        for i, task in enumerate(tasks):
+            for name in task.after:
+                self.needed_by[name].append(i)
+        self.ready = [(task.kind, i) for i, task in enumerate(tasks) if not task.after]
+        heapq.heapify(self.ready)
+        self.suspects: deque[int] = deque()
+        """Tasks that have lost a worker."""
+        self.deaths = [0] * len(tasks)
 
     def run(self) -> None:
         """Do all tasks; raises RunFailedError if the workers are lost for good."""
-        while self.waiting or self.under_way:
+        while self.ready or self.suspects or self.under_way:
             self._hand_out()
             ended, _ = wait(self.under_way, return_when=FIRST_COMPLETED)
             if any(future.cancelled() for future in ended):
@@ -41,34 +50,39 @@ class Driver:
                 self._bury()
             for future in ended & self.under_way.keys():
                 self._finish(self.under_way.pop(future), _end_of(future))
+        assert not any(self.needs), "every task can be reached"
 
     def _hand_out(self) -> None:
-        """Begin what is ready, as far as there are places; a task that has lost a worker runs by itself."""
-        ready = sorted((task for task in self.waiting if task.after <= self.made), key=lambda task: task.kind)
-        suspects = [task for task in ready if self.deaths[task.name]]
-        free = self.pool.places - len(self.under_way)
-        if suspects:
-            ready, free = suspects, 0 if self.under_way else 1
-        for task in ready[: max(0, free)]:
-            self.waiting.remove(task)
-            self.under_way[self.pool.submit(task, self.cache)] = task
+        """Begin what is ready, as far as there are places; a suspect runs by itself."""
+        while self.ready and not self.suspects and len(self.under_way) < self.pool.places:
+            _, i = heapq.heappop(self.ready)
+            self._begin(i)
+        if self.suspects and not self.under_way:
+            self._begin(self.suspects.popleft())
+
+    def _begin(self, i: int) -> None:
+        self.under_way[self.pool.submit(self.tasks[i], self.cache)] = i
 
     def _bury(self) -> None:
         """Whatever was under way when the pool broke begins anew, or is given up."""
         self.pool.revive()
-        for future, task in list(self.under_way.items()):
+        for future, i in list(self.under_way.items()):
             if future.done() and not isinstance(future.exception(), BrokenExecutor):
                 continue
             del self.under_way[future]
-            self.deaths[task.name] += 1
-            if self.deaths[task.name] < LIVES:
-                self.waiting.append(task)
+            self.deaths[i] += 1
+            if self.deaths[i] < LIVES:
+                self.suspects.append(i)
             else:
                 why = f"its process died {LIVES} times, the last time while it ran alone: out of memory?"
-                self._finish(task, Done(0.0, error=why))
+                self._finish(i, Done(0.0, error=why))
 
-    def _finish(self, task: Task, done: Done) -> None:
-        self.made.add(task.name)
+    def _finish(self, i: int, done: Done) -> None:
+        task = self.tasks[i]
+        for follower in self.needed_by.pop(task.name, []):
+            self.needs[follower].discard(task.name)
+            if not self.needs[follower]:
+                heapq.heappush(self.ready, (self.tasks[follower].kind, follower))
         self.tell(task, done)
 
 

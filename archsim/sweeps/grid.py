@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,22 @@ from pydantic import Field, ValidationError
 
 from archsim.config.specs import ArchSpec, fields_of
 from archsim.errors import ConfigError, did_you_mean
-from archsim.sweeps.axis import Condition, axis_values, check_once, matches
+from archsim.sweeps.axis import Condition, axis_values, check_once, condition_of, matches
 from archsim.validation import FrozenRecord, explain
 
-CHOICES = (
-    "network",
-    "trace",
-    "split",
-    "limit",
-    "arch",
-    "policy",
-    "threshold",
-    "max_loss",
-    "precision",
-    "detail",
-    "seed",
-)
-"""What a point may choose, besides `preset` and any field of the machine as `arch.FIELD`."""
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(
+        ("network", "trace", "split", "arch", "policy", "precision", "detail", "preset"), ((str,), "a name")
+    ),
+    **dict.fromkeys(("limit", "seed"), ((int,), "a whole number")),
+    "max_loss": ((int, float), "a number"),
+    "threshold": ((int, float, list), "a number, or a list of them"),
+}
+"""What a point may choose, besides any field of the machine as `arch.FIELD`: types, and how to say them."""
+CHOICES = tuple(KINDS)
 MOST_POINTS = 1_000_000
+_TABLES = {"axes": "[axes]", "fixed": "[fixed]", "preset": "[preset.NAME]"}
+_LISTS = ("zip", "only", "skip")
 
 Choices = dict[str, Any]
 """What one point chooses, by key; plain JSON values."""
@@ -46,28 +45,27 @@ class Grid(FrozenRecord):
     """The same in every point, unless a preset says otherwise."""
     preset: dict[str, Choices] = Field(default_factory=dict)
     """Choices under a name, for an axis `preset`."""
-    only: tuple[dict[str, Condition], ...] = ()
+    only: tuple[dict[str, Any], ...] = ()
     """If there are any, a point must match one of them."""
-    skip: tuple[dict[str, Condition], ...] = ()
+    skip: tuple[dict[str, Any], ...] = ()
     """A point that matches one of them is left out."""
 
     def points(self) -> list[Choices]:
         """Every point in order; ConfigError for a grid that is no grid, or has no point left."""
         axes = list(self._axes())
-        size = 1
-        for axis in axes:
-            size *= len(axis)
+        size = prod(map(len, axes))
         if size > MOST_POINTS:
             raise ConfigError(f"{size} points: need at most {MOST_POINTS}")
+        only, skip = (self._conditions(name) for name in ("only", "skip"))
         found = [self._point(parts) for parts in product(*axes)]
-        kept = [point for point in found if self._wanted(point)]
+        wanted = [point for point in found if not only or any(matches(point, one) for one in only)]
+        kept = [point for point in wanted if not any(matches(point, one) for one in skip)]
         if not kept:
             raise ConfigError(f"no point is left of {len(found)}: loosen [[only]] or [[skip]]")
         return kept
 
     def check(self) -> None:
-        """ConfigError for a key that nobody knows, or that is set in two places."""
-        known = {*CHOICES, "preset", *(f"arch.{field}" for field in fields_of(ArchSpec()))}
+        """ConfigError for a key that nobody knows, is set in two places, or has a value of another kind."""
         places = [("axes", self.axes), *(("zip", group) for group in self.zip), ("fixed", self.fixed)]
         set_in: dict[str, str] = {}
         for where, table in places:
@@ -77,6 +75,7 @@ class Grid(FrozenRecord):
                 set_in[key] = where
         presets = [(f"preset.{name}", table) for name, table in self.preset.items()]
         conditions = [(name, table) for name in ("only", "skip") for table in getattr(self, name)]
+        known = {*CHOICES, *(f"arch.{field}" for field in fields_of(ArchSpec()))}
         for where, table in [*places, *presets, *conditions]:
             for key in table:
                 if key not in known:
@@ -85,14 +84,22 @@ class Grid(FrozenRecord):
             for key in table:
                 if key == "preset" or set_in.get(key, "fixed") != "fixed":
                     raise ConfigError(f"[{where}] sets {key!r}, which is an axis: need it in one place")
+        for where, table in [("fixed", self.fixed), *presets]:
+            for key, value in table.items():
+                _check_kind(where, key, value)
 
     def _axes(self) -> Iterator[list[Choices]]:
         for key, listed in self.axes.items():
             values = axis_values(key, listed)
+            for value in values:
+                _check_kind("axes", key, value)
             check_once(key, values)
             yield [{key: value} for value in values]
         for group in self.zip:
             columns = {key: axis_values(key, values) for key, values in group.items()}
+            for key, values in columns.items():
+                for value in values:
+                    _check_kind("zip", key, value)
             lengths = {key: len(values) for key, values in columns.items()}
             if len(set(lengths.values())) != 1:
                 sizes = ", ".join(f"{key} has {n}" for key, n in lengths.items()) or "nothing in it"
@@ -109,17 +116,26 @@ class Grid(FrozenRecord):
             name = point["preset"]
             if name not in self.preset:
                 known = ", ".join(self.preset) or "none, write a table [preset.NAME]"
-                raise ConfigError(f"preset = {name!r}{did_you_mean(str(name), self.preset)}; known: {known}")
+                raise ConfigError(f"preset = {name!r}{did_you_mean(name, self.preset)}; known: {known}")
             point |= self.preset[name]
         return point
 
-    def _wanted(self, point: Choices) -> bool:
-        if self.only and not any(matches(point, condition) for condition in self.only):
-            return False
-        return not any(matches(point, condition) for condition in self.skip)
+    def _conditions(self, name: str) -> list[dict[str, Condition]]:
+        return [
+            {key: condition_of(f"[[{name}]] {key}", wanted) for key, wanted in table.items()}
+            for table in getattr(self, name)
+        ]
 
 
-_KNOWN = f"known: {', '.join(CHOICES)}, preset, and any field of the machine as arch.FIELD (archsim show epur)"
+_KNOWN = f"known: {', '.join(CHOICES)}, and any field of the machine as arch.FIELD (archsim show epur)"
+
+
+def _check_kind(where: str, key: str, value: Any) -> None:
+    types, need = KINDS.get(key, ((bool, int, float, str), "one value"))
+    plain = not isinstance(value, bool) or bool in types
+    inside = not isinstance(value, list) or all(isinstance(part, int | float | list) for part in value)
+    if not (plain and inside and isinstance(value, types)):
+        raise ConfigError(f"[{where}] {key} = {value!r}: need {need}")
 
 
 def load_grid(source: str | Path | Mapping[str, Any]) -> tuple[Grid, str]:
@@ -130,8 +146,9 @@ def load_grid(source: str | Path | Mapping[str, Any]) -> tuple[Grid, str]:
     if isinstance(source, Mapping):
         import tomlkit
 
+        grid = _parsed(dict(source), "grid")
         try:
-            return _parsed(dict(source), "grid"), tomlkit.dumps(dict(source))
+            return grid, tomlkit.dumps(dict(source))
         except (TypeError, ValueError) as error:
             raise ConfigError(f"grid: not what TOML can say: {error}") from None
     path = Path(source)
@@ -146,6 +163,7 @@ def load_grid(source: str | Path | Mapping[str, Any]) -> tuple[Grid, str]:
 
 def _parsed(data: dict[str, Any], where: str) -> Grid:
     try:
+        _check_tables(data)
         grid = Grid.model_validate(data)
         grid.check()
         grid.points()
@@ -154,3 +172,17 @@ def _parsed(data: dict[str, Any], where: str) -> Grid:
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     return grid
+
+
+def _check_tables(data: dict[str, Any]) -> None:
+    for name, written in _TABLES.items():
+        if not isinstance(data.get(name, {}), dict):
+            raise ConfigError(f"{name} is a {type(data[name]).__name__}: need a table of keys, written {written}")
+    for name, table in data.get("preset", {}).items():
+        if not isinstance(table, dict):
+            kind = type(table).__name__
+            raise ConfigError(f"preset.{name} is a {kind}: need a table of keys, written [preset.{name}]")
+    for name in _LISTS:
+        tables = data.get(name, [])
+        if not isinstance(tables, list | tuple) or not all(isinstance(table, dict) for table in tables):
+            raise ConfigError(f"{name} is a {type(tables).__name__}: need a list of tables, each written [[{name}]]")

@@ -12,7 +12,7 @@ from archsim.functional.run import pass_shapes
 from archsim.policies import NoReuse
 from archsim.sweeps.cache import baseline_path, pass_path
 from archsim.sweeps.grid import Choices, Grid
-from archsim.sweeps.point import check_names, choices_digest, resolve_point
+from archsim.sweeps.point import check_names, choices_digest, portable, resolve_point
 from archsim.sweeps.task import Kind, Task
 from archsim.traceio.trace import Trace
 
@@ -66,18 +66,24 @@ def plan_tasks(points: Iterable[Point], cache: Path) -> list[Task]:
     return list(tasks.values())
 
 
-def _tasks(setting: Setting, choices: Choices, cache: Path) -> Iterator[Task]:
+def _tasks(setting: Setting, chosen: Choices, cache: Path) -> Iterator[Task]:
     """What a point needs, and last the point itself."""
-    heavy = functional_weight(setting)
+    choices, module, heavy = portable(chosen), type(setting.policy).__module__, functional_weight(setting)
     light = REPLAY_SHARE * heavy
+
+    def task(kind: Kind, digest: str, after: list[Task], weight: float) -> Task:
+        return Task(kind, digest, choices, frozenset(one.name for one in after), weight, module)
+
     compares = setting.policy.uses_memo_unit
     policies = [setting.policy, NoReuse()] if compares and setting.baseline_computes else [setting.policy]
-    passes = [Task(Kind.PASS, setting.functional_digest(policy), choices, frozenset(), heavy) for policy in policies]
-    needed = [task for task in passes if not pass_path(cache, task.digest).is_file()]
-    if compares and not baseline_path(cache, setting.baseline_digest).is_file():
-        needed.append(Task(Kind.BASELINE, setting.baseline_digest, choices, frozenset([passes[-1].name]), light))
+    passes = [task(Kind.PASS, setting.functional_digest(policy), [], heavy) for policy in policies]
+    needed = [one for one in passes if not pass_path(cache, one.digest).is_file()]
     yield from needed
-    yield Task(Kind.POINT, setting.digest, choices, frozenset(task.name for task in needed), light)
+    if compares and not baseline_path(cache, setting.baseline_digest).is_file():
+        of_steps = [one for one in needed if one is passes[-1]]
+        needed.append(task(Kind.BASELINE, setting.baseline_digest, of_steps, light))
+        yield needed[-1]
+    yield task(Kind.POINT, setting.digest, needed, light)
 
 
 def functional_weight(setting: Setting) -> float:

@@ -1,10 +1,11 @@
-"""From what a point chooses to a setting that can be run; things with a name are loaded once a process."""
+"""From what a point chooses to a setting that can be run; what has a name is loaded once a process."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from archsim.config.load import load_arch
@@ -20,18 +21,22 @@ from archsim.traceio.trace import Trace
 
 KEPT = 8
 """Networks and traces a process keeps in memory."""
+KEPT_ARCHS = 256
+
+Stamp = tuple[tuple[str, int, int], ...]
+"""Name, time and size of files, so that what is kept in memory is what lies there now."""
 
 
 def resolve_point(choices: Choices) -> Setting:
     """Check a point as `simulate` checks its arguments; raises subclasses of UsageError for one that cannot run."""
     if "network" not in choices:
         raise ConfigError("network is missing: set it in [axes] or [fixed]")
-    network = _network(str(choices["network"]))
+    name = choices["network"]
     return resolve(
-        network,
-        _trace(str(choices["network"]), choices.get("trace"), choices.get("split"), choices.get("limit")),
+        _network(name),
+        _loaded_trace(choices),
         _arch(choices),
-        str(choices.get("policy", "bnn")),
+        choices.get("policy", "bnn"),
         _threshold(choices),
         choices.get("precision", "fp16"),
         choices.get("detail", "block"),
@@ -41,8 +46,8 @@ def resolve_point(choices: Choices) -> Setting:
 
 def check_names(points: list[Choices]) -> None:
     """Raise UsageError for a network, trace, architecture or policy that is not there: a slip, not a result."""
-    for key, load in (("network", _network), ("trace", load_trace), ("arch", load_arch), ("policy", policy_from)):
-        for name in {str(point[key]): None for point in points if key in point}:
+    for key, load in (("network", _network), ("trace", _whole_trace), ("arch", _arch_named), ("policy", policy_from)):
+        for name in {point[key]: None for point in points if key in point}:
             load(name)
 
 
@@ -51,26 +56,66 @@ def choices_digest(choices: Choices) -> str:
     return hashlib.sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 
-@lru_cache(KEPT)
+def portable(choices: Choices) -> Choices:
+    """The same choices for a process that runs elsewhere: paths from the root."""
+    paths = {key: Path(choices[key]) for key in ("network", "trace", "arch") if key in choices}
+    return choices | {key: str(path.resolve()) for key, path in paths.items() if path.exists()}
+
+
+def _stamp(name: str | None) -> Stamp:
+    """Of the files a name stands for, if it is a path."""
+    if name is None or not (path := Path(name)).exists():
+        return ()
+    files = [file for file in sorted(path.iterdir()) if file.is_file()] if path.is_dir() else [path]
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+
+
 def _network(name: str) -> Network:
+    return _kept_network(name, _stamp(name))
+
+
+@lru_cache(KEPT)
+def _kept_network(name: str, stamp: Stamp) -> Network:
     return load_network(name)
 
 
+def _whole_trace(name: str) -> Trace:
+    return _kept_trace(name, _stamp(name))
+
+
 @lru_cache(KEPT)
-def _trace(network: str, trace: str | None, split: str | None, limit: int | None) -> Trace:
+def _kept_trace(name: str, stamp: Stamp) -> Trace:
+    return load_trace(name)
+
+
+def _loaded_trace(choices: Choices) -> Trace:
+    network, trace, split = choices["network"], choices.get("trace"), choices.get("split")
     if trace is not None and split is not None:
         raise ConfigError(f"trace = {trace!r} and split = {split!r}: need one of them")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
-        raise ConfigError(f"limit = {limit!r}: need a whole number >= 1")
-    found = trace_of(_network(network), split) if trace is None else load_trace(trace)
+    return _limited_trace(network, trace, split, choices.get("limit"), _stamp(network) + _stamp(trace))
+
+
+@lru_cache(KEPT)
+def _limited_trace(network: str, trace: str | None, split: str | None, limit: int | None, stamp: Stamp) -> Trace:
+    found = trace_of(_network(network), split) if trace is None else _whole_trace(trace)
     return found.limit(limit)
 
 
 def _arch(choices: Choices) -> ArchSpec:
-    arch = load_arch(choices.get("arch", "epur"))
-    for key, value in choices.items():
-        if key.startswith("arch."):
-            arch = arch.replace(key.removeprefix("arch."), value)
+    name = choices.get("arch", "epur")
+    fields = tuple((key, json.dumps(value)) for key, value in choices.items() if key.startswith("arch."))
+    return _changed_arch(name, fields, _stamp(name))
+
+
+def _arch_named(name: str) -> ArchSpec:
+    return _changed_arch(name, (), _stamp(name))
+
+
+@lru_cache(KEPT_ARCHS)
+def _changed_arch(name: str, fields: tuple[tuple[str, str], ...], stamp: Stamp) -> ArchSpec:
+    arch = load_arch(name)
+    for key, value in fields:
+        arch = arch.replace(key.removeprefix("arch."), json.loads(value))
     return arch
 
 
@@ -80,7 +125,7 @@ def _threshold(choices: Choices) -> Any:
         return choices.get("threshold")
     if "threshold" in choices:
         raise ConfigError("threshold and max_loss are both set: need one of them")
-    name, policy, bound = str(choices["network"]), policy_from(str(choices.get("policy", "bnn"))), choices["max_loss"]
+    name, policy, bound = choices["network"], policy_from(choices.get("policy", "bnn")), choices["max_loss"]
     if not policy.needs_threshold:
         return None
     evidence = read_manifest(network_folder(name) / MANIFEST).calibration.get(policy.name)

@@ -5,24 +5,22 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from multiprocessing.synchronize import Event
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from archsim.errors import ConfigError, UsageError
+from archsim.errors import ConfigError, RunFailedError, UsageError
 from archsim.sweeps.task import Done, Task, work
 
 if TYPE_CHECKING:
     import distributed
 
 CONNECT_TIMEOUT_S = 10
-
-
-def default_jobs() -> int:
-    """One process a core."""
-    return os.cpu_count() or 1
 
 
 class Pool(Protocol):
@@ -40,16 +38,20 @@ class Pool(Protocol):
 
 
 class LocalPool:
-    """Processes of this machine, which share its cores evenly."""
+    """Processes of this machine, which share its cores evenly.
 
-    def __init__(self, jobs: int) -> None:
-        self.jobs, self.threads = jobs, max(1, default_jobs() // jobs)
-        self._executor = self._start()
+    They import the driver's main module only if it defines a policy: a script without a guard would run again in each.
+    """
 
-    def _start(self) -> ProcessPoolExecutor:
+    def __init__(self, jobs: int, *, needs_main: bool = False) -> None:
+        self.jobs, self.needs_main, self.threads = jobs, needs_main, max(1, default_jobs() // jobs)
+        self._start()
+
+    def _start(self) -> None:
         # Fresh processes: threads and compiled kernels of the driver do not survive a fork.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.jobs, context, initializer=_depend_on_driver)
+        self._begun = context.Event()
+        self._executor = ProcessPoolExecutor(self.jobs, context, _depend_on_driver, (self._begun,))
 
     @property
     def places(self) -> int:
@@ -58,16 +60,20 @@ class LocalPool:
 
     def submit(self, task: Task, cache: str) -> Future[Done]:
         """Begin a task."""
-        try:
-            return self._executor.submit(work, task, cache, self.threads)
-        except BrokenExecutor:  # a process died with nothing to do
-            self.revive()
-            return self._executor.submit(work, task, cache, self.threads)
+        with nullcontext() if self.needs_main else _main_out_of_sight():
+            try:
+                return self._executor.submit(work, task, cache, self.threads)
+            except BrokenExecutor:  # a process died with nothing to do
+                self.revive()
+                return self._executor.submit(work, task, cache, self.threads)
 
     def revive(self) -> None:
-        """Start anew: the death of one process ends the whole pool."""
+        """Start anew: the death of one process ends the whole pool. RunFailedError if none has ever begun."""
         self.kill()
-        self._executor = self._start()
+        if not self._begun.is_set():
+            guard = "a script that defines a policy needs `if __name__ == '__main__':` around what it runs"
+            raise RunFailedError(f"worker processes cannot start: see above; {guard}")
+        self._start()
 
     def kill(self) -> None:
         """End all processes now, whatever they do."""
@@ -89,23 +95,35 @@ class DaskPool:
     @property
     def places(self) -> int:
         """One a thread of the workers now there, and at least one."""
-        return max(1, int(sum(self.client.nthreads().values())))
+        with _scheduler_there():
+            return max(1, int(sum(self.client.nthreads().values())))
 
     def submit(self, task: Task, cache: str) -> Future[Done]:
         """Begin a task; Dask itself gives it to another worker if one dies."""
-        future: Future[Done] = self._executor.submit(work, task, cache, 1)
-        return future
+        with _scheduler_there():
+            future: Future[Done] = self._executor.submit(work, task, cache, 1)
+            return future
 
     def revive(self) -> None:
         """Dask sees to that."""
 
 
-@contextmanager
-def local_pool(jobs: int) -> Iterator[LocalPool]:
-    """A pool of so many processes, gone at the end of the block however it ends."""
-    if jobs < 1:
+def default_jobs() -> int:
+    """One process a core."""
+    return os.cpu_count() or 1
+
+
+def pool_for(jobs: int | None, dask: str | None, *, needs_main: bool) -> AbstractContextManager[Pool]:
+    """The pool asked for; UsageError where there can be none."""
+    if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs = {jobs}: need at least 1 process")
-    pool = LocalPool(jobs)
+    processes = jobs or default_jobs()
+    return _local_pool(processes, needs_main) if dask is None else _dask_pool(dask, processes)
+
+
+@contextmanager
+def _local_pool(jobs: int, needs_main: bool) -> Iterator[LocalPool]:
+    pool = LocalPool(jobs, needs_main=needs_main)
     try:
         yield pool
     finally:
@@ -113,30 +131,47 @@ def local_pool(jobs: int) -> Iterator[LocalPool]:
 
 
 @contextmanager
-def dask_pool(address: str, jobs: int) -> Iterator[DaskPool]:
+def _dask_pool(address: str, jobs: int) -> Iterator[DaskPool]:
     """A pool on the scheduler at `address`, or on a cluster of `jobs` local processes for `local`."""
     try:
         from distributed import Client, LocalCluster
     except ImportError:
         raise UsageError("--dask needs the package distributed: pip install 'archsim[distributed]'") from None
     if address == "local":
-        with (
-            LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None) as cluster,
-            Client(cluster) as client,
-        ):
+        local = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+        with local as cluster, Client(cluster) as client:
             yield DaskPool(client)
         return
     try:
         client = Client(address, timeout=CONNECT_TIMEOUT_S)
     except (OSError, ValueError, TypeError) as error:
-        raise UsageError(
-            f"--dask {address}: no Dask scheduler there ({error}): need tcp://HOST:PORT, or local"
-        ) from None
+        found = f"--dask {address}: no Dask scheduler there ({error})"
+        raise UsageError(f"{found}: need tcp://HOST:PORT, or local") from None
     with client:
         yield DaskPool(client)
 
 
-def _depend_on_driver() -> None:
+@contextmanager
+def _scheduler_there() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        found = f"the Dask scheduler is gone ({error})"
+        raise RunFailedError(f"{found}, finished points are kept: run it again to go on") from None
+
+
+@contextmanager
+def _main_out_of_sight() -> Iterator[None]:
+    """Processes started here import no main module."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _depend_on_driver(begun: Event) -> None:
     """Leave Ctrl-C to the driver, and end with it: a killed driver must not leave workers behind."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     driver = multiprocessing.parent_process()
@@ -147,3 +182,4 @@ def _depend_on_driver() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, args=(driver,), daemon=True).start()
+    begun.set()

@@ -18,6 +18,8 @@ from archsim.sweeps.task import Done, Outcome
 
 DATABASE = "sweep.sqlite"
 LOCK = "driver.lock"
+PATIENCE_S = 600
+"""How long the driver waits for somebody who reads."""
 PACKAGES = ("numpy", "numba", "simpy", "pandas", "matplotlib")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -32,8 +34,8 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.database = sqlite3.connect(folder / DATABASE)
         try:
+            self.database = sqlite3.connect(folder / DATABASE, timeout=PATIENCE_S)
             self.database.executescript(SCHEMA)
         except sqlite3.DatabaseError as error:
             raise UsageError(f"{folder / DATABASE}: not the results of a sweep: {error}") from None
@@ -46,18 +48,13 @@ class Store:
             self.database.executemany("INSERT INTO points VALUES (?, ?, ?)", rows)
             self.database.execute("DELETE FROM about")
             self.database.executemany("INSERT INTO about VALUES (?, ?)", sorted(about.items()))
-        for point in points:
-            if point.setting is None:
-                self.put(point.digest, Done(0.0, error=point.error))
+        self.put({point.digest: Done(0.0, error=point.error) for point in points if point.setting is None})
 
-    def put(self, digest: str, done: Done) -> None:
-        """Keep the end of a point's task."""
-        parts: tuple[str | None, ...] = (None, None, None)
-        if done.outcome is not None:
-            parts = tuple(json.dumps(part) for part in _parts(done.outcome))
-        row = (digest, done.error, *parts, done.seconds)
+    def put(self, ends: Mapping[str, Done]) -> None:
+        """Keep the ends of points' tasks, by digest."""
+        rows = [(digest, done.error, *_parts(done.outcome), done.seconds) for digest, done in ends.items()]
         with self.database:
-            self.database.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?)", row)
+            self.database.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def finished(self) -> dict[str, str | None]:
         """Digests of all points with an outcome, and the error of those that failed."""
@@ -75,17 +72,20 @@ class Store:
             outcome = Outcome(*(json.loads(part) for part in parts)) if error is None else None
             yield position, json.loads(choices), error, outcome
 
-    def n_points(self) -> int:
-        """Points of the grid, finished or not."""
-        return int(self.database.execute("SELECT count(*) FROM points").fetchone()[0])
+    def choices(self) -> list[dict[str, Any]]:
+        """What each point of the grid chooses, finished or not."""
+        found = self.database.execute("SELECT choices FROM points ORDER BY position")
+        return [json.loads(choices) for (choices,) in found]
 
     def close(self) -> None:
         """Let go of the file."""
         self.database.close()
 
 
-def _parts(outcome: Outcome) -> tuple[Any, ...]:
-    return outcome.record, outcome.energy, outcome.utilisation
+def _parts(outcome: Outcome | None) -> tuple[str | None, ...]:
+    if outcome is None:
+        return None, None, None
+    return tuple(json.dumps(part) for part in (outcome.record, outcome.energy, outcome.utilisation))
 
 
 def open_store(folder: Path) -> Store:
@@ -98,14 +98,15 @@ def open_store(folder: Path) -> Store:
 @contextmanager
 def only_driver(folder: Path) -> Iterator[None]:
     """Hold the folder: a second driver is refused, and a killed one leaves nothing that could stand in the way."""
-    lock = sqlite3.connect(folder / LOCK, timeout=0)
     try:
+        lock = sqlite3.connect(folder / LOCK, timeout=0)
         lock.execute("BEGIN EXCLUSIVE")
-        yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         if "locked" not in str(error):
-            raise
+            raise UsageError(f"{folder / LOCK}: not the lock of a sweep: {error}") from None
         raise UsageError(f"{folder}: another sweep is writing here: wait for it, or choose another folder") from None
+    try:
+        yield
     finally:
         lock.close()
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from archsim.errors import UsageError
+from archsim.files import remove_unfinished
 from archsim.sweeps.driver import Driver
 from archsim.sweeps.grid import Grid, load_grid
 from archsim.sweeps.plan import Point, plan_points, plan_tasks
-from archsim.sweeps.pools import dask_pool, default_jobs, local_pool
+from archsim.sweeps.pools import Pool, pool_for
 from archsim.sweeps.store import DATABASE, Store, only_driver, provenance
 from archsim.sweeps.tables import SweepResults, export
-from archsim.sweeps.task import Done, Kind, Task
+from archsim.sweeps.task import MAIN, Done, Kind, Task
 
 CACHE = "cache"
 
@@ -62,13 +63,15 @@ def run_sweep(
     """
     parsed, text = load_grid(grid)
     points, folder = plan_points(parsed), Path(folder)
-    make_folder(folder)
-    with only_driver(folder), closing(Store(folder)) as store:
-        store.begin(points, provenance(command, text, points))
-        try:
-            _finish(points, store, jobs, dask, retry, tell)
-        finally:  # interrupted, too
-            results = export(store, folder)
+    needs_main = any(type(point.setting.policy).__module__ == MAIN for point in points if point.setting)
+    with pool_for(jobs, dask, needs_main=needs_main) as pool:
+        make_folder(folder)
+        with only_driver(folder), closing(Store(folder)) as store:
+            store.begin(points, provenance(command, text, points))
+            try:
+                _finish(points, store, pool, retry, tell)
+            finally:  # interrupted, too
+                results = export(store, folder)
     return results
 
 
@@ -82,9 +85,10 @@ def left_to_do(grid: Grid, folder: Path, retry: bool = False) -> tuple[list[Poin
     return points, plan_tasks(_unfinished(points, finished, retry), folder / CACHE)
 
 
-def _finish(points: list[Point], store: Store, jobs: int | None, dask: str | None, retry: bool, tell: Tell) -> None:
+def _finish(points: list[Point], store: Store, pool: Pool, retry: bool, tell: Tell) -> None:
     finished, cache = store.finished(), store.folder / CACHE
     cache.mkdir(exist_ok=True)
+    remove_unfinished(store.folder, cache)
     tasks = plan_tasks(_unfinished(points, finished, retry), cache)
     due = {task.digest for task in tasks if task.kind is Kind.POINT}
     errors = {point.digest: finished.get(point.digest) for point in points if point.digest not in due}
@@ -99,15 +103,12 @@ def _finish(points: list[Point], store: Store, jobs: int | None, dask: str | Non
     def keep(task: Task, done: Done) -> None:
         progress.done += task.weight
         if task.kind is Kind.POINT:
-            store.put(task.digest, done)
+            store.put({task.digest: done})
             progress.finished += 1
             progress.failed += done.error is not None
         tell(progress)
 
-    jobs = default_jobs() if jobs is None else jobs
-    if tasks:
-        with dask_pool(dask, jobs) if dask is not None else local_pool(jobs) as pool:
-            Driver(tasks, pool, str(cache.resolve()), keep).run()
+    Driver(tasks, pool, str(cache.resolve()), keep).run()
 
 
 def _unfinished(points: list[Point], finished: Mapping[str, str | None], retry: bool) -> list[Point]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _TEXT = {"network", "trace", "split", "arch", "policy", "precision", "detail", "metric", "archsim_version", "digest"}
 _TEXT |= {"error", "preset"}
+_NUMBERS = {*METRIC_KEYS, "threshold", "max_loss"}
 _ENERGY = ("point", "side", "component", "action", "bucket", "count", "pj_each", "joules")
 _UTILISATION = ("point", "side", "unit", "state", "share")
 
@@ -51,25 +52,26 @@ def results_of(store: Store) -> SweepResults:
     """Make the frames of what is in a store."""
     import pandas as pd
 
+    choices = store.choices()
+    chosen = list(dict.fromkeys(key for one in choices for key in one))
     rows: list[dict[str, Any]] = []
     energy: list[dict[str, Any]] = []
     uses: list[dict[str, Any]] = []
-    columns: dict[str, None] = {}
-    for position, choices, error, outcome in store.rows():
-        chosen = {key: json.dumps(value) if isinstance(value, list) else value for key, value in choices.items()}
-        columns |= dict.fromkeys(chosen)
+    for position, point, error, outcome in store.rows():
+        plain = {key: json.dumps(value) if isinstance(value, list) else value for key, value in point.items()}
         record = outcome.record if outcome else {}
-        rows.append({"point": position, "error": error} | chosen | record | chosen)
+        rows.append({"point": position, "error": error} | dict.fromkeys(chosen) | record | plain)
         if outcome:
             energy += [{"point": position} | row for row in outcome.energy]
             uses += [{"point": position} | row for row in outcome.utilisation]
+    columns = list(dict.fromkeys(key for row in [dict.fromkeys(["point", "error", *chosen]), *rows] for key in row))
     return SweepResults(
-        _typed(pd.DataFrame(rows)),
+        _typed(pd.DataFrame(rows, columns=columns, dtype=object)),
         pd.DataFrame(energy, columns=list(_ENERGY)),
         pd.DataFrame(uses, columns=list(_UTILISATION)),
-        list(columns),
+        chosen,
         store.about(),
-        store.n_points(),
+        len(choices),
     )
 
 
@@ -86,9 +88,7 @@ def export(store: Store, folder: Path) -> SweepResults:
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Types that do not depend on which points are finished: texts, whole numbers, numbers."""
-    if frame.empty:
-        return frame
+    """Texts, whole numbers (null where there is none), and numbers."""
     return frame.astype({column: _type(column, frame[column]) for column in frame.columns})
 
 
@@ -96,7 +96,7 @@ def _type(column: str, values: pd.Series[Any]) -> str:
     known = values.dropna()
     if column in _TEXT or any(isinstance(value, str) for value in known):
         return "string"
-    if column in METRIC_KEYS or any(isinstance(value, float) for value in known):
+    if column in _NUMBERS or any(isinstance(value, float) for value in known):
         return "float64"
     if any(isinstance(value, bool) for value in known):
         return "boolean"

@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from enum import IntEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from archsim.sweeps.grid import Choices
 from archsim.sweeps.point import resolve_point
 
 Row = dict[str, Any]
+MAIN = "__main__"
 
 
 class Kind(IntEnum):
@@ -43,6 +45,8 @@ class Task:
     """Names of the tasks it needs."""
     weight: float
     """How long it takes, next to other tasks."""
+    module: str = MAIN
+    """Where the point's policy is defined, for who has not imported it."""
 
     @property
     def name(self) -> str:
@@ -84,6 +88,8 @@ def work(task: Task, cache: str, threads: int) -> Done:
 
 
 def _make(task: Task, cache: Path, threads: int) -> Outcome | None:
+    if task.module != MAIN:
+        import_module(task.module)  # registers the policy
     setting = resolve_point(task.choices)
     stages = CachedStages(setting, cache, threads=threads)
     made = {Kind.POINT: setting.digest, Kind.BASELINE: setting.baseline_digest}.get(task.kind)
