@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from functools import cache
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -86,8 +87,9 @@ class TechnologySpec(Spec):
             raise ConfigError(f"technology {self.name}: no leakage and area entry for {component}") from None
 
 
+@cache
 def load_technology(name: str) -> TechnologySpec:
-    """Load a technology table of the package by name."""
+    """Load a technology table of the package by name, once a process."""
     tables = bundled_tables(TABLES)
     if name not in tables:
         raise UnknownNameError("technology", name, tables)
