@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from archsim.config.specs import ArchSpec
 from archsim.ir.cells import cell_named
 from archsim.ir.heads import AttentionDecoder
 from archsim.ir.layers import Layer, make_direction
 from archsim.ir.network import Embedding, Network
+from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
 
 CORPORA = os.environ.get("ARCHSIM_DATA")
@@ -71,6 +73,21 @@ def make_trace(network, lengths, seed=1):
     rng = np.random.default_rng(seed)
     steps = [rng.standard_normal((t, network.input_size)) for t in lengths]
     return Trace.from_arrays([np.cumsum(s, axis=0).astype(np.float32) * np.float32(0.3) for s in steps], name="drift")
+
+
+def write_own(folder, lengths):
+    """The files of an LSTM of 5 units, `net/`, and of a trace for it, `trace.npz`, in a folder; return the folder."""
+    rng = np.random.default_rng(0)
+    (folder / "net").mkdir()
+    (folder / "net" / "network.toml").write_text(
+        'name = "mine"\n[[stacks]]\nprefix = ""\ncell = "lstm"\ninput_size = 6\nhidden_size = 5\n'
+    )
+    shapes = {"weight_ih_l0": (20, 6), "weight_hh_l0": (20, 5)}
+    tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    save_file(tensors, folder / "net" / "weights.safetensors")
+    frames = [np.cumsum(rng.standard_normal((t, 6)), axis=0) * 0.3 for t in lengths]
+    write_trace(Trace.from_arrays(frames, name="mine"), folder / "trace.npz")
+    return folder
 
 
 def arch_with(**fields):

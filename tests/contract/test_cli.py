@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from harness import write_own
 from safetensors.numpy import save_file
 
 from archsim.traceio.files import write_trace
@@ -29,17 +30,7 @@ def archsim(*arguments, cwd=None):
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """A network folder and a trace of one's own."""
-    folder = tmp_path_factory.mktemp("own")
-    rng = np.random.default_rng(0)
-    (folder / "net").mkdir()
-    (folder / "net" / "network.toml").write_text(
-        'name = "mine"\n[[stacks]]\nprefix = ""\ncell = "lstm"\ninput_size = 6\nhidden_size = 5\n'
-    )
-    shapes = {"weight_ih_l0": (20, 6), "weight_hh_l0": (20, 5)}
-    tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-    save_file(tensors, folder / "net" / "weights.safetensors")
-    write_trace(Trace.from_arrays([rng.standard_normal((t, 6)) for t in (5, 3)], name="mine"), folder / "trace.npz")
-    return folder
+    return write_own(tmp_path_factory.mktemp("own"), lengths=(5, 3))
 
 
 def test_alone_it_prints_help():

@@ -15,14 +15,11 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 import pytest
-from safetensors.numpy import save_file
+from harness import write_own
 
 from archsim.sweeps.store import only_driver
-from archsim.traceio.files import write_trace
-from archsim.traceio.trace import Trace
 
 COMMAND = [sys.executable, "-P", "-c", "from archsim.cli.main import main; main()"]  # -P: the installed package
 WIDE = os.environ | {"COLUMNS": "200"}
@@ -125,17 +122,7 @@ def command_line(pid):
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """A folder with a network, a trace, and a grid of a few points of a fraction of a second each."""
-    folder = tmp_path_factory.mktemp("own")
-    rng = np.random.default_rng(0)
-    (folder / "net").mkdir()
-    (folder / "net" / "network.toml").write_text(
-        'name = "mine"\n[[stacks]]\nprefix = ""\ncell = "lstm"\ninput_size = 6\nhidden_size = 5\n'
-    )
-    shapes = {"weight_ih_l0": (20, 6), "weight_hh_l0": (20, 5)}
-    tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-    save_file(tensors, folder / "net" / "weights.safetensors")
-    frames = [np.cumsum(rng.standard_normal((t, 6)), axis=0) * 0.3 for t in (30, 3, 12)]
-    write_trace(Trace.from_arrays(frames, name="mine"), folder / "trace.npz")
+    folder = write_own(tmp_path_factory.mktemp("own"), lengths=(30, 3, 12))
     write_grid(folder / "grid.toml", folder, 'detail = "neuron"')
     write_grid(folder / "quick.toml", folder, "limit = 1", threshold=[0.5], latency=[3, 5])
     return folder
