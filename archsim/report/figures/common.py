@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import withStroke
 
 from archsim.report.style import Look, panels
 
