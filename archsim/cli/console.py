@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+DAY_S = 86_400
+"""Tasks as old as this still say how fast it goes: single ones may take long."""
 PIPE_WIDTH = 160
 """Columns where standard output is no terminal: wide enough that no figure is cut."""
 
@@ -65,18 +68,36 @@ def stage_bars() -> Iterator[Callable[[str, float, str], None]]:
     console, on_terminal = Console(stderr=True), sys.stderr.isatty()
     tasks: dict[str, TaskID] = {}
     told: dict[str, tuple[int, str]] = {}
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not on_terminal) as bars:
+    begun: dict[str, float] = {}
+    with Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not on_terminal,
+        speed_estimate_period=DAY_S,
+    ) as bars:
 
         def report(stage: str, share: float, words: str) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=1.0, words="")
             bars.update(tasks[stage], completed=share, words=words)
+            begun.setdefault(stage, time.monotonic())
             tenth, last = int(10 * share), told.get(stage, (-1, ""))
             if not on_terminal and tenth > last[0] and words != last[1]:
                 told[stage] = tenth, words
-                print(f"{stage}: {words}", file=sys.stderr, flush=True)
+                left = (time.monotonic() - begun[stage]) * (1 - share) / share if share else None
+                rest = f", about {duration(left)} left" if left and left >= 1 else ""
+                print(f"{stage}: {words}{rest}", file=sys.stderr, flush=True)
 
         yield report
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, as few digits as say enough."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def percent(value: float | None, digits: int = 1) -> str:

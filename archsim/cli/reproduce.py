@@ -18,7 +18,7 @@ import click
 )
 @click.option("--quick", is_flag=True, help="Short bundled traces only: minutes instead of an hour.")
 @click.option("--jobs", "-j", type=int, help="Processes.  [default: one a core]")
-def reproduce(output: Path, quick: bool, jobs: int | None) -> None:
+def reproduce(output: Path, quick: bool, jobs: int | None) -> int:
     """Make every table and figure of the paper from the bundled networks, on one page.
 
     On the bundled traces and, where $ARCHSIM_DATA names a folder of corpora, on the real test sets. Interrupt it as
@@ -38,3 +38,7 @@ def reproduce(output: Path, quick: bool, jobs: int | None) -> None:
     for findings in found:
         console.print(summary_table(findings.records(), with_paper=True))
     console.print(f"all figures and tables: {output / 'report.html'}")
+    failed = sum(int(sweep.results["error"].notna().sum()) for findings in found for sweep in findings.failed)
+    if failed:
+        console.print(f"{failed} points failed: see the page; run it again to try them again")
+    return 1 if failed else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +16,19 @@ if TYPE_CHECKING:
     from archsim.sweeps.sweep import Progress
 
 SHOWN_POINTS = 40
+SHORT_S = 10
+"""Starting processes takes as long."""
 
 
 @click.command()
 @click.argument("grid", type=click.Path(path_type=Path))
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder of the results.")
 @click.option("--jobs", "-j", type=int, help="Processes.  [default: one a core]")
-@click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, tcp://HOST:PORT; or `local`.")
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Scheduler of a Dask cluster, tcp://HOST:PORT; or `local`. Needs the extra `distributed`.",
+)
 @click.option("--retry", is_flag=True, help="Also run again the points that have failed.")
 @click.option("--dry-run", is_flag=True, help="Print the points and an estimate of the time; write nothing.")
 def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: bool, dry_run: bool) -> int:
@@ -52,40 +59,50 @@ def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: b
     if dry_run:
         _dry_run(grid, output, jobs, retry)
         return 0
+    command, kept = shlex.join(["archsim", *sys.argv[1:]]), "no points"
     with stage_bars() as report:
 
         def tell(progress: Progress) -> None:
+            nonlocal kept
             failed = f", {progress.failed} failed" if progress.failed else ""
-            report("sweep", progress.share, f"{progress.finished}/{progress.points} points{failed}")
+            kept = f"{progress.finished}/{progress.points} points"
+            report("sweep", progress.share, f"{kept}{failed}")
 
-        command = " ".join(["archsim", *sys.argv[1:]])
-        found = run_sweep(grid, output, jobs=jobs, dask=dask, retry=retry, tell=tell, command=command)
+        try:
+            found = run_sweep(grid, output, jobs=jobs, dask=dask, retry=retry, tell=tell, command=command)
+        except KeyboardInterrupt:
+            click.echo(f"{kept} are kept in {output}; the same command does the rest", err=True)
+            raise
     failed = found.results[found.results["error"].notna()]
     console = output_console()
     for point, error in failed[["point", "error"]].itertuples(index=False):
         console.print(f"point {point} failed: {error}")
     console.print(f"{len(found.results)} of {found.n_points} points in {output / 'results.csv'}, {len(failed)} failed")
-    console.print(f"look at them: archsim report {output}")
+    console.print(f"look at them: {shlex.join(['archsim', 'report', str(output)])}")
     return 1 if len(failed) else 0
 
 
 def _dry_run(grid: Path, output: Path, jobs: int | None, retry: bool) -> None:
-    from archsim.cli.console import output_console
+    from archsim.cli.console import duration, output_console
+    from archsim.cores import cores
     from archsim.sweeps.estimate import estimate
     from archsim.sweeps.grid import load_grid
-    from archsim.sweeps.pools import default_jobs
     from archsim.sweeps.sweep import left_to_do
 
     points, tasks = left_to_do(load_grid(grid)[0], output, retry)
-    console, left = output_console(), estimate(tasks)
+    console, left, processes = output_console(), estimate(tasks), jobs or cores()
     console.print(_points_table(points))
-    done = len({point.digest for point in points}) - left.points
-    console.print(f"{len(points)} points, {left.points} to run, {done} finished, the same as another, or unable to run")
+    unable = sum(point.setting is None for point in points)
+    done = len(points) - unable - left.points
+    console.print(
+        f"{len(points)} points: {left.points} to run, {done} finished or the same as another, {unable} cannot run"
+    )
     console.print(
         f"{left.passes} functional passes, {left.baselines} baselines, {left.cache_bytes / 1e6:.0f} MB of cache"
     )
-    processes = jobs or default_jobs()
-    console.print(f"about {_duration(left.process_s / processes)} with {processes} processes")
+    work_s = left.process_s / processes
+    about = f"about {duration(work_s)}" if work_s > SHORT_S else "a few seconds"
+    console.print(f"{about} with {processes} processes")
 
 
 def _points_table(points: list[Point]) -> Table:
@@ -103,9 +120,3 @@ def _points_table(points: list[Point]) -> Table:
     if len(points) > SHOWN_POINTS:
         table.caption = f"the first {SHOWN_POINTS} of {len(points)}, and those that cannot run"
     return table
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -87,7 +89,8 @@ class Setting:
 
     def _decided_by(self, policy: ReusePolicy) -> dict[str, Any]:
         options = {k: v for k, v in vars(policy).items() if isinstance(v, bool | int | float | str)}
-        return {"policy": [policy.name, options], "threshold": self.threshold if policy.needs_threshold else None}
+        decided = {"policy": [policy.name, options], "threshold": self.threshold if policy.needs_threshold else None}
+        return decided | _code_of(policy)
 
     @property
     def _computed(self) -> dict[str, Any]:
@@ -106,6 +109,17 @@ class Setting:
             "detail": self.detail,
             "seed": self.seed,
         }
+
+
+def _code_of(policy: ReusePolicy) -> dict[str, Any]:
+    """The source of a policy that is not archsim's own, whose version says nothing of it."""
+    module = sys.modules[type(policy).__module__]
+    if module.__name__.startswith("archsim."):
+        return {}
+    try:
+        return {"code": inspect.getsource(module)}
+    except (OSError, TypeError):  # typed in, not in a file
+        return {}
 
 
 def _digest(parts: dict[str, Any]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from archsim.cores import cores
 from archsim.errors import ConfigError
 from archsim.functional.batch import batches
 from archsim.functional.head import Answer, metric_for
@@ -69,7 +69,7 @@ def run_functional(
     metric = metric_for(network, trace)
     runner = NetworkRunner(network, inputs, policy, thresholds_per_gate(network, threshold))
     collected = _Collected(network, inputs.lengths.size, policy.uses_memo_unit, keep_outputs)
-    threads = threads or os.cpu_count() or 1
+    threads = threads or cores()
     with ThreadPoolExecutor(threads) as pool:
         for done in pool.map(runner.run, batches(inputs.lengths, pieces=threads)):
             collected.add(done)

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FIELD_DIGITS = 9
+"""Of fields of the machine, which are as they were set."""
+
+
 @dataclass(frozen=True)
 class Label:
     """What an axis or table column says of a column of results."""
@@ -32,8 +36,8 @@ class Label:
         """One value in the unit, for a table; a dash where there is none."""
         if value is None or value != value:
             return "–"
-        scaled = value * self.factor
-        return f"{scaled:.0f}" if abs(scaled) >= 10**self.digits else f"{scaled:.{self.digits}g}"
+        text = f"{value * self.factor:.{self.digits}g}"
+        return f"{float(text) + 0.0:.0f}" if "e+" in text or float(text) == 0 else text  # + 0.0: no -0
 
     def shown(self, value: float | None) -> str:
         """One value with its unit."""
@@ -55,17 +59,18 @@ LABELS = {
     "time_s": Label("time", "ms", 1e3),
     "dram_bytes": Label("main memory traffic", "MB", 1e-6),
     "area_mm2": Label("area", "mm²", digits=4),
-    "joules": Label("energy", "mJ", 1e3),
-    "share": Label("share of the time", "%", 100),
     "limit": Label("sequences"),
 }
 
 
-def label_of(column: str, unit: str = "") -> Label:
+def label_of(column: str) -> Label:
     """The label of a column; one nobody has named reads as it is, a field of the machine with its unit."""
-    if column.startswith("arch."):
-        return Label(column.removeprefix("arch."), unit or unit_of(column))
-    return LABELS.get(column, Label(column.replace("_", " ")))
+    if not column.startswith("arch."):
+        return LABELS.get(column, Label(column.replace("_", " ")))
+    name, unit = column.removeprefix("arch."), unit_of(column)
+    if name.endswith("capacity_bytes"):
+        return Label(name.removesuffix("_bytes"), "KiB", 1 / 1024, FIELD_DIGITS)
+    return Label(name, unit, digits=FIELD_DIGITS)
 
 
 def unit_of(column: str) -> str:

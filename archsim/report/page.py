@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from archsim._version import __version__
 from archsim.files import write_whole
-from archsim.report.style import save
+from archsim.report.style import SUFFIXES, save
 
 FIGURES = "figures"
 
@@ -53,6 +53,8 @@ def write_page(folder: Path, title: str, lead: str, sections: list[Section]) -> 
     """Write `report.html` into `folder`, and each figure as .svg and .png into `figures` there."""
     (folder / FIGURES).mkdir(exist_ok=True)
     images = {p.name: _embedded(p, folder / FIGURES) for section in sections for p in section.pictures}
+    for stale in (path for path in (folder / FIGURES).iterdir() if path.stem not in images and path.suffix in SUFFIXES):
+        stale.unlink()
     environment = Environment(
         loader=PackageLoader("archsim.report"),
         autoescape=True,

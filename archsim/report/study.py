@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
+from archsim.config.specs import ArchSpec, fields_of
 from archsim.errors import UsageError
+from archsim.report.labels import label_of
+from archsim.sweeps.store import MACHINE
 from archsim.sweeps.tables import SweepResults
 
-MERITS = ("reuse_fraction", "metric_loss", "speedup", "energy_saving")
+GAINS = ("speedup", "energy_saving")
+"""Against the same machine without memoization."""
+MERITS = ("reuse_fraction", "metric_loss", *GAINS)
 """Figures of merit, in the order they are shown."""
+COSTS = ("time_s", "energy_j")
+"""What is shown besides where machines differ: each has a baseline of its own."""
+WORKLOAD = {"trace", "split", "limit"}
 BOUND = 1.0
 """Points of loss that a best point may have (the paper's)."""
 MOST_LOSS = 10.0
@@ -34,9 +41,11 @@ class Study:
 
     @cached_property
     def numeric(self) -> list[str]:
-        """Varied columns of numbers; of axes that go together, the first."""
+        """Varied columns of numbers that no other varied column decides; of axes that go together, the first."""
         numbers = [c for c in self.varied if pd.api.types.is_numeric_dtype(self.points[c]) and c != "seed"]
-        return [c for i, c in enumerate(numbers) if not any(self._decides(earlier, c) for earlier in numbers[:i])]
+        names = ["network", *self.categories]
+        free = [c for c in numbers if not any(self._decides(name, c) for name in names)]
+        return [c for i, c in enumerate(free) if not any(self._decides(earlier, c) for earlier in free[:i])]
 
     @cached_property
     def categories(self) -> list[str]:
@@ -50,28 +59,51 @@ class Study:
         return list(dict.fromkeys(self.points["network"]))
 
     @cached_property
+    def machines_differ(self) -> bool:
+        """Whether the grid varies anything of the machine."""
+        return any(column.split(".")[0] == "arch" for column in self.varied)
+
+    @cached_property
     def merits(self) -> list[str]:
-        """Figures of merit that any point has."""
-        return [merit for merit in MERITS if self.points[merit].notna().any()]
+        """Figures of merit that any point has, and costs where gains alone would mislead."""
+        shown = MERITS + (COSTS if self.machines_differ or not len(self.of_policies) else ())
+        return [merit for merit in shown if self.points[merit].notna().any()]
+
+    @cached_property
+    def of_policies(self) -> pd.DataFrame:
+        """Points that reuse."""
+        return self.points[self.points["policy"] != "none"]
 
     def over(self, x: str) -> tuple[pd.DataFrame, bool]:
         """Points to draw over `x`, with a column `series`; and whether other axes are held.
 
         All points, where that makes few series. Else one series a policy: the other axes as at its best point.
         """
-        others = [c for c in self.varied if c not in {"network", "policy", x} and not self._decides(x, c)]
+        others = self._telling(["network", x])
         named = self.points.assign(series=self._named(["policy", *others])).dropna(subset=[x])
         if named["series"].nunique() <= MOST_SERIES:
             return named, False
         keys = ["network", "policy", *others]
-        held = _first_of(["network", "policy"], self.points)[keys].astype(object)
+        held = self._first_of(["network", "policy"], self.points)[keys].astype(object)
         held_rows = named.astype(dict.fromkeys(others, object)).merge(held, on=keys)
         return held_rows.assign(series=held_rows["policy"]), True
 
-    def best_of(self, columns: list[str], *, without: tuple[str, ...] = ("none",)) -> pd.DataFrame:
-        """Of each value of some columns, the point that saves most energy among those that lose at most `BOUND`."""
-        allowed = self.points[~self.points["policy"].isin(without) & ~_loses_too_much(self.points)]
-        return _first_of(columns, allowed)
+    def _telling(self, given: list[str]) -> list[str]:
+        """Varied columns that tell points apart, names first, without those that given or earlier ones decide."""
+        ordered = [*self.categories, *(c for c in self.varied if c not in {*self.categories, "policy", *given})]
+        kept = list(given)
+        for column in ordered:
+            if column not in kept and not any(self._decides(one, column) for one in kept):
+                kept.append(column)
+        return kept[len(given) :]
+
+    def best_of(self, columns: list[str], *, without: tuple[str, ...] = ()) -> pd.DataFrame:
+        """Of each value of some columns, the best point among those that lose at most `BOUND`.
+
+        The best saves most energy; where machines differ and do the same work, it takes least.
+        """
+        points = self.of_policies if len(self.of_policies) else self.points
+        return self._first_of(columns, points[~points["policy"].isin(without) & ~_loses_too_much(points)])
 
     @cached_property
     def best(self) -> pd.DataFrame:
@@ -81,8 +113,17 @@ class Study:
     @cached_property
     def best_machines(self) -> pd.DataFrame:
         """The best point of each network, of policies that a machine can have if there are any."""
-        real = self.best_of(["network"], without=("none", "oracle"))
+        real = self.best_of(["network"], without=("oracle",))
         return real if len(real) else self.best_of(["network"])
+
+    def _first_of(self, columns: list[str], points: pd.DataFrame) -> pd.DataFrame:
+        """Of each value of some columns, the best point within the bound, or else what loses least."""
+        least_energy = self.machines_differ and not WORKLOAD & set(self.varied)
+        merit = points["energy_j"] if least_energy else -points["energy_saving"]
+        too_much = _loses_too_much(points)
+        rank = points["metric_loss"].where(too_much, merit)
+        rows = points.assign(too_much=too_much, rank=rank).sort_values(["too_much", "rank"], kind="stable")
+        return rows.groupby(columns, sort=False).head(1).sort_values("point").drop(columns=["too_much", "rank"])
 
     def best_energy(self) -> pd.DataFrame:
         """Rows of energy at the best points, with the name of each as `network`."""
@@ -102,32 +143,38 @@ class Study:
 def study_of(sweep: SweepResults) -> Study:
     """Look at a sweep; UsageError where no point has run."""
     results = sweep.results
-    if results.empty or results["error"].notna().all():
-        raise UsageError(f"no point of {sweep.n_points} has run yet: need at least one (archsim sweep goes on)")
-    points = results[results["error"].isna()].reset_index(drop=True)
+    errors = results["error"].dropna()
+    if len(errors) == len(results):
+        why = f"; the first failed with: {errors.iloc[0]} (archsim sweep --retry)" if len(errors) else ""
+        raise UsageError(f"no point of {sweep.n_points} has run yet{why}")
+    points = _with_machines(results[results["error"].isna()].reset_index(drop=True), sweep.about)
     return Study(sweep, points, [column for column in sweep.chosen if points[column].nunique(dropna=False) > 1])
+
+
+def _with_machines(points: pd.DataFrame, about: dict[str, str]) -> pd.DataFrame:
+    """Fields of the machine that only some points set, filled with what the others have."""
+    filled = points.copy()
+    known = {
+        name: fields_of(machine_of(about, name)) for name in points["arch"].unique() if f"{MACHINE}{name}" in about
+    }
+    for column in [c for c in points.columns if c.startswith("arch.") and points[c].isna().any()]:
+        field = column.removeprefix("arch.")
+        had = points["arch"].map({name: fields[field][0] for name, fields in known.items() if field in fields})
+        filled[column] = points[column].fillna(had.astype(points[column].dtype))
+    return filled
+
+
+def machine_of(about: dict[str, str], name: str) -> ArchSpec:
+    """The machine a sweep ran under a name, before what the grid changed in it."""
+    return ArchSpec.model_validate_json(about[f"{MACHINE}{name}"])
 
 
 def _loses_too_much(points: pd.DataFrame) -> pd.Series[bool]:
     return points["metric_loss"].fillna(0.0) > BOUND
 
 
-def _first_of(columns: list[str], points: pd.DataFrame) -> pd.DataFrame:
-    """Of each value of some columns, what saves most energy within the bound, or else loses least."""
-    too_much = _loses_too_much(points)
-    rank = points["metric_loss"].where(too_much, -points["energy_saving"])
-    rows = points.assign(too_much=too_much, rank=rank).sort_values(["too_much", "rank"], kind="stable")
-    return rows.groupby(columns, sort=False).head(1).sort_values("point").drop(columns=["too_much", "rank"])
-
-
 def _name(column: str, value: Any) -> str:
-    if column in _SPEAK_FOR_THEMSELVES:
+    if column in _SPEAK_FOR_THEMSELVES or isinstance(value, str):
         return str(value)
-    name = column.split(".")[-1].replace("_", " ")
-    return f"{name} {value:g}" if isinstance(value, int | float) else f"{name} {value}"
-
-
-def machine_overrides(row: pd.Series[Any]) -> dict[str, Any]:
-    """Fields of the machine that a point sets."""
-    found = {str(c): v for c, v in row.items() if str(c).startswith("arch.") and not pd.isna(v)}
-    return {field: json.loads(v) if isinstance(v, str) and v.startswith("[") else v for field, v in found.items()}
+    label = label_of(column)
+    return f"{label.text.split('.')[-1].replace('_', ' ')} {label.shown(value)}"

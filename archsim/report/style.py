@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -32,11 +33,14 @@ INCHES_PER_CHARACTER, KEY_INCHES = 0.07, 0.6
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
+    "figure.titlesize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.3,
     "lines.markersize": 4,
+    "axes.formatter.useoffset": False,
+    "text.parse_math": False,  # a $ in somebody's name is a $
     "legend.frameon": False,
     "legend.fontsize": 8,
     "hatch.linewidth": 0.5,
@@ -57,12 +61,12 @@ class Look:
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """A look for each name, in order; the ninth looks like the first."""
-    n = len(COLOURS)
-    return {
-        name: Look(COLOURS[i % n], MARKERS[i % n], LINES[i % n], HATCHES[i % n])
-        for i, name in enumerate(dict.fromkeys(names))
-    }
+    """A look for each name, in order; colours come again after the eighth, with another mark, line and hatch."""
+    n, found = len(COLOURS), {}
+    for i, name in enumerate(dict.fromkeys(names)):
+        j = (i + i // n) % n
+        found[name] = Look(COLOURS[i % n], MARKERS[j], LINES[j], HATCHES[j])
+    return found
 
 
 @contextmanager
@@ -91,15 +95,25 @@ def line(axes: Axes, x: pd.Series[Any], y: pd.Series[Any], look: Look, label: st
 
 
 def legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend for all panels, each name once."""
+    """One legend for all panels, each name once; names too long for the figure are folded."""
     found: dict[str, Any] = {}
     for one in axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     if found:
-        entry_inches = INCHES_PER_CHARACTER * max(map(len, found)) + KEY_INCHES
+        most = int((figure.get_figwidth() - KEY_INCHES) / INCHES_PER_CHARACTER)
+        entry_inches = INCHES_PER_CHARACTER * min(most, max(map(len, found))) + KEY_INCHES
         columns = max(1, min(len(found), int(figure.get_figwidth() / entry_inches)))
-        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
+        folded = [fill(label, most) for label in found]
+        figure.legend(list(found.values()), folded, loc="outside lower center", ncols=columns)
+
+
+def at_least(axes: Axes, share: float = 0.02) -> None:
+    """Widen the y axis to a share of its values, so that next to nothing does not look like a cliff."""
+    low, high = axes.get_ylim()
+    lacking = share * max(abs(low), abs(high)) - (high - low)
+    if lacking > 0:
+        axes.set_ylim(low - lacking / 2, high + lacking / 2)
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
 from archsim.corpora.catalogue import trace_of
+from archsim.corpora.roots import DATA_VARIABLE
 from archsim.errors import TraceError
 from archsim.ir.folder import load_network
 from archsim.paper import REUSE
@@ -90,16 +92,21 @@ TEST = Dataset(
 
 
 def datasets(*, quick: bool) -> list[Dataset]:
-    """What there is to reproduce the paper on, the main one first: real test sets of the corpora that are at hand."""
+    """What there is to reproduce the paper on, the main one first: real test sets of the corpora that are at hand.
+
+    Raises TraceError where `$ARCHSIM_DATA` is set and holds none of them.
+    """
     if quick:
         return [QUICK]
-    there = tuple(network for network in _NETWORKS if _has_test_set(network))
-    return [replace(TEST, networks=there), BUNDLED] if there else [BUNDLED]
-
-
-def _has_test_set(network: str) -> bool:
-    try:
-        TEST.trace(network)
-    except TraceError:
-        return False
-    return True
+    if not os.environ.get(DATA_VARIABLE):
+        return [BUNDLED]
+    there, missing = [], []
+    for network in _NETWORKS:
+        try:
+            TEST.trace(network)
+            there.append(network)
+        except TraceError as error:
+            missing.append(error)
+    if not there:
+        raise missing[0]
+    return [replace(TEST, networks=tuple(there)), BUNDLED]

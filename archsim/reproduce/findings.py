@@ -20,6 +20,8 @@ from archsim.sweeps.tables import SweepResults
 
 Tell = Callable[[str, float, str], None]
 """Hears of the name of a stage, the share of it that is done, and a few words."""
+AT = 1
+"""Points of loss that thresholds were calibrated for, as in the abstract."""
 WATCHED = ("changes", "change_summary", "correlations", "scatter")
 
 
@@ -40,10 +42,20 @@ class Findings:
         rows = self.losses.results
         return rows[(rows["max_loss"] == points) & (rows["policy"] == policy) & rows["error"].isna()]
 
+    @property
+    def failed(self) -> list[SweepResults]:
+        """The sweeps that have points which failed."""
+        return [sweep for sweep in (self.losses, self.thresholds) if sweep.results["error"].notna().any()]
+
+    def sequences(self, rows: pd.DataFrame) -> str:
+        """How many sequences of each network rows of results are about."""
+        counts = rows.groupby("network", sort=False)["sequences"].max()
+        return ", ".join(f"{network} {n}" for network, n in counts.items())
+
     def records(self) -> list[Record]:
         """Records at one point of loss, all policies."""
         rows = self.losses.results
-        chosen = rows[(rows["max_loss"] == 1) & rows["error"].isna()].astype(object)
+        chosen = rows[(rows["max_loss"] == AT) & rows["error"].isna()].astype(object)
         return [
             {str(key): None if pd.isna(value) else value for key, value in row.items()} for _, row in chosen.iterrows()
         ]
@@ -63,7 +75,7 @@ def _sweep(grid: dict[str, object], folder: Path, title: str, jobs: int | None, 
     def heard(progress: Progress) -> None:
         tell(title, progress.share, f"{progress.finished}/{progress.points} points")
 
-    return run_sweep(grid, folder, jobs=jobs, tell=heard, command="archsim reproduce")
+    return run_sweep(grid, folder, jobs=jobs, retry=True, tell=heard, command="archsim reproduce")
 
 
 def _watch_all(dataset: Dataset, folder: Path, tell: Tell) -> dict[str, pd.DataFrame]:

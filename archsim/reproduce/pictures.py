@@ -19,35 +19,40 @@ from archsim.reproduce.figures import (
     scatter,
     speedup,
 )
-from archsim.reproduce.findings import Findings
+from archsim.reproduce.findings import AT, Findings
+from archsim.sweeps.tables import SweepResults
 
 
 def pictures(findings: Findings) -> list[Picture]:
     """All figures of one dataset, in the paper's order."""
-    watched, curves = findings.watched, findings.thresholds.results
-    curves = curves[curves["error"].isna()]
+    watched, curves, at_all = findings.watched, _ran(findings.thresholds), _ran(findings.losses)
     oracle, binary = curves[curves["policy"] == "oracle"], curves[curves["policy"] != "oracle"]
-    at_all = findings.losses.results
-    at_all = at_all[at_all["error"].isna()]
+    some = ", ".join(f"{network} {findings.dataset.watched[network]}" for network in findings.dataset.networks)
+    first = f"The first sequences of each trace: {some}."
+    of_curves, at = f"Sequences: {findings.sequences(curves)}.", "At the θ calibrated for one point of loss"
     drawn = [
-        (relative_change, relative_change.draw(watched["changes"]), ""),
-        (loss_against_threshold, loss_against_threshold.draw(oracle), "oracle"),
-        (scatter, scatter.draw(watched["scatter"]), ""),
-        (correlation, correlation.draw(watched["correlations"]), ""),
-        (loss_against_threshold, loss_against_threshold.draw(binary), "binary network"),
-        (at_loss, at_loss.draw(at_all), ""),
-        (energy_breakdown, energy_breakdown.draw(_energy(findings)), ""),
-        (speedup, speedup.draw(at_all[at_all["max_loss"] == 1]), ""),
+        (relative_change, relative_change.draw(watched["changes"]), "", first),
+        (loss_against_threshold, loss_against_threshold.draw(oracle), "oracle", of_curves),
+        (scatter, scatter.draw(watched["scatter"]), "", first),
+        (correlation, correlation.draw(watched["correlations"]), "", first),
+        (loss_against_threshold, loss_against_threshold.draw(binary), "binary network", of_curves),
+        (at_loss, at_loss.draw(at_all), "", f"Sequences: {findings.sequences(at_all)}."),
+        (energy_breakdown, energy_breakdown.draw(_energy(findings)), "", f"{at}, predictor bnn."),
+        (speedup, speedup.draw(at_all[at_all["max_loss"] == AT]), "", f"{at}."),
     ]
     return [
         Picture(
             "-".join([findings.dataset.name, module.NAME, *([which.split()[0]] if which else [])]),
             f"{module.TITLE}: {which}" if which else module.TITLE,
-            module.CAPTION,
+            f"{module.CAPTION} {more}",
             figure,
         )
-        for module, figure, which in drawn
+        for module, figure, which, more in drawn
     ]
+
+
+def _ran(sweep: SweepResults) -> pd.DataFrame:
+    return sweep.results[sweep.results["error"].isna()]
 
 
 def averages_picture(frame: pd.DataFrame) -> Picture:
@@ -71,7 +76,7 @@ def area_frame() -> pd.DataFrame:
 
 def _energy(findings: Findings) -> pd.DataFrame:
     """Energy of the binary predictor and the baseline at one point of loss, with the network's name."""
-    names = findings.at_loss(1, "bnn").set_index("point")["network"]
+    names = findings.at_loss(AT, "bnn").set_index("point")["network"]
     energy = findings.losses.energy
     energy = energy[energy["point"].isin(names.index)]
     return energy.assign(network=energy["point"].map(names))

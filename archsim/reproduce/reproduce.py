@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from archsim.report.page import Section, write_page
+from archsim.report.tables import failures_table
 from archsim.reproduce.datasets import datasets
 from archsim.reproduce.findings import Findings, Tell, find
 from archsim.reproduce.pictures import area_picture, averages_picture, pictures
@@ -31,7 +32,7 @@ def reproduce(folder: str | Path, *, quick: bool = False, jobs: int | None = Non
     found = [find(dataset, folder / dataset.name, jobs, tell) for dataset in datasets(quick=quick)]
     tell("figures", 0.0, "")
     means = averages_picture(averages(found))
-    summary = Section("The abstract's averages", pictures=[means], tables=[averages_table(found)])
+    summary = Section("Summary", pictures=[means], tables=[averages_table(found)])
     sections = [summary, *(_section(findings) for findings in found)]
     machine = Section(
         "Area and provenance", pictures=[area_picture()], tables=[area_table(), *provenance_tables(found)]
@@ -42,5 +43,5 @@ def reproduce(folder: str | Path, *, quick: bool = False, jobs: int | None = Non
 
 
 def _section(findings: Findings) -> Section:
-    tables = [networks_table(findings), neurons_table(findings)]
+    tables = [networks_table(findings), neurons_table(findings), *map(failures_table, findings.failed)]
     return Section(findings.dataset.title, pictures=pictures(findings), tables=tables)

@@ -11,12 +11,10 @@ from archsim.report.labels import label_of
 from archsim.report.page import Table
 from archsim.report.tables import provenance_table
 from archsim.reproduce.datasets import POLICIES
-from archsim.reproduce.findings import Findings
+from archsim.reproduce.findings import AT, Findings
 from archsim.reproduce.pictures import area_frame
 
 MEANS = ("reuse_fraction", "energy_saving", "speedup", "metric_loss")
-AT = 1
-"""Points of loss the thresholds were calibrated for, as in the abstract."""
 
 
 def averages(found: Iterable[Findings]) -> pd.DataFrame:
@@ -25,7 +23,7 @@ def averages(found: Iterable[Findings]) -> pd.DataFrame:
     rows: list[dict[str, object]] = [{"source": "paper", "policy": POLICIES[0], "networks": 4} | paper]
     for findings in found:
         for policy in POLICIES:
-            points = findings.at_loss(AT, policy)
+            points = findings.at_loss(AT, policy).set_index("network").reindex(findings.dataset.networks)
             about = {"source": findings.dataset.title.lower(), "policy": policy, "networks": len(points)}
             rows.append(about | {merit: points[merit].astype(float).mean(skipna=False) for merit in MEANS})
     return pd.DataFrame(rows)
@@ -59,7 +57,7 @@ def networks_table(findings: Findings) -> Table:
             paper = label_of("reuse_fraction").number(REUSE.get(row["network"]) if policy == "bnn" else None)
             about = [row["network"], policy, str(row["sequences"]), str(row["metric"])]
             rows.append([*about, *figures, interval, *gained, paper])
-    note = "The paper's reuse is that of its own network for the task, remembered, not read (docs/PAPER_FACTS.md)."
+    note = "The paper's reuse is that of its own network for the task, remembered, not read."
     return Table("At one point of loss on validation data", columns, rows, note)
 
 
@@ -89,7 +87,11 @@ def area_table() -> Table:
     sums = wide.sum()
     rows.append(["sum", *(f"{mm2:.2f}" for mm2 in sums)])
     more = 100 * (sums["with memoization"] / sums["E-PUR"] - 1)
-    note = f"{more:.1f} % more with memoization; the paper's machines: {AREA_MM2[0]} and {AREA_MM2[1]} mm², remembered."
+    note = (
+        f"{more:.1f} % more with memoization: the signs are split off the weight buffer, not added to it. The paper's "
+        f"machines have {AREA_MM2[0]} and {AREA_MM2[1]} mm² (remembered); ours is the sum of its arrays and units, "
+        "without whatever else a chip has."
+    )
     return Table("Area in mm²", ["component", *map(str, wide.columns)], rows, note)
 
 

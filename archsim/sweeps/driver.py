@@ -65,10 +65,10 @@ class Driver:
 
     def _bury(self) -> None:
         """Whatever was under way when the pool broke begins anew, or is given up."""
+        # One death breaks a pool: its other tasks end the same way soon, unless they have just ended well.
+        lost = [(future, i) for future, i in self.under_way.items() if isinstance(future.exception(), BrokenExecutor)]
         self.pool.revive()
-        for future, i in list(self.under_way.items()):
-            if future.done() and not isinstance(future.exception(), BrokenExecutor):
-                continue
+        for future, i in lost:
             del self.under_way[future]
             self.deaths[i] += 1
             if self.deaths[i] < LIVES:

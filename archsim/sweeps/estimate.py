@@ -37,14 +37,15 @@ class _Rate:
 
 
 def estimate(tasks: list[Task]) -> Estimate:
-    """Time a few sequences of each network that the tasks name, and scale up."""
-    rates: dict[str, _Rate] = {}
+    """Time a few sequences of each network, detail and policy that the tasks name, and scale up."""
+    rates: dict[tuple[str, str, str], _Rate] = {}
     seconds, n_bytes = 0.0, 0
     for task in tasks:
-        setting, network = resolve_point(task.choices), str(task.choices["network"])
-        if network not in rates:
-            rates[network] = _measured(setting)
-        rate, weight = rates[network], functional_weight(setting)
+        setting = resolve_point(task.choices)
+        kind = (setting.network.name, setting.detail, setting.policy.name)
+        if kind not in rates:
+            rates[kind] = _measured(setting)
+        rate, weight = rates[kind], functional_weight(setting)
         seconds += weight * (rate.functional if task.kind is Kind.PASS else rate.replay)
         n_bytes += _pass_bytes(setting) if task.kind is Kind.PASS else 0
     n = {kind: sum(task.kind is kind for task in tasks) for kind in Kind}

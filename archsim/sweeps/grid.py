@@ -75,7 +75,7 @@ class Grid(FrozenRecord):
                 set_in[key] = where
         presets = [(f"preset.{name}", table) for name, table in self.preset.items()]
         conditions = [(name, table) for name in ("only", "skip") for table in getattr(self, name)]
-        known = {*CHOICES, *(f"arch.{field}" for field in fields_of(ArchSpec()))}
+        known = {*CHOICES, *(f"arch.{field}" for field in fields_of(ArchSpec()))} - {"arch.name", "arch.description"}
         for where, table in [*places, *presets, *conditions]:
             for key in table:
                 if key not in known:
@@ -87,6 +87,11 @@ class Grid(FrozenRecord):
         for where, table in [("fixed", self.fixed), *presets]:
             for key, value in table.items():
                 _check_kind(where, key, value)
+        used = {key for _, table in [*places, *presets] for key in table}
+        for where, table in conditions:
+            for key in table:
+                if key not in used:
+                    raise ConfigError(f"[[{where}]] asks for {key!r}, which the grid does not set: need it in a table")
 
     def _axes(self) -> Iterator[list[Choices]]:
         for key, listed in self.axes.items():
@@ -134,7 +139,8 @@ def _check_kind(where: str, key: str, value: Any) -> None:
     types, need = KINDS.get(key, ((bool, int, float, str), "one value"))
     plain = not isinstance(value, bool) or bool in types
     inside = not isinstance(value, list) or all(isinstance(part, int | float | list) for part in value)
-    if not (plain and inside and isinstance(value, types)):
+    fits = not isinstance(value, int) or abs(value) < 1 << 63
+    if not (plain and inside and fits and isinstance(value, types)):
         raise ConfigError(f"[{where}] {key} = {value!r}: need {need}")
 
 

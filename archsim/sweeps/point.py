@@ -8,17 +8,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from archsim.config.load import load_arch
+from archsim.config.load import bundled_archs, load_arch
 from archsim.config.specs import ArchSpec
-from archsim.corpora.catalogue import load_trace, trace_of
+from archsim.corpora.catalogue import bundled_traces, corpus_traces, load_trace, trace_of
 from archsim.errors import ConfigError
 from archsim.experiment.setting import Setting, resolve
-from archsim.ir.folder import MANIFEST, load_network, network_folder, read_manifest
+from archsim.ir.folder import MANIFEST, bundled_networks, load_network, network_folder, read_manifest
 from archsim.ir.network import Network
 from archsim.policies import policy_from
 from archsim.sweeps.grid import Choices
 from archsim.traceio.trace import Trace
 
+DEFAULT_ARCH = "epur"
 KEPT = 8
 """Networks and traces a process keeps in memory."""
 KEPT_ARCHS = 256
@@ -57,8 +58,9 @@ def choices_digest(choices: Choices) -> str:
 
 
 def portable(choices: Choices) -> Choices:
-    """The same choices for a process that runs elsewhere: paths from the root."""
-    paths = {key: Path(choices[key]) for key in ("network", "trace", "arch") if key in choices}
+    """The same choices for a process that runs elsewhere: paths, where a name is not that of something bundled."""
+    named = {"network": bundled_networks(), "trace": [*bundled_traces(), *corpus_traces()], "arch": bundled_archs()}
+    paths = {key: Path(choices[key]) for key, known in named.items() if key in choices and choices[key] not in known}
     return choices | {key: str(path.resolve()) for key, path in paths.items() if path.exists()}
 
 
@@ -102,7 +104,7 @@ def _limited_trace(network: str, trace: str | None, split: str | None, limit: in
 
 
 def _arch(choices: Choices) -> ArchSpec:
-    name = choices.get("arch", "epur")
+    name = choices.get("arch", DEFAULT_ARCH)
     fields = tuple((key, json.dumps(value)) for key, value in choices.items() if key.startswith("arch."))
     return _changed_arch(name, fields, _stamp(name))
 

@@ -14,13 +14,16 @@ from multiprocessing.synchronize import Event
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from archsim.cores import cores
 from archsim.errors import ConfigError, RunFailedError, UsageError
 from archsim.sweeps.task import Done, Task, work
 
 if TYPE_CHECKING:
     import distributed
 
-CONNECT_TIMEOUT_S = 10
+CONNECT_TIMEOUT_S = 30
+WORKERS_TIMEOUT_S = 300
+"""A scheduler without a worker is waited for so long."""
 
 
 class Pool(Protocol):
@@ -44,7 +47,8 @@ class LocalPool:
     """
 
     def __init__(self, jobs: int, *, needs_main: bool = False) -> None:
-        self.jobs, self.needs_main, self.threads = jobs, needs_main, max(1, default_jobs() // jobs)
+        self.jobs, self.needs_main, self.threads = jobs, needs_main, max(1, cores() // jobs)
+        self._ever_begun = False
         self._start()
 
     def _start(self) -> None:
@@ -59,18 +63,20 @@ class LocalPool:
         return self.jobs
 
     def submit(self, task: Task, cache: str) -> Future[Done]:
-        """Begin a task."""
+        """Begin a task; where a process has died with nothing to do, the task ends as if it had died of it."""
         with nullcontext() if self.needs_main else _main_out_of_sight():
             try:
                 return self._executor.submit(work, task, cache, self.threads)
-            except BrokenExecutor:  # a process died with nothing to do
-                self.revive()
-                return self._executor.submit(work, task, cache, self.threads)
+            except BrokenExecutor as error:
+                broken: Future[Done] = Future()
+                broken.set_exception(error)
+                return broken
 
     def revive(self) -> None:
-        """Start anew: the death of one process ends the whole pool. RunFailedError if none has ever begun."""
+        """Start anew: the death of one process ends the whole pool. RunFailedError if no process has ever begun."""
         self.kill()
-        if not self._begun.is_set():
+        self._ever_begun = self._ever_begun or self._begun.is_set()
+        if not self._ever_begun:
             guard = "a script that defines a policy needs `if __name__ == '__main__':` around what it runs"
             raise RunFailedError(f"worker processes cannot start: see above; {guard}")
         self._start()
@@ -108,16 +114,11 @@ class DaskPool:
         """Dask sees to that."""
 
 
-def default_jobs() -> int:
-    """One process a core."""
-    return os.cpu_count() or 1
-
-
 def pool_for(jobs: int | None, dask: str | None, *, needs_main: bool) -> AbstractContextManager[Pool]:
     """The pool asked for; UsageError where there can be none."""
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs = {jobs}: need at least 1 process")
-    processes = jobs or default_jobs()
+    processes = jobs or cores()
     return _local_pool(processes, needs_main) if dask is None else _dask_pool(dask, processes)
 
 
@@ -144,6 +145,7 @@ def _dask_pool(address: str, jobs: int) -> Iterator[DaskPool]:
         return
     try:
         client = Client(address, timeout=CONNECT_TIMEOUT_S)
+        client.wait_for_workers(1, timeout=WORKERS_TIMEOUT_S)
     except (OSError, ValueError, TypeError) as error:
         found = f"--dask {address}: no Dask scheduler there ({error})"
         raise UsageError(f"{found}: need tcp://HOST:PORT, or local") from None

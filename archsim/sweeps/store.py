@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from archsim._version import __version__
+from archsim.config.load import load_arch
 from archsim.errors import UsageError
 from archsim.sweeps.plan import Point
+from archsim.sweeps.point import DEFAULT_ARCH
 from archsim.sweeps.task import Done, Outcome
 
 DATABASE = "sweep.sqlite"
 LOCK = "driver.lock"
+MACHINE = "machine."
+"""Of keys in `about` that hold an architecture as JSON, before what the grid changes in it."""
 PATIENCE_S = 600
 """How long the driver waits for somebody who reads."""
 PACKAGES = ("numpy", "numba", "simpy", "pandas", "matplotlib")
@@ -112,9 +116,11 @@ def only_driver(folder: Path) -> Iterator[None]:
 
 
 def provenance(command: str, grid: str, points: list[Point]) -> dict[str, str]:
-    """What a reader needs to do it again: the grid, the command, versions, and digests of what was read."""
+    """What a reader needs to do it again: the grid, the command, versions, machines, and digests of what was read."""
     about = {"grid": grid, "command": command, "version.archsim": __version__, "machine": platform.machine()}
     about |= {f"version.{name}": version(name) for name in PACKAGES} | {"version.python": platform.python_version()}
     settings = [point.setting for point in points if point.setting is not None]
     about |= {f"digest.network.{setting.network.name}": setting.network.digest for setting in settings}
-    return about | {f"digest.trace.{setting.trace.name}": setting.trace.digest for setting in settings}
+    about |= {f"digest.trace.{setting.trace.name}": setting.trace.digest for setting in settings}
+    machines = {point.choices.get("arch", DEFAULT_ARCH) for point in points if point.setting is not None}
+    return about | {f"{MACHINE}{name}": load_arch(name).model_dump_json() for name in sorted(machines)}

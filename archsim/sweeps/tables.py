@@ -93,11 +93,9 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _type(column: str, values: pd.Series[Any]) -> str:
-    known = values.dropna()
-    if column in _TEXT or any(isinstance(value, str) for value in known):
+    kinds = {type(value) for value in values.dropna()}
+    if column in _TEXT or str in kinds or (bool in kinds and len(kinds) > 1):
         return "string"
-    if column in _NUMBERS or any(isinstance(value, float) for value in known):
+    if column in _NUMBERS or float in kinds or not kinds:
         return "float64"
-    if any(isinstance(value, bool) for value in known):
-        return "boolean"
-    return "Int64" if len(known) else "float64"
+    return "boolean" if bool in kinds else "Int64"

@@ -7,7 +7,7 @@ import archsim
 
 LAYERS = [
     "_version errors",
-    "units registry files validation paper",
+    "cores units registry files validation paper",
     "kernels",
     "config ir",
     "importers traceio policies engine tasks",

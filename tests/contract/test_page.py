@@ -64,7 +64,7 @@ def test_it_says_what_failed_and_how_to_do_it_again(page):
         "version.numba",
         "digest.network.imdb-lstm",
         "arch.fmu.width_bits",
-        "set by the grid",
+        "several",
         "lpddr4_params",
     ):
         assert words in page
@@ -101,7 +101,7 @@ def test_a_sweep_that_is_not_finished_has_a_page_too(swept, tmp_path):
 def test_any_sweep_has_a_page(grid, tmp_path):
     run_sweep(grid, tmp_path, jobs=1)
     page = write_report(tmp_path).read_text("utf-8")
-    assert bool(images(page)) == (grid["axes"].get("policy") != ["none"])
+    assert images(page)
 
 
 def test_nothing_has_run_yet(swept, tmp_path):

@@ -190,8 +190,14 @@ def test_any_of_several_conditions_will_do_and_skip_comes_after_only():
     assert found == {("bnn", seed) for seed in range(5)} | {("oracle", 0)}
 
 
+def test_a_condition_on_what_no_point_chooses_is_refused():
+    with pytest.raises(ConfigError, match=r"\[\[skip\]\] asks for 'limit', which the grid does not set"):
+        points(axes=AXES, skip=[{"limit": 3}])
+
+
 def test_a_condition_on_what_a_point_does_not_choose_is_not_met():
-    assert len(points(axes=AXES, skip=[{"limit": 3}])) == 15
+    presets = {"a": {"limit": 1}, "b": {}}
+    assert points(axes={"preset": ["a", "b"]}, preset=presets, skip=[{"limit": 1}]) == [{"preset": "b"}]
 
 
 def test_a_condition_may_ask_for_what_a_preset_sets():

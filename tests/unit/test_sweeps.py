@@ -23,6 +23,7 @@ from archsim.sweeps.driver import Driver
 from archsim.sweeps.grid import load_grid
 from archsim.sweeps.plan import plan_points, plan_tasks
 from archsim.sweeps.point import resolve_point
+from archsim.sweeps.pools import LocalPool
 from archsim.sweeps.store import DATABASE, Store, only_driver, open_store
 from archsim.sweeps.sweep import left_to_do, run_sweep
 from archsim.sweeps.tables import read_sweep
@@ -401,6 +402,31 @@ def drive(tasks, pool):
 
 
 DEATH = BrokenProcessPool("died")
+
+
+class DyingPool(LocalPool):
+    """Loses a process just before each of the first tasks it is given."""
+
+    deaths = 2
+
+    def submit(self, task, cache):
+        if self.deaths and self._executor._processes:
+            self.deaths -= 1
+            process = next(iter(self._executor._processes.values()))
+            process.kill()
+            process.join()
+        return super().submit(task, cache)
+
+
+def test_a_process_that_dies_between_two_tasks_is_replaced(own, tmp_path):
+    points = plan_points(load_grid(grid(own, threshold=[0.1, 0.2, 0.3, 0.4]))[0])
+    (tmp_path / "cache").mkdir()
+    tasks, told, pool = plan_tasks(points, tmp_path / "cache"), [], DyingPool(1)
+    try:
+        Driver(tasks, pool, str(tmp_path / "cache"), lambda task, done: told.append(done.error)).run()
+    finally:
+        pool.kill()
+    assert told == [None] * len(tasks) and pool.deaths == 0
 
 
 def test_what_is_needed_comes_first_and_points_before_other_passes():

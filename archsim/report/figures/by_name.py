@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from archsim.report.figures.common import grouped_bars
+from archsim.report.figures.common import grouped_bars, own_baselines
 from archsim.report.labels import label_of
 from archsim.report.study import BOUND, Study
 from archsim.report.style import INCHES_PER_CHARACTER, legend_below, looks, panels, styled
@@ -17,9 +17,11 @@ def name(category: str) -> str:
 
 def caption(study: Study, category: str) -> str:
     """What is drawn."""
-    mean = " Means over the networks." if category != "network" and len(study.networks) > 1 else ""
-    bound = f" that loses at most {BOUND:g} point" if "metric_loss" in study.merits else ""
-    return f"The point of each policy{bound} and saves most energy, by {label_of(category).text}.{mean}"
+    mean = (
+        " Means over the networks, where all have a point." if category != "network" and len(study.networks) > 1 else ""
+    )
+    bound = f", losing at most {BOUND:g} point" if "metric_loss" in study.merits else ""
+    return f"The best point of each policy{bound}, by {label_of(category).text}.{mean}{own_baselines(study)}"
 
 
 @styled()
@@ -33,7 +35,9 @@ def draw(study: Study, category: str) -> Figure:
     crowded = INCHES_PER_CHARACTER * sum(map(len, names)) > 0.7 * width
     figure, axes = panels(len(merits), columns=2, width=width)
     for axis, merit in zip(axes, merits, strict=True):
-        means = label_of(merit).scaled(best[merit]).groupby([best[category], best["policy"]]).mean()
+        groups = label_of(merit).scaled(best[merit]).groupby([best[category], best["policy"]])
+        whole = 1 if category == "network" else len(study.networks)  # no mean where a network is missing
+        means = groups.mean().where(groups.count() == whole)
         table = means.unstack("policy").reindex(names, columns=policies)
         grouped_bars(axis, table, list(looks(policies).values()), policies, "{:.3g}")
         axis.tick_params(axis="x", rotation=20 if crowded else 0)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.patheffects import withStroke
-from matplotlib.patheffects import withStroke
 
 from archsim.report.style import Look, panels
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from archsim.report.study import Study
 
 MEAN = "mean"
 GREY = "#555555"
@@ -70,6 +71,12 @@ def grouped_bars(
     rest_bars_on_axis(axes)
     if MEAN in table.index:
         axes.axvline(len(table) - 1.5, color=GREY, linewidth=0.6)
+
+
+def own_baselines(study: Study) -> str:
+    """What a caption has to say where machines differ."""
+    gains = " Speedup and saving are against the same machine without memoization, which changes too."
+    return gains if study.machines_differ else ""
 
 
 def rest_bars_on_axis(axes: Axes) -> None:

@@ -40,7 +40,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     figure, axes = panels_or_one(min(1, len(networks)), width=width, height=3.2)
     if networks:
         _draw_bars(axes[0], _percents(frame), networks)
-    axes[0].set(xlabel="network, without and with memoization", ylabel="energy (% of that without)")
+    axes[0].set(xlabel="network, without and with memoization", ylabel="energy (%)")
     legend_below(figure, axes)
     return figure
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.figure import Figure
 
+from archsim.report.figures.common import own_baselines
 from archsim.report.labels import label_of
 from archsim.report.study import MOST_LOSS, Study
-from archsim.report.style import legend_below, looks, panels, styled
+from archsim.report.style import at_least, legend_below, line, looks, panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from archsim.report.style import Look
 
 MOST_TICKS = 6
+ALONE = 3
+"""Panels side by side where there is one network."""
 LOG_FROM = 12
 """An axis whose values span more than this factor is logarithmic."""
 
@@ -29,10 +32,12 @@ def name(x: str) -> str:
 def caption(study: Study, x: str) -> str:
     """What is drawn."""
     data, held = study.over(x)
-    rest = " Other axes as at the best point of each network and policy." if held else ""
+    rest = " Other axes as at the best point of each network and policy (table below)." if held else ""
     if "metric_loss" in _moving(study, data):
         rest += f" Bands: 95 % of resampled traces; losses above {MOST_LOSS:g} points are off the picture."
-    return f"Over {label_of(x).axis}, by network and policy.{rest} What does not change is left out."
+    return (
+        f"Over {label_of(x).axis}, by network and policy.{rest} What does not change is left out.{own_baselines(study)}"
+    )
 
 
 @styled()
@@ -40,14 +45,16 @@ def draw(study: Study, x: str) -> Figure:
     """One panel a merit and network; merits that do not move are left out."""
     data, _ = study.over(x)
     moving, across = _moving(study, data), len(study.networks)
-    figure, axes = panels(len(moving) * across, columns=across, height=2.1, width=max(2.7, 3.8 - 0.3 * across))
+    columns = across if across > 1 else ALONE
+    figure, axes = panels(len(moving) * across, columns=columns, height=2.1, width=max(2.7, 3.8 - 0.3 * columns))
     style = looks(data["series"])
-    for row, merit in enumerate(moving):
-        for column, network in enumerate(study.networks):
-            axis = axes[row * across + column]
-            _panel(axis, data[data["network"] == network], x, merit, style)
-            axis.set(xlabel=label_of(x).axis if row == len(moving) - 1 else "")
-            axis.set(ylabel=label_of(merit).axis if column == 0 else "", title=network if row == 0 else "")
+    for i, axis in enumerate(axes):
+        merit, network = moving[i // across], study.networks[i % across]
+        _panel(axis, data[data["network"] == network], x, merit, style)
+        axis.set(xlabel=label_of(x).axis if i + columns >= len(axes) else "")
+        axis.set(ylabel=label_of(merit).axis if i % across == 0 else "", title=network if i < across > 1 else "")
+    if across == 1:
+        figure.suptitle(study.networks[0])
     legend_below(figure, axes)
     return figure
 
@@ -58,25 +65,24 @@ def _moving(study: Study, data: pd.DataFrame) -> list[str]:
 
 
 def _panel(axis: Axes, data: pd.DataFrame, x: str, merit: str, style: dict[str, Look]) -> None:
-    label = label_of(merit)
+    label, along = label_of(merit), label_of(x)
     for series, rows in data.groupby("series", sort=False):
         look, ordered = style[str(series)], rows.astype({x: float}).sort_values(x)
-        axis.plot(
-            ordered[x],
-            label.scaled(ordered[merit]),
-            color=look.colour,
-            marker=look.marker,
-            linestyle=look.line,
-            label=series,
-        )
+        line(axis, along.scaled(ordered[x]), label.scaled(ordered[merit]), look, str(series))
         if merit == "metric_loss":
             low, high = (ordered[f"{merit}_{end}"].astype(float) for end in ("low", "high"))
-            axis.fill_between(ordered[x], low, high, color=look.colour, alpha=0.12, linewidth=0)
+            axis.fill_between(along.scaled(ordered[x]), low, high, color=look.colour, alpha=0.12, linewidth=0)
     if merit == "metric_loss" and axis.get_ylim()[1] > MOST_LOSS:
         axis.set_ylim(max(axis.get_ylim()[0], -MOST_LOSS / 2), MOST_LOSS)
-    values = sorted(data[x].astype(float).unique())
+    at_least(axis)
+    _ticks(axis, sorted(along.scaled(data[x]).unique()))
+
+
+def _ticks(axis: Axes, values: list[float]) -> None:
+    """Where there are few values, they are the ticks."""
     if values and values[0] > 0 and values[-1] / values[0] > LOG_FROM:
         axis.set_xscale("log")
-        if len(values) <= MOST_TICKS:
-            axis.set_xticks(values, [f"{value:g}" for value in values])
-            axis.set_xticks([], minor=True)
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.set_xticks([], minor=True)
+    if len(values) <= MOST_TICKS:
+        axis.set_xticks(values, [f"{value:g}" for value in values])

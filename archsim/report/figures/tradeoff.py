@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.figure import Figure
 
+from archsim.report.figures.common import own_baselines
 from archsim.report.labels import label_of
-from archsim.report.study import BOUND, MOST_LOSS, Study
-from archsim.report.style import legend_below, looks, panels, styled
+from archsim.report.study import BOUND, GAINS, MOST_LOSS, Study
+from archsim.report.style import at_least, legend_below, looks, panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 
 NAME = "tradeoff"
 TITLE = "What is gained, what is lost"
-GAINS = ("energy_saving", "speedup")
 
 
 def caption(study: Study) -> str:
     """What is drawn."""
+    return _drawn(study) + own_baselines(study)
+
+
+def _drawn(study: Study) -> str:
     if "metric_loss" not in study.merits:
         return "Gains against computation reuse; every mark is a point of the sweep."
     return (
@@ -47,6 +51,7 @@ def draw(study: Study) -> Figure:
             _marks(axis, rows, x, gain, style[str(policy)], str(policy))
         if x == "metric_loss":
             axis.axvline(BOUND, color="0.4", linestyle=":", linewidth=1)
+        at_least(axis)
         axis.set(xlabel=label_of(x).axis if i >= across else "", ylabel=label_of(gain).axis if i % across == 0 else "")
         axis.set(title=network if i < across else "")
     legend_below(figure, axes)

@@ -13,6 +13,11 @@ TITLE = "What the units do"
 CAPTION = "Shares of the time with reuse, at the best point of each network: busy, waiting (by reason), idle."
 MOST_PANELS = 6
 LEAST_SHARE = 0.005
+WAITS = (
+    *("a decision", "a place among the decisions", "a place among the results", "products", "weights", "a bank"),
+    *("inputs", "outputs", "refresh", "rows and turns"),
+)
+"""Known reasons, so that each looks the same in every report."""
 IDLE = Look("#e6e6e6", "x", "-", "")
 
 
@@ -23,17 +28,20 @@ def draw(study: Study) -> Figure:
     uses = study.sweep.utilisation
     uses = uses[(uses["side"] == "policy") & uses["point"].isin(best["point"])]
     waits = uses[~uses["state"].isin(["busy", "idle"])].groupby("state")["share"].max()
-    style = looks(["busy", *waits[waits > LEAST_SHARE].index]) | {"idle": IDLE}
+    shown = {"busy", *waits[waits > LEAST_SHARE].index}
+    everything = looks(["busy", *WAITS, *sorted(shown.difference(WAITS))])
+    style = {state: look for state, look in everything.items() if state in shown} | {"idle": IDLE}
     units = list(dict.fromkeys(uses["unit"]))
-    figure, axes = panels(len(best), columns=2, width=4.4, height=0.8 + 0.17 * len(units))
+    figure, axes = panels(len(best), columns=2, width=4.4 if len(best) > 1 else 8.8, height=0.8 + 0.17 * len(units))
     for axis, row in zip(axes, best.itertuples(), strict=True):
         table = uses[uses["point"] == row.point].pivot(index="unit", columns="state", values="share")
         table = table.reindex(units[::-1]).fillna(0.0)
         left = pd.Series(0.0, index=table.index)
         for state, look in style.items():
             part = 100 * table.get(state, left * 0)
+            label = state if state in ("busy", "idle") else f"waits for {state}"
             axis.barh(
-                table.index, part, 0.75, left, color=look.colour, hatch=look.hatch, edgecolor="white", label=state
+                table.index, part, 0.75, left, color=look.colour, hatch=look.hatch, edgecolor="white", label=label
             )
             left = left + part
         axis.set(xlabel="share of the time (%)", title=f"{row.network}, {row.policy}")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 NAME = "averages"
 TITLE = "The abstract's averages"
 CAPTION = (
-    "Means over four networks: the paper's, and ours at thresholds that lose at most one point on validation data. "
-    "bnn is the paper's predictor, oracle the bound of its scheme."
+    "Means over the networks: the paper's, and ours at thresholds that lose at most one point on validation data. "
+    "bnn is the paper's predictor, oracle the bound of its scheme, of which the abstract says nothing."
 )
 MOST_CHARACTERS = 14
 """Of a line under the bars."""

@@ -19,7 +19,7 @@ NAME = "correlation"
 TITLE = "Correlation of binary and exact neuron outputs"
 CAPTION = (
     "Pearson's correlation between a neuron's exact dot product and the output of its binary counterpart (signs of "
-    "inputs and weights), over all steps of the trace without reuse: the share of a network's neurons by correlation. "
+    "inputs and weights), over all steps watched, without reuse: the share of a network's neurons by correlation. "
     "The dashed line is the median; neurons that never move have no correlation and are left out."
 )
 

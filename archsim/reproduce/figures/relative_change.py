@@ -20,8 +20,8 @@ NAME = "relative-change"
 TITLE = "Relative change between consecutive steps"
 CAPTION = (
     "Share of all neuron evaluations (left, the exact dot product y) and of all hidden outputs (right, h) that changed "
-    "by at most so much since the step before, |y_t − y_{t−1}| / |y_t|. Every neuron and step of the trace was "
-    "watched, without reuse; the dashed line marks 10 %."
+    "by less than so much since the step before, |now − before| / |now|. Every neuron and step was watched, without "
+    "reuse; the dashed line marks 10 %."
 )
 
 _RANGE_PERCENT = (0.1, 1000)
