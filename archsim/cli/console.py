@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -88,7 +89,7 @@ def stage_bars() -> Iterator[Callable[[str, float, str], None]]:
                 told[stage] = tenth, words
                 left = (time.monotonic() - begun[stage]) * (1 - share) / share if share else None
                 rest = f", about {duration(left)} left" if left and left >= 1 else ""
-                print(f"{stage}: {words}{rest}", file=sys.stderr, flush=True)
+                click.echo(f"{stage}: {words}{rest}", err=True)
 
         yield report
 
