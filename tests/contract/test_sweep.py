@@ -180,7 +180,7 @@ def test_one_process_writes_the_same_bytes(own, undisturbed, tmp_path):
 def test_dry_run_prints_points_and_time_and_writes_nothing(own, tmp_path):
     done = sweep(own / "grid.toml", "-o", tmp_path / "out", "--dry-run", "--jobs", 3, cwd=tmp_path)
     assert done.returncode == 0 and list(tmp_path.iterdir()) == [], done.stderr
-    for words in ("16 points, 16 to run", "4 functional passes, 1 baselines", "with 3 processes", "threshold"):
+    for words in ("16 points: 16 to run", "4 functional passes, 1 baselines", "with 3 processes", "threshold"):
         assert words in done.stdout
     assert len([line for line in done.stdout.splitlines() if "trace.npz" in line]) == POINTS
 
@@ -188,7 +188,7 @@ def test_dry_run_prints_points_and_time_and_writes_nothing(own, tmp_path):
 def test_dry_run_of_a_finished_sweep_has_nothing_to_do(own, undisturbed):
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")}
     done = sweep(own / "grid.toml", "-o", undisturbed, "--dry-run")
-    assert done.returncode == 0 and "16 points, 0 to run" in done.stdout, done.stderr
+    assert done.returncode == 0 and "16 points: 0 to run" in done.stdout, done.stderr
     assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")} == before
 
 
