@@ -17,7 +17,8 @@ def data_root() -> Path:
     root = os.environ.get(DATA_VARIABLE)
     if not root:
         raise TraceError(
-            f"${DATA_VARIABLE} is not set: name the folder that holds the corpora, e.g. imdb/aclImdb_v1.tar.gz"
+            f"${DATA_VARIABLE} is not set: name the folder that holds the corpora, e.g. imdb/aclImdb_v1.tar.gz; "
+            "scripts/prepare_data.py --download fetches them"
         )
     return Path(root)
 

@@ -26,7 +26,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 }
 """What a point may choose, besides any field of the machine as `arch.FIELD`: types, and how to say them."""
 CHOICES = tuple(KINDS)
-MOST_POINTS = 1_000_000
+MOST_POINTS = 100_000
 _TABLES = {"axes": "[axes]", "fixed": "[fixed]", "preset": "[preset.NAME]"}
 _LISTS = ("zip", "only", "skip")
 

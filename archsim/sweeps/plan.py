@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,17 +32,14 @@ class Point:
     error: str | None = None
 
 
-def plan_points(grid: Grid, tick: Callable[[], None] = lambda: None) -> list[Point]:
-    """Resolve every point of a grid; `tick` hears of each.
+def plan_points(grid: Grid) -> list[Point]:
+    """Resolve every point of a grid.
 
     Raises UsageError for a name nobody knows, or if no point at all can run; one that cannot run says why.
     """
     choices = grid.points()
     check_names(choices)
-    points = []
-    for chosen in choices:
-        points.append(_point(chosen))
-        tick()
+    points = [_point(chosen) for chosen in choices]
     if all(point.setting is None for point in points):
         raise UsageError(f"none of {len(points)} points can run; the first: {points[0].error}")
     return points

@@ -82,7 +82,7 @@ def work(task: Task, cache: str, threads: int) -> Done:
         outcome = _make(task, Path(cache), threads)
     except ArchsimError as error:
         return Done(time.perf_counter() - started, error=str(error))
-    except (Exception, MemoryError) as error:  # whatever it is, the sweep goes on
+    except Exception as error:  # whatever it is, the sweep goes on
         return Done(time.perf_counter() - started, error=f"{type(error).__name__}: {error}")
     return Done(time.perf_counter() - started, outcome)
 

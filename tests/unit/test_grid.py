@@ -245,7 +245,7 @@ def test_a_condition_may_ask_for_what_a_preset_sets():
     ({"axes": {"seed": {"from": 1, "to": math.inf, "step": 1}}}, "seed: to"),
     ({"axes": {"seed": {"from": 1, "to": 3, "points": 2, "scale": "lg"}}}, "seed: scale = 'lg'"),
     ({"axes": {"seed": {"from": 0, "to": 999, "step": 1}, "threshold": {"from": 0, "to": 999, "step": 1}, "limit": [1, 2]}},
-     "2000000 points: need at most 1000000"),
+     "2000000 points: need at most 100000"),
 ])  # fmt: skip
 def test_what_is_no_grid_says_why(tables, message):
     with pytest.raises(ConfigError) as caught:

@@ -1,8 +1,11 @@
 """Sweeps from the inside: what points share, what is kept on disk, who does what and what becomes of the dead."""
 
+import importlib
 import json
+import linecache
 import math
 import sqlite3
+import sys
 from concurrent.futures import BrokenExecutor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
@@ -15,7 +18,7 @@ from safetensors.numpy import save_file
 import archsim
 from archsim.errors import RunFailedError, UsageError
 from archsim.experiment import stages
-from archsim.policies import NoReuse, policy_from
+from archsim.policies import POLICIES, NoReuse, policy_from
 from archsim.sweeps import driver
 from archsim.sweeps import sweep as sweeps
 from archsim.sweeps.cache import CachedStages, pass_path
@@ -757,6 +760,32 @@ def test_a_network_that_changed_in_place_is_read_anew(tmp_path, here):
     weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
     save_file(weights, tmp_path / "net" / "weights.safetensors")
     assert run_sweep(grid(fixed, threshold=[0.5]), tmp_path / "out").results["digest"][0] != first[0]
+
+
+POLICY = """
+import numpy as np, archsim
+
+@archsim.register_policy
+class Every:
+    name, needs_threshold, uses_memo_unit = "every", False, True
+    def begin(self, context): return self
+    def decide(self, step): return np.full(step.shape, step.index % {n} != 0)
+"""
+
+
+def test_an_edited_policy_of_ones_own_is_run_anew(own, tmp_path, here, monkeypatch):
+    monkeypatch.setattr(POLICIES, "_items", dict(POLICIES._items))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    reuse = []
+    for n in (4, 2):
+        (tmp_path / "mine_every.py").write_text(POLICY.format(n=n))
+        sys.modules.pop("mine_every", None)
+        linecache.clearcache()
+        importlib.invalidate_caches()
+        importlib.import_module("mine_every")
+        reuse += run_sweep(grid(own, policy=["every"]), tmp_path / "out").results["reuse_fraction"].tolist()
+    assert reuse[0] > reuse[1]
 
 
 def test_policies_without_reuse_are_stored_without_bits(own, tmp_path):
