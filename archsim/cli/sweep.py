@@ -68,6 +68,8 @@ def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: b
             kept = f"{progress.finished}/{progress.points} points"
             report("sweep", progress.share, f"{kept}{failed}")
 
+        if dask not in (None, "local"):
+            click.echo(f"waiting for the scheduler and a worker at {dask}", err=True)
         try:
             found = run_sweep(grid, output, jobs=jobs, dask=dask, retry=retry, tell=tell, command=command)
         except KeyboardInterrupt:

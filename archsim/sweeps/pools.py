@@ -83,6 +83,7 @@ class LocalPool:
 
     def kill(self) -> None:
         """End all processes now, whatever they do."""
+        # The executor itself only waits for what is under way.
         processes = list((self._executor._processes or {}).values())
         self._executor.shutdown(wait=False, cancel_futures=True)
         for process in processes:
