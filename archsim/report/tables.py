@@ -54,13 +54,14 @@ def machine_tables(study: Study) -> list[Table]:
     columns = ["parameter", "value", "unit", "certainty", "source"]
     tables = []
     for name, rows in study.points.groupby("arch", sort=False):
-        set_here = {
-            c.removeprefix("arch.") for c in study.sweep.chosen if c.startswith("arch.") and rows[c].nunique() > 1
-        }
-        fields = [
-            [field, "several" if field in set_here else str(value), *(info.get(k, "") for k in columns[2:])]
-            for field, (value, info) in fields_of(machine_of(study.sweep.about, str(name))).items()
-        ]
+        chosen = {c.removeprefix("arch."): rows[c].unique() for c in study.sweep.chosen if c.startswith("arch.")}
+        fields = []
+        for field, (value, info) in fields_of(machine_of(study.sweep.about, str(name))).items():
+            known = [info.get(key, "") for key in columns[2:]]
+            if field in chosen:
+                value = chosen[field][0] if len(chosen[field]) == 1 else "several"
+                known[1:] = ["", "set by the grid"]
+            fields.append([field, str(value), *known])
         tables.append(Table(f"Machine {name}", columns, fields, folded=True))
     return tables
 

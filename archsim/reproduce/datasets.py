@@ -11,7 +11,7 @@ from archsim.corpora.roots import DATA_VARIABLE
 from archsim.errors import TraceError
 from archsim.ir.folder import load_network
 from archsim.paper import REUSE
-from archsim.sweeps.grid import Choices
+from archsim.sweeps.choices import Choices
 from archsim.traceio.trace import Trace
 
 POLICIES = ("bnn", "oracle")

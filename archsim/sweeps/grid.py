@@ -11,27 +11,14 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from archsim.config.specs import ArchSpec, fields_of
 from archsim.errors import ConfigError, did_you_mean
 from archsim.sweeps.axis import Condition, axis_values, check_once, condition_of, matches
+from archsim.sweeps.choices import Choices, check_kind, check_known, keys_of
 from archsim.validation import FrozenRecord, explain
 
-KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(
-        ("network", "trace", "split", "arch", "policy", "precision", "detail", "preset"), ((str,), "a name")
-    ),
-    **dict.fromkeys(("limit", "seed"), ((int,), "a whole number")),
-    "max_loss": ((int, float), "a number"),
-    "threshold": ((int, float, list), "a number, or a list of them"),
-}
-"""What a point may choose, besides any field of the machine as `arch.FIELD`: types, and how to say them."""
-CHOICES = tuple(KINDS)
 MOST_POINTS = 100_000
 _TABLES = {"axes": "[axes]", "fixed": "[fixed]", "preset": "[preset.NAME]"}
 _LISTS = ("zip", "only", "skip")
-
-Choices = dict[str, Any]
-"""What one point chooses, by key; plain JSON values."""
 
 
 class Grid(FrozenRecord):
@@ -66,45 +53,33 @@ class Grid(FrozenRecord):
 
     def check(self) -> None:
         """ConfigError for a key that nobody knows, is set in two places, or has a value of another kind."""
-        places = [("axes", self.axes), *(("zip", group) for group in self.zip), ("fixed", self.fixed)]
-        set_in: dict[str, str] = {}
-        for where, table in places:
-            for key in table:
-                if key in set_in:
-                    raise ConfigError(f"{key!r} is set in [{set_in[key]}] and in [{where}]: need one of them")
-                set_in[key] = where
-        presets = [(f"preset.{name}", table) for name, table in self.preset.items()]
+        axes = [("axes", self.axes), *(("zip", group) for group in self.zip)]
+        set_once, presets = [*axes, ("fixed", self.fixed)], [(f"preset.{n}", table) for n, table in self.preset.items()]
         conditions = [(name, table) for name in ("only", "skip") for table in getattr(self, name)]
-        known = {*CHOICES, *(f"arch.{field}" for field in fields_of(ArchSpec()))} - {"arch.name", "arch.description"}
-        for where, table in [*places, *presets, *conditions]:
-            for key in table:
-                if key not in known:
-                    raise ConfigError(f"[{where}] unknown key {key!r}{did_you_mean(key, known)}; {_KNOWN}")
-        for where, table in presets:
-            for key in table:
-                if key == "preset" or set_in.get(key, "fixed") != "fixed":
-                    raise ConfigError(f"[{where}] sets {key!r}, which is an axis: need it in one place")
+        check_known([*set_once, *presets, *conditions])
+        set_in: dict[str, str] = {}
+        for where, key in keys_of(set_once):
+            if key in set_in:
+                raise ConfigError(f"{key!r} is set in [{set_in[key]}] and in [{where}]: need one of them")
+            set_in[key] = where
+        for where, key in keys_of(presets):
+            if key == "preset" or set_in.get(key, "fixed") != "fixed":
+                raise ConfigError(f"[{where}] sets {key!r}, which is an axis: need it in one place")
         for where, table in [("fixed", self.fixed), *presets]:
             for key, value in table.items():
-                _check_kind(where, key, value)
-        used = {key for _, table in [*places, *presets] for key in table}
-        for where, table in conditions:
-            for key in table:
-                if key not in used:
-                    raise ConfigError(f"[[{where}]] asks for {key!r}, which the grid does not set: need it in a table")
+                check_kind(where, key, value)
+        used = {key for _, key in keys_of([*set_once, *presets])}
+        for where, key in keys_of(conditions):
+            if key not in used:
+                raise ConfigError(f"[[{where}]] asks for {key!r}, which the grid does not set: need it in a table")
 
     def _axes(self) -> Iterator[list[Choices]]:
         for key, listed in self.axes.items():
-            values = axis_values(key, listed)
-            for value in values:
-                _check_kind("axes", key, value)
+            values = _values("axes", key, listed)
             check_once(key, values)
             yield [{key: value} for value in values]
         for group in self.zip:
-            columns = {key: axis_values(key, values) for key, values in group.items()}
-            for key, values in columns.items():
-                for value in values:
-                    _check_kind("zip", key, value)
+            columns = {key: _values("zip", key, listed) for key, listed in group.items()}
             lengths = {key: len(values) for key, values in columns.items()}
             if len(set(lengths.values())) != 1:
                 sizes = ", ".join(f"{key} has {n}" for key, n in lengths.items()) or "nothing in it"
@@ -132,16 +107,11 @@ class Grid(FrozenRecord):
         ]
 
 
-_KNOWN = f"known: {', '.join(CHOICES)}, and any field of the machine as arch.FIELD (archsim show epur)"
-
-
-def _check_kind(where: str, key: str, value: Any) -> None:
-    types, need = KINDS.get(key, ((bool, int, float, str), "one value"))
-    plain = not isinstance(value, bool) or bool in types
-    inside = not isinstance(value, list) or all(isinstance(part, int | float | list) for part in value)
-    fits = not isinstance(value, int) or abs(value) < 1 << 63
-    if not (plain and inside and fits and isinstance(value, types)):
-        raise ConfigError(f"[{where}] {key} = {value!r}: need {need}")
+def _values(where: str, key: str, listed: Any) -> list[Any]:
+    values = axis_values(key, listed)
+    for value in values:
+        check_kind(where, key, value)
+    return values
 
 
 def load_grid(source: str | Path | Mapping[str, Any]) -> tuple[Grid, str]:

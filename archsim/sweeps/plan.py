@@ -11,7 +11,8 @@ from archsim.experiment.setting import Setting
 from archsim.functional.run import pass_shapes
 from archsim.policies import NoReuse
 from archsim.sweeps.cache import baseline_path, pass_path
-from archsim.sweeps.grid import Choices, Grid
+from archsim.sweeps.choices import Choices
+from archsim.sweeps.grid import Grid
 from archsim.sweeps.point import check_names, choices_digest, portable, resolve_point
 from archsim.sweeps.task import Kind, Task
 from archsim.traceio.trace import Trace

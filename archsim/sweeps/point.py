@@ -16,7 +16,7 @@ from archsim.experiment.setting import Setting, resolve
 from archsim.ir.folder import MANIFEST, bundled_networks, load_network, network_folder, read_manifest
 from archsim.ir.network import Network
 from archsim.policies import policy_from
-from archsim.sweeps.grid import Choices
+from archsim.sweeps.choices import Choices
 from archsim.traceio.trace import Trace
 
 DEFAULT_ARCH = "epur"

@@ -18,7 +18,7 @@ from archsim.experiment.timed import Timed
 from archsim.experiment.utilisation import utilisation
 from archsim.policies import NoReuse
 from archsim.sweeps.cache import CachedStages
-from archsim.sweeps.grid import Choices
+from archsim.sweeps.choices import Choices
 from archsim.sweeps.point import resolve_point
 
 Row = dict[str, Any]
