@@ -113,8 +113,8 @@ class Setting:
 
 def _code_of(policy: ReusePolicy) -> dict[str, Any]:
     """The source of a policy that is not archsim's own, whose version says nothing of it."""
-    module = sys.modules[type(policy).__module__]
-    if module.__name__.startswith("archsim."):
+    module = sys.modules.get(type(policy).__module__)
+    if module is None or module.__name__.startswith("archsim."):
         return {}
     try:
         return {"code": inspect.getsource(module)}
