@@ -38,7 +38,7 @@ def reproduce(output: Path, quick: bool, jobs: int | None) -> int:
     for findings in found:
         console.print(summary_table(findings.records(), with_paper=True))
     console.print(f"all figures and tables: {output / 'report.html'}")
-    failed = sum(int(sweep.results["error"].notna().sum()) for findings in found for sweep in findings.failed)
+    failed = sum(len(sweep.failed) for findings in found for sweep in findings.failed)
     if failed:
         console.print(f"{failed} points failed: see the page; run it again to try them again")
     return 1 if failed else 0

@@ -75,7 +75,7 @@ def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: b
         except KeyboardInterrupt:
             click.echo(f"{kept} are kept in {output}; the same command does the rest", err=True)
             raise
-    failed = found.results[found.results["error"].notna()]
+    failed = found.failed
     console = output_console()
     for point, error in failed[["point", "error"]].itertuples(index=False):
         console.print(f"point {point} failed: {error}")

@@ -25,7 +25,7 @@ def write_report(folder: str | Path) -> Path:
 
 def _lead(study: Study) -> str:
     """The answer in a few sentences."""
-    failed = int(study.sweep.results["error"].notna().sum())
+    failed = len(study.sweep.failed)
     counts = f"{len(study.points)} of {study.sweep.n_points} points have run" + (
         f", {failed} failed." if failed else "."
     )
@@ -74,6 +74,6 @@ def _detail_pictures(study: Study) -> list[Picture]:
 
 def _result_tables(study: Study) -> list[Table]:
     tables = [best_table(study)] if len(study.best) else []
-    if study.sweep.results["error"].notna().any():
+    if len(study.sweep.failed):
         tables.append(failures_table(study.sweep))
     return [*tables, all_table(study)]

@@ -142,12 +142,11 @@ class Study:
 
 def study_of(sweep: SweepResults) -> Study:
     """Look at a sweep; UsageError where no point has run."""
-    results = sweep.results
-    errors = results["error"].dropna()
-    if len(errors) == len(results):
+    if sweep.ran.empty:
+        errors = sweep.failed["error"]
         why = f"; the first failed with: {errors.iloc[0]} (archsim sweep --retry)" if len(errors) else ""
         raise UsageError(f"no point of {sweep.n_points} has run yet{why}")
-    points = _with_machines(results[results["error"].isna()].reset_index(drop=True), sweep.about)
+    points = _with_machines(sweep.ran.reset_index(drop=True), sweep.about)
     return Study(sweep, points, [column for column in sweep.chosen if points[column].nunique(dropna=False) > 1])
 
 

@@ -43,7 +43,7 @@ def all_table(study: Study) -> Table:
 
 def failures_table(sweep: SweepResults) -> Table:
     """Points that failed, with what they said."""
-    failed = sweep.results[sweep.results["error"].notna()]
+    failed = sweep.failed
     columns = [c for c in failed.columns if c in {*_NAMES, "point", "threshold"} or c.startswith("arch.")]
     rows = [[*(_cell(c, row[c]) for c in columns), str(row["error"])] for _, row in failed.iterrows()]
     return Table("Points that failed", [*columns, "message"], rows)

@@ -39,13 +39,13 @@ class Findings:
 
     def at_loss(self, points: int, policy: str) -> pd.DataFrame:
         """Rows of results at one bound and policy, a row a network."""
-        rows = self.losses.results
-        return rows[(rows["max_loss"] == points) & (rows["policy"] == policy) & rows["error"].isna()]
+        rows = self.losses.ran
+        return rows[(rows["max_loss"] == points) & (rows["policy"] == policy)]
 
     @property
     def failed(self) -> list[SweepResults]:
         """The sweeps that have points which failed."""
-        return [sweep for sweep in (self.losses, self.thresholds) if sweep.results["error"].notna().any()]
+        return [sweep for sweep in (self.losses, self.thresholds) if len(sweep.failed)]
 
     def sequences(self, rows: pd.DataFrame) -> str:
         """How many sequences of each network rows of results are about."""
@@ -54,8 +54,8 @@ class Findings:
 
     def records(self) -> list[Record]:
         """Records at one point of loss, all policies."""
-        rows = self.losses.results
-        chosen = rows[(rows["max_loss"] == AT) & rows["error"].isna()].astype(object)
+        rows = self.losses.ran
+        chosen = rows[rows["max_loss"] == AT].astype(object)
         return [
             {str(key): None if pd.isna(value) else value for key, value in row.items()} for _, row in chosen.iterrows()
         ]

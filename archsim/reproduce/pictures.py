@@ -20,12 +20,11 @@ from archsim.reproduce.figures import (
     speedup,
 )
 from archsim.reproduce.findings import AT, Findings
-from archsim.sweeps.tables import SweepResults
 
 
 def pictures(findings: Findings) -> list[Picture]:
     """All figures of one dataset, in the paper's order."""
-    watched, curves, at_all = findings.watched, _ran(findings.thresholds), _ran(findings.losses)
+    watched, curves, at_all = findings.watched, findings.thresholds.ran, findings.losses.ran
     oracle, binary = curves[curves["policy"] == "oracle"], curves[curves["policy"] != "oracle"]
     some = ", ".join(f"{network} {findings.dataset.watched[network]}" for network in findings.dataset.networks)
     first = f"The first sequences of each trace: {some}."
@@ -49,10 +48,6 @@ def pictures(findings: Findings) -> list[Picture]:
         )
         for module, figure, which, more in drawn
     ]
-
-
-def _ran(sweep: SweepResults) -> pd.DataFrame:
-    return sweep.results[sweep.results["error"].isna()]
 
 
 def averages_picture(frame: pd.DataFrame) -> Picture:

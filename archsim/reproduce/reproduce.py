@@ -31,8 +31,8 @@ def reproduce(folder: str | Path, *, quick: bool = False, jobs: int | None = Non
     make_folder(folder)
     found = [find(dataset, folder / dataset.name, jobs, tell) for dataset in datasets(quick=quick)]
     tell("figures", 0.0, "")
-    means = averages_picture(averages(found))
-    summary = Section("Summary", pictures=[means], tables=[averages_table(found)])
+    means = averages(found)
+    summary = Section("Summary", pictures=[averages_picture(means)], tables=[averages_table(means)])
     sections = [summary, *(_section(findings) for findings in found)]
     machine = Section(
         "Area and provenance", pictures=[area_picture()], tables=[area_table(), *provenance_tables(found)]

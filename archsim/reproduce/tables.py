@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pandas as pd
 
@@ -29,12 +30,12 @@ def averages(found: Iterable[Findings]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def averages_table(found: Iterable[Findings]) -> Table:
-    """The abstract's three averages, and ours by dataset and policy."""
+def averages_table(means: pd.DataFrame) -> Table:
+    """The abstract's three averages, and ours by dataset and policy, as `averages` gives them."""
     columns = ["", "policy", "networks", *(label_of(c).axis for c in MEANS)]
     rows = [
         [str(row["source"]), str(row["policy"]), str(row["networks"]), *(label_of(c).number(row[c]) for c in MEANS)]
-        for _, row in averages(found).iterrows()
+        for _, row in means.iterrows()
     ]
     note = (
         "Arithmetic means over the networks. Thresholds lose at most one point on validation data, a standard error "
@@ -97,8 +98,7 @@ def area_table() -> Table:
 
 def provenance_tables(found: Iterable[Findings]) -> list[Table]:
     """Versions and digests of every dataset."""
-    tables = [provenance_table(findings.losses.about) for findings in found]
     return [
-        Table(f"Provenance: {f.dataset.title.lower()}", t.columns, t.rows, folded=True)
-        for f, t in zip(found, tables, strict=True)
+        replace(provenance_table(one.losses.about), title=f"Provenance: {one.dataset.title.lower()}", folded=True)
+        for one in found
     ]

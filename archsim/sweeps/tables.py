@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,14 +39,21 @@ class SweepResults:
     n_points: int
     """Points of the grid, finished or not."""
 
+    @property
+    def ran(self) -> pd.DataFrame:
+        """Results of the points that ran."""
+        return self.results[self.results["error"].isna()]
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """Results of the points that failed, with their `error`."""
+        return self.results[self.results["error"].notna()]
+
 
 def read_sweep(folder: str | Path) -> SweepResults:
     """Read a sweep's results, of as many points as are finished; UsageError for a folder that holds none."""
-    store = open_store(Path(folder))
-    try:
+    with closing(open_store(Path(folder))) as store:
         return results_of(store)
-    finally:
-        store.close()
 
 
 def results_of(store: Store) -> SweepResults:

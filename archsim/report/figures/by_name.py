@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from archsim.report.figures.common import grouped_bars, own_baselines
+from archsim.report.figures.common import grouped_bars, names, own_baselines
 from archsim.report.labels import label_of
 from archsim.report.study import BOUND, Study
 from archsim.report.style import INCHES_PER_CHARACTER, legend_below, looks, panels, styled
@@ -29,16 +29,16 @@ def draw(study: Study, category: str) -> Figure:
     """One panel a figure of merit."""
     best = study.best_of(list(dict.fromkeys([category, "network", "policy"])))
     best = best.assign(**{category: best[category].astype(str)})
-    names, policies = (list(dict.fromkeys(best[column])) for column in (category, "policy"))
+    values, policies = names(best, category), names(best, "policy")
     merits = [merit for merit in study.merits if best[merit].nunique() > 1] or ["energy_saving"]
-    width = max(3.4, (0.35 * len(policies) + 0.3) * len(names) + 0.6)
-    crowded = INCHES_PER_CHARACTER * sum(map(len, names)) > 0.7 * width
+    width = max(3.4, (0.35 * len(policies) + 0.3) * len(values) + 0.6)
+    crowded = INCHES_PER_CHARACTER * sum(map(len, values)) > 0.7 * width
     figure, axes = panels(len(merits), columns=2, width=width)
     for axis, merit in zip(axes, merits, strict=True):
         groups = label_of(merit).scaled(best[merit]).groupby([best[category], best["policy"]])
         whole = 1 if category == "network" else len(study.networks)  # no mean where a network is missing
         means = groups.mean().where(groups.count() == whole)
-        table = means.unstack("policy").reindex(names, columns=policies)
+        table = means.unstack("policy").reindex(values, columns=policies)
         grouped_bars(axis, table, list(looks(policies).values()), policies, "{:.3g}")
         axis.tick_params(axis="x", rotation=20 if crowded else 0)
         axis.set(ylabel=label_of(merit).axis)

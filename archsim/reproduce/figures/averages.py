@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from archsim.report.figures.common import grouped_bars
+from archsim.report.figures.common import grouped_bars, names
 from archsim.report.labels import LABELS
 from archsim.report.style import legend_below, looks, panels, styled
 
@@ -28,7 +28,7 @@ MERITS = ("reuse_fraction", "energy_saving", "speedup")
 def draw(frame: pd.DataFrame) -> Figure:
     """One row a source (the paper, a dataset), a column a policy and merit: columns source, policy, and `MERITS`."""
     frame = frame.assign(source=frame["source"].map(lambda source: fill(source, MOST_CHARACTERS)))
-    sources, policies = list(dict.fromkeys(frame["source"])), list(dict.fromkeys(frame["policy"]))
+    sources, policies = names(frame, "source"), names(frame, "policy")
     figure, axes = panels(len(MERITS), width=max(2.4, 1.2 * len(sources)))
     for axis, merit in zip(axes, MERITS, strict=True):
         table = frame.pivot(index="source", columns="policy", values=merit).reindex(sources, columns=policies)
