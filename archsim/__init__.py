@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from archsim.experiment.replay import replay_dram
     from archsim.experiment.result import Result
     from archsim.experiment.simulate import simulate
+    from archsim.functional.measure import measure_scales
     from archsim.importers.pytorch import from_torch
     from archsim.ir.folder import load_network
     from archsim.ir.network import Network
@@ -40,6 +41,7 @@ _HOMES = {
     "load_arch": "archsim.config.load",
     "load_network": "archsim.ir.folder",
     "load_trace": "archsim.corpora.catalogue",
+    "measure_scales": "archsim.functional.measure",
     "read_sweep": "archsim.sweeps.tables",
     "register_policy": "archsim.policies",
     "replay_dram": "archsim.experiment.replay",
@@ -59,6 +61,7 @@ __all__ = [
     "load_arch",
     "load_network",
     "load_trace",
+    "measure_scales",
     "read_sweep",
     "register_policy",
     "replay_dram",

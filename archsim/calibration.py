@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from archsim.errors import ConfigError
 from archsim.functional.inputs import prepared
+from archsim.functional.measure import measure_scales
 from archsim.functional.run import FunctionalResult, run_functional
-from archsim.ir.manifest import CalibratedPoint, CalibrationManifest
+from archsim.ir.manifest import CalibratedPoint, CalibrationManifest, ScalesManifest
 from archsim.ir.network import Network
 from archsim.policies import NoReuse, ReusePolicy, policy_from
 from archsim.tasks.bootstrap import CONFIDENCE, loss_interval
@@ -120,6 +121,20 @@ def calibrate_threshold(
     assert metric is not None and before is not None, "checked by the first trial"
     points = tuple(trials.tried[step] for step in sorted(trials.tried))
     return Calibration(chosen, metric.name, before, points, _evidence(trials, chosen, before, margin))
+
+
+def with_scales(network: Network, trace: Trace, *, precision: str = "fp16") -> tuple[Network, ScalesManifest]:
+    """Return the network with the scales of what it reads on a calibration trace, and the evidence of them."""
+    scales = measure_scales(network, trace, precision=precision)
+    evidence = ScalesManifest(
+        trace=trace.name,
+        trace_digest=trace.digest,
+        sequences=len(trace),
+        precision=precision,
+        inputs=scales.inputs,
+        hidden=scales.hidden,
+    )
+    return replace(network, scales=scales), evidence
 
 
 def _checked(

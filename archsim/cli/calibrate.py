@@ -52,17 +52,22 @@ def calibrate(
     archsim calibrate -n imdb-lstm -t imdb-valid --max-loss 1 --max-loss 2 --max-loss 3 --margin 1
     archsim calibrate -n my-network -t my-validation.npz --policy oracle --save
     """
-    from archsim.calibration import calibrate_threshold
+    from archsim.calibration import calibrate_threshold, with_scales
     from archsim.cli.console import output_console
     from archsim.corpora.catalogue import load_trace
     from archsim.files import check_writable
-    from archsim.ir.folder import MANIFEST, load_network, network_folder, save_calibration
+    from archsim.ir.folder import MANIFEST, load_network, network_folder, save_calibration, save_scales
+    from archsim.policies import policy_from
 
     if save:
         check_writable(network_folder(network) / MANIFEST)
+    loaded, inputs = load_network(network), load_trace(trace).limit(limit)
+    evidence = None
+    if loaded.scales is None and getattr(policy_from(policy), "needs_scales", False):
+        loaded, evidence = with_scales(loaded, inputs)
     calibration = calibrate_threshold(
-        load_network(network),
-        load_trace(trace).limit(limit),
+        loaded,
+        inputs,
         policy,
         max_losses=max_losses,
         margin=margin,
@@ -77,7 +82,9 @@ def calibrate(
         safely = f", {margin:g} standard errors included" if margin else ""
         console.print(f"largest θ that loses at most {max_loss:g} points{safely}: {point.threshold:g}")
     if save:
-        save_calibration(network_folder(network), policy, calibration.evidence)
+        save_calibration(network_folder(network), policy_from(policy).name, calibration.evidence)
+    if save and evidence is not None:
+        save_scales(network_folder(network), evidence)
 
 
 def _report(point: Point) -> None:

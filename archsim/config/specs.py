@@ -7,9 +7,10 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from archsim.config.dram import DramSpec, with_preset
+from archsim.config.predictor import Predictor
 from archsim.config.sourced import MOST, Spec, sourced
 from archsim.errors import ConfigError, did_you_mean
-from archsim.units import Clock
+from archsim.units import Clock, ceil_div
 from archsim.validation import explain
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -45,6 +46,22 @@ class FmuSpec(Spec):
     )
     latency_cycles: int = sourced(5, unit="cycle", source="MICRO 2019 paper", certainty="B", ge=1)
     run_ahead: int = sourced(16, unit="decisions", source="SEMANTICS 2.2, Q", certainty="choice", ge=1)
+    planes: int = sourced(
+        1,
+        unit="bit/weight",
+        source="SEMANTICS 2.2, P: 1, the sign, or as many as the policy needs",
+        certainty="choice",
+        ge=1,
+        most=16,
+    )
+    bit_operations: int = sourced(
+        1,
+        unit="operations",
+        source="of a bit of a weight with an input: 1, or as many as the policy needs",
+        certainty="choice",
+        ge=1,
+        most=16,
+    )
     pass_on_cycles: int = sourced(1, unit="cycle", source="SEMANTICS 2.2, c_r", certainty="choice", ge=1)
     memo_buffer_bytes: int = sourced(8 * KIB, unit="byte", source="MICRO 2019 paper", certainty="B", ge=1)
     memo_entry_bytes: int = sourced(
@@ -57,6 +74,18 @@ class FmuSpec(Spec):
         certainty="choice",
         ge=1,
     )
+
+    def fitted(self, predictor: Predictor, n_inputs: int) -> FmuSpec:
+        """Return the unit with what `predictor` needs for `n_inputs` a neuron: planes, and a memo as deep as before."""
+        entry = max(self.memo_entry_bytes, predictor.memo_entry_bytes(n_inputs))
+        return self.model_copy(
+            update={
+                "planes": max(self.planes, predictor.planes),
+                "bit_operations": max(self.bit_operations, predictor.bit_operations),
+                "memo_entry_bytes": entry,
+                "memo_buffer_bytes": ceil_div(self.memo_buffer_bytes * entry, self.memo_entry_bytes),
+            }
+        )
 
 
 class BufferSpec(Spec):
@@ -168,6 +197,10 @@ class ArchSpec(Spec):
         if field == "dram.preset":  # a preset brings all its fields
             data["dram"] = {last: value}
         return parse_arch(data, self.name)
+
+    def with_predictor(self, predictor: Predictor, n_inputs: int) -> ArchSpec:
+        """The same machine with what a policy's predictor needs."""
+        return self.model_copy(update={"fmu": self.fmu and self.fmu.fitted(predictor, n_inputs)})
 
     def without_memo(self) -> ArchSpec:
         """The same machine without the memoization unit: the baseline."""

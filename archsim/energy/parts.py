@@ -7,10 +7,18 @@ from archsim.config.technology import TechnologySpec, static_scale
 
 
 def parts_of(arch: ArchSpec) -> dict[str, int]:
-    """Return the number of instances of each on-chip component."""
-    per_unit = ["input_buffer", "dpu", "mu"]
-    per_unit += ["weight_buffer"] if arch.fmu is None else ["magnitude_buffer", "sign_bank", "fmu", "memo_buffer"]
-    return dict.fromkeys(per_unit, arch.computation_units) | {"intermediate_memory": 1}
+    """Return the number of instances of each on-chip component.
+
+    A predictor of several bits has a sign bank for each, and a binary unit for each bit of an input.
+    """
+    per_unit = {"input_buffer": 1, "dpu": 1, "mu": 1}
+    if arch.fmu is None:
+        per_unit |= {"weight_buffer": 1}
+    else:
+        per_unit |= {"magnitude_buffer": 1, "sign_bank": arch.fmu.planes}
+        per_unit |= {"fmu": arch.fmu.bit_operations, "memo_buffer": 1}
+    parts = {component: number * arch.computation_units for component, number in per_unit.items()}
+    return parts | {"intermediate_memory": 1}
 
 
 def area_mm2(arch: ArchSpec, technology: TechnologySpec) -> dict[str, float]:

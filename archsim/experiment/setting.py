@@ -12,11 +12,13 @@ from typing import Any, TypeVar, get_args
 
 from archsim._version import __version__
 from archsim.config.load import load_arch
+from archsim.config.predictor import Predictor
 from archsim.config.specs import ArchSpec
 from archsim.config.technology import TechnologySpec, load_technology
 from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
 from archsim.functional.run import PRECISIONS, pass_shapes
+from archsim.functional.scales import scales_for
 from archsim.functional.thresholds import Threshold, plain_threshold, thresholds_per_gate
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
@@ -54,13 +56,17 @@ class Setting:
             raise ConfigError(f"seed = {self.seed!r}: need a whole number >= 0")
         if self.policy.uses_memo_unit and self.arch.fmu is None:
             raise ConfigError(f"{self.arch.name} has no fmu, which policy {self.policy.name!r} needs: use policy none")
+        scales_for(self.network, self.policy)
         for machine in (self.machine, self.baseline_machine):
             check_fit(self.network, pass_shapes(self.network), machine)
 
     @property
     def machine(self) -> ArchSpec:
-        """The architecture as the policy needs it: with or without the memoization unit."""
-        return self.arch if self.policy.uses_memo_unit else self.baseline_machine
+        """The architecture as the policy needs it: with a memoization unit for its predictor, or without."""
+        if not self.policy.uses_memo_unit:
+            return self.baseline_machine
+        longest = max(layer.joint_size for layer in self.network.layers)
+        return self.arch.with_predictor(getattr(self.policy, "predictor", Predictor()), longest)
 
     @property
     def baseline_machine(self) -> ArchSpec:
@@ -90,6 +96,9 @@ class Setting:
     def _decided_by(self, policy: ReusePolicy) -> dict[str, Any]:
         options = {k: v for k, v in vars(policy).items() if isinstance(v, bool | int | float | str)}
         decided = {"policy": [policy.name, options], "threshold": self.threshold if policy.needs_threshold else None}
+        scales = scales_for(self.network, policy)
+        if scales is not None:
+            decided["scales"] = sorted(scales.items())
         return decided | _code_of(policy)
 
     @property

@@ -42,23 +42,20 @@ class RunningPass:
         layer: Layer,
         weights: StoredWeights,
         policy: ReusePolicy,
-        thresholds: F32,
-        size: int,
+        context: PassContext,
         *,
         as_half: bool,
         start: State | None = None,
     ) -> None:
-        cell, H = layer.cell, layer.hidden_size
+        size, H = context.batch, layer.hidden_size
         self.layer, self.weights, self.policy, self.as_half = layer, weights, policy, as_half
-        self.running = policy.begin(
-            PassContext(weights.weight_ih, weights.weight_hh, cell.n_gates, H, size, thresholds)
-        )
+        self.running = policy.begin(context)
         if not hasattr(self.running, "decide"):
             found = f"policy {policy.name!r} began a pass with {self.running!r}"
             raise ConfigError(f"{found}: need an object with decide(step)")
         zeros = np.zeros((size, H), np.float32)
         self.state = State(start.h.copy(), start.c.copy()) if start else State(zeros, zeros.copy())
-        self.memo = np.zeros((size, cell.n_products, H), np.float32)
+        self.memo = np.zeros((size, layer.cell.n_products, H), np.float32)
 
     def input_products(self, inputs: F32) -> F32:
         """The part of each dot product that does not wait for h: (rows, I) to (rows, P·H)."""

@@ -12,12 +12,13 @@ from archsim.functional.decode import DecoderWeights, decode
 from archsim.functional.direction import RunningPass, State, run_direction
 from archsim.functional.head import Answer, classify, transcribe
 from archsim.functional.inputs import Inputs
+from archsim.functional.scales import scales_for
 from archsim.functional.weights import StoredWeights, check_half, store_weights
 from archsim.ir.heads import AttentionDecoder, CtcHead, MeanClassifier
 from archsim.ir.network import Network
 from archsim.ir.text import Subwords
 from archsim.kernels.arrays import F32, U8
-from archsim.policies.protocol import ReusePolicy
+from archsim.policies.protocol import PassContext, ReusePolicy
 
 Decisions = dict[tuple[int, int], list[U8]]
 """(layer, direction) to packed decisions (T, bytes) by row of a batch."""
@@ -39,6 +40,7 @@ class NetworkRunner:
 
     def __init__(self, network: Network, inputs: Inputs, policy: ReusePolicy, thresholds: list[F32]) -> None:
         self.network, self.inputs, self.policy, self.thresholds = network, inputs, policy, thresholds
+        self.scales = scales_for(network, policy)
         self.decoder: DecoderWeights | None = None
         if isinstance(network.head, AttentionDecoder) and network.embedding:
             if inputs.as_half:
@@ -69,8 +71,17 @@ class NetworkRunner:
 
     def _begin(self, index: int, direction: int, size: int, start: State | None = None) -> RunningPass:
         layer, weights = self.network.layers[index], self.weights[index][direction]
-        as_half = self.inputs.as_half
-        return RunningPass(layer, weights, self.policy, self.thresholds[index], size, as_half=as_half, start=start)
+        context = PassContext(
+            weight_ih=weights.weight_ih,
+            weight_hh=weights.weight_hh,
+            n_gates=layer.cell.n_gates,
+            n_units=layer.hidden_size,
+            batch=size,
+            thresholds=self.thresholds[index],
+            place=(index, direction),
+            scales=self.scales[index, direction] if self.scales else None,
+        )
+        return RunningPass(layer, weights, self.policy, context, as_half=self.inputs.as_half, start=start)
 
     def _decode(
         self, weights: DecoderWeights, batch: Batch, memories: list[F32], ends: Sequence[State], decisions: Decisions

@@ -18,8 +18,9 @@ from archsim.ir.manifest import (
     EmbeddingManifest,
     HeadManifest,
     Manifest,
+    ScalesManifest,
 )
-from archsim.ir.network import Embedding, Network
+from archsim.ir.network import Embedding, Network, Scales
 from archsim.ir.speech import frontend_named
 from archsim.ir.text import Subwords, TextEncoder, Vocabulary
 from archsim.ir.weights import Weights, read_weights, stack_layers
@@ -73,6 +74,7 @@ def load_network(name: str | Path) -> Network:
         head=head,
         metric=manifest.metric,
         thresholds=manifest.thresholds,
+        scales=Scales(manifest.scales.inputs, manifest.scales.hidden) if manifest.scales else None,
         description=manifest.description,
         provenance=manifest.provenance,
         default_trace=manifest.default_trace,
@@ -99,6 +101,16 @@ def save_calibration(folder: Path, policy: str, evidence: CalibrationManifest) -
     document = tomlkit.parse(path.read_text("utf-8"))
     document.setdefault("thresholds", tomlkit.table())[policy] = evidence.points[0].threshold
     document.setdefault("calibration", tomlkit.table(is_super_table=True))[policy] = _as_toml(evidence)
+    with write_whole(path) as temporary:
+        temporary.write_text(tomlkit.dumps(document), "utf-8")
+
+
+def save_scales(folder: Path, scales: ScalesManifest) -> None:
+    """Write how large inputs are into `network.toml`; the rest stays."""
+    path = folder / MANIFEST
+    read_manifest(path)
+    document = tomlkit.parse(path.read_text("utf-8"))
+    document["scales"] = scales.model_dump()
     with write_whole(path) as temporary:
         temporary.write_text(tomlkit.dumps(document), "utf-8")
 

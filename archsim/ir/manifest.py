@@ -90,6 +90,22 @@ class CalibrationManifest(FrozenRecord):
     points: tuple[CalibratedPoint, ...]
 
 
+Scale = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class ScalesManifest(FrozenRecord):
+    """How large inputs and hidden values are on calibration data, as `archsim calibrate --save` writes it."""
+
+    trace: str
+    trace_digest: str
+    sequences: int
+    precision: str
+    inputs: tuple[Scale, ...]
+    """Mean |x| by layer."""
+    hidden: tuple[tuple[Scale, ...], ...]
+    """Mean |h| by layer and direction."""
+
+
 class Manifest(FrozenRecord):
     """Everything `network.toml` may say."""
 
@@ -106,3 +122,4 @@ class Manifest(FrozenRecord):
     head: HeadManifest | None = None
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
     calibration: dict[str, CalibrationManifest] = Field(default_factory=dict)
+    scales: ScalesManifest | None = None

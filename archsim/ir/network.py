@@ -27,6 +27,16 @@ class Embedding:
     """Turns text into tokens; None where the network takes tokens only."""
 
 
+@dataclass(frozen=True)
+class Scales:
+    """Mean magnitudes of what layers read, on calibration data: what quantisers are made for."""
+
+    inputs: tuple[float, ...]
+    """Of x, by layer."""
+    hidden: tuple[tuple[float, ...], ...]
+    """Of h, by layer and direction."""
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A trained network as archsim runs it: an encoder stack and, with an `AttentionDecoder`, a decoder stack."""
@@ -44,6 +54,8 @@ class Network:
     """Name of the task metric, e.g. `accuracy`; None where the network has no task."""
     thresholds: dict[str, float] = field(default_factory=dict)
     """Calibrated θ per policy name."""
+    scales: Scales | None = None
+    """None where nobody has measured them."""
     description: str = ""
     provenance: str = ""
     default_trace: str | None = None
@@ -69,6 +81,8 @@ class Network:
             raise NetworkError(f"{self.name}: metric = {self.metric!r}: accepted {accepted}")
         if self.head is not None and not isinstance(self.head, AttentionDecoder):
             self.head.check(self.name, self.encoder[-1].output_size)
+        if self.scales is not None:
+            _check_scales(self, self.scales)
         if isinstance(self.head, AttentionDecoder) or self.decoder_depth:
             _check_translation(self)
 
@@ -129,6 +143,15 @@ class Network:
                 f"{self.name}: token id {worst} is outside the embedding, need 0 to {vocabulary_size - 1}"
             )
         return np.ascontiguousarray(self.embedding.table[tokens])
+
+
+def _check_scales(network: Network, scales: Scales) -> None:
+    for what, found, need in (
+        ("inputs", len(scales.inputs), len(network.layers)),
+        ("hidden", [len(sides) for sides in scales.hidden], [len(layer.directions) for layer in network.layers]),
+    ):
+        if found != need:
+            raise NetworkError(f"{network.name}: scales.{what} has {found} entries, need {need}, one a layer")
 
 
 def _check_translation(network: Network) -> None:

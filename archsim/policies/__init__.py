@@ -7,14 +7,16 @@ A policy sees arrays and returns booleans; it knows neither the machine nor the 
 from __future__ import annotations
 
 from archsim.errors import ConfigError
-from archsim.policies.binary import BinaryPolicy, UnthrottledBinaryPolicy
+from archsim.policies.binary import BinaryPolicy
 from archsim.policies.none import NoReuse
+from archsim.policies.options import parse_options, split_name
 from archsim.policies.oracle import OraclePolicy
 from archsim.policies.protocol import PassContext, PassPolicy, ReusePolicy, Step
+from archsim.policies.quantised import LowBitPolicy, TernaryPolicy
 from archsim.registry import Registry
 
 _PARTS = ("name", "needs_threshold", "uses_memo_unit", "begin")
-_BUILT_IN = (NoReuse, BinaryPolicy, UnthrottledBinaryPolicy, OraclePolicy)
+_BUILT_IN = (NoReuse, BinaryPolicy, TernaryPolicy, LowBitPolicy, OraclePolicy)
 
 POLICIES: Registry[type[ReusePolicy]] = Registry("policy", "archsim.policies")
 for _policy in _BUILT_IN:
@@ -33,12 +35,14 @@ def register_policy(policy: type[ReusePolicy]) -> type[ReusePolicy]:
 
 
 def policy_from(policy: str | ReusePolicy) -> ReusePolicy:
-    """Return the policy of this name with its defaults, or the instance given.
+    """Return the policy of this name, e.g. `bnn` or `lowbit:bits=4,throttle=off`, or the instance given.
 
-    Raises ConfigError for what is neither a name nor has the parts of a policy.
+    Raises ConfigError for an option it does not know, and for what is neither a name nor has the parts of a policy.
     """
     if isinstance(policy, str):
-        return POLICIES.get(policy)()
+        plain, written = split_name(policy)
+        found = POLICIES.get(plain)
+        return found(**parse_options(found, policy, written))
     if isinstance(policy, type):
         raise ConfigError(f"policy is the class {policy.__name__}: need a name or an instance of it")
     _check_parts(policy, f"policy = {policy!r}")
@@ -54,13 +58,14 @@ def _check_parts(policy: object, where: str) -> None:
 __all__ = [
     "POLICIES",
     "BinaryPolicy",
+    "LowBitPolicy",
     "NoReuse",
     "OraclePolicy",
     "PassContext",
     "PassPolicy",
     "ReusePolicy",
     "Step",
-    "UnthrottledBinaryPolicy",
+    "TernaryPolicy",
     "policy_from",
     "register_policy",
 ]

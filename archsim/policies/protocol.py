@@ -23,6 +23,10 @@ class PassContext:
     batch: int
     thresholds: F32
     """θ of each gate, (G,)."""
+    place: tuple[int, int] = (0, 0)
+    """(layer, direction)."""
+    scales: tuple[float, float] | None = None
+    """Mean magnitude of x and of h on calibration data; None unless the policy needs them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +85,9 @@ class ReusePolicy(Protocol):
     needs_threshold: bool
     uses_memo_unit: bool
     """Whether the machine needs the memoization unit; a policy without it may reuse nothing."""
+    # A policy may also say, with these values where it does not:
+    # needs_scales = False           whether its passes need `PassContext.scales`
+    # predictor = Predictor()        what it asks of the memoization unit (archsim.config.predictor)
 
     def begin(self, context: PassContext) -> PassPolicy:
         """Start a pass with empty memos."""

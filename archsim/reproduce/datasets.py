@@ -16,7 +16,7 @@ from archsim.traceio.trace import Trace
 
 POLICIES = ("bnn", "oracle")
 LOSSES = (1, 2, 3)
-CURVES = ("bnn", "bnn-unthrottled", "oracle")
+CURVES = ("bnn", "bnn:throttle=off", "oracle")
 
 Limits = dict[str, int]
 """Sequences by network."""

@@ -44,14 +44,15 @@ def evaluation(arch: ArchSpec, columns: int) -> Iterator[Action]:
 
 
 def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
-    """A binary dot product, its comparison, and one read and write of the memo entry.
+    """A small network's dot product, its comparison, and one read and write of the memo entry.
 
     The entry is written in either case: drift after a reuse, product and prediction after an evaluation.
     """
     if arch.fmu is None:
         return
-    yield Action("sign_bank", "predict", ceil_div(shape.n_inputs, arch.fmu.sign_bank_width_bits))
-    yield Action("fmu", "xnor_popcount", shape.n_inputs)
+    bits = shape.n_inputs * arch.fmu.planes
+    yield Action("sign_bank", "predict", ceil_div(bits, arch.fmu.sign_bank_width_bits))
+    yield Action("fmu", "xnor_popcount", bits * arch.fmu.bit_operations)
     yield Action("fmu", "compare", 1)
     yield Action("memo_buffer", "read", 1)
     yield Action("memo_buffer", "write", 1)
@@ -68,15 +69,15 @@ def step_bytes(arch: ArchSpec, part: PassPart) -> tuple[int, int]:
     """Bytes a step reads from intermediate memory and writes to it.
 
     A pass reads x_t and writes h_t. In two halves, partial products of all gates, float32, lie there in between; a
-    predictor reads the signs of x_t once more.
+    predictor reads the bits it takes of x_t once more.
     """
     n_x, n_h = part.shape.n_inputs - part.shape.n_units, part.shape.n_units
     partial = part.shape.neurons_per_step * BYTES_PER_SUM
     if part.products is Products.INPUTS:
         return n_x * BYTES_PER_HALF, partial
     if part.products is Products.RECURRENT:
-        signs = ceil_div(n_x, 8) if arch.fmu else 0
-        return partial + signs, n_h * BYTES_PER_HALF
+        bits = ceil_div(n_x * arch.fmu.planes, 8) if arch.fmu else 0
+        return partial + bits, n_h * BYTES_PER_HALF
     return n_x * BYTES_PER_HALF, n_h * BYTES_PER_HALF
 
 
@@ -88,7 +89,10 @@ def step_words(arch: ArchSpec, part: PassPart) -> tuple[int, int]:
 
 
 def step_transfers(arch: ArchSpec, part: PassPart) -> Iterator[Action]:
-    """What a step moves between intermediate memory and input buffers."""
+    """What a step moves between intermediate memory and input buffers.
+
+    Each bit of an input but its sign takes a comparison on the way.
+    """
     read, written = step_words(arch, part)
     yield Action("intermediate_memory", "read", read)
     yield Action("intermediate_memory", "write", written)
@@ -96,6 +100,8 @@ def step_transfers(arch: ArchSpec, part: PassPart) -> Iterator[Action]:
     sizes = {Products.ALL: (n_x, n_h), Products.INPUTS: (n_x,), Products.RECURRENT: (n_h,)}[part.products]
     words = sum(ceil_div(n * BYTES_PER_HALF, arch.input_buffer.port_bytes) for n in sizes)
     yield Action("input_buffer", "write", words * part.shape.n_gates)
+    if arch.fmu and part.updates:
+        yield Action("fmu", "quantise", part.shape.n_inputs * (arch.fmu.planes - 1) * part.shape.n_gates)
 
 
 def weight_fill(arch: ArchSpec, n_bytes: int, sign_bits: int = 0) -> Iterator[Action]:

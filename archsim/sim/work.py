@@ -60,6 +60,11 @@ class PassPart:
         foreign = self.shape.n_inputs - self.columns
         return ceil_div(self.shape.n_units * foreign, 8) if arch.fmu and self.updates else 0
 
+    def extra_plane_bytes(self, arch: ArchSpec) -> int:
+        """Bits in one computation unit that a predictor keeps of weights beside their signs, in banks of their own."""
+        planes = arch.fmu.planes - 1 if arch.fmu and self.updates else 0
+        return ceil_div(planes * self.shape.n_units * self.shape.n_inputs, 8)
+
     def held_bytes(self, arch: ArchSpec) -> int:
         """What one computation unit needs to have all of it on chip."""
         return self.weight_bytes + self.extra_sign_bytes(arch)

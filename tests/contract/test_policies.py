@@ -41,7 +41,7 @@ def test_more_patience_is_more_reuse_on_the_same_inputs(tiny_lstm, tiny_trace):
 
 def test_throttling_holds_reuse_back(tiny_lstm, tiny_trace):
     throttled, free = (
-        archsim.simulate(tiny_lstm, tiny_trace, policy=name, threshold=0.4) for name in ("bnn", "bnn-unthrottled")
+        archsim.simulate(tiny_lstm, tiny_trace, policy=name, threshold=0.4) for name in ("bnn", "bnn:throttle=off")
     )
     assert throttled.record["neurons_reused"] < free.record["neurons_reused"]
     assert throttled.record["digest"] != free.record["digest"]

@@ -101,10 +101,10 @@ class WeightBuffers:
         return sum(self._fill_parts(part))
 
     def _fill_parts(self, part: PassPart) -> tuple[int, int]:
-        """That in bytes of weights, and of signs whose magnitudes do not come along."""
+        """That in bytes of weights, and of bits for the predictor that do not come along with them."""
         stream = self.streams[part]
         if stream is None:
-            return part.weight_bytes, part.extra_sign_bytes(self.arch)
+            return part.weight_bytes, part.extra_sign_bytes(self.arch) + part.extra_plane_bytes(self.arch)
         resident = int(stream.resident.sum())
         all_signs = _sign_bytes(self.arch, part)
         come_along = ceil_div(resident * part.columns, 8)
@@ -147,8 +147,9 @@ def least_share(arch: ArchSpec, part: PassPart) -> int:
 
 
 def _sign_bytes(arch: ArchSpec, part: PassPart) -> int:
-    """Signs of all rows, for the predictor."""
-    return ceil_div(part.shape.n_units * part.shape.n_inputs, 8) if arch.fmu and part.updates else 0
+    """Bits of all rows for the predictor; where weights stream, none of them has a place of its own."""
+    bits = part.shape.n_units * part.shape.n_inputs
+    return ceil_div(bits, 8) + part.extra_plane_bytes(arch) if arch.fmu and part.updates else 0
 
 
 def _layout(arch: ArchSpec, groups: Sequence[ResidentGroup]) -> tuple[dict[PassPart, int], int]:
@@ -157,5 +158,5 @@ def _layout(arch: ArchSpec, groups: Sequence[ResidentGroup]) -> tuple[dict[PassP
     for group in groups:
         for part in group:
             addresses[part] = end
-            end += part.held_bytes(arch) * part.shape.n_gates
+            end += (part.held_bytes(arch) + part.extra_plane_bytes(arch)) * part.shape.n_gates
     return addresses, end

@@ -1,0 +1,28 @@
+"""What a predictor asks of the memoization unit, so that the machine it runs on can be given that much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+INT16_MAX = (1 << 15) - 1
+PRODUCT_BYTES = 2
+"""A memoized product, binary16."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """The small network of a policy, as hardware sees it. The default is the binary network, throttled."""
+
+    planes: int = 1
+    """Bits it keeps of a weight; the first is the weight's own sign."""
+    bit_operations: int = 1
+    """What is done with each of them for one input."""
+    largest_product: int = 1
+    """Of a weight's code and an input's."""
+    drift_bytes: int = 4
+    """Of the drift in a memo entry; 0 without throttling."""
+
+    def memo_entry_bytes(self, n_inputs: int) -> int:
+        """A memo entry: product, prediction as int16 or int32, drift."""
+        fits = self.largest_product * n_inputs <= INT16_MAX
+        return PRODUCT_BYTES + (2 if fits else 4) + self.drift_bytes

@@ -1,0 +1,60 @@
+"""How large inputs are, measured on calibration data."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+import numpy as np
+
+from archsim.functional.inputs import prepared
+from archsim.functional.run import run_functional
+from archsim.functional.scales import Place
+from archsim.ir.network import Network, Scales
+from archsim.kernels.arrays import Bools
+from archsim.policies import NoReuse, PassContext, Step
+from archsim.traceio.trace import Trace
+
+DIGITS = 6
+"""Significant digits that are kept."""
+
+
+def measure_scales(network: Network, trace: Trace, *, precision: str = "fp16") -> Scales:
+    """Return the mean magnitudes of what each layer reads when nothing is reused; calibration data only."""
+    seen = _Magnitudes()
+    run_functional(network, prepared(network, trace), seen, precision=precision, keep_outputs=False)
+    sides = [[(index, d) for d in range(len(layer.directions))] for index, layer in enumerate(network.layers)]
+    inputs = tuple(seen.mean(places, "x") for places in sides)
+    return Scales(inputs, tuple(tuple(seen.mean([place], "h") for place in places) for places in sides))
+
+
+class _Magnitudes(NoReuse):
+    """Reuses nothing, and adds up magnitudes sequence by sequence, so that company does not matter."""
+
+    name = "magnitudes"
+
+    def __init__(self) -> None:
+        self.passes: defaultdict[Place, list[_Watched]] = defaultdict(list)
+
+    def begin(self, context: PassContext) -> _Watched:  # type: ignore[override]
+        watched = _Watched(context.batch)
+        self.passes[context.place].append(watched)
+        return watched
+
+    def mean(self, places: list[Place], what: str) -> float:
+        """Of all elements of x or h in these passes."""
+        passes = [watched for place in places for watched in self.passes[place]]
+        total = math.fsum(value for watched in passes for value in watched.sums[what])
+        return float(f"{total / sum(watched.counts[what] for watched in passes):.{DIGITS}g}")
+
+
+class _Watched:
+    def __init__(self, batch: int) -> None:
+        self.sums = {what: np.zeros(batch) for what in "xh"}
+        self.counts = {"x": 0, "h": 0}
+
+    def decide(self, step: Step) -> Bools:
+        for what, values in (("x", step.x), ("h", step.h)):
+            self.sums[what][: len(values)] += np.abs(values).sum(axis=1, dtype=np.float64)
+            self.counts[what] += values.size
+        return np.zeros(step.shape, np.bool_)

@@ -1,0 +1,131 @@
+"""Predictors with a few bits: codes of weights and inputs, whose scales are folded away (docs/predictors.md).
+
+What an input's code counts for, its step, goes into the weights before they are quantised; what remains is one scale
+for each neuron, and a relative change does not see that. So predictions are plain integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from archsim.config.predictor import Predictor
+from archsim.errors import ConfigError
+from archsim.kernels.arrays import F32, I32
+from archsim.kernels.binary import (
+    MAX_BITS,
+    code_products,
+    mean_magnitudes,
+    pack_joint_codes,
+    pack_joint_ternary,
+    ternary_products,
+)
+from archsim.policies.predicted import Predict, PredictedPolicy
+from archsim.policies.protocol import PassContext, Step
+
+TERNARY_INPUT, TERNARY_WEIGHT = 0.6, 0.7
+"""Least magnitude that counts, as a share of the mean: of x and h on calibration data, of the row of a weight."""
+TINY = np.finfo(np.float32).tiny
+"""Stands for a mean of nothing but zeros."""
+STEP = {2: 1.0, 3: 0.6, 4: 0.35, 5: 0.2, 6: 0.1, 7: 0.05, 8: 0.025}
+"""Step of a quantiser by bits, as a share of the same means."""
+
+
+class TernaryPolicy(PredictedPolicy):
+    """Watch a ternary network: signs, and a mask of what is too small to count."""
+
+    name = "ternary"
+    needs_scales = True
+
+    def __init__(self, *, throttle: bool = True, guard: int = 0) -> None:
+        super().__init__(throttle=throttle, guard=guard)
+
+    @property
+    def predictor(self) -> Predictor:
+        """Two planes: XNOR of the signs, AND of the masks."""
+        return Predictor(planes=2, drift_bytes=4 * self.throttle)
+
+    def predict_in(self, context: PassContext) -> Predict:
+        """Make signs and masks of the weights."""
+        return TernaryNetwork(context)
+
+
+class LowBitPolicy(PredictedPolicy):
+    """Watch a network of weights and inputs of a few bits."""
+
+    name = "lowbit"
+    needs_scales = True
+
+    def __init__(self, *, bits: int = 3, throttle: bool = True, guard: int = 0) -> None:
+        if bits not in STEP:
+            raise ConfigError(f"policy {self.name!r}: bits = {bits}: need 2 to {MAX_BITS}; one bit is policy 'bnn'")
+        super().__init__(throttle=throttle, guard=guard, bits=bits)
+        self.bits = bits
+
+    @property
+    def predictor(self) -> Predictor:
+        """A plane for each bit; each meets as many bits of an input."""
+        largest = ((1 << self.bits) - 1) ** 2
+        return Predictor(self.bits, self.bits, largest, drift_bytes=4 * self.throttle)
+
+    def predict_in(self, context: PassContext) -> Predict:
+        """Quantise the weights."""
+        return LowBitNetwork(context, self.bits)
+
+
+@dataclass(frozen=True, eq=False)
+class _Folded:
+    """Weights times the steps of the inputs they meet, and the steps themselves."""
+
+    x_step: np.float32
+    h_step: np.float32
+    weight_ih: F32
+    weight_hh: F32
+    means: F32
+    """Mean magnitude of each row, (G·H,)."""
+
+    @classmethod
+    def of(cls, context: PassContext, share: float) -> _Folded:
+        assert context.scales is not None, "checked before any pass begins"
+        x_step, h_step = (np.maximum(np.float32(share) * np.float32(scale), TINY) for scale in context.scales)
+        weight_ih, weight_hh = context.weight_ih * x_step, context.weight_hh * h_step
+        means = np.maximum(mean_magnitudes(weight_ih, weight_hh), TINY)
+        return cls(x_step, h_step, weight_ih, weight_hh, means)
+
+    def steps(self, rows: int) -> tuple[F32, F32]:
+        """The steps of x and h, once a row."""
+        return np.full(rows, self.x_step), np.full(rows, self.h_step)
+
+
+class TernaryNetwork:
+    """Signs and masks of a pass's weights."""
+
+    def __init__(self, context: PassContext) -> None:
+        self.folded = folded = _Folded.of(context, TERNARY_INPUT)
+        least = np.float32(TERNARY_WEIGHT) * folded.means
+        packed = pack_joint_ternary(folded.weight_ih, least, folded.weight_hh, least)
+        self.weights_t = np.ascontiguousarray(packed.transpose(0, 2, 1))
+
+    def predict(self, step: Step) -> I32:
+        """The ternary products."""
+        x_least, h_least = self.folded.steps(len(step.x))
+        return ternary_products(pack_joint_ternary(step.x, x_least, step.h, h_least), self.weights_t)
+
+
+class LowBitNetwork:
+    """Codes of a pass's weights."""
+
+    def __init__(self, context: PassContext, bits: int) -> None:
+        self.bits, self.n_inputs = bits, context.weight_ih.shape[1] + context.weight_hh.shape[1]
+        self.folded = folded = _Folded.of(context, STEP[bits])
+        steps = np.float32(STEP[bits]) * folded.means
+        packed = pack_joint_codes(folded.weight_ih, steps, folded.weight_hh, steps, bits)
+        self.weights_t = np.ascontiguousarray(packed.transpose(0, 2, 1))
+
+    def predict(self, step: Step) -> I32:
+        """The products of codes."""
+        x_steps, h_steps = self.folded.steps(len(step.x))
+        return code_products(
+            pack_joint_codes(step.x, x_steps, step.h, h_steps, self.bits), self.weights_t, self.n_inputs
+        )
