@@ -11,7 +11,7 @@ from archsim.config.specs import ArchSpec
 from archsim.ir.cells import cell_named
 from archsim.ir.heads import AttentionDecoder
 from archsim.ir.layers import Layer, make_direction
-from archsim.ir.network import Embedding, Network
+from archsim.ir.network import Embedding, Network, Scales
 from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
 
@@ -19,9 +19,16 @@ CORPORA = os.environ.get("ARCHSIM_DATA")
 
 
 def make_network(cell_name, *, inputs, units, layers=1, bidirectional=False, seed=0):
-    """A network of random weights in [-0.5, 0.5]."""
+    """A network of random weights in [-0.5, 0.5], with scales that nobody has measured."""
     sizes = {"inputs": inputs, "units": units, "layers": layers}
-    return Network(f"tiny-{cell_name}", make_stack(cell_name, **sizes, bidirectional=bidirectional, seed=seed))
+    stack = make_stack(cell_name, **sizes, bidirectional=bidirectional, seed=seed)
+    return Network(f"tiny-{cell_name}", stack, scales=make_scales(stack))
+
+
+def make_scales(stack):
+    """Scales for the drifting frames of `make_trace`, more or less."""
+    inputs = [1.0 if index == 0 else 0.25 for index in range(len(stack))]
+    return Scales(tuple(inputs), tuple((0.25,) * len(layer.directions) for layer in stack))
 
 
 def make_translator(*, width, units, depth=1, tokens=9, seed=0):
@@ -41,7 +48,9 @@ def make_translator(*, width, units, depth=1, tokens=9, seed=0):
         end=2,
     )
     embedding = Embedding(draw(tokens, width))
-    return Network("tiny-translator", (*stacks[0], *stacks[1]), decoder_depth=depth, embedding=embedding, head=head)
+    layers = (*stacks[0], *stacks[1])
+    scales = make_scales(layers)
+    return Network("tiny-translator", layers, decoder_depth=depth, embedding=embedding, head=head, scales=scales)
 
 
 def make_tokens(network, lengths, seed=1):
@@ -103,7 +112,18 @@ def naive_binary_product(weights, inputs):
     return np.where(weights >= 0, 1, -1) @ np.where(inputs >= 0, 1, -1)
 
 
-def naive_drift_rule(predictions, theta, throttle=True):
+def naive_code(values, step, bits):
+    """docs/predictors.md: the odd number that stands for each value."""
+    half = 1 << (bits - 1)
+    return 2 * np.clip(np.floor(values / step), -half, half - 1).astype(np.int64) + 1
+
+
+def naive_ternary(values, least):
+    """docs/predictors.md: -1, 0 or 1 for each value."""
+    return np.where(np.abs(values) < least, 0, np.where(values >= 0, 1, -1))
+
+
+def naive_drift_rule(predictions, theta, throttle=True, guard=0):
     """SEMANTICS 1.4 for one neuron: integer predictions over time to a list of booleans, True = reuse."""
     memo, drift, reused = 0, np.float32(0), []
     for t, now in enumerate(predictions):
@@ -114,7 +134,8 @@ def naive_drift_rule(predictions, theta, throttle=True):
         else:
             change = np.float32(abs(now - memo)) / np.float32(abs(now))
         total = drift + change if throttle else change
-        if t > 0 and total <= np.float32(theta):
+        guarded = guard and t % guard == 0
+        if t > 0 and not guarded and total <= np.float32(theta):
             drift = total
             reused.append(True)
         else:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from harness import naive_binary_product, naive_drift_rule
+from harness import naive_binary_product, naive_code, naive_drift_rule, naive_ternary
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -10,7 +10,16 @@ from numba import njit
 
 from archsim.kernels import activation
 from archsim.kernels.attention import softmax, squash
-from archsim.kernels.binary import binary_products, pack_joint_signs, pack_signs
+from archsim.kernels.binary import (
+    binary_products,
+    code_products,
+    mean_magnitudes,
+    pack_joint_codes,
+    pack_joint_signs,
+    pack_joint_ternary,
+    pack_signs,
+    ternary_products,
+)
 from archsim.kernels.dense import accumulate_products
 from archsim.kernels.half import to_half
 from archsim.kernels.reuse import apply_memo, decide_by_change, decide_by_drift
@@ -130,3 +139,52 @@ def test_softmax_and_squash():
     expected = np.tanh(values.astype(np.float64))
     squash(values)
     np.testing.assert_allclose(values, expected, rtol=1e-6)
+
+
+CODES = arrays(np.float32, (3, 70), elements=st.floats(-3, 3, width=32))
+
+
+@given(CODES, CODES, st.integers(1, 8), st.sampled_from([0.1, 0.5, 1.0]))
+def test_code_products_are_those_of_integers(inputs, weights, bits, step):
+    steps = np.full(3, step, np.float32)
+    packed = [pack_joint_codes(v[:, :6], steps, v[:, 6:], steps, bits) for v in (inputs, weights)]
+    found = code_products(packed[0], np.ascontiguousarray(packed[1].transpose(0, 2, 1)), 70)
+    codes = [naive_code(v, np.float32(step), bits) for v in (inputs, weights)]
+    assert (found == codes[0] @ codes[1].T).all()
+
+
+def test_codes_of_one_bit_are_signs():
+    """A predictor of one bit is the binary network, whatever its step."""
+    values = np.random.default_rng(0).standard_normal((4, 130)).astype(np.float32)
+    steps = np.full(4, 0.3, np.float32)
+    assert (pack_joint_codes(values[:, :50], steps, values[:, 50:], steps, 1)[0] == pack_signs(values)).all()
+
+
+def test_codes_are_cut_not_wrapped():
+    values, steps = np.array([[-1e30, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1e30]], np.float32), np.ones(1, np.float32)
+    packed = pack_joint_codes(values, steps, values[:, :0], steps, 2)[:, 0, 0]
+    codes = [
+        int(packed[0] >> np.uint64(i) & np.uint64(1)) + 2 * int(packed[1] >> np.uint64(i) & np.uint64(1))
+        for i in range(8)
+    ]
+    assert codes == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+@given(CODES, CODES, st.sampled_from([0.1, 0.5, 2.0]))
+def test_ternary_products_are_those_of_integers(inputs, weights, least):
+    leasts = np.full(3, least, np.float32)
+    packed = [pack_joint_ternary(v[:, :66], leasts, v[:, 66:], leasts) for v in (inputs, weights)]
+    found = ternary_products(packed[0], np.ascontiguousarray(packed[1].transpose(0, 2, 1)))
+    codes = [naive_ternary(v, np.float32(least)) for v in (inputs, weights)]
+    assert (found == codes[0] @ codes[1].T).all()
+
+
+def test_planes_must_match():
+    with pytest.raises(ValueError, match="planes"):
+        code_products(np.zeros((2, 1, 1), np.uint64), np.zeros((3, 1, 1), np.uint64), 64)
+
+
+@given(arrays(np.float32, (3, 9), elements=FLOATS))
+def test_mean_magnitudes(values):
+    exact = np.abs(values.astype(np.float64)).mean(axis=1)
+    assert np.allclose(mean_magnitudes(values[:, :4], values[:, 4:]), exact, rtol=1e-6)

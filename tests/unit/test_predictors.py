@@ -1,0 +1,178 @@
+"""Predictors against the semantics written out naively: what is folded, what is coded, what is decided."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from harness import arch_with, make_network, make_trace, naive_code, naive_drift_rule, naive_ternary
+
+import archsim
+from archsim.config.predictor import Predictor
+from archsim.functional.run import run_functional
+from archsim.ir.network import Scales
+from archsim.policies import BinaryPolicy, LowBitPolicy, NoReuse, TernaryPolicy, policy_from
+from archsim.policies.quantised import STEP, TERNARY_INPUT, TERNARY_WEIGHT
+
+TERNARY, LOWBIT = "ternary", "lowbit"
+
+
+def naive_predictions(policy, network, inputs, hidden):
+    """Integer predictions (T, G·H) of a one-layer network from its inputs (T, I) and earlier hidden values (T, H)."""
+    side, (x_scale, h_scale) = network.layers[0].directions[0], (network.scales.inputs[0], network.scales.hidden[0][0])
+    share = np.float32(TERNARY_INPUT if policy.name.startswith(TERNARY) else STEP[policy.bits])
+    x_step, h_step = share * np.float32(x_scale), share * np.float32(h_scale)
+    weights = np.hstack([side.weight_ih * x_step, side.weight_hh * h_step])
+    means = np.abs(weights.astype(np.float64)).mean(axis=1).astype(np.float32)[:, None]
+    values = np.hstack([inputs / x_step, hidden / h_step]).astype(np.float32)
+    if policy.name.startswith(TERNARY):
+        values = np.hstack([naive_ternary(inputs, x_step), naive_ternary(hidden, h_step)])
+        return values @ naive_ternary(weights, np.float32(TERNARY_WEIGHT) * means).T
+    codes = np.hstack([naive_code(inputs, x_step, policy.bits), naive_code(hidden, h_step, policy.bits)])
+    return codes @ naive_code(weights, share * means, policy.bits).T
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ternary",
+        "ternary:throttle=off",
+        "lowbit",
+        "lowbit:bits=2,throttle=off",
+        "lowbit:bits=5,guard=3",
+        "lowbit:bits=8",
+    ],
+)
+def test_decisions_are_those_of_the_semantics(cell, name):
+    """Predictions from the network's own hidden values; one chain of float32 operations, so equal to the bit."""
+    network, policy = make_network(cell, inputs=7, units=9), policy_from(name)
+    trace = make_trace(network, [40])
+    found = run_functional(network, trace, policy, 0.4, precision="fp32")
+    hidden = np.vstack([np.zeros((1, 9), np.float32), found.outputs[0][:-1]])
+    predictions = naive_predictions(policy, network, trace.sequences[0], hidden)
+    rule = [naive_drift_rule(of_neuron, 0.4, policy.throttle, policy.guard) for of_neuron in predictions.T]
+    reused = found.activity.reused(0, 0, 0).reshape(40, -1)
+    assert (reused == np.array(rule).T).all()
+    assert 0 < reused.mean() < 1
+
+
+def test_a_guard_evaluates_everything_every_so_often(tiny_lstm, tiny_trace):
+    result = archsim.simulate(tiny_lstm, tiny_trace, policy="bnn:guard=4", threshold=1e9)
+    reused = result.activity.reused(2, 0, 0)
+    steps = np.arange(len(reused))
+    assert not reused[steps % 4 == 0].any() and reused[steps % 4 != 0].all()
+
+
+def test_names_spell_options_and_back():
+    for name in ("bnn", "bnn:throttle=off", "lowbit:bits=4", "lowbit:bits=2,throttle=off,guard=8", "ternary:guard=2"):
+        assert policy_from(name).name == name
+    assert policy_from("lowbit:throttle=ON,bits=3").name == "lowbit"
+    assert LowBitPolicy(bits=4, throttle=False).name == "lowbit:bits=4,throttle=off"
+    assert BinaryPolicy.name == "bnn" and TernaryPolicy().name == "ternary"
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("lowbit:bits=1", "bits = 1: need 2 to 8"),
+        ("lowbit:bits=9", "bits = 9"),
+        ("lowbit:bits=three", "need a whole number"),
+        ("bnn:throttle=maybe", "need on or off"),
+        ("bnn:bits=3", "unknown option 'bits'"),
+        ("bnn:throtle=off", "did you mean 'throttle'"),
+        ("bnn:guard=-1", "guard = -1"),
+        ("bnn:guard", "need key=value"),
+        ("bnn:guard=1,guard=2", "once a key"),
+        ("oracle:guard=2", "unknown option 'guard'.*known: none"),
+        ("lowbits:bits=2", "unknown policy 'lowbits'.*did you mean 'lowbit'"),
+    ],
+)
+def test_bad_options_are_named(name, message):
+    with pytest.raises(archsim.ArchsimError, match=message):
+        policy_from(name)
+
+
+def test_a_network_without_scales_says_how_to_get_them(tiny_lstm, tiny_trace):
+    bare = replace(tiny_lstm, scales=None)
+    with pytest.raises(archsim.ArchsimError, match="no scales.*'ternary'.*measure_scales"):
+        archsim.simulate(bare, tiny_trace, policy="ternary", threshold=0.3)
+
+
+def test_scales_must_suit_the_network(tiny_lstm):
+    with pytest.raises(archsim.ArchsimError, match="scales.inputs has 1 entries, need 2"):
+        replace(tiny_lstm, scales=Scales((0.1,), ((0.1, 0.1), (0.1, 0.1))))
+
+
+def test_measured_scales_are_means_and_depend_on_no_company(tiny_lstm, tiny_trace):
+    found = archsim.measure_scales(tiny_lstm, tiny_trace, precision="fp32")
+    x = np.concatenate([sequence.ravel() for sequence in tiny_trace.sequences])
+    assert found.inputs[0] == pytest.approx(np.abs(x).mean(dtype=np.float64), rel=1e-5)
+    outputs = run_functional(tiny_lstm, tiny_trace, NoReuse(), precision="fp32").outputs
+    H = tiny_lstm.layers[-1].hidden_size
+    sums = [sum(np.abs(y[:-1, :H]).sum(dtype=np.float64) for y in outputs)]
+    sums += [sum(np.abs(y[1:, H:]).sum(dtype=np.float64) for y in outputs)]
+    count = H * sum(map(len, outputs))
+    assert found.hidden[-1] == pytest.approx([total / count for total in sums], rel=1e-5)
+    backwards = replace(tiny_trace, sequences=tiny_trace.sequences[::-1])
+    assert archsim.measure_scales(tiny_lstm, backwards, precision="fp32") == found
+
+
+def test_silence_and_dead_neurons_are_no_trouble():
+    """Scales of zero, rows of zeros: codes stay where they are, so everything is reused."""
+    network = make_network("lstm", inputs=4, units=3)
+    side = network.layers[0].directions[0]
+    silent = replace(
+        side,
+        weight_ih=side.weight_ih * 0,
+        weight_hh=side.weight_hh * 0,
+        bias_ih=side.bias_ih * 0,
+        bias_hh=side.bias_hh * 0,
+    )
+    network = replace(
+        network, layers=(replace(network.layers[0], directions=(silent,)),), scales=Scales((0.0,), ((0.0,),))
+    )
+    trace = archsim.Trace.from_arrays([np.zeros((5, 4), np.float32)])
+    for name in ("ternary", "lowbit"):
+        record = archsim.simulate(network, trace, policy=name, threshold=0.0).record
+        assert record["neurons_reused"] == 4 * 12
+
+
+def test_the_machine_is_given_what_the_predictor_needs(tiny_lstm, tiny_trace):
+    """Three planes, nine bit operations an input, wider memo words; all of it in time, energy and area."""
+    results = {
+        name: archsim.simulate(tiny_lstm, tiny_trace, policy=name, threshold=0.3)
+        for name in ("bnn", "ternary", "lowbit")
+    }
+    fmus = {name: result.timed.arch.fmu for name, result in results.items()}
+    assert [(f.planes, f.bit_operations, f.memo_entry_bytes) for f in fmus.values()] == [
+        (1, 1, 8),
+        (2, 1, 8),
+        (3, 3, 8),
+    ]
+    steps = results["bnn"].record["steps"]
+    for name, operations in (("bnn", 1), ("ternary", 2), ("lowbit", 9)):
+        timed = results[name].timed
+        counted = sum(s.neurons_per_step * s.n_inputs * steps for s in results[name].activity.shapes)
+        assert timed.count("fmu", "xnor_popcount") == operations * counted
+        quantised = (fmus[name].planes - 1) * sum(s.n_gates * s.n_inputs * steps for s in results[name].activity.shapes)
+        assert timed.count("fmu", "quantise") == quantised
+    areas = [result.timed.areas_mm2 for result in results.values()]
+    assert areas[1]["sign_bank"] == 2 * areas[0]["sign_bank"] and areas[2]["fmu"] == 3 * areas[0]["fmu"]
+
+
+def test_planes_take_issue_slots():
+    """SEMANTICS 2.2: c_f = ceil(P·N / W_b); a step's last decision waits for four issues. Nine signs never cancel out."""
+    network = make_network("lstm", inputs=5, units=4)
+    trace = make_trace(network, [6])
+    machines = [arch_with(fmu__width_bits=9, fmu__planes=planes) for planes in (1, 2, 3)]
+    results = [archsim.simulate(network, trace, arch, threshold=1e9) for arch in machines]
+    cycles = [result.timing.step_end_cycles(0, 0, 0)[-1] for result in results]
+    assert np.diff(cycles).tolist() == [6 * 4, 6 * 4]
+
+
+def test_planes_are_fetched_and_wide_memos_are_as_deep(tiny_lstm, tiny_trace):
+    plain, wide = (archsim.simulate(tiny_lstm, tiny_trace, policy=p, threshold=0.3) for p in ("bnn", "lowbit:bits=8"))
+    extra = sum(7 * s.n_units * s.n_inputs // 8 for s in plain.activity.shapes)
+    assert wide.record["dram_bytes"] - plain.record["dram_bytes"] >= 4 * (extra - 8)
+    fmu = arch_with().with_predictor(Predictor(8, 8, 65025), n_inputs=960).fmu
+    assert fmu.memo_entry_bytes == 10 and fmu.memo_buffer_bytes == 10 * 1024
