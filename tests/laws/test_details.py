@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
+from archsim.config.predictor import Predictor
 from archsim.errors import DoesNotFitError
 from archsim.functional.run import pass_shapes
 from archsim.sim.fit import check_fit
@@ -16,6 +17,7 @@ from archsim.sim.memory.weights import group_bytes
 from archsim.sim.work import resident_groups
 
 COMPARED = Counter()
+POLICIES = ("none", "bnn", "oracle", "ternary:throttle=off", "lowbit")
 SAID_OTHERWISE = ("detail", "digest", "events", "wall_s")
 
 
@@ -32,7 +34,7 @@ def capacities(draw, network, arch):
     shapes = pass_shapes(network)
     groups = [group_bytes(arch, group) for group in resident_groups(shapes, arch)]
     capacity = draw(st.sampled_from([1 << 21, 2 * max(groups), max(groups), max(groups) // 2, max(groups) // 5]))
-    for machine in (arch, arch.without_memo()):
+    for machine in (arch, arch.with_predictor(Predictor(planes=3), 100), arch.without_memo()):
         try:
             check_fit(network, shapes, machine.replace("weight_buffer.capacity_bytes", max(capacity, 1)))
         except DoesNotFitError as error:
@@ -59,6 +61,7 @@ def runs(draw):
         mu__result_lag=draw(st.integers(1, 5)), mu__writeback_cycles=draw(st.integers(0, 2)),
         fmu__width_bits=draw(st.sampled_from([16, 64, 2048])), fmu__latency_cycles=draw(st.integers(1, 7)),
         fmu__run_ahead=draw(st.integers(1, 5)), fmu__pass_on_cycles=draw(st.integers(1, 3)),
+        fmu__planes=draw(st.sampled_from([1, 1, 3])), fmu__bit_operations=draw(st.sampled_from([1, 1, 2])),
         intermediate_memory__capacity_bytes=draw(st.sampled_from([30, 200, 1 << 20])),
         intermediate_memory__ports=draw(st.integers(1, 2)), intermediate_memory__port_bytes=draw(st.sampled_from([2, 32])),
         weight_buffer__banks=draw(st.sampled_from([1, 1, 2, 16])), weight_buffer__stream_rows=draw(st.integers(1, 6)),
@@ -69,7 +72,7 @@ def runs(draw):
         dataflow=draw(st.sampled_from(["step", "step", "mwl"])),
     )  # fmt: skip
     arch = arch.replace("weight_buffer.capacity_bytes", draw(capacities(network, arch)))
-    return network, trace, arch, draw(st.sampled_from(["none", "bnn", "oracle"])), draw(st.floats(0, 2))
+    return network, trace, arch, draw(st.sampled_from(POLICIES)), draw(st.floats(0, 2))
 
 
 def check_details_agree(run):
