@@ -34,12 +34,15 @@ def show(name: str) -> None:
     \b
     archsim show epur
     archsim show imdb-lstm
+    archsim show lowbit:bits=4
     archsim show my-machine.toml      also a network folder, or a trace file
     """
     from archsim.cli.console import output_console
     from archsim.errors import UnknownNameError
 
-    kinds = [kind for kind in KINDS if name in _names(kind)] or _kinds_of_path(Path(name))
+    plain = name.partition(":")[0]  # a policy's name may carry options
+    kinds = [kind for kind in KINDS if (plain if kind == "policies" else name) in _names(kind)]
+    kinds = kinds or _kinds_of_path(Path(name))
     if not kinds:
         raise UnknownNameError("name", name, {n for kind in KINDS for n in _names(kind)}, also="a file or folder")
     tables = [table for kind in kinds for table in _SHOW[kind](name)]
@@ -156,6 +159,12 @@ def _show_network(name: str) -> Iterator[Table]:
         for policy, found in manifest.calibration.items()
         for p in found.points
     ]
+    if manifest.scales:
+        found = manifest.scales
+        by_layer = zip(network.layers, found.inputs, found.hidden, strict=True)
+        of_layers = [(y.name, x, ", ".join(map(str, h))) for y, x, h in by_layer]
+        title = f"mean magnitudes on {found.sequences} sequences of {found.trace}, which quantisers are made for"
+        yield _table(title, ("layer", "inputs", "hidden values, by direction"), of_layers)
     if evidence:
         columns = ("policy", "trace", "sequences", "margin", "bound", "θ", "reuse", "loss")
         yield _table("calibration", columns, evidence)
@@ -175,15 +184,20 @@ def _show_trace(name: str) -> Iterator[Table]:
 
 
 def _show_policy(name: str) -> Iterator[Table]:
-    from archsim.policies import POLICIES
+    from archsim.policies import policy_from
+    from archsim.policies.options import defaults_of, spelled_option
 
-    policy = POLICIES.get(name)
-    rows = [
-        ("promise", (policy.__doc__ or "").strip()),
+    policy = policy_from(name)
+    rows: list[tuple[str, object]] = [
+        ("promise", (type(policy).__doc__ or "").strip()),
+        ("options", ", ".join(spelled_option(*option) for option in defaults_of(type(policy)).items()) or None),
         ("needs θ", policy.needs_threshold),
+        ("needs scales of inputs", getattr(policy, "needs_scales", False)),
         ("needs the memoization unit", policy.uses_memo_unit),
-        ("code", policy.__module__),
+        ("code", type(policy).__module__),
     ]
+    if predictor := getattr(policy, "predictor", None):
+        rows[-1:-1] = [(f"predictor: {key.replace('_', ' ')}", value) for key, value in vars(predictor).items()]
     yield _table(f"policy {name}", ("", ""), rows)
 
 

@@ -25,7 +25,7 @@ SUMMARY_POLICIES = ("bnn", "oracle")
     "-p",
     "policies",
     multiple=True,
-    help="none, bnn, oracle, or a plug-in; may be given twice.  [default: bnn; without --network also oracle]",
+    help="bnn, oracle, lowbit:bits=2, ...; may be repeated.  [default: bnn; without --network also oracle]",
 )
 @click.option("--threshold", type=float, help="θ of the policy.  [default: the network's calibrated one]")
 @click.option("--precision", default="fp16", show_default=True, help="fp16, as the machine stores numbers, or fp32.")
@@ -57,6 +57,7 @@ def run(
     archsim run --split test --policy bnn --policy oracle
     archsim run --network imdb-lstm --trace imdb-test --limit 200
     archsim run -n imdb-lstm --policy oracle --threshold 0.3 --json oracle.json
+    archsim run -n mnmt-lstm --policy bnn --policy lowbit:throttle=off
     archsim run -n imdb-lstm --arch epur-4mib --verbose --sensitivity
     archsim run -n imdb-lstm --limit 1 --timeline run.json    (open in ui.perfetto.dev)
     """

@@ -38,8 +38,13 @@ def parse_options(policy: type, name: str, written: dict[str, str]) -> dict[str,
 def spelled(policy: type, plain: str, **options: Any) -> str:
     """Return the name of a policy with these options."""
     defaults = defaults_of(policy)
-    told = [f"{key}={_text(options[key])}" for key in defaults if options[key] != defaults[key]]
+    told = [spelled_option(key, options[key]) for key in defaults if options[key] != defaults[key]]
     return f"{plain}:{','.join(told)}" if told else plain
+
+
+def spelled_option(key: str, value: bool | float) -> str:
+    """Return an option as it stands in a name."""
+    return f"{key}={('off', 'on')[value] if isinstance(value, bool) else format(value, 'g')}"
 
 
 def defaults_of(policy: type) -> dict[str, Any]:
@@ -54,7 +59,3 @@ def _value(name: str, key: str, text: str, default: bool | float) -> bool | floa
     except (KeyError, ValueError):
         need = {bool: "on or off", int: "a whole number", float: "a number"}[type(default)]
         raise ConfigError(f"policy {name!r}: {key} = {text!r}: need {need}") from None
-
-
-def _text(value: bool | float) -> str:
-    return ("off", "on")[value] if isinstance(value, bool) else f"{value:g}"
