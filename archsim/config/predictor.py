@@ -8,6 +8,8 @@ INT16_MAX = (1 << 15) - 1
 PRODUCT_BYTES = 2
 """A memoized product, binary16."""
 
+UNIT_BYTES = 2
+
 
 @dataclass(frozen=True)
 class Predictor:
@@ -21,8 +23,10 @@ class Predictor:
     """Of a weight's code and an input's."""
     drift_bytes: int = 4
     """Of the drift in a memo entry; 0 without throttling."""
+    corrects: bool = False
+    """Whether reused products are corrected by the change of the prediction."""
 
     def memo_entry_bytes(self, n_inputs: int) -> int:
-        """A memo entry: product, prediction as int16 or int32, drift."""
+        """A memo entry: product, prediction as int16 or int32, drift, the unit to correct by as binary16."""
         fits = self.largest_product * n_inputs <= INT16_MAX
-        return PRODUCT_BYTES + (2 if fits else 4) + self.drift_bytes
+        return PRODUCT_BYTES + (2 if fits else 4) + self.drift_bytes + UNIT_BYTES * self.corrects

@@ -62,6 +62,13 @@ class FmuSpec(Spec):
         ge=1,
         most=16,
     )
+    correctors: int = sourced(
+        0,
+        unit="multiply-adds",
+        source="of a reused product by the change of its prediction; as the policy needs",
+        certainty="choice",
+        most=1,
+    )
     pass_on_cycles: int = sourced(1, unit="cycle", source="SEMANTICS 2.2, c_r", certainty="choice", ge=1)
     memo_buffer_bytes: int = sourced(8 * KIB, unit="byte", source="MICRO 2019 paper", certainty="B", ge=1)
     memo_entry_bytes: int = sourced(
@@ -82,6 +89,7 @@ class FmuSpec(Spec):
             update={
                 "planes": max(self.planes, predictor.planes),
                 "bit_operations": max(self.bit_operations, predictor.bit_operations),
+                "correctors": max(self.correctors, int(predictor.corrects)),
                 "memo_entry_bytes": entry,
                 "memo_buffer_bytes": ceil_div(self.memo_buffer_bytes * entry, self.memo_entry_bytes),
             }

@@ -75,7 +75,8 @@ class RunningPass:
         step = Step(index, inputs, h, products, memo, cell.n_gates)
         reused = self.running.decide(step)
         _check_decision(self.policy, step, reused)
-        apply_memo(products, memo, reused, cell.product_gates, self.as_half)
+        correction = getattr(self.running, "correction", None)
+        apply_memo(products, memo, reused, cell.product_gates, self.as_half, correction)
         if cell is LSTM:
             update_lstm(products, self.weights.bias, c, h)
         else:

@@ -29,15 +29,21 @@ def decide_by_change(now: F32, memo: F32, thresholds: F32, out: Bools) -> None:
     _decide_by_change(now, memo, thresholds, out)
 
 
-def apply_memo(products: F32, memo: F32, reused: Bools, gate_of_product: I64, as_half: bool) -> None:
+def apply_memo(
+    products: F32, memo: F32, reused: Bools, gate_of_product: I64, as_half: bool, correction: F32 | None = None
+) -> None:
     """Replace products of reused neurons by their memo; store the others, rounded to binary16 if `as_half`.
 
     products, memo (B, P, H) float32; reused (B, G, H); gate_of_product (P,): which decision rules a product.
+    correction (B, G, H) float32, 0 where nothing is reused: added to the first product of each gate, not to its memo.
     """
     B, P, H = products.shape
     G = int(gate_of_product.max()) + 1
     check_shapes(memo=(memo, products.shape), reused=(reused, (B, G, H)), gate_of_product=(gate_of_product, (P,)))
     _apply_memo(products, memo, reused, gate_of_product, as_half)
+    if correction is not None:
+        check_shapes(correction=(correction, reused.shape))
+        products[:, np.searchsorted(gate_of_product, np.arange(G))] += correction
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

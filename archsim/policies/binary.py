@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from archsim.config.predictor import Predictor
-from archsim.kernels.arrays import I32
+from archsim.kernels.arrays import F32, I32
 from archsim.kernels.binary import binary_products, pack_joint_signs
 from archsim.policies.predicted import PredictedPolicy
 from archsim.policies.protocol import PassContext, Step
@@ -31,6 +31,8 @@ class BinaryPolicy(PredictedPolicy):
 
 class BinaryNetwork:
     """Signs of a pass's weights."""
+
+    unit: F32 | None = None
 
     def __init__(self, context: PassContext) -> None:
         self.n_bits = context.weight_ih.shape[1] + context.weight_hh.shape[1]

@@ -8,7 +8,7 @@ import numpy as np
 
 from archsim.config.predictor import Predictor
 from archsim.errors import ConfigError
-from archsim.kernels.arrays import I32, Bools
+from archsim.kernels.arrays import F32, I32, Bools
 from archsim.kernels.reuse import decide_by_drift
 from archsim.policies.options import spelled
 from archsim.policies.protocol import PassContext, Step
@@ -17,8 +17,11 @@ from archsim.policies.protocol import PassContext, Step
 class Predict(Protocol):
     """A small network beside a layer."""
 
+    unit: F32 | None
+    """What 1 stands for in each neuron's prediction, (G·H,); None where reused products are not corrected by it."""
+
     def predict(self, step: Step) -> I32:
-        """Return the predicted dot product of each neuron, (B, G·H) int32, in a unit of the neuron's own."""
+        """Return the predicted dot product of each neuron, (B, G·H) int32, in that unit."""
 
 
 class PredictedPolicy:
@@ -33,7 +36,7 @@ class PredictedPolicy:
     needs_scales = False
     """Whether predictions need to know how large inputs are on calibration data."""
 
-    def __init__(self, *, throttle: bool = True, guard: int = 0, **options: int) -> None:
+    def __init__(self, *, throttle: bool = True, guard: int = 0, **options: bool | int) -> None:
         if guard < 0:
             raise ConfigError(f"policy {self.name!r}: guard = {guard}: need a number of steps >= 0")
         self.throttle, self.guard = throttle, guard
@@ -62,6 +65,7 @@ class PredictedPass:
         self.throttle, self.guard = policy.throttle, policy.guard
         self.memo = np.zeros(shape, np.int32)
         self.drift = np.zeros(shape, np.float32)
+        self.correction: F32 | None = None
 
     def decide(self, step: Step) -> Bools:
         """Compare the predictions with the memoized ones and add up the drift."""
@@ -74,4 +78,6 @@ class PredictedPass:
         else:
             # Drift is summed, not compared step by step: a slow ramp would otherwise be reused for ever.
             decide_by_drift(now, memo, drift, self.thresholds, self.throttle, reused)
+        if self.small.unit is not None:  # where a neuron is evaluated, its memo is `now`
+            self.correction = (now - memo).astype(np.float32) * self.small.unit.reshape(step.shape[1:])
         return reused

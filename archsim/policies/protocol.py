@@ -74,7 +74,8 @@ class PassPolicy(Protocol):
         """Return which neurons reuse their memo, (B, G, H); at step 0 none may.
 
         Sequences end in row order, last row first: B never grows from step to step. Each pass belongs to one
-        thread, but several passes of a policy may run at once.
+        thread, but several passes of a policy may run at once. A pass may also have an attribute `correction`,
+        (B, G, H) float32: what to add to the memoized products, 0 where nothing is reused.
         """
 
 

@@ -21,6 +21,7 @@ from archsim.kernels.binary import (
     pack_joint_ternary,
     ternary_products,
 )
+from archsim.kernels.half import to_half
 from archsim.policies.predicted import Predict, PredictedPolicy
 from archsim.policies.protocol import PassContext, Step
 
@@ -52,26 +53,29 @@ class TernaryPolicy(PredictedPolicy):
 
 
 class LowBitPolicy(PredictedPolicy):
-    """Watch a network of weights and inputs of a few bits."""
+    """Watch a network of weights and inputs of a few bits.
+
+    correct: whether a reused product is the memoized one plus the change of the prediction, in its unit.
+    """
 
     name = "lowbit"
     needs_scales = True
 
-    def __init__(self, *, bits: int = 3, throttle: bool = True, guard: int = 0) -> None:
+    def __init__(self, *, bits: int = 3, throttle: bool = True, correct: bool = False, guard: int = 0) -> None:
         if bits not in STEP:
             raise ConfigError(f"policy {self.name!r}: bits = {bits}: need 2 to {MAX_BITS}; one bit is policy 'bnn'")
-        super().__init__(throttle=throttle, guard=guard, bits=bits)
-        self.bits = bits
+        super().__init__(throttle=throttle, guard=guard, bits=bits, correct=correct)
+        self.bits, self.correct = bits, correct
 
     @property
     def predictor(self) -> Predictor:
         """A plane for each bit; each meets as many bits of an input."""
         largest = ((1 << self.bits) - 1) ** 2
-        return Predictor(self.bits, self.bits, largest, drift_bytes=4 * self.throttle)
+        return Predictor(self.bits, self.bits, largest, drift_bytes=4 * self.throttle, corrects=self.correct)
 
     def predict_in(self, context: PassContext) -> Predict:
         """Quantise the weights."""
-        return LowBitNetwork(context, self.bits)
+        return LowBitNetwork(context, self.bits, self.correct)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +105,8 @@ class _Folded:
 class TernaryNetwork:
     """Signs and masks of a pass's weights."""
 
+    unit: F32 | None = None
+
     def __init__(self, context: PassContext) -> None:
         self.folded = folded = _Folded.of(context, TERNARY_INPUT)
         least = np.float32(TERNARY_WEIGHT) * folded.means
@@ -116,10 +122,12 @@ class TernaryNetwork:
 class LowBitNetwork:
     """Codes of a pass's weights."""
 
-    def __init__(self, context: PassContext, bits: int) -> None:
+    def __init__(self, context: PassContext, bits: int, correct: bool) -> None:
         self.bits, self.n_inputs = bits, context.weight_ih.shape[1] + context.weight_hh.shape[1]
         self.folded = folded = _Folded.of(context, STEP[bits])
         steps = np.float32(STEP[bits]) * folded.means
+        # Codes count halves of a step, of the weight and of the input; the machine keeps the unit as binary16.
+        self.unit: F32 | None = to_half(np.float32(0.25) * steps) if correct else None
         packed = pack_joint_codes(folded.weight_ih, steps, folded.weight_hh, steps, bits)
         self.weights_t = np.ascontiguousarray(packed.transpose(0, 2, 1))
 

@@ -46,7 +46,8 @@ def evaluation(arch: ArchSpec, columns: int) -> Iterator[Action]:
 def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
     """A small network's dot product, its comparison, and one read and write of the memo entry.
 
-    The entry is written in either case: drift after a reuse, product and prediction after an evaluation.
+    The entry is written in either case: drift after a reuse, product and prediction after an evaluation. A corrector
+    works beside the comparator, before it is known whether its product will be taken.
     """
     if arch.fmu is None:
         return
@@ -54,6 +55,7 @@ def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
     yield Action("sign_bank", "predict", ceil_div(bits, arch.fmu.sign_bank_width_bits))
     yield Action("fmu", "xnor_popcount", bits * arch.fmu.bit_operations)
     yield Action("fmu", "compare", 1)
+    yield Action("corrector", "mac", arch.fmu.correctors)
     yield Action("memo_buffer", "read", 1)
     yield Action("memo_buffer", "write", 1)
 

@@ -176,3 +176,62 @@ def test_planes_are_fetched_and_wide_memos_are_as_deep(tiny_lstm, tiny_trace):
     assert wide.record["dram_bytes"] - plain.record["dram_bytes"] >= 4 * (extra - 8)
     fmu = arch_with().with_predictor(Predictor(8, 8, 65025), n_inputs=960).fmu
     assert fmu.memo_entry_bytes == 10 and fmu.memo_buffer_bytes == 10 * 1024
+
+
+@pytest.mark.parametrize("cell, better", [("lstm", 5), ("gru", 2)])
+def test_eight_bits_of_correction_are_almost_the_product(cell, better):
+    """Everything is reused after the first step, and yet the network follows its inputs: the prediction carries them.
+
+    A GRU's candidate less so, whose input part takes the correction of both.
+    """
+    network = make_network(cell, inputs=7, units=9)
+    scales = Scales((0.8,), ((0.2,),))
+    trace = make_trace(network, [12])
+    network = replace(network, scales=scales)
+    plain = run_functional(network, trace, NoReuse(), precision="fp32").outputs[0]
+    stale, corrected = (
+        run_functional(network, trace, policy_from(f"lowbit:bits=8{correct}"), 1e30, precision="fp32")
+        for correct in ("", ",correct=on")
+    )
+    assert corrected.activity.neurons_reused() >= 0.9 * 11 * network.neurons_per_step
+    worst_stale, worst = (np.abs(found.outputs[0] - plain).max() for found in (stale, corrected))
+    assert worst < worst_stale / better
+
+
+def test_a_correction_is_the_change_of_the_prediction_in_its_unit():
+    network = make_network("lstm", inputs=3, units=2)
+    trace, policy = make_trace(network, [6]), policy_from("lowbit:bits=4,correct=on")
+    seen = []
+
+    class Watching(type(policy)):
+        def begin(self, context):
+            running = super().begin(context)
+            decide = running.decide
+
+            def watched(step):
+                memo = running.memo.copy()
+                reused = decide(step)
+                seen.append((reused, running.correction.copy(), running.small.predict(step).reshape(memo.shape) - memo))
+                return reused
+
+            running.decide = watched
+            self.unit = running.small.unit.reshape(memo_shape)
+            return running
+
+    memo_shape = (1, 4, 2)
+    watching = Watching(bits=4, correct=True)
+    run_functional(network, trace, watching, 0.8)
+    assert any(reused.any() for reused, *_ in seen)
+    for reused, correction, change in seen[1:]:
+        assert (correction == np.where(reused, change.astype(np.float32) * watching.unit, 0)).all()
+
+
+def test_correcting_costs_a_multiply_add_a_decision(tiny_lstm, tiny_trace):
+    plain, corrected = (
+        archsim.simulate(tiny_lstm, tiny_trace, policy=f"lowbit{option}", threshold=0.0)
+        for option in ("", ":correct=on")
+    )
+    assert plain.timed.count("corrector", "mac") == 0
+    assert corrected.timed.count("corrector", "mac") == corrected.record["neurons_total"]
+    assert corrected.timed.areas_mm2["corrector"] > 0 and "corrector" not in plain.timed.areas_mm2
+    assert corrected.timed.arch.fmu.memo_entry_bytes == plain.timed.arch.fmu.memo_entry_bytes + 2
