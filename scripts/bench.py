@@ -11,6 +11,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numba
@@ -21,6 +22,7 @@ import archsim
 from archsim.cli.exit import exit_code
 from archsim.files import write_whole
 from archsim.functional.run import run_functional
+from archsim.ir.network import Scales
 from archsim.policies import policy_from
 from archsim.sim.accelerator import simulate_activity
 
@@ -51,7 +53,7 @@ def main() -> None:
 
     torch.manual_seed(0)
     module = torch.nn.LSTM(args.inputs, args.units, bidirectional=True)
-    network = archsim.from_torch(module)
+    network = replace(archsim.from_torch(module), scales=Scales((0.8,), ((0.1, 0.1),)))
     x = torch.randn(args.steps, args.sequences, args.inputs)
     trace = archsim.Trace.from_arrays(list(x.numpy().transpose(1, 0, 2)))
     bnn = policy_from("bnn")
@@ -65,6 +67,8 @@ def main() -> None:
     stages = {
         "functional pass, none": lambda: functional("none"),
         "functional pass, bnn": lambda: functional("bnn"),
+        "functional pass, ternary": lambda: functional("ternary"),
+        "functional pass, lowbit": lambda: functional("lowbit"),
         "event simulation, block": lambda: simulate_activity(network, activity, archsim.load_arch("epur")),
         "simulate, bnn": lambda: archsim.simulate(network, trace, threshold=THETA, precision="fp32"),
     }
