@@ -1,0 +1,103 @@
+"""θ by layer or by gate: step by step towards the most reuse for the least change of the outputs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from archsim.calibration.trials import Point, Trials
+from archsim.ir.network import Network
+
+FACTORS = (1.5, 1.1)
+"""Of a step up: long ones first, short ones for what they leave."""
+BELOW = 4
+"""An ascent begins at the uniform θ over this, so that a costly θ may end below it."""
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """The thresholds of a network that are set apart, as one flat list of numbers."""
+
+    count: int
+    groups: tuple[int, ...] = ()
+    """Gates of each layer; empty for one θ a layer."""
+
+    @classmethod
+    def of(cls, network: Network, per: str) -> Knobs:
+        """The θ of each layer, or of each gate."""
+        gates = [layer.cell.n_gates for layer in network.layers]
+        return cls(len(gates)) if per == "layer" else cls(sum(gates), tuple(gates))
+
+    def arranged(self, values: list[float]) -> Any:
+        """As a run takes them: a list, or a list a layer."""
+        rest = iter(values)
+        return [[next(rest) for _ in range(n)] for n in self.groups] if self.groups else values
+
+
+@dataclass(frozen=True)
+class _Move:
+    """One θ raised by a step."""
+
+    origin: Point
+    value: float
+    point: Point
+
+    @property
+    def merit(self) -> tuple[float, float]:
+        """Reuse gained per change of the outputs; of equals, what gains more."""
+        gained = self.point.reuse_fraction - self.origin.reuse_fraction
+        cost = self.point.output_change - self.origin.output_change
+        if cost > 0:
+            return gained / cost, gained
+        return (math.inf if gained > 0 else 0.0), gained
+
+
+class Ascent:
+    """From low thresholds upwards, each step the best by merit that does not change the outputs too much.
+
+    The outputs' change ranks the steps because the loss of a task is too coarse and noisy to. Merits are measured anew
+    only where they may be the best one: reuse has diminishing returns (lazy greedy, Minoux 1978).
+    """
+
+    def __init__(self, trials: Trials, knobs: Knobs, start: float, highest: float, most_change: float, passes: int):
+        self.trials, self.knobs, self.highest, self.most_change = trials, knobs, highest, most_change
+        self.values, self.last = [_plain(start)] * knobs.count, len(trials.tried) + passes
+        self.cut_short = False
+        """Whether passes ran out before everything was tried."""
+
+    def run(self) -> None:
+        """Go as far as it goes; what was tried is in the trials."""
+        here = self._tried(self.values)
+        for factor in FACTORS:
+            here = here and self._climbed(here, factor)
+
+    def _climbed(self, here: Point, factor: float) -> Point:
+        """The point from which no step leads on."""
+        moves = {k: move for k in range(self.knobs.count) if (move := self._measured(k, here, factor))}
+        while moves:
+            best = max(moves, key=lambda k: moves[k].merit)
+            if moves[best].origin is here:
+                self.values[best], here = moves[best].value, moves[best].point
+            if move := self._measured(best, here, factor):
+                moves[best] = move
+            else:
+                del moves[best]
+        return here
+
+    def _measured(self, knob: int, here: Point, factor: float) -> _Move | None:
+        """What a step of one θ does; None where it has come to its end."""
+        value = min(_plain(self.values[knob] * factor), self.highest)
+        if value <= self.values[knob]:
+            return None
+        point = self._tried([*self.values[:knob], value, *self.values[knob + 1 :]])
+        return _Move(here, value, point) if point and point.output_change <= self.most_change else None
+
+    def _tried(self, values: list[float]) -> Point | None:
+        self.cut_short |= len(self.trials.tried) >= self.last
+        return None if self.cut_short else self.trials.at(self.knobs.arranged(values))
+
+
+def _plain(value: float) -> float:
+    """Four digits: what a manifest shows is what was tried."""
+    return float(f"{value:.4g}")
