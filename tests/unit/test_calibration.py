@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import archsim
-
 from archsim.calibration import calibrate_threshold, trials
 from archsim.tasks.metrics import METRICS
 from archsim.traceio.trace import Trace
@@ -23,7 +22,11 @@ def known_loss(monkeypatch):
             activity = SimpleNamespace(neurons_total=10, neurons_reused=lambda: theta)
             metric = METRICS["accuracy"]
             return SimpleNamespace(
-                metric=metric, statistics=statistics, metric_value=metric.of(statistics), activity=activity, outputs=None
+                metric=metric,
+                statistics=statistics,
+                metric_value=metric.of(statistics),
+                activity=activity,
+                outputs=None,
             )
 
         monkeypatch.setattr(trials, "run_functional", run)
