@@ -108,7 +108,7 @@ def _check_effort(per: str, passes: int) -> None:
 
 def _ascend(trials: Trials, per: str, uniform: list[Point], highest: float, resolution: float, passes: int) -> bool:
     """One ascent serves all bounds: it passes the smaller ones on its way to the largest."""
-    start = min(max(uniform[0].threshold / BELOW, resolution), highest)
+    start = min(uniform[0].threshold / BELOW or resolution, highest)
     most_change = max(point.output_change for point in uniform)
     ascent = Ascent(trials, Knobs.of(trials.network, per), start, highest, most_change, passes)
     ascent.run()

@@ -6,13 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from archsim.calibration.change import output_change
 from archsim.errors import ConfigError
 from archsim.functional.inputs import prepared
 from archsim.functional.run import FunctionalResult, run_functional
 from archsim.ir.network import Network
-from archsim.kernels.arrays import F32
 from archsim.policies import NoReuse, ReusePolicy
 from archsim.tasks.bootstrap import loss_interval
 from archsim.traceio.trace import Trace
@@ -32,7 +30,7 @@ class Point(NamedTuple):
     metric_loss_low: float
     metric_loss_high: float
     output_change: float = math.nan
-    """Of the top layer: squared change against no reuse, over the squares without; NaN where not asked for."""
+    """Of the top layer's outputs against no reuse, as a share of their squares; NaN where not asked for."""
 
     @property
     def standard_error(self) -> float:
@@ -75,8 +73,8 @@ class Trials:
         value = metric.of(after)
         loss = metric.loss(metric.of(before), value)
         change = math.nan
-        if self.baseline.outputs is not None and result.outputs is not None:
-            change = output_change(self.baseline.outputs, result.outputs)
+        if self.compares_outputs:
+            change = output_change(self.baseline, result, decodes=bool(self.network.decoder))
         return Point(threshold, _avoided(result), value, loss, *loss_interval(metric, before, after), change)
 
     def _run(self, policy: ReusePolicy, threshold: Any) -> FunctionalResult:
@@ -92,22 +90,3 @@ class Trials:
 def _avoided(result: FunctionalResult) -> float:
     """The share of the work that reuse avoids, which calibration seeks to make large."""
     return result.activity.neurons_reused() / result.activity.neurons_total
-
-
-def output_change(before: list[F32], after: list[F32]) -> float:
-    """Squared change of outputs, (T, units) a sequence, over the squares of `before`; 0 where nothing changed.
-
-    A step that only one of them has, as in a longer translation, changes by all it is.
-    """
-    squares = sum(_squares(one) for one in before)
-    change = sum(_squared_change(b, a) for b, a in zip(before, after, strict=True))
-    return change / squares if squares else change
-
-
-def _squared_change(before: F32, after: F32) -> float:
-    both = min(len(before), len(after))
-    return _squares(before[:both] - after[:both]) + _squares(before[both:]) + _squares(after[both:])
-
-
-def _squares(values: F32) -> float:
-    return float(np.square(values, dtype=np.float64).sum())

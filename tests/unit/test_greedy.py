@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import archsim
 from archsim.calibration import calibrate_threshold, trials
+from archsim.calibration.change import output_change
 from archsim.functional.thresholds import thresholds_per_gate
 from archsim.ir.heads import MeanClassifier
 from archsim.tasks.metrics import METRICS
@@ -26,7 +27,7 @@ class Landscape:
     def __init__(self, costs):
         self.costs, self.passes = np.asarray(costs, float), 0
         layer = SimpleNamespace(name="l", cell=SimpleNamespace(n_gates=GATES))
-        self.network = SimpleNamespace(name="known", metric="accuracy", layers=(layer,) * len(self.costs))
+        self.network = SimpleNamespace(name="known", metric="accuracy", layers=(layer,) * len(self.costs), decoder=())
 
     def run(self, network, trace, policy, theta=0.0, *, keep_outputs, precision):
         thetas = np.array(thresholds_per_gate(network, theta), float) * (policy.name != "none")
@@ -38,6 +39,7 @@ class Landscape:
             metric=METRICS["accuracy"],
             metric_value=right / 100,
             statistics=np.array([[right, 10000]] * 3),
+            answers=None,
             activity=SimpleNamespace(neurons_total=10**6, neurons_reused=lambda: reused),
             outputs=[np.array([[1.0, np.sqrt(change)]], np.float32)] if keep_outputs else None,
         )
@@ -108,12 +110,22 @@ def test_a_network_runs_as_it_was_calibrated(per, shape):
     assert record["reuse_fraction"] == point.reuse_fraction and record["metric_loss"] == point.metric_loss <= 20.0
 
 
-def test_output_change_is_relative_and_counts_missing_steps():
-    before = [np.full((2, 3), 2.0, np.float32), np.full((1, 3), 2.0, np.float32)]
-    assert trials.output_change(before, before) == 0.0
-    assert trials.output_change(before, [one + 1 for one in before]) == pytest.approx(9 / 36)
-    assert trials.output_change(before, [before[0][:1], before[1]]) == pytest.approx(12 / 36)
-    assert trials.output_change([before[0][:1], before[1]], before) == pytest.approx(12 / 24)
+def test_output_change_is_relative():
+    before = outputs([2, 2, 2], [4])
+    assert output_change(before, before, decodes=False) == 0.0
+    assert output_change(before, outputs([3, 2, 2], [3]), decodes=False) == pytest.approx(2 / 28)
+    assert output_change(outputs([0]), outputs([0]), decodes=False) == 0.0
+
+
+def test_a_decoder_is_compared_while_it_says_the_same():
+    before, after = outputs([2, 2, 2, 2], [4], answers=["a b c", "d"]), outputs([2, 3, 9], [5], answers=["a d", "d"])
+    assert output_change(before, after, decodes=True) == pytest.approx((1 + 1) / (8 + 16))
+    assert output_change(before, after, decodes=False) == pytest.approx((1 + 49 + 1) / (12 + 16))
+
+
+def outputs(*sequences, answers=None):
+    """What a run of these outputs, one number a step, gives."""
+    return SimpleNamespace(outputs=[np.array(s, np.float32)[:, None] for s in sequences], answers=answers)
 
 
 @pytest.mark.parametrize("options, message", [
