@@ -60,7 +60,7 @@ def calibrate_threshold(
     """
     policy = _checked(policy_from(policy_name), max_losses, highest, resolution, margin)
     _check_effort(per, passes)
-    trials = Trials(network, trace, policy, precision, tick, compares_outputs=per != "network")
+    trials = Trials(network, trace, policy, precision, tick, compares=per != "network")
     bounds = sorted(max_losses)
     uniform = {bound: largest_uniform(trials, bound, margin, highest, resolution) for bound in bounds}
     points, chosen, cut_short = sorted(trials.tried.values(), key=lambda point: point.threshold), uniform, False
@@ -109,7 +109,7 @@ def _check_effort(per: str, passes: int) -> None:
 def _ascend(trials: Trials, per: str, uniform: list[Point], highest: float, resolution: float, passes: int) -> bool:
     """One ascent serves all bounds: it passes the smaller ones on its way to the largest."""
     start = min(uniform[0].threshold / BELOW or resolution, highest)
-    most_change = max(point.output_change for point in uniform)
+    most_change = max(point.change for point in uniform)
     ascent = Ascent(trials, Knobs.of(trials.network, per), start, highest, most_change, passes)
     ascent.run()
     return ascent.cut_short
@@ -120,8 +120,8 @@ def _best(points: list[Point], uniform: Point, max_loss: float, margin: float) -
 
     Of so many points, some lose little by luck: the second condition keeps them out.
     """
-    within = [p for p in points if p.within(max_loss, margin) and p.output_change <= uniform.output_change]
-    return max(within, key=lambda point: (point.reuse_fraction, -point.output_change))
+    within = [p for p in points if p.within(max_loss, margin) and p.change <= uniform.change]
+    return max(within, key=lambda point: (point.reuse_fraction, -point.change))
 
 
 def _kept(max_loss: float, point: Point) -> CalibratedPoint:

@@ -47,7 +47,7 @@ class _Move:
     def merit(self) -> tuple[float, float]:
         """Reuse gained per change of the outputs; of equals, what gains more."""
         gained = self.point.reuse_fraction - self.origin.reuse_fraction
-        cost = self.point.output_change - self.origin.output_change
+        cost = self.point.change - self.origin.change
         if cost > 0:
             return gained / cost, gained
         return (math.inf if gained > 0 else 0.0), gained
@@ -91,7 +91,7 @@ class Ascent:
         if value <= self.values[knob]:
             return None
         point = self._tried([*self.values[:knob], value, *self.values[knob + 1 :]])
-        return _Move(here, value, point) if point and point.output_change <= self.most_change else None
+        return _Move(here, value, point) if point and point.change <= self.most_change else None
 
     def _tried(self, values: list[float]) -> Point | None:
         self.cut_short |= len(self.trials.tried) >= self.last

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from archsim.calibration.change import output_change
+from archsim.calibration.change import change_of
 from archsim.errors import ConfigError
 from archsim.functional.inputs import prepared
 from archsim.functional.run import FunctionalResult, run_functional
@@ -29,8 +29,8 @@ class Point(NamedTuple):
     metric_loss: float
     metric_loss_low: float
     metric_loss_high: float
-    output_change: float = math.nan
-    """Of the top layer's outputs against no reuse, as a share of their squares; NaN where not asked for."""
+    change: float = math.nan
+    """Against no reuse, as a fraction (`change_of`); NaN where not asked for."""
 
     @property
     def standard_error(self) -> float:
@@ -53,10 +53,10 @@ class Trials:
         precision: str,
         tick: Callable[[Point], None],
         *,
-        compares_outputs: bool,
+        compares: bool,
     ) -> None:
         self.network, self.trace, self.policy, self.precision = network, prepared(network, trace), policy, precision
-        self.tick, self.compares_outputs = tick, compares_outputs
+        self.tick, self.compares = tick, compares
         self.tried: dict[str, Point] = {}
         self.baseline = self._run(NoReuse(), 0.0)
 
@@ -73,12 +73,15 @@ class Trials:
         value = metric.of(after)
         loss = metric.loss(metric.of(before), value)
         change = math.nan
-        if self.compares_outputs:
-            change = output_change(self.baseline, result, decodes=bool(self.network.decoder))
+        if self.compares:
+            change = change_of(self.baseline, result, decodes=bool(self.network.decoder))
         return Point(threshold, _avoided(result), value, loss, *loss_interval(metric, before, after), change)
 
     def _run(self, policy: ReusePolicy, threshold: Any) -> FunctionalResult:
-        options: dict[str, Any] = {"precision": self.precision, "keep_outputs": self.compares_outputs}
+        options: dict[str, Any] = {
+            "precision": self.precision,
+            "keep_outputs": self.compares and not self.network.decoder,
+        }
         result = run_functional(self.network, self.trace, policy, threshold, **options)
         if result.metric is None:
             if self.network.metric is None:
