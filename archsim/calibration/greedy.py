@@ -1,4 +1,4 @@
-"""θ by layer or by gate: step by step towards the most reuse for the least change of the outputs."""
+"""θ by layer or by gate: step by step towards the most reuse for the least change of what a network says."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class _Move:
 
     @property
     def merit(self) -> tuple[float, float]:
-        """Reuse gained per change of the outputs; of equals, what gains more."""
+        """Reuse gained per change; of equals, what gains more."""
         gained = self.point.reuse_fraction - self.origin.reuse_fraction
         cost = self.point.change - self.origin.change
         if cost > 0:
@@ -54,10 +54,11 @@ class _Move:
 
 
 class Ascent:
-    """From low thresholds upwards, each step the best by merit that does not change the outputs too much.
+    """From low thresholds upwards, each step the best by merit that changes what the network says within a bound.
 
-    The outputs' change ranks the steps because the loss of a task is too coarse and noisy to. Merits are measured anew
-    only where they may be the best one: reuse has diminishing returns (lazy greedy, Minoux 1978).
+    That change (`change_of`) ranks the steps because the loss of a task is too coarse and noisy to. Starting low stands
+    for trading: a θ that costs much stays below the uniform one, others go above it. Merits are measured anew only where
+    they may be the best one, as returns diminish (lazy greedy, Minoux 1978).
     """
 
     def __init__(self, trials: Trials, knobs: Knobs, start: float, highest: float, most_change: float, passes: int):

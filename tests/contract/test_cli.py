@@ -115,6 +115,8 @@ def test_details_agree_on_the_command_line(own, tmp_path):
     (["run", "--split", "tset"], "split 'tset': accepted: train, valid, test, all"),
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "1", "--json", "no/where.json"], "folder no does not exist"),
     (["calibrate", "-n", "NET", "-t", "TRACE"], "network mine names no metric"),
+    (["calibrate", "-n", "NET", "-t", "TRACE", "--per", "gate", "--passes", "0"], "passes = 0: need a whole number >= 1"),
+    (["calibrate", "-n", "NET", "-t", "TRACE", "--per", "neuron"], "is not one of 'network', 'layer', 'gate'"),
     (["show", "epurrr"], "did you mean 'epur'"),
     (["list", "things"], "is not one of"),
 ])  # fmt: skip
