@@ -107,11 +107,11 @@ def _check_effort(per: str, passes: int) -> None:
 
 
 def _ascend(trials: Trials, per: str, uniform: list[Point], highest: float, resolution: float, passes: int) -> bool:
-    """One ascent serves all bounds: it passes the smaller ones on its way to the largest."""
+    """One ascent serves all bounds: it passes the smaller ones on its way to the largest. Whether passes ran out."""
     start = min(uniform[0].threshold / BELOW or resolution, highest)
-    most_change = max(point.change for point in uniform)
-    ascent = Ascent(trials, Knobs.of(trials.network, per), start, highest, most_change, passes)
-    ascent.run()
+    ascent = Ascent(trials, Knobs.of(trials.network, per), start, highest, passes)
+    for point in uniform:
+        ascent.run(point.change)
     return ascent.cut_short
 
 

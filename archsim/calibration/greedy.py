@@ -57,21 +57,22 @@ class Ascent:
     """From low thresholds upwards, each step the best by merit that changes what the network says within a bound.
 
     That change (`change_of`) ranks the steps because the loss of a task is too coarse and noisy to. Starting low stands
-    for trading: a θ that costs much stays below the uniform one, others go above it. Merits are measured anew only where
-    they may be the best one, as returns diminish (lazy greedy, Minoux 1978).
+    for trading: a θ that costs much stays below the uniform one, others go above it. Merits are measured anew only
+    where they may be the best one, as returns diminish (lazy greedy, Minoux 1978).
     """
 
-    def __init__(self, trials: Trials, knobs: Knobs, start: float, highest: float, most_change: float, passes: int):
-        self.trials, self.knobs, self.highest, self.most_change = trials, knobs, highest, most_change
-        self.values, self.last = [_plain(start)] * knobs.count, len(trials.tried) + passes
+    def __init__(self, trials: Trials, knobs: Knobs, start: float, highest: float, passes: int) -> None:
+        self.trials, self.knobs, self.highest, self.last = trials, knobs, highest, len(trials.tried) + passes
+        self.values, self.most_change = [_plain(start)] * knobs.count, 0.0
+        self.here: Point | None = None
         self.cut_short = False
         """Whether passes ran out before everything was tried."""
 
-    def run(self) -> None:
-        """Go as far as it goes; what was tried is in the trials."""
-        here = self._tried(self.values)
+    def run(self, most_change: float) -> None:
+        """Go on from where it is as far as it goes; what was tried is in the trials."""
+        self.here, self.most_change = self.here or self._tried(self.values), most_change
         for factor in FACTORS:
-            here = here and self._climbed(here, factor)
+            self.here = self.here and self._climbed(self.here, factor)
 
     def _climbed(self, here: Point, factor: float) -> Point:
         """The point from which no step leads on."""

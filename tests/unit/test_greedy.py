@@ -85,6 +85,11 @@ def test_what_costs_most_ends_lowest():
     assert by_layer.threshold[0] < one.threshold < by_layer.threshold[1]
 
 
+def test_a_larger_bound_beside_it_changes_nothing():
+    alone, both = (Landscape([[0.1, 2.0, 10.0]]).calibrated(per="gate", max_losses=b) for b in ([1.0], [1.0, 3.0]))
+    assert alone.chosen[1.0] == both.chosen[1.0] and both.chosen[3.0].reuse_fraction > both.chosen[1.0].reuse_fraction
+
+
 def test_equal_costs_gain_nothing_to_speak_of():
     found = Landscape([[1.0] * GATES] * 2).calibrated(per="gate", max_losses=[2.0])
     assert found.chosen[2.0].reuse_fraction == pytest.approx(found.uniform[2.0].reuse_fraction, rel=0.03)
