@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from archsim.calibration import Calibration, Point
+    from archsim.ir.manifest import Per
 
 
 @click.command()
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
 )
 @click.option("--highest", type=float, default=4.0, show_default=True, help="Largest θ to try.")
 @click.option("--resolution", type=float, default=0.01, show_default=True, help="Step of the grid of θ.")
+@click.option(
+    "--per",
+    type=click.Choice(["network", "layer", "gate", "kind"]),
+    default="network",
+    show_default=True,
+    help="What has a θ of its own: a layer, each of its gates, or a kind of gate in all layers alike.",
+)
+@click.option("--passes", type=int, default=200, show_default=True, help="Most passes over the trace to go on for.")
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
 @click.option("--save", is_flag=True, help="Write θ for the smallest bound, and the evidence, into network.toml.")
 def calibrate(
@@ -40,6 +49,8 @@ def calibrate(
     margin: float,
     highest: float,
     resolution: float,
+    per: Per,
+    passes: int,
     limit: int | None,
     save: bool,
 ) -> None:
@@ -51,9 +62,10 @@ def calibrate(
     archsim calibrate --network imdb-lstm --trace imdb-valid --max-loss 1
     archsim calibrate -n imdb-lstm -t imdb-valid --max-loss 1 --max-loss 2 --max-loss 3 --margin 1
     archsim calibrate -n my-network -t my-validation.npz --policy oracle --save
+    archsim calibrate -n ds2-gru -t fsdd-valid --max-loss 1 --margin 1 --per kind
     """
     from archsim.calibration import calibrate_threshold, with_scales
-    from archsim.cli.console import output_console
+    from archsim.cli.console import output_console, percent, theta_text
     from archsim.corpora.catalogue import load_trace
     from archsim.files import check_writable
     from archsim.ir.folder import MANIFEST, load_network, network_folder, save_calibration, save_scales
@@ -73,14 +85,24 @@ def calibrate(
         margin=margin,
         highest=highest,
         resolution=resolution,
+        per=per,
+        passes=passes,
         tick=_report,
     )
     console = output_console()
     console.print(_table(f"{network} on {trace}, policy {policy}", calibration))
     console.print(f"{calibration.metric} without reuse: {calibration.metric_baseline:.2f}")
+    safely = f", {margin:g} standard errors included" if margin else ""
     for max_loss, point in calibration.chosen.items():
-        safely = f", {margin:g} standard errors included" if margin else ""
-        console.print(f"largest θ that loses at most {max_loss:g} points{safely}: {point.threshold:g}")
+        within = f"that loses at most {max_loss:g} points{safely}"
+        if per == "network":
+            console.print(f"largest θ {within}: {point.threshold:g}")
+        else:
+            one = calibration.uniform[max_loss]
+            gained = f"{percent(point.reuse_fraction)} reused, {percent(one.reuse_fraction)} with one θ"
+            console.print(f"most reuse {within}, a θ a {per}: {theta_text(point.threshold)} ({gained})")
+    if calibration.cut_short:
+        click.echo(f"stopped after {passes} passes, more are to be tried: see --passes", err=True)
     if save:
         save_calibration(network_folder(network), policy_from(policy).name, calibration.evidence)
     if save and evidence is not None:
@@ -88,29 +110,30 @@ def calibrate(
 
 
 def _report(point: Point) -> None:
-    from archsim.cli.console import percent
+    from archsim.cli.console import percent, theta_text
 
     loss = f"loss {point.metric_loss:.2f} [{point.metric_loss_low:.2f}, {point.metric_loss_high:.2f}]"
-    click.echo(f"θ {point.threshold:g}: reuse {percent(point.reuse_fraction)}, {loss}", err=True)
+    click.echo(f"θ {theta_text(point.threshold)}: reuse {percent(point.reuse_fraction)}, {loss}", err=True)
 
 
 def _table(title: str, calibration: Calibration) -> Table:
     from rich import box
     from rich.table import Table
 
-    from archsim.cli.console import percent
+    from archsim.cli.console import percent, theta_text
 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for column in ("θ", "reuse", calibration.metric, "loss in points", "95 % interval"):
         table.add_column(column, justify="right")
-    for p in calibration.points:
+    chosen = calibration.chosen.values()
+    for p in (point for point in calibration.points if isinstance(point.threshold, float) or point in chosen):
         interval = f"{p.metric_loss_low:.2f} to {p.metric_loss_high:.2f}"
         cells = (
-            f"{p.threshold:g}",
+            theta_text(p.threshold),
             percent(p.reuse_fraction),
             f"{p.metric_value:.2f}",
             f"{p.metric_loss:.2f}",
             interval,
         )
-        table.add_row(*cells, style="bold" if p in calibration.chosen.values() else None)
+        table.add_row(*cells, style="bold" if p in chosen else None)
     return table

@@ -131,6 +131,7 @@ def _origin(info: dict[str, str]) -> tuple[str, str, str]:
 
 
 def _show_network(name: str) -> Iterator[Table]:
+    from archsim.cli.console import theta_text
     from archsim.ir.folder import MANIFEST, load_network, network_folder, read_manifest
 
     network, manifest = load_network(name), read_manifest(network_folder(name) / MANIFEST)
@@ -143,7 +144,7 @@ def _show_network(name: str) -> Iterator[Table]:
         ("head", manifest.head.kind if manifest.head else None),
         ("metric", network.metric),
         ("corpus", network.corpus),
-        *((f"θ for {policy}", theta) for policy, theta in network.thresholds.items()),
+        *((f"θ for {policy}", theta_text(theta)) for policy, theta in network.thresholds.items()),
         ("neurons per step", network.neurons_per_step),
         ("SHA-256 of all that decides its answers", network.digest),
     ]
@@ -155,7 +156,10 @@ def _show_network(name: str) -> Iterator[Table]:
     ]
     yield _table("layers", ("layer", "role", "cell", "inputs", "units", "directions"), layers)
     evidence = [
-        (policy, found.trace, found.sequences, found.margin, p.max_loss, p.threshold, p.reuse_fraction, p.metric_loss)
+        (
+            *(policy, found.trace, found.sequences, found.margin, p.max_loss, theta_text(p.threshold), found.per),
+            *(p.reuse_fraction, p.metric_loss),
+        )
         for policy, found in manifest.calibration.items()
         for p in found.points
     ]
@@ -166,7 +170,7 @@ def _show_network(name: str) -> Iterator[Table]:
         title = f"mean magnitudes on {found.sequences} sequences of {found.trace}, which quantisers are made for"
         yield _table(title, ("layer", "inputs", "hidden values, by direction"), of_layers)
     if evidence:
-        columns = ("policy", "trace", "sequences", "margin", "bound", "θ", "reuse", "loss")
+        columns = ("policy", "trace", "sequences", "margin", "bound", "θ", "one θ per", "reuse", "loss")
         yield _table("calibration", columns, evidence)
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 from rich.console import Console
@@ -99,6 +100,14 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def theta_text(threshold: Any) -> str:
+    """θ as a number, numbers by layer, or numbers by gate with a bar between layers."""
+    if not isinstance(threshold, list):
+        return f"{threshold:g}"
+    between = " | " if any(isinstance(part, list) for part in threshold) else " "
+    return between.join(theta_text(part) for part in threshold)
 
 
 def percent(value: float | None, digits: int = 1) -> str:

@@ -133,7 +133,8 @@ def _policy(r: Record) -> str:
     theta = r["threshold"]
     if theta is None:
         return str(r["policy"])
-    return f"{r['policy']}\n{theta:g}" if isinstance(theta, float) else f"{r['policy']}\nper layer"
+    apart = "per gate" if str(theta).count("[") > 1 else "per layer"
+    return f"{r['policy']}\n{theta:g}" if isinstance(theta, float) else f"{r['policy']}\n{apart}"
 
 
 def _means(records: list[Record]) -> Record:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import sys
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from archsim.validation import FrozenRecord
 
-Threshold = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FLOAT_MAX = sys.float_info.max
+Per = Literal["network", "layer", "gate", "kind"]
+"""What has a θ of its own."""
+
+
+def _theta(value: Any) -> Any:
+    """θ as TOML and JSON hold it; the network says later whether its lists have the right lengths."""
+    if isinstance(value, list) and value:
+        return [_theta(part) for part in value]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= FLOAT_MAX:
+        raise ValueError("need a number >= 0, or lists of them, one a layer or one a gate")
+    return float(value)
+
+
+Bound = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Threshold = Annotated[float | list[Any], PlainValidator(_theta)]
+"""One number, a list with one a layer, or lists with one a gate."""
 
 
 class StackManifest(FrozenRecord):
@@ -66,7 +83,7 @@ HeadManifest = Annotated[MeanLinearManifest | CtcManifest | DecoderManifest, Fie
 class CalibratedPoint(FrozenRecord):
     """A threshold, and what it did to the calibration trace."""
 
-    max_loss: Threshold
+    max_loss: Bound
     """Points of the metric that were allowed."""
     threshold: Threshold
     reuse_fraction: float
@@ -83,6 +100,8 @@ class CalibrationManifest(FrozenRecord):
     trace_digest: str
     sequences: int
     precision: str
+    per: Per = "network"
+    """What has a θ of its own."""
     metric_baseline: float
     margin: float
     """Standard errors that a loss had to stay below its bound."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -52,8 +53,8 @@ class Network:
     head: Head | None = field(default=None, repr=False)
     metric: str | None = None
     """Name of the task metric, e.g. `accuracy`; None where the network has no task."""
-    thresholds: dict[str, float] = field(default_factory=dict)
-    """Calibrated θ per policy name."""
+    thresholds: dict[str, float | list[Any]] = field(default_factory=dict)
+    """Calibrated θ per policy name: one number, a list with one a layer, or lists with one a gate."""
     scales: Scales | None = None
     """None where nobody has measured them."""
     description: str = ""

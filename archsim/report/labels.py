@@ -32,8 +32,10 @@ class Label:
         """Values in the unit."""
         return values.astype(float) * self.factor
 
-    def number(self, value: float | None) -> str:
-        """One value in the unit, for a table; a dash where there is none."""
+    def number(self, value: float | str | None) -> str:
+        """One value in the unit, for a table; a dash where there is none; a text (θ by layer or gate) as it is."""
+        if isinstance(value, str):
+            return value
         if value is None or value != value:
             return "–"
         text = f"{value * self.factor:.{self.digits}g}"

@@ -82,6 +82,6 @@ def _table(title: str, frame: pd.DataFrame, columns: list[str], note: str = "", 
 def _cell(column: str, value: Any) -> str:
     if value is None or pd.isna(value):
         return "–"
-    if isinstance(value, str) or column in {"point", "sequences"}:
+    if column in {"point", "sequences"}:
         return str(value)
-    return label_of(column).number(float(value))
+    return label_of(column).number(value)

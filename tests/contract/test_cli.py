@@ -15,6 +15,10 @@ import pytest
 from harness import write_own
 from safetensors.numpy import save_file
 
+from archsim.corpora.catalogue import load_trace
+from archsim.functional.run import run_functional
+from archsim.ir.folder import load_network
+from archsim.policies import NoReuse
 from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
 
@@ -111,6 +115,8 @@ def test_details_agree_on_the_command_line(own, tmp_path):
     (["run", "--split", "tset"], "split 'tset': accepted: train, valid, test, all"),
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "1", "--json", "no/where.json"], "folder no does not exist"),
     (["calibrate", "-n", "NET", "-t", "TRACE"], "network mine names no metric"),
+    (["calibrate", "-n", "NET", "-t", "TRACE", "--per", "gate", "--passes", "0"], "passes = 0: need a whole number >= 1"),
+    (["calibrate", "-n", "NET", "-t", "TRACE", "--per", "neuron"], "is not one of 'network', 'layer', 'gate'"),
     (["show", "epurrr"], "did you mean 'epur'"),
     (["list", "things"], "is not one of"),
 ])  # fmt: skip
@@ -233,6 +239,27 @@ def test_calibrate_saves_what_run_takes(labelled):
     assert "no metric" not in done.stdout
     again = archsim("run", *network, *trace, "--policy", "bnn", "--policy", "bnn", "--policy", "none")
     assert again.returncode == 0 and again.stdout.count("0.3") >= 1 and "mean of" not in again.stdout
+
+
+@pytest.mark.parametrize("per, count", [("layer", 1), ("gate", 3)])
+def test_calibrate_by_layer_or_gate(labelled, tmp_path, per, count):
+    """Numbers of its own for a layer or gate: found, saved, shown, and taken by a run."""
+    net, trace = shutil.copytree(labelled, tmp_path / "net"), tmp_path / "trace.npz"
+    unlabelled = load_trace(labelled / "trace.npz")
+    answers = run_functional(load_network(net), unlabelled, NoReuse()).answers
+    write_trace(Trace.from_arrays(unlabelled.sequences, answers, name="its own answers"), trace)
+    options = ("--max-loss", 10, "--max-loss", 20, "--resolution", 0.2, "--passes", 30, "--per", per, "--save")
+    done = archsim("calibrate", "-n", net, "-t", trace, *options)
+    assert done.returncode == 0, done.stderr
+    assert f"most reuse that loses at most 10 points, a θ a {per}: " in done.stdout and "with one θ)" in done.stdout
+    tried = [line.partition(":")[0].split() for line in done.stderr.splitlines() if line.startswith("θ")]
+    assert sum(len(words) == 1 + count for words in tried) >= 1 and len(tried) <= 11 + 30
+    manifest = (net / "network.toml").read_text()
+    assert f'per = "{per}"' in manifest and ("\nbnn = [" in manifest) == (per == "gate")  # of a single layer, a number
+    shown = archsim("show", net)
+    assert shown.returncode == 0 and "one θ per" in shown.stdout
+    run = archsim("run", "-n", net, "-t", trace)
+    assert run.returncode == 0 and ("per gate" in run.stdout) == (per == "gate"), run.stderr
 
 
 def test_a_split_belongs_to_a_corpus(labelled):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import archsim
-from archsim import calibration
-from archsim.calibration import calibrate_threshold
+from archsim.calibration import calibrate_threshold, trials
 from archsim.tasks.metrics import METRICS
 from archsim.traceio.trace import Trace
 
@@ -23,10 +22,14 @@ def known_loss(monkeypatch):
             activity = SimpleNamespace(neurons_total=10, neurons_reused=lambda: theta)
             metric = METRICS["accuracy"]
             return SimpleNamespace(
-                metric=metric, statistics=statistics, metric_value=metric.of(statistics), activity=activity
+                metric=metric,
+                statistics=statistics,
+                metric_value=metric.of(statistics),
+                activity=activity,
+                outputs=None,
             )
 
-        monkeypatch.setattr(calibration, "run_functional", run)
+        monkeypatch.setattr(trials, "run_functional", run)
 
     return install
 
@@ -61,9 +64,10 @@ def test_a_margin_keeps_a_loss_below_its_bound(monkeypatch):
         statistics = np.ones((400, 2), np.int64)
         statistics[: round(4 * theta), 0] = 0
         activity = SimpleNamespace(neurons_total=10, neurons_reused=lambda: theta)
-        return SimpleNamespace(metric=METRICS["accuracy"], statistics=statistics, metric_value=100.0, activity=activity)
+        known = {"metric": METRICS["accuracy"], "metric_value": 100.0, "outputs": None}
+        return SimpleNamespace(statistics=statistics, activity=activity, **known)
 
-    monkeypatch.setattr(calibration, "run_functional", run)
+    monkeypatch.setattr(trials, "run_functional", run)
     options = {"max_losses": [3.0], "highest": 10.0, "resolution": 0.25}
     plain, one, two = (calibrate_threshold(NETWORK, TRACE, margin=margin, **options) for margin in (0, 1, 1.96))
     assert plain.chosen[3.0].threshold == 3.0 and plain.chosen[3.0].standard_error == pytest.approx(0.85, abs=0.05)

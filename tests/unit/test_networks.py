@@ -83,7 +83,10 @@ def test_tokens():
     ({"head__weight": np.zeros((2, 7), np.float16)}, r"head has weight \(2, 7\) and bias \(2,\), need \(outputs, 8\)"),
     ({"head__bias": np.zeros((2, 1), np.float16)}, r"and bias \(2, 1\), need"),
     ({"rnn__weight_ih_l1": np.zeros((12, 8), np.float16)}, "rnn.weight_ih_l1 are not in network.toml: more layers"),
-    ({"manifest": MANIFEST.replace("0.25", "-0.25")}, "thresholds.bnn = -0.25"),
+    *(({"manifest": MANIFEST.replace("0.25", text)}, f"thresholds.bnn = {text}: need a number >= 0, or lists of them")
+      for text in ("-0.25", "nan", "inf", "'x'", "9" * 400)),
+    *(({"manifest": MANIFEST.replace("0.25", text)}, f"thresholds.bnn = {said}.*: need a number >= 0, or lists of them")
+      for text, said in (("true", "True"), ("[]", r"\[\]"), ("[0.1, [0.2, -1]]", r"\[0.1, \[0.2, -1\]\]"))),
     ({"vocabulary": b"\xff\xfe"}, "vocab.txt: not readable: 'utf-8'"),
     ({"embedding": None}, "tensor 'embedding' is missing; present: head.bias"),
 ])  # fmt: skip
@@ -216,3 +219,23 @@ def test_a_calibration_is_kept_with_its_evidence(tmp_path):
     kept = read_manifest(tmp_path / "network.toml").calibration["bnn"]
     assert kept == found.evidence and [p.max_loss for p in kept.points] == [2.0, 100.0]
     assert (kept.trace, kept.trace_digest, kept.sequences) == ("valid", trace.digest, 40)
+
+
+def test_thresholds_by_gate_are_kept_and_run(tmp_path):
+    """Lists go into the manifest and the evidence, which says what they are of; a run takes them from there."""
+    network = archsim.load_network(folder_with(tmp_path))
+    trace = archsim.Trace.from_texts(["good bad good good bad", "bad good bad bad"] * 20, [1, 0] * 20, name="valid")
+    found = calibrate_threshold(network, trace, max_losses=[100.0], highest=0.5, per="gate", passes=9)
+    theta = [[0.125, 0.25, 3.0]]
+    point = found.evidence.points[0].model_copy(update={"threshold": theta})
+    save_calibration(tmp_path, "bnn", found.evidence.model_copy(update={"points": (point,)}))
+    again, kept = archsim.load_network(tmp_path), read_manifest(tmp_path / "network.toml").calibration["bnn"]
+    assert again.thresholds["bnn"] == theta == kept.points[0].threshold and kept.per == "gate"
+    assert again.digest == network.digest
+    assert archsim.simulate(again, trace).record["threshold"] == "[[0.125, 0.25, 3.0]]"
+
+
+def test_thresholds_for_another_network_are_refused(tmp_path):
+    network = archsim.load_network(folder_with(tmp_path, MANIFEST.replace("0.25", "[0.1, 0.2]")))
+    with pytest.raises(archsim.ArchsimError, match="threshold: 2 entries for 1 layers"):
+        archsim.simulate(network, archsim.Trace.from_texts(["good"]))

@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import BrokenExecutor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ import archsim
 from archsim.errors import RunFailedError, UsageError
 from archsim.experiment import stages
 from archsim.policies import POLICIES, NoReuse, policy_from
+from archsim.report.study import study_of
+from archsim.report.tables import best_table
 from archsim.sweeps import driver
 from archsim.sweeps import sweep as sweeps
 from archsim.sweeps.cache import CachedStages, pass_path
@@ -160,6 +163,28 @@ def test_max_loss_is_the_calibrated_threshold_of_a_bundled_network():
     found = [resolve_point(chosen | {"max_loss": loss, "policy": "bnn"}).threshold for loss in (1, 2)]
     assert found[0] <= found[1] and found[0] == resolve_point(chosen | {"policy": "bnn"}).threshold
     assert resolve_point(chosen | {"max_loss": 1, "policy": "none"}).threshold is None
+
+
+def test_max_loss_may_stand_for_thresholds_by_layer(tmp_path):
+    """One network calibrated by layer, one as a whole: a column of numbers and lists, which tables take as texts."""
+    apart = write_network(tmp_path / "apart", labelled=True)
+    whole = write_network(tmp_path / "whole", labelled=True, seed=1)
+    figures = "reuse_fraction = 0.1, metric_loss = 0, metric_loss_low = 0, metric_loss_high = 0"
+    for chosen, theta in ((apart, "[0.1, 0.2]"), (whole, "0.3")):
+        evidence = f"points = [{{max_loss = 1, threshold = {theta}, {figures}}}]\n"
+        about = 'trace = "t"\ntrace_digest = ""\nsequences = 1\nprecision = "fp16"\nmetric_baseline = 50\n'
+        manifest = Path(chosen["network"]) / "network.toml"
+        manifest.write_text(f"{manifest.read_text()}[calibration.bnn]\n{about}margin = 0\nconfidence = 1\n{evidence}")
+    assert resolve_point(apart | {"max_loss": 1, "policy": "bnn"}).threshold == [0.1, 0.2]
+    run_sweep({"fixed": {"policy": "bnn", "max_loss": 1}, "zip": [zipped(apart, whole)]}, tmp_path / "out")
+    found = read_sweep(tmp_path / "out")
+    assert found.failed.empty and found.results["threshold"].tolist() == ["[0.1, 0.2]", "0.3"]
+    assert "[0.1, 0.2]" in str(best_table(study_of(found)).rows)
+
+
+def zipped(*choices):
+    """Choices of the same keys, as an axis each that go together."""
+    return {key: [one[key] for one in choices] for key in choices[0]}
 
 
 @pytest.mark.parametrize("more, message", [

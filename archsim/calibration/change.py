@@ -1,0 +1,33 @@
+"""How much reuse changes what a network says: a stand-in for the loss of its task that is less coarse and noisy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from archsim.functional.run import FunctionalResult
+from archsim.kernels.arrays import F32
+
+
+def change_of(before: FunctionalResult, after: FunctionalResult, *, decodes: bool) -> float:
+    """Squared change of the top layer's outputs over their squares before; of a decoder, `disagreement`.
+
+    One other word changes all outputs that follow it, however little was lost. Both results need outputs and answers.
+    """
+    if decodes:
+        return disagreement(before, after)
+    assert before.outputs is not None and after.outputs is not None, "kept where they are compared"
+    change = sum(_squares(old - new) for old, new in zip(before.outputs, after.outputs, strict=True))
+    squares = sum(_squares(old) for old in before.outputs)
+    return change / squares if squares else change
+
+
+def disagreement(before: FunctionalResult, after: FunctionalResult) -> float:
+    """Loss of the task metric, as a fraction, where the answers before are the targets."""
+    metric, own = before.metric, before.answers
+    assert metric is not None and own is not None and after.answers is not None, "a calibrated network has a task"
+    right, found = (metric.of(metric.statistics(answers, own)) for answers in (own, after.answers))
+    return metric.loss(right, found) / 100
+
+
+def _squares(values: F32) -> float:
+    return float(np.square(values, dtype=np.float64).sum())

@@ -1,0 +1,24 @@
+"""How large inputs are on a calibration trace, with the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from archsim.functional.measure import measure_scales
+from archsim.ir.manifest import ScalesManifest
+from archsim.ir.network import Network
+from archsim.traceio.trace import Trace
+
+
+def with_scales(network: Network, trace: Trace, *, precision: str = "fp16") -> tuple[Network, ScalesManifest]:
+    """Return the network with the scales of what it reads on a calibration trace, and the evidence of them."""
+    scales = measure_scales(network, trace, precision=precision)
+    evidence = ScalesManifest(
+        trace=trace.name,
+        trace_digest=trace.digest,
+        sequences=len(trace),
+        precision=precision,
+        inputs=scales.inputs,
+        hidden=scales.hidden,
+    )
+    return replace(network, scales=scales), evidence

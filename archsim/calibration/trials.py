@@ -1,0 +1,95 @@
+"""What thresholds do to a calibration trace: reuse, loss of the task metric, change of the outputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from archsim.calibration.change import change_of
+from archsim.errors import ConfigError
+from archsim.functional.inputs import prepared
+from archsim.functional.run import FunctionalResult, run_functional
+from archsim.ir.network import Network
+from archsim.policies import NoReuse, ReusePolicy
+from archsim.tasks.bootstrap import loss_interval
+from archsim.traceio.trace import Trace
+
+NORMAL_95 = 1.96
+"""Standard errors on either side that hold 95 % of a normal distribution."""
+
+
+class Point(NamedTuple):
+    """Thresholds tried; the ends of the loss are those of its bootstrap interval."""
+
+    threshold: Any
+    """One number, one per layer, or one per (layer, gate)."""
+    reuse_fraction: float
+    metric_value: float
+    metric_loss: float
+    metric_loss_low: float
+    metric_loss_high: float
+    change: float = math.nan
+    """Against no reuse, as a fraction (`change_of`); NaN where not asked for."""
+
+    @property
+    def standard_error(self) -> float:
+        """Of the loss, from the width of its interval."""
+        return (self.metric_loss_high - self.metric_loss_low) / (2 * NORMAL_95)
+
+    def within(self, max_loss: float, margin: float) -> bool:
+        """Whether the loss and `margin` of its standard errors stay within a bound."""
+        return self.metric_loss + margin * self.standard_error <= max_loss
+
+
+class Trials:
+    """Thresholds tried on a calibration trace, each once, in `tried`."""
+
+    def __init__(
+        self,
+        network: Network,
+        trace: Trace,
+        policy: ReusePolicy,
+        precision: str,
+        tick: Callable[[Point], None],
+        *,
+        compares: bool,
+    ) -> None:
+        self.network, self.trace, self.policy, self.precision = network, prepared(network, trace), policy, precision
+        self.tick, self.compares = tick, compares
+        self.tried: dict[str, Point] = {}
+        self.baseline = self._run(NoReuse(), 0.0)
+
+    def at(self, threshold: Any) -> Point:
+        """What happens at θ: one number, one per layer, or one per (layer, gate)."""
+        if (key := str(threshold)) not in self.tried:
+            self.tried[key] = self._point(threshold, self._run(self.policy, threshold))
+            self.tick(self.tried[key])
+        return self.tried[key]
+
+    def _point(self, threshold: Any, result: FunctionalResult) -> Point:
+        metric, before, after = result.metric, self.baseline.statistics, result.statistics
+        assert metric is not None and before is not None and after is not None, "checked by _run"
+        value = metric.of(after)
+        loss = metric.loss(metric.of(before), value)
+        change = math.nan
+        if self.compares:
+            change = change_of(self.baseline, result, decodes=bool(self.network.decoder))
+        return Point(threshold, _avoided(result), value, loss, *loss_interval(metric, before, after), change)
+
+    def _run(self, policy: ReusePolicy, threshold: Any) -> FunctionalResult:
+        options: dict[str, Any] = {
+            "precision": self.precision,
+            "keep_outputs": self.compares and not self.network.decoder,
+        }
+        result = run_functional(self.network, self.trace, policy, threshold, **options)
+        if result.metric is None:
+            if self.network.metric is None:
+                raise ConfigError(f"network {self.network.name} names no metric: there is no loss to hold to a bound")
+            raise ConfigError(f"trace {self.trace.name} has no targets: need a labelled trace of the network's task")
+        return result
+
+
+def _avoided(result: FunctionalResult) -> float:
+    """The share of the work that reuse avoids, which calibration seeks to make large."""
+    return result.activity.neurons_reused() / result.activity.neurons_total

@@ -1,0 +1,161 @@
+"""θ by layer or by gate: never more loss than the bound, never less reuse than one θ, never more passes than allowed."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from harness import make_network, make_trace
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import archsim
+from archsim.calibration import calibrate_threshold, trials
+from archsim.calibration.change import change_of
+from archsim.calibration.greedy import Knobs
+from archsim.functional.thresholds import thresholds_per_gate
+from archsim.ir.heads import MeanClassifier
+from archsim.tasks.metrics import METRICS
+from archsim.traceio.trace import Trace
+
+TRACE = Trace.from_arrays([[[0.0]]] * 3, [0] * 3, name="t")
+GATES = 3
+
+
+class Landscape:
+    """A network of known reuse Σ(1 - exp(-θ)) and output change Σ cost·θ² by gate; its loss is the change, in steps."""
+
+    def __init__(self, costs):
+        self.costs, self.passes = np.asarray(costs, float), 0
+        layer = SimpleNamespace(name="l", cell=SimpleNamespace(n_gates=GATES, gates=("r", "z", "n")))
+        self.network = SimpleNamespace(name="known", metric="accuracy", layers=(layer,) * len(self.costs), decoder=())
+
+    def run(self, network, trace, policy, theta=0.0, *, keep_outputs, precision):
+        thetas = np.array(thresholds_per_gate(network, theta), float) * (policy.name != "none")
+        self.passes += policy.name != "none"
+        change = float((self.costs * thetas**2).sum())
+        right = 9000 - 50 * int(2 * change)
+        reused = int(1e6 * (1 - np.exp(-thetas)).mean())
+        return SimpleNamespace(
+            metric=METRICS["accuracy"],
+            metric_value=right / 100,
+            statistics=np.array([[right, 10000]] * 3),
+            answers=None,
+            activity=SimpleNamespace(neurons_total=10**6, neurons_reused=lambda: reused),
+            outputs=[np.array([[1.0, np.sqrt(change)]], np.float32)] if keep_outputs else None,
+        )
+
+    def calibrated(self, **options):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(trials, "run_functional", self.run)
+            return calibrate_threshold(self.network, TRACE, **{"max_losses": [1.0, 3.0], "resolution": 0.1} | options)
+
+
+COSTS = st.lists(st.lists(st.floats(0.01, 100), min_size=GATES, max_size=GATES), min_size=1, max_size=3)
+
+
+@settings(max_examples=25)
+@given(COSTS, st.sampled_from(["layer", "gate", "kind"]), st.integers(1, 60))
+def test_never_more_loss_nor_less_reuse_nor_more_passes(costs, per, passes):
+    one = Landscape(costs)
+    uniform = one.calibrated()
+    apart = Landscape(costs)
+    found = apart.calibrated(per=per, passes=passes)
+    assert apart.passes <= one.passes + passes
+    assert found.uniform.keys() == uniform.chosen.keys()
+    for bound, point in found.chosen.items():
+        before = uniform.chosen[bound]
+        assert found.uniform[bound][:6] == before[:6]
+        assert point.metric_loss <= bound and point.reuse_fraction >= before.reuse_fraction
+        assert point.change <= found.uniform[bound].change
+        gates = np.concatenate(thresholds_per_gate(apart.network, point.threshold))
+        assert (gates >= 0).all() and (gates <= 4.0).all()
+    assert Landscape(costs).calibrated(per=per, passes=passes) == found
+
+
+def test_what_costs_most_ends_lowest():
+    """A gate that costs a hundred times more than the others ends far below them, and they gain by it."""
+    costly = Landscape([[0.1, 0.1, 10.0], [0.1, 0.1, 0.1]])
+    found = costly.calibrated(per="gate", max_losses=[1.0])
+    point, one = found.chosen[1.0], found.uniform[1.0]
+    (first, second, third), others = point.threshold
+    assert third < one.threshold < min(first, second, *others)
+    assert point.reuse_fraction > 1.2 * one.reuse_fraction and not found.cut_short
+    by_layer = costly.calibrated(per="layer", max_losses=[1.0]).chosen[1.0]
+    assert one.reuse_fraction < by_layer.reuse_fraction < point.reuse_fraction
+    assert by_layer.threshold[0] < one.threshold < by_layer.threshold[1]
+
+
+def test_a_larger_bound_beside_it_changes_nothing():
+    alone, both = (Landscape([[0.1, 2.0, 10.0]]).calibrated(per="gate", max_losses=b) for b in ([1.0], [1.0, 3.0]))
+    assert alone.chosen[1.0] == both.chosen[1.0] and both.chosen[3.0].reuse_fraction > both.chosen[1.0].reuse_fraction
+
+
+def test_equal_costs_gain_nothing_to_speak_of():
+    found = Landscape([[1.0] * GATES] * 2).calibrated(per="gate", max_losses=[2.0])
+    assert found.chosen[2.0].reuse_fraction == pytest.approx(found.uniform[2.0].reuse_fraction, rel=0.03)
+
+
+def test_too_few_passes_are_told():
+    found = Landscape([[1.0, 2.0, 3.0]]).calibrated(per="gate", passes=2)
+    assert found.cut_short and all(isinstance(p.threshold, float | list) for p in found.chosen.values())
+
+
+@pytest.mark.parametrize("per, shape", [("layer", (2,)), ("gate", (2, 4))])
+def test_a_network_runs_as_it_was_calibrated(per, shape):
+    """What is chosen gives, in a run of its own, the reuse and the loss that calibration saw."""
+    rng = np.random.default_rng(3)
+    head = MeanClassifier(rng.standard_normal((2, 6)).astype(np.float32), np.zeros(2, np.float32))
+    network = replace(make_network("lstm", inputs=4, units=6, layers=2), head=head, metric="accuracy")
+    trace = replace(make_trace(network, [9] * 30), targets=tuple([0, 1] * 15))
+    found = calibrate_threshold(network, trace, max_losses=[20.0], per=per, resolution=0.1, passes=40)
+    lists = [p for p in found.points if isinstance(p.threshold, list)]
+    assert {np.shape(p.threshold) for p in lists} == {shape} and len(lists) <= 40
+    assert found.evidence.per == per
+    point = found.chosen[20.0]
+    record = archsim.simulate(network, trace, threshold=point.threshold).record
+    assert record["reuse_fraction"] == point.reuse_fraction and record["metric_loss"] == point.metric_loss <= 20.0
+
+
+def test_change_of_outputs_is_relative():
+    before = outputs([2, 2, 2], [4])
+    assert change_of(before, before, decodes=False) == 0.0
+    assert change_of(before, outputs([3, 2, 2], [3]), decodes=False) == pytest.approx(2 / 28)
+    assert change_of(outputs([0]), outputs([0]), decodes=False) == 0.0
+
+
+def test_a_decoder_is_compared_with_its_own_answers():
+    """Right and wrong answers count alike where they change; how far its outputs have gone does not."""
+    before, after = (
+        SimpleNamespace(metric=METRICS["wer"], outputs=None, answers=answers)
+        for answers in (["a b c", "d e f", "g h"], ["a b c", "d x f", "g"])
+    )
+    assert change_of(before, before, decodes=True) == 0.0
+    assert change_of(before, after, decodes=True) == pytest.approx(2 / 8)
+
+
+def outputs(*sequences):
+    """What a run of these outputs, one number a step, gives."""
+    return SimpleNamespace(outputs=[np.array(s, np.float32)[:, None] for s in sequences])
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"per": "neuron"}, "per = 'neuron': accepted: network, layer, gate"),
+    ({"per": "gate", "passes": 0}, "passes = 0: need a whole number >= 1"),
+    ({"per": "layer", "passes": 2.5}, "passes = 2.5: need a whole number >= 1"),
+])  # fmt: skip
+def test_what_cannot_be_tried_is_refused(options, message):
+    with pytest.raises(archsim.ArchsimError, match=message):
+        Landscape([[1.0] * GATES]).calibrated(**options)
+
+
+def test_kinds_of_gates_are_alike_in_all_layers():
+    """A GRU under an LSTM has kinds of its own; one θ a kind, so few passes for deep networks."""
+    layers = (*make_network("gru", inputs=3, units=2).layers, *make_network("lstm", inputs=2, units=2, layers=2).layers)
+    network = replace(make_network("gru", inputs=3, units=2), layers=layers, scales=None)
+    knobs = Knobs.of(network, "kind")
+    assert knobs.count == 3 + 4
+    of_lstm = [3.0, 4.0, 5.0, 6.0]
+    assert knobs.arranged([0.0, 1.0, 2.0, *of_lstm]) == [[0.0, 1.0, 2.0], of_lstm, of_lstm]
+    assert Knobs.of(network, "layer").arranged([1.0, 2.0, 3.0]) == [1.0, 2.0, 3.0]
+    assert Knobs.of(network, "gate").count == 11
