@@ -52,9 +52,9 @@ def calibrate_threshold(
     """Find, for each loss allowed, the largest θ in [0, highest] up to which no tried threshold loses more.
 
     `margin` is how many of its standard errors a loss must stay below the bound: 0 takes it at its word, 1 is the
-    one-standard-error rule of Breiman et al. (1984). `per` layer, gate or kind of gate goes on, for at most `passes` over the
-    trace, to thresholds of their own: the most reuse found within the bound whose outputs change no more than with one
-    θ.
+    one-standard-error rule of Breiman et al. (1984). `per` layer, gate or kind of gate goes on, for at most `passes`
+    over the trace, to thresholds of their own: the most reuse found within the bound whose outputs change no more than
+    with one θ.
     Choose on training or validation data only.
     Raises ConfigError where there is no metric to lose, no θ to choose, or even θ = 0 loses too much.
     """
