@@ -10,6 +10,7 @@ def parts_of(arch: ArchSpec) -> dict[str, int]:
     """Return the number of instances of each on-chip component."""
     per_unit = ["input_buffer", "dpu", "mu"]
     per_unit += ["weight_buffer"] if arch.fmu is None else ["magnitude_buffer", "sign_bank", "fmu", "memo_buffer"]
+    per_unit += ["crossbar"] if arch.dispatch == "shared" else []
     return dict.fromkeys(per_unit, arch.computation_units) | {"intermediate_memory": 1}
 
 

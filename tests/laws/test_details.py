@@ -68,6 +68,8 @@ def runs(draw):
         dram__columns=draw(st.sampled_from([16, 32, 1024])), dram__queue_depth=draw(st.sampled_from([1, 3, 96])),
         dataflow=draw(st.sampled_from(["step", "step", "mwl"])),
     )  # fmt: skip
+    if arch.weight_buffer.banks > 1 and arch.dataflow == "step":
+        arch = arch.replace("dispatch", draw(st.sampled_from(["gate", "shared"])))
     arch = arch.replace("weight_buffer.capacity_bytes", draw(capacities(network, arch)))
     return network, trace, arch, draw(st.sampled_from(["none", "bnn", "oracle"])), draw(st.floats(0, 2))
 
@@ -92,6 +94,7 @@ def check_details_agree(run):
         unit.endswith("DPU") and reason == "weights" for unit, reason in block.timed.unit_times.waited_ps
     )
     COMPARED["with a bank contended for"] += any(reason == "a bank" for _, reason in block.timed.unit_times.waited_ps)
+    COMPARED["with work shared"] += block.timed.count("crossbar", "bit") > 0
     COMPARED["with spills"] += ("machine", "spills") in block.timed.unit_times.waited_ps
 
 
