@@ -41,7 +41,7 @@ def capacities(draw, network, arch):
 
 
 @st.composite
-def runs(draw):
+def runs(draw, shared=False):
     """A small network, with a decoder or without, a trace, a policy and a machine."""
     kind, seed = draw(st.sampled_from(["lstm", "gru", "translator"])), draw(st.integers(0, 99))
     sizes = {"units": draw(st.integers(1, 12)), "seed": seed}
@@ -68,8 +68,9 @@ def runs(draw):
         dram__columns=draw(st.sampled_from([16, 32, 1024])), dram__queue_depth=draw(st.sampled_from([1, 3, 96])),
         dataflow=draw(st.sampled_from(["step", "step", "mwl"])),
     )  # fmt: skip
-    if arch.weight_buffer.banks > 1 and arch.dataflow == "step":
-        arch = arch.replace("dispatch", draw(st.sampled_from(["gate", "shared"])))
+    if shared:
+        for field, value in {"dataflow": "step", "weight_buffer.banks": 2, "dispatch": "shared"}.items():
+            arch = arch.replace(field, value)
     arch = arch.replace("weight_buffer.capacity_bytes", draw(capacities(network, arch)))
     return network, trace, arch, draw(st.sampled_from(["none", "bnn", "oracle"])), draw(st.floats(0, 2))
 
@@ -105,8 +106,21 @@ def test_block_equals_neuron(run):
     check_details_agree(run)
 
 
+@settings(max_examples=30)
+@given(runs(shared=True))
+def test_block_equals_neuron_where_units_share_their_work(run):
+    check_details_agree(run)
+
+
 @pytest.mark.slow
 @settings(max_examples=1500)
 @given(runs())
 def test_block_equals_neuron_many_times(run):
+    check_details_agree(run)
+
+
+@pytest.mark.slow
+@settings(max_examples=500)
+@given(runs(shared=True))
+def test_block_equals_neuron_where_units_share_their_work_many_times(run):
     check_details_agree(run)

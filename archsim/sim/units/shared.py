@@ -84,7 +84,7 @@ class SharedDotProductUnits:
             if unit == gate or offer.decision.reused or gate not in self.lent
         ]
         if pairs:
-            _, _, gate, unit = min(pairs)
+            gate, unit = min(pairs)[2:]
             self.env.process(self._serve(self.offers.pop(gate), gate, unit))
             self._match_at_last()
 
