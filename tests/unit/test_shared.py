@@ -70,7 +70,7 @@ def test_kernel_is_the_recurrence(times, gates, units, steps, random):
     assert found.tally[:, REUSED].sum() == reused.sum() and found.tally[:, EVALUATED].sum() == (~reused).sum()
     if gates == 1:
         alone = time_pass(bits, gates, units, times)
-        assert all(np.array_equal(ours, theirs) for ours, theirs in zip(found, alone, strict=True))
+        assert np.array_equal(found.step_ends, alone.step_ends)
 
 
 def test_words_that_cross_cost_energy_and_wires_cost_area():
