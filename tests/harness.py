@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from archsim.config.specs import ArchSpec
@@ -12,6 +13,7 @@ from archsim.ir.cells import cell_named
 from archsim.ir.heads import AttentionDecoder
 from archsim.ir.layers import Layer, make_direction
 from archsim.ir.network import Embedding, Network, Scales
+from archsim.kernels.timing import StepTimes
 from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
 
@@ -107,6 +109,18 @@ def arch_with(**fields):
     return arch
 
 
+@st.composite
+def machines(draw):
+    """Any constants a machine might have."""
+    small, has_memo = st.integers(1, 6), draw(st.booleans())
+    return StepTimes(
+        dot_cycles=draw(small), pass_on_cycles=draw(small), dot_pipeline_cycles=draw(st.integers(0, 9)),
+        has_memo=has_memo, issue_cycles=draw(small), decision_cycles=draw(st.integers(0, 9)), run_ahead=draw(small),
+        update_interval_cycles=draw(st.integers(0, 4)), update_pipeline_cycles=draw(st.integers(0, 9)),
+        result_lag=draw(small), writeback_cycles=draw(st.integers(0, 3)),
+    )  # fmt: skip
+
+
 def naive_binary_product(weights, inputs):
     """SEMANTICS 1.3 on unpacked signs: (M, N) and (N,) to (M,)."""
     return np.where(weights >= 0, 1, -1) @ np.where(inputs >= 0, 1, -1)
@@ -163,6 +177,38 @@ def naive_step_ends(reused, times):
                 r[k, n] = max(free[k, n] + late, r[k, n - 1] if n else never)
             ready = max(r[k, n] for k in range(G))
             m[n] = max(ready, m[n - 1] + times.update_interval_cycles if n else never)
+        start = m[H - 1] + times.update_pipeline_cycles + times.writeback_cycles
+        ends.append(start)
+    return ends
+
+
+def naive_shared_step_ends(reused, times):
+    """The recurrence of `archsim.kernels.shared`, every pair of unit and gate tried: reused (T, G, H) to S_{t+1}."""
+    T, G, H = reused.shape
+    never, start, ends = -(10**9), 0, []
+    for t in range(T):
+        u, a, r, m = {}, {}, {}, {}
+        free, lent = dict.fromkeys(range(G), start), dict.fromkeys(range(G), start)
+        heads = [0] * G
+        while any(n < H for n in heads):
+            pairs = []
+            for k, n in enumerate(heads):
+                if n == H or (n >= times.result_lag and n - times.result_lag not in m):
+                    continue
+                u[k, n] = max(start, u.get((k, n - 1), never) + times.issue_cycles, a.get((k, n - times.run_ahead), 0))
+                offer = max(u[k, n] + times.decision_cycles, a.get((k, n - 1), 0), m.get(n - times.result_lag, 0))
+                for j in range(G):
+                    guest = j != k and not reused[t, k, n]
+                    pairs.append((max(offer, free[j], lent[k] if guest else 0), j != k, n, k, j))
+            at, _, n, k, j = min(pairs)
+            a[k, n], heads[k] = at, n + 1
+            free[j] = at + (times.pass_on_cycles if reused[t, k, n] else times.dot_cycles)
+            if j != k and not reused[t, k, n]:
+                lent[k] = free[j]
+            value = free[j] + (0 if reused[t, k, n] else times.dot_pipeline_cycles)
+            r[k, n] = max(value, r.get((k, n - 1), 0))
+            for n in range(len(m), min(heads)):
+                m[n] = max(m.get(n - 1, never) + times.update_interval_cycles, *(r[k, n] for k in range(G)), start)
         start = m[H - 1] + times.update_pipeline_cycles + times.writeback_cycles
         ends.append(start)
     return ends

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from archsim.config.dram import DramSpec, with_preset
 from archsim.config.predictor import Predictor
@@ -15,6 +15,7 @@ from archsim.validation import explain
 
 KIB, MIB = 1 << 10, 1 << 20
 Dataflow = Literal["step", "mwl"]
+Dispatch = Literal["gate", "shared"]
 
 
 class DpuSpec(Spec):
@@ -159,6 +160,15 @@ class ArchSpec(Spec):
     baseline_dataflow: Dataflow | Literal["same"] = Field(
         default="same", json_schema_extra={"unit": "order", "source": "that of the baseline", "certainty": "choice"}
     )
+    dispatch: Dispatch = Field(
+        default="gate",
+        json_schema_extra={
+            "unit": "order",
+            "source": "gate: a dot product unit evaluates its own gate (E-PUR, PACT 2018); shared: an idle one "
+            "takes a neuron of the gate furthest behind. The baseline's is always gate",
+            "certainty": "choice",
+        },
+    )
     computation_units: int = sourced(
         4, unit="units", source="one per LSTM gate, E-PUR, PACT 2018", certainty="B", ge=1, most=64
     )
@@ -180,6 +190,17 @@ class ArchSpec(Spec):
     @classmethod
     def _preset_beneath(cls, value: object) -> object:
         return with_preset(value) if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _can_share(self) -> ArchSpec:
+        if self.dispatch == "shared":
+            if self.fmu is None:
+                raise ValueError("dispatch = 'shared' without fmu: all units are equally busy, need dispatch = 'gate'")
+            if self.weight_buffer.banks == 1:
+                raise ValueError("dispatch = 'shared': two units read a weight buffer, need weight_buffer.banks >= 2")
+            if self.dataflow != "step":
+                raise ValueError(f"dispatch = 'shared', dataflow = {self.dataflow!r}: need dataflow = 'step'")
+        return self
 
     @property
     def clock(self) -> Clock:
@@ -213,7 +234,7 @@ class ArchSpec(Spec):
     def without_memo(self) -> ArchSpec:
         """The same machine without the memoization unit: the baseline."""
         dataflow = self.dataflow if self.baseline_dataflow == "same" else self.baseline_dataflow
-        return self.model_copy(update={"fmu": None, "dataflow": dataflow})
+        return self.model_copy(update={"fmu": None, "dataflow": dataflow, "dispatch": "gate"})
 
 
 def parse_arch(data: dict[str, Any], where: str) -> ArchSpec:

@@ -18,6 +18,7 @@ def parts_of(arch: ArchSpec) -> dict[str, int]:
         per_unit |= {"magnitude_buffer": 1, "sign_bank": arch.fmu.planes}
         per_unit |= {"fmu": arch.fmu.bit_operations, "memo_buffer": 1}
         per_unit |= {"corrector": 1} if arch.fmu.correctors else {}
+    per_unit |= {"crossbar": 1} if arch.dispatch == "shared" else {}
     parts = {component: number * arch.computation_units for component, number in per_unit.items()}
     return parts | {"intermediate_memory": 1}
 

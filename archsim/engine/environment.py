@@ -5,6 +5,8 @@ from __future__ import annotations
 import simpy
 
 FOREVER_PS = 1 << 60
+LAST = simpy.events.EventPriority(2)
+"""After SimPy's URGENT (0) and NORMAL (1)."""
 
 
 class Engine(simpy.Environment):
@@ -18,6 +20,13 @@ class Engine(simpy.Environment):
         """Process the next event."""
         self.processed_events += 1
         super().step()
+
+    def end_of_instant(self) -> simpy.Event:
+        """An event of the present time, after all others of it, those still to come included."""
+        event = self.event()
+        event._ok, event._value = True, None
+        self.schedule(event, priority=LAST)
+        return event
 
     @property
     def now_ps(self) -> int:

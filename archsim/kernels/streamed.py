@@ -13,6 +13,7 @@ from archsim.kernels.arrays import I64, U8, Bools
 from archsim.kernels.jit import inner, outer
 from archsim.kernels.ports import read_end
 from archsim.kernels.timing import (
+    EVALUATED,
     FIRST_ISSUE,
     FIRST_TAKEN,
     LAST_DECISION,
@@ -175,6 +176,7 @@ def _take(run, times, memory, k):  # type: ignore[no-untyped-def]
     tally[k, ON_WEIGHTS] += with_weights - decided
     tally[k, ON_RESULTS] += take - with_weights
     tally[k, REUSED] += reused
+    tally[k, EVALUATED] += 1 - reused
     run.taken[k, n] = take
     run.units[k, TAKEN] = n + 1
     if reused:

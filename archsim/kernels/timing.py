@@ -37,9 +37,10 @@ class StepTimes(NamedTuple):
     """L_w."""
 
 
-REUSED, ON_DECISION, ON_WEIGHTS, ON_RESULTS, ON_BANK, ON_PLACE = TALLY = range(6)
-"""Of a gate: neurons reused; cycles its dot product unit waits for a decision, for weights, for a place among the
-results, and for a bank that is being filled; cycles its memoization unit waits for a place among the decisions."""
+REUSED, EVALUATED, VISITED, ON_DECISION, ON_WEIGHTS, ON_RESULTS, ON_BANK, ON_PLACE = TALLY = range(8)
+"""Of a computation unit: neurons its dot product unit passed on and evaluated, and how many of these were of another
+gate; cycles it waits for a decision, for weights, for a place among the results, and for a bank that is being filled;
+cycles the memoization unit waits for a place among the decisions."""
 FIRST_ISSUE, LAST_DECISION, FIRST_TAKEN, LAST_FREE = SPANS = range(4)
 
 
@@ -49,7 +50,7 @@ class PassTimes(NamedTuple):
     step_ends: I64
     """(T,) S_{t+1}."""
     tally: I64
-    """(G, 6)."""
+    """(G, 8)."""
     update_wait: I64
     """(1,) cycles the multi-functional unit waits for products."""
     spans: I64
@@ -91,12 +92,18 @@ def _time_pass(reuse_bits, n_gates, n_units, times, found):  # type: ignore[no-u
         # A step's duration follows from its decisions alone; on the baseline they are always the same.
         if t == 0 or not np.array_equal(reuse_bits[t], reuse_bits[t - 1]):
             duration = _time_step(reuse_bits[t], n_gates, n_units, times, step, spans, updates)
-        if t < found.spans.shape[0]:
-            found.spans[t], found.update_spans[t] = start + spans, start + updates[:2]
-        found.tally[:] += step
-        found.update_wait[0] += updates[2]
+        note_step(found, t, start, step, spans, updates)
         start += duration
         found.step_ends[t] = start
+
+
+@njit(cache=True, nogil=True)
+def note_step(found, t, start, step, spans, updates):  # type: ignore[no-untyped-def]
+    """Add what a step's units did and waited for."""
+    if t < found.spans.shape[0]:
+        found.spans[t], found.update_spans[t] = start + spans, start + updates[:2]
+    found.tally[:] += step
+    found.update_wait[0] += updates[2]
 
 
 @njit(cache=True, nogil=True)
@@ -135,6 +142,7 @@ def _time_step(reuse_bits, n_gates, n_units, times, tally, spans, updates):  # t
     for k in range(n_gates):
         # What a unit did not work it waited; both chains of neurons leave no gap.
         reused = tally[k, REUSED]
+        tally[k, EVALUATED] = n_units - reused
         worked = reused * times.pass_on_cycles + (n_units - reused) * times.dot_cycles
         tally[k, ON_DECISION] = free[k] - worked - tally[k, ON_RESULTS]
         tally[k, ON_PLACE] = issued[k] - (n_units - 1) * times.issue_cycles

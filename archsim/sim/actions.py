@@ -43,6 +43,11 @@ def evaluation(arch: ArchSpec, columns: int) -> Iterator[Action]:
         yield Action("sign_bank", "read", words)
 
 
+def crossing(columns: int) -> Iterator[Action]:
+    """The weights of a dot product, on their way to a computation unit that is not theirs."""
+    yield Action("crossbar", "bit", columns * BYTES_PER_HALF * 8)
+
+
 def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
     """A small network's dot product, its comparison, and one read and write of the memo entry.
 

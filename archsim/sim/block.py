@@ -15,7 +15,9 @@ from archsim.engine.facts import Busy, TransferDone, Waited, Worked
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import I64
+from archsim.kernels.shared import time_shared_pass
 from archsim.kernels.timing import (
+    EVALUATED,
     FIRST_ISSUE,
     FIRST_TAKEN,
     LAST_DECISION,
@@ -26,11 +28,13 @@ from archsim.kernels.timing import (
     ON_RESULTS,
     ON_WEIGHTS,
     REUSED,
+    VISITED,
     PassTimes,
     time_pass,
 )
 from archsim.sim.actions import (
     cell_update,
+    crossing,
     emit_actions,
     evaluation,
     prediction,
@@ -81,7 +85,8 @@ class BlockDetail:
             found = yield from self._run_with_memory(work)
         else:
             shape, times = work.part.shape, step_times(self.arch, work.part)
-            found = time_pass(work.reuse_bits, shape.n_gates, shape.n_units, times, spans=self.probe.draws)
+            time_it = time_shared_pass if self.arch.dispatch == "shared" else time_pass
+            found = time_it(work.reuse_bits, shape.n_gates, shape.n_units, times, spans=self.probe.draws)
             starts = np.concatenate([[0], found.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
             self.port.claim(starts, sum(step_words(self.arch, work.part)))
             yield self.env.timeout(self.arch.clock.to_ps(int(found.step_ends[-1])))
@@ -95,16 +100,16 @@ class BlockDetail:
 
     def _emit(self, work: PassWork, found: PassTimes, start_ps: int) -> None:
         part, shape = work.part, work.part.shape
-        evaluated = work.n_steps * shape.n_units - found.tally[:, REUSED]
         neurons = work.n_steps * shape.neurons_per_step
         if part.updates:
             emit_actions(self.probe, prediction(self.arch, shape), neurons)
             emit_actions(self.probe, cell_update(self.cells[shape.layer]), work.n_steps * shape.n_units)
-        emit_actions(self.probe, evaluation(self.arch, part.columns), int(evaluated.sum()))
+        emit_actions(self.probe, evaluation(self.arch, part.columns), int(found.tally[:, EVALUATED].sum()))
+        emit_actions(self.probe, crossing(part.columns), int(found.tally[:, VISITED].sum()))
         emit_actions(self.probe, step_transfers(self.arch, part), work.n_steps)
         if work.streamed:
             self._emit_rows(work, work.streamed, found, start_ps)
-        self._emit_times(work, found, evaluated)
+        self._emit_times(work, found)
         self._emit_spans(work, found, start_ps)
 
     def _emit_rows(self, work: PassWork, streamed: Streamed, found: PassTimes, start_ps: int) -> None:
@@ -121,10 +126,10 @@ class BlockDetail:
                 end_ps=end_ps,
             )
 
-    def _emit_times(self, work: PassWork, found: PassTimes, evaluated: I64) -> None:
+    def _emit_times(self, work: PassWork, found: PassTimes) -> None:
         clock, times, steps = self.arch.clock, step_times(self.arch, work.part), work.n_steps * work.part.shape.n_units
         for gate, tally in enumerate(found.tally):
-            busy = int(evaluated[gate] * times.dot_cycles + tally[REUSED] * times.pass_on_cycles)
+            busy = int(tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.pass_on_cycles)
             self.probe.emit(Worked, unit=f"CU{gate}.DPU", time_ps=clock.to_ps(busy))
             if times.has_memo:
                 self.probe.emit(Worked, unit=f"CU{gate}.FMU", time_ps=clock.to_ps(steps * times.issue_cycles))

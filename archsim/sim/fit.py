@@ -27,6 +27,8 @@ def check_fit(network: Network, shapes: tuple[PassShape, ...], arch: ArchSpec) -
 def _least_bytes(arch: ArchSpec, group: ResidentGroup) -> int:
     """The smallest weight buffer for a group: all of it, or room for a row of each part and what stays anyway."""
     total = group_bytes(arch, group)
+    if arch.dispatch == "shared":  # rows that stream are one unit's own
+        return total
     return min(total, max(ceil_div(least_share(arch, part) * total, part.held_bytes(arch)) for part in group))
 
 

@@ -20,6 +20,7 @@ from archsim.sim.units.dpu import DotProductUnit
 from archsim.sim.units.fmu import EvaluateAll, FuzzyMemoUnit
 from archsim.sim.units.mu import MultiFunctionalUnit
 from archsim.sim.units.rows import RowFetcher
+from archsim.sim.units.shared import GateWires, SharedDotProductUnits
 from archsim.sim.units.wires import Credits, Process
 from archsim.sim.work import Decision, PassWork, StepWork
 
@@ -29,7 +30,8 @@ class ComputationUnit(NamedTuple):
 
     predictor: FuzzyMemoUnit | EvaluateAll
     fetcher: RowFetcher
-    dot_product: DotProductUnit
+    dot_product: DotProductUnit | GateWires
+    """The gate's own unit, or its wires to units that share their work."""
     results: Port[int]
     result_lag: Credits
 
@@ -42,6 +44,8 @@ class NeuronDetail:
               └──> row fetcher ──rows────┘       │
     step ──> FMU ──decisions──> DPU ──results──> ┘
                                  └── result-lag credits ──┘
+
+    Where dot product units share their work, all DPUs are one block between the same wires.
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class NeuronDetail:
     ) -> None:
         self.env, self.arch, self.port, self.probe = env, arch, port, probe
         self.units = [_computation_unit(env, k, arch, dram, probe) for k in range(arch.computation_units)]
+        if wires := [unit.dot_product for unit in self.units if isinstance(unit.dot_product, GateWires)]:
+            SharedDotProductUnits(env, arch, wires, probe)
         self.multi_functional = MultiFunctionalUnit(
             env,
             "MU",
@@ -100,6 +106,9 @@ def _computation_unit(env: Engine, gate: int, arch: ArchSpec, dram: MainMemory, 
         )
     results: Port[int] = Port(env)
     result_lag = Credits(env, arch.mu.result_lag, f"{name}.DPU results ahead", probe)
+    if arch.dispatch == "shared":
+        wires = GateWires(Port(env), decisions, predictor.run_ahead, results, result_lag)
+        return ComputationUnit(predictor, fetcher, wires, results, result_lag)
     dot_product = DotProductUnit(
         env,
         f"{name}.DPU",

@@ -74,7 +74,7 @@ def test_a_machine_is_shown_with_every_source():
         "activate",
     ):
         assert words in done.stdout
-    assert {"epur", "epur-no-memo", "epur-4mib", "epur-4mib-no-memo", "epur-mwl"} <= set(
+    assert {"epur", "epur-no-memo", "epur-4mib", "epur-4mib-no-memo", "epur-mwl", "epur-shared"} <= set(
         archsim("list", "archs").stdout.split()
     )
 

@@ -43,7 +43,7 @@ def capacities(draw, network, arch):
 
 
 @st.composite
-def runs(draw):
+def runs(draw, shared=False):
     """A small network, with a decoder or without, a trace, a policy and a machine."""
     kind, seed = draw(st.sampled_from(["lstm", "gru", "translator"])), draw(st.integers(0, 99))
     sizes = {"units": draw(st.integers(1, 12)), "seed": seed}
@@ -71,6 +71,9 @@ def runs(draw):
         dram__columns=draw(st.sampled_from([16, 32, 1024])), dram__queue_depth=draw(st.sampled_from([1, 3, 96])),
         dataflow=draw(st.sampled_from(["step", "step", "mwl"])),
     )  # fmt: skip
+    if shared:
+        for field, value in {"dataflow": "step", "weight_buffer.banks": 2, "dispatch": "shared"}.items():
+            arch = arch.replace(field, value)
     arch = arch.replace("weight_buffer.capacity_bytes", draw(capacities(network, arch)))
     return network, trace, arch, draw(st.sampled_from(POLICIES)), draw(st.floats(0, 2))
 
@@ -95,6 +98,7 @@ def check_details_agree(run):
         unit.endswith("DPU") and reason == "weights" for unit, reason in block.timed.unit_times.waited_ps
     )
     COMPARED["with a bank contended for"] += any(reason == "a bank" for _, reason in block.timed.unit_times.waited_ps)
+    COMPARED["with work shared"] += block.timed.count("crossbar", "bit") > 0
     COMPARED["with spills"] += ("machine", "spills") in block.timed.unit_times.waited_ps
 
 
@@ -105,8 +109,21 @@ def test_block_equals_neuron(run):
     check_details_agree(run)
 
 
+@settings(max_examples=30)
+@given(runs(shared=True))
+def test_block_equals_neuron_where_units_share_their_work(run):
+    check_details_agree(run)
+
+
 @pytest.mark.slow
 @settings(max_examples=1500)
 @given(runs())
 def test_block_equals_neuron_many_times(run):
+    check_details_agree(run)
+
+
+@pytest.mark.slow
+@settings(max_examples=500)
+@given(runs(shared=True))
+def test_block_equals_neuron_where_units_share_their_work_many_times(run):
     check_details_agree(run)

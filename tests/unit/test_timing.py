@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from harness import arch_with, naive_step_ends
+from harness import arch_with, machines, naive_step_ends
 from hypothesis import given
 from hypothesis import strategies as st
 
 from archsim.config.specs import ArchSpec
-from archsim.kernels.timing import StepTimes, time_pass
+from archsim.kernels.timing import time_pass
 from archsim.sim.step_times import step_times
 from archsim.sim.work import PassPart
 from archsim.traceio.activity import PassShape
@@ -82,21 +82,6 @@ def test_slowest_gate_sets_the_step():
     alone, together = np.zeros((1, 1, 9)), np.ones((1, 4, 9))
     together[:, 2] = 0
     assert ends(together) == ends(alone)
-
-
-small = st.integers(1, 6)
-
-
-@st.composite
-def machines(draw):
-    """Any constants a machine might have."""
-    has_memo = draw(st.booleans())
-    return StepTimes(
-        dot_cycles=draw(small), pass_on_cycles=draw(small), dot_pipeline_cycles=draw(st.integers(0, 9)),
-        has_memo=has_memo, issue_cycles=draw(small), decision_cycles=draw(st.integers(0, 9)), run_ahead=draw(small),
-        update_interval_cycles=draw(st.integers(0, 4)), update_pipeline_cycles=draw(st.integers(0, 9)),
-        result_lag=draw(small), writeback_cycles=draw(st.integers(0, 3)),
-    )  # fmt: skip
 
 
 @given(machines(), st.integers(1, 4), st.integers(1, 12), st.integers(1, 4), st.randoms(use_true_random=False))

@@ -1,0 +1,114 @@
+"""Dot product units that share their work: who takes what, pinned to the cycle, and the kernel against its formulas."""
+
+import numpy as np
+import pytest
+from harness import arch_with, machines, make_network, make_trace, naive_shared_step_ends
+from hypothesis import given
+from hypothesis import strategies as st
+
+import archsim
+from archsim.config.specs import ArchSpec
+from archsim.config.technology import load_technology
+from archsim.energy.parts import area_mm2
+from archsim.kernels.shared import time_shared_pass
+from archsim.kernels.timing import EVALUATED, REUSED, VISITED, time_pass
+from archsim.sim.step_times import step_times
+from archsim.sim.work import PassPart
+from archsim.traceio.activity import PassShape
+
+SHARED = arch_with(dispatch="shared")
+
+
+def timed(time_it, reused, n_inputs, arch=SHARED):
+    """The times of decisions (T, G, H) on a machine."""
+    reused = np.asarray(reused, np.bool_)
+    _, G, H = reused.shape
+    times = step_times(arch, PassPart(PassShape(0, 0, G, H, n_inputs)))
+    return time_it(np.packbits(reused.reshape(len(reused), -1), axis=1), G, H, times)
+
+
+def both(reused, n_inputs, arch=SHARED):
+    """How long a step takes on units of their own gates, and on those that share."""
+    return [int(timed(time_it, reused, n_inputs, arch).step_ends[-1]) for time_it in (time_pass, time_shared_pass)]
+
+
+def test_an_idle_unit_takes_a_neuron_of_the_gate_that_is_behind():
+    """Two cycles a neuron, decided at 5, 6, 7. Unit 1 passes on until 8, then takes gate 0's third: ready at 10, not 11."""
+    assert both([[[0, 0, 0], [1, 1, 1]]], n_inputs=32) == [11 + 8 + 21, 10 + 8 + 21]
+    tally = timed(time_shared_pass, [[[0, 0, 0], [1, 1, 1]]], n_inputs=32).tally
+    assert tally[:, VISITED].tolist() == [0, 1]
+    assert tally[:, EVALUATED].tolist() == [2, 1] and tally[:, REUSED].tolist() == [0, 3]
+
+
+def test_a_weight_buffer_serves_one_guest_at_a_time():
+    """Four cycles a neuron. Units 1 and 2 are idle at 9; unit 1 reads gate 0's weights until 13, so unit 2 may not."""
+    reused = np.ones((1, 3, 4))
+    reused[:, 0] = 0
+    assert both(reused, n_inputs=64) == [21 + 8 + 21, 17 + 8 + 21]
+
+
+def test_units_that_are_equally_busy_gain_nothing():
+    for reused in (np.zeros((2, 4, 9)), np.ones((2, 4, 9))):
+        gate, shared = both(reused, n_inputs=160)
+        assert gate == shared
+
+
+def test_a_unit_that_helps_another_may_miss_its_own():
+    """Sharing is not always faster: what a slow predictor decides next is not known when a unit goes to help."""
+    slow = arch_with(dispatch="shared", fmu__width_bits=40)
+    assert both([[[1, 1, 1, 0], [0, 1, 0, 1]]], n_inputs=160, arch=slow) == [59, 60]
+
+
+@given(machines(), st.integers(1, 4), st.integers(1, 12), st.integers(1, 3), st.randoms(use_true_random=False))
+def test_kernel_is_the_recurrence(times, gates, units, steps, random):
+    """The kernel against its formulas, every pair of unit and gate tried; one gate alone has nobody to share with."""
+    times = times._replace(has_memo=True, decision_cycles=max(times.decision_cycles, 1))
+    reused = np.array([[[random.random() < 0.5 for _ in range(units)] for _ in range(gates)] for _ in range(steps)])
+    bits = np.packbits(reused.reshape(steps, -1), axis=1)
+    found = time_shared_pass(bits, gates, units, times)
+    assert found.step_ends.tolist() == naive_shared_step_ends(reused, times)
+    assert found.tally[:, REUSED].sum() == reused.sum() and found.tally[:, EVALUATED].sum() == (~reused).sum()
+    if gates == 1:
+        alone = time_pass(bits, gates, units, times)
+        assert np.array_equal(found.step_ends, alone.step_ends)
+
+
+def test_words_that_cross_cost_energy_and_wires_cost_area():
+    """Bits over the crossbar are 16 a weight; sharing changes neither what is evaluated nor the baseline."""
+    network = make_network("lstm", inputs=40, units=12)
+    plain, shared = (archsim.simulate(network, make_trace(network, (9, 5)), arch, "bnn", 0.3)
+                     for arch in (ArchSpec(), SHARED))  # fmt: skip
+    bits = shared.timed.count("crossbar", "bit")
+    assert bits > 0 and bits % (16 * (40 + 12)) == 0 and plain.timed.count("crossbar", "bit") == 0
+    assert {key: n for key, n in shared.timed.counts.items() if key[0] not in ("crossbar", "dram")} == {
+        key: n for key, n in plain.timed.counts.items() if key[0] != "dram"
+    }
+    for key in ("baseline_cycles", "baseline_energy_j", "neurons_reused"):
+        assert plain.record[key] == shared.record[key]
+    technology = load_technology("28nm-lstp")
+    wires = area_mm2(SHARED, technology)["crossbar"]
+    assert wires == 4 * technology.static["crossbar"].area_mm2
+    assert shared.record["area_mm2"] == pytest.approx(plain.record["area_mm2"] + wires)
+
+
+@pytest.mark.parametrize("field, value, message", [
+    ("weight_buffer.banks", 1, "dispatch = 'shared': .*need weight_buffer.banks >= 2"),
+    ("dataflow", "mwl", "dispatch = 'shared', dataflow = 'mwl': need dataflow = 'step'"),
+    ("fmu", False, "dispatch = 'shared' without fmu"),
+    ("dispatch", "any", "dispatch"),
+])  # fmt: skip
+def test_machines_that_cannot_share_are_refused(field, value, message):
+    with pytest.raises(archsim.ArchsimError, match=message):
+        SHARED.replace(field, value)
+
+
+def test_the_baseline_shares_nothing():
+    baseline = SHARED.without_memo()
+    assert baseline == ArchSpec().without_memo() and baseline.dispatch == "gate"
+
+
+def test_weights_that_do_not_fit_cannot_be_shared():
+    network = make_network("lstm", inputs=40, units=12)
+    small = SHARED.replace("weight_buffer.capacity_bytes", 12 * 52 * 2 - 1)
+    with pytest.raises(archsim.ArchsimError, match="weight_buffer.capacity_bytes >= 1248"):
+        archsim.simulate(network, make_trace(network, (3,)), small, "bnn", 0.3)
