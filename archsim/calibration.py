@@ -12,7 +12,7 @@ from archsim.functional.inputs import prepared
 from archsim.functional.run import FunctionalResult, run_functional
 from archsim.ir.manifest import CalibratedPoint, CalibrationManifest
 from archsim.ir.network import Network
-from archsim.policies import NoReuse, ReusePolicy, policy_from
+from archsim.policies import NoReuse, Policy, policy_from
 from archsim.tasks.bootstrap import CONFIDENCE, loss_interval
 from archsim.traceio.trace import Trace
 
@@ -27,6 +27,7 @@ class Point(NamedTuple):
 
     threshold: float
     reuse_fraction: float
+    """Of neuron evaluations; of multiply-accumulates where the policy goes by columns."""
     metric_value: float
     metric_loss: float
     metric_loss_low: float
@@ -57,7 +58,7 @@ class _Trials:
 
     network: Network
     trace: Trace
-    policy: ReusePolicy
+    policy: Policy
     resolution: float
     precision: str
     tick: Callable[[Point], None]
@@ -80,11 +81,10 @@ class _Trials:
         metric, before, after = result.metric, self.baseline.statistics, result.statistics
         assert metric is not None and before is not None and after is not None, "checked by _run"
         value = metric.of(after)
-        reuse = result.activity.neurons_reused() / result.activity.neurons_total
         loss = metric.loss(metric.of(before), value)
-        return Point(theta, reuse, value, loss, *loss_interval(metric, before, after))
+        return Point(theta, result.activity.avoided_fraction, value, loss, *loss_interval(metric, before, after))
 
-    def _run(self, policy: ReusePolicy, theta: float) -> FunctionalResult:
+    def _run(self, policy: Policy, theta: float) -> FunctionalResult:
         result = run_functional(self.network, self.trace, policy, theta, precision=self.precision, keep_outputs=False)
         if result.metric is None:
             if self.network.metric is None:
@@ -122,9 +122,7 @@ def calibrate_threshold(
     return Calibration(chosen, metric.name, before, points, _evidence(trials, chosen, before, margin))
 
 
-def _checked(
-    policy: ReusePolicy, max_losses: Sequence[float], highest: float, resolution: float, margin: float
-) -> ReusePolicy:
+def _checked(policy: Policy, max_losses: Sequence[float], highest: float, resolution: float, margin: float) -> Policy:
     for name, value in (*(("max_loss", loss) for loss in max_losses), ("highest", highest), ("margin", margin)):
         if not (math.isfinite(value) and value >= 0):
             raise ConfigError(f"{name} = {value}: need a finite number >= 0")

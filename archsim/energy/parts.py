@@ -5,11 +5,17 @@ from __future__ import annotations
 from archsim.config.specs import ArchSpec
 from archsim.config.technology import TechnologySpec, static_scale
 
+DELTA_PARTS = ("delta_unit", "propagated_buffer", "accumulator_buffer")
+"""What only a machine for column policies has."""
+
 
 def parts_of(arch: ArchSpec) -> dict[str, int]:
-    """Return the number of instances of each on-chip component."""
+    """Return the number of instances of each on-chip component; a delta unit only where no memoization unit is."""
     per_unit = ["input_buffer", "dpu", "mu"]
-    per_unit += ["weight_buffer"] if arch.fmu is None else ["magnitude_buffer", "sign_bank", "fmu", "memo_buffer"]
+    if arch.fmu is not None:
+        per_unit += ["magnitude_buffer", "sign_bank", "fmu", "memo_buffer"]
+    else:
+        per_unit += ["weight_buffer", *(DELTA_PARTS if arch.delta else ())]
     return dict.fromkeys(per_unit, arch.computation_units) | {"intermediate_memory": 1}
 
 
