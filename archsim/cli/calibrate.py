@@ -57,9 +57,11 @@ def calibrate(
     from archsim.corpora.catalogue import load_trace
     from archsim.files import check_writable
     from archsim.ir.folder import MANIFEST, load_network, network_folder, save_calibration
+    from archsim.policies import goes_by_columns, policy_from
 
     if save:
         check_writable(network_folder(network) / MANIFEST)
+    avoided = "MACs avoided" if goes_by_columns(policy_from(policy)) else "reuse"
     calibration = calibrate_threshold(
         load_network(network),
         load_trace(trace).limit(limit),
@@ -68,10 +70,10 @@ def calibrate(
         margin=margin,
         highest=highest,
         resolution=resolution,
-        tick=_report,
+        tick=lambda point: _report(avoided, point),
     )
     console = output_console()
-    console.print(_table(f"{network} on {trace}, policy {policy}", calibration))
+    console.print(_table(f"{network} on {trace}, policy {policy}", avoided, calibration))
     console.print(f"{calibration.metric} without reuse: {calibration.metric_baseline:.2f}")
     for max_loss, point in calibration.chosen.items():
         safely = f", {margin:g} standard errors included" if margin else ""
@@ -80,21 +82,21 @@ def calibrate(
         save_calibration(network_folder(network), policy, calibration.evidence)
 
 
-def _report(point: Point) -> None:
+def _report(avoided: str, point: Point) -> None:
     from archsim.cli.console import percent
 
     loss = f"loss {point.metric_loss:.2f} [{point.metric_loss_low:.2f}, {point.metric_loss_high:.2f}]"
-    click.echo(f"θ {point.threshold:g}: reuse {percent(point.reuse_fraction)}, {loss}", err=True)
+    click.echo(f"θ {point.threshold:g}: {avoided} {percent(point.reuse_fraction)}, {loss}", err=True)
 
 
-def _table(title: str, calibration: Calibration) -> Table:
+def _table(title: str, avoided: str, calibration: Calibration) -> Table:
     from rich import box
     from rich.table import Table
 
     from archsim.cli.console import percent
 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    for column in ("θ", "reuse", calibration.metric, "loss in points", "95 % interval"):
+    for column in ("θ", avoided, calibration.metric, "loss in points", "95 % interval"):
         table.add_column(column, justify="right")
     for p in calibration.points:
         interval = f"{p.metric_loss_low:.2f} to {p.metric_loss_high:.2f}"

@@ -25,7 +25,8 @@ SUMMARY_POLICIES = ("bnn", "oracle")
     "-p",
     "policies",
     multiple=True,
-    help="none, bnn, oracle, or a plug-in; may be given twice.  [default: bnn; without --network also oracle]",
+    help="none, bnn, oracle, delta, input-similarity, or a plug-in; may be given twice.  "
+    "[default: bnn; without --network also oracle]",
 )
 @click.option("--threshold", type=float, help="θ of the policy.  [default: the network's calibrated one]")
 @click.option("--precision", default="fp16", show_default=True, help="fp16, as the machine stores numbers, or fp32.")

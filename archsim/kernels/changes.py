@@ -13,7 +13,8 @@ def add_changes(values: F32, propagated: F32, skipped: Bools, weights_t: F32, su
     """Add each entering column of weights, times the change of its input, to `sums`.
 
     values, propagated (B, N) float32; skipped (B, N); weights_t (N, M) float32; sums (B, M) float32. `propagated`
-    becomes the value of what enters. A sum takes its terms in the order of the inputs, whatever B is.
+    becomes the value of what enters. A sum takes its terms in the order of the inputs, whatever B is, and is rounded
+    at each of them as in the machine's accumulators: it drifts from the dense product as changes add up.
     """
     shape = values.shape
     M = weights_t.shape[1]
