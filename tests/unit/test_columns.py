@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from harness import arch_with, make_network, make_tokens, make_trace, make_translator
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
@@ -381,3 +381,31 @@ def test_timeline_shows_the_delta_unit_in_both_details(tiny_lstm, tiny_trace, tm
         assert {"CU0.delta", "CU3.DPU", "MU"} <= named
         assert any(event["name"] == "columns skipped" for event in events)
         assert all(event["dur"] >= 0 for event in events if event["ph"] == "X")
+
+
+@given(st.integers(1, 40), st.integers(1, 60), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_one_more_skip_is_never_slower(n_units, n_inputs, places, random):
+    skipped = np.array([random.random() < 0.5 for _ in range(n_inputs)])
+    more = skipped.copy()
+    more[random.randrange(n_inputs)] = True
+    arch = arch_with(delta__queue_places=places)
+    assert ends([more], n_units, arch) <= ends([skipped], n_units, arch)
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from(["lstm", "gru"]), st.integers(1, 40), st.integers(1, 30),
+    st.lists(st.integers(1, 6), min_size=1, max_size=3), st.sampled_from(COLUMN_POLICIES), st.floats(0, 1),
+)  # fmt: skip
+def test_cycles_respect_both_rooflines(cell, inputs, units, lengths, policy, theta):
+    """And every product asked for is either made or avoided, in the record and in what the machine counted."""
+    network = make_network(cell, inputs=inputs, units=units)
+    result, arch = archsim.simulate(network, make_trace(network, lengths), policy=policy, threshold=theta), ArchSpec()
+    record, macs = result.record, result.timed.count("dpu", "mac")
+    assert record["cycles"] >= macs / (arch.computation_units * arch.dpu.lanes)
+    assert record["time_s"] >= record["dram_bytes"] / arch.dram.peak_bytes_per_s
+    assert macs == pytest.approx((1 - result.activity.avoided_fraction) * record["macs_total"])
+    assert (
+        record["dram_bytes"]
+        == archsim.simulate(network, make_trace(network, lengths), policy="none").record["dram_bytes"]
+    )
