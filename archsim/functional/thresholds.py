@@ -31,16 +31,13 @@ def thresholds_per_gate(network: Network, threshold: Threshold) -> list[F32]:
 
 def thresholds_for(network: Network, policy: Policy, threshold: Threshold) -> list[F32]:
     """The same, for a policy: ConfigError also for one θ per gate where gates share their columns."""
-    if goes_by_columns(policy) and _depth(threshold) > 1:
+    per_gate = thresholds_per_gate(network, threshold)
+    if goes_by_columns(policy) and _is_list(threshold) and any(map(_is_list, threshold)):  # type: ignore[arg-type]
         raise ConfigError(
             f"threshold = {threshold!r}: policy {policy.name!r} skips columns, which all gates of a layer share: "
             "need one number, or one a layer"
         )
-    return thresholds_per_gate(network, threshold)
-
-
-def _depth(threshold: object) -> int:
-    return 1 + max(map(_depth, threshold), default=0) if _is_list(threshold) else 0  # type: ignore[call-overload]
+    return per_gate
 
 
 def plain_threshold(threshold: Any) -> Any:

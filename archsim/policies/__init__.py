@@ -55,7 +55,7 @@ def policy_from(policy: str | Policy) -> Policy:
 
 def goes_by_columns(policy: Policy) -> TypeIs[ColumnPolicy]:
     """Whether a policy skips columns of weights; one that does not say goes by neurons."""
-    return getattr(policy, "by_columns", False)
+    return bool(getattr(policy, "by_columns", False))
 
 
 def saves_work(policy: Policy) -> bool:
@@ -67,6 +67,8 @@ def _check_parts(policy: object, where: str) -> None:
     missing = [part for part in _PARTS if not hasattr(policy, part)]
     if missing:
         raise ConfigError(f"{where} has no {', '.join(missing)}: a policy has {', '.join(_PARTS)}")
+    if getattr(policy, "by_columns", False) and getattr(policy, "uses_memo_unit", False):
+        raise ConfigError(f"{where} has by_columns and uses_memo_unit: columns are not memoized, need one of them")
 
 
 __all__ = [

@@ -295,6 +295,8 @@ def test_only_column_policies_see_the_delta_unit(tiny_lstm, tiny_trace):
 def test_thresholds_are_per_layer_not_per_gate(tiny_lstm, tiny_trace):
     result = archsim.simulate(tiny_lstm, tiny_trace, policy="delta", threshold=[0.0, 1e9])
     assert result.activity.skipped(2, 1, 0)[1:].all() and not result.activity.skipped(2, 0, 0).all()
+    with pytest.raises(archsim.ArchsimError, match="threshold = '0.3': need a number"):
+        archsim.simulate(tiny_lstm, tiny_trace, policy="delta", threshold="0.3")
     with pytest.raises(archsim.ArchsimError, match="policy 'delta' skips columns, which all gates of a layer share"):
         archsim.simulate(tiny_lstm, tiny_trace, policy="delta", threshold=[[0.1] * 4, 0.2])
 
@@ -331,8 +333,8 @@ class Wrong(DeltaPolicy):
 
     needs_threshold = False
 
-    def __init__(self, name, decide=None, represent=lambda v: v):
-        self.name, self.decide, self.represent = name, decide, represent
+    def __init__(self, name, decide=None, represent=lambda v: v, uses_memo_unit=False):
+        self.name, self.decide, self.represent, self.uses_memo_unit = name, decide, represent, uses_memo_unit
 
     def begin(self, context):
         return self if self.decide else None
@@ -341,6 +343,7 @@ class Wrong(DeltaPolicy):
 @pytest.mark.parametrize("policy, message", [
     (Wrong("idle"), "'idle' began a pass with None: need an object with represent"),
     (Wrong("narrow", lambda s: np.zeros((1, 1), bool)), "'narrow' decided .* need bool of shape"),
+    (Wrong("both", uses_memo_unit=True), "has by_columns and uses_memo_unit"),
     (Wrong("eager", lambda s: np.ones(s.values.shape, bool)), "'eager' skips columns at step 0"),
     (Wrong("wide", lambda s: None, lambda v: v.astype(float)), "'wide' represents inputs not as float32"),
 ])  # fmt: skip
