@@ -13,7 +13,7 @@ from archsim.calibration.uniform import largest_uniform
 from archsim.errors import ConfigError
 from archsim.ir.manifest import CalibratedPoint, CalibrationManifest, Per
 from archsim.ir.network import Network
-from archsim.policies import ReusePolicy, policy_from
+from archsim.policies import Policy, policy_from
 from archsim.tasks.bootstrap import CONFIDENCE
 from archsim.traceio.trace import Trace
 
@@ -84,9 +84,7 @@ def calibrate_threshold(
     return Calibration(chosen, uniform, metric.name, before, tuple(points), cut_short, evidence)
 
 
-def _checked(
-    policy: ReusePolicy, max_losses: Sequence[float], highest: float, resolution: float, margin: float
-) -> ReusePolicy:
+def _checked(policy: Policy, max_losses: Sequence[float], highest: float, resolution: float, margin: float) -> Policy:
     for name, value in (*(("max_loss", loss) for loss in max_losses), ("highest", highest), ("margin", margin)):
         if not (math.isfinite(value) and value >= 0):
             raise ConfigError(f"{name} = {value}: need a finite number >= 0")

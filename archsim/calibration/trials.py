@@ -11,7 +11,7 @@ from archsim.errors import ConfigError
 from archsim.functional.inputs import prepared
 from archsim.functional.run import FunctionalResult, run_functional
 from archsim.ir.network import Network
-from archsim.policies import NoReuse, ReusePolicy
+from archsim.policies import NoReuse, Policy
 from archsim.tasks.bootstrap import loss_interval
 from archsim.traceio.trace import Trace
 
@@ -25,6 +25,7 @@ class Point(NamedTuple):
     threshold: Any
     """One number, one per layer, or one per (layer, gate)."""
     reuse_fraction: float
+    """Of neuron evaluations; of multiply-accumulates where the policy goes by columns."""
     metric_value: float
     metric_loss: float
     metric_loss_low: float
@@ -49,7 +50,7 @@ class Trials:
         self,
         network: Network,
         trace: Trace,
-        policy: ReusePolicy,
+        policy: Policy,
         precision: str,
         tick: Callable[[Point], None],
         *,
@@ -75,9 +76,11 @@ class Trials:
         change = math.nan
         if self.compares:
             change = change_of(self.baseline, result, decodes=bool(self.network.decoder))
-        return Point(threshold, _avoided(result), value, loss, *loss_interval(metric, before, after), change)
+        return Point(
+            threshold, result.activity.avoided_fraction, value, loss, *loss_interval(metric, before, after), change
+        )
 
-    def _run(self, policy: ReusePolicy, threshold: Any) -> FunctionalResult:
+    def _run(self, policy: Policy, threshold: Any) -> FunctionalResult:
         options: dict[str, Any] = {
             "precision": self.precision,
             "keep_outputs": self.compares and not self.network.decoder,
@@ -88,8 +91,3 @@ class Trials:
                 raise ConfigError(f"network {self.network.name} names no metric: there is no loss to hold to a bound")
             raise ConfigError(f"trace {self.trace.name} has no targets: need a labelled trace of the network's task")
         return result
-
-
-def _avoided(result: FunctionalResult) -> float:
-    """The share of the work that reuse avoids, which calibration seeks to make large."""
-    return result.activity.neurons_reused() / result.activity.neurons_total

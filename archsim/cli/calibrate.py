@@ -69,13 +69,15 @@ def calibrate(
     from archsim.corpora.catalogue import load_trace
     from archsim.files import check_writable
     from archsim.ir.folder import MANIFEST, load_network, network_folder, save_calibration, save_scales
-    from archsim.policies import policy_from
+    from archsim.policies import goes_by_columns, policy_from
 
     if save:
         check_writable(network_folder(network) / MANIFEST)
+    sought = policy_from(policy)
+    avoided = "MACs avoided" if goes_by_columns(sought) else "reuse"
     loaded, inputs = load_network(network), load_trace(trace).limit(limit)
     evidence = None
-    if loaded.scales is None and getattr(policy_from(policy), "needs_scales", False):
+    if loaded.scales is None and getattr(sought, "needs_scales", False):
         loaded, evidence = with_scales(loaded, inputs)
     calibration = calibrate_threshold(
         loaded,
@@ -87,10 +89,10 @@ def calibrate(
         resolution=resolution,
         per=per,
         passes=passes,
-        tick=_report,
+        tick=lambda point: _report(avoided, point),
     )
     console = output_console()
-    console.print(_table(f"{network} on {trace}, policy {policy}", calibration))
+    console.print(_table(f"{network} on {trace}, policy {policy}", avoided, calibration))
     console.print(f"{calibration.metric} without reuse: {calibration.metric_baseline:.2f}")
     safely = f", {margin:g} standard errors included" if margin else ""
     for max_loss, point in calibration.chosen.items():
@@ -109,21 +111,21 @@ def calibrate(
         save_scales(network_folder(network), evidence)
 
 
-def _report(point: Point) -> None:
+def _report(avoided: str, point: Point) -> None:
     from archsim.cli.console import percent, theta_text
 
     loss = f"loss {point.metric_loss:.2f} [{point.metric_loss_low:.2f}, {point.metric_loss_high:.2f}]"
-    click.echo(f"θ {theta_text(point.threshold)}: reuse {percent(point.reuse_fraction)}, {loss}", err=True)
+    click.echo(f"θ {theta_text(point.threshold)}: {avoided} {percent(point.reuse_fraction)}, {loss}", err=True)
 
 
-def _table(title: str, calibration: Calibration) -> Table:
+def _table(title: str, avoided: str, calibration: Calibration) -> Table:
     from rich import box
     from rich.table import Table
 
     from archsim.cli.console import percent, theta_text
 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    for column in ("θ", "reuse", calibration.metric, "loss in points", "95 % interval"):
+    for column in ("θ", avoided, calibration.metric, "loss in points", "95 % interval"):
         table.add_column(column, justify="right")
     chosen = calibration.chosen.values()
     for p in (point for point in calibration.points if isinstance(point.threshold, float) or point in chosen):

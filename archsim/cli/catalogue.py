@@ -107,17 +107,21 @@ def _show_arch(name: str) -> Iterator[Table]:
 
 
 def _area_table(arch: ArchSpec, technology: TechnologySpec) -> Table:
-    """Area by component; with a memoization unit, what it adds to the machine without."""
+    """Area by component; what a memoization unit, or a delta unit, adds to the machine without."""
     from archsim.energy.parts import area_mm2, parts_of
 
-    areas, parts = area_mm2(arch, technology), parts_of(arch)
-    total = sum(areas.values())
+    machine = arch.by_neurons()
+    areas, parts = area_mm2(machine, technology), parts_of(machine)
+    total, plain = sum(areas.values()), sum(area_mm2(arch.without_memo(), technology).values())
     rows: list[tuple[object, ...]] = [(c, parts[c], f"{a:.4f}", f"{100 * a / total:.2f}") for c, a in areas.items()]
     rows.append(("sum", None, f"{total:.4f}", "100"))
     if arch.fmu:
-        plain = sum(area_mm2(arch.without_memo(), technology).values())
         rows.append(("without memoization unit", None, f"{plain:.4f}", f"{100 * plain / total:.2f}"))
         rows.append(("added by it", None, f"{total - plain:.4f}", f"{100 * (total / plain - 1):.2f} more"))
+    if arch.delta:
+        by_columns = sum(area_mm2(arch.by_columns(), technology).values())
+        added = f"{by_columns - plain:.4f}", f"{100 * (by_columns / plain - 1):.2f} more"
+        rows.append(("a delta unit in its place adds", None, *added))
     return _table("area", ("component", "instances", "mm², all", "%"), rows)
 
 
@@ -188,7 +192,7 @@ def _show_trace(name: str) -> Iterator[Table]:
 
 
 def _show_policy(name: str) -> Iterator[Table]:
-    from archsim.policies import policy_from
+    from archsim.policies import goes_by_columns, policy_from
     from archsim.policies.options import defaults_of, spelled_option
 
     policy = policy_from(name)
@@ -196,6 +200,7 @@ def _show_policy(name: str) -> Iterator[Table]:
         ("promise", (type(policy).__doc__ or "").strip()),
         ("options", ", ".join(spelled_option(*option) for option in defaults_of(type(policy)).items()) or None),
         ("needs θ", policy.needs_threshold),
+        ("goes by", "columns" if goes_by_columns(policy) else "neurons"),
         ("needs scales of inputs", getattr(policy, "needs_scales", False)),
         ("needs the memoization unit", policy.uses_memo_unit),
         ("code", type(policy).__module__),

@@ -25,7 +25,7 @@ SUMMARY_POLICIES = ("bnn", "oracle")
     "-p",
     "policies",
     multiple=True,
-    help="bnn, oracle, lowbit:bits=2, ...; may be repeated.  [default: bnn; without --network also oracle]",
+    help="bnn, oracle, delta, lowbit:bits=2, ...; may be repeated.  [default: bnn; without --network also oracle]",
 )
 @click.option("--threshold", type=float, help="θ of the policy.  [default: the network's calibrated one]")
 @click.option("--precision", default="fp16", show_default=True, help="fp16, as the machine stores numbers, or fp32.")

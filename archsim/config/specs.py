@@ -97,6 +97,27 @@ class FmuSpec(Spec):
         )
 
 
+class DeltaSpec(Spec):
+    """Delta unit of a computation unit, for policies that skip columns; it takes the memoization unit's place."""
+
+    width: int = sourced(
+        16, unit="elements/cycle", source="a word of the input buffer a cycle", certainty="choice", ge=1
+    )
+    latency_cycles: int = sourced(
+        3, unit="cycle", source="read, subtract, compare: one cycle each", certainty="choice", ge=1
+    )
+    queue_places: int = sourced(16, unit="columns", source="as many as the FMU's decisions", certainty="choice", ge=1)
+    propagated_buffer_bytes: int = sourced(
+        8 * KIB, unit="byte", source="as large as the input buffer: a binary16 an element", certainty="choice", ge=1
+    )
+    accumulator_buffer_bytes: int = sourced(
+        8 * KIB, unit="byte", source="float32 sums of 1024 units, two each: a GRU's candidate", certainty="choice", ge=1
+    )
+    accumulator_port_bytes: int = sourced(
+        64, unit="byte", source="16 lanes of float32, in two banks", certainty="choice", ge=1
+    )
+
+
 class BufferSpec(Spec):
     """An on-chip buffer of a computation unit."""
 
@@ -143,7 +164,10 @@ class IntermediateMemorySpec(BufferSpec):
 
 
 class ArchSpec(Spec):
-    """An accelerator: one computation unit per gate, shared memories, one clock."""
+    """An accelerator: one computation unit per gate, shared memories, one clock.
+
+    `fmu` and `delta` are what a policy may ask for: a machine that runs has one of them at most.
+    """
 
     name: str = "epur"
     description: str = ""
@@ -175,15 +199,16 @@ class ArchSpec(Spec):
     dpu: DpuSpec = DpuSpec()
     mu: MuSpec = MuSpec()
     fmu: FmuSpec | None = FmuSpec()
+    delta: DeltaSpec | None = DeltaSpec()
     weight_buffer: WeightBufferSpec = WeightBufferSpec()
     input_buffer: InputBufferSpec = InputBufferSpec()
     intermediate_memory: IntermediateMemorySpec = IntermediateMemorySpec()
     dram: DramSpec = DramSpec()
 
-    @field_validator("fmu", mode="before")
+    @field_validator("fmu", "delta", mode="before")
     @classmethod
     def _false_is_none(cls, value: object) -> object:
-        """TOML knows no None: `fmu = false` is the machine without memoization unit."""
+        """TOML knows no None: `fmu = false` is the machine without memoization unit, `delta = false` alike."""
         return None if value is False else value
 
     @field_validator("dram", mode="before")
@@ -232,9 +257,17 @@ class ArchSpec(Spec):
         return self.model_copy(update={"fmu": self.fmu and self.fmu.fitted(predictor, n_inputs)})
 
     def without_memo(self) -> ArchSpec:
-        """The same machine without the memoization unit: the baseline."""
+        """The same machine without memoization or delta units: the baseline."""
         dataflow = self.dataflow if self.baseline_dataflow == "same" else self.baseline_dataflow
-        return self.model_copy(update={"fmu": None, "dataflow": dataflow, "dispatch": "gate"})
+        return self.model_copy(update={"fmu": None, "delta": None, "dataflow": dataflow, "dispatch": "gate"})
+
+    def by_neurons(self) -> ArchSpec:
+        """The machine for policies that reuse neurons."""
+        return self.model_copy(update={"delta": None})
+
+    def by_columns(self) -> ArchSpec:
+        """The machine for policies that skip columns, which all units do alike."""
+        return self.model_copy(update={"fmu": None, "dispatch": "gate"})
 
 
 def parse_arch(data: dict[str, Any], where: str) -> ArchSpec:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from archsim.config.specs import ArchSpec
 from archsim.config.technology import TechnologySpec, static_scale
 
+DELTA_PARTS = ("delta_unit", "propagated_buffer", "accumulator_buffer")
+"""What only a machine for column policies has."""
+
 
 def parts_of(arch: ArchSpec) -> dict[str, int]:
-    """Return the number of instances of each on-chip component.
+    """Return the number of instances of each on-chip component; a delta unit only where no memoization unit is.
 
     A predictor of several bits has a sign bank for each, and a binary unit for each bit of an input.
     """
     per_unit = {"input_buffer": 1, "dpu": 1, "mu": 1}
     if arch.fmu is None:
-        per_unit |= {"weight_buffer": 1}
+        per_unit |= {"weight_buffer": 1} | dict.fromkeys(DELTA_PARTS if arch.delta else (), 1)
     else:
         per_unit |= {"magnitude_buffer": 1, "sign_bank": arch.fmu.planes}
         per_unit |= {"fmu": arch.fmu.bit_operations, "memo_buffer": 1}

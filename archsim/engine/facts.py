@@ -56,11 +56,13 @@ class TransferDone(Fact):
 
 @dataclass(frozen=True, slots=True)
 class StepDone(Fact):
-    """A step ran from `start_ps` to `end_ps`, reusing some of its neurons; for pictures."""
+    """A step ran from `start_ps` to `end_ps`, reusing some neurons or skipping some columns; for pictures."""
 
     what: str
-    reused: int
-    neurons: int
+    saving: str
+    """`reuse`, or `columns skipped`."""
+    saved: int
+    of: int
     start_ps: int
     end_ps: int
 

@@ -43,7 +43,7 @@ def make_record(
         "precision": setting.precision,
         "detail": setting.detail,
         **_reuse_figures(functional.activity, timed),
-        **_machine_figures(timed, baseline.timed, with_memo=setting.machine.fmu is not None),
+        **_machine_figures(timed, baseline.timed, with_memo=setting.compares),
         **_head_figures(timed, baseline.timed),
         **_metric_figures(functional, baseline.functional),
         "events": timed.run.events,
@@ -65,7 +65,7 @@ def _reuse_figures(activity: ActivityRecord, timed: Timed) -> Record:
         "steps": activity.total_steps,
         "neurons_total": total,
         "neurons_reused": reused,
-        "reuse_fraction": reused / total,
+        "reuse_fraction": None if reused is None else reused / total,
         "macs_total": activity.macs_total,
         "macs_avoided_fraction": 1 - timed.count("dpu", "mac") / activity.macs_total,
     }

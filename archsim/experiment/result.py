@@ -48,7 +48,9 @@ class Result:
 
     def __repr__(self) -> str:
         r = self.record
-        gains = f"reuse {r['reuse_fraction']:.3f}, speedup {r['speedup']:.3f}, energy saving {r['energy_saving']:.3f}"
+        by_columns = r["reuse_fraction"] is None
+        share = f"MACs avoided {r['macs_avoided_fraction']:.3f}" if by_columns else f"reuse {r['reuse_fraction']:.3f}"
+        gains = f"{share}, speedup {r['speedup']:.3f}, energy saving {r['energy_saving']:.3f}"
         return f"<Result {r['network']} on {r['trace']}, {r['policy']} on {r['arch']}: {gains}>"
 
     @property

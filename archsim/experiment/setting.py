@@ -16,15 +16,16 @@ from archsim.config.predictor import Predictor
 from archsim.config.specs import ArchSpec
 from archsim.config.technology import TechnologySpec, load_technology
 from archsim.corpora.catalogue import load_trace
+from archsim.energy.parts import DELTA_PARTS
 from archsim.errors import ConfigError
 from archsim.functional.run import PRECISIONS, pass_shapes
 from archsim.functional.scales import scales_for
-from archsim.functional.thresholds import Threshold, plain_threshold, thresholds_per_gate
+from archsim.functional.thresholds import Threshold, plain_threshold, thresholds_for
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
-from archsim.policies import ReusePolicy, policy_from
+from archsim.policies import Policy, goes_by_columns, policy_from, saves_work
 from archsim.sim.accelerator import Detail
-from archsim.sim.fit import check_fit
+from archsim.sim.fit import check_columns, check_fit
 from archsim.traceio.trace import Trace
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class Setting:
     network: Network
     trace: Trace
     arch: ArchSpec
-    policy: ReusePolicy
+    policy: Policy
     threshold: Any
     """θ as a number or nested lists of numbers; None where the policy has none."""
     technology: TechnologySpec
@@ -54,34 +55,48 @@ class Setting:
                 raise ConfigError(f"{name} = {value!r}: accepted: {', '.join(accepted)}")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ConfigError(f"seed = {self.seed!r}: need a whole number >= 0")
-        if self.policy.uses_memo_unit and self.arch.fmu is None:
-            raise ConfigError(f"{self.arch.name} has no fmu, which policy {self.policy.name!r} needs: use policy none")
+        for field, unit, needed in (
+            ("fmu", self.arch.fmu, self.policy.uses_memo_unit),
+            ("delta", self.arch.delta, goes_by_columns(self.policy)),
+        ):
+            if needed and unit is None:
+                name = self.policy.name
+                raise ConfigError(f"{self.arch.name} has no {field}, which policy {name!r} needs: use policy none")
         scales_for(self.network, self.policy)
         for machine in (self.machine, self.baseline_machine):
             check_fit(self.network, pass_shapes(self.network), machine)
+        if goes_by_columns(self.policy):
+            check_columns(self.network, pass_shapes(self.network), self.machine)
 
     @property
     def machine(self) -> ArchSpec:
-        """The architecture as the policy needs it: with a memoization unit for its predictor, or without."""
+        """The architecture as the policy needs it: a memoization unit for its predictor, a delta unit, or neither."""
+        if goes_by_columns(self.policy):
+            return self.arch.by_columns()
         if not self.policy.uses_memo_unit:
             return self.baseline_machine
         longest = max(layer.joint_size for layer in self.network.layers)
-        return self.arch.with_predictor(getattr(self.policy, "predictor", Predictor()), longest)
+        return self.arch.by_neurons().with_predictor(getattr(self.policy, "predictor", Predictor()), longest)
 
     @property
     def baseline_machine(self) -> ArchSpec:
-        """The architecture without the memoization unit."""
+        """The architecture with neither."""
         return self.arch.without_memo()
+
+    @property
+    def compares(self) -> bool:
+        """Whether the baseline is another machine than the policy's."""
+        return saves_work(self.policy)
 
     @property
     def digest(self) -> str:
         """SHA-256 over everything that determines the figures."""
-        return _digest(self._shared | self._decided_by(self.policy))
+        return _digest(self._run_on(self.arch, goes_by_columns(self.policy)) | self._decided_by(self.policy))
 
     @property
     def baseline_digest(self) -> str:
         """SHA-256 over everything that determines the figures of the baseline."""
-        return _digest(self._shared | {"arch": self.baseline_machine.model_dump()})
+        return _digest(self._run_on(self.baseline_machine, skips_columns=False))
 
     @property
     def baseline_computes(self) -> bool:
@@ -89,11 +104,11 @@ class Setting:
         network = self.network
         return bool(network.decoder) or (network.metric is not None and self.trace.targets is not None)
 
-    def functional_digest(self, policy: ReusePolicy) -> str:
+    def functional_digest(self, policy: Policy) -> str:
         """SHA-256 over everything that determines what the network computes under `policy`; no machine is in it."""
         return _digest(self._computed | self._decided_by(policy))
 
-    def _decided_by(self, policy: ReusePolicy) -> dict[str, Any]:
+    def _decided_by(self, policy: Policy) -> dict[str, Any]:
         options = {k: v for k, v in vars(policy).items() if isinstance(v, bool | int | float | str)}
         decided = {"policy": [policy.name, options], "threshold": self.threshold if policy.needs_threshold else None}
         scales = scales_for(self.network, policy)
@@ -110,17 +125,18 @@ class Setting:
             "precision": self.precision,
         }
 
-    @property
-    def _shared(self) -> dict[str, Any]:
+    def _run_on(self, arch: ArchSpec, skips_columns: bool) -> dict[str, Any]:
+        """What the runs of a machine share; a delta unit that takes no part in them decides nothing."""
+        parts: set[str] = set() if skips_columns else set(DELTA_PARTS)
         return self._computed | {
-            "arch": self.arch.model_dump(),
-            "technology": self.technology.model_dump(),
+            "arch": arch.model_dump(exclude=set() if skips_columns else {"delta"}),
+            "technology": self.technology.model_dump(exclude=dict.fromkeys(("actions", "static", "buffers"), parts)),
             "detail": self.detail,
             "seed": self.seed,
         }
 
 
-def _code_of(policy: ReusePolicy) -> dict[str, Any]:
+def _code_of(policy: Policy) -> dict[str, Any]:
     """The source of a policy that is not archsim's own, whose version says nothing of it."""
     module = sys.modules.get(type(policy).__module__)
     if module is None or module.__name__.startswith("archsim."):
@@ -139,7 +155,7 @@ def resolve(
     network: Network | str | Path,
     trace: Trace | str | Path,
     arch: ArchSpec | str | Path,
-    policy: ReusePolicy | str,
+    policy: Policy | str,
     threshold: Threshold | None,
     precision: str,
     detail: Detail,
@@ -161,7 +177,7 @@ def _known(value: object, kind: type[T], name: str) -> T:
     return value
 
 
-def _threshold_for(network: Network, policy: ReusePolicy, threshold: Threshold | None) -> Any:
+def _threshold_for(network: Network, policy: Policy, threshold: Threshold | None) -> Any:
     if not policy.needs_threshold:
         return None
     if threshold is None:
@@ -169,5 +185,5 @@ def _threshold_for(network: Network, policy: ReusePolicy, threshold: Threshold |
     if threshold is None:
         missing = f"{network.name} has no calibrated threshold for policy {policy.name!r}"
         raise ConfigError(f"{missing}: give a threshold, a number >= 0, or find one with archsim calibrate")
-    thresholds_per_gate(network, threshold)
+    thresholds_for(network, policy, threshold)
     return plain_threshold(threshold)

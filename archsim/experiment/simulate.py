@@ -15,7 +15,7 @@ from archsim.experiment.stages import Progress, Stages
 from archsim.experiment.timed import Baseline
 from archsim.functional.thresholds import Threshold
 from archsim.ir.network import Network
-from archsim.policies import ReusePolicy
+from archsim.policies import Policy
 from archsim.sim.accelerator import Detail, simulate_activity
 from archsim.timeline.perfetto import Timeline
 from archsim.traceio.activity import ActivityRecord
@@ -26,7 +26,7 @@ def simulate(
     network: Network | str | Path,
     trace: Trace | str | Path,
     arch: ArchSpec | str | Path = "epur",
-    policy: ReusePolicy | str = "bnn",
+    policy: Policy | str = "bnn",
     threshold: Threshold | None = None,
     precision: str = "fp16",
     detail: Detail = "block",
@@ -57,8 +57,8 @@ def run_stages(stages: Stages, *, keep_outputs: bool = False, baseline: Baseline
     functional = stages.functional(setting.policy, keep_outputs=keep_outputs)
     timed = stages.replay(functional.activity, setting.machine, f"events, policy {setting.policy.name}")
     if baseline is None:
-        same = not setting.policy.uses_memo_unit
-        baseline = Baseline(setting.baseline_digest, functional, timed) if same else stages.baseline(functional)
+        same = Baseline(setting.baseline_digest, functional, timed)
+        baseline = stages.baseline(functional) if setting.compares else same
     elif baseline.digest != setting.baseline_digest:
         raise ConfigError("baseline is that of another network, trace, machine or precision: leave it out")
     return Result(

@@ -10,7 +10,7 @@ from archsim.experiment.setting import Setting
 from archsim.experiment.timed import Baseline, Timed, time_and_weigh
 from archsim.functional.inputs import prepared
 from archsim.functional.run import FunctionalResult, run_functional
-from archsim.policies import NoReuse, ReusePolicy
+from archsim.policies import NoReuse, Policy
 from archsim.traceio.activity import ActivityRecord
 from archsim.traceio.trace import Trace
 
@@ -30,7 +30,7 @@ class Stages:
         """The setting's trace in the form the first layer takes."""
         return prepared(self.setting.network, self.setting.trace)
 
-    def functional(self, policy: ReusePolicy, *, keep_outputs: bool = False) -> FunctionalResult:
+    def functional(self, policy: Policy, *, keep_outputs: bool = False) -> FunctionalResult:
         """Outputs and decisions of the network under `policy`, at the setting's θ."""
         setting = self.setting
         return run_functional(

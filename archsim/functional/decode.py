@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from archsim.functional.direction import RunningPass
+from archsim.functional.direction import Running
 from archsim.ir.heads import AttentionDecoder
 from archsim.kernels.arrays import F32, I64, U8
 from archsim.kernels.attention import softmax, squash
@@ -65,7 +65,7 @@ class AttentionStep:
 
 def decode(
     weights: DecoderWeights,
-    layers: Sequence[RunningPass],
+    layers: Sequence[Running],
     memories: Sequence[F32],
     *,
     as_half: bool,

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Protocol
 
 import numpy as np
 
 from archsim.errors import ConfigError
 from archsim.functional.batch import Batch
+from archsim.functional.cells import State, begin_state, update_cells
 from archsim.functional.weights import StoredWeights
-from archsim.ir.cells import LSTM
 from archsim.ir.layers import Layer
 from archsim.kernels.arrays import F32, U8, Bools
-from archsim.kernels.cells import update_gru, update_lstm
 from archsim.kernels.dense import accumulate_products
-from archsim.kernels.half import round_to_half
 from archsim.kernels.reuse import apply_memo
 from archsim.policies.protocol import PassContext, ReusePolicy, Step
 from archsim.units import ceil_div
@@ -24,11 +22,19 @@ CHUNK_ROWS = 4096
 """Rows whose input products are made at once; bounds memory for long sequences."""
 
 
-class State(NamedTuple):
-    """What a recurrent layer carries from step to step, (B, H) each; a GRU has no use for c."""
+class Running(Protocol):
+    """A pass under way, whatever its policy goes by."""
 
-    h: F32
-    c: F32
+    layer: Layer
+    state: State
+    bytes_per_step: int
+    """Of packed decisions."""
+
+    def input_products(self, inputs: F32) -> F32:
+        """What can be made ahead of the steps: (rows, I) to (rows, any)."""
+
+    def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """Run a step from its inputs (B, I) and what was made ahead; return h (B, H) and packed decisions."""
 
 
 class RunningPass:
@@ -47,15 +53,14 @@ class RunningPass:
         as_half: bool,
         start: State | None = None,
     ) -> None:
-        size, H = context.batch, layer.hidden_size
         self.layer, self.weights, self.policy, self.as_half = layer, weights, policy, as_half
         self.running = policy.begin(context)
         if not hasattr(self.running, "decide"):
             found = f"policy {policy.name!r} began a pass with {self.running!r}"
             raise ConfigError(f"{found}: need an object with decide(step)")
-        zeros = np.zeros((size, H), np.float32)
-        self.state = State(start.h.copy(), start.c.copy()) if start else State(zeros, zeros.copy())
-        self.memo = np.zeros((size, layer.cell.n_products, H), np.float32)
+        self.state = begin_state(layer, context.batch, start)
+        self.bytes_per_step = ceil_div(layer.neurons_per_step, 8)
+        self.memo = np.zeros((context.batch, layer.cell.n_products, layer.hidden_size), np.float32)
 
     def input_products(self, inputs: F32) -> F32:
         """The part of each dot product that does not wait for h: (rows, I) to (rows, P·H)."""
@@ -69,7 +74,7 @@ class RunningPass:
         Returns h (B, H), a view that the next step overwrites, and the packed decisions (B, bytes).
         """
         cell, B = self.layer.cell, inputs.shape[0]
-        h, c, memo = self.state.h[:B], self.state.c[:B], self.memo[:B]
+        h, memo = self.state.h[:B], self.memo[:B]
         accumulate_products(h, self.weights.hidden_t, products)
         products = products.reshape(B, cell.n_products, -1)
         step = Step(index, inputs, h, products, memo, cell.n_gates)
@@ -77,26 +82,20 @@ class RunningPass:
         _check_decision(self.policy, step, reused)
         correction = getattr(self.running, "correction", None)
         apply_memo(products, memo, reused, cell.product_gates, self.as_half, correction)
-        if cell is LSTM:
-            update_lstm(products, self.weights.bias, c, h)
-        else:
-            update_gru(products, self.weights.bias, h)
-        if self.as_half:
-            round_to_half(h)
+        h = update_cells(self.layer, self.weights, products, self.state, as_half=self.as_half)
         return h, np.packbits(reused.reshape(B, -1), axis=1)
 
 
-def run_direction(running: RunningPass, inputs: F32, batch: Batch) -> tuple[F32, U8]:
+def run_direction(running: Running, inputs: F32, batch: Batch) -> tuple[F32, U8]:
     """Run a pass over packed inputs (rows, I); return packed outputs (rows, H) and packed decisions."""
-    layer = running.layer
-    outputs = np.empty((inputs.shape[0], layer.hidden_size), np.float32)
-    decisions = np.empty((inputs.shape[0], ceil_div(layer.neurons_per_step, 8)), np.uint8)
+    outputs = np.empty((inputs.shape[0], running.layer.hidden_size), np.float32)
+    decisions = np.empty((inputs.shape[0], running.bytes_per_step), np.uint8)
     for index, (rows, products) in enumerate(_input_products(running, inputs, batch)):
         outputs[rows], decisions[rows] = running.advance(index, inputs[rows], products)
     return outputs, decisions
 
 
-def _input_products(running: RunningPass, inputs: F32, batch: Batch) -> Iterator[tuple[slice, F32]]:
+def _input_products(running: Running, inputs: F32, batch: Batch) -> Iterator[tuple[slice, F32]]:
     """Yield the rows of each step and their input products (B, P·H), made many steps at a time."""
     start = stop = 0
     ahead = np.empty((0, 0), np.float32)

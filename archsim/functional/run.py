@@ -14,12 +14,12 @@ from archsim.functional.batch import batches
 from archsim.functional.head import Answer, metric_for
 from archsim.functional.inputs import Inputs
 from archsim.functional.runner import BatchResult, NetworkRunner
-from archsim.functional.thresholds import Threshold, thresholds_per_gate
+from archsim.functional.thresholds import Threshold, thresholds_for
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, I64, U8
-from archsim.policies.protocol import ReusePolicy
+from archsim.policies import Policy, goes_by_columns, saves_work
 from archsim.tasks.metrics import Metric
-from archsim.traceio.activity import ActivityRecord, PassShape
+from archsim.traceio.activity import ActivityRecord, Kind, PassShape
 from archsim.traceio.trace import Trace
 
 PRECISIONS = ("fp16", "fp32")
@@ -50,7 +50,7 @@ class FunctionalResult:
 def run_functional(
     network: Network,
     trace: Trace,
-    policy: ReusePolicy,
+    policy: Policy,
     threshold: Threshold = 0.0,
     *,
     precision: str = "fp16",
@@ -67,8 +67,8 @@ def run_functional(
         raise ConfigError(f"precision = {precision!r}: accepted: {', '.join(PRECISIONS)}")
     inputs = Inputs(network, trace, as_half=precision == "fp16")
     metric = metric_for(network, trace)
-    runner = NetworkRunner(network, inputs, policy, thresholds_per_gate(network, threshold))
-    collected = _Collected(network, inputs.lengths.size, policy.uses_memo_unit, keep_outputs)
+    runner = NetworkRunner(network, inputs, policy, thresholds_for(network, policy, threshold))
+    collected = _Collected(network, inputs.lengths.size, policy, keep_outputs)
     threads = threads or cores()
     with ThreadPoolExecutor(threads) as pool:
         for done in pool.map(runner.run, batches(inputs.lengths, pieces=threads)):
@@ -81,8 +81,9 @@ def run_functional(
 class _Collected:
     """The results of batches, put back in the order of the trace."""
 
-    def __init__(self, network: Network, n_sequences: int, reuses: bool, keep_outputs: bool) -> None:
-        self.shapes, self.reuses = pass_shapes(network), reuses
+    def __init__(self, network: Network, n_sequences: int, policy: Policy, keep_outputs: bool) -> None:
+        self.shapes, self.reuses = pass_shapes(network), saves_work(policy)
+        self.kind = kind_of(policy)
         nothing = np.empty((0, 0), np.uint8)
         self.bits: dict[tuple[int, int], list[U8]] = {s.place: [nothing] * n_sequences for s in self.shapes}
         self.outputs = [np.empty((0, 0), np.float32)] * n_sequences if keep_outputs else None
@@ -101,7 +102,7 @@ class _Collected:
 
     def result(self, metric: Metric | None, trace: Trace) -> FunctionalResult:
         """Everything, scored against the trace's targets if there are any."""
-        activity = ActivityRecord(self.shapes, self.bits, self.reuses)
+        activity = ActivityRecord(self.shapes, self.bits, self.reuses, self.kind)
         statistics = None
         if metric is not None and trace.targets is not None:
             statistics = metric.statistics(self.answers, trace.targets)
@@ -111,6 +112,11 @@ class _Collected:
 def _zeros_like(bits: U8) -> U8:
     """Decisions that are known to be 0, in no memory to speak of."""
     return np.broadcast_to(np.uint8(0), bits.shape)
+
+
+def kind_of(policy: Policy) -> Kind:
+    """What the bits of a policy's record stand for."""
+    return "columns" if goes_by_columns(policy) else "neurons"
 
 
 def pass_shapes(network: Network) -> tuple[PassShape, ...]:

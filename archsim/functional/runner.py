@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from archsim.functional.batch import Batch
+from archsim.functional.cells import State
+from archsim.functional.columns import RunningColumns
 from archsim.functional.decode import DecoderWeights, decode
-from archsim.functional.direction import RunningPass, State, run_direction
+from archsim.functional.direction import Running, RunningPass, run_direction
 from archsim.functional.head import Answer, classify, transcribe
 from archsim.functional.inputs import Inputs
 from archsim.functional.scales import scales_for
@@ -18,7 +20,7 @@ from archsim.ir.heads import AttentionDecoder, CtcHead, MeanClassifier
 from archsim.ir.network import Network
 from archsim.ir.text import Subwords
 from archsim.kernels.arrays import F32, U8
-from archsim.policies.protocol import PassContext, ReusePolicy
+from archsim.policies import PassContext, Policy, goes_by_columns
 
 Decisions = dict[tuple[int, int], list[U8]]
 """(layer, direction) to packed decisions (T, bytes) by row of a batch."""
@@ -38,7 +40,7 @@ class BatchResult:
 class NetworkRunner:
     """A network with its weights as the machine stores them, ready to run batches."""
 
-    def __init__(self, network: Network, inputs: Inputs, policy: ReusePolicy, thresholds: list[F32]) -> None:
+    def __init__(self, network: Network, inputs: Inputs, policy: Policy, thresholds: list[F32]) -> None:
         self.network, self.inputs, self.policy, self.thresholds = network, inputs, policy, thresholds
         self.scales = scales_for(network, policy)
         self.decoder: DecoderWeights | None = None
@@ -69,19 +71,22 @@ class NetworkRunner:
             return self._decode(self.decoder, batch, hidden, ends, decisions)
         return BatchResult(batch, hidden, self._answers(hidden), decisions)
 
-    def _begin(self, index: int, direction: int, size: int, start: State | None = None) -> RunningPass:
+    def _begin(self, index: int, direction: int, size: int, start: State | None = None) -> Running:
         layer, weights = self.network.layers[index], self.weights[index][direction]
+        policy, theta, as_half = self.policy, self.thresholds[index], self.inputs.as_half
+        if goes_by_columns(policy):
+            return RunningColumns(layer, weights, policy, float(theta[0]), size, as_half=as_half, start=start)
         context = PassContext(
             weight_ih=weights.weight_ih,
             weight_hh=weights.weight_hh,
             n_gates=layer.cell.n_gates,
             n_units=layer.hidden_size,
             batch=size,
-            thresholds=self.thresholds[index],
+            thresholds=theta,
             place=(index, direction),
             scales=self.scales[index, direction] if self.scales else None,
         )
-        return RunningPass(layer, weights, self.policy, context, as_half=self.inputs.as_half, start=start)
+        return RunningPass(layer, weights, policy, context, as_half=as_half, start=start)
 
     def _decode(
         self, weights: DecoderWeights, batch: Batch, memories: list[F32], ends: Sequence[State], decisions: Decisions

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from archsim.errors import ConfigError
 from archsim.ir.network import Network
-from archsim.policies import ReusePolicy
+from archsim.policies import Policy
 
 Place = tuple[int, int]
 
 
-def scales_for(network: Network, policy: ReusePolicy) -> dict[Place, tuple[float, float]] | None:
+def scales_for(network: Network, policy: Policy) -> dict[Place, tuple[float, float]] | None:
     """Return the scales of x and h by (layer, direction); None for a policy that needs none.
 
     Raises ConfigError where a policy needs scales that nobody has measured.

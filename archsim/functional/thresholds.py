@@ -11,6 +11,7 @@ from archsim.errors import ConfigError
 from archsim.ir.layers import Layer
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
+from archsim.policies import Policy, goes_by_columns
 
 Threshold = float | Sequence[float] | Sequence[Sequence[float]]
 
@@ -26,6 +27,17 @@ def thresholds_per_gate(network: Network, threshold: Threshold) -> list[F32]:
             f"threshold: {len(per_layer)} entries for {len(layers)} layers, need one number or one entry a layer"
         )
     return [_of_layer(layer, value) for layer, value in zip(layers, per_layer, strict=True)]
+
+
+def thresholds_for(network: Network, policy: Policy, threshold: Threshold) -> list[F32]:
+    """The same, for a policy: ConfigError also for one θ per gate where gates share their columns."""
+    per_gate = thresholds_per_gate(network, threshold)
+    if goes_by_columns(policy) and _is_list(threshold) and any(map(_is_list, threshold)):  # type: ignore[arg-type]
+        raise ConfigError(
+            f"threshold = {threshold!r}: policy {policy.name!r} skips columns, which all gates of a layer share: "
+            "need one number, or one a layer"
+        )
+    return per_gate
 
 
 def plain_threshold(threshold: Any) -> Any:

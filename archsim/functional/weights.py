@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,6 +26,11 @@ class StoredWeights:
     """(H, P·H)."""
     bias: F32
     """(P, H); SEMANTICS 1.2: biases stay float32."""
+
+    @cached_property
+    def joint_t(self) -> F32:
+        """A row for each column of [x; h], (N, P·H)."""
+        return np.concatenate([self.input_t, self.hidden_t])
 
 
 def store_weights(layer: Layer, direction: Direction, *, as_half: bool) -> StoredWeights:

@@ -52,10 +52,21 @@ def _accumulate_four_rows(x, weights_t, out):  # type: ignore[no-untyped-def]
 def _accumulate_row(x, weights_t, y, first):  # type: ignore[no-untyped-def]
     n_tiled = first + (x.size - first) // 4 * 4
     for i in range(first, n_tiled, 4):
-        x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
-        w0, w1, w2, w3 = weights_t[i], weights_t[i + 1], weights_t[i + 2], weights_t[i + 3]
-        for m in range(y.size):
-            y[m] = fma(x3, w3[m], fma(x2, w2[m], fma(x1, w1[m], fma(x0, w0[m], y[m]))))
+        add_four_columns(weights_t[i], weights_t[i + 1], weights_t[i + 2], weights_t[i + 3], x[i : i + 4], y)
     for i in range(n_tiled, x.size):
-        for m in range(y.size):
-            y[m] = fma(x[i], weights_t[i, m], y[m])
+        add_column(weights_t[i], x[i], y)
+
+
+@njit(cache=True, nogil=True)
+def add_four_columns(w0, w1, w2, w3, x, y):  # type: ignore[no-untyped-def]
+    """Add four columns of weights (M,), times x (4,), to y (M,) one after the other; for kernels."""
+    x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
+    for m in range(y.size):
+        y[m] = fma(x3, w3[m], fma(x2, w2[m], fma(x1, w1[m], fma(x0, w0[m], y[m]))))
+
+
+@njit(cache=True, nogil=True)
+def add_column(w, x, y):  # type: ignore[no-untyped-def]
+    """Add w (M,) times x to y (M,); for kernels."""
+    for m in range(y.size):
+        y[m] = fma(x, w[m], y[m])

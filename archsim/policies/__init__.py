@@ -1,4 +1,4 @@
-"""Reuse policies: each decides, step by step, which neurons take their memoized value.
+"""Reuse policies: each decides, step by step, which neurons take their memoized value, or which columns are skipped.
 
 A policy sees arrays and returns booleans; it knows neither the machine nor the clock. Users add one with
 `register_policy`, or from another package through the entry-point group `archsim.policies`.
@@ -6,8 +6,12 @@ A policy sees arrays and returns booleans; it knows neither the machine nor the 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from archsim.errors import ConfigError
 from archsim.policies.binary import BinaryPolicy
+from archsim.policies.columns import ColumnContext, ColumnPass, ColumnPolicy, ColumnStep
+from archsim.policies.delta import DeltaPolicy, InputSimilarityPolicy
 from archsim.policies.none import NoReuse
 from archsim.policies.options import parse_options, split_name
 from archsim.policies.oracle import OraclePolicy
@@ -15,15 +19,19 @@ from archsim.policies.protocol import PassContext, PassPolicy, ReusePolicy, Step
 from archsim.policies.quantised import LowBitPolicy, TernaryPolicy
 from archsim.registry import Registry
 
-_PARTS = ("name", "needs_threshold", "uses_memo_unit", "begin")
-_BUILT_IN = (NoReuse, BinaryPolicy, TernaryPolicy, LowBitPolicy, OraclePolicy)
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
-POLICIES: Registry[type[ReusePolicy]] = Registry("policy", "archsim.policies")
+Policy = ReusePolicy | ColumnPolicy
+_PARTS = ("name", "needs_threshold", "uses_memo_unit", "begin")
+_BUILT_IN = (NoReuse, BinaryPolicy, TernaryPolicy, LowBitPolicy, OraclePolicy, DeltaPolicy, InputSimilarityPolicy)
+
+POLICIES: Registry[type[Policy]] = Registry("policy", "archsim.policies")
 for _policy in _BUILT_IN:
     POLICIES.add(_policy.name, _policy)
 
 
-def register_policy(policy: type[ReusePolicy]) -> type[ReusePolicy]:
+def register_policy(policy: type[Policy]) -> type[Policy]:
     """Make a policy class known by its `name`; usable as a decorator.
 
     Raises ConfigError for a class that lacks a part of a policy, or that takes a built-in name.
@@ -34,7 +42,7 @@ def register_policy(policy: type[ReusePolicy]) -> type[ReusePolicy]:
     return POLICIES.add(policy.name, policy)
 
 
-def policy_from(policy: str | ReusePolicy) -> ReusePolicy:
+def policy_from(policy: str | Policy) -> Policy:
     """Return the policy of this name, e.g. `bnn` or `lowbit:bits=4,throttle=off`, or the instance given.
 
     Raises ConfigError for an option it does not know, and for what is neither a name nor has the parts of a policy.
@@ -49,23 +57,44 @@ def policy_from(policy: str | ReusePolicy) -> ReusePolicy:
     return policy
 
 
+def goes_by_columns(policy: Policy) -> TypeIs[ColumnPolicy]:
+    """Whether a policy skips columns of weights; one that does not say goes by neurons."""
+    return bool(getattr(policy, "by_columns", False))
+
+
+def saves_work(policy: Policy) -> bool:
+    """Whether a policy may leave out any work, and so needs a unit that the baseline machine lacks."""
+    return policy.uses_memo_unit or goes_by_columns(policy)
+
+
 def _check_parts(policy: object, where: str) -> None:
     missing = [part for part in _PARTS if not hasattr(policy, part)]
     if missing:
         raise ConfigError(f"{where} has no {', '.join(missing)}: a policy has {', '.join(_PARTS)}")
+    if getattr(policy, "by_columns", False) and getattr(policy, "uses_memo_unit", False):
+        raise ConfigError(f"{where} has by_columns and uses_memo_unit: columns are not memoized, need one of them")
 
 
 __all__ = [
     "POLICIES",
     "BinaryPolicy",
+    "ColumnContext",
+    "ColumnPass",
+    "ColumnPolicy",
+    "ColumnStep",
+    "DeltaPolicy",
+    "InputSimilarityPolicy",
     "LowBitPolicy",
     "NoReuse",
     "OraclePolicy",
     "PassContext",
     "PassPolicy",
+    "Policy",
     "ReusePolicy",
     "Step",
     "TernaryPolicy",
+    "goes_by_columns",
     "policy_from",
     "register_policy",
+    "saves_work",
 ]

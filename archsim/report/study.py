@@ -16,8 +16,6 @@ from archsim.sweeps.tables import SweepResults
 
 GAINS = ("speedup", "energy_saving")
 """Against the same machine without memoization."""
-MERITS = ("reuse_fraction", "metric_loss", *GAINS)
-"""Figures of merit, in the order they are shown."""
 COSTS = ("time_s", "energy_j")
 """What is shown besides where machines differ: each has a baseline of its own."""
 WORKLOAD = {"trace", "split", "limit"}
@@ -64,9 +62,19 @@ class Study:
         return any(column.split(".")[0] == "arch" for column in self.varied)
 
     @cached_property
+    def avoided(self) -> str:
+        """The column that says how much work was left out; one that all have, where some policy skips columns."""
+        return "macs_avoided_fraction" if self.points["reuse_fraction"].isna().any() else "reuse_fraction"
+
+    @cached_property
+    def merit_columns(self) -> tuple[str, ...]:
+        """Figures of merit, in the order they are shown."""
+        return (self.avoided, "metric_loss", *GAINS)
+
+    @cached_property
     def merits(self) -> list[str]:
         """Figures of merit that any point has, and costs where gains alone would mislead."""
-        shown = MERITS + (COSTS if self.machines_differ or not len(self.of_policies) else ())
+        shown = self.merit_columns + (COSTS if self.machines_differ or not len(self.of_policies) else ())
         return [merit for merit in shown if self.points[merit].notna().any()]
 
     @cached_property

@@ -9,7 +9,7 @@ import pandas as pd
 from archsim.config.specs import fields_of
 from archsim.report.labels import label_of
 from archsim.report.page import Table
-from archsim.report.study import BOUND, MERITS, Study, machine_of
+from archsim.report.study import BOUND, Study, machine_of
 from archsim.sweeps.store import MACHINE
 from archsim.sweeps.tables import SweepResults
 
@@ -20,7 +20,7 @@ _SIZES = ("sequences", "energy_j", "time_s", "dram_bytes", "area_mm2")
 
 def best_table(study: Study) -> Table:
     """The best point of each network and policy."""
-    columns = [*_NAMES, *(c for c in study.varied if c not in _NAMES), *MERITS, *_SIZES]
+    columns = [*_NAMES, *(c for c in study.varied if c not in _NAMES), *study.merit_columns, *_SIZES]
     if "threshold" in study.best and "threshold" not in columns:
         columns.insert(2, "threshold")
     note = (
@@ -32,7 +32,7 @@ def best_table(study: Study) -> Table:
 
 def all_table(study: Study) -> Table:
     """Every point that ran, as many as a page bears."""
-    columns = ["point", *dict.fromkeys([*_NAMES, *study.varied]), *MERITS]
+    columns = ["point", *dict.fromkeys([*_NAMES, *study.varied]), *study.merit_columns]
     shown = (
         f"The first {MOST_ROWS} of {len(study.points)}; all are in results.csv."
         if len(study.points) > MOST_ROWS

@@ -11,18 +11,24 @@ from archsim.engine.probe import Listener, Probe
 from archsim.errors import ConfigError
 from archsim.ir.network import Network
 from archsim.sim.block import BlockDetail
-from archsim.sim.fit import check_fit
+from archsim.sim.columns_block import ColumnsByBlock
+from archsim.sim.columns_neuron import ColumnsByNeuron
+from archsim.sim.fit import check_columns, check_fit
 from archsim.sim.memory.dram import MainMemory, WritePorts
 from archsim.sim.memory.port import IntermediatePort
 from archsim.sim.memory.sequences import IntermediateMemory, layer_traffic
 from archsim.sim.memory.weights import WeightBuffers
 from archsim.sim.neuron import NeuronDetail
-from archsim.sim.sequencer import Sequencer
+from archsim.sim.sequencer import Compute, Sequencer
 from archsim.sim.work import ResidentGroup, Run, resident_groups
 from archsim.traceio.activity import ActivityRecord
 
 Detail = Literal["block", "neuron"]
 DETAILS: dict[Detail, type[BlockDetail] | type[NeuronDetail]] = {"block": BlockDetail, "neuron": NeuronDetail}
+COLUMN_DETAILS: dict[Detail, type[ColumnsByBlock] | type[ColumnsByNeuron]] = {
+    "block": ColumnsByBlock,
+    "neuron": ColumnsByNeuron,
+}
 
 
 def simulate_activity(
@@ -35,11 +41,14 @@ def simulate_activity(
 ) -> Run:
     """Replay an activity record on the machine `arch` (SEMANTICS 2).
 
-    Raises DoesNotFitError where a layer outgrows a buffer, ConfigError for reuse without a memoization unit.
+    Raises DoesNotFitError where a layer outgrows a buffer, ConfigError for reuse without a memoization unit,
+    and for columns on a machine that cannot skip them.
     Listeners change no time.
     """
     check_fit(network, activity.shapes, arch)
-    if arch.fmu is None and activity.neurons_reused():
+    if activity.kind == "columns":
+        check_columns(network, activity.shapes, arch)
+    elif arch.fmu is None and activity.neurons_reused():
         raise ConfigError(f"{arch.name} has no fmu, but the activity record reuses {activity.neurons_reused()} neurons")
     env = Engine()
     probe = Probe(env, listeners)
@@ -58,7 +67,10 @@ def simulate_activity(
         base_address_bytes=weights.end_address,
         probe=probe,
     )
-    compute = DETAILS[detail](env, arch, cells, dram=dram, port=port, probe=probe)
+    if activity.kind == "columns" and arch.delta is not None:
+        compute: Compute = COLUMN_DETAILS[detail](env, arch, arch.delta, cells, port=port, probe=probe)
+    else:
+        compute = DETAILS[detail](env, arch, cells, dram=dram, port=port, probe=probe)
     sequencer = Sequencer(
         env,
         activity,

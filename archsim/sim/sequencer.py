@@ -106,13 +106,15 @@ class Sequencer:
 
     def _emit_steps(self, what: str, bits: U8, part: PassPart, start_ps: int, ends: I64) -> None:
         ends_ps = (start_ps + ends * self.clock_period_ps).tolist()
-        reused = np.bitwise_count(bits).sum(axis=1).tolist()
+        saving = {"neurons": "reuse", "columns": "columns skipped"}[self.activity.kind]
+        saved = np.bitwise_count(bits).sum(axis=1).tolist()
         for t, (begin_ps, end_ps) in enumerate(zip([start_ps, *ends_ps], ends_ps, strict=False)):
             self.probe.emit(
                 StepDone,
                 what=f"{what}, step {t}",
-                reused=reused[t],
-                neurons=part.shape.neurons_per_step,
+                saving=saving,
+                saved=saved[t],
+                of=part.shape.bits_per_step(self.activity.kind),
                 start_ps=begin_ps,
                 end_ps=end_ps,
             )

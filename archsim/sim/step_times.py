@@ -1,8 +1,9 @@
-"""Cycles of one machine on one part of a pass: the constants of the step recurrence."""
+"""Cycles of one machine on one part of a pass: the constants of the step recurrences."""
 
 from __future__ import annotations
 
-from archsim.config.specs import ArchSpec
+from archsim.config.specs import ArchSpec, DeltaSpec
+from archsim.kernels.columns import ColumnTimes
 from archsim.kernels.timing import StepTimes
 from archsim.sim.work import PassPart
 from archsim.units import ceil_div
@@ -26,5 +27,19 @@ def step_times(arch: ArchSpec, part: PassPart) -> StepTimes:
         update_interval_cycles=arch.mu.interval_cycles if part.updates else 0,
         update_pipeline_cycles=arch.mu.pipeline_cycles if part.updates else 0,
         result_lag=arch.mu.result_lag,
+        writeback_cycles=arch.mu.writeback_cycles,
+    )
+
+
+def column_times(arch: ArchSpec, delta: DeltaSpec, part: PassPart) -> ColumnTimes:
+    """Return the constants of `archsim/kernels/columns.py`."""
+    return ColumnTimes(
+        width=delta.width,
+        latency_cycles=delta.latency_cycles,
+        queue_places=delta.queue_places,
+        column_cycles=ceil_div(part.shape.n_units, arch.dpu.lanes),
+        dot_pipeline_cycles=arch.dpu.pipeline_cycles,
+        update_interval_cycles=arch.mu.interval_cycles,
+        update_pipeline_cycles=arch.mu.pipeline_cycles,
         writeback_cycles=arch.mu.writeback_cycles,
     )

@@ -98,7 +98,7 @@ class PassWork:
     sequence: int
     part: PassPart
     reuse_bits: U8
-    """(T, bytes_per_step), as the activity record packs them."""
+    """(T, bytes_per_step), as the activity record packs them: of neurons, or of columns."""
     streamed: Streamed | None = None
     """Where the weights that are not on chip come from, if any."""
 
@@ -128,6 +128,15 @@ class StepWork:
     reused: Bools
     """(H,)."""
     streamed: Streamed | None
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnStepWork:
+    """One time step as a computation unit that goes by columns sees it."""
+
+    part: PassPart
+    entering: Bools
+    """(N,)."""
 
 
 @dataclass(frozen=True)

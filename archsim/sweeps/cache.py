@@ -17,9 +17,9 @@ from archsim.experiment.timed import Baseline
 from archsim.files import write_whole
 from archsim.functional.run import FunctionalResult, pass_shapes
 from archsim.kernels.arrays import I64, U8
-from archsim.policies import ReusePolicy
+from archsim.policies import Policy
 from archsim.tasks.metrics import METRICS
-from archsim.traceio.activity import ActivityRecord, PassShape
+from archsim.traceio.activity import ActivityRecord, Kind, PassShape
 
 
 class CachedStages(Stages):
@@ -33,7 +33,7 @@ class CachedStages(Stages):
         folder.mkdir(exist_ok=True)
         self.folder = folder
 
-    def functional(self, policy: ReusePolicy, *, keep_outputs: bool = False) -> FunctionalResult:
+    def functional(self, policy: Policy, *, keep_outputs: bool = False) -> FunctionalResult:
         """The decisions and scores of a pass; outputs and answers are not kept."""
         path = pass_path(self.folder, self.setting.functional_digest(policy))
         found = _read_pass(path, self.setting)
@@ -76,7 +76,11 @@ def _write_pass(result: FunctionalResult, path: Path) -> None:
             tensors[f"bits.{name}"] = np.concatenate(activity.bits[shape.place])
     if result.statistics is not None:
         tensors["statistics"] = result.statistics
-    about = {"metric": result.metric.name if result.metric else "", "reuses": json.dumps(activity.reuses)}
+    about = {
+        "metric": result.metric.name if result.metric else "",
+        "reuses": json.dumps(activity.reuses),
+        "kind": activity.kind,
+    }
     with write_whole(path) as temporary:
         save_file(tensors, temporary, about)
 
@@ -88,8 +92,9 @@ def _read_pass(path: Path, setting: Setting) -> FunctionalResult | None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         shapes = pass_shapes(setting.network)
         if about["reuses"] == "true":
-            bits = {shape.place: _split(tensors, shape) for shape in shapes}
-            activity = ActivityRecord(shapes, bits)
+            kind: Kind = "columns" if about["kind"] == "columns" else "neurons"
+            bits = {shape.place: _split(tensors, shape, kind) for shape in shapes}
+            activity = ActivityRecord(shapes, bits, kind=kind)
         else:
             steps = {s.place: tensors[f"steps.{s.layer}.{s.direction}"].tolist() for s in shapes}
             activity = ActivityRecord.without_reuse(shapes, steps)
@@ -99,10 +104,10 @@ def _read_pass(path: Path, setting: Setting) -> FunctionalResult | None:
         return None
 
 
-def _split(tensors: dict[str, U8 | I64], shape: PassShape) -> list[U8]:
+def _split(tensors: dict[str, U8 | I64], shape: PassShape, kind: Kind) -> list[U8]:
     """The decisions of a pass, by sequence; ValueError where sizes do not agree."""
     name = f"{shape.layer}.{shape.direction}"
     bits, steps = tensors[f"bits.{name}"], tensors[f"steps.{name}"]
-    if bits.shape != (steps.sum(), shape.bytes_per_step) or bits.dtype != np.uint8:
+    if bits.shape != (steps.sum(), shape.bytes_per_step(kind)) or bits.dtype != np.uint8:
         raise ValueError(f"pass {name} has decisions {bits.dtype} {bits.shape}")
     return np.split(bits, np.cumsum(steps)[:-1])

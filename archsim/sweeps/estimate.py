@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from archsim.experiment.setting import Setting
 from archsim.experiment.stages import Stages
-from archsim.functional.run import pass_shapes
+from archsim.functional.run import kind_of, pass_shapes
 from archsim.sweeps.plan import functional_weight, rough_steps
 from archsim.sweeps.point import resolve_point
 from archsim.sweeps.task import Kind, Task
@@ -71,4 +71,5 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def _pass_bytes(setting: Setting) -> int:
-    return rough_steps(setting.trace) * sum(shape.bytes_per_step for shape in pass_shapes(setting.network))
+    kind = kind_of(setting.policy)
+    return rough_steps(setting.trace) * sum(shape.bytes_per_step(kind) for shape in pass_shapes(setting.network))

@@ -72,12 +72,11 @@ def _tasks(setting: Setting, chosen: Choices, cache: Path) -> Iterator[Task]:
     def task(kind: Kind, digest: str, after: list[Task], weight: float) -> Task:
         return Task(kind, digest, choices, frozenset(one.name for one in after), weight, module)
 
-    compares = setting.policy.uses_memo_unit
-    policies = [setting.policy, NoReuse()] if compares and setting.baseline_computes else [setting.policy]
+    policies = [setting.policy, NoReuse()] if setting.compares and setting.baseline_computes else [setting.policy]
     passes = [task(Kind.PASS, setting.functional_digest(policy), [], heavy) for policy in policies]
     needed = [one for one in passes if not pass_path(cache, one.digest).is_file()]
     yield from needed
-    if compares and not baseline_path(cache, setting.baseline_digest).is_file():
+    if setting.compares and not baseline_path(cache, setting.baseline_digest).is_file():
         of_steps = [one for one in needed if one is passes[-1]]
         needed.append(task(Kind.BASELINE, setting.baseline_digest, of_steps, light))
         yield needed[-1]

@@ -64,9 +64,9 @@ class Timeline:
 
     def _counters(self) -> Iterator[Event]:
         for step in self.steps:
-            yield _counter("reuse", step.start_ps, "%", 100 * step.reused / step.neurons)
+            yield _counter(step.saving, step.start_ps, "%", 100 * step.saved / step.of)
         if self.steps:
-            yield _counter("reuse", self.steps[-1].end_ps, "%", 0)
+            yield _counter(self.steps[-1].saving, self.steps[-1].end_ps, "%", 0)
         for depth in self.depths:
             yield _counter(depth.queue, depth.at_ps, "places", depth.depth)
         if self.transfers:
@@ -101,7 +101,7 @@ def _thinned(at_ps: F64, rate: F64) -> tuple[list[float], list[float]]:
 def _order(unit: str) -> tuple[int, str]:
     """The sequencer above, the units in the order of the data, memories below."""
     ranks = {"sequencer": 0, "MU": 2, "fill": 3, "sequences": 4}
-    return ranks.get(unit, 1), unit.replace("FMU", "0FMU")
+    return ranks.get(unit, 1), unit.replace("FMU", "0FMU").replace("delta", "0delta")
 
 
 def _us(time_ps: float) -> float:

@@ -1,9 +1,13 @@
-"""The activity record: one bit per neuron evaluation, 1 = reused; all the event simulation needs to know."""
+"""The activity record: all the event simulation needs to know of what a policy decided.
+
+One bit per neuron evaluation, 1 = reused; or, of a policy that goes by columns, one per element of [x; h], 1 = skipped.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +16,8 @@ from archsim.kernels.arrays import U8, Bools
 from archsim.units import ceil_div
 
 COUNT_ROWS = 1 << 16
+Kind = Literal["neurons", "columns"]
+"""What a bit of a record stands for."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +42,13 @@ class PassShape:
         """G·H."""
         return self.n_gates * self.n_units
 
-    @property
-    def bytes_per_step(self) -> int:
+    def bits_per_step(self, kind: Kind) -> int:
+        """Decisions of one step: G·H neurons, or N columns."""
+        return self.n_inputs if kind == "columns" else self.neurons_per_step
+
+    def bytes_per_step(self, kind: Kind) -> int:
         """Bytes of one step's decisions, packed."""
-        return ceil_div(self.neurons_per_step, 8)
+        return ceil_div(self.bits_per_step(kind), 8)
 
 
 @dataclass(eq=False)
@@ -52,9 +61,10 @@ class ActivityRecord:
 
     shapes: tuple[PassShape, ...]
     bits: dict[tuple[int, int], list[U8]] = field(repr=False)
-    """(layer, direction) to (T, bytes_per_step) per sequence, gate-major as `numpy.packbits` lays bits out."""
+    """(layer, direction) to (T, bytes_per_step) per sequence as `numpy.packbits` lays bits out; neurons gate-major."""
     reuses: bool = True
     """False where all bits are known to be 0."""
+    kind: Kind = "neurons"
 
     @classmethod
     def without_reuse(
@@ -62,7 +72,10 @@ class ActivityRecord:
     ) -> ActivityRecord:
         """The record of policy `none`: every neuron evaluated, in no memory to speak of."""
         nothing = np.uint8(0)
-        bits = {s.place: [np.broadcast_to(nothing, (t, s.bytes_per_step)) for t in steps[s.place]] for s in shapes}
+        bits = {
+            s.place: [np.broadcast_to(nothing, (t, s.bytes_per_step("neurons"))) for t in steps[s.place]]
+            for s in shapes
+        }
         return cls(shapes, bits, reuses=False)
 
     @property
@@ -86,12 +99,22 @@ class ActivityRecord:
         return self.bits[layer, direction][sequence]
 
     def reused(self, sequence: int, layer: int, direction: int) -> Bools:
-        """Decisions of one pass, (T, G, H), True = reused, in processing order."""
+        """Decisions of one pass, (T, G, H), True = reused, in processing order; NoSuchPassError for columns."""
+        shape = self.shape(layer, direction)
+        return self._decisions("neurons", sequence, shape).reshape(-1, shape.n_gates, shape.n_units)
+
+    def skipped(self, sequence: int, layer: int, direction: int) -> Bools:
+        """Columns of one pass, (T, N), True = skipped, in processing order; NoSuchPassError for neurons."""
+        return self._decisions("columns", sequence, self.shape(layer, direction))
+
+    def _decisions(self, kind: Kind, sequence: int, shape: PassShape) -> Bools:
+        if kind != self.kind:
+            other = {"neurons": "reused()", "columns": "skipped()"}[self.kind]
+            raise NoSuchPassError(f"this record is of {self.kind}, not of {kind}: use {other}")
         if not 0 <= sequence < self.n_sequences:
             raise NoSuchPassError(f"sequence {sequence} is not in 0..{self.n_sequences - 1}")
-        shape = self.shape(layer, direction)
-        unpacked = np.unpackbits(self.pass_bits(sequence, layer, direction), axis=1, count=shape.neurons_per_step)
-        return unpacked.reshape(-1, shape.n_gates, shape.n_units).astype(np.bool_)
+        bits = self.pass_bits(sequence, *shape.place)
+        return np.unpackbits(bits, axis=1, count=shape.bits_per_step(kind)).astype(np.bool_)
 
     @property
     def total_steps(self) -> int:
@@ -109,11 +132,18 @@ class ActivityRecord:
         """Multiply-accumulates asked for."""
         return sum(sum(self.steps(s)) * s.neurons_per_step * s.n_inputs for s in self.shapes)
 
-    def neurons_reused(self) -> int:
-        """Neuron evaluations avoided."""
-        return sum(self._reused_in(s) for s in self.shapes)
+    def neurons_reused(self) -> int | None:
+        """Neuron evaluations avoided; None where columns are skipped."""
+        return sum(map(self._ones_in, self.shapes)) if self.kind == "neurons" else None
 
-    def _reused_in(self, shape: PassShape) -> int:
+    @property
+    def avoided_fraction(self) -> float:
+        """Share of the work left out: of neuron evaluations; or, by columns, of multiply-accumulates."""
+        if self.kind == "neurons":
+            return sum(map(self._ones_in, self.shapes)) / self.neurons_total
+        return sum(self._ones_in(s) * s.neurons_per_step for s in self.shapes) / self.macs_total
+
+    def _ones_in(self, shape: PassShape) -> int:
         return sum(count_ones(bits) for bits in self.bits[shape.place]) if self.reuses else 0
 
 

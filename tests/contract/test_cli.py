@@ -266,3 +266,32 @@ def test_a_split_belongs_to_a_corpus(labelled):
     assert "names no corpus: give a --trace" in archsim("run", "--network", labelled, "--split", "test").stderr
     both = archsim("run", "--network", labelled, "--split", "test", "--trace", "x.npz")
     assert both.returncode == 2 and "need one of them" in both.stderr
+
+
+def test_columns_as_a_user_skips_them(own, tmp_path):
+    """One table for neurons and columns; a figure that does not apply is null, the work avoided stands for it."""
+    done = archsim("run", "-n", own / "net", "-t", own / "trace.npz", "-p", "bnn", "-p", "delta", "-p", "input-similarity",
+                   "--threshold", 0.2, "--json", tmp_path / "r.json", "-v", "--sensitivity")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for words in ("of MACs", "CU0.delta", "accumulator_buffer", "CU0.FMU"):
+        assert words in done.stdout
+    neurons, delta, similar = json.loads((tmp_path / "r.json").read_text())
+    assert neurons["reuse_fraction"] is not None
+    for record in (delta, similar):
+        assert record["reuse_fraction"] is None and record["neurons_reused"] is None
+        assert 0 < record["macs_avoided_fraction"] < 1 and record["baseline_cycles"] == neurons["baseline_cycles"]
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--policy", "delta"], "no calibrated threshold for policy 'delta'"),
+    (["--policy", "delta", "--threshold", "0.1", "--arch", "epur-mwl"], "dataflow = 'mwl': columns are skipped"),
+])  # fmt: skip
+def test_columns_that_cannot_be_skipped_are_bad_input(own, arguments, message):
+    done = archsim("run", "-n", own / "net", "-t", own / "trace.npz", *arguments)
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_show_a_column_policy():
+    done = archsim("show", "delta")
+    assert done.returncode == 0 and "moved by more than θ" in done.stdout and "columns" in done.stdout
+    assert "delta.queue_places" in archsim("show", "epur").stdout

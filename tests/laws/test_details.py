@@ -43,25 +43,31 @@ def capacities(draw, network, arch):
 
 
 @st.composite
-def runs(draw, shared=False):
-    """A small network, with a decoder or without, a trace, a policy and a machine."""
+def workloads(draw):
+    """A small network, with a decoder or without, and a trace."""
     kind, seed = draw(st.sampled_from(["lstm", "gru", "translator"])), draw(st.integers(0, 99))
     sizes = {"units": draw(st.integers(1, 12)), "seed": seed}
     inputs, depth = draw(st.integers(1, 70)), draw(st.integers(1, 2))
     lengths = draw(st.lists(st.integers(1, 7), min_size=1, max_size=3))
     if kind == "translator":
         network = make_translator(width=inputs, depth=depth, **sizes)
-        trace = make_tokens(network, lengths, seed)
-    else:
-        network = make_network(kind, inputs=inputs, layers=depth, bidirectional=draw(st.booleans()), **sizes)
-        trace = make_trace(network, lengths, seed)
-    arch = arch_with(
+        return network, make_tokens(network, lengths, seed)
+    network = make_network(kind, inputs=inputs, layers=depth, bidirectional=draw(st.booleans()), **sizes)
+    return network, make_trace(network, lengths, seed)
+
+
+@st.composite
+def machines(draw):
+    """Any machine."""
+    return arch_with(
         dpu__lanes=draw(st.sampled_from([1, 4, 16])), dpu__pipeline_cycles=draw(st.integers(0, 9)),
         mu__interval_cycles=draw(st.integers(0, 3)), mu__pipeline_cycles=draw(st.integers(0, 21)),
         mu__result_lag=draw(st.integers(1, 5)), mu__writeback_cycles=draw(st.integers(0, 2)),
         fmu__width_bits=draw(st.sampled_from([16, 64, 2048])), fmu__latency_cycles=draw(st.integers(1, 7)),
         fmu__run_ahead=draw(st.integers(1, 5)), fmu__pass_on_cycles=draw(st.integers(1, 3)),
         fmu__planes=draw(st.sampled_from([1, 1, 3])), fmu__bit_operations=draw(st.sampled_from([1, 1, 2])),
+        delta__width=draw(st.sampled_from([1, 3, 16, 100])), delta__latency_cycles=draw(st.integers(1, 7)),
+        delta__queue_places=draw(st.integers(1, 5)), delta__accumulator_port_bytes=draw(st.sampled_from([4, 6, 64])),
         intermediate_memory__capacity_bytes=draw(st.sampled_from([30, 200, 1 << 20])),
         intermediate_memory__ports=draw(st.integers(1, 2)), intermediate_memory__port_bytes=draw(st.sampled_from([2, 32])),
         weight_buffer__banks=draw(st.sampled_from([1, 1, 2, 16])), weight_buffer__stream_rows=draw(st.integers(1, 6)),
@@ -71,11 +77,27 @@ def runs(draw, shared=False):
         dram__columns=draw(st.sampled_from([16, 32, 1024])), dram__queue_depth=draw(st.sampled_from([1, 3, 96])),
         dataflow=draw(st.sampled_from(["step", "step", "mwl"])),
     )  # fmt: skip
+
+
+@st.composite
+def runs(draw, shared=False):
+    """A workload, a policy that goes by neurons, and a machine."""
+    (network, trace), arch = draw(workloads()), draw(machines())
     if shared:
         for field, value in {"dataflow": "step", "weight_buffer.banks": 2, "dispatch": "shared"}.items():
             arch = arch.replace(field, value)
     arch = arch.replace("weight_buffer.capacity_bytes", draw(capacities(network, arch)))
     return network, trace, arch, draw(st.sampled_from(POLICIES)), draw(st.floats(0, 2))
+
+
+@st.composite
+def column_runs(draw):
+    """A workload, a policy that goes by columns, and a machine that can: it holds one group of weights, two or all."""
+    network, trace = draw(workloads())
+    arch = draw(machines()).replace("dataflow", "step").replace("weight_buffer.banks", draw(st.sampled_from([2, 16])))
+    largest = max(group_bytes(arch, group) for group in resident_groups(pass_shapes(network), arch.by_columns()))
+    arch = arch.replace("weight_buffer.capacity_bytes", draw(st.sampled_from([largest, 2 * largest, 1 << 21])))
+    return network, trace, arch, draw(st.sampled_from(["delta", "input-similarity"])), draw(st.floats(0, 1))
 
 
 def check_details_agree(run):
@@ -99,6 +121,9 @@ def check_details_agree(run):
     )
     COMPARED["with a bank contended for"] += any(reason == "a bank" for _, reason in block.timed.unit_times.waited_ps)
     COMPARED["with work shared"] += block.timed.count("crossbar", "bit") > 0
+    COMPARED["with places for columns waited for"] += any(
+        "columns" in reason for _, reason in block.timed.unit_times.waited_ps
+    )
     COMPARED["with spills"] += ("machine", "spills") in block.timed.unit_times.waited_ps
 
 
@@ -115,6 +140,12 @@ def test_block_equals_neuron_where_units_share_their_work(run):
     check_details_agree(run)
 
 
+@settings(max_examples=60)
+@given(column_runs())
+def test_block_equals_neuron_by_columns(run):
+    check_details_agree(run)
+
+
 @pytest.mark.slow
 @settings(max_examples=1500)
 @given(runs())
@@ -126,4 +157,11 @@ def test_block_equals_neuron_many_times(run):
 @settings(max_examples=500)
 @given(runs(shared=True))
 def test_block_equals_neuron_where_units_share_their_work_many_times(run):
+    check_details_agree(run)
+
+
+@pytest.mark.slow
+@settings(max_examples=1500)
+@given(column_runs())
+def test_block_equals_neuron_by_columns_many_times(run):
     check_details_agree(run)

@@ -19,7 +19,7 @@ def known_loss(monkeypatch):
         def run(network, trace, policy, theta=0.0, **options):
             right = 9000 if policy.name == "none" else round(9000 - 100 * loss(theta))
             statistics = np.array([[right, 10000]] * 3)
-            activity = SimpleNamespace(neurons_total=10, neurons_reused=lambda: theta)
+            activity = SimpleNamespace(avoided_fraction=theta / 10)
             metric = METRICS["accuracy"]
             return SimpleNamespace(
                 metric=metric,
@@ -63,7 +63,7 @@ def test_a_margin_keeps_a_loss_below_its_bound(monkeypatch):
     def run(network, trace, policy, theta=0.0, **options):
         statistics = np.ones((400, 2), np.int64)
         statistics[: round(4 * theta), 0] = 0
-        activity = SimpleNamespace(neurons_total=10, neurons_reused=lambda: theta)
+        activity = SimpleNamespace(avoided_fraction=theta / 10)
         known = {"metric": METRICS["accuracy"], "metric_value": 100.0, "outputs": None}
         return SimpleNamespace(statistics=statistics, activity=activity, **known)
 

@@ -20,6 +20,7 @@ import archsim
 from archsim.errors import RunFailedError, UsageError
 from archsim.experiment import stages
 from archsim.policies import POLICIES, NoReuse, policy_from
+from archsim.report.report import write_report
 from archsim.report.study import study_of
 from archsim.report.tables import best_table
 from archsim.sweeps import driver
@@ -818,3 +819,16 @@ def test_policies_without_reuse_are_stored_without_bits(own, tmp_path):
     read = [CachedStages(setting, tmp_path).functional(NoReuse()) for _ in range(2)][1]
     assert read.activity.reuses is False and read.activity.neurons_reused() == 0
     assert read.activity.total_steps == 13
+
+
+def test_columns_and_neurons_share_a_sweep(own, tmp_path, here):
+    """What a bit stands for survives the cache; the baseline is shared; the report shows what all points have."""
+    results = run_sweep(grid(own, policy=["bnn", "delta"], threshold=[0.2]), tmp_path / "out").results
+    by_policy = results.set_index("policy")
+    assert by_policy["reuse_fraction"].isna().to_dict() == {"bnn": False, "delta": True}
+    assert by_policy["baseline_cycles"].nunique() == 1 and (results["macs_avoided_fraction"] > 0).all()
+    setting = resolve_point(choices_of(own, policy="delta", threshold=0.2))
+    made, read = (CachedStages(setting, tmp_path / "cache").functional(setting.policy).activity for _ in range(2))
+    assert read.kind == "columns"
+    np.testing.assert_array_equal(read.skipped(0, 0, 0), made.skipped(0, 0, 0))
+    assert "multiply-accumulates avoided" in write_report(tmp_path / "out").read_text("utf-8")

@@ -28,7 +28,7 @@ def caption(study: Study) -> str:
 
 def _drawn(study: Study) -> str:
     if "metric_loss" not in study.merits:
-        return "Gains against computation reuse; every mark is a point of the sweep."
+        return f"Gains against {label_of(study.avoided).text}; every mark is a point of the sweep."
     return (
         f"Gains against the loss of the metric; every mark is a point of the sweep, lines join those that no other "
         f"point of the policy beats in both. The dotted line is a loss of {BOUND:g} point; what loses more than "
@@ -39,7 +39,7 @@ def _drawn(study: Study) -> str:
 @styled()
 def draw(study: Study) -> Figure:
     """A row a gain, a column a network."""
-    x = "metric_loss" if "metric_loss" in study.merits else "reuse_fraction"
+    x = "metric_loss" if "metric_loss" in study.merits else study.avoided
     across = len(study.networks)
     figure, axes = panels(len(GAINS) * across, columns=across, height=2.3, width=max(2.7, 3.8 - 0.3 * across))
     style = looks(study.points["policy"])

@@ -16,7 +16,10 @@ from archsim.sim.work import PassPart
 
 
 class MultiFunctionalUnit(Unit):
-    """Starts a cell update every II_m cycles; the last one of a step ends it, L_m + L_w later."""
+    """Starts a cell update every II_m cycles; the last one of a step ends it, L_m + L_w later.
+
+    `result_lags` is empty where results wait in a memory of their own.
+    """
 
     def __init__(
         self,
@@ -48,8 +51,8 @@ class MultiFunctionalUnit(Unit):
                     yield self.env.timeout(may_start_ps - self.env.now_ps)
                 self.emit_wait("products", may_start_ps)
                 may_start_ps = self.env.now_ps + self.arch.clock.to_ps(times.update_interval_cycles)
-                for gate in gates:
-                    self.result_lags[gate].give()
+                for lag in self.result_lags[: part.shape.n_gates]:
+                    lag.give()
                 if part.updates:
                     emit_actions(self.probe, cell_update(self.cells[part.shape.layer]))
                     self.emit_work(f"update {neuron}, {part.label}", times.update_interval_cycles)

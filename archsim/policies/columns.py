@@ -1,0 +1,57 @@
+"""What a policy that goes by columns is given and what it must answer: which inputs enter the products of a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from archsim.kernels.arrays import F32, Bools
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnContext:
+    """One (layer, direction) over a batch of sequences, as a column policy sees it at the start."""
+
+    n_inputs: int
+    """N = I + H, the elements of [x; h] and the columns of the joint weights."""
+    batch: int
+    threshold: float
+    """θ of the layer, in the unit of x and h."""
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnStep:
+    """One time step of the sequences still running; row b is the same sequence in both arrays."""
+
+    index: int
+    values: F32
+    """[x; h] of the step as the policy represents it, (B, N)."""
+    propagated: F32
+    """Each element as it last entered the products, (B, N); 0 before it ever did."""
+
+
+class ColumnPass(Protocol):
+    """The running state of a column policy on one pass."""
+
+    def represent(self, inputs: F32) -> F32:
+        """Return the numbers that products are made of, from [x; h] (B, N): the inputs, or what they round to."""
+
+    def decide(self, step: ColumnStep) -> Bools:
+        """Return which elements are skipped, (B, N), the same for all gates; at step 0 none may be.
+
+        Sequences end in row order, last row first: B never grows from step to step.
+        """
+
+
+class ColumnPolicy(Protocol):
+    """A way to skip columns of weights; named, registered and kept in digests as any policy."""
+
+    name: str
+    needs_threshold: bool
+    uses_memo_unit: bool
+    """False: neurons are memoized one by one in that unit, and columns are not."""
+    by_columns: bool
+    """True. Where a policy does not say, it goes by neurons."""
+
+    def begin(self, context: ColumnContext) -> ColumnPass:
+        """Start a pass in which nothing has been propagated."""

@@ -1,0 +1,51 @@
+"""The dot product unit by columns: adds a column of weights, times its input's change, to the sums of all neurons."""
+
+from __future__ import annotations
+
+from archsim.config.specs import ArchSpec, DeltaSpec
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.sim.actions import column, emit_actions
+from archsim.sim.step_times import column_times
+from archsim.sim.units.wires import Credits, Process, Unit
+from archsim.sim.work import PassPart
+
+
+class ColumnDotProductUnit(Unit):
+    """Takes columns in order, c_h cycles each; all sums of a step are ready L_d after its last one."""
+
+    def __init__(
+        self,
+        env: Engine,
+        name: str,
+        arch: ArchSpec,
+        delta: DeltaSpec,
+        *,
+        columns: Port[int | None],
+        places: Credits,
+        results: Port[int],
+        probe: Probe,
+    ) -> None:
+        super().__init__(env, name, arch, probe)
+        self.delta, self.columns, self.places, self.results = delta, columns, places, results
+        self.steps: Port[PassPart] = Port(env)
+        env.process(self.run())
+
+    def run(self) -> Process:
+        """Serve step after step."""
+        while True:
+            part: PassPart = yield self.steps.get()
+            times = column_times(self.arch, self.delta, part)
+            free_ps = ready_ps = self.env.now_ps
+            while (element := (yield self.columns.get())) is not None:
+                self.emit_wait("a column", free_ps)
+                self.places.give()
+                self.emit_work(f"column {element}, {part.label}", times.column_cycles)
+                yield self.cycles(times.column_cycles)
+                emit_actions(self.probe, column(self.arch, self.delta, part.shape.n_units))
+                free_ps = self.env.now_ps
+                ready_ps = free_ps + self.arch.clock.to_ps(times.dot_pipeline_cycles)
+            self.emit_wait("a column", free_ps)
+            for neuron in range(part.shape.n_units):
+                self.results.send(neuron, max(0, ready_ps - self.env.now_ps))

@@ -1,0 +1,47 @@
+"""The delta unit: scans the inputs of a step, and hands on the columns of those that enter its products."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from archsim.config.specs import ArchSpec, DeltaSpec
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.sim.actions import emit_actions, scan
+from archsim.sim.units.wires import Credits, Process, Unit
+from archsim.sim.work import ColumnStepWork
+
+
+class DeltaUnit(Unit):
+    """Scans a group of elements a cycle while there are places for their columns; what it finds is known L later.
+
+    A step's columns go out in order; None says that no more will come.
+    """
+
+    def __init__(
+        self, env: Engine, name: str, arch: ArchSpec, delta: DeltaSpec, *, columns: Port[int | None], probe: Probe
+    ) -> None:
+        super().__init__(env, name, arch, probe)
+        self.delta, self.columns = delta, columns
+        self.places = Credits(env, delta.queue_places, f"{name} columns ahead", probe)
+        self.steps: Port[ColumnStepWork] = Port(env)
+        env.process(self.run())
+
+    def run(self) -> Process:
+        """Serve step after step."""
+        known_ps = self.arch.clock.to_ps(self.delta.latency_cycles)
+        while True:
+            step: ColumnStepWork = yield self.steps.get()
+            n_inputs = step.entering.size
+            for first in range(0, n_inputs, self.delta.width):
+                if first:
+                    yield self.cycles(1)
+                self.emit_work(f"scan from {first}, {step.part.label}", 1)
+                for element in first + np.flatnonzero(step.entering[first : first + self.delta.width]):
+                    found_ps = self.env.now_ps
+                    yield from self.places.take()
+                    self.emit_wait("a place among the columns", found_ps)
+                    self.columns.send(int(element), known_ps)
+            self.columns.send(None, known_ps)
+            emit_actions(self.probe, scan(self.arch, self.delta, step.entering[np.newaxis]))
