@@ -23,6 +23,11 @@ REFINE_STEPS = 4
 """Bisection stops at intervals of so many steps, which are then tried one by one."""
 
 
+def standard_error(low: float, high: float) -> float:
+    """Standard error of a figure, from the ends of its 95 % interval."""
+    return (high - low) / (2 * NORMAL_95)
+
+
 class Point(NamedTuple):
     """One threshold tried; the ends of the loss are those of its bootstrap interval."""
 
@@ -36,7 +41,7 @@ class Point(NamedTuple):
     @property
     def standard_error(self) -> float:
         """Of the loss, from the width of its interval."""
-        return (self.metric_loss_high - self.metric_loss_low) / (2 * NORMAL_95)
+        return standard_error(self.metric_loss_low, self.metric_loss_high)
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,7 @@ class _Trials:
     def _run(self, policy: ReusePolicy, theta: float) -> FunctionalResult:
         result = run_functional(self.network, self.trace, policy, theta, precision=self.precision, keep_outputs=False)
         if result.metric is None:
-            if self.network.metric is None:
-                raise ConfigError(f"network {self.network.name} names no metric: there is no loss to hold to a bound")
-            raise ConfigError(f"trace {self.trace.name} has no targets: need a labelled trace of the network's task")
+            raise no_loss(self.network, self.trace)
         return result
 
 
@@ -137,12 +140,24 @@ def with_scales(network: Network, trace: Trace, *, precision: str = "fp16") -> t
     return replace(network, scales=scales), evidence
 
 
+def check_amount(name: str, value: float) -> None:
+    """ConfigError for what is no finite number >= 0."""
+    if not (math.isfinite(value) and value >= 0):
+        raise ConfigError(f"{name} = {value}: need a finite number >= 0")
+
+
+def no_loss(network: Network, trace: Trace) -> ConfigError:
+    """The error that says why a network has no loss on a trace."""
+    if network.metric is None:
+        return ConfigError(f"network {network.name} names no metric: there is no loss to hold to a bound")
+    return ConfigError(f"trace {trace.name} has no targets: need a labelled trace of the network's task")
+
+
 def _checked(
     policy: ReusePolicy, max_losses: Sequence[float], highest: float, resolution: float, margin: float
 ) -> ReusePolicy:
     for name, value in (*(("max_loss", loss) for loss in max_losses), ("highest", highest), ("margin", margin)):
-        if not (math.isfinite(value) and value >= 0):
-            raise ConfigError(f"{name} = {value}: need a finite number >= 0")
+        check_amount(name, value)
     if not (math.isfinite(resolution) and resolution > 0):
         raise ConfigError(f"resolution = {resolution}: need a number > 0")
     if not max_losses:
