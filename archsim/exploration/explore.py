@@ -1,4 +1,4 @@
-"""The search: θ by θ for all policies side by side, then every machine at every θ that fits.
+"""The search: θ by θ for all policies side by side, then every machine at the best θ of each.
 
 What a policy loses does not depend on the machine, so the search asks one machine of each policy only.
 """
@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from archsim.calibration import check_amount, standard_error
 from archsim.errors import RunFailedError
 from archsim.exploration.candidates import POLICIES, WIDTHS, Candidate, candidates, grid_of
 from archsim.exploration.findings import Exploration, findings
+from archsim.exploration.front import pareto_front
 from archsim.exploration.ladder import Ladder
 from archsim.policies import policy_from
 from archsim.sweeps.choices import Choices
@@ -22,9 +25,6 @@ from archsim.sweeps.plan import plan_points
 from archsim.sweeps.pools import Pool, pool_for
 from archsim.sweeps.sweep import Progress, defined_in_main, run_points
 from archsim.sweeps.tables import SweepResults
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Tell = Callable[[str, float, str], None]
 """Hears of the name of a stage, the share of it that is done, and a few words."""
@@ -56,14 +56,20 @@ class Climb:
 
     candidate: Candidate
     ladder: Ladder
-    fits: dict[int, bool] = field(default_factory=dict)
-    """Rungs tried, and whether their loss fits."""
+    bound: Bound
+    tried: dict[int, pd.Series[Any]] = field(default_factory=dict)
+    """Results on the first machine, by rung."""
+
+    @property
+    def fits(self) -> dict[int, bool]:
+        """Rungs tried, and whether their loss is within the bound."""
+        return {rung: self.bound.holds(row) for rung, row in self.tried.items()}
 
     @property
     def due(self) -> int | None:
         """The rung to try next."""
         if not self.candidate.has_theta:
-            return None if self.fits else 0
+            return None if self.tried else 0
         return self.ladder.next_rung(self.fits)
 
     @property
@@ -82,9 +88,14 @@ class Climb:
 
     @property
     def all_rows(self) -> list[Choices]:
-        """Every point tried, on all machines where its loss fits."""
-        widths = self.candidate.widths
-        return [row for rung in sorted(self.fits) for row in self.rows(rung, widths if self.fits[rung] else widths[:1])]
+        """Every point tried, and the other machines where no other θ of the policy within the bound gains more."""
+        best, widths = self._best(), self.candidate.widths
+        return [row for rung in sorted(self.tried) for row in self.rows(rung, widths if rung in best else widths[:1])]
+
+    def _best(self) -> set[int]:
+        rungs = [rung for rung, fits in self.fits.items() if fits]
+        front = pareto_front(pd.DataFrame([self.tried[rung] for rung in rungs])) if rungs else ()
+        return {rung for rung, on_it in zip(rungs, front, strict=True) if on_it}
 
 
 def explore(
@@ -104,7 +115,7 @@ def explore(
     tell: Tell = lambda stage, share, words: None,
     command: str = "archsim.explore",
 ) -> Exploration:
-    """Search each policy's θ up to `max_loss` points of loss, and run what fits on every width of the FMU.
+    """Search each policy's θ up to `max_loss` points of loss, and run the best on every width of the FMU.
 
     The points are a sweep in `folder`/sweep: run again, only what is missing is done. refine: bisections near the
     bound; a policy takes at most 8 + refine functional passes. margin: standard errors a loss must stay below the
@@ -115,8 +126,8 @@ def explore(
     chosen = {"trace": trace, "split": split, "limit": limit}
     fixed: Choices = {"network": str(network), "arch": str(arch)}
     fixed |= {key: value if key == "limit" else str(value) for key, value in chosen.items() if value is not None}
-    climbs = [Climb(candidate, ladder) for candidate in candidates(fixed, policies, widths)]
-    search = _Search(fixed, climbs, bound, Path(folder) / SWEEP, tell, command)
+    climbs = [Climb(candidate, ladder, bound) for candidate in candidates(fixed, policies, widths)]
+    search = _Search(fixed, climbs, Path(folder) / SWEEP, tell, command)
     names = [climb.candidate.policy for climb in climbs]
     with pool_for(jobs, None, needs_main=defined_in_main(map(policy_from, names))) as pool:
         results = search.run(pool)
@@ -129,7 +140,6 @@ class _Search:
 
     fixed: Choices
     climbs: list[Climb]
-    bound: Bound
     folder: Path
     tell: Tell
     command: str
@@ -148,7 +158,7 @@ class _Search:
     @property
     def passes(self) -> int:
         """Thresholds tried so far, each a functional pass."""
-        return sum(len(climb.fits) for climb in self.climbs)
+        return sum(len(climb.tried) for climb in self.climbs)
 
     def _round(self, due: list[Climb], pool: Pool) -> None:
         before, most = self.passes, sum(climb.most for climb in self.climbs)
@@ -160,7 +170,7 @@ class _Search:
         found = self._sweep([row for climb in due for row in climb.first_rows], pool, heard).results
         for climb, (_, row) in zip(due, found.iterrows(), strict=True):
             assert climb.due is not None, "only those are tried"
-            climb.fits[climb.due] = self.bound.holds(row)
+            climb.tried[climb.due] = row
 
     def _sweep(self, rows: list[Choices], pool: Pool, heard: Callable[[Progress], None]) -> SweepResults:
         grid, text = load_grid(grid_of(self.fixed, rows))
