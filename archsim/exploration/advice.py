@@ -32,8 +32,7 @@ def advice(found: Exploration) -> str:
         return f"Reuse does not pay within {bound} of loss: the best is {described(best)}; {less}."
     sentences = [f"{described(best)}.", _compared(found, best), _next_better(found, best)]
     if best["unsure"]:
-        ends = f"{best['metric_loss_low']:.2g} to {best['metric_loss_high']:.2g}"
-        sentences.append(f"Its loss is within noise of the bound (95 % interval {ends}): take more data, or --margin.")
+        sentences.append(_unsure(found, best))
     return " ".join(sentences)
 
 
@@ -61,6 +60,16 @@ def _nothing_fits(found: Exploration) -> str:
         return "No policy that reuses and that a machine can have was explored."
     least, bound = found.reusing.sort_values("metric_loss", kind="stable").iloc[0], _points(found.max_loss)
     return f"No point stays within {bound} of loss: {named(least)} comes nearest and {_lost(least['metric_loss'])}."
+
+
+def _unsure(found: Exploration, best: Row) -> str:
+    """How far the loss may be beyond the bound, and what surely is not."""
+    ends = f"{best['metric_loss_low']:.2g} to {best['metric_loss_high']:.2g}"
+    noise = f"Its loss is within noise of the bound (95 % interval {ends}): take more sequences, or --margin"
+    sure = found.fitting[~found.fitting["unsure"]]
+    if sure.empty:
+        return f"{noise}; no point is surely within."
+    return f"{noise}; the best that is surely within is {_beside(sure.iloc[0])}."
 
 
 def _compared(found: Exploration, best: Row) -> str:

@@ -97,7 +97,7 @@ def findings(
     with_unit = {one.policy for one in explored if one.has_unit}
     points["threshold"] = points["threshold"].where(points["policy"].isin(with_theta))
     widths = points[WIDTH] if WIDTH in points else points["point"]
-    points["width_bits"] = widths.where(points["policy"].isin(with_unit))
+    points["width_bits"] = widths.astype("Int64").where(points["policy"].isin(with_unit))
     points["fits"] = points.apply(holds, axis=1).astype(bool)
     points["unsure"] = points["fits"] & (points["metric_loss_high"] > max_loss)
     area_mm2 = float(points.loc[points["policy"] == NONE, "area_mm2"].iloc[0])
