@@ -11,7 +11,7 @@ from archsim.exploration import figure
 from archsim.exploration.advice import RULE
 from archsim.exploration.candidates import NONE
 from archsim.report.figures import tradeoff
-from archsim.report.labels import Label, label_of
+from archsim.report.labels import Label
 from archsim.report.page import Picture, Section, Table, write_page
 from archsim.report.study import Study, study_of
 from archsim.report.tables import all_table, machine_tables, provenance_table
@@ -26,7 +26,7 @@ LABELS = {
     "width_bits": Label("FMU", "bits", digits=9),
     "reuse_fraction": Label("reuse", "%", 100),
     "metric_loss": Label("loss", "points", digits=2),
-    "speedup": label_of("speedup"),
+    "speedup": Label("speedup", "x", digits=4),
     "energy_saving": Label("saving", "%", 100),
     "more_area": Label("area", "+%", 100, digits=2),
     "product": Label("product"),
