@@ -97,7 +97,7 @@ def _table(found: Exploration) -> Table:
     from archsim.exploration.page import LABELS, NOTE, cells
 
     what = f"the front within a loss of {found.max_loss:g}, then the best of other policies"
-    title = f"{found.reference['network']} on {found.reference['trace']}: {what}"
+    title = f"{found.network} on {found.trace}: {what}"
     table = Table(title=title, caption=f"{RULE}\n{NOTE}", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.title_justify = table.caption_justify = "left"
     for column, label in LABELS.items():

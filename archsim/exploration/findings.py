@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsim.experiment.record import Record
@@ -34,6 +35,16 @@ class Exploration:
     def reference(self) -> Row:
         """The machine without reuse."""
         return self.points[self.points["policy"] == NONE].iloc[0]
+
+    @property
+    def network(self) -> str:
+        """Name of the network, or of its folder."""
+        return Path(self.reference["network"]).name
+
+    @property
+    def trace(self) -> str:
+        """Name of the trace, or of its file."""
+        return Path(self.reference["trace"]).name
 
     @property
     def reusing(self) -> pd.DataFrame:

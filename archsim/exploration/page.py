@@ -40,8 +40,7 @@ def write_exploration(found: Exploration, folder: str | Path) -> Path:
     """Write `explore.html` into a folder, and its figures as .svg and .png into `figures` there."""
     study = study_of(found.sweep)
     sections = [_front_section(found), _loss_section(study), _again_section(study)]
-    title = f"Exploration of {found.reference['network']}"
-    return write_page(Path(folder), title, found.recommendation, sections, FILE)
+    return write_page(Path(folder), f"Exploration of {found.network}", found.recommendation, sections, FILE)
 
 
 def cells(row: Row) -> list[str]:
@@ -51,8 +50,7 @@ def cells(row: Row) -> list[str]:
 
 def chosen_on(found: Exploration) -> str:
     """Which data θ was chosen on, and that it matters."""
-    row = found.reference
-    data = f"θ was chosen on trace {row['trace']}, {row['sequences']} sequences"
+    data = f"θ was chosen on trace {found.trace}, {found.reference['sequences']} sequences"
     if found.split == "valid":
         return f"{data}: report results on other data."
     return f"{data}: choose it on validation data (--split valid, with $ARCHSIM_DATA) and report on other data."

@@ -49,9 +49,9 @@ def test_it_prints_the_front_the_recommendation_and_what_it_was_chosen_on(explor
     done, folder = explored
     assert max(map(len, done.stdout.splitlines())) <= 80
     words = " ".join(done.stdout.split())
-    assert "classifier on own: the front within a loss of 22" in words and "none" in words
+    assert "net on trace.npz: the front within a loss of 22" in words and "none" in words
     assert "energy × time × area is" in words or "more area" in words
-    assert "θ was chosen on trace own, 40 sequences: choose it on validation data (--split valid" in words
+    assert "θ was chosen on trace trace.npz, 40 sequences: choose it on validation data (--split valid" in words
     assert "search of θ: 0 of at most 28 passes" in done.stderr
     assert (folder / "explore-net" / "explore.html").is_file()
     assert (folder / "explore-net" / "figures" / "front.svg").is_file()
