@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from archsim.experiment.replay import replay_dram
     from archsim.experiment.result import Result
     from archsim.experiment.simulate import simulate
+    from archsim.exploration.explore import explore
     from archsim.functional.measure import measure_scales
     from archsim.importers.pytorch import from_torch
     from archsim.ir.folder import load_network
@@ -37,6 +38,7 @@ _HOMES = {
     "Network": "archsim.ir.network",
     "Result": "archsim.experiment.result",
     "Trace": "archsim.traceio.trace",
+    "explore": "archsim.exploration.explore",
     "from_torch": "archsim.importers.pytorch",
     "load_arch": "archsim.config.load",
     "load_network": "archsim.ir.folder",
@@ -57,6 +59,7 @@ __all__ = [
     "Result",
     "Trace",
     "__version__",
+    "explore",
     "from_torch",
     "load_arch",
     "load_network",

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from archsim.config.specs import ArchSpec
+from archsim.experiment.simulate import simulate
 from archsim.ir.cells import cell_named
+from archsim.ir.folder import load_network
 from archsim.ir.heads import AttentionDecoder
 from archsim.ir.layers import Layer, make_direction
 from archsim.ir.network import Embedding, Network, Scales
@@ -212,3 +214,25 @@ def naive_shared_step_ends(reused, times):
         start = m[H - 1] + times.update_pipeline_cycles + times.writeback_cycles
         ends.append(start)
     return ends
+
+
+def write_classifier(folder, lengths, seed=0):
+    """A network that classifies, in a folder, and a trace of it labelled with its own answers, `trace.npz` in it.
+
+    Without reuse it is always right, so that any loss is the policy's.
+    """
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    (folder / "network.toml").write_text(
+        'name = "classifier"\nmetric = "accuracy"\n'
+        '[[stacks]]\nprefix = ""\ncell = "gru"\ninput_size = 6\nhidden_size = 5\n'
+        '[head]\nkind = "mean-linear"\nweight = "w"\nbias = "b"\n'
+    )
+    shapes = {"weight_ih_l0": (15, 6), "weight_hh_l0": (15, 5), "w": (3, 5), "b": (3,)}
+    tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    save_file(tensors, folder / "weights.safetensors")
+    frames = [np.cumsum(rng.standard_normal((t, 6)), axis=0).astype(np.float32) * 0.3 for t in lengths]
+    unlabelled = Trace.from_arrays(frames, name="own")
+    answers = simulate(load_network(folder), unlabelled, policy="none").answers
+    write_trace(Trace.from_arrays(frames, answers, name="own"), folder / "trace.npz")
+    return {"network": str(folder), "trace": str(folder / "trace.npz")}

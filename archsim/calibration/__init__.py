@@ -1,7 +1,15 @@
-"""θ from calibration data: one for a network, one a layer, or one a gate."""
+"""θ from calibration data: one for a network, one a layer, one a gate, or one a kind of gate."""
 
-from archsim.calibration.calibrate import Calibration, calibrate_threshold
+from archsim.calibration.calibrate import Calibration, calibrate_threshold, check_amount
 from archsim.calibration.scales import with_scales
-from archsim.calibration.trials import Point
+from archsim.calibration.trials import Point, no_loss, standard_error
 
-__all__ = ["Calibration", "Point", "calibrate_threshold", "with_scales"]
+__all__ = [
+    "Calibration",
+    "Point",
+    "calibrate_threshold",
+    "check_amount",
+    "no_loss",
+    "standard_error",
+    "with_scales",
+]

@@ -84,10 +84,15 @@ def calibrate_threshold(
     return Calibration(chosen, uniform, metric.name, before, tuple(points), cut_short, evidence)
 
 
+def check_amount(name: str, value: float) -> None:
+    """ConfigError for what is no finite number >= 0."""
+    if not (math.isfinite(value) and value >= 0):
+        raise ConfigError(f"{name} = {value}: need a finite number >= 0")
+
+
 def _checked(policy: Policy, max_losses: Sequence[float], highest: float, resolution: float, margin: float) -> Policy:
     for name, value in (*(("max_loss", loss) for loss in max_losses), ("highest", highest), ("margin", margin)):
-        if not (math.isfinite(value) and value >= 0):
-            raise ConfigError(f"{name} = {value}: need a finite number >= 0")
+        check_amount(name, value)
     if not (math.isfinite(resolution) and resolution > 0):
         raise ConfigError(f"resolution = {resolution}: need a number > 0")
     if not max_losses:

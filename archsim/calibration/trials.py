@@ -19,6 +19,18 @@ NORMAL_95 = 1.96
 """Standard errors on either side that hold 95 % of a normal distribution."""
 
 
+def standard_error(low: float, high: float) -> float:
+    """Standard error of a figure, from the ends of its 95 % interval."""
+    return (high - low) / (2 * NORMAL_95)
+
+
+def no_loss(network: Network, trace: Trace) -> ConfigError:
+    """The error that says why a network has no loss on a trace."""
+    if network.metric is None:
+        return ConfigError(f"network {network.name} names no metric: there is no loss to hold to a bound")
+    return ConfigError(f"trace {trace.name} has no targets: need a labelled trace of the network's task")
+
+
 class Point(NamedTuple):
     """Thresholds tried; the ends of the loss are those of its bootstrap interval."""
 
@@ -36,7 +48,7 @@ class Point(NamedTuple):
     @property
     def standard_error(self) -> float:
         """Of the loss, from the width of its interval."""
-        return (self.metric_loss_high - self.metric_loss_low) / (2 * NORMAL_95)
+        return standard_error(self.metric_loss_low, self.metric_loss_high)
 
     def within(self, max_loss: float, margin: float) -> bool:
         """Whether the loss and `margin` of its standard errors stay within a bound."""
@@ -87,7 +99,5 @@ class Trials:
         }
         result = run_functional(self.network, self.trace, policy, threshold, **options)
         if result.metric is None:
-            if self.network.metric is None:
-                raise ConfigError(f"network {self.network.name} names no metric: there is no loss to hold to a bound")
-            raise ConfigError(f"trace {self.trace.name} has no targets: need a labelled trace of the network's task")
+            raise no_loss(self.network, self.trace)
         return result

@@ -12,6 +12,7 @@ from archsim._version import __version__
 from archsim.cli.calibrate import calibrate
 from archsim.cli.catalogue import list_things, show
 from archsim.cli.exit import exit_code
+from archsim.cli.explore import explore
 from archsim.cli.report import report
 from archsim.cli.reproduce import reproduce
 from archsim.cli.run import run
@@ -28,12 +29,13 @@ def archsim() -> None:
     archsim run --network imdb-lstm --threshold 0.5 one network at a threshold of your own
     archsim sweep grid.toml -o out                  a grid of networks, thresholds, machines; resumable
     archsim report out                              its figures and tables on one page
+    archsim explore --network imdb-lstm             which predictor, how wide a unit: the front, one recommendation
     archsim reproduce --quick                       every table and figure of the paper
     archsim show epur                               the machine, each value with its source
     """
 
 
-for _command in (run, sweep, report, reproduce, list_things, show, calibrate):
+for _command in (run, sweep, report, explore, reproduce, list_things, show, calibrate):
     archsim.add_command(_command)
 
 

@@ -49,8 +49,8 @@ class Section:
     code: str = ""
 
 
-def write_page(folder: Path, title: str, lead: str, sections: list[Section]) -> Path:
-    """Write `report.html` into `folder`, and each figure as .svg and .png into `figures` there."""
+def write_page(folder: Path, title: str, lead: str, sections: list[Section], file: str = "report.html") -> Path:
+    """Write a page into `folder`, and each figure as .svg and .png into `figures` there."""
     (folder / FIGURES).mkdir(exist_ok=True)
     images = {p.name: _embedded(p, folder / FIGURES) for section in sections for p in section.pictures}
     for stale in (path for path in (folder / FIGURES).iterdir() if path.stem not in images and path.suffix in SUFFIXES):
@@ -65,7 +65,7 @@ def write_page(folder: Path, title: str, lead: str, sections: list[Section]) -> 
     text = environment.get_template("page.html.j2").render(
         title=title, lead=lead, sections=sections, images=images, version=__version__
     )
-    path = folder / "report.html"
+    path = folder / file
     with write_whole(path) as temporary:
         temporary.write_text(text, "utf-8")
     return path

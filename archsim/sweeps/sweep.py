@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from archsim.errors import UsageError
 from archsim.files import remove_unfinished
+from archsim.policies import ReusePolicy
 from archsim.sweeps.driver import Driver
 from archsim.sweeps.grid import Grid, load_grid
 from archsim.sweeps.plan import Point, plan_points, plan_tasks
@@ -62,17 +63,37 @@ def run_sweep(
     Raises UsageError for a grid that cannot run, before anything is written; a point that fails is a result.
     """
     parsed, text = load_grid(grid)
-    points, folder = plan_points(parsed), Path(folder)
-    needs_main = any(type(point.setting.policy).__module__ == MAIN for point in points if point.setting)
-    with pool_for(jobs, dask, needs_main=needs_main) as pool:
-        make_folder(folder)
-        with only_driver(folder), closing(Store(folder)) as store:
-            store.begin(points, provenance(command, text, points))
-            try:
-                _finish(points, store, pool, retry, tell)
-            finally:  # interrupted, too
-                results = export(store, folder)
+    points = plan_points(parsed)
+    policies = [point.setting.policy for point in points if point.setting]
+    with pool_for(jobs, dask, needs_main=defined_in_main(policies)) as pool:
+        return run_points(points, text, folder, pool, retry=retry, tell=tell, command=command)
+
+
+def run_points(
+    points: list[Point],
+    grid: str,
+    folder: str | Path,
+    pool: Pool,
+    *,
+    retry: bool = False,
+    tell: Tell = lambda progress: None,
+    command: str,
+) -> SweepResults:
+    """Run the points of a grid, given with its text, on workers that are there already; else as `run_sweep`."""
+    folder = Path(folder)
+    make_folder(folder)
+    with only_driver(folder), closing(Store(folder)) as store:
+        store.begin(points, provenance(command, grid, points))
+        try:
+            _finish(points, store, pool, retry, tell)
+        finally:  # interrupted, too
+            results = export(store, folder)
     return results
+
+
+def defined_in_main(policies: Iterable[ReusePolicy]) -> bool:
+    """Whether worker processes have to import the driver's main module to know these policies."""
+    return any(type(policy).__module__ == MAIN for policy in policies)
 
 
 def left_to_do(grid: Grid, folder: Path, retry: bool = False) -> tuple[list[Point], list[Task]]:

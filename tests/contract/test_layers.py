@@ -15,7 +15,7 @@ LAYERS = [
     "experiment calibration",
     "sweeps",
     "report",
-    "reproduce",
+    "reproduce exploration",
     "cli",
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row.split()}

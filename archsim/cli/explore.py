@@ -1,0 +1,118 @@
+"""`archsim explore`: which predictor, which θ, how wide a memoization unit."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from archsim.exploration.findings import Exploration
+
+
+@click.command()
+@click.option("--network", "-n", required=True, help="Bundled network or network folder, with a task metric.")
+@click.option("--max-loss", type=float, default=1.0, show_default=True, help="Points of the metric that may be lost.")
+@click.option("--trace", "-t", help="Labelled trace to choose on.  [default: the network's own]")
+@click.option("--split", help="train, valid or test of the network's public corpus in $ARCHSIM_DATA.")
+@click.option("--limit", type=int, help="Use only the first so many sequences.")
+@click.option("--arch", "-a", default="epur", show_default=True, help="Preset or TOML file: the machine beneath.")
+@click.option(
+    "--policies",
+    "--policy",
+    "-p",
+    multiple=True,
+    help="Policies, separated by spaces; may be given several times.  [default: bnn, ternary, lowbit of 2, 3, 4 bits, "
+    "each throttled and not]",
+)
+@click.option("--widths", default="256,512,1024,2048", show_default=True, help="Widths of the FMU in bits.")
+@click.option("--margin", type=float, default=0.0, show_default=True, help="Standard errors to stay below the bound.")
+@click.option(
+    "--refine",
+    type=int,
+    default=3,
+    show_default=True,
+    help="Bisections near the bound; 8 passes more at most.",
+)
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder of the results.  [default: explore-NAME]")
+@click.option("--jobs", "-j", type=int, help="Processes.  [default: one a core]")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all points to a file.")
+def explore(
+    network: str, policies: tuple[str, ...], widths: str, output: Path | None, json_path: Path | None, **options: Any
+) -> None:
+    """Find the predictor, its θ and the width of its unit that gain most within a bound on the loss.
+
+    θ of each policy is searched for, then every width tried: the Pareto front of energy saving, speedup and area,
+    and one recommendation. Choose on validation data. Interrupt it as you like: run it again, and it does what is left.
+
+    \b
+    archsim explore --network imdb-lstm --max-loss 1
+    ARCHSIM_DATA=~/corpora archsim explore -n mnmt-lstm --split valid --limit 300 --margin 1
+    archsim explore -n imdb-lstm -p "bnn lowbit:bits=3,throttle=off" --widths 128,256
+    """
+    from archsim.cli.console import output_console, stage_bars
+    from archsim.experiment.result import write_records
+    from archsim.exploration.candidates import POLICIES
+    from archsim.exploration.explore import explore as find
+    from archsim.exploration.page import chosen_on, write_exploration
+    from archsim.files import check_writable
+
+    if json_path is not None:
+        check_writable(json_path)
+    folder = output or Path(f"explore-{Path(network).resolve().name}")
+    named = [name for text in policies for name in text.split()] or list(POLICIES)
+    command = shlex.join(["archsim", *sys.argv[1:]])
+    with stage_bars() as tell:
+        found = find(network, folder, policies=named, widths=_numbers(widths), tell=tell, command=command, **options)
+    page = write_exploration(found, folder)
+    if json_path is not None:
+        write_records(found.records(), json_path)
+    console = output_console()
+    console.print(_table(found))
+    console.print(found.recommendation, style="bold")
+    console.print(chosen_on(found))
+    console.print(f"figures and all points: {page}")
+
+
+def _numbers(widths: str) -> list[int]:
+    from archsim.errors import ConfigError
+
+    try:
+        return [int(part) for part in widths.split(",")]
+    except ValueError:
+        raise ConfigError(f"--widths {widths!r}: need whole numbers with commas between, as 256,512") from None
+
+
+def _table(found: Exploration) -> Table:
+    """The front first, the recommended point in bold, then the best of what is not on it."""
+    from rich import box
+    from rich.table import Table
+
+    from archsim.exploration.advice import RULE
+    from archsim.exploration.page import LABELS, NOTE, cells
+
+    what = f"the front within a loss of {found.max_loss:g}, then the best of other policies"
+    title = f"{found.network} on {found.trace}: {what}"
+    table = Table(title=title, caption=f"{RULE}\n{NOTE}", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.title_justify = table.caption_justify = "left"
+    for column, label in LABELS.items():
+        text = column == "policy"
+        head = label.axis.replace(" (", "\n(")
+        table.add_column(head, justify="left" if text else "right", no_wrap=not text, overflow="fold")
+    for position, row in found.front.iterrows():
+        chosen = found.chosen is not None and position == found.chosen.name
+        table.add_row(*_folded(cells(row)), style="bold" if chosen else None)
+    table.add_section()
+    for _, row in found.others.iterrows():
+        table.add_row(*_folded(cells(row)), style="dim")
+    return table
+
+
+def _folded(cells: list[str]) -> list[str]:
+    """A policy's options on lines of their own."""
+    return [cells[0].replace(",", ",\n"), *cells[1:]]

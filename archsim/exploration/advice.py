@@ -1,0 +1,116 @@
+"""What to build, in words that follow from the figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from archsim.report.labels import Label, label_of
+
+if TYPE_CHECKING:
+    from archsim.exploration.findings import Exploration, Row
+
+RULE = (
+    "Recommended is the point within the bound with the least product of energy, time and area, each next to that of "
+    "the machine without reuse."
+)
+MORE_AREA = Label("more area", "%", 100, digits=2)
+PAPER = "bnn"
+"""The predictor that others are measured by."""
+SMALL = 0.005
+"""Times and shares of energy that are not worth a word."""
+
+
+def advice(found: Exploration) -> str:
+    """One point to build and what the next ones cost, or why to build none."""
+    best, bound = found.best, _points(found.max_loss)
+    if best is None:
+        return _nothing_fits(found)
+    if found.chosen is None:
+        less = f"its energy × time × area is {best['product']:.3g} times that of the machine without"
+        return f"Reuse does not pay within {bound} of loss: the best is {described(best)}; {less}."
+    sentences = [f"{described(best)}.", _compared(found, best), _next_better(found, best)]
+    if best["unsure"]:
+        sentences.append(_unsure(found, best))
+    return " ".join(sentences)
+
+
+def named(row: Row) -> str:
+    """A point by its policy, θ and width."""
+    theta: str = "" if pd.isna(row["threshold"]) else f" at θ = {row['threshold']:g}"
+    unit: str = "" if pd.isna(row["width_bits"]) else f" with an FMU of {row['width_bits']} bits"
+    return f"{row['policy']}{theta}{unit}"
+
+
+def described(row: Row) -> str:
+    """A point by its name and what it does."""
+    reuse = f"reuses {_share(row['reuse_fraction'])}"
+    return f"{named(row)}: {reuse}, {_lost(row['metric_loss'])}, {_gains(row)}"
+
+
+def _gains(row: Row) -> str:
+    saving = row["energy_saving"]
+    energy = f"saves {_share(saving)} energy" if saving >= 0 else f"takes {_share(-saving)} more energy"
+    return f"is {row['speedup']:.2f}x as fast and {energy} for {MORE_AREA.shown(row['more_area'])} more area"
+
+
+def _nothing_fits(found: Exploration) -> str:
+    if found.reusing.empty:
+        return "No policy that reuses and that a machine can have was explored."
+    least, bound = found.reusing.sort_values("metric_loss", kind="stable").iloc[0], _points(found.max_loss)
+    return f"No point stays within {bound} of loss: {named(least)} comes nearest and {_lost(least['metric_loss'])}."
+
+
+def _unsure(found: Exploration, best: Row) -> str:
+    """How far the loss may be beyond the bound, and what surely is not."""
+    ends = f"{best['metric_loss_low']:.2g} to {best['metric_loss_high']:.2g}"
+    noise = f"Its loss is within noise of the bound (95 % interval {ends}): take more sequences, or --margin"
+    sure = found.fitting[~found.fitting["unsure"]]
+    if sure.empty:
+        return f"{noise}; no point is surely within."
+    return f"{noise}; the best that is surely within is {_beside(sure.iloc[0])}."
+
+
+def _compared(found: Exploration, best: Row) -> str:
+    """The paper's predictor beside the best, or where it is the best, the next policy."""
+    fitting = found.fitting
+    if best["policy"] != PAPER and PAPER in set(found.points["policy"]):
+        ours = fitting[fitting["policy"] == PAPER]
+        return f"{_beside(ours.iloc[0])}." if len(ours) else f"{PAPER} has no point within the bound."
+    rest = fitting[fitting["policy"] != best["policy"]]
+    return f"Next best is {_beside(rest.iloc[0])}." if len(rest) else "No other policy has a point within the bound."
+
+
+def _beside(row: Row) -> str:
+    theta: str = "" if pd.isna(row["threshold"]) else f" at θ = {row['threshold']:g}"
+    gains = f"{_share(row['energy_saving'])} less energy and {row['speedup']:.2f}x"
+    return f"{row['policy']}{theta}: {gains} for {MORE_AREA.shown(row['more_area'])} more area"
+
+
+def _next_better(found: Exploration, best: Row) -> str:
+    """The least area for which there is more of the saving."""
+    better = found.front[found.front["energy_saving"] > best["energy_saving"] + SMALL]
+    if better.empty:
+        return "No point within the bound saves more energy to speak of."
+    row = better.iloc[0]
+    more = row["area_mm2"] / best["area_mm2"] - 1
+    cost = f"adds {MORE_AREA.shown(more)} of area" if more >= 0 else f"takes {MORE_AREA.shown(-more)} less area"
+    slower = row["speedup"] < best["speedup"] - SMALL
+    also = f" but is only {row['speedup']:.2f}x as fast" if slower else ""
+    return f"To save {_share(row['energy_saving'])}, {named(row)} {cost}{also}."
+
+
+def _lost(points: float) -> str:
+    if points == 0:
+        return "loses nothing"
+    return f"loses {_points(points)}" if points > 0 else f"gains {_points(-points)}"
+
+
+def _points(value: float) -> str:
+    number = Label("", digits=2).number(value)
+    return f"{number} point" if number == "1" else f"{number} points"
+
+
+def _share(value: Any) -> str:
+    return label_of("energy_saving").shown(float(value))

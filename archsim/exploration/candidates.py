@@ -1,0 +1,90 @@
+"""What is explored: policies, and for each the machines that differ for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from archsim.calibration import no_loss
+from archsim.errors import ConfigError
+from archsim.policies import policy_from
+from archsim.policies.options import split_name
+from archsim.sweeps.choices import Choices
+from archsim.sweeps.point import resolve_point
+
+WIDTH = "arch.fmu.width_bits"
+NONE = "none"
+POLICIES = (
+    *("bnn", "ternary", "lowbit:bits=2", "lowbit:bits=3", "lowbit:bits=4"),
+    *("bnn:throttle=off", "ternary:throttle=off"),
+    *("lowbit:bits=2,throttle=off", "lowbit:bits=3,throttle=off", "lowbit:bits=4,throttle=off"),
+)
+"""The paper's predictor and those of more bits, each throttled and not."""
+WIDTHS = (256, 512, 1024, 2048)
+"""Bits that a memoization unit takes in a cycle."""
+UNREAL = ("oracle",)
+"""Policies that no machine can have: shown as a bound, never advised."""
+NO_THETA = 0.0
+"""Stands in a grid for the θ of a policy that has none."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A policy, and the widths of the memoization unit that make a difference to it."""
+
+    policy: str
+    widths: tuple[int, ...]
+    """One where they make none; none where the architecture has no such unit."""
+    has_unit: bool
+    has_theta: bool
+
+    def rows(self, theta: float, widths: Iterable[int]) -> list[Choices]:
+        """What the points of a sweep choose, one a width, or one without."""
+        machines: list[Choices] = [{WIDTH: width} for width in widths] or [{}]
+        return [{"policy": self.policy, "threshold": theta} | machine for machine in machines]
+
+
+def candidates(fixed: Choices, policies: Iterable[str], widths: Iterable[int]) -> list[Candidate]:
+    """Check everything that is explored; `none`, what all is compared with, comes first.
+
+    Raises subclasses of UsageError for a policy or a width that cannot run, or a task that has no loss.
+    """
+    policies, widths = list(policies), list(dict.fromkeys(widths))
+    if not policies or not widths:
+        raise ConfigError(f"policies = {policies}, widths = {widths}: need at least one of each")
+    typed: dict[str, str] = {}
+    for policy in (NONE, *policies):
+        typed.setdefault(policy_from(policy).name, policy)
+    return [_candidate(fixed, policy, widths) for policy in typed.values()]
+
+
+def _candidate(fixed: Choices, policy: str, widths: list[int]) -> Candidate:
+    plain = resolve_point(fixed | {"policy": policy, "threshold": NO_THETA})
+    if plain.network.metric is None or plain.trace.targets is None:
+        raise no_loss(plain.network, plain.trace)
+    has_theta = plain.policy.needs_threshold
+    if plain.arch.fmu is None:
+        return Candidate(policy, (), has_unit=False, has_theta=has_theta)
+    settings = {w: resolve_point(fixed | {"policy": policy, "threshold": NO_THETA, WIDTH: w}) for w in widths}
+    machines = {setting.machine.model_dump_json(): w for w, setting in reversed(settings.items())}
+    differing = tuple(sorted(machines.values()))
+    return Candidate(policy, differing, plain.machine.fmu is not None, has_theta)
+
+
+def grid_of(fixed: Choices, rows: list[Choices]) -> dict[str, Any]:
+    """A sweep's grid of just these points."""
+    return {"fixed": fixed, "zip": [{key: [row[key] for row in rows] for key in rows[0]}]}
+
+
+def plain_policy(policy: str) -> str:
+    """A policy's name without its options."""
+    return split_name(policy)[0]
+
+
+def predictor_of(policy: str) -> tuple[str, bool]:
+    """A policy's name without its throttle, and whether it throttles."""
+    plain, options = split_name(policy)
+    throttled = options.pop("throttle", "on") in ("on", "true")
+    written = ",".join(f"{key}={value}" for key, value in options.items())
+    return (f"{plain}:{written}" if written else plain), throttled

@@ -1,0 +1,79 @@
+"""What is gained for how much area: every point within the bound, and the front as a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from archsim.exploration.advice import MORE_AREA, named
+from archsim.exploration.candidates import NONE, predictor_of
+from archsim.exploration.front import GAINS
+from archsim.report.figures.common import HALO, SMALL
+from archsim.report.figures.tradeoff import pareto
+from archsim.report.labels import label_of
+from archsim.report.style import Look, at_least, legend_below, looks, panels, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from archsim.exploration.findings import Exploration, Row
+
+NAME = "front"
+TITLE = "What is gained for how much area"
+CAPTION = (
+    "Each policy at its best θ within the bound on the loss; thin lines join the widths of the memoization unit. Area "
+    "is next to the machine without reuse. Filled marks throttle, open ones do not; large ones are on the front of "
+    "energy saving, speedup and area, and the black line joins those that no other beats in area and in the gain "
+    "shown. The ring is the point recommended."
+)
+
+
+@styled()
+def draw(found: Exploration) -> Figure:
+    """A panel a gain, over the area added."""
+    figure, axes = panels(len(GAINS), width=4.2, height=3.4)
+    shown = _shown(found)
+    style = looks(predictor_of(policy)[0] for policy in shown["policy"] if policy != NONE)
+    for axis, gain in zip(axes, GAINS, strict=True):
+        rows = shown.assign(x=MORE_AREA.scaled(shown["more_area"]), y=label_of(gain).scaled(shown[gain]))
+        for policy, of_policy in rows.groupby("policy", sort=False):
+            predictor, throttled = predictor_of(str(policy))
+            _series(axis, of_policy, style.get(predictor), _label(predictor, throttled), filled=throttled)
+        front = pareto(rows[rows["front"]])
+        axis.plot(front["x"], front["y"], color="black", linewidth=1, zorder=2)
+        at_least(axis)
+        axis.set(xlabel=MORE_AREA.axis, ylabel=label_of(gain).axis)
+        if found.chosen is not None:
+            _ring(axis, rows[rows["point"] == found.chosen["point"]].iloc[0])
+    legend_below(figure, axes)
+    return figure
+
+
+def _shown(found: Exploration) -> pd.DataFrame:
+    """The front, and the best θ of each policy and width, in the order of the points."""
+    best = found.fitting.groupby(["policy", "width_bits"], dropna=False).head(1)
+    return found.points[found.points["front"] | found.points.index.isin(best.index)]
+
+
+def _series(axis: Axes, rows: pd.DataFrame, look: Look | None, label: str, *, filled: bool) -> None:
+    """One policy, larger where it is on the front; without a look, the machine without reuse."""
+    colour, marker = (look.colour, look.marker) if look else ("black", "P")
+    kind: dict[str, Any] = {"marker": marker, "facecolors": colour if filled else "white", "edgecolors": colour}
+    axis.plot(rows["x"], rows["y"], color=colour, linewidth=0.7, zorder=1)
+    axis.scatter(rows["x"], rows["y"], s=rows["front"].map({True: 40, False: 14}), zorder=3, label=label, **kind)
+
+
+def _label(name: str, throttled: bool) -> str:
+    if name == NONE:
+        return "without reuse"
+    return name if throttled else f"{name}, not throttled"
+
+
+def _ring(axis: Axes, at: Row) -> None:
+    """Mark the point recommended, and name it where marks are rarest: much area, little gain."""
+    axis.scatter([at["x"]], [at["y"]], s=150, facecolors="none", edgecolors="black", linewidths=1.2, zorder=4)
+    words = named(at).replace(" at", "\nat").replace(" with", "\nwith")
+    place: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "va": "bottom", "zorder": 5}
+    axis.text(0.98, 0.03, f"ring: {words}", fontsize=SMALL, path_effects=HALO, **place)

@@ -1,0 +1,88 @@
+"""An exploration on one page: what to build, the front, what is lost, how to do it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from archsim.exploration import figure
+from archsim.exploration.advice import RULE
+from archsim.exploration.candidates import NONE
+from archsim.report.figures import tradeoff
+from archsim.report.labels import Label
+from archsim.report.page import Picture, Section, Table, write_page
+from archsim.report.study import Study, study_of
+from archsim.report.tables import all_table, machine_tables, provenance_table
+
+if TYPE_CHECKING:
+    from archsim.exploration.findings import Exploration, Row
+
+FILE = "explore.html"
+LABELS = {
+    "policy": Label("policy"),
+    "threshold": Label("θ"),
+    "width_bits": Label("FMU", "bits", digits=9),
+    "reuse_fraction": Label("reuse", "%", 100),
+    "metric_loss": Label("loss", "points", digits=2),
+    "speedup": Label("speedup", "x", digits=4),
+    "energy_saving": Label("saving", "%", 100),
+    "more_area": Label("area", "+%", 100, digits=2),
+    "product": Label("product"),
+}
+"""What is shown of a point, in this order."""
+UNSURE = "*"
+NOTE = f"{UNSURE} within the bound, but its 95 % interval reaches beyond."
+
+
+def write_exploration(found: Exploration, folder: str | Path) -> Path:
+    """Write `explore.html` into a folder, and its figures as .svg and .png into `figures` there."""
+    study = study_of(found.sweep)
+    sections = [_front_section(found), _loss_section(study), _again_section(study)]
+    return write_page(Path(folder), f"Exploration of {found.network}", found.recommendation, sections, FILE)
+
+
+def cells(row: Row) -> list[str]:
+    """One point, a text a column of `LABELS`."""
+    return [_cell(row, column) for column in LABELS]
+
+
+def chosen_on(found: Exploration) -> str:
+    """Which data θ was chosen on, and that it matters."""
+    data = f"θ was chosen on trace {found.trace}, {found.reference['sequences']} sequences"
+    if found.split == "valid":
+        return f"{data}: report results on other data."
+    return f"{data}: choose it on validation data (--split valid, with $ARCHSIM_DATA) and report on other data."
+
+
+def _cell(row: Row, column: str) -> str:
+    value = row[column]
+    if isinstance(value, str):
+        return value
+    if column == "metric_loss" and row["policy"] != NONE:
+        half = (row["metric_loss_high"] - row["metric_loss_low"]) / 2
+        return f"{value + 0.0:.2f} ±{half:.2f}{UNSURE if row['unsure'] else ''}"
+    return LABELS[column].number(None if pd.isna(value) else float(value))
+
+
+def _front_section(found: Exploration) -> Section:
+    lead = f"{RULE} The bound is a loss of {found.max_loss:g}. {chosen_on(found)}"
+    heads = [label.axis for label in LABELS.values()]
+    tables = [
+        Table("The front", heads, [cells(row) for _, row in found.front.iterrows()], NOTE),
+        Table("Best of each other policy", heads, [cells(row) for _, row in found.others.iterrows()]),
+    ]
+    picture = Picture(figure.NAME, figure.TITLE, figure.CAPTION, figure.draw(found))
+    return Section("Front", lead, [picture], [table for table in tables if table.rows])
+
+
+def _loss_section(study: Study) -> Section:
+    picture = Picture(tradeoff.NAME, tradeoff.TITLE, tradeoff.caption(study), tradeoff.draw(study))
+    return Section("What is lost", pictures=[picture], tables=[all_table(study)])
+
+
+def _again_section(study: Study) -> Section:
+    grid = study.sweep.about["grid"]
+    tables = [*machine_tables(study), provenance_table(study.sweep.about)]
+    return Section("Configuration and provenance", "The points as a grid.", tables=tables, code=grid)
