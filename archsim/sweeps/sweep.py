@@ -11,7 +11,7 @@ from typing import Any
 
 from archsim.errors import UsageError
 from archsim.files import remove_unfinished
-from archsim.policies import ReusePolicy
+from archsim.policies import Policy
 from archsim.sweeps.driver import Driver
 from archsim.sweeps.grid import Grid, load_grid
 from archsim.sweeps.plan import Point, plan_points, plan_tasks
@@ -91,7 +91,7 @@ def run_points(
     return results
 
 
-def defined_in_main(policies: Iterable[ReusePolicy]) -> bool:
+def defined_in_main(policies: Iterable[Policy]) -> bool:
     """Whether worker processes have to import the driver's main module to know these policies."""
     return any(type(policy).__module__ == MAIN for policy in policies)
 

@@ -41,7 +41,7 @@ class Landscape:
             metric_value=right / 100,
             statistics=np.array([[right, 10000]] * 3),
             answers=None,
-            activity=SimpleNamespace(neurons_total=10**6, neurons_reused=lambda: reused),
+            activity=SimpleNamespace(avoided_fraction=reused / 10**6),
             outputs=[np.array([[1.0, np.sqrt(change)]], np.float32)] if keep_outputs else None,
         )
 
