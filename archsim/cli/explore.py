@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     "--policy",
     "-p",
     multiple=True,
-    help="Policies, separated by spaces; may be given several times.  [default: bnn, ternary, lowbit of 2, 3, 4 bits, "
-    "each throttled and not]",
+    help="Policies, separated by spaces; may be given several times.  [default: bnn and ternary, throttled and not; "
+    "lowbit of 2, 3, 4 bits, with and without correction]",
 )
 @click.option("--widths", default="256,512,1024,2048", show_default=True, help="Widths of the FMU in bits.")
 @click.option("--margin", type=float, default=0.0, show_default=True, help="Standard errors to stay below the bound.")

@@ -45,7 +45,7 @@ def named(row: Row) -> str:
 
 def described(row: Row) -> str:
     """A point by its name and what it does."""
-    reuse = f"reuses {_share(row['reuse_fraction'])}"
+    reuse = f"avoids {_share(row['avoided'])}"
     return f"{named(row)}: {reuse}, {_lost(row['metric_loss'])}, {_gains(row)}"
 
 

@@ -16,11 +16,10 @@ from archsim.sweeps.point import resolve_point
 WIDTH = "arch.fmu.width_bits"
 NONE = "none"
 POLICIES = (
-    *("bnn", "ternary", "lowbit:bits=2", "lowbit:bits=3", "lowbit:bits=4"),
-    *("bnn:throttle=off", "ternary:throttle=off"),
-    *("lowbit:bits=2,throttle=off", "lowbit:bits=3,throttle=off", "lowbit:bits=4,throttle=off"),
+    *("bnn", "bnn:throttle=off", "ternary", "ternary:throttle=off"),
+    *(f"lowbit:bits={bits},throttle=off{correct}" for bits in (2, 3, 4) for correct in ("", ",correct=on")),
 )
-"""The paper's predictor and those of more bits, each throttled and not."""
+"""The paper's predictor and those of more bits: throttled or not, and correcting what they reuse or not."""
 WIDTHS = (256, 512, 1024, 2048)
 """Bits that a memoization unit takes in a cycle."""
 UNREAL = ("oracle",)

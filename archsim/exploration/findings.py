@@ -26,7 +26,8 @@ class Exploration:
     sweep: SweepResults
     points: pd.DataFrame
     """Results, a row a point, and of each: `width_bits` (null without a memoization unit), `fits` (loss within the
-    bound), `unsure` (it fits, but its interval reaches beyond), `more_area` and `product` (energy × time × area),
+    bound), `unsure` (it fits, but its interval reaches beyond), `avoided` (neurons reused, or by columns the share of
+    multiply-accumulates), `more_area` and `product` (energy × time × area),
     both next to the machine without reuse, `front`."""
     max_loss: float
     split: str | None
@@ -111,6 +112,7 @@ def findings(
     points["width_bits"] = widths.astype("Int64").where(points["policy"].isin(with_unit))
     points["fits"] = points.apply(holds, axis=1).astype(bool)
     points["unsure"] = points["fits"] & (points["metric_loss_high"] > max_loss)
+    points["avoided"] = points["reuse_fraction"].astype(float).fillna(points["macs_avoided_fraction"].astype(float))
     area_mm2 = float(points.loc[points["policy"] == NONE, "area_mm2"].iloc[0])
     points["more_area"] = points["area_mm2"] / area_mm2 - 1
     points["product"] = energy_delay_area(points, area_mm2)

@@ -24,7 +24,7 @@ LABELS = {
     "policy": Label("policy"),
     "threshold": Label("θ"),
     "width_bits": Label("FMU", "bits", digits=9),
-    "reuse_fraction": Label("reuse", "%", 100),
+    "avoided": Label("reuse", "%", 100),
     "metric_loss": Label("loss", "points", digits=2),
     "speedup": Label("speedup", "x", digits=4),
     "energy_saving": Label("saving", "%", 100),
