@@ -175,9 +175,9 @@ def test_what_cannot_be_is_said_at_once(make, error, message):
 
 
 @pytest.mark.parametrize("x, lengths, message", [
-    (torch.zeros(4, 2, 6), None, "need torch.float32 of"),
+    (torch.zeros(4, 2, 6), None, "need float32 of"),
     (torch.zeros(4, 2, 7).double(), None, "float64"),
-    (torch.zeros(4, 7), None, "need torch.float32 of"),
+    (torch.zeros(4, 7), None, "need float32 of"),
     (torch.zeros(4, 2, 7), (4, 5), "from 1 to 4"),
     (torch.zeros(4, 2, 7), (0, 2), "from 1 to 4"),
     (torch.zeros(4, 2, 7), (3,), "need 2 whole numbers"),
