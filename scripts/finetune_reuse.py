@@ -190,8 +190,9 @@ def main() -> None:
     args = checked_arguments()
     torch.set_num_threads(1)  # a fixed summation order: the same seed gives the same weights
     folder = network_folder(args.network)
-    if folder.resolve() == args.output.resolve():
-        raise ConfigError(f"{args.output} is the network itself: need another folder to write to")
+    if folder.resolve() == args.output.resolve() or args.output.is_file():
+        what = "a file" if args.output.is_file() else "the network itself"
+        raise ConfigError(f"output {args.output} is {what}: need another folder to write to")
     source, train, valid = load_network(folder), load_trace(args.trace), load_trace(args.valid)
     train, valid = prepared(source, train.limit(args.limit)), prepared(source, valid.limit(args.valid_limit))
     evidence = None
@@ -205,10 +206,10 @@ def main() -> None:
         raise ConfigError("cap: a transcript says nothing about a part of a sequence; need cap = 0 for a CTC head")
     examples = model.examples(train)
     model.examples(valid)
-    args.output.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(args, model, examples)
     if args.resume:
         trainer.resume()
+    args.output.mkdir(parents=True, exist_ok=True)
     tell("before", source, valid, args)
     trainer.run(valid)
     write_tuned(model, args, train, evidence)
