@@ -193,8 +193,8 @@ def main() -> None:
     if folder.resolve() == args.output.resolve() or args.output.is_file():
         what = "a file" if args.output.is_file() else "the network itself"
         raise ConfigError(f"output {args.output} is {what}: need another folder to write to")
-    source, train, valid = load_network(folder), load_trace(args.trace), load_trace(args.valid)
-    train, valid = prepared(source, train.limit(args.limit)), prepared(source, valid.limit(args.valid_limit))
+    source, train = load_network(folder), load_trace(args.trace).limit(args.limit)
+    valid = prepared(source, load_trace(args.valid).limit(args.valid_limit))
     evidence = None
     if getattr(policy_from(args.policy), "needs_scales", False):
         evidence = read_manifest(folder / MANIFEST).scales

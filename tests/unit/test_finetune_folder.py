@@ -90,6 +90,7 @@ def test_a_classifier_learns_under_reuse(files, capsys):
         f"after: accuracy {runs[0].metric_value:.2f} without reuse, {runs[1].metric_value:.2f} with bnn:throttle=off "
         f"at θ = 0.5, which reuses {100 * reuse:.1f} %"
     )
+    assert f"24 sequences of train (SHA-256 {trace.digest[:12]})" in network.provenance
     assert network.name == "tuned" and network.thresholds == {} and network.scales is None
     assert network.provenance.startswith(
         "mine (drawn at random), fine-tuned by scripts/finetune_reuse.py: bnn:throttle=off"
