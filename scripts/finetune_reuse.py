@@ -158,7 +158,7 @@ FLAGS = (
     ("--cap", 0, "longest training sequence of a classifier, in steps: of longer ones a random window; 0 for no cap"),
     ("--lr", 5e-4, "peak learning rate of Adam"),
     ("--clip", 1.0, "largest norm of the gradient"),
-    ("--steady", 0.0, "weight of the mean unsteadiness of products"),
+    ("--steady", 0.3, "weight of the mean unsteadiness of products"),
     ("--half-at", 0.5, "relative change at which a neuron counts as half unsteady"),
     ("--ramp", 0.3, "share of the training in which the threshold rises to its value"),
     ("--seed", 1, "seed of batches and windows"),
