@@ -1,7 +1,7 @@
 """Fine-tune a network folder under the reuse it will meet on the machine.
 
-python scripts/finetune_reuse.py --network imdb-lstm --policy bnn --threshold 4 \\
-    --trace imdb-train --limit 4000 --valid imdb-valid --valid-limit 500 -o imdb-tuned
+python scripts/finetune_reuse.py --network ds2-gru --policy bnn --threshold 1 --epochs 1 --batch 16 \\
+    --trace fsdd-train --limit 192 --valid fsdd-valid --valid-limit 80 -o ds2-tuned
 
 Every training pass decides as the simulator does; gradients go to the steps that evaluated the products. A second
 term holds down how much products change from step to step. The threshold rises from zero at the start. Never give
@@ -11,24 +11,19 @@ test data. Classification (mean-linear) and CTC heads; afterwards, `archsim cali
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import time
-from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import nn
-from training.batching import batches_by_length
+from training.finetuning import Trainer
 from training.options import output_parser, parse_with
 
 from archsim.calibration import with_scales
-from archsim.cli.console import percent, stage_bars
+from archsim.cli.console import percent
 from archsim.cli.exit import exit_code
 from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
-from archsim.files import write_whole
-from archsim.finetune.network import Example, TrainableNetwork
+from archsim.finetune.network import TrainableNetwork
 from archsim.functional.inputs import prepared
 from archsim.functional.run import run_functional
 from archsim.ir.folder import MANIFEST, load_network, network_folder, read_manifest, write_network
@@ -36,87 +31,6 @@ from archsim.ir.manifest import ScalesManifest
 from archsim.ir.network import Network
 from archsim.policies import NoReuse, policy_from
 from archsim.traceio.trace import Trace
-
-Report = Callable[[str, float, str], None]
-
-
-class Trainer:
-    """The state of a training run: network, optimiser, random numbers, history."""
-
-    def __init__(self, args: argparse.Namespace, model: TrainableNetwork, train: Sequence[Example]) -> None:
-        torch.manual_seed(args.seed)
-        self.args, self.model, self.train, self.rng = args, model, train, np.random.default_rng(args.seed)
-        self.opt, self.history = torch.optim.Adam(model.parameters(), lr=args.lr), list[dict[str, float]]()
-        self.checkpoint = args.output / "checkpoint.pt"
-        paths = {"output", "resume", "valid", "valid_limit"}
-        self.settings = {name: str(value) for name, value in vars(args).items() if name not in paths}
-
-    def epoch(self, report: Report) -> dict[str, float]:
-        """Run one epoch; return its mean loss, unsteadiness and reuse."""
-        batches = batches_by_length([len(e.inputs) for e in self.train], self.args.batch, 15, self.rng)
-        done, sums = len(self.history), np.zeros(3)
-        for step, batch in enumerate(batches):
-            sums += self.step(
-                [self._cut(self.train[i]) for i in batch], (done + step / len(batches)) / self.args.epochs
-            )
-            task, _, reuse = sums / (step + 1)
-            report(f"epoch {done + 1}", (step + 1) / len(batches), f"loss {task:.4f}, reuse {percent(reuse)}")
-        return dict(zip(("loss", "unsteadiness", "train_reuse"), (sums / len(batches)).tolist(), strict=True))
-
-    def step(self, batch: Sequence[Example], progress: float) -> tuple[float, float, float]:
-        """Learn from a batch; return its loss, unsteadiness and reuse."""
-        args, opt = self.args, self.opt
-        # the rate: a short warm-up, then a straight line down to zero; reuse comes in by and by
-        opt.param_groups[0]["lr"] = args.lr * min(1.0, 0.05 + 20 * progress, 1.25 * (1 - progress))
-        self.model.rnn.threshold = args.threshold * min(1.0, progress / args.ramp if args.ramp else 1.0)
-        found = self.model(batch, half_at=args.half_at if args.steady else None)
-        loss = found.task if found.unsteadiness is None else found.task + args.steady * found.unsteadiness
-        opt.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), args.clip)
-        opt.step()
-        return found.task.item(), 0.0 if found.unsteadiness is None else found.unsteadiness.item(), found.reuse_fraction
-
-    def _cut(self, example: Example) -> Example:
-        """A window of a sequence that is longer than `cap`; a transcript says nothing about a window."""
-        steps, cap = len(example.inputs), self.args.cap
-        if not cap or steps <= cap:
-            return example
-        start = int(self.rng.integers(0, steps - cap + 1))
-        return example._replace(inputs=example.inputs[start : start + cap])
-
-    def save(self) -> None:
-        """Write what `resume` needs, and the history."""
-        states = self.model.state_dict(), self.opt.state_dict(), torch.get_rng_state(), self.rng.bit_generator.state
-        with write_whole(self.checkpoint) as temporary:
-            torch.save((*states, self.history, self.settings), temporary)
-        with write_whole(self.args.output / "history.json") as temporary:
-            temporary.write_text(json.dumps(self.history, indent=1) + "\n")
-
-    def resume(self) -> None:
-        """Go on from the last checkpoint; ConfigError where there is none, or one of another run."""
-        if not self.checkpoint.is_file():
-            raise ConfigError(f"{self.checkpoint} does not exist: nothing to resume")
-        loaded = torch.load(self.checkpoint, weights_only=True)
-        model, optimiser, torch_rng, self.rng.bit_generator.state, self.history, settings = loaded
-        for name, value in self.settings.items():
-            if settings.get(name) != value:
-                raise ConfigError(f"{self.checkpoint} was made with {name} = {settings.get(name)}, not {value}")
-        self.model.load_state_dict(model)
-        self.opt.load_state_dict(optimiser)
-        torch.set_rng_state(torch_rng)
-
-    def run(self, valid: Trace) -> None:
-        """Train to the last epoch."""
-        while len(self.history) < self.args.epochs:
-            started = time.perf_counter()
-            with stage_bars() as report:
-                figures = self.epoch(report)
-            self.history.append(
-                {"epoch": len(self.history) + 1} | figures | {"seconds": round(time.perf_counter() - started, 1)}
-            )
-            self.save()
-            tell(f"epoch {len(self.history)}", self.model.network(), valid, self.args)
 
 
 def tell(title: str, network: Network, valid: Trace, args: argparse.Namespace) -> None:
@@ -211,7 +125,7 @@ def main() -> None:
         trainer.resume()
     args.output.mkdir(parents=True, exist_ok=True)
     tell("before", source, valid, args)
-    trainer.run(valid)
+    trainer.run(lambda title, network: tell(title, network, valid, args))
     write_tuned(model, args, train, evidence)
     tell("after", load_network(args.output), valid, args)
     print(f"θ for a bound on the loss: archsim calibrate -n {args.output} -t VALIDATION -p {args.policy} --save")
