@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from training.batching import batches_by_length
 from training.options import parse_with, training_parser
 
 from archsim.cli.exit import exit_code
@@ -121,10 +122,8 @@ def train_batches(reviews: list[Review], cap: int, size: int, rng: np.random.Gen
     """Return shuffled batches of reviews of similar length, long ones cut to a random window."""
     starts = [rng.integers(0, max(1, len(ids) - cap + 1)) for ids, _ in reviews]
     cut = [(ids[s : s + cap], label) for s, (ids, label) in zip(starts, reviews, strict=True)]
-    order = np.argsort(np.array([len(ids) for ids, _ in cut]) + rng.uniform(-15, 15, len(cut)), kind="stable")
-    batches = [[cut[i] for i in order[k : k + size]] for k in range(0, len(cut), size)]
-    rng.shuffle(batches)
-    return batches
+    batches = batches_by_length([len(ids) for ids, _ in cut], size, 15, rng)
+    return [[cut[i] for i in batch] for batch in batches]
 
 
 @torch.no_grad()

@@ -44,6 +44,15 @@ class Batch:
         """Packed rows of the sequence in row `position`, in the order of its steps."""
         return self.first[: self.lengths[position]] + position
 
+    def places(self) -> tuple[I64, I64]:
+        """Step and position (row of the batch) of each packed row."""
+        steps = np.repeat(np.arange(self.active.size), self.active)
+        return steps, np.arange(steps.size) - self.first[steps]
+
+    def rows_before(self) -> I64:
+        """Packed rows of the step before, for all rows but those of step 0."""
+        return np.arange(self.active[0], self.lengths.sum()) - np.repeat(self.active[:-1], self.active[1:])
+
     def pack(self, arrays: Sequence[F32], *, reverse: bool = False) -> F32:
         """Pack one (T, I) array per sequence; `reverse` puts the last step first."""
         packed = np.empty((int(self.lengths.sum()), arrays[0].shape[1]), np.float32)

@@ -71,7 +71,8 @@ class RunningPass:
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
         """Run step `index` of the first B sequences from their inputs (B, I) and input products.
 
-        Returns h (B, H), a view that the next step overwrites, and the packed decisions (B, bytes).
+        Returns h (B, H), a view that the next step overwrites, and the packed decisions (B, bytes). `products`
+        (B, P·H), contiguous, becomes the products the cell update read: memoized ones where reused.
         """
         cell, B = self.layer.cell, inputs.shape[0]
         h, memo = self.state.h[:B], self.memo[:B]

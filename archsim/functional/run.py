@@ -63,9 +63,7 @@ def run_functional(
     Memory grows with one bit per neuron evaluation, and with the outputs if they are kept. The answer does not
     depend on `threads` (default: one a core).
     """
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision = {precision!r}: accepted: {', '.join(PRECISIONS)}")
-    inputs = Inputs(network, trace, as_half=precision == "fp16")
+    inputs = Inputs(network, trace, as_half=holds_half(precision))
     metric = metric_for(network, trace)
     runner = NetworkRunner(network, inputs, policy, thresholds_for(network, policy, threshold))
     collected = _Collected(network, inputs.lengths.size, policy, keep_outputs)
@@ -76,6 +74,13 @@ def run_functional(
             if tick is not None:
                 tick(done.batch.sequences.size)
     return collected.result(metric, trace)
+
+
+def holds_half(precision: str) -> bool:
+    """Whether the machine stores binary16 in this precision; ConfigError for one that is not known."""
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision = {precision!r}: accepted: {', '.join(PRECISIONS)}")
+    return precision == "fp16"
 
 
 class _Collected:

@@ -9,18 +9,17 @@ import numpy as np
 
 from archsim.functional.batch import Batch
 from archsim.functional.cells import State
-from archsim.functional.columns import RunningColumns
 from archsim.functional.decode import DecoderWeights, decode
-from archsim.functional.direction import Running, RunningPass, run_direction
+from archsim.functional.direction import run_direction
 from archsim.functional.head import Answer, classify, transcribe
 from archsim.functional.inputs import Inputs
-from archsim.functional.scales import scales_for
-from archsim.functional.weights import StoredWeights, check_half, store_weights
+from archsim.functional.passes import Passes
+from archsim.functional.weights import check_half
 from archsim.ir.heads import AttentionDecoder, CtcHead, MeanClassifier
 from archsim.ir.network import Network
 from archsim.ir.text import Subwords
 from archsim.kernels.arrays import F32, U8
-from archsim.policies import PassContext, Policy, goes_by_columns
+from archsim.policies import Policy
 
 Decisions = dict[tuple[int, int], list[U8]]
 """(layer, direction) to packed decisions (T, bytes) by row of a batch."""
@@ -41,16 +40,13 @@ class NetworkRunner:
     """A network with its weights as the machine stores them, ready to run batches."""
 
     def __init__(self, network: Network, inputs: Inputs, policy: Policy, thresholds: list[F32]) -> None:
-        self.network, self.inputs, self.policy, self.thresholds = network, inputs, policy, thresholds
-        self.scales = scales_for(network, policy)
+        self.network, self.inputs = network, inputs
         self.decoder: DecoderWeights | None = None
         if isinstance(network.head, AttentionDecoder) and network.embedding:
             if inputs.as_half:
                 check_half(f"{network.name}: embedding", network.embedding.table)
             self.decoder = DecoderWeights(network.head, network.embedding.table)
-        self.weights: list[list[StoredWeights]] = [
-            [store_weights(layer, d, as_half=inputs.as_half) for d in layer.directions] for layer in network.layers
-        ]
+        self.passes = Passes(network, policy, thresholds, as_half=inputs.as_half)
 
     def run(self, batch: Batch) -> BatchResult:
         """Run all layers over a batch. Batches share nothing, so they may run side by side."""
@@ -60,7 +56,7 @@ class NetworkRunner:
         for index, layer in enumerate(self.network.encoder):
             sides = []
             for d, direction in enumerate(layer.directions):
-                running = self._begin(index, d, batch.sequences.size)
+                running = self.passes.begin(index, d, batch.sequences.size)
                 packed = batch.pack(hidden, reverse=direction.reverse)
                 outputs, bits = run_direction(running, packed, batch)
                 decisions[index, d] = [bits[batch.rows_of(row)] for row in range(batch.sequences.size)]
@@ -71,29 +67,14 @@ class NetworkRunner:
             return self._decode(self.decoder, batch, hidden, ends, decisions)
         return BatchResult(batch, hidden, self._answers(hidden), decisions)
 
-    def _begin(self, index: int, direction: int, size: int, start: State | None = None) -> Running:
-        layer, weights = self.network.layers[index], self.weights[index][direction]
-        policy, theta, as_half = self.policy, self.thresholds[index], self.inputs.as_half
-        if goes_by_columns(policy):
-            return RunningColumns(layer, weights, policy, float(theta[0]), size, as_half=as_half, start=start)
-        context = PassContext(
-            weight_ih=weights.weight_ih,
-            weight_hh=weights.weight_hh,
-            n_gates=layer.cell.n_gates,
-            n_units=layer.hidden_size,
-            batch=size,
-            thresholds=theta,
-            place=(index, direction),
-            scales=self.scales[index, direction] if self.scales else None,
-        )
-        return RunningPass(layer, weights, policy, context, as_half=as_half, start=start)
-
     def _decode(
         self, weights: DecoderWeights, batch: Batch, memories: list[F32], ends: Sequence[State], decisions: Decisions
     ) -> BatchResult:
         """Decode with a stack whose layers start where the encoder's ended."""
         first = len(self.network.encoder)
-        layers = [self._begin(first + depth, 0, batch.sequences.size, start=state) for depth, state in enumerate(ends)]
+        layers = [
+            self.passes.begin(first + depth, 0, batch.sequences.size, start=state) for depth, state in enumerate(ends)
+        ]
         decoded = decode(weights, layers, memories, as_half=self.inputs.as_half)
         for depth in range(len(layers)):
             decisions[first + depth, 0] = [one.decisions[depth] for one in decoded]

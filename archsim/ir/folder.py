@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tomlkit
+from numpy.typing import NDArray
 from pydantic import ValidationError
+from safetensors.numpy import save_file
 
 from archsim.errors import NetworkError, UnknownNameError
 from archsim.files import bundled_folder, write_whole
@@ -113,6 +119,25 @@ def save_scales(folder: Path, scales: ScalesManifest) -> None:
     document["scales"] = scales.model_dump()
     with write_whole(path) as temporary:
         temporary.write_text(tomlkit.dumps(document), "utf-8")
+
+
+def write_network(
+    folder: Path, manifest: Manifest, tensors: Mapping[str, NDArray[np.floating[Any]]], source: Path
+) -> None:
+    """Write a network folder, made if need be; the files its embedding names come from `source`.
+
+    Each file is whole or not there, and `network.toml` comes last: without it the folder is no network.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = (manifest.embedding.vocabulary, manifest.embedding.subwords) if manifest.embedding else ()
+    for name in filter(None, beside):
+        with write_whole(folder / name) as temporary:
+            shutil.copyfile(source / name, temporary)
+    with write_whole(folder / WEIGHTS) as temporary:
+        save_file(dict(tensors), temporary)
+    with write_whole(folder / MANIFEST) as temporary:
+        told = manifest.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        temporary.write_text(tomlkit.dumps(told), "utf-8")
 
 
 def _as_toml(evidence: CalibrationManifest) -> tomlkit.items.Table:

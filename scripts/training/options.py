@@ -12,13 +12,19 @@ Flag = tuple[str, float | int, str]
 
 
 def training_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the folders of a training run."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Return a parser with the folders of a training run on public corpora."""
+    parser = output_parser(doc)
     home = os.environ.get("ARCHSIM_DATA")
     required = home is None
     parser.add_argument(
         "--data", type=Path, default=home, required=required, help="folder of corpora (default: $ARCHSIM_DATA)"
     )
+    return parser
+
+
+def output_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Return a parser with what a training run writes."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for weights, checkpoint, history")
     parser.add_argument("--resume", action="store_true", help="go on from OUTPUT/checkpoint.pt")
     return parser

@@ -12,7 +12,7 @@ LAYERS = [
     "config ir",
     "importers traceio policies engine tasks",
     "functional sim metrics energy timeline corpora",
-    "experiment calibration",
+    "experiment calibration finetune",
     "sweeps",
     "report",
     "reproduce exploration",

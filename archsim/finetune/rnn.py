@@ -1,0 +1,167 @@
+"""A torch LSTM or GRU that reuses products as the machine will."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from archsim.errors import ConfigError, TraceError
+from archsim.finetune.steadiness import unsteadiness
+from archsim.finetune.steps import MemoizedSteps, Parameters, RoundedToHalf
+from archsim.functional.batch import Batch
+from archsim.functional.passes import Passes
+from archsim.functional.run import holds_half, pass_shapes
+from archsim.functional.thresholds import Threshold, thresholds_per_gate
+from archsim.importers.pytorch import from_torch
+from archsim.ir.network import Network, Scales
+from archsim.kernels.arrays import U8
+from archsim.kernels.half import HALF_MAX
+from archsim.policies import ReusePolicy, goes_by_columns, policy_from
+from archsim.traceio.activity import ActivityRecord
+
+
+@dataclass(frozen=True, eq=False)
+class ReuseRun:
+    """What one call computed."""
+
+    outputs: Tensor
+    """Top layer, laid out as the input, zero where a sequence is over."""
+    activity: ActivityRecord
+    """The decisions, sequences in the order of the batch."""
+    unsteadiness: Tensor | None
+    """Mean unsteadiness of the neurons, differentiable; None where it was not asked for."""
+
+    @property
+    def reuse_fraction(self) -> float:
+        """Reused neuron evaluations over all."""
+        return self.activity.avoided_fraction
+
+
+class ReuseRNN(nn.Module):
+    """An `nn.LSTM` or `nn.GRU`, or several in a row, run under a reuse policy.
+
+    Values and decisions are those of `archsim.simulate`, bit for bit; the gradient is that of the same computation
+    (archsim.finetune.steps). The weights stay those of the modules given, so any optimiser trains them.
+    Raises NetworkError for modules archsim does not model, ConfigError for a policy, θ or precision that cannot be.
+    """
+
+    def __init__(
+        self,
+        *modules: nn.RNNBase,
+        policy: str | ReusePolicy = "bnn",
+        threshold: Threshold = 0.0,
+        scales: Scales | None = None,
+        precision: str = "fp16",
+    ) -> None:
+        super().__init__()
+        if any(getattr(module, "dropout", 0) for module in modules):
+            raise ConfigError("dropout between layers would change what is reused: need dropout = 0")
+        if len({getattr(module, "batch_first", False) for module in modules}) > 1:
+            raise ConfigError("modules differ in batch_first: need the same in all")
+        if any(weight.dtype != torch.float32 for module in modules for weight in module.parameters()):
+            raise ConfigError("weights are not float32: need module.float(); precision says what the machine holds")
+        self.stacks, self.policy = nn.ModuleList(modules), policy_from(policy)
+        if goes_by_columns(self.policy):
+            raise ConfigError(f"policy {self.policy.name!r} goes by columns: need one that reuses neurons, as bnn")
+        self.threshold, self.scales, self.as_half = threshold, scales, holds_half(precision)
+        self.passes()
+
+    def forward(self, x: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
+        """Map x (T, B, I), or (B, T, I) if the modules are batch_first, to outputs of the same layout.
+
+        Sequences are padded at their end; `lengths` (B,) says where they stop. Raises TraceError for ill-shaped ones.
+        """
+        return self.run(x, lengths).outputs
+
+    def run(
+        self, x: Tensor, lengths: Tensor | Sequence[int] | None = None, *, half_at: float | None = None
+    ) -> ReuseRun:
+        """Do as `forward` does, and tell what was reused; `half_at` asks for the unsteadiness (see `unsteadiness`)."""
+        batch_first = bool(self.stacks[0].batch_first)
+        x = x.transpose(0, 1) if batch_first else x
+        passes = self.passes()
+        batch, (steps, size) = _batch_of(x, lengths, passes.network.input_size), x.shape[:2]
+        places, costs = _places(batch), list[Tensor]()
+        hidden, decisions = self._stored(x[places]), list[U8]()
+        for index, sides in enumerate(_by_direction(self.stacks)):
+            outputs = []
+            for d, parameters in enumerate(sides):
+                inputs = _reversed(hidden, batch) if d else hidden
+                h = MemoizedSteps.apply(passes.begin(index, d, size), batch, decisions, inputs, *parameters)
+                if half_at is not None:
+                    costs.append(unsteadiness(inputs, h, parameters, batch, half_at))
+                outputs.append(_reversed(h, batch) if d else h)
+            hidden = torch.cat(outputs, 1) if len(outputs) > 1 else outputs[0]
+        padded = hidden.new_zeros(steps, size, hidden.shape[1]).index_put(places, hidden)
+        activity = _activity(passes.network, batch, decisions)
+        cost = _mean_cost(costs, activity) if costs else None
+        return ReuseRun(padded.transpose(0, 1) if batch_first else padded, activity, cost)
+
+    def passes(self) -> Passes:
+        """The passes of the present weights, which training changes, and with them what a policy makes of them."""
+        layers = tuple(layer for module in self.stacks for layer in from_torch(module).layers)
+        network = Network("torch module", layers, scales=self.scales)
+        return Passes(network, self.policy, thresholds_per_gate(network, self.threshold), as_half=self.as_half)
+
+    def _stored(self, inputs: Tensor) -> Tensor:
+        if not self.as_half:
+            return inputs
+        largest = float(inputs.detach().abs().max())
+        if largest > HALF_MAX:
+            raise TraceError(f"inputs hold {largest:g}, binary16 ends at {HALF_MAX:g}: use precision fp32")
+        rounded: Tensor = RoundedToHalf.apply(inputs)
+        return rounded
+
+
+def _by_direction(stacks: nn.ModuleList) -> Iterator[list[Parameters]]:
+    """Yield the parameters of each direction, layer by layer."""
+    for module in stacks:
+        assert isinstance(module, nn.RNNBase), "from_torch has checked"
+        find: Callable[[str], Any] = dict(module.named_parameters()).get
+        for layer in range(module.num_layers):
+            ends = [f"_l{layer}", f"_l{layer}_reverse"][: 1 + module.bidirectional]
+            yield [Parameters(*[find(name + end) for name in Parameters._fields]) for end in ends]
+
+
+def _batch_of(x: Tensor, lengths: Tensor | Sequence[int] | None, input_size: int) -> Batch:
+    """Lay the sequences out, longest first."""
+    if x.ndim != 3 or x.shape[2] != input_size or 0 in x.shape or x.dtype != torch.float32:
+        raise TraceError(
+            f"inputs are {x.dtype} of shape {tuple(x.shape)}, need float32 of (steps, batch, {input_size})"
+        )
+    steps, size = x.shape[:2]
+    given = np.full(size, steps) if lengths is None else np.asarray(lengths, np.int64)
+    if given.shape != (size,) or not 1 <= given.min() <= given.max() <= steps:
+        raise TraceError(f"lengths = {given.tolist()}: need {size} whole numbers from 1 to {steps}")
+    order = np.argsort(-given, kind="stable")
+    return Batch.of(order, given[order])
+
+
+def _places(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Step and column in a padded tensor of each packed row."""
+    steps, positions = batch.places()
+    return torch.from_numpy(steps), torch.from_numpy(batch.sequences[positions])
+
+
+def _reversed(packed: Tensor, batch: Batch) -> Tensor:
+    """Packed rows of a pass in the order of a pass the other way."""
+    steps, positions = batch.places()
+    return packed[torch.from_numpy(batch.first[batch.lengths[positions] - 1 - steps] + positions)]
+
+
+def _activity(network: Network, batch: Batch, decisions: Sequence[U8]) -> ActivityRecord:
+    shapes, rows = pass_shapes(network), np.argsort(batch.sequences)
+    by_place = zip(shapes, decisions, strict=True)
+    bits = {shape.place: [packed[batch.rows_of(row)] for row in rows.tolist()] for shape, packed in by_place}
+    return ActivityRecord(shapes, bits)
+
+
+def _mean_cost(costs: Sequence[Tensor], activity: ActivityRecord) -> Tensor:
+    """The mean over all neurons of what is a mean over a pass's."""
+    sizes = torch.tensor([float(shape.neurons_per_step) for shape in activity.shapes])
+    return torch.stack(list(costs)) @ (sizes / sizes.sum())

@@ -1,0 +1,44 @@
+"""The passes of a network under a policy: weights as the machine stores them, ready to begin."""
+
+from __future__ import annotations
+
+from archsim.functional.cells import State
+from archsim.functional.columns import RunningColumns
+from archsim.functional.direction import Running, RunningPass
+from archsim.functional.scales import scales_for
+from archsim.functional.weights import StoredWeights, store_weights
+from archsim.ir.network import Network
+from archsim.kernels.arrays import F32
+from archsim.policies import PassContext, Policy, goes_by_columns
+
+
+class Passes:
+    """What every pass of a network begins with; worth making once for many batches.
+
+    Raises NetworkError for a weight beyond the range of binary16, ConfigError where a policy lacks scales.
+    """
+
+    def __init__(self, network: Network, policy: Policy, thresholds: list[F32], *, as_half: bool) -> None:
+        self.network, self.policy, self.thresholds, self.as_half = network, policy, thresholds, as_half
+        self.scales = scales_for(network, policy)
+        self.weights: list[list[StoredWeights]] = [
+            [store_weights(layer, d, as_half=as_half) for d in layer.directions] for layer in network.layers
+        ]
+
+    def begin(self, index: int, direction: int, size: int, start: State | None = None) -> Running:
+        """Begin the pass of a (layer, direction) over `size` sequences."""
+        layer, weights = self.network.layers[index], self.weights[index][direction]
+        policy, theta, as_half = self.policy, self.thresholds[index], self.as_half
+        if goes_by_columns(policy):
+            return RunningColumns(layer, weights, policy, float(theta[0]), size, as_half=as_half, start=start)
+        context = PassContext(
+            weight_ih=weights.weight_ih,
+            weight_hh=weights.weight_hh,
+            n_gates=layer.cell.n_gates,
+            n_units=layer.hidden_size,
+            batch=size,
+            thresholds=theta,
+            place=(index, direction),
+            scales=self.scales[index, direction] if self.scales else None,
+        )
+        return RunningPass(layer, weights, policy, context, as_half=as_half, start=start)

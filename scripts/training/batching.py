@@ -1,0 +1,15 @@
+"""How training sequences are put into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def batches_by_length(lengths: Sequence[int], size: int, blur: float, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return the indices of shuffled batches of sequences of similar length, give or take `blur` steps."""
+    order = np.argsort(np.array(lengths) + rng.uniform(-blur, blur, len(lengths)), kind="stable")
+    batches = [order[k : k + size] for k in range(0, len(order), size)]
+    rng.shuffle(batches)
+    return batches
