@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PS_PER_S = 1_000_000_000_000
+KIB, MIB = 1 << 10, 1 << 20
 BYTES_PER_HALF = 2
 """A weight, an input or a hidden value on the machine is a binary16 number."""
 

@@ -26,9 +26,10 @@ from archsim.errors import ConfigError
 from archsim.finetune.network import TrainableNetwork
 from archsim.functional.inputs import prepared
 from archsim.functional.run import run_functional
-from archsim.ir.folder import MANIFEST, load_network, network_folder, read_manifest, write_network
+from archsim.ir.folder import MANIFEST, load_network, network_folder, read_manifest
 from archsim.ir.manifest import ScalesManifest
 from archsim.ir.network import Network
+from archsim.ir.saving import write_network
 from archsim.policies import NoReuse, policy_from
 from archsim.traceio.trace import Trace
 
@@ -46,7 +47,7 @@ def tell(title: str, network: Network, valid: Trace, args: argparse.Namespace) -
 
 
 def write_tuned(model: TrainableNetwork, args: argparse.Namespace, train: Trace, scales: ScalesManifest | None) -> None:
-    """Write the network folder: what was calibrated for the old weights is left out."""
+    """Write the network folder: thresholds of the old weights are left out, scales stay as in training."""
     manifest = read_manifest(model.folder / MANIFEST)
     how = (
         f"{args.policy} at threshold {args.threshold:g}, {args.epochs} epochs, steady {args.steady:g}, seed {args.seed}"
@@ -90,9 +91,9 @@ def checked_arguments() -> argparse.Namespace:
     parser.add_argument("--valid-limit", type=int, help="validate on the first so many sequences only")
     args = parse_with(parser, FLAGS)
     for name in ("epochs", "batch", "lr", "clip", "half_at"):
-        if not getattr(args, name) > 0:
-            raise ConfigError(f"{name} = {getattr(args, name)}: need a number > 0")
-    for name, most in (("cap", np.inf), ("steady", np.inf), ("ramp", 1.0)):
+        if not 0 < getattr(args, name) < np.inf:
+            raise ConfigError(f"{name} = {getattr(args, name)}: need a finite number > 0")
+    for name, most in (("cap", 1e9), ("steady", 1e9), ("ramp", 1.0), ("seed", 2**32 - 1)):
         if not 0 <= getattr(args, name) <= most:
             raise ConfigError(f"{name} = {getattr(args, name)}: need a number from 0 to {most:g}")
     args.policy = policy_from(args.policy).name

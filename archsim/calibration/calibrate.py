@@ -13,7 +13,7 @@ from archsim.calibration.uniform import largest_uniform
 from archsim.errors import ConfigError
 from archsim.ir.manifest import CalibratedPoint, CalibrationManifest, Per
 from archsim.ir.network import Network
-from archsim.policies import Policy, policy_from
+from archsim.policies import Policy, goes_by_columns, policy_from
 from archsim.tasks.bootstrap import CONFIDENCE
 from archsim.traceio.trace import Trace
 
@@ -59,7 +59,7 @@ def calibrate_threshold(
     Raises ConfigError where there is no metric to lose, no θ to choose, or even θ = 0 loses too much.
     """
     policy = _checked(policy_from(policy_name), max_losses, highest, resolution, margin)
-    _check_effort(per, passes)
+    _check_effort(policy, per, passes)
     trials = Trials(network, trace, policy, precision, tick, compares=per != "network")
     bounds = sorted(max_losses)
     uniform = {bound: largest_uniform(trials, bound, margin, highest, resolution) for bound in bounds}
@@ -102,9 +102,11 @@ def _checked(policy: Policy, max_losses: Sequence[float], highest: float, resolu
     return policy
 
 
-def _check_effort(per: str, passes: int) -> None:
+def _check_effort(policy: Policy, per: str, passes: int) -> None:
     if per not in get_args(Per):
         raise ConfigError(f"per = {per!r}: accepted: {', '.join(get_args(Per))}")
+    if goes_by_columns(policy) and per in ("gate", "kind"):
+        raise ConfigError(f"per = {per!r}: policy {policy.name!r} skips columns, which all gates share: need layer")
     if isinstance(passes, bool) or not isinstance(passes, int) or passes < 1:
         raise ConfigError(f"passes = {passes!r}: need a whole number >= 1")
 

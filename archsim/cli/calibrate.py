@@ -68,7 +68,8 @@ def calibrate(
     from archsim.cli.console import output_console, percent, theta_text
     from archsim.corpora.catalogue import load_trace
     from archsim.files import check_writable
-    from archsim.ir.folder import MANIFEST, load_network, network_folder, save_calibration, save_scales
+    from archsim.ir.folder import MANIFEST, load_network, network_folder
+    from archsim.ir.saving import save_calibration, save_scales
     from archsim.policies import goes_by_columns, policy_from
 
     if save:
@@ -101,7 +102,7 @@ def calibrate(
             console.print(f"largest θ {within}: {point.threshold:g}")
         else:
             one = calibration.uniform[max_loss]
-            gained = f"{percent(point.reuse_fraction)} reused, {percent(one.reuse_fraction)} with one θ"
+            gained = f"{avoided} {percent(point.reuse_fraction)}, {percent(one.reuse_fraction)} with one θ"
             console.print(f"most reuse {within}, a θ a {per}: {theta_text(point.threshold)} ({gained})")
     if calibration.cut_short:
         click.echo(f"stopped after {passes} passes, more are to be tried: see --passes", err=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from archsim.errors import ConfigError
+
+MOST_BITS = 16
 INT16_MAX = (1 << 15) - 1
 PRODUCT_BYTES = 2
 """A memoized product, binary16."""
@@ -25,6 +28,17 @@ class Predictor:
     """Of the drift in a memo entry; 0 without throttling."""
     corrects: bool = False
     """Whether reused products are corrected by the change of the prediction."""
+
+    def __post_init__(self) -> None:
+        for name, value, most in (
+            ("planes", self.planes, MOST_BITS),
+            ("bit_operations", self.bit_operations, MOST_BITS),
+            ("largest_product", self.largest_product, 1 << 2 * MOST_BITS),
+        ):
+            if not 1 <= value <= most:
+                raise ConfigError(f"predictor: {name} = {value}: need 1 to {most}")
+        if self.drift_bytes < 0:
+            raise ConfigError(f"predictor: drift_bytes = {self.drift_bytes}: need a number >= 0")
 
     def memo_entry_bytes(self, n_inputs: int) -> int:
         """A memo entry: product, prediction as int16 or int32, drift, the unit to correct by as binary16."""

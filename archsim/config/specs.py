@@ -6,14 +6,15 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from archsim.config.buffers import InputBufferSpec, IntermediateMemorySpec, WeightBufferSpec
 from archsim.config.dram import DramSpec, with_preset
 from archsim.config.predictor import Predictor
-from archsim.config.sourced import MOST, Spec, sourced
+from archsim.config.savers import DeltaSpec, FmuSpec
+from archsim.config.sourced import Spec, sourced
 from archsim.errors import ConfigError, did_you_mean
-from archsim.units import Clock, ceil_div
+from archsim.units import Clock
 from archsim.validation import explain
 
-KIB, MIB = 1 << 10, 1 << 20
 Dataflow = Literal["step", "mwl"]
 Dispatch = Literal["gate", "shared"]
 
@@ -37,130 +38,6 @@ class MuSpec(Spec):
     )
     result_lag: int = sourced(16, unit="results", source="SEMANTICS 2.2, Q_m", certainty="choice", ge=1)
     writeback_cycles: int = sourced(1, unit="cycle", source="SEMANTICS 2.2, L_w", certainty="choice")
-
-
-class FmuSpec(Spec):
-    """Fuzzy memoization unit of a computation unit."""
-
-    width_bits: int = sourced(
-        2048, unit="bit/cycle", source="MICRO 2019 paper, binary dot product", certainty="B", ge=1
-    )
-    latency_cycles: int = sourced(5, unit="cycle", source="MICRO 2019 paper", certainty="B", ge=1)
-    run_ahead: int = sourced(16, unit="decisions", source="SEMANTICS 2.2, Q", certainty="choice", ge=1)
-    planes: int = sourced(
-        1,
-        unit="bit/weight",
-        source="SEMANTICS 2.2, P: 1, the sign, or as many as the policy needs",
-        certainty="choice",
-        ge=1,
-        most=16,
-    )
-    bit_operations: int = sourced(
-        1,
-        unit="operations",
-        source="of a bit of a weight with an input: 1, or as many as the policy needs",
-        certainty="choice",
-        ge=1,
-        most=16,
-    )
-    correctors: int = sourced(
-        0,
-        unit="multiply-adds",
-        source="of a reused product by the change of its prediction; as the policy needs",
-        certainty="choice",
-        most=1,
-    )
-    pass_on_cycles: int = sourced(1, unit="cycle", source="SEMANTICS 2.2, c_r", certainty="choice", ge=1)
-    memo_buffer_bytes: int = sourced(8 * KIB, unit="byte", source="MICRO 2019 paper", certainty="B", ge=1)
-    memo_entry_bytes: int = sourced(
-        8, unit="byte", source="y as binary16, prediction as int16, drift as float32", certainty="choice", ge=1
-    )
-    sign_bank_width_bits: int = sourced(
-        256,
-        unit="bit",
-        source="eight banks of 16 KiB x 256 b make a 2048-bit read, docs/reference",
-        certainty="choice",
-        ge=1,
-    )
-
-    def fitted(self, predictor: Predictor, n_inputs: int) -> FmuSpec:
-        """Return the unit with what `predictor` needs for `n_inputs` a neuron: planes, and a memo as deep as before."""
-        entry = max(self.memo_entry_bytes, predictor.memo_entry_bytes(n_inputs))
-        return self.model_copy(
-            update={
-                "planes": max(self.planes, predictor.planes),
-                "bit_operations": max(self.bit_operations, predictor.bit_operations),
-                "correctors": max(self.correctors, int(predictor.corrects)),
-                "memo_entry_bytes": entry,
-                "memo_buffer_bytes": ceil_div(self.memo_buffer_bytes * entry, self.memo_entry_bytes),
-            }
-        )
-
-
-class DeltaSpec(Spec):
-    """Delta unit of a computation unit, for policies that skip columns; it takes the memoization unit's place."""
-
-    width: int = sourced(
-        16, unit="elements/cycle", source="a word of the input buffer a cycle", certainty="choice", ge=1
-    )
-    latency_cycles: int = sourced(
-        3, unit="cycle", source="read, subtract, compare: one cycle each", certainty="choice", ge=1
-    )
-    queue_places: int = sourced(16, unit="columns", source="as many as the FMU's decisions", certainty="choice", ge=1)
-    propagated_buffer_bytes: int = sourced(
-        8 * KIB, unit="byte", source="as large as the input buffer: a binary16 an element", certainty="choice", ge=1
-    )
-    accumulator_buffer_bytes: int = sourced(
-        8 * KIB, unit="byte", source="float32 sums of 1024 units, two each: a GRU's candidate", certainty="choice", ge=1
-    )
-    accumulator_port_bytes: int = sourced(
-        64, unit="byte", source="16 lanes of float32, in two banks", certainty="choice", ge=1
-    )
-
-
-class BufferSpec(Spec):
-    """An on-chip buffer of a computation unit."""
-
-    capacity_bytes: int = Field(ge=1, le=MOST["byte"])
-    port_bytes: int = sourced(32, unit="byte", source="16 lanes of binary16", certainty="D", ge=1)
-
-
-class WeightBufferSpec(BufferSpec):
-    """Weight buffer; with memoization its sign bits lie in a bank of their own."""
-
-    capacity_bytes: int = sourced(
-        2 * MIB, unit="byte", source="E-PUR, PACT 2018, maximised weight locality", certainty="B", ge=1
-    )
-    banks: int = sourced(
-        16,
-        unit="banks",
-        source="docs/reference/sram_bank_sweep_28nm.csv: the fewest that cycle in 2 ns with LSTP cells; "
-        "words interleaved, so fills pass reads by; one bank: they contend",
-        certainty="choice",
-        ge=1,
-    )
-    stream_rows: int = sourced(
-        16, unit="rows", source="as many as the memoization unit runs ahead", certainty="choice", ge=1, most=4096
-    )
-
-
-class InputBufferSpec(BufferSpec):
-    """Buffer of the joint inputs [x; h] of the running step."""
-
-    capacity_bytes: int = sourced(8 * KIB, unit="byte", source="E-PUR, PACT 2018", certainty="B", ge=1)
-
-
-class IntermediateMemorySpec(BufferSpec):
-    """Shared memory for the input and output sequences of layers."""
-
-    capacity_bytes: int = sourced(6 * MIB, unit="byte", source="E-PUR, PACT 2018", certainty="B", ge=1)
-    ports: int = sourced(
-        1,
-        unit="ports",
-        source="docs/reference/sram_named_28nm.csv: one read/write port; with more, sequences have one of their own",
-        certainty="choice",
-        ge=1,
-    )
 
 
 class ArchSpec(Spec):

@@ -78,7 +78,7 @@ class _Scales:
     baseline: Weighed
 
     def saving(self, technology: TechnologySpec, mac_pj: float, pj_per_bit: float) -> Saving:
-        with_mac = technology.with_energy("dpu", "mac", mac_pj)
+        with_mac = technology.with_energy("dpu", "mac", mac_pj).with_energy("corrector", "mac", mac_pj)
         policy, baseline = (_joules(side, with_mac, pj_per_bit) for side in (self.policy, self.baseline))
         return Saving(technology.name, mac_pj, pj_per_bit, 1 - policy / baseline)
 

@@ -52,10 +52,8 @@ def candidates(fixed: Choices, policies: Iterable[str], widths: Iterable[int]) -
     policies, widths = list(policies), list(dict.fromkeys(widths))
     if not policies or not widths:
         raise ConfigError(f"policies = {policies}, widths = {widths}: need at least one of each")
-    typed: dict[str, str] = {}
-    for policy in (NONE, *policies):
-        typed.setdefault(policy_from(policy).name, policy)
-    return [_candidate(fixed, policy, widths) for policy in typed.values()]
+    named = dict.fromkeys(policy_from(policy).name for policy in (NONE, *policies))
+    return [_candidate(fixed, policy, widths) for policy in named]
 
 
 def _candidate(fixed: Choices, policy: str, widths: list[int]) -> Candidate:
@@ -84,6 +82,6 @@ def plain_policy(policy: str) -> str:
 def predictor_of(policy: str) -> tuple[str, bool]:
     """A policy's name without its throttle, and whether it throttles."""
     plain, options = split_name(policy)
-    throttled = options.pop("throttle", "on") in ("on", "true")
+    throttled = options.pop("throttle", "on") == "on"
     written = ",".join(f"{key}={value}" for key, value in options.items())
     return (f"{plain}:{written}" if written else plain), throttled

@@ -4,7 +4,7 @@ The gradient of a reused product goes to the step that evaluated it, not to the 
 gradient of what is computed, decisions held fixed: a weight learns what its product does at all the steps that will
 read it, and a step whose products are all reused passes nothing on to its inputs, as on the machine. (As if every
 product had been evaluated, training would improve products that nobody reads.) Rounding to binary16 passes gradients
-unchanged.
+unchanged, and a correction of what is reused counts as a constant.
 """
 
 from __future__ import annotations

@@ -82,6 +82,7 @@ class RunningPass:
         reused = self.running.decide(step)
         _check_decision(self.policy, step, reused)
         correction = getattr(self.running, "correction", None)
+        _check_correction(self.policy, step, correction)
         apply_memo(products, memo, reused, cell.product_gates, self.as_half, correction)
         h = update_cells(self.layer, self.weights, products, self.state, as_half=self.as_half)
         return h, np.packbits(reused.reshape(B, -1), axis=1)
@@ -105,6 +106,14 @@ def _input_products(running: Running, inputs: F32, batch: Batch) -> Iterator[tup
             start, stop = rows.start, max(rows.stop, rows.start + CHUNK_ROWS)
             ahead = running.input_products(inputs[start:stop])
         yield rows, ahead[rows.start - start : rows.stop - start]
+
+
+def _check_correction(policy: ReusePolicy, step: Step, correction: object) -> None:
+    if correction is None:
+        return
+    if not isinstance(correction, np.ndarray) or (correction.dtype, correction.shape) != (np.float32, step.shape):
+        found = f"{correction.dtype} of shape {correction.shape}" if isinstance(correction, np.ndarray) else correction
+        raise ConfigError(f"policy {policy.name!r} corrects by {found}, need float32 of shape {step.shape}")
 
 
 def _check_decision(policy: ReusePolicy, step: Step, reused: Bools) -> None:

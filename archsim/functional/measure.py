@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,10 +23,18 @@ DIGITS = 6
 def measure_scales(network: Network, trace: Trace, *, precision: str = "fp16") -> Scales:
     """Return the mean magnitudes of what each layer reads when nothing is reused; calibration data only."""
     seen = _Magnitudes()
-    run_functional(network, prepared(network, trace), seen, precision=precision, keep_outputs=False)
+    for part in _parts(network, prepared(network, trace)):
+        run_functional(network, part, seen, precision=precision, keep_outputs=False)
     sides = [[(index, d) for d in range(len(layer.directions))] for index, layer in enumerate(network.layers)]
     inputs = tuple(seen.mean(places, "x") for places in sides)
     return Scales(inputs, tuple(tuple(seen.mean([place], "h") for place in places) for places in sides))
+
+
+def _parts(network: Network, trace: Trace) -> list[Trace]:
+    """What runs together: beside others, a decoded sequence runs on after its end, and that would be seen."""
+    if not network.decoder:
+        return [trace]
+    return [replace(trace, sequences=(sequence,), targets=None) for sequence in trace.sequences]
 
 
 class _Magnitudes(NoReuse):

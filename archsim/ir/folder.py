@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import tomlkit
-from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors.numpy import save_file
 
 from archsim.errors import NetworkError, UnknownNameError
-from archsim.files import bundled_folder, write_whole
+from archsim.files import bundled_folder
 from archsim.ir.heads import AttentionDecoder, CtcHead, Head, MeanClassifier
 from archsim.ir.manifest import (
-    CalibrationManifest,
     CtcManifest,
     DecoderManifest,
     EmbeddingManifest,
     HeadManifest,
     Manifest,
-    ScalesManifest,
 )
 from archsim.ir.network import Embedding, Network, Scales
 from archsim.ir.speech import frontend_named
@@ -98,59 +89,6 @@ def read_manifest(path: Path) -> Manifest:
         raise NetworkError(f"{path}: not TOML: {error}") from None
     except ValidationError as error:
         raise NetworkError(f"{path}: {explain(error, Manifest)}") from None
-
-
-def save_calibration(folder: Path, policy: str, evidence: CalibrationManifest) -> None:
-    """Write a policy's threshold for the smallest bound, and its evidence, into `network.toml`; the rest stays."""
-    path = folder / MANIFEST
-    read_manifest(path)
-    document = tomlkit.parse(path.read_text("utf-8"))
-    document.setdefault("thresholds", tomlkit.table())[policy] = evidence.points[0].threshold
-    document.setdefault("calibration", tomlkit.table(is_super_table=True))[policy] = _as_toml(evidence)
-    with write_whole(path) as temporary:
-        temporary.write_text(tomlkit.dumps(document), "utf-8")
-
-
-def save_scales(folder: Path, scales: ScalesManifest) -> None:
-    """Write how large inputs are into `network.toml`; the rest stays."""
-    path = folder / MANIFEST
-    read_manifest(path)
-    document = tomlkit.parse(path.read_text("utf-8"))
-    document["scales"] = scales.model_dump()
-    with write_whole(path) as temporary:
-        temporary.write_text(tomlkit.dumps(document), "utf-8")
-
-
-def write_network(
-    folder: Path, manifest: Manifest, tensors: Mapping[str, NDArray[np.floating[Any]]], source: Path
-) -> None:
-    """Write a network folder, made if need be; the files its embedding names come from `source`.
-
-    Each file is whole or not there, and `network.toml` comes last: without it the folder is no network.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = (manifest.embedding.vocabulary, manifest.embedding.subwords) if manifest.embedding else ()
-    for name in filter(None, beside):
-        with write_whole(folder / name) as temporary:
-            shutil.copyfile(source / name, temporary)
-    with write_whole(folder / WEIGHTS) as temporary:
-        save_file(dict(tensors), temporary)
-    with write_whole(folder / MANIFEST) as temporary:
-        told = manifest.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-        temporary.write_text(tomlkit.dumps(told), "utf-8")
-
-
-def _as_toml(evidence: CalibrationManifest) -> tomlkit.items.Table:
-    table = tomlkit.table()
-    for key, value in evidence.model_dump(exclude={"points"}).items():
-        table[key] = value
-    points = tomlkit.array().multiline(True)
-    for point in evidence.points:
-        row = tomlkit.inline_table()
-        row.update(point.model_dump())
-        points.append(row)
-    table["points"] = points
-    return table
 
 
 def _embedding(folder: Path, manifest: EmbeddingManifest | None, weights: Weights) -> Embedding | None:

@@ -28,6 +28,10 @@ class Embedding:
     """Turns text into tokens; None where the network takes tokens only."""
 
 
+LARGEST_SCALE = 1e30
+"""Steps and their products with weights stay within float32."""
+
+
 @dataclass(frozen=True)
 class Scales:
     """Mean magnitudes of what layers read, on calibration data: what quantisers are made for."""
@@ -82,10 +86,10 @@ class Network:
             raise NetworkError(f"{self.name}: metric = {self.metric!r}: accepted {accepted}")
         if self.head is not None and not isinstance(self.head, AttentionDecoder):
             self.head.check(self.name, self.encoder[-1].output_size)
-        if self.scales is not None:
-            _check_scales(self, self.scales)
         if isinstance(self.head, AttentionDecoder) or self.decoder_depth:
             _check_translation(self)
+        if self.scales is not None:
+            _check_scales(self, self.scales)
 
     @property
     def encoder(self) -> tuple[Layer, ...]:
@@ -153,6 +157,9 @@ def _check_scales(network: Network, scales: Scales) -> None:
     ):
         if found != need:
             raise NetworkError(f"{network.name}: scales.{what} has {found} entries, need {need}, one a layer")
+    for value in (*scales.inputs, *(value for sides in scales.hidden for value in sides)):
+        if not 0 <= value <= LARGEST_SCALE:
+            raise NetworkError(f"{network.name}: scales hold {value}, need numbers from 0 to {LARGEST_SCALE:g}")
 
 
 def _check_translation(network: Network) -> None:

@@ -35,7 +35,7 @@ def apply_memo(
     """Replace products of reused neurons by their memo; store the others, rounded to binary16 if `as_half`.
 
     products, memo (B, P, H) float32; reused (B, G, H); gate_of_product (P,): which decision rules a product.
-    correction (B, G, H) float32, 0 where nothing is reused: added to the first product of each gate, not to its memo.
+    correction (B, G, H) float32: where reused, added to the first product of each gate, not to its memo.
     """
     B, P, H = products.shape
     G = int(gate_of_product.max()) + 1
@@ -43,7 +43,7 @@ def apply_memo(
     _apply_memo(products, memo, reused, gate_of_product, as_half)
     if correction is not None:
         check_shapes(correction=(correction, reused.shape))
-        products[:, np.searchsorted(gate_of_product, np.arange(G))] += correction
+        products[:, np.searchsorted(gate_of_product, np.arange(G))] += np.where(reused, correction, np.float32(0))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

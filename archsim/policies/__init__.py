@@ -13,7 +13,7 @@ from archsim.policies.binary import BinaryPolicy
 from archsim.policies.columns import ColumnContext, ColumnPass, ColumnPolicy, ColumnStep
 from archsim.policies.delta import DeltaPolicy, InputSimilarityPolicy
 from archsim.policies.none import NoReuse
-from archsim.policies.options import parse_options, split_name
+from archsim.policies.options import parse_options, spelled, split_name
 from archsim.policies.oracle import OraclePolicy
 from archsim.policies.protocol import PassContext, PassPolicy, ReusePolicy, Step
 from archsim.policies.quantised import LowBitPolicy, TernaryPolicy
@@ -50,7 +50,11 @@ def policy_from(policy: str | Policy) -> Policy:
     if isinstance(policy, str):
         plain, written = split_name(policy)
         found = POLICIES.get(plain)
-        return found(**parse_options(found, policy, written))
+        options = parse_options(found, policy, written)
+        made = found(**options)
+        if options and made.name == plain:  # one that does not say its options in its name
+            made.name = spelled(found, plain, **options)
+        return made
     if isinstance(policy, type):
         raise ConfigError(f"policy is the class {policy.__name__}: need a name or an instance of it")
     _check_parts(policy, f"policy = {policy!r}")

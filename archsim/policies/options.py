@@ -10,6 +10,7 @@ from typing import Any
 
 from archsim.errors import ConfigError, did_you_mean
 
+NEEDS: dict[type, str] = {bool: "on or off", int: "a whole number", float: "a number"}
 SWITCH = {"on": True, "off": False, "true": True, "false": False}
 
 
@@ -36,15 +37,19 @@ def parse_options(policy: type, name: str, written: dict[str, str]) -> dict[str,
 
 
 def spelled(policy: type, plain: str, **options: Any) -> str:
-    """Return the name of a policy with these options."""
-    defaults = defaults_of(policy)
+    """Return the name of a policy with these options; ConfigError for one of another kind than its default."""
+    defaults = {key: value for key, value in defaults_of(policy).items() if key in options}
+    for key, default in defaults.items():
+        if type(options[key]) is not type(default):
+            raise ConfigError(f"policy {plain!r}: {key} = {options[key]!r}: need {NEEDS[type(default)]}")
     told = [spelled_option(key, options[key]) for key in defaults if options[key] != defaults[key]]
     return f"{plain}:{','.join(told)}" if told else plain
 
 
 def spelled_option(key: str, value: bool | float) -> str:
     """Return an option as it stands in a name."""
-    return f"{key}={('off', 'on')[value] if isinstance(value, bool) else format(value, 'g')}"
+    text = ("off", "on")[value] if isinstance(value, bool) else repr(value)
+    return f"{key}={text}"
 
 
 def defaults_of(policy: type) -> dict[str, Any]:
@@ -57,5 +62,4 @@ def _value(name: str, key: str, text: str, default: bool | float) -> bool | floa
     try:
         return SWITCH[text.lower()] if isinstance(default, bool) else type(default)(text)
     except (KeyError, ValueError):
-        need = {bool: "on or off", int: "a whole number", float: "a number"}[type(default)]
-        raise ConfigError(f"policy {name!r}: {key} = {text!r}: need {need}") from None
+        raise ConfigError(f"policy {name!r}: {key} = {text!r}: need {NEEDS[type(default)]}") from None

@@ -37,10 +37,10 @@ class PredictedPolicy:
     """Whether predictions need to know how large inputs are on calibration data."""
 
     def __init__(self, *, throttle: bool = True, guard: int = 0, **options: bool | int) -> None:
+        self.name = spelled(type(self), self.name, throttle=throttle, guard=guard, **options)
         if guard < 0:
             raise ConfigError(f"policy {self.name!r}: guard = {guard}: need a number of steps >= 0")
         self.throttle, self.guard = throttle, guard
-        self.name = spelled(type(self), self.name, throttle=throttle, guard=guard, **options)
 
     @property
     def predictor(self) -> Predictor:

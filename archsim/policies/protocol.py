@@ -75,7 +75,7 @@ class PassPolicy(Protocol):
 
         Sequences end in row order, last row first: B never grows from step to step. Each pass belongs to one
         thread, but several passes of a policy may run at once. A pass may also have an attribute `correction`,
-        (B, G, H) float32: what to add to the memoized products, 0 where nothing is reused.
+        (B, G, H) float32: what to add to the memoized products where they are reused.
         """
 
 

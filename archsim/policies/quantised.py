@@ -21,14 +21,17 @@ from archsim.kernels.binary import (
     pack_joint_ternary,
     ternary_products,
 )
-from archsim.kernels.half import to_half
+from archsim.kernels.half import HALF_MAX, to_half
 from archsim.policies.predicted import Predict, PredictedPolicy
 from archsim.policies.protocol import PassContext, Step
 
 TERNARY_INPUT, TERNARY_WEIGHT = 0.6, 0.7
 """Least magnitude that counts, as a share of the mean: of x and h on calibration data, of the row of a weight."""
+MOST_TO_CORRECT = 6
+"""Bits up to which binary16 holds the unit of a correction to 0.6 % on the bundled networks."""
+INT32_MAX = (1 << 31) - 1
 TINY = np.finfo(np.float32).tiny
-"""Stands for a mean of nothing but zeros."""
+"""The least step of an input and the least mean of a row: nothing is divided by zero."""
 STEP = {2: 1.0, 3: 0.6, 4: 0.35, 5: 0.2, 6: 0.1, 7: 0.05, 8: 0.025}
 """Step of a quantiser by bits, as a share of the same means."""
 
@@ -62,9 +65,11 @@ class LowBitPolicy(PredictedPolicy):
     needs_scales = True
 
     def __init__(self, *, bits: int = 3, throttle: bool = True, correct: bool = False, guard: int = 0) -> None:
+        super().__init__(throttle=throttle, guard=guard, bits=bits, correct=correct)
         if bits not in STEP:
             raise ConfigError(f"policy {self.name!r}: bits = {bits}: need 2 to {MAX_BITS}; one bit is policy 'bnn'")
-        super().__init__(throttle=throttle, guard=guard, bits=bits, correct=correct)
+        if correct and bits > MOST_TO_CORRECT:
+            raise ConfigError(f"policy {self.name!r}: bits = {bits}: need 2 to {MOST_TO_CORRECT} where correct = on")
         self.bits, self.correct = bits, correct
 
     @property
@@ -124,10 +129,12 @@ class LowBitNetwork:
 
     def __init__(self, context: PassContext, bits: int, correct: bool) -> None:
         self.bits, self.n_inputs = bits, context.weight_ih.shape[1] + context.weight_hh.shape[1]
+        if 2 * self.n_inputs * ((1 << bits) - 1) ** 2 > INT32_MAX:
+            raise ConfigError(f"policy 'lowbit': {bits} bits of {self.n_inputs} inputs outgrow int32: need fewer bits")
         self.folded = folded = _Folded.of(context, STEP[bits])
         steps = np.float32(STEP[bits]) * folded.means
         # Codes count halves of a step, of the weight and of the input; the machine keeps the unit as binary16.
-        self.unit: F32 | None = to_half(np.float32(0.25) * steps) if correct else None
+        self.unit: F32 | None = to_half(np.minimum(steps / np.float32(4), np.float32(HALF_MAX))) if correct else None
         packed = pack_joint_codes(folded.weight_ih, steps, folded.weight_hh, steps, bits)
         self.weights_t = np.ascontiguousarray(packed.transpose(0, 2, 1))
 

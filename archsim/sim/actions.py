@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from archsim.config.specs import ArchSpec, DeltaSpec
+from archsim.config.savers import DeltaSpec
+from archsim.config.specs import ArchSpec
 from archsim.engine.facts import ActionDone
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell

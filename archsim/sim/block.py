@@ -11,7 +11,7 @@ import numpy as np
 
 from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy, TransferDone, Waited, Worked
+from archsim.engine.facts import TransferDone, Waited, Worked
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import I64
@@ -46,7 +46,7 @@ from archsim.sim.coupled import CoupledPass
 from archsim.sim.memory.dram import MainMemory
 from archsim.sim.memory.port import IntermediatePort
 from archsim.sim.step_times import step_times
-from archsim.sim.units.wires import Process
+from archsim.sim.units.wires import Process, emit_span
 from archsim.sim.work import PassWork, Streamed
 
 WAITS = (
@@ -144,18 +144,14 @@ class BlockDetail:
 
     def _emit_spans(self, work: PassWork, found: PassTimes, start_ps: int) -> None:
         """What each unit was about in each step, for who draws it."""
+        clock = self.arch.clock
         for t, (gates, update) in enumerate(zip(found.spans.tolist(), found.update_spans.tolist(), strict=True)):
             what = f"step {t}, {work.part.label}, neurons 0 to {work.part.shape.n_units - 1}"
             for k, span in enumerate(gates):
                 if self.arch.fmu and work.part.updates:
-                    self._emit_span(f"CU{k}.FMU", what, start_ps, span[FIRST_ISSUE], span[LAST_DECISION])
-                self._emit_span(f"CU{k}.DPU", what, start_ps, span[FIRST_TAKEN], span[LAST_FREE])
-            self._emit_span("MU", what, start_ps, *update)
-
-    def _emit_span(self, unit: str, what: str, start_ps: int, begin: int, end: int) -> None:
-        clock = self.arch.clock
-        span = {"start_ps": start_ps + clock.to_ps(begin), "end_ps": start_ps + clock.to_ps(end)}
-        self.probe.emit(Busy, unit=unit, what=what, **span)
+                    emit_span(self.probe, clock, f"CU{k}.FMU", what, start_ps, span[FIRST_ISSUE], span[LAST_DECISION])
+                emit_span(self.probe, clock, f"CU{k}.DPU", what, start_ps, span[FIRST_TAKEN], span[LAST_FREE])
+            emit_span(self.probe, clock, "MU", what, start_ps, *update)
 
 
 def _rows_fetched(work: PassWork, streamed: Streamed) -> I64:

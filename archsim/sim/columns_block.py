@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from archsim.config.specs import ArchSpec, DeltaSpec
+from archsim.config.savers import DeltaSpec
+from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy, Waited, Worked
+from archsim.engine.facts import Waited, Worked
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
 from archsim.kernels.columns import (
@@ -35,7 +36,7 @@ from archsim.sim.actions import (
 )
 from archsim.sim.memory.port import IntermediatePort
 from archsim.sim.step_times import column_times
-from archsim.sim.units.wires import Process
+from archsim.sim.units.wires import Process, emit_span
 from archsim.sim.work import PassWork
 from archsim.units import ceil_div
 
@@ -97,16 +98,20 @@ class ColumnsByBlock:
 
     def _emit_spans(self, work: PassWork, found: ColumnPassTimes, start_ps: int) -> None:
         """What each unit was about in each step, for who draws it."""
+        clock = self.arch.clock
         begins = [0, *found.step_ends.tolist()]
         for t, (begin, span) in enumerate(zip(begins, found.spans.tolist(), strict=False)):
             what = f"step {t}, {work.part.label}"
             for k in range(work.part.shape.n_gates):
-                self._emit_span(f"CU{k}.delta", f"{what}, scan", start_ps, begin, span[SCANNED])
+                emit_span(self.probe, clock, f"CU{k}.delta", f"{what}, scan", start_ps, begin, span[SCANNED])
                 if span[LAST_COLUMN] > span[FIRST_COLUMN]:
-                    self._emit_span(f"CU{k}.DPU", f"{what}, columns", start_ps, span[FIRST_COLUMN], span[LAST_COLUMN])
-            self._emit_span("MU", what, start_ps, span[FIRST_UPDATE], span[LAST_UPDATE])
-
-    def _emit_span(self, unit: str, what: str, start_ps: int, begin: int, end: int) -> None:
-        clock = self.arch.clock
-        span = {"start_ps": start_ps + clock.to_ps(begin), "end_ps": start_ps + clock.to_ps(end)}
-        self.probe.emit(Busy, unit=unit, what=what, **span)
+                    emit_span(
+                        self.probe,
+                        clock,
+                        f"CU{k}.DPU",
+                        f"{what}, columns",
+                        start_ps,
+                        span[FIRST_COLUMN],
+                        span[LAST_COLUMN],
+                    )
+            emit_span(self.probe, clock, "MU", what, start_ps, span[FIRST_UPDATE], span[LAST_UPDATE])

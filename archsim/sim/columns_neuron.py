@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from archsim.config.specs import ArchSpec, DeltaSpec
+from archsim.config.savers import DeltaSpec
+from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe

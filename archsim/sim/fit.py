@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from archsim.config.specs import ArchSpec, DeltaSpec
+from archsim.config.savers import DeltaSpec
+from archsim.config.specs import ArchSpec
 from archsim.errors import ConfigError, DoesNotFitError
 from archsim.ir.cells import Cell
 from archsim.ir.network import Network

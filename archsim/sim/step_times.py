@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from archsim.config.specs import ArchSpec, DeltaSpec
+from archsim.config.savers import DeltaSpec
+from archsim.config.specs import ArchSpec
 from archsim.kernels.columns import ColumnTimes
 from archsim.kernels.timing import StepTimes
 from archsim.sim.work import PassPart

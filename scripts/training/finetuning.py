@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -78,8 +79,11 @@ class Trainer:
         """Go on from the last checkpoint; ConfigError where there is none, or one of another run."""
         if not self.checkpoint.is_file():
             raise ConfigError(f"{self.checkpoint} does not exist: nothing to resume")
-        loaded = torch.load(self.checkpoint, weights_only=True)
-        model, optimiser, torch_rng, self.rng.bit_generator.state, self.history, settings = loaded
+        try:
+            loaded = torch.load(self.checkpoint, weights_only=True)
+            model, optimiser, torch_rng, self.rng.bit_generator.state, self.history, settings = loaded
+        except (RuntimeError, ValueError, TypeError, EOFError, UnpicklingError) as error:
+            raise ConfigError(f"{self.checkpoint} is no checkpoint of this script: {error}") from None
         for name, value in self.settings.items():
             if settings.get(name) != value:
                 raise ConfigError(f"{self.checkpoint} was made with {name} = {settings.get(name)}, not {value}")

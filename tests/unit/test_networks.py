@@ -6,7 +6,8 @@ from safetensors.numpy import save_file
 
 import archsim
 from archsim.calibration import calibrate_threshold
-from archsim.ir.folder import read_manifest, save_calibration
+from archsim.ir.folder import read_manifest
+from archsim.ir.saving import save_calibration
 from archsim.ir.text import Vocabulary, tokenize
 
 MANIFEST = """

@@ -1,5 +1,7 @@
 """Dot product units that share their work: who takes what, pinned to the cycle, and the kernel against its formulas."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from harness import arch_with, machines, make_network, make_trace, naive_shared_step_ends
@@ -112,3 +114,15 @@ def test_weights_that_do_not_fit_cannot_be_shared():
     small = SHARED.replace("weight_buffer.capacity_bytes", 12 * 52 * 2 - 1)
     with pytest.raises(archsim.ArchsimError, match="weight_buffer.capacity_bytes >= 1248"):
         archsim.simulate(network, make_trace(network, (3,)), small, "bnn", 0.3)
+
+
+@pytest.mark.parametrize("cells", [("lstm", "gru"), ("gru", "lstm")])
+def test_only_the_units_of_a_pass_take_part(cells):
+    """A stack of both cells: the fourth unit is idle under a GRU, whatever ran before."""
+    below, above = (make_network(cell, inputs=n, units=u) for cell, n, u in zip(cells, (9, 12), (12, 10), strict=True))
+    layers = (*below.layers, *above.layers)
+    network = replace(below, layers=layers, scales=None)
+    trace = make_trace(network, [9, 6])
+    block, neuron = (archsim.simulate(network, trace, SHARED, threshold=0.3, detail=d) for d in ("block", "neuron"))
+    assert block.record["cycles"] == neuron.record["cycles"]
+    assert block.timed.counts == neuron.timed.counts

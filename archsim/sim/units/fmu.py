@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from archsim.config.specs import ArchSpec, FmuSpec
+from archsim.config.savers import FmuSpec
+from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe

@@ -59,6 +59,8 @@ class SharedDotProductUnits:
         while True:
             step: StepWork = yield wires.steps.get()
             self.free_ps[gate] = self.env.now_ps
+            for idle in range(step.part.shape.n_gates, len(self.gates)):  # a pass before may have had more gates
+                self.free_ps.pop(idle, None)
             for _ in range(step.part.shape.n_units):
                 decision: Decision = yield wires.decisions.get()
                 yield from wires.result_lag.take()

@@ -38,6 +38,12 @@ class Unit:
             self.probe.emit(Waited, unit=self.name, reason=reason, time_ps=self.env.now_ps - since_ps)
 
 
+def emit_span(probe: Probe, clock: Clock, unit: str, what: str, start_ps: int, begin: int, end: int) -> None:
+    """State that a unit is busy from one cycle to another, counted from `start_ps`."""
+    span = {"start_ps": start_ps + clock.to_ps(begin), "end_ps": start_ps + clock.to_ps(end)}
+    probe.emit(Busy, unit=unit, what=what, **span)
+
+
 def settle(env: Engine, clock: Clock, end_of: Callable[[], int]) -> Process:
     """Wait until the cycle `end_of` names; whoever has the right of way may come meanwhile, so then look again."""
     end = 0
