@@ -7,6 +7,8 @@ import pytest
 from harness import make_network, make_trace
 from hypothesis import HealthCheck, settings
 
+from archsim.experiment import stages
+
 # No test depends on wall time (a first call compiles), and every run tries the same examples.
 settings.register_profile("archsim", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("archsim")
@@ -28,3 +30,16 @@ def tiny_lstm():
 def tiny_trace(tiny_lstm):
     """Three sequences of different length for `tiny_lstm`."""
     return make_trace(tiny_lstm, lengths=(6, 1, 9))
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """The policies of all functional passes computed from now on."""
+    computed, real = [], stages.run_functional
+
+    def counted(network, trace, policy, *arguments, **options):
+        computed.append(policy.name)
+        return real(network, trace, policy, *arguments, **options)
+
+    monkeypatch.setattr(stages, "run_functional", counted)
+    return computed

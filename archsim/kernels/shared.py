@@ -18,7 +18,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from archsim.kernels.arrays import U8, check_shapes
 from archsim.kernels.timing import (
     EVALUATED,
     FIRST_TAKEN,
@@ -28,43 +27,14 @@ from archsim.kernels.timing import (
     ON_PLACE,
     REUSED,
     VISITED,
-    PassTimes,
-    StepTimes,
-    empty_times,
-    note_step,
 )
-from archsim.units import ceil_div
 
 NEVER = 1 << 60
 
 
-def time_shared_pass(reuse_bits: U8, n_gates: int, n_units: int, times: StepTimes, *, spans: bool = False) -> PassTimes:
-    """Return the times of a pass on units that share their work; a memoization unit decides, all weights are on chip.
-
-    reuse_bits (T, ceil(G·H / 8)) as `numpy.packbits` lays them out, gate-major.
-    """
-    n_steps = reuse_bits.shape[0]
-    check_shapes(reuse_bits=(reuse_bits, (n_steps, ceil_div(n_gates * n_units, 8))))
-    found = empty_times(n_steps, n_gates, spans=spans)
-    _time_pass(np.ascontiguousarray(reuse_bits), n_gates, n_units, times, found)
-    return found
-
-
 @njit(cache=True, nogil=True)
-def _time_pass(reuse_bits, n_gates, n_units, times, found):  # type: ignore[no-untyped-def]
-    start = duration = 0
-    step = np.zeros_like(found.tally)
-    spans, updates = np.zeros((n_gates, 4), np.int64), np.zeros(3, np.int64)
-    for t in range(reuse_bits.shape[0]):
-        if t == 0 or not np.array_equal(reuse_bits[t], reuse_bits[t - 1]):
-            duration = _time_step(reuse_bits[t], n_gates, n_units, times, step, spans, updates)
-        note_step(found, t, start, step, spans, updates)
-        start += duration
-        found.step_ends[t] = start
-
-
-@njit(cache=True, nogil=True)
-def _time_step(reuse_bits, n_gates, n_units, times, tally, spans, updates):  # type: ignore[no-untyped-def]
+def time_shared_step(reuse_bits, n_gates, n_units, times, tally, spans, updates):  # type: ignore[no-untyped-def]
+    """Return how long a step takes, and note what its units did and waited for."""
     taken = np.zeros((n_gates, n_units), np.int64)  # a[k, n]
     updated = np.zeros(n_units, np.int64)  # m[n]
     ready = np.zeros(n_units, np.int64)  # the latest r[k, n] so far

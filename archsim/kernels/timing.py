@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from archsim.kernels.arrays import I64, U8, check_shapes
-from archsim.units import ceil_div
+from archsim.kernels.arrays import I64
 
 
 class StepTimes(NamedTuple):
@@ -71,32 +70,6 @@ def empty_times(n_steps: int, n_gates: int, *, spans: bool = False) -> PassTimes
     )
 
 
-def time_pass(reuse_bits: U8, n_gates: int, n_units: int, times: StepTimes, *, spans: bool = False) -> PassTimes:
-    """Return the times of a pass whose weights are on chip.
-
-    reuse_bits (T, ceil(G·H / 8)) as `numpy.packbits` lays them out, gate-major.
-    """
-    n_steps = reuse_bits.shape[0]
-    check_shapes(reuse_bits=(reuse_bits, (n_steps, ceil_div(n_gates * n_units, 8))))
-    found = empty_times(n_steps, n_gates, spans=spans)
-    _time_pass(np.ascontiguousarray(reuse_bits), n_gates, n_units, times, found)
-    return found
-
-
-@njit(cache=True, nogil=True)
-def _time_pass(reuse_bits, n_gates, n_units, times, found):  # type: ignore[no-untyped-def]
-    start = duration = 0
-    step = np.zeros_like(found.tally)
-    spans, updates = np.zeros((n_gates, 4), np.int64), np.zeros(3, np.int64)
-    for t in range(reuse_bits.shape[0]):
-        # A step's duration follows from its decisions alone; on the baseline they are always the same.
-        if t == 0 or not np.array_equal(reuse_bits[t], reuse_bits[t - 1]):
-            duration = _time_step(reuse_bits[t], n_gates, n_units, times, step, spans, updates)
-        note_step(found, t, start, step, spans, updates)
-        start += duration
-        found.step_ends[t] = start
-
-
 @njit(cache=True, nogil=True)
 def note_step(found, t, start, step, spans, updates):  # type: ignore[no-untyped-def]
     """Add what a step's units did and waited for."""
@@ -107,7 +80,8 @@ def note_step(found, t, start, step, spans, updates):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True)
-def _time_step(reuse_bits, n_gates, n_units, times, tally, spans, updates):  # type: ignore[no-untyped-def]
+def time_step(reuse_bits, n_gates, n_units, times, tally, spans, updates):  # type: ignore[no-untyped-def]
+    """Return how long a step takes, and note what its units did and waited for."""
     taken = np.zeros((n_gates, n_units), np.int64)  # a[k, n]
     updated = np.zeros(n_units, np.int64)  # m[n]
     issued = np.full(n_gates, -times.issue_cycles, np.int64)  # u[k, n-1]

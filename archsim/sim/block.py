@@ -15,7 +15,7 @@ from archsim.engine.facts import TransferDone, Waited, Worked
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import I64
-from archsim.kernels.shared import time_shared_pass
+from archsim.kernels.passes import time_pass
 from archsim.kernels.timing import (
     EVALUATED,
     FIRST_ISSUE,
@@ -30,7 +30,6 @@ from archsim.kernels.timing import (
     REUSED,
     VISITED,
     PassTimes,
-    time_pass,
 )
 from archsim.sim.actions import (
     cell_update,
@@ -85,8 +84,8 @@ class BlockDetail:
             found = yield from self._run_with_memory(work)
         else:
             shape, times = work.part.shape, step_times(self.arch, work.part)
-            time_it = time_shared_pass if self.arch.dispatch == "shared" else time_pass
-            found = time_it(work.reuse_bits, shape.n_gates, shape.n_units, times, spans=self.probe.draws)
+            options = {"shared": self.arch.dispatch == "shared", "spans": self.probe.draws}
+            found = time_pass(work.reuse_bits, shape.n_gates, shape.n_units, times, **options)
             starts = np.concatenate([[0], found.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
             self.port.claim(starts, sum(step_words(self.arch, work.part)))
             yield self.env.timeout(self.arch.clock.to_ps(int(found.step_ends[-1])))

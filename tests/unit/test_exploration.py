@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 import archsim
 from archsim.errors import ConfigError, UsageError
-from archsim.experiment import stages
 from archsim.exploration import explore as search
 from archsim.exploration import figure
 from archsim.exploration.candidates import POLICIES, WIDTH, Candidate, candidates, predictor_of
@@ -54,19 +53,6 @@ def here(monkeypatch):
     """Explorations and sweeps without other processes."""
     for module in (search, sweeps):
         monkeypatch.setattr(module, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
-
-
-@pytest.fixture
-def passes(monkeypatch):
-    """The policies of all functional passes computed from now on."""
-    computed, real = [], stages.run_functional
-
-    def counted(network, trace, policy, *arguments, **options):
-        computed.append(policy.name)
-        return real(network, trace, policy, *arguments, **options)
-
-    monkeypatch.setattr(stages, "run_functional", counted)
-    return computed
 
 
 # The climb

@@ -1,6 +1,7 @@
 """Dot product units that share their work: who takes what, pinned to the cycle, and the kernel against its formulas."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,13 +13,14 @@ import archsim
 from archsim.config.specs import ArchSpec
 from archsim.config.technology import load_technology
 from archsim.energy.parts import area_mm2
-from archsim.kernels.shared import time_shared_pass
-from archsim.kernels.timing import EVALUATED, REUSED, VISITED, time_pass
+from archsim.kernels.passes import time_pass
+from archsim.kernels.timing import EVALUATED, REUSED, VISITED
 from archsim.sim.step_times import step_times
 from archsim.sim.work import PassPart
 from archsim.traceio.activity import PassShape
 
 SHARED = arch_with(dispatch="shared")
+time_shared_pass = partial(time_pass, shared=True)
 
 
 def timed(time_it, reused, n_inputs, arch=SHARED):

@@ -92,19 +92,6 @@ def here(monkeypatch):
     monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
 
 
-@pytest.fixture
-def passes(monkeypatch):
-    """The policies of all functional passes computed from now on."""
-    computed, real = [], stages.run_functional
-
-    def counted(network, trace, policy, *arguments, **options):
-        computed.append(policy.name)
-        return real(network, trace, policy, *arguments, **options)
-
-    monkeypatch.setattr(stages, "run_functional", counted)
-    return computed
-
-
 def grid(fixed, **axes):
     return {"axes": {key.replace("__", "."): values for key, values in axes.items()}, "fixed": dict(fixed)}
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archsim.config.specs import ArchSpec
-from archsim.kernels.timing import time_pass
+from archsim.kernels.passes import time_pass
 from archsim.sim.step_times import step_times
 from archsim.sim.work import PassPart
 from archsim.traceio.activity import PassShape
