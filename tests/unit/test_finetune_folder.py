@@ -170,7 +170,9 @@ def test_a_network_goes_to_torch_and_back(tmp_path):
 @pytest.mark.parametrize("arguments, message", [
     (("--threshold", -1), "threshold = -1.0: need a number >= 0"),
     (("--threshold", 1, "--policy", "bnm"), "did you mean 'bnn'"),
-    (("--threshold", 1, "--epochs", 0), "epochs = 0: need a number > 0"),
+    (("--threshold", 1, "--epochs", 0), "epochs = 0: need a finite number > 0"),
+    (("--threshold", 1, "--lr", "inf"), "lr = inf: need a finite number > 0"),
+    (("--threshold", 1, "--seed", -1), "seed = -1: need a number from 0"),
     (("--threshold", 1, "--ramp", 1.5), "ramp = 1.5: need a number from 0 to 1"),
     (("--threshold", 1, "--precision", "fp8"), "accepted: fp16, fp32"),
     (("--threshold", 1, "--resume"), "nothing to resume"),
