@@ -1,12 +1,11 @@
 """Exploration from the inside: the climb, the front, the words, and what it shares with plain sweeps."""
 
-from concurrent.futures import Future
 from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
 import pytest
-from harness import write_classifier, write_own
+from harness import HerePool, write_classifier, write_own
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,22 +23,10 @@ from archsim.policies import policy_from
 from archsim.sweeps import sweep as sweeps
 from archsim.sweeps.sweep import run_sweep
 from archsim.sweeps.tables import SweepResults
-from archsim.sweeps.task import work
 
 BOUND = 22.0
 """Points of loss at which each policy of the tiny classifier crosses once."""
 REUSING = ("bnn", "bnn:throttle=off")
-
-
-class HerePool:
-    """Does each task at once, in this process."""
-
-    places = 1
-
-    def submit(self, task, cache):
-        future = Future()
-        future.set_result(work(task, cache, 1))
-        return future
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from harness import HerePool
 from safetensors.numpy import save_file
 
 import archsim
@@ -70,20 +71,6 @@ def own(tmp_path_factory):
 def labelled(tmp_path_factory):
     """Choices of a network that classifies."""
     return write_network(tmp_path_factory.mktemp("labelled") / "net", labelled=True)
-
-
-class HerePool:
-    """Does each task at once, in this process."""
-
-    places = 1
-
-    def submit(self, task, cache):
-        future = Future()
-        future.set_result(work(task, cache, 1))
-        return future
-
-    def revive(self):
-        raise AssertionError("nothing dies here")
 
 
 @pytest.fixture
