@@ -40,10 +40,13 @@ def _accumulate_four_rows(x, weights_t, out):  # type: ignore[no-untyped-def]
         c0, c1, c2, c3 = x[2, i], x[2, i + 1], x[2, i + 2], x[2, i + 3]
         d0, d1, d2, d3 = x[3, i], x[3, i + 1], x[3, i + 2], x[3, i + 3]
         for m in range(y0.size):
-            y0[m] = fma(a3, w3[m], fma(a2, w2[m], fma(a1, w1[m], fma(a0, w0[m], y0[m]))))
-            y1[m] = fma(b3, w3[m], fma(b2, w2[m], fma(b1, w1[m], fma(b0, w0[m], y1[m]))))
-            y2[m] = fma(c3, w3[m], fma(c2, w2[m], fma(c1, w1[m], fma(c0, w0[m], y2[m]))))
-            y3[m] = fma(d3, w3[m], fma(d2, w2[m], fma(d1, w1[m], fma(d0, w0[m], y3[m]))))
+            # Read before anything is written: else each row would read the weights again, in case they had changed.
+            v0, v1, v2, v3 = w0[m], w1[m], w2[m], w3[m]
+            s0 = fma(a3, v3, fma(a2, v2, fma(a1, v1, fma(a0, v0, y0[m]))))
+            s1 = fma(b3, v3, fma(b2, v2, fma(b1, v1, fma(b0, v0, y1[m]))))
+            s2 = fma(c3, v3, fma(c2, v2, fma(c1, v1, fma(c0, v0, y2[m]))))
+            s3 = fma(d3, v3, fma(d2, v2, fma(d1, v1, fma(d0, v0, y3[m]))))
+            y0[m], y1[m], y2[m], y3[m] = s0, s1, s2, s3
     for row in range(4):
         _accumulate_row(x[row], weights_t, out[row], n_tiled)
 
