@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import tomllib
 from functools import cache
+from operator import attrgetter
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from archsim.config.sourced import Spec
-from archsim.config.specs import ArchSpec, fields_of
+from archsim.config.specs import ArchSpec
 from archsim.errors import ConfigError, UnknownNameError
 from archsim.files import bundled_tables
 from archsim.validation import explain
@@ -114,5 +115,5 @@ def access_scale(arch: ArchSpec, technology: TechnologySpec, component: str) -> 
 
 
 def _ratio(arch: ArchSpec, reference: Reference) -> float:
-    value, _ = fields_of(arch)[reference.field]
-    return int(str(value)) / reference.value
+    value: int = attrgetter(reference.field)(arch)
+    return value / reference.value
