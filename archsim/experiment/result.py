@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsim.config.technology import TechnologySpec
+from archsim.engine.probe import Listener
 from archsim.experiment.record import Record
 from archsim.experiment.sensitivity import Sensitivity, sensitivity
 from archsim.experiment.timed import Baseline, Timed
@@ -43,7 +44,7 @@ class Result:
     technology: TechnologySpec
     baseline: Baseline
     """To be given to further runs of the same network, trace and machine."""
-    replay: Callable[[Timeline], None]
+    replay: Callable[[Listener], None]
     """Runs the event simulation again for a listener; decisions are not computed anew."""
 
     def __repr__(self) -> str:
@@ -53,10 +54,12 @@ class Result:
         gains = f"{share}, speedup {r['speedup']:.3f}, energy saving {r['energy_saving']:.3f}"
         return f"<Result {r['network']} on {r['trace']}, {r['policy']} on {r['arch']}: {gains}>"
 
-    @property
+    @cached_property
     def timing(self) -> StepEnds:
-        """When each step of each pass ended."""
-        return self.timed.step_ends
+        """When each step of each pass ended, found by a replay when first asked for: a run by itself keeps no steps."""
+        ends = StepEnds()
+        self.replay(ends)
+        return ends
 
     def summary(self) -> pd.Series[Any]:
         """The record as a pandas Series."""

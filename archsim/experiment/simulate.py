@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from archsim.config.specs import ArchSpec
+from archsim.engine.probe import Listener
 from archsim.errors import ConfigError
 from archsim.experiment.record import make_record
 from archsim.experiment.result import Result
@@ -17,7 +18,6 @@ from archsim.functional.thresholds import Threshold
 from archsim.ir.network import Network
 from archsim.policies import Policy
 from archsim.sim.accelerator import Detail, simulate_activity
-from archsim.timeline.perfetto import Timeline
 from archsim.traceio.activity import ActivityRecord
 from archsim.traceio.trace import Trace
 
@@ -74,5 +74,5 @@ def run_stages(stages: Stages, *, keep_outputs: bool = False, baseline: Baseline
     )
 
 
-def _replay_for(setting: Setting, activity: ActivityRecord, listener: Timeline) -> None:
+def _replay_for(setting: Setting, activity: ActivityRecord, listener: Listener) -> None:
     simulate_activity(setting.network, activity, setting.machine, detail=setting.detail, listeners=[listener])

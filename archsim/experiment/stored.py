@@ -9,7 +9,7 @@ from archsim.config.technology import TechnologySpec
 from archsim.energy.ledger import energy_rows
 from archsim.energy.parts import area_mm2
 from archsim.experiment.timed import Timed, Weighed
-from archsim.metrics.recorders import StepEnds, UnitTimes
+from archsim.metrics.recorders import UnitTimes
 from archsim.sim.work import Run
 from archsim.validation import FrozenRecord
 
@@ -51,12 +51,11 @@ def stored(timed: Timed) -> StoredRun:
 
 
 def restored(run: StoredRun, arch: ArchSpec, technology: TechnologySpec) -> Timed:
-    """Weigh anew what was taken down; of step ends there are none."""
+    """Weigh anew what was taken down."""
     whole = _weighed(run, arch, technology)
     return Timed(
         **vars(whole),
         head=_weighed(run.head, arch, technology) if run.head else None,
-        step_ends=StepEnds(),
         unit_times=UnitTimes(Counter(dict(run.worked_ps)), Counter({(u, r): ps for u, r, ps in run.waited_ps})),
         dram_bytes=run.dram_bytes,
         areas_mm2=area_mm2(arch, technology),

@@ -11,7 +11,7 @@ from archsim.energy.ledger import EnergyRow, energy_rows
 from archsim.energy.parts import area_mm2
 from archsim.functional.run import FunctionalResult
 from archsim.ir.network import Network
-from archsim.metrics.recorders import ActionCounts, BytesMoved, PassProgress, StepEnds, UnitTimes
+from archsim.metrics.recorders import ActionCounts, BytesMoved, PassProgress, UnitTimes
 from archsim.sim.accelerator import Detail, simulate_activity
 from archsim.sim.head import simulate_head
 from archsim.sim.work import Run
@@ -48,7 +48,6 @@ class Timed(Weighed):
 
     head: Weighed | None
     """What is not recurrent, by itself; None for a network without a head."""
-    step_ends: StepEnds
     unit_times: UnitTimes
     dram_bytes: int
     areas_mm2: dict[str, float]
@@ -73,16 +72,15 @@ def time_and_weigh(
     tick: Callable[[int], None],
 ) -> Timed:
     """Replay an activity record on `arch`; `tick` hears of each finished sequence."""
-    actions, moved, ends, use = ActionCounts(), BytesMoved(), StepEnds(), UnitTimes()
+    actions, moved, use = ActionCounts(), BytesMoved(), UnitTimes()
     progress = PassProgress(activity.shapes[-1].place, tick)
-    run = simulate_activity(network, activity, arch, detail=detail, listeners=[actions, moved, ends, use, progress])
+    run = simulate_activity(network, activity, arch, detail=detail, listeners=[actions, moved, use, progress])
     return Timed(
         arch=arch,
         run=run,
         counts=actions.counts,
         energy=energy_rows(actions.counts, run.time_ps, arch, technology),
         head=_weigh_head(network, activity, arch, technology) if network.head else None,
-        step_ends=ends,
         unit_times=use,
         dram_bytes=moved.n_bytes,
         areas_mm2=area_mm2(arch, technology),

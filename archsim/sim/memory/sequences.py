@@ -89,7 +89,8 @@ class IntermediateMemory:
 
     def store(self, sequence: int) -> None:
         """Send the top layer's outputs to main memory and free the sequence's place."""
-        self.stores.append(self.env.process(self._store(sequence)))
+        under_way = [store for store in self.stores if not store.processed]
+        self.stores = [*under_way, self.env.process(self._store(sequence))]
 
     def all_stored(self) -> simpy.Event:
         """An event that fires when every store so far is done."""
