@@ -1,8 +1,13 @@
-"""How many cores this process may use."""
+"""How many cores this process may use, and work side by side on them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def cores() -> int:
@@ -10,3 +15,16 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def side_by_side(pool: Executor, works: Sequence[Callable[[], T]]) -> list[T]:
+    """Do all works, the first here, the others wherever there is a thread to spare, or else here, too.
+
+    Safe on a thread of the pool itself: it waits for nothing that has not begun.
+    """
+    here, *others = works
+    futures = [pool.submit(work) for work in others]
+    done = [here()]
+    for work, future in zip(others, futures, strict=True):
+        done.append(work() if future.cancel() else future.result())
+    return done

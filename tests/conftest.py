@@ -35,11 +35,11 @@ def tiny_trace(tiny_lstm):
 @pytest.fixture
 def passes(monkeypatch):
     """The policies of all functional passes computed from now on."""
-    computed, real = [], stages.run_functional
+    computed, real = [], stages.run_workload
 
-    def counted(network, trace, policy, *arguments, **options):
+    def counted(workload, policy, *arguments, **options):
         computed.append(policy.name)
-        return real(network, trace, policy, *arguments, **options)
+        return real(workload, policy, *arguments, **options)
 
-    monkeypatch.setattr(stages, "run_functional", counted)
+    monkeypatch.setattr(stages, "run_workload", counted)
     return computed

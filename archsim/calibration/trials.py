@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from archsim.calibration.change import change_of
 from archsim.errors import ConfigError
-from archsim.functional.inputs import prepared
-from archsim.functional.run import FunctionalResult, run_functional
+from archsim.functional.run import FunctionalResult, run_workload
+from archsim.functional.workload import KEEP_BYTES, Workload
 from archsim.ir.network import Network
 from archsim.policies import NoReuse, Policy
 from archsim.tasks.bootstrap import loss_interval
@@ -68,7 +68,8 @@ class Trials:
         *,
         compares: bool,
     ) -> None:
-        self.network, self.trace, self.policy, self.precision = network, prepared(network, trace), policy, precision
+        self.network, self.trace, self.policy = network, trace, policy
+        self.workload = Workload(network, trace, precision=precision, keep_bytes=KEEP_BYTES)
         self.tick, self.compares = tick, compares
         self.tried: dict[str, Point] = {}
         self.baseline = self._run(NoReuse(), 0.0)
@@ -93,11 +94,8 @@ class Trials:
         )
 
     def _run(self, policy: Policy, threshold: Any) -> FunctionalResult:
-        options: dict[str, Any] = {
-            "precision": self.precision,
-            "keep_outputs": self.compares and not self.network.decoder,
-        }
-        result = run_functional(self.network, self.trace, policy, threshold, **options)
+        keep_outputs = self.compares and not self.network.decoder
+        result = run_workload(self.workload, policy, threshold, keep_outputs=keep_outputs)
         if result.metric is None:
             raise no_loss(self.network, self.trace)
         return result

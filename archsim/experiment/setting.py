@@ -18,9 +18,10 @@ from archsim.config.technology import TechnologySpec, load_technology
 from archsim.corpora.catalogue import load_trace
 from archsim.energy.parts import DELTA_PARTS
 from archsim.errors import ConfigError
-from archsim.functional.run import PRECISIONS, pass_shapes
+from archsim.functional.run import pass_shapes
 from archsim.functional.scales import scales_for
 from archsim.functional.thresholds import Threshold, plain_threshold, thresholds_for
+from archsim.functional.workload import PRECISIONS
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
 from archsim.policies import Policy, goes_by_columns, policy_from, saves_work

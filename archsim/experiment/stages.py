@@ -8,11 +8,10 @@ from functools import cached_property, partial
 from archsim.config.specs import ArchSpec
 from archsim.experiment.setting import Setting
 from archsim.experiment.timed import Baseline, Timed, time_and_weigh
-from archsim.functional.inputs import prepared
-from archsim.functional.run import FunctionalResult, run_functional
+from archsim.functional.run import FunctionalResult, run_workload
+from archsim.functional.workload import KEEP_BYTES, Workload
 from archsim.policies import NoReuse, Policy
 from archsim.traceio.activity import ActivityRecord
-from archsim.traceio.trace import Trace
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, the sequences just finished in it, and the sequences in all."""
@@ -26,19 +25,19 @@ class Stages:
         self.progress: Progress = progress or (lambda stage, done, total: None)
 
     @cached_property
-    def inputs(self) -> Trace:
-        """The setting's trace in the form the first layer takes."""
-        return prepared(self.setting.network, self.setting.trace)
+    def workload(self) -> Workload:
+        """The setting's network and trace; a second pass will find the input products of the first."""
+        setting = self.setting
+        keep_bytes = KEEP_BYTES if setting.compares and setting.baseline_computes else 0
+        return Workload(setting.network, setting.trace, precision=setting.precision, keep_bytes=keep_bytes)
 
     def functional(self, policy: Policy, *, keep_outputs: bool = False) -> FunctionalResult:
         """Outputs and decisions of the network under `policy`, at the setting's θ."""
         setting = self.setting
-        return run_functional(
-            setting.network,
-            self.inputs,
+        return run_workload(
+            self.workload,
             policy,
             0.0 if setting.threshold is None else setting.threshold,
-            precision=setting.precision,
             keep_outputs=keep_outputs,
             threads=self.threads,
             tick=partial(self._tick, f"outputs, policy {policy.name}"),

@@ -15,8 +15,10 @@ from archsim.finetune.steadiness import unsteadiness
 from archsim.finetune.steps import MemoizedSteps, Parameters, RoundedToHalf
 from archsim.functional.batch import Batch
 from archsim.functional.passes import Passes
-from archsim.functional.run import holds_half, pass_shapes
+from archsim.functional.run import pass_shapes
 from archsim.functional.thresholds import Threshold, thresholds_per_gate
+from archsim.functional.weights import store_network
+from archsim.functional.workload import holds_half
 from archsim.importers.pytorch import from_torch
 from archsim.ir.network import Network, Scales
 from archsim.kernels.arrays import U8
@@ -106,7 +108,9 @@ class ReuseRNN(nn.Module):
         """The passes of the present weights, which training changes, and with them what a policy makes of them."""
         layers = tuple(layer for module in self.stacks for layer in from_torch(module).layers)
         network = Network("torch module", layers, scales=self.scales)
-        return Passes(network, self.policy, thresholds_per_gate(network, self.threshold), as_half=self.as_half)
+        weights = store_network(network, as_half=self.as_half)
+        thresholds = thresholds_per_gate(network, self.threshold)
+        return Passes(network, weights, self.policy, thresholds, as_half=self.as_half)
 
     def _stored(self, inputs: Tensor) -> Tensor:
         if not self.as_half:
@@ -150,8 +154,7 @@ def _places(batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _reversed(packed: Tensor, batch: Batch) -> Tensor:
     """Packed rows of a pass in the order of a pass the other way."""
-    steps, positions = batch.places()
-    return packed[torch.from_numpy(batch.first[batch.lengths[positions] - 1 - steps] + positions)]
+    return packed[torch.from_numpy(batch.backwards())]
 
 
 def _activity(network: Network, batch: Batch, decisions: Sequence[U8]) -> ActivityRecord:

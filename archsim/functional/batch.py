@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from archsim.kernels.arrays import F32, I64
 from archsim.units import ceil_div
@@ -27,21 +29,37 @@ class Batch:
     lengths: I64
     active: I64
     first: I64
+    start: int = 0
+    """Steps that came before: more than none in a window of another batch."""
 
     @classmethod
-    def of(cls, sequences: I64, lengths: I64) -> Batch:
+    def of(cls, sequences: I64, lengths: I64, start: int = 0) -> Batch:
         """Lay out sequences that are already sorted by falling length."""
         active = np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")
         first = np.concatenate([[0], np.cumsum(active)[:-1]])
-        return cls(sequences, lengths, active, first)
+        return cls(sequences, lengths, active, first, start)
+
+    @property
+    def n_rows(self) -> int:
+        """Steps of all sequences."""
+        return int(self.lengths.sum())
+
+    def windows(self, n_steps: int) -> Iterator[Batch]:
+        """Cut into batches of so many steps; the packed rows of one follow those of the one before."""
+        for start in range(0, self.active.size, n_steps):
+            running = int(self.active[start])
+            lengths = np.minimum(self.lengths[:running] - start, n_steps)
+            yield Batch.of(self.sequences[:running], lengths, self.start + start)
 
     def steps(self) -> Iterator[slice]:
-        """Rows of step 0, 1, 2, ..."""
+        """Rows of one step after the other."""
         for first, active in zip(self.first.tolist(), self.active.tolist(), strict=True):
             yield slice(first, first + active)
 
-    def rows_of(self, position: int) -> I64:
+    def rows_of(self, position: int) -> I64 | slice:
         """Packed rows of the sequence in row `position`, in the order of its steps."""
+        if self.lengths[-1] == self.lengths[0]:
+            return slice(position, None, self.lengths.size)
         return self.first[: self.lengths[position]] + position
 
     def places(self) -> tuple[I64, I64]:
@@ -49,21 +67,26 @@ class Batch:
         steps = np.repeat(np.arange(self.active.size), self.active)
         return steps, np.arange(steps.size) - self.first[steps]
 
+    def backwards(self) -> I64:
+        """Packed rows in the order of a pass the other way; the same brings them back."""
+        steps, positions = self.places()
+        rows: I64 = self.first[self.lengths[positions] - 1 - steps] + positions
+        return rows
+
     def rows_before(self) -> I64:
         """Packed rows of the step before, for all rows but those of step 0."""
-        return np.arange(self.active[0], self.lengths.sum()) - np.repeat(self.active[:-1], self.active[1:])
+        return np.arange(self.active[0], self.n_rows) - np.repeat(self.active[:-1], self.active[1:])
 
-    def pack(self, arrays: Sequence[F32], *, reverse: bool = False) -> F32:
-        """Pack one (T, I) array per sequence; `reverse` puts the last step first."""
-        packed = np.empty((int(self.lengths.sum()), arrays[0].shape[1]), np.float32)
+    def pack(self, arrays: Sequence[F32]) -> F32:
+        """Pack one (T, I) array per sequence."""
+        packed = np.empty((self.n_rows, arrays[0].shape[1]), np.float32)
         for position, array in enumerate(arrays):
-            packed[self.rows_of(position)] = array[::-1] if reverse else array
+            packed[self.rows_of(position)] = array
         return packed
 
-    def unpack(self, packed: F32, *, reverse: bool = False) -> list[F32]:
-        """Undo `pack`."""
-        pieces = [packed[self.rows_of(position)] for position in range(self.lengths.size)]
-        return [piece[::-1] for piece in pieces] if reverse else pieces
+    def unpack(self, packed: NDArray[Any]) -> list[NDArray[Any]]:
+        """Undo `pack`, for packed arrays of any type."""
+        return [np.ascontiguousarray(packed[self.rows_of(position)]) for position in range(self.lengths.size)]
 
 
 def batches(lengths: I64, pieces: int = 1) -> Iterator[Batch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -88,23 +88,27 @@ class RunningPass:
         return h, np.packbits(reused.reshape(B, -1), axis=1)
 
 
-def run_direction(running: Running, inputs: F32, batch: Batch) -> tuple[F32, U8]:
+InputProducts = Callable[[slice], F32]
+"""Makes, or finds, the input products of packed rows, which whoever asked may write over."""
+
+
+def run_direction(running: Running, inputs: F32, batch: Batch, input_products: InputProducts) -> tuple[F32, U8]:
     """Run a pass over packed inputs (rows, I); return packed outputs (rows, H) and packed decisions."""
     outputs = np.empty((inputs.shape[0], running.layer.hidden_size), np.float32)
     decisions = np.empty((inputs.shape[0], running.bytes_per_step), np.uint8)
-    for index, (rows, products) in enumerate(_input_products(running, inputs, batch)):
+    for index, (rows, products) in enumerate(_made_ahead(input_products, batch), batch.start):
         outputs[rows], decisions[rows] = running.advance(index, inputs[rows], products)
     return outputs, decisions
 
 
-def _input_products(running: Running, inputs: F32, batch: Batch) -> Iterator[tuple[slice, F32]]:
+def _made_ahead(input_products: InputProducts, batch: Batch) -> Iterator[tuple[slice, F32]]:
     """Yield the rows of each step and their input products (B, P·H), made many steps at a time."""
     start = stop = 0
     ahead = np.empty((0, 0), np.float32)
     for rows in batch.steps():
         if rows.stop > stop:
             start, stop = rows.start, max(rows.stop, rows.start + CHUNK_ROWS)
-            ahead = running.input_products(inputs[start:stop])
+            ahead = input_products(slice(start, stop))
         yield rows, ahead[rows.start - start : rows.stop - start]
 
 

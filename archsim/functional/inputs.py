@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from archsim.errors import TraceError
+from archsim.functional.batch import Batch
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, I64
 from archsim.kernels.half import HALF_MAX, to_half
@@ -33,19 +34,24 @@ class Inputs:
         elif network.embedding is None:
             raise TraceError(f"trace {trace.name} holds {trace.kind}, {network.name} takes {_takes(network)}")
 
-    def of(self, sequence: int) -> F32:
-        """Inputs (T, I) of one sequence as the machine stores them, float32."""
-        values = self._sequences[sequence]
+    def of(self, sequence: int, steps: slice = slice(None)) -> F32:
+        """Inputs (T, I) of one sequence, or of some of its steps, as the machine stores them, float32."""
+        values = self._sequences[sequence][steps]
         frames = values if self.trace.kind == "frames" else self.network.lookup(values)
         if not self.as_half:
             return frames
-        largest = np.abs(frames).max()
+        largest = max(frames.max(), -frames.min())
         if largest > HALF_MAX:
             raise TraceError(
                 f"trace {self.trace.name}: sequence {sequence} holds {largest:g}, binary16 ends at {HALF_MAX:g}: "
                 "scale the inputs or use precision fp32"
             )
         return to_half(frames)
+
+    def packed(self, batch: Batch) -> F32:
+        """Inputs of a batch, or of a window of one, (rows, I)."""
+        lengths = zip(batch.sequences.tolist(), batch.lengths.tolist(), strict=True)
+        return batch.pack([self.of(sequence, slice(batch.start, batch.start + n)) for sequence, n in lengths])
 
 
 def prepared(network: Network, trace: Trace) -> Trace:

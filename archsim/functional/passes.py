@@ -1,4 +1,4 @@
-"""The passes of a network under a policy: weights as the machine stores them, ready to begin."""
+"""The passes of a workload under a policy, ready to begin."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ from archsim.functional.cells import State
 from archsim.functional.columns import RunningColumns
 from archsim.functional.direction import Running, RunningPass
 from archsim.functional.scales import scales_for
-from archsim.functional.weights import StoredWeights, store_weights
+from archsim.functional.weights import StoredWeights
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
 from archsim.policies import PassContext, Policy, goes_by_columns
 
 
 class Passes:
-    """What every pass of a network begins with; worth making once for many batches.
+    """What every pass of a network begins with; ConfigError where a policy lacks scales."""
 
-    Raises NetworkError for a weight beyond the range of binary16, ConfigError where a policy lacks scales.
-    """
-
-    def __init__(self, network: Network, policy: Policy, thresholds: list[F32], *, as_half: bool) -> None:
-        self.network, self.policy, self.thresholds, self.as_half = network, policy, thresholds, as_half
+    def __init__(
+        self,
+        network: Network,
+        weights: list[list[StoredWeights]],
+        policy: Policy,
+        thresholds: list[F32],
+        *,
+        as_half: bool,
+    ) -> None:
+        self.network, self.weights, self.policy = network, weights, policy
+        self.thresholds, self.as_half = thresholds, as_half
         self.scales = scales_for(network, policy)
-        self.weights: list[list[StoredWeights]] = [
-            [store_weights(layer, d, as_half=as_half) for d in layer.directions] for layer in network.layers
-        ]
 
     def begin(self, index: int, direction: int, size: int, start: State | None = None) -> Running:
         """Begin the pass of a (layer, direction) over `size` sequences."""

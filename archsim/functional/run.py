@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from archsim.cores import cores
-from archsim.errors import ConfigError
 from archsim.functional.batch import batches
-from archsim.functional.head import Answer, metric_for
-from archsim.functional.inputs import Inputs
+from archsim.functional.head import Answer
 from archsim.functional.runner import BatchResult, NetworkRunner
 from archsim.functional.thresholds import Threshold, thresholds_for
+from archsim.functional.workload import Workload
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, I64, U8
 from archsim.policies import Policy, goes_by_columns, saves_work
 from archsim.tasks.metrics import Metric
 from archsim.traceio.activity import ActivityRecord, Kind, PassShape
 from archsim.traceio.trace import Trace
+from archsim.units import ceil_div
 
-PRECISIONS = ("fp16", "fp32")
 Tick = Callable[[int], None]
 """Called with the number of sequences just finished."""
 
@@ -48,39 +49,39 @@ class FunctionalResult:
 
 
 def run_functional(
-    network: Network,
-    trace: Trace,
+    network: Network, trace: Trace, policy: Policy, threshold: Threshold = 0.0, *, precision: str = "fp16", **how: Any
+) -> FunctionalResult:
+    """Run every sequence of `trace` through the recurrent layers of `network`: `run_workload`, for a single run."""
+    return run_workload(Workload(network, trace, precision=precision), policy, threshold, **how)
+
+
+def run_workload(
+    workload: Workload,
     policy: Policy,
     threshold: Threshold = 0.0,
     *,
-    precision: str = "fp16",
     keep_outputs: bool = True,
     threads: int | None = None,
     tick: Tick | None = None,
 ) -> FunctionalResult:
-    """Run every sequence of `trace` through the recurrent layers of `network` (SEMANTICS 1).
+    """Run every sequence of a workload through its recurrent layers (SEMANTICS 1).
 
     Memory grows with one bit per neuron evaluation, and with the outputs if they are kept. The answer does not
     depend on `threads` (default: one a core).
     """
-    inputs = Inputs(network, trace, as_half=holds_half(precision))
-    metric = metric_for(network, trace)
-    runner = NetworkRunner(network, inputs, policy, thresholds_for(network, policy, threshold))
-    collected = _Collected(network, inputs.lengths.size, policy, keep_outputs)
+    network, lengths = workload.network, workload.inputs.lengths
+    thresholds = thresholds_for(network, policy, threshold)
+    runner = NetworkRunner(workload, policy, thresholds, keep_outputs=keep_outputs)
+    collected = _Collected(network, lengths.size, policy, keep_outputs)
     threads = threads or cores()
     with ThreadPoolExecutor(threads) as pool:
-        for done in pool.map(runner.run, batches(inputs.lengths, pieces=threads)):
+        # The directions of a layer run side by side: with fewer batches, of more sequences each, steps cost less.
+        at_once = min(len(layer.directions) for layer in network.layers)
+        for done in pool.map(partial(runner.run, pool=pool), batches(lengths, pieces=ceil_div(threads, at_once))):
             collected.add(done)
             if tick is not None:
                 tick(done.batch.sequences.size)
-    return collected.result(metric, trace)
-
-
-def holds_half(precision: str) -> bool:
-    """Whether the machine stores binary16 in this precision; ConfigError for one that is not known."""
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision = {precision!r}: accepted: {', '.join(PRECISIONS)}")
-    return precision == "fp16"
+    return collected.result(workload.metric, workload.trace)
 
 
 class _Collected:
@@ -98,8 +99,8 @@ class _Collected:
     def add(self, done: BatchResult) -> None:
         """Take in a batch."""
         for row, sequence in enumerate(done.batch.sequences.tolist()):
-            if self.outputs is not None:
-                self.outputs[sequence] = np.ascontiguousarray(done.top[row])
+            if self.outputs is not None and done.top is not None:
+                self.outputs[sequence] = done.top[row]
             if done.answers is not None:
                 self.answers[sequence], self.answered = done.answers[row], True
             for place, decisions in done.decisions.items():

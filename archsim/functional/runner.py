@@ -1,28 +1,32 @@
-"""A network over one batch of sequences: encoder layers, then the decoder or head."""
+"""A workload over one batch of sequences: encoder layers, then the decoder or head."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from archsim.functional.batch import Batch
-from archsim.functional.cells import State
+from archsim.cores import side_by_side
+from archsim.functional.batch import MAX_ROWS, Batch
 from archsim.functional.decode import DecoderWeights, decode
-from archsim.functional.direction import run_direction
+from archsim.functional.direction import Running, run_direction
 from archsim.functional.head import Answer, classify, transcribe
-from archsim.functional.inputs import Inputs
 from archsim.functional.passes import Passes
-from archsim.functional.weights import check_half
-from archsim.ir.heads import AttentionDecoder, CtcHead, MeanClassifier
-from archsim.ir.network import Network
+from archsim.functional.workload import Workload
+from archsim.ir.heads import CtcHead, MeanClassifier
 from archsim.ir.text import Subwords
 from archsim.kernels.arrays import F32, U8
-from archsim.policies import Policy
+from archsim.policies import Policy, goes_by_columns
 
-Decisions = dict[tuple[int, int], list[U8]]
-"""(layer, direction) to packed decisions (T, bytes) by row of a batch."""
+Place = tuple[int, int]
+"""(layer, direction)."""
+WORTH_A_THREAD = 8
+"""Sequences whose steps take long enough for threads to take turns at the interpreter between them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,64 +34,105 @@ class BatchResult:
     """What one batch of sequences computed, by row of the batch."""
 
     batch: Batch
-    top: list[F32]
-    """Top-layer outputs, (T, D·H)."""
+    top: list[F32] | None
+    """Top-layer outputs, (T, D·H); None where nobody needs them."""
     answers: list[Answer] | None
-    decisions: Decisions
+    decisions: dict[Place, list[U8]]
+    """Packed, (T, bytes)."""
 
 
 class NetworkRunner:
-    """A network with its weights as the machine stores them, ready to run batches."""
+    """A workload under a policy at a threshold, ready to run batches."""
 
-    def __init__(self, network: Network, inputs: Inputs, policy: Policy, thresholds: list[F32]) -> None:
-        self.network, self.inputs = network, inputs
-        self.decoder: DecoderWeights | None = None
-        if isinstance(network.head, AttentionDecoder) and network.embedding:
-            if inputs.as_half:
-                check_half(f"{network.name}: embedding", network.embedding.table)
-            self.decoder = DecoderWeights(network.head, network.embedding.table)
-        self.passes = Passes(network, policy, thresholds, as_half=inputs.as_half)
+    def __init__(self, workload: Workload, policy: Policy, thresholds: list[F32], *, keep_outputs: bool) -> None:
+        self.workload, self.network = workload, workload.network
+        self.decoder = workload.decoder
+        self.passes = Passes(self.network, workload.weights, policy, thresholds, as_half=workload.as_half)
+        self.shares_products = not goes_by_columns(policy)
+        self.needs_top = keep_outputs or self.network.head is not None
+        sides = [direction for layer in self.network.encoder for direction in layer.directions]
+        self.window_steps = None if any(side.reverse for side in sides) else MAX_ROWS
+        """Steps that go through all layers before the next ones do; None where a layer needs the last step first."""
 
-    def run(self, batch: Batch) -> BatchResult:
-        """Run all layers over a batch. Batches share nothing, so they may run side by side."""
-        hidden = [self.inputs.of(sequence) for sequence in batch.sequences.tolist()]
-        decisions: Decisions = {}
-        ends: list[State] = []
-        for index, layer in enumerate(self.network.encoder):
-            sides = []
-            for d, direction in enumerate(layer.directions):
-                running = self.passes.begin(index, d, batch.sequences.size)
-                packed = batch.pack(hidden, reverse=direction.reverse)
-                outputs, bits = run_direction(running, packed, batch)
-                decisions[index, d] = [bits[batch.rows_of(row)] for row in range(batch.sequences.size)]
-                sides.append(batch.unpack(outputs, reverse=direction.reverse))
-                ends.append(running.state)
-            hidden = sides[0] if len(sides) == 1 else [np.hstack(parts) for parts in zip(*sides, strict=True)]
-        if self.decoder is not None:
-            return self._decode(self.decoder, batch, hidden, ends, decisions)
-        return BatchResult(batch, hidden, self._answers(hidden), decisions)
+    def run(self, batch: Batch, pool: Executor) -> BatchResult:
+        """Run all layers over a batch. Batches share nothing, so they may run side by side; so may directions."""
+        size, encoder = batch.sequences.size, self.network.encoder
+        stack = [
+            [self.passes.begin(i, d, size) for d in range(len(layer.directions))] for i, layer in enumerate(encoder)
+        ]
+        tops: list[F32] = []
+        bits: dict[Place, list[U8]] = {(i, d): [] for i, sides in enumerate(stack) for d in range(len(sides))}
+        for window in batch.windows(self.window_steps or batch.active.size):
+            top = self._run_window(stack, window, pool, bits)
+            if self.needs_top:
+                tops.append(top)
+        decisions = {place: batch.unpack(_joined(pieces)) for place, pieces in bits.items()}
+        outputs = batch.unpack(_joined(tops)) if self.needs_top else None
+        if self.decoder is not None and outputs is not None:
+            return self._decode(self.decoder, batch, outputs, stack, decisions)
+        return BatchResult(batch, outputs, self._answers(outputs or []), decisions)
+
+    def _run_window(
+        self, stack: list[list[Running]], window: Batch, pool: Executor, bits: dict[Place, list[U8]]
+    ) -> F32:
+        """Run some steps through all encoder layers; return the top's outputs (rows, D·H), and add to the decisions."""
+        values = self.workload.inputs.packed(window)
+        for index, sides in enumerate(stack):
+            works = [partial(self._run_side, running, (index, d), values, window) for d, running in enumerate(sides)]
+            many = window.sequences.size >= WORTH_A_THREAD
+            outputs, decided = zip(*(side_by_side(pool, works) if many else [work() for work in works]), strict=True)
+            values = outputs[0] if len(outputs) == 1 else np.hstack(outputs)
+            for d, decisions in enumerate(decided):
+                bits[index, d].append(decisions)
+        return values
+
+    def _run_side(self, running: Running, place: Place, values: F32, window: Batch) -> tuple[F32, U8]:
+        """Run a pass over packed values in the order of the sequence; outputs are in that order, too."""
+        layer, d = place
+        order = window.backwards() if running.layer.directions[d].reverse else slice(None)
+        inputs = values[order]
+
+        def make(rows: slice) -> F32:
+            return running.input_products(inputs[rows])
+
+        def find(rows: slice) -> F32:
+            key = (d, window.sequences.tobytes(), window.start, rows.start)
+            return self.workload.input_products.get(key, partial(make, rows))
+
+        outputs, decisions = run_direction(
+            running, inputs, window, find if layer == 0 and self.shares_products else make
+        )
+        return outputs[order], decisions
 
     def _decode(
-        self, weights: DecoderWeights, batch: Batch, memories: list[F32], ends: Sequence[State], decisions: Decisions
+        self,
+        weights: DecoderWeights,
+        batch: Batch,
+        memories: list[F32],
+        stack: list[list[Running]],
+        decisions: dict[Place, list[U8]],
     ) -> BatchResult:
         """Decode with a stack whose layers start where the encoder's ended."""
-        first = len(self.network.encoder)
-        layers = [
-            self.passes.begin(first + depth, 0, batch.sequences.size, start=state) for depth, state in enumerate(ends)
-        ]
-        decoded = decode(weights, layers, memories, as_half=self.inputs.as_half)
+        ends, size = [running.state for sides in stack for running in sides], batch.sequences.size
+        layers = [self.passes.begin(len(stack) + depth, 0, size, start=state) for depth, state in enumerate(ends)]
+        decoded = decode(weights, layers, memories, as_half=self.workload.as_half)
         for depth in range(len(layers)):
-            decisions[first + depth, 0] = [one.decisions[depth] for one in decoded]
+            decisions[len(stack) + depth, 0] = [one.decisions[depth] for one in decoded]
         answers: list[Answer] | None = None
         subwords = self.network.embedding.encoder if self.network.embedding else None
         if isinstance(subwords, Subwords):
             answers = [subwords.decode(one.tokens[one.tokens != weights.head.end]) for one in decoded]
         return BatchResult(batch, [one.top for one in decoded], answers, decisions)
 
-    def _answers(self, outputs: list[F32]) -> list[Answer] | None:
+    def _answers(self, outputs: Sequence[F32]) -> list[Answer] | None:
         match self.network.head:
             case MeanClassifier() as head:
                 return [classify(head, top) for top in outputs]
             case CtcHead() as head:
                 return [transcribe(head, top) for top in outputs]
         return None
+
+
+def _joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Packed rows of one window after the other."""
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

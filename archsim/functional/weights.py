@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from archsim.errors import NetworkError
 from archsim.ir.cells import GRU
 from archsim.ir.layers import Direction, Layer
+from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
 from archsim.kernels.half import HALF_MAX, to_half
+
+_STORED: WeakKeyDictionary[Network, dict[bool, list[list[StoredWeights]]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +35,18 @@ class StoredWeights:
     def joint_t(self) -> F32:
         """A row for each column of [x; h], (N, P·H)."""
         return np.concatenate([self.input_t, self.hidden_t])
+
+
+def store_network(network: Network, *, as_half: bool) -> list[list[StoredWeights]]:
+    """The weights of each layer and direction, laid out once for all runs of a network.
+
+    Raises NetworkError for a weight beyond the range of binary16.
+    """
+    known = _STORED.setdefault(network, {})
+    if as_half not in known:
+        layers = network.layers
+        known[as_half] = [[store_weights(layer, d, as_half=as_half) for d in layer.directions] for layer in layers]
+    return known[as_half]
 
 
 def store_weights(layer: Layer, direction: Direction, *, as_half: bool) -> StoredWeights:

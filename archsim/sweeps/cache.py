@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,13 @@ from archsim.experiment.stored import StoredRun, restored, stored
 from archsim.experiment.timed import Baseline
 from archsim.files import write_whole
 from archsim.functional.run import FunctionalResult, pass_shapes
+from archsim.functional.workload import KEEP_BYTES, Workload
+from archsim.ir.network import Network
 from archsim.kernels.arrays import I64, U8
 from archsim.policies import Policy
 from archsim.tasks.metrics import METRICS
 from archsim.traceio.activity import ActivityRecord, Kind, PassShape
+from archsim.traceio.trace import Trace
 
 
 class CachedStages(Stages):
@@ -32,6 +36,11 @@ class CachedStages(Stages):
         super().__init__(setting, threads=threads)
         folder.mkdir(exist_ok=True)
         self.folder = folder
+
+    @property
+    def workload(self) -> Workload:
+        """That of the task before, where network, trace and precision are the same."""
+        return _kept_workload(self.setting.network, self.setting.trace, self.setting.precision)
 
     def functional(self, policy: Policy, *, keep_outputs: bool = False) -> FunctionalResult:
         """The decisions and scores of a pass; outputs and answers are not kept."""
@@ -54,6 +63,11 @@ class CachedStages(Stages):
             return made
         timed = restored(run, self.setting.baseline_machine, self.setting.technology)
         return Baseline(self.setting.baseline_digest, self._without_reuse(functional), timed)
+
+
+@lru_cache(1)
+def _kept_workload(network: Network, trace: Trace, precision: str) -> Workload:
+    return Workload(network, trace, precision=precision, keep_bytes=KEEP_BYTES)
 
 
 def pass_path(folder: Path, digest: str) -> Path:

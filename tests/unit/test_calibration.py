@@ -16,7 +16,7 @@ def known_loss(monkeypatch):
     """Replace the functional pass by a metric that falls by `loss(θ)` and a reuse of θ / 10."""
 
     def install(loss):
-        def run(network, trace, policy, theta=0.0, **options):
+        def run(workload, policy, theta=0.0, **options):
             right = 9000 if policy.name == "none" else round(9000 - 100 * loss(theta))
             statistics = np.array([[right, 10000]] * 3)
             activity = SimpleNamespace(avoided_fraction=theta / 10)
@@ -29,7 +29,8 @@ def known_loss(monkeypatch):
                 outputs=None,
             )
 
-        monkeypatch.setattr(trials, "run_functional", run)
+        monkeypatch.setattr(trials, "run_workload", run)
+        monkeypatch.setattr(trials, "Workload", lambda network, trace, **options: None)
 
     return install
 
@@ -60,14 +61,15 @@ def test_a_bump_on_the_way_stops_it(known_loss):
 def test_a_margin_keeps_a_loss_below_its_bound(monkeypatch):
     """Of 400 right answers 4·θ become wrong: a loss of θ points, standard error √θ/2 or nearly."""
 
-    def run(network, trace, policy, theta=0.0, **options):
+    def run(workload, policy, theta=0.0, **options):
         statistics = np.ones((400, 2), np.int64)
         statistics[: round(4 * theta), 0] = 0
         activity = SimpleNamespace(avoided_fraction=theta / 10)
         known = {"metric": METRICS["accuracy"], "metric_value": 100.0, "outputs": None}
         return SimpleNamespace(statistics=statistics, activity=activity, **known)
 
-    monkeypatch.setattr(trials, "run_functional", run)
+    monkeypatch.setattr(trials, "run_workload", run)
+    monkeypatch.setattr(trials, "Workload", lambda network, trace, **options: None)
     options = {"max_losses": [3.0], "highest": 10.0, "resolution": 0.25}
     plain, one, two = (calibrate_threshold(NETWORK, TRACE, margin=margin, **options) for margin in (0, 1, 1.96))
     assert plain.chosen[3.0].threshold == 3.0 and plain.chosen[3.0].standard_error == pytest.approx(0.85, abs=0.05)

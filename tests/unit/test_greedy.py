@@ -30,8 +30,8 @@ class Landscape:
         layer = SimpleNamespace(name="l", cell=SimpleNamespace(n_gates=GATES, gates=("r", "z", "n")))
         self.network = SimpleNamespace(name="known", metric="accuracy", layers=(layer,) * len(self.costs), decoder=())
 
-    def run(self, network, trace, policy, theta=0.0, *, keep_outputs, precision):
-        thetas = np.array(thresholds_per_gate(network, theta), float) * (policy.name != "none")
+    def run(self, workload, policy, theta=0.0, *, keep_outputs):
+        thetas = np.array(thresholds_per_gate(self.network, theta), float) * (policy.name != "none")
         self.passes += policy.name != "none"
         change = float((self.costs * thetas**2).sum())
         right = 9000 - 50 * int(2 * change)
@@ -47,7 +47,8 @@ class Landscape:
 
     def calibrated(self, **options):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(trials, "run_functional", self.run)
+            patch.setattr(trials, "run_workload", self.run)
+            patch.setattr(trials, "Workload", lambda network, trace, **options: None)
             return calibrate_threshold(self.network, TRACE, **{"max_losses": [1.0, 3.0], "resolution": 0.1} | options)
 
 

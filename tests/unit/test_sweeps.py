@@ -520,7 +520,7 @@ def test_whatever_a_task_raises_is_its_message(error, message, own, tmp_path, mo
     def fail(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(stages, "run_functional", fail)
+    monkeypatch.setattr(stages, "run_workload", fail)
     choices = choices_of(own)
     done = work(Task(Kind.POINT, resolve_point(choices).digest, choices, frozenset(), 1.0), str(tmp_path), 1)
     assert done.error == message and done.seconds >= 0
@@ -604,7 +604,7 @@ def test_a_failure_is_run_again_only_if_asked_for(own, tmp_path, here, monkeypat
 
     tables = grid(own, threshold=[0.1, 0.5])
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "run_functional", fail)
+        patch.setattr(stages, "run_workload", fail)
         assert run_sweep(tables, tmp_path).results["error"].tolist() == ["MemoryError: too little"] * 2
     assert run_sweep(tables, tmp_path).results["error"].tolist() == ["MemoryError: too little"] * 2
     assert run_sweep(tables, tmp_path, retry=True).results["error"].isna().all()
@@ -721,7 +721,7 @@ def test_a_sweep_of_failures_only_is_a_table_too(own, tmp_path, here, monkeypatc
     def fail(*arguments, **options):
         raise MemoryError("too little")
 
-    monkeypatch.setattr(stages, "run_functional", fail)
+    monkeypatch.setattr(stages, "run_workload", fail)
     found = run_sweep(grid(own, threshold=[0.1, 0.5]), tmp_path)
     assert found.results["error"].notna().all() and found.energy.empty and len(exported(tmp_path)) == 6
     assert list(found.results["threshold"]) == [0.1, 0.5]
