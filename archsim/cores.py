@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 
@@ -15,6 +19,19 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def threads_of_ours(number: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads, and meanwhile none of numpy's own, which would take the same cores."""
+    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(number) as pool:
+        yield pool
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    # Finding them takes milliseconds; numpy's is loaded long before anyone asks.
+    return ThreadpoolController()
 
 
 def side_by_side(pool: Executor, works: Sequence[Callable[[], T]]) -> list[T]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from archsim.cores import cores
+from archsim.cores import cores, threads_of_ours
 from archsim.functional.batch import batches
 from archsim.functional.head import Answer
 from archsim.functional.runner import BatchResult, NetworkRunner
@@ -74,7 +73,7 @@ def run_workload(
     runner = NetworkRunner(workload, policy, thresholds, keep_outputs=keep_outputs)
     collected = _Collected(network, lengths.size, policy, keep_outputs)
     threads = threads or cores()
-    with ThreadPoolExecutor(threads) as pool:
+    with threads_of_ours(threads) as pool:
         # The directions of a layer run side by side: with fewer batches, of more sequences each, steps cost less.
         at_once = min(len(layer.directions) for layer in network.layers)
         for done in pool.map(partial(runner.run, pool=pool), batches(lengths, pieces=ceil_div(threads, at_once))):
