@@ -1,87 +1,91 @@
-"""How long archsim takes next to plain torch inference, as ratios within one run.
+"""How fast archsim is: ratios of times within one run, beside the targets they are held to.
 
 python scripts/bench.py --json bench.json
+python scripts/bench.py --only events --only sharing
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import os
 import platform
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
+import click
 import numba
 import numpy as np
+import simpy
 import torch
+from benching.against_torch import against_torch
+from benching.events import events
+from benching.figures import Figure
+from benching.growth import growth
+from benching.memory import memory
+from benching.sharing import sharing
+from benching.startup import startup
+from rich.console import Console
+from rich.table import Table
 
 import archsim
 from archsim.cli.exit import exit_code
 from archsim.files import write_whole
-from archsim.functional.run import run_functional
-from archsim.ir.network import Scales
-from archsim.policies import policy_from
-from archsim.sim.accelerator import simulate_activity
 
-THETA = 0.3
-
-
-def best_of(repeats: int, work: Callable[[], object]) -> float:
-    """Seconds of the fastest of some runs; the first one, which compiles, does not count."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+QUESTIONS: dict[str, Callable[[], Iterator[Figure]]] = {
+    "torch": against_torch,
+    "events": events,
+    "sharing": sharing,
+    "memory": memory,
+    "growth": growth,
+    "startup": startup,
+}
+MODULES = (numba, np, simpy, torch)
 
 
-def main() -> None:
-    """Time each stage on one BiLSTM layer and print it as a multiple of torch's time."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sequences", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--inputs", type=int, default=640)
-    parser.add_argument("--units", type=int, default=320)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="also write the figures to a file")
-    args = parser.parse_args()
+@click.command(help=__doc__, epilog="Takes about four minutes on two cores; other work on the machine shows.")
+@click.option("--only", multiple=True, type=click.Choice(list(QUESTIONS)), help="Some of the questions.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="Also write the figures to a file.")
+def main(only: tuple[str, ...], path: Path | None) -> None:
+    """Measure, print a table, and write JSON."""
+    console, table = Console(), Table("", "figure", "value", "target", "", title=f"archsim {archsim.__version__}")
+    for column in table.columns[2:4]:
+        column.justify = "right"
+    found: list[Figure] = []
+    with console.status("measuring") as status:
+        for question in only or QUESTIONS:
+            status.update(f"measuring: {question}")
+            found.extend(QUESTIONS[question]())
+    for figure in found:
+        table.add_row(*_cells(figure))
+    console.print(table)
+    console.print(", ".join(f"{key} {value}" for key, value in machine().items()))
+    if path:
+        with write_whole(path) as temporary:
+            document = {"machine": machine(), "figures": [asdict(f) | {"holds": f.holds} for f in found]}
+            temporary.write_text(json.dumps(document, indent=2) + "\n")
 
-    torch.manual_seed(0)
-    module = torch.nn.LSTM(args.inputs, args.units, bidirectional=True)
-    network = replace(archsim.from_torch(module), scales=Scales((0.8,), ((0.1, 0.1),)))
-    x = torch.randn(args.steps, args.sequences, args.inputs)
-    trace = archsim.Trace.from_arrays(list(x.numpy().transpose(1, 0, 2)))
-    bnn = policy_from("bnn")
 
-    def functional(policy: str) -> object:
-        return run_functional(network, trace, policy_from(policy), THETA, precision="fp32")
+def _cells(figure: Figure) -> tuple[str, ...]:
+    sign, target = ">=" if figure.at_least else "<=", figure.target
+    verdict = {True: "[green]holds[/]", False: "[red]does not hold[/]", None: ""}[figure.holds]
+    aim = "" if target is None else f"{sign} {target:g}"
+    return figure.question, figure.name, f"{figure.value:.2f} {figure.unit}".rstrip(), aim, verdict
 
-    activity = run_functional(network, trace, bnn, THETA, precision="fp32").activity
-    with torch.no_grad():
-        torch_s = best_of(args.repeats, lambda: module(x))
-    stages = {
-        "functional pass, none": lambda: functional("none"),
-        "functional pass, bnn": lambda: functional("bnn"),
-        "functional pass, ternary": lambda: functional("ternary"),
-        "functional pass, lowbit": lambda: functional("lowbit"),
-        "event simulation, block": lambda: simulate_activity(network, activity, archsim.load_arch("epur")),
-        "simulate, bnn": lambda: archsim.simulate(network, trace, threshold=THETA, precision="fp32"),
-    }
-    ratios = {name: best_of(args.repeats, work) / torch_s for name, work in stages.items()}
-    versions = {"python": platform.python_version(), "numpy": np.__version__, "numba": numba.__version__}
-    versions |= {"torch": torch.__version__, "archsim": archsim.__version__, "machine": platform.processor()}
-    print(f"times of torch's nn.LSTM ({args.sequences} x {args.steps} steps, 2 x {args.units} units)")
-    for name, ratio in ratios.items():
-        print(f"{name:28} {ratio:7.2f}")
-    if args.json:
-        with write_whole(args.json) as path:
-            path.write_text(json.dumps({"ratios": ratios, "versions": versions, "arguments": vars(args)}, default=str))
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on, and with."""
+    names = [line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")]
+    versions = {module.__name__: module.__version__ for module in MODULES}
+    processor = names[0] if names else platform.processor()
+    return {"processor": processor, "cores": str(os.cpu_count()), "python": platform.python_version(), **versions}
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.is_file() else []
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main, "bench"))
+    sys.exit(exit_code(lambda: main(standalone_mode=False), "bench"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from archsim.errors import ConfigError
+from archsim.functional.batch import Batch
 from archsim.functional.cells import State, begin_state, update_cells
+from archsim.functional.direction import step_by_step
 from archsim.functional.weights import StoredWeights
 from archsim.ir.layers import Layer
 from archsim.kernels.arrays import F32, U8, Bools
@@ -44,6 +46,10 @@ class RunningColumns:
     def input_products(self, inputs: F32) -> F32:
         """Nothing is made ahead: which inputs enter is decided step by step. (rows, I) to (rows, 0)."""
         return np.empty((inputs.shape[0], 0), np.float32)
+
+    def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """Run the steps of a window, packed by rows in and out."""
+        return step_by_step(self, window, inputs, products)
 
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
         """Run step `index` of the first B sequences from their inputs (B, I).

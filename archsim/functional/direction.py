@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -11,10 +11,13 @@ from archsim.errors import ConfigError
 from archsim.functional.batch import Batch
 from archsim.functional.cells import State, begin_state, update_cells
 from archsim.functional.weights import StoredWeights
+from archsim.ir.cells import LSTM
 from archsim.ir.layers import Layer
 from archsim.kernels.arrays import F32, U8, Bools
 from archsim.kernels.dense import accumulate_products
 from archsim.kernels.reuse import apply_memo
+from archsim.kernels.steps import PassArrays, run_steps
+from archsim.policies.decided import DecidedPass
 from archsim.policies.protocol import PassContext, ReusePolicy, Step
 from archsim.units import ceil_div
 
@@ -36,10 +39,14 @@ class Running(Protocol):
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
         """Run a step from its inputs (B, I) and what was made ahead; return h (B, H) and packed decisions."""
 
+    def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """Run the steps of a window, packed by rows in and out."""
+
 
 class RunningPass:
     """A pass under way: its state and its memos, which start empty and live for this pass only (SEMANTICS 1.4).
 
+    Steps run in one kernel where the policy decides in one; a plug-in that decides in Python is asked at every step.
     Raises ConfigError for a policy that breaks its contract.
     """
 
@@ -58,9 +65,20 @@ class RunningPass:
         if not hasattr(self.running, "decide"):
             found = f"policy {policy.name!r} began a pass with {self.running!r}"
             raise ConfigError(f"{found}: need an object with decide(step)")
+        self.decider = self.running.decider if isinstance(self.running, DecidedPass) else None
         self.state = begin_state(layer, context.batch, start)
         self.bytes_per_step = ceil_div(layer.neurons_per_step, 8)
         self.memo = np.zeros((context.batch, layer.cell.n_products, layer.hidden_size), np.float32)
+        self.arrays = PassArrays(
+            hidden_t=weights.hidden_t,
+            bias=weights.bias,
+            gate_of_product=layer.cell.product_gates,
+            memo=self.memo,
+            c=self.state.c,
+            h=self.state.h,
+            is_lstm=layer.cell is LSTM,
+            as_half=as_half,
+        )
 
     def input_products(self, inputs: F32) -> F32:
         """The part of each dot product that does not wait for h: (rows, I) to (rows, P·H)."""
@@ -68,12 +86,29 @@ class RunningPass:
         accumulate_products(inputs, self.weights.input_t, products)
         return products
 
+    def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """Run the steps of a window from packed inputs (rows, I) and input products (rows, P·H).
+
+        Returns packed h (rows, H) and packed decisions (rows, bytes). `products` become those the cell updates read.
+        """
+        if self.decider is None:
+            return step_by_step(self, window, inputs, products)
+        outputs, reused = run_steps(self.arrays, self.decider, window.start, window.active, inputs, products)
+        return outputs, np.packbits(reused.reshape(len(reused), -1), axis=1)
+
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
         """Run step `index` of the first B sequences from their inputs (B, I) and input products.
 
-        Returns h (B, H), a view that the next step overwrites, and the packed decisions (B, bytes). `products`
+        Returns h (B, H), which the next step may overwrite, and the packed decisions (B, bytes). `products`
         (B, P·H), contiguous, becomes the products the cell update read: memoized ones where reused.
         """
+        if self.decider is None:
+            return self._ask(index, inputs, products)
+        step = Batch.of(np.arange(len(inputs)), np.ones(len(inputs), np.int64), index)
+        return self.run(step, inputs, products)
+
+    def _ask(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """The same, of a policy that decides in Python."""
         cell, B = self.layer.cell, inputs.shape[0]
         h, memo = self.state.h[:B], self.memo[:B]
         accumulate_products(h, self.weights.hidden_t, products)
@@ -96,20 +131,21 @@ def run_direction(running: Running, inputs: F32, batch: Batch, input_products: I
     """Run a pass over packed inputs (rows, I); return packed outputs (rows, H) and packed decisions."""
     outputs = np.empty((inputs.shape[0], running.layer.hidden_size), np.float32)
     decisions = np.empty((inputs.shape[0], running.bytes_per_step), np.uint8)
-    for index, (rows, products) in enumerate(_made_ahead(input_products, batch), batch.start):
-        outputs[rows], decisions[rows] = running.advance(index, inputs[rows], products)
+    first = 0
+    for window in batch.windows(max(1, CHUNK_ROWS // batch.sequences.size)):
+        rows = slice(first, first + window.n_rows)
+        outputs[rows], decisions[rows] = running.run(window, inputs[rows], input_products(rows))
+        first = rows.stop
     return outputs, decisions
 
 
-def _made_ahead(input_products: InputProducts, batch: Batch) -> Iterator[tuple[slice, F32]]:
-    """Yield the rows of each step and their input products (B, P·H), made many steps at a time."""
-    start = stop = 0
-    ahead = np.empty((0, 0), np.float32)
-    for rows in batch.steps():
-        if rows.stop > stop:
-            start, stop = rows.start, max(rows.stop, rows.start + CHUNK_ROWS)
-            ahead = input_products(slice(start, stop))
-        yield rows, ahead[rows.start - start : rows.stop - start]
+def step_by_step(running: Running, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
+    """Run the steps of a window one by one."""
+    outputs = np.empty((inputs.shape[0], running.layer.hidden_size), np.float32)
+    decisions = np.empty((inputs.shape[0], running.bytes_per_step), np.uint8)
+    for index, rows in enumerate(window.steps(), window.start):
+        outputs[rows], decisions[rows] = running.advance(index, inputs[rows], products[rows])
+    return outputs, decisions
 
 
 def _check_correction(policy: ReusePolicy, step: Step, correction: object) -> None:

@@ -25,8 +25,6 @@ from archsim.policies import Policy, goes_by_columns
 
 Place = tuple[int, int]
 """(layer, direction)."""
-WORTH_A_THREAD = 8
-"""Sequences whose steps take long enough for threads to take turns at the interpreter between them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +77,7 @@ class NetworkRunner:
         values = self.workload.inputs.packed(window)
         for index, sides in enumerate(stack):
             works = [partial(self._run_side, running, (index, d), values, window) for d, running in enumerate(sides)]
-            many = window.sequences.size >= WORTH_A_THREAD
-            outputs, decided = zip(*(side_by_side(pool, works) if many else [work() for work in works]), strict=True)
+            outputs, decided = zip(*side_by_side(pool, works), strict=True)
             values = outputs[0] if len(outputs) == 1 else np.hstack(outputs)
             for d, decisions in enumerate(decided):
                 bits[index, d].append(decisions)

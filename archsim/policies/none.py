@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from archsim.kernels.arrays import Bools
-from archsim.policies.protocol import PassContext, Step
+from archsim.kernels.deciding import NOTHING, make_decider
+from archsim.policies.decided import DecidedPass
+from archsim.policies.protocol import PassContext
 
 
 class NoReuse:
@@ -15,10 +14,6 @@ class NoReuse:
     needs_threshold = False
     uses_memo_unit = False
 
-    def begin(self, context: PassContext) -> NoReuse:
+    def begin(self, context: PassContext) -> DecidedPass:
         """Nothing to remember."""
-        return self
-
-    def decide(self, step: Step) -> Bools:
-        """Nobody reuses."""
-        return np.zeros(step.shape, np.bool_)
+        return DecidedPass(make_decider(NOTHING, context.thresholds, context.batch, context.n_units))

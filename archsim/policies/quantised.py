@@ -6,24 +6,18 @@ for each neuron, and a relative change does not see that. So predictions are pla
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from archsim.config.predictor import Predictor
 from archsim.errors import ConfigError
-from archsim.kernels.arrays import F32, I32
-from archsim.kernels.binary import (
-    MAX_BITS,
-    code_products,
-    mean_magnitudes,
-    pack_joint_codes,
-    pack_joint_ternary,
-    ternary_products,
-)
+from archsim.kernels.arrays import F32, U64
+from archsim.kernels.binary import MAX_BITS, mean_magnitudes, pack_joint_codes, pack_joint_ternary
+from archsim.kernels.deciding import CODES, NO_NETWORK, TERNARY, Small
 from archsim.kernels.half import HALF_MAX, to_half
-from archsim.policies.predicted import Predict, PredictedPolicy
-from archsim.policies.protocol import PassContext, Step
+from archsim.policies.predicted import PredictedPolicy
+from archsim.policies.protocol import PassContext
 
 TERNARY_INPUT, TERNARY_WEIGHT = 0.6, 0.7
 """Least magnitude that counts, as a share of the mean: of x and h on calibration data, of the row of a weight."""
@@ -40,6 +34,7 @@ class TernaryPolicy(PredictedPolicy):
     """Watch a ternary network: signs, and a mask of what is too small to count."""
 
     name = "ternary"
+    watches = TERNARY
     needs_scales = True
 
     def __init__(self, *, throttle: bool = True, guard: int = 0) -> None:
@@ -50,9 +45,11 @@ class TernaryPolicy(PredictedPolicy):
         """Two planes: XNOR of the signs, AND of the masks."""
         return Predictor(planes=2, drift_bytes=4 * self.throttle)
 
-    def predict_in(self, context: PassContext) -> Predict:
-        """Make signs and masks of the weights."""
-        return TernaryNetwork(context)
+    def small_network(self, context: PassContext) -> Small:
+        """Signs and masks of the weights."""
+        folded = _folded(context, TERNARY_INPUT)
+        least = np.float32(TERNARY_WEIGHT) * folded.means
+        return _small(folded, pack_joint_ternary(folded.weight_ih, least, folded.weight_hh, least), NO_NETWORK.unit)
 
 
 class LowBitPolicy(PredictedPolicy):
@@ -62,6 +59,7 @@ class LowBitPolicy(PredictedPolicy):
     """
 
     name = "lowbit"
+    watches = CODES
     needs_scales = True
 
     def __init__(self, *, bits: int = 3, throttle: bool = True, correct: bool = False, guard: int = 0) -> None:
@@ -78,13 +76,19 @@ class LowBitPolicy(PredictedPolicy):
         largest = ((1 << self.bits) - 1) ** 2
         return Predictor(self.bits, self.bits, largest, drift_bytes=4 * self.throttle, corrects=self.correct)
 
-    def predict_in(self, context: PassContext) -> Predict:
-        """Quantise the weights."""
-        return LowBitNetwork(context, self.bits, self.correct)
+    def small_network(self, context: PassContext) -> Small:
+        """Codes of the weights."""
+        bits, n_inputs = self.bits, context.weight_ih.shape[1] + context.weight_hh.shape[1]
+        if 2 * n_inputs * ((1 << bits) - 1) ** 2 > INT32_MAX:
+            raise ConfigError(f"policy 'lowbit': {bits} bits of {n_inputs} inputs outgrow int32: need fewer bits")
+        folded = _folded(context, STEP[bits])
+        steps = np.float32(STEP[bits]) * folded.means
+        # Codes count halves of a step, of the weight and of the input; the machine keeps the unit as binary16.
+        unit = to_half(np.minimum(steps / np.float32(4), np.float32(HALF_MAX))) if self.correct else NO_NETWORK.unit
+        return _small(folded, pack_joint_codes(folded.weight_ih, steps, folded.weight_hh, steps, bits), unit)
 
 
-@dataclass(frozen=True, eq=False)
-class _Folded:
+class _Folded(NamedTuple):
     """Weights times the steps of the inputs they meet, and the steps themselves."""
 
     x_step: np.float32
@@ -94,53 +98,15 @@ class _Folded:
     means: F32
     """Mean magnitude of each row, (G·H,)."""
 
-    @classmethod
-    def of(cls, context: PassContext, share: float) -> _Folded:
-        assert context.scales is not None, "checked before any pass begins"
-        x_step, h_step = (np.maximum(np.float32(share) * np.float32(scale), TINY) for scale in context.scales)
-        weight_ih, weight_hh = context.weight_ih * x_step, context.weight_hh * h_step
-        means = np.maximum(mean_magnitudes(weight_ih, weight_hh), TINY)
-        return cls(x_step, h_step, weight_ih, weight_hh, means)
 
-    def steps(self, rows: int) -> tuple[F32, F32]:
-        """The steps of x and h, once a row."""
-        return np.full(rows, self.x_step), np.full(rows, self.h_step)
+def _folded(context: PassContext, share: float) -> _Folded:
+    assert context.scales is not None, "checked before any pass begins"
+    x_step, h_step = (np.maximum(np.float32(share) * np.float32(scale), TINY) for scale in context.scales)
+    weight_ih, weight_hh = context.weight_ih * x_step, context.weight_hh * h_step
+    means = np.maximum(mean_magnitudes(weight_ih, weight_hh), TINY)
+    return _Folded(x_step, h_step, weight_ih, weight_hh, means)
 
 
-class TernaryNetwork:
-    """Signs and masks of a pass's weights."""
-
-    unit: F32 | None = None
-
-    def __init__(self, context: PassContext) -> None:
-        self.folded = folded = _Folded.of(context, TERNARY_INPUT)
-        least = np.float32(TERNARY_WEIGHT) * folded.means
-        packed = pack_joint_ternary(folded.weight_ih, least, folded.weight_hh, least)
-        self.weights_t = np.ascontiguousarray(packed.transpose(0, 2, 1))
-
-    def predict(self, step: Step) -> I32:
-        """The ternary products."""
-        x_least, h_least = self.folded.steps(len(step.x))
-        return ternary_products(pack_joint_ternary(step.x, x_least, step.h, h_least), self.weights_t)
-
-
-class LowBitNetwork:
-    """Codes of a pass's weights."""
-
-    def __init__(self, context: PassContext, bits: int, correct: bool) -> None:
-        self.bits, self.n_inputs = bits, context.weight_ih.shape[1] + context.weight_hh.shape[1]
-        if 2 * self.n_inputs * ((1 << bits) - 1) ** 2 > INT32_MAX:
-            raise ConfigError(f"policy 'lowbit': {bits} bits of {self.n_inputs} inputs outgrow int32: need fewer bits")
-        self.folded = folded = _Folded.of(context, STEP[bits])
-        steps = np.float32(STEP[bits]) * folded.means
-        # Codes count halves of a step, of the weight and of the input; the machine keeps the unit as binary16.
-        self.unit: F32 | None = to_half(np.minimum(steps / np.float32(4), np.float32(HALF_MAX))) if correct else None
-        packed = pack_joint_codes(folded.weight_ih, steps, folded.weight_hh, steps, bits)
-        self.weights_t = np.ascontiguousarray(packed.transpose(0, 2, 1))
-
-    def predict(self, step: Step) -> I32:
-        """The products of codes."""
-        x_steps, h_steps = self.folded.steps(len(step.x))
-        return code_products(
-            pack_joint_codes(step.x, x_steps, step.h, h_steps, self.bits), self.weights_t, self.n_inputs
-        )
+def _small(folded: _Folded, planes: U64, unit: F32) -> Small:
+    """The planes of weights packed row by row, (planes, G·H, words), as the products take them."""
+    return Small(np.ascontiguousarray(planes.transpose(0, 2, 1)), folded.x_step, folded.h_step, unit)

@@ -132,6 +132,12 @@ def test_corrections_of_plug_ins_are_checked(correction, tiny_lstm, tiny_trace):
         def __init__(self):
             self.correction = correction
 
+        def begin(self, context):
+            return self
+
+        def decide(self, step):
+            return np.zeros(step.shape, np.bool_)
+
     with pytest.raises(archsim.ArchsimError, match="'correcting' corrects by"):
         archsim.simulate(tiny_lstm, tiny_trace, policy=Correcting())
 
@@ -298,25 +304,22 @@ def test_a_correction_is_the_change_of_the_prediction_in_its_unit():
 
     class Watching(type(policy)):
         def begin(self, context):
-            running = super().begin(context)
-            decide = running.decide
+            self.running = super().begin(context)
+            return self
 
-            def watched(step):
-                memo = running.memo.copy()
-                reused = decide(step)
-                seen.append((reused, running.correction.copy(), running.small.predict(step).reshape(memo.shape) - memo))
-                return reused
+        def decide(self, step):
+            memo = self.running.decider.memo.copy()
+            reused = self.running.decide(step)
+            self.correction = self.running.correction
+            seen.append((reused, self.correction, self.running.decider.now - memo))
+            return reused
 
-            running.decide = watched
-            self.unit = running.small.unit.reshape(memo_shape)
-            return running
-
-    memo_shape = (1, 4, 2)
     watching = Watching(bits=4, correct=True)
     run_functional(network, trace, watching, 0.8)
     assert any(reused.any() for reused, *_ in seen)
+    unit = watching.running.decider.small.unit.reshape(1, 4, 2)
     for reused, correction, change in seen[1:]:
-        assert (correction == np.where(reused, change.astype(np.float32) * watching.unit, 0)).all()
+        assert (correction == np.where(reused, change.astype(np.float32) * unit, 0)).all()
 
 
 def test_correcting_costs_a_multiply_add_a_decision(tiny_lstm, tiny_trace):

@@ -1,0 +1,74 @@
+"""The steps of a pass, one after the other: products, decisions, memo, cell update (SEMANTICS 1)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from archsim.kernels.arrays import F32, I64, Bools, check_shapes
+from archsim.kernels.cells import _update_gru, _update_lstm
+from archsim.kernels.deciding import Decider, correct_step, decide_step
+from archsim.kernels.dense import _accumulate_products
+from archsim.kernels.half import _round_all
+from archsim.kernels.reuse import _apply_memo
+
+
+class PassArrays(NamedTuple):
+    """The weights and the state of a pass under way; B sequences at the start, fewer as they end."""
+
+    hidden_t: F32
+    """(H, P·H)."""
+    bias: F32
+    """(P, H)."""
+    gate_of_product: I64
+    """(P,)."""
+    memo: F32
+    """Products as last evaluated, (B, P, H)."""
+    c: F32
+    """(B, H)."""
+    h: F32
+    """(B, H)."""
+    is_lstm: bool
+    as_half: bool
+    """Whether h and the memo are binary16."""
+
+
+def run_steps(
+    arrays: PassArrays, decider: Decider, start: int, active: I64, inputs: F32, products: F32
+) -> tuple[F32, Bools]:
+    """Run the steps `start`, `start` + 1, ... of the first `active` (T,) sequences.
+
+    inputs (rows, I) and products (rows, P·H) are packed step by step; products, with x alone, become the ones the cell
+    updates read. Returns h after each row's step, (rows, H), and which neurons were reused, (rows, G, H).
+    """
+    rows, n_units = int(active.sum()), arrays.h.shape[1]
+    check_shapes(products=(products, (rows, arrays.hidden_t.shape[1])), inputs=(inputs, (rows, inputs.shape[1])))
+    outputs = np.empty((rows, n_units), np.float32)
+    reused = np.empty((rows, decider.thresholds.size, n_units), np.bool_)
+    _run_steps(arrays, decider, start, active, inputs, products, outputs, reused)
+    return outputs, reused
+
+
+@njit(cache=True, nogil=True)
+def _run_steps(arrays, decider, start, active, inputs, products, outputs, reused):  # type: ignore[no-untyped-def]
+    row = 0
+    for t in range(active.size):
+        B, rows = active[t], slice(row, row + active[t])
+        x, y, r = inputs[rows], products[rows], reused[rows]
+        h, c, memo = arrays.h[:B], arrays.c[:B], arrays.memo[:B]
+        _accumulate_products(h, arrays.hidden_t, y)
+        by_product = y.reshape(memo.shape)
+        decide_step(decider, start + t, x, h, by_product, memo, r)
+        _apply_memo(by_product, memo, r, arrays.gate_of_product, arrays.as_half)
+        if decider.small.unit.size:
+            correct_step(decider, by_product, r, arrays.gate_of_product)
+        if arrays.is_lstm:
+            _update_lstm(by_product, arrays.bias, c, h)
+        else:
+            _update_gru(by_product, arrays.bias, h)
+        if arrays.as_half:
+            _round_all(h.reshape(-1))
+        outputs[rows] = h
+        row += B

@@ -1,0 +1,42 @@
+"""A measured figure, its target, and the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the benchmark: a ratio of two times of this run, unless the unit says otherwise."""
+
+    question: str
+    name: str
+    value: float
+    unit: str = "x"
+    target: float | None = None
+    at_least: bool = False
+    """Whether the target is the least that will do, and not the most."""
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the target is met; None where there is none."""
+        if self.target is None:
+            return None
+        return self.value >= self.target if self.at_least else self.value <= self.target
+
+
+def best_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Seconds of the fastest of some runs; a first one, which compiles and loads, does not count."""
+    work()
+    return min(seconds_of(work) for _ in range(repeats))
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Seconds of one run."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

@@ -1,0 +1,124 @@
+"""What points of a sweep share: input products over θ, decisions over machines; and what a second core brings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from safetensors.torch import save_file
+
+import archsim
+from archsim.functional.run import run_functional
+from archsim.policies import policy_from
+from archsim.sweeps.grid import load_grid
+from archsim.sweeps.plan import plan_points
+from archsim.sweeps.pools import LocalPool, Pool
+from archsim.sweeps.sweep import run_points
+from archsim.sweeps.task import Done, Task, work
+from benching.figures import Figure, best_s, seconds_of
+from benching.target import INPUTS, THETA, UNITS, target
+
+SEQUENCES = 32
+THETAS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+MANY_THETAS = [0.05 * n for n in range(1, 25)]
+LATENCIES_CYCLES = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+MOST_SINGLE_RUNS, MOST_OF_A_POINT, LEAST_GAIN = 4.0, 0.1, 1.8
+MANIFEST = f"""
+name = "bilstm"
+[[stacks]]
+cell = "lstm"
+input_size = {INPUTS}
+hidden_size = {UNITS}
+num_layers = 1
+bidirectional = true
+prefix = ""
+"""
+
+
+class OneCore:
+    """A pool that does a task at once, here, on one thread."""
+
+    places = 1
+
+    def submit(self, task: Task, cache: str) -> Future[Done]:
+        """Do it."""
+        done: Future[Done] = Future()
+        done.set_result(work(task, cache, 1))
+        return done
+
+    def revive(self) -> None:
+        """Nothing can be lost."""
+
+
+def sharing() -> Iterator[Figure]:
+    """Sweeps of 32 sequences on one core, then the same work on one core and on two."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_target(folder)
+        sweeps = _Sweeps(folder)
+        sweeps.run(OneCore(), thetas=THETAS[:1])  # compiles
+        one_s = min(sweeps.seconds(OneCore(), thetas=[theta]) for theta in (0.31, 0.32, 0.33))
+        eight_s = sweeps.seconds(OneCore(), thetas=THETAS)
+        yield Figure("sharing", "sweep of 8 thresholds / one run", eight_s / one_s, "", MOST_SINGLE_RUNS)
+        one_machine_s, nine_s = (
+            sweeps.seconds(OneCore(), thetas=THETAS[:1], latencies=latencies)
+            for latencies in (LATENCIES_CYCLES[:1], LATENCIES_CYCLES)
+        )
+        each_s = (nine_s - one_machine_s) / (len(LATENCIES_CYCLES) - 1)
+        yield Figure("sharing", "one more machine / one run", each_s / one_s, "", MOST_OF_A_POINT)
+        by_jobs = [sweeps.seconds_by(jobs) for jobs in (1, 2)]
+        yield _gain("sweep, two processes", *by_jobs)
+    layer = target(SEQUENCES)
+    run = partial(run_functional, layer.network, layer.trace, policy_from("bnn"), THETA, precision="fp32")
+    yield _gain("functional pass, two threads", *(best_s(partial(run, threads=n)) for n in (1, 2)))
+
+
+def _gain(name: str, one_s: float, two_s: float) -> Figure:
+    return Figure("two cores", name, one_s / two_s, target=LEAST_GAIN, at_least=True)
+
+
+class _Sweeps:
+    """Sweeps over the measured layer, each in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.number = folder, 0
+
+    def run(self, pool: Pool, *, thetas: list[float], latencies: list[int] | None = None) -> None:
+        """Run a grid of thresholds and machines; RuntimeError where a point fails."""
+        self.number += 1
+        axes: dict[str, Any] = {"threshold": thetas}
+        if latencies:
+            axes["arch.fmu.latency_cycles"] = latencies
+        fixed = {"network": str(self.folder / "net"), "trace": str(self.folder / "trace.npz"), "precision": "fp32"}
+        grid, text = load_grid({"axes": axes, "fixed": fixed})
+        found = run_points(plan_points(grid), text, self.folder / f"{self.number}", pool, command="bench")
+        if found.results["error"].notna().any():
+            raise RuntimeError(found.results["error"].dropna().iloc[0])
+
+    def seconds(self, pool: Pool, **grid: Any) -> float:
+        """Of one sweep."""
+        return seconds_of(lambda: self.run(pool, **grid))
+
+    def seconds_by(self, jobs: int) -> float:
+        """Of a sweep on so many processes, which have imported and loaded everything."""
+        pool = LocalPool(jobs)
+        pool.threads = 1
+        try:
+            self.run(pool, thetas=[0.01 * n for n in range(1, 1 + jobs)])
+            return self.seconds(pool, thetas=MANY_THETAS)
+        finally:
+            pool.kill()
+
+
+def _write_target(folder: Path) -> None:
+    layer, net = target(SEQUENCES), folder / "net"
+    net.mkdir()
+    (net / "network.toml").write_text(MANIFEST)
+    save_file(
+        {name: tensor.contiguous() for name, tensor in layer.module.state_dict().items()}, net / "weights.safetensors"
+    )
+    archsim.write_trace(layer.trace, folder / "trace.npz")
