@@ -8,9 +8,8 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions, prediction
-from archsim.sim.step_times import step_times
 from archsim.sim.units.wires import Credits, Process, Unit
-from archsim.sim.work import Decision, StepWork
+from archsim.sim.work import StepWork
 
 
 class FuzzyMemoUnit(Unit):
@@ -23,8 +22,8 @@ class FuzzyMemoUnit(Unit):
         arch: ArchSpec,
         fmu: FmuSpec,
         *,
-        decisions: Port[Decision],
-        rows: Port[Decision],
+        decisions: Port[bool],
+        rows: Port[bool],
         probe: Probe,
     ) -> None:
         super().__init__(env, name, arch, probe)
@@ -36,21 +35,26 @@ class FuzzyMemoUnit(Unit):
     def run(self) -> Process:
         """Serve step after step."""
         while True:
-            step: StepWork = yield self.steps.get()
-            times = step_times(self.arch, step.part)
-            if not times.has_memo:
+            step = yield from self.steps.get()
+            if step.times.has_memo:
+                yield from self._predict(step)
+            else:
                 _evaluate_all(step, self.decisions, self.rows)
-                continue
-            decision_ps = self.arch.clock.to_ps(times.decision_cycles)
-            for neuron, reused in enumerate(step.reused.tolist()):
-                if neuron:
-                    yield self.cycles(times.issue_cycles)
-                may_issue_ps = self.env.now_ps
-                yield from self.run_ahead.take()
-                self.emit_wait("a place among the decisions", may_issue_ps)
-                _send(Decision(neuron, reused), step, self.decisions, self.rows, decision_ps)
-                emit_actions(self.probe, prediction(self.arch, step.part.shape))
-                self.emit_work(f"predict {neuron}, {step.part.label}", times.issue_cycles)
+
+    def _predict(self, step: StepWork) -> Process:
+        env, times, may_issue_ps = self.env, step.times, self.env.now_ps
+        for neuron, reused in enumerate(step.reused):
+            if not self.run_ahead.free:
+                yield self.run_ahead.returned()
+            if env.now_ps < may_issue_ps:
+                yield env.timeout(may_issue_ps - env.now_ps)
+            self.count_wait("a place among the decisions", may_issue_ps)
+            self.run_ahead.take()
+            _send(reused, step, self.decisions, self.rows, self.clock.to_ps(times.decision_cycles))
+            self.count_work(times.issue_cycles, "predict {}, {}", neuron, step.part)
+            may_issue_ps = env.now_ps + self.clock.to_ps(times.issue_cycles)
+        emit_actions(self.probe, prediction(self.arch, step.part.shape), step.part.shape.n_units)
+        self.emit_times()
 
 
 class EvaluateAll(Unit):
@@ -58,9 +62,7 @@ class EvaluateAll(Unit):
 
     run_ahead: Credits | None = None
 
-    def __init__(
-        self, env: Engine, arch: ArchSpec, *, decisions: Port[Decision], rows: Port[Decision], probe: Probe
-    ) -> None:
+    def __init__(self, env: Engine, arch: ArchSpec, *, decisions: Port[bool], rows: Port[bool], probe: Probe) -> None:
         super().__init__(env, "none", arch, probe)
         self.decisions, self.rows = decisions, rows
         self.steps: Port[StepWork] = Port(env)
@@ -69,19 +71,17 @@ class EvaluateAll(Unit):
     def run(self) -> Process:
         """Serve step after step."""
         while True:
-            step: StepWork = yield self.steps.get()
+            step = yield from self.steps.get()
             _evaluate_all(step, self.decisions, self.rows)
 
 
-def _evaluate_all(step: StepWork, decisions: Port[Decision], rows: Port[Decision]) -> None:
-    for neuron in range(step.part.shape.n_units):
-        _send(Decision(neuron, reused=False), step, decisions, rows)
+def _evaluate_all(step: StepWork, decisions: Port[bool], rows: Port[bool]) -> None:
+    for reused in step.reused:
+        _send(reused, step, decisions, rows)
 
 
-def _send(
-    decision: Decision, step: StepWork, decisions: Port[Decision], rows: Port[Decision], delay_ps: int = 0
-) -> None:
+def _send(reused: bool, step: StepWork, decisions: Port[bool], rows: Port[bool], delay_ps: int = 0) -> None:
     """Tell the dot product unit, and whoever has to fetch the neuron's weights."""
-    decisions.send(decision, delay_ps)
+    decisions.send(reused, delay_ps)
     if step.streamed:
-        rows.send(decision, delay_ps)
+        rows.send(reused, delay_ps)
