@@ -42,7 +42,7 @@ class Port(Generic[T]):
         """Wait until the next item has arrived, and take it."""
         if not self._items or self._items[0][0] > self._env.now_ps:
             yield self.arrival()
-        return self.take()
+        return self._items.popleft()[1]
 
     def arrival(self) -> simpy.Event:
         """An event at the next item's arrival, at once if it has arrived."""

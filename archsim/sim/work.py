@@ -57,9 +57,6 @@ class PassPart:
         name = f"layer {self.shape.layer}{'r' if self.shape.direction else ''}"
         return f"{name} {self.products.value}".rstrip()
 
-    def __str__(self) -> str:
-        return self.label
-
     def extra_sign_bytes(self, arch: ArchSpec) -> int:
         """Signs in one computation unit of weights that are not among the part's own: the predictor takes all."""
         foreign = self.shape.n_inputs - self.columns

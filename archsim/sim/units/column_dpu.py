@@ -37,12 +37,13 @@ class ColumnDotProductUnit(Unit):
         while True:
             step = yield from self.steps.get()
             part, times, n_columns = step.part, step.times, 0
+            column_ps, label = self.clock.to_ps(times.column_cycles), part.label
             free_ps = ready_ps = self.env.now_ps
             while (element := (yield from self.columns.get())) is not None:
                 self.count_wait("a column", free_ps)
                 self.places.give()
-                self.count_work(times.column_cycles, "column {}, {}", element, part)
-                yield self.cycles(times.column_cycles)
+                self.count_work(column_ps, "column {}, {}", element, label)
+                yield self.env.timeout(column_ps)
                 n_columns += 1
                 free_ps = self.env.now_ps
                 ready_ps = free_ps + self.clock.to_ps(times.dot_pipeline_cycles)

@@ -34,10 +34,11 @@ class DeltaUnit(Unit):
         known_ps = self.clock.to_ps(self.delta.latency_cycles)
         while True:
             step = yield from self.steps.get()
+            label = step.part.label
             for first in range(0, step.entering.size, self.delta.width):
                 if first:
                     yield self.cycles(1)
-                self.count_work(1, "scan from {}, {}", first, step.part)
+                self.count_work(self.clock.period_ps, "scan from {}, {}", first, label)
                 for element in first + np.flatnonzero(step.entering[first : first + self.delta.width]):
                     if not self.places.free:
                         yield from self._wait_for_place()

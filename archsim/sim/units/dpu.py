@@ -38,29 +38,37 @@ class DotProductUnit(Unit):
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()
-            for neuron in range(step.part.shape.n_units):
-                yield from self._serve(neuron, step)
+            yield from self._serve(step)
             emit_actions(self.probe, evaluation(self.arch, step.part.columns), step.reused.count(False))
             self.emit_times()
 
-    def _serve(self, neuron: int, step: StepWork) -> Process:
-        free_ps = self.env.now_ps
-        reused = yield from self.decisions.get()
-        self.count_wait("a decision", free_ps)
-        is_streamed = not reused and step.fetches(neuron)
-        if is_streamed:
-            yield from self._wait_for_weights()
-        if not self.result_lag.free:
-            yield from self._wait_for_place()
-        self.result_lag.take()
-        if self.run_ahead is not None and step.times.has_memo:
-            self.run_ahead.give()
-        if reused:
-            yield from self._pass_on(neuron, step)
-        else:
-            yield from self._evaluate(neuron, step)
-        if is_streamed:
-            self.fetcher.places.give()
+    def _serve(self, step: StepWork) -> Process:
+        env, times, label = self.env, step.times, step.part.label
+        run_ahead = self.run_ahead if times.has_memo else None
+        pass_on_ps, evaluate_ps = self.clock.to_ps(times.pass_on_cycles), self.clock.to_ps(times.dot_cycles)
+        pipeline_ps = self.clock.to_ps(times.dot_pipeline_cycles)
+        for neuron in range(step.part.shape.n_units):
+            free_ps = env.now_ps
+            reused = yield from self.decisions.get()
+            self.count_wait("a decision", free_ps)
+            is_streamed = not reused and step.fetches(neuron)
+            if is_streamed:
+                yield from self._wait_for_weights()
+            if not self.result_lag.free:
+                yield from self._wait_for_place()
+            self.result_lag.take()
+            if run_ahead is not None:
+                run_ahead.give()
+            if reused:
+                self.count_work(pass_on_ps, "reuse {}, {}", neuron, label)
+                yield env.timeout(pass_on_ps)
+                self.results.send(neuron)
+            else:
+                self.count_work(evaluate_ps, "evaluate {}, {}", neuron, label)
+                yield from self._read_weights(times.dot_cycles)
+                self.results.send(neuron, pipeline_ps)
+            if is_streamed:
+                self.fetcher.places.give()
 
     def _wait_for_weights(self) -> Process:
         decided_ps = self.env.now_ps
@@ -73,14 +81,7 @@ class DotProductUnit(Unit):
         yield self.result_lag.returned()
         self.count_wait("a place among the results", ready_ps)
 
-    def _pass_on(self, neuron: int, step: StepWork) -> Process:
-        self.count_work(step.times.pass_on_cycles, "reuse {}, {}", neuron, step.part)
-        yield self.cycles(step.times.pass_on_cycles)
-        self.results.send(neuron)
-
-    def _evaluate(self, neuron: int, step: StepWork) -> Process:
-        times, start_ps = step.times, self.env.now_ps
-        self.count_work(times.dot_cycles, "evaluate {}, {}", neuron, step.part)
-        yield from self.fetcher.read(times.dot_cycles)
-        self.count_wait("a bank", start_ps + self.clock.to_ps(times.dot_cycles))
-        self.results.send(neuron, self.clock.to_ps(times.dot_pipeline_cycles))
+    def _read_weights(self, n_cycles: int) -> Process:
+        could_end_ps = self.env.now_ps + self.clock.to_ps(n_cycles)
+        yield from self.fetcher.read(n_cycles)
+        self.count_wait("a bank", could_end_ps)

@@ -36,13 +36,16 @@ class FuzzyMemoUnit(Unit):
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()
+            told = _told(step, self.decisions, self.rows)
             if step.times.has_memo:
-                yield from self._predict(step)
+                yield from self._predict(step, told)
             else:
-                _evaluate_all(step, self.decisions, self.rows)
+                _evaluate_all(step, told)
 
-    def _predict(self, step: StepWork) -> Process:
-        env, times, may_issue_ps = self.env, step.times, self.env.now_ps
+    def _predict(self, step: StepWork, told: list[Port[bool]]) -> Process:
+        env, times, label = self.env, step.times, step.part.label
+        issue_ps, decision_ps = self.clock.to_ps(times.issue_cycles), self.clock.to_ps(times.decision_cycles)
+        may_issue_ps = env.now_ps
         for neuron, reused in enumerate(step.reused):
             if not self.run_ahead.free:
                 yield self.run_ahead.returned()
@@ -50,9 +53,10 @@ class FuzzyMemoUnit(Unit):
                 yield env.timeout(may_issue_ps - env.now_ps)
             self.count_wait("a place among the decisions", may_issue_ps)
             self.run_ahead.take()
-            _send(reused, step, self.decisions, self.rows, self.clock.to_ps(times.decision_cycles))
-            self.count_work(times.issue_cycles, "predict {}, {}", neuron, step.part)
-            may_issue_ps = env.now_ps + self.clock.to_ps(times.issue_cycles)
+            self.count_work(issue_ps, "predict {}, {}", neuron, label)
+            for port in told:
+                port.send(reused, decision_ps)
+            may_issue_ps = env.now_ps + issue_ps
         emit_actions(self.probe, prediction(self.arch, step.part.shape), step.part.shape.n_units)
         self.emit_times()
 
@@ -72,16 +76,15 @@ class EvaluateAll(Unit):
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()
-            _evaluate_all(step, self.decisions, self.rows)
+            _evaluate_all(step, _told(step, self.decisions, self.rows))
 
 
-def _evaluate_all(step: StepWork, decisions: Port[bool], rows: Port[bool]) -> None:
+def _told(step: StepWork, decisions: Port[bool], rows: Port[bool]) -> list[Port[bool]]:
+    """Who hears of a decision: the dot product unit, and whoever has to fetch the neuron's weights."""
+    return [decisions, rows] if step.streamed else [decisions]
+
+
+def _evaluate_all(step: StepWork, told: list[Port[bool]]) -> None:
     for reused in step.reused:
-        _send(reused, step, decisions, rows)
-
-
-def _send(reused: bool, step: StepWork, decisions: Port[bool], rows: Port[bool], delay_ps: int = 0) -> None:
-    """Tell the dot product unit, and whoever has to fetch the neuron's weights."""
-    decisions.send(reused, delay_ps)
-    if step.streamed:
-        rows.send(reused, delay_ps)
+        for port in told:
+            port.send(reused)

@@ -43,6 +43,7 @@ class MultiFunctionalUnit(Unit):
             step = yield from self.steps.get()
             part, times = step.part, step.times
             gates, lags = self.results[: part.shape.n_gates], self.result_lags[: part.shape.n_gates]
+            interval_ps, label = self.clock.to_ps(times.update_interval_cycles), part.label
             may_start_ps = self.env.now_ps
             for neuron in range(part.shape.n_units):
                 for results in gates:
@@ -50,11 +51,11 @@ class MultiFunctionalUnit(Unit):
                 if self.env.now_ps < may_start_ps:
                     yield self.env.timeout(may_start_ps - self.env.now_ps)
                 self.count_wait("products", may_start_ps)
-                may_start_ps = self.env.now_ps + self.clock.to_ps(times.update_interval_cycles)
+                may_start_ps = self.env.now_ps + interval_ps
                 for lag in lags:
                     lag.give()
                 if part.updates:
-                    self.count_work(times.update_interval_cycles, "update {}, {}", neuron, part)
+                    self.count_work(interval_ps, "update {}, {}", neuron, label)
             if part.updates:
                 emit_actions(self.probe, cell_update(self.cells[part.shape.layer]), part.shape.n_units)
             self.emit_times()

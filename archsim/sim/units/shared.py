@@ -102,7 +102,8 @@ class SharedDotProductUnits:
         is_guest = unit != gate and not reused
         cycles, later = (times.pass_on_cycles, 0) if reused else (times.dot_cycles, times.dot_pipeline_cycles)
         self.units[unit].count_wait("a decision", self.free_ps.pop(unit))
-        self.units[unit].count_work(cycles, "{} {}, {}", "reuse" if reused else "evaluate", neuron, step.part)
+        what = "reuse {}, {}" if reused else "evaluate {}, {}"
+        self.units[unit].count_work(self.arch.clock.to_ps(cycles), what, neuron, step.part.label)
         # Sent as it is taken, to arrive as it is made: so the gate's results keep their order.
         self.gates[gate].results.send(neuron, self.arch.clock.to_ps(cycles + later))
         offer.taken.succeed()

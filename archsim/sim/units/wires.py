@@ -34,9 +34,8 @@ class Unit:
         """An event `n` cycles from now."""
         return self.env.timeout(self.clock.to_ps(n))
 
-    def count_work(self, n_cycles: int, what: str, *details: object) -> None:
-        """Note that the unit works for `n_cycles` from now, on `what.format(*details)`."""
-        time_ps = self.clock.to_ps(n_cycles)
+    def count_work(self, time_ps: int, what: str, *details: object) -> None:
+        """Note that the unit works for so long from now, on `what.format(*details)`."""
         self.worked_ps += time_ps
         if self.probe.draws:
             start_ps, what = self.env.now_ps, what.format(*details)
