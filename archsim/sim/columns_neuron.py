@@ -1,4 +1,4 @@
-"""Detail `neuron` of a machine that goes by columns: every unit a process, every hand-over an event."""
+"""Detail `neuron` of a machine that goes by columns: every unit a process that goes from column to column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detail `neuron`: every unit a process, every hand-over an event. Slow, and the definition of the machine."""
+"""Detail `neuron`: every unit a process that goes from neuron to neuron. The definition of the machine."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class NeuronDetail:
     step ──> FMU ──decisions──> DPU ──results──> ┘
                                  └── result-lag credits ──┘
 
+    Arrows are ports: what goes through one says when it arrives, so only a unit that has to wait for it takes an event.
     Where dot product units share their work, all DPUs are one block between the same wires.
     """
 

@@ -47,6 +47,7 @@ class FuzzyMemoUnit(Unit):
         issue_ps, decision_ps = self.clock.to_ps(times.issue_cycles), self.clock.to_ps(times.decision_cycles)
         may_issue_ps = env.now_ps
         for neuron, reused in enumerate(step.reused):
+            # For a place first: meanwhile the interval between two issues goes by.
             if not self.run_ahead.free:
                 yield self.run_ahead.returned()
             if env.now_ps < may_issue_ps:

@@ -72,9 +72,8 @@ class SharedDotProductUnits:
                 if wires.run_ahead is not None:
                     wires.run_ahead.give()
             emit_actions(self.probe, evaluation(self.arch, step.part.columns), step.reused.count(False))
-            for unit in self.units[
-                : step.part.shape.n_gates
-            ]:  # the last gate to get here states what is left of the step
+            # They serve other gates too: the last gate to get here states what is left of the step.
+            for unit in self.units[: step.part.shape.n_gates]:
                 unit.emit_times()
 
     def _match_at_last(self) -> None:
