@@ -38,11 +38,10 @@ class Port(Generic[T]):
             self._env.trigger(self._awaited, arrival_ps - now_ps)
             self._awaited = None
 
-    def get(self) -> Generator[simpy.Event, None, T]:
-        """Wait until the next item has arrived, and take it."""
-        if not self._items or self._items[0][0] > self._env.now_ps:
-            yield self.arrival()
-        return self._items.popleft()[1]
+    @property
+    def has_arrived(self) -> bool:
+        """Whether there is an item to take."""
+        return bool(self._items) and self._items[0][0] <= self._env.now_ps
 
     def arrival(self) -> simpy.Event:
         """An event at the next item's arrival, at once if it has arrived."""
@@ -54,3 +53,9 @@ class Port(Generic[T]):
     def take(self) -> T:
         """The next item, which has arrived."""
         return self._items.popleft()[1]
+
+    def get(self) -> Generator[simpy.Event, None, T]:
+        """Wait until the next item has arrived, and take it."""
+        if not self.has_arrived:
+            yield self.arrival()
+        return self.take()

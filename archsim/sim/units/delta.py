@@ -41,14 +41,9 @@ class DeltaUnit(Unit):
                 self.count_work(self.clock.period_ps, "scan from {}, {}", first, label)
                 for element in first + np.flatnonzero(step.entering[first : first + self.delta.width]):
                     if not self.places.free:
-                        yield from self._wait_for_place()
+                        yield from self.wait_for(self.places.returned(), "a place among the columns")
                     self.places.take()
                     self.columns.send(int(element), known_ps)
             self.columns.send(None, known_ps)
             emit_actions(self.probe, scan(self.arch, self.delta, step.entering[np.newaxis]))
             self.emit_times()
-
-    def _wait_for_place(self) -> Process:
-        found_ps = self.env.now_ps
-        yield self.places.returned()
-        self.count_wait("a place among the columns", found_ps)

@@ -48,14 +48,14 @@ class DotProductUnit(Unit):
         pass_on_ps, evaluate_ps = self.clock.to_ps(times.pass_on_cycles), self.clock.to_ps(times.dot_cycles)
         pipeline_ps = self.clock.to_ps(times.dot_pipeline_cycles)
         for neuron in range(step.part.shape.n_units):
-            free_ps = env.now_ps
-            reused = yield from self.decisions.get()
-            self.count_wait("a decision", free_ps)
+            if not self.decisions.has_arrived:
+                yield from self.wait_for(self.decisions.arrival(), "a decision")
+            reused = self.decisions.take()
             is_streamed = not reused and step.fetches(neuron)
             if is_streamed:
                 yield from self._wait_for_weights()
             if not self.result_lag.free:
-                yield from self._wait_for_place()
+                yield from self.wait_for(self.result_lag.returned(), "a place among the results")
             self.result_lag.take()
             if run_ahead is not None:
                 run_ahead.give()
@@ -65,23 +65,14 @@ class DotProductUnit(Unit):
                 self.results.send(neuron)
             else:
                 self.count_work(evaluate_ps, "evaluate {}, {}", neuron, label)
-                yield from self._read_weights(times.dot_cycles)
+                could_end_ps = env.now_ps + evaluate_ps
+                yield from self.fetcher.read(times.dot_cycles)
+                self.count_wait("a bank", could_end_ps)
                 self.results.send(neuron, pipeline_ps)
             if is_streamed:
                 self.fetcher.places.give()
 
     def _wait_for_weights(self) -> Process:
         decided_ps = self.env.now_ps
-        arrival = yield from self.fetcher.rows.get()
-        yield arrival
+        yield (yield from self.fetcher.rows.get())
         self.count_wait("weights", decided_ps)
-
-    def _wait_for_place(self) -> Process:
-        ready_ps = self.env.now_ps
-        yield self.result_lag.returned()
-        self.count_wait("a place among the results", ready_ps)
-
-    def _read_weights(self, n_cycles: int) -> Process:
-        could_end_ps = self.env.now_ps + self.clock.to_ps(n_cycles)
-        yield from self.fetcher.read(n_cycles)
-        self.count_wait("a bank", could_end_ps)

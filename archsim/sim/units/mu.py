@@ -47,7 +47,9 @@ class MultiFunctionalUnit(Unit):
             may_start_ps = self.env.now_ps
             for neuron in range(part.shape.n_units):
                 for results in gates:
-                    yield from results.get()
+                    if not results.has_arrived:
+                        yield results.arrival()
+                    results.take()
                 if self.env.now_ps < may_start_ps:
                     yield self.env.timeout(may_start_ps - self.env.now_ps)
                 self.count_wait("products", may_start_ps)

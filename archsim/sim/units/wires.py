@@ -47,6 +47,13 @@ class Unit:
         if now_ps > since_ps:
             self.waited_ps[reason] += now_ps - since_ps
 
+    def wait_for(self, event: simpy.Event, reason: str) -> Process:
+        """Wait for an event, and note how long."""
+        since_ps = self.env.now_ps
+        value = yield event
+        self.count_wait(reason, since_ps)
+        return value
+
     def emit_times(self) -> None:
         """State for how long the unit has worked and waited since this was last stated."""
         self.probe.emit(Worked, unit=self.name, time_ps=self.worked_ps)
