@@ -1,4 +1,4 @@
-"""Detail `neuron` of a machine that goes by columns: every unit a process, every hand-over an event."""
+"""Detail `neuron` of a machine that goes by columns: every unit a process that goes from column to column."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from archsim.ir.cells import Cell
 from archsim.kernels.arrays import I64
 from archsim.sim.actions import emit_actions, step_transfers, step_words, sums_read
 from archsim.sim.memory.port import IntermediatePort
+from archsim.sim.step_times import column_times
 from archsim.sim.units.column_dpu import ColumnDotProductUnit
 from archsim.sim.units.delta import DeltaUnit
 from archsim.sim.units.mu import MultiFunctionalUnit
 from archsim.sim.units.wires import Process
-from archsim.sim.work import ColumnStepWork, PassWork
+from archsim.sim.work import ColumnStepWork, PassWork, UpdateWork
 
 
 class ColumnUnit(NamedTuple):
@@ -58,20 +59,22 @@ class ColumnsByNeuron:
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
         """Run all steps of a pass; the process returns S_{t+1} of each, in cycles from now."""
-        start_ps, part = self.env.now_ps, work.part
+        part, times, clock = work.part, column_times(self.arch, self.delta, work.part), self.arch.clock
+        start_ps, words = self.env.now_ps, sum(step_words(self.arch, part))
         ends: I64 = np.empty(work.n_steps, np.int64)
         for t in range(work.n_steps):
             entering = ~np.unpackbits(work.reuse_bits[t], count=part.shape.n_inputs).astype(np.bool_)
+            step = ColumnStepWork(part, times, entering)
             for unit in self.units[: part.shape.n_gates]:
-                unit.delta.steps.send(ColumnStepWork(part, entering))
-                unit.dot_product.steps.send(part)
-            self.multi_functional.steps.send(part)
-            emit_actions(self.probe, step_transfers(self.arch, part))
-            emit_actions(self.probe, sums_read(self.delta, self.cells[part.shape.layer], part.shape.n_units))
-            now_cycle = self.arch.clock.to_cycles(self.env.now_ps)
-            self.port.claim(np.array([now_cycle]), sum(step_words(self.arch, part)))
-            end_ps: int = yield self.multi_functional.step_ends.get()
-            ends[t] = self.arch.clock.to_cycles(end_ps - start_ps)
+                unit.delta.steps.send(step)
+                unit.dot_product.steps.send(step)
+            self.multi_functional.steps.send(UpdateWork(part, times))
+            self.port.claim(np.array([clock.to_cycles(self.env.now_ps)]), words)
+            end_ps = yield from self.multi_functional.step_ends.get()
+            ends[t] = clock.to_cycles(end_ps - start_ps)
+        emit_actions(self.probe, step_transfers(self.arch, part), work.n_steps)
+        sums = sums_read(self.delta, self.cells[part.shape.layer], part.shape.n_units)
+        emit_actions(self.probe, sums, work.n_steps)
         return ends
 
 

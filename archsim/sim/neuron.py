@@ -1,4 +1,4 @@
-"""Detail `neuron`: every unit a process, every hand-over an event. Slow, and the definition of the machine."""
+"""Detail `neuron`: every unit a process that goes from neuron to neuron. The definition of the machine."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
-from archsim.kernels.arrays import I64
+from archsim.kernels.arrays import I64, Bools
 from archsim.sim.actions import emit_actions, step_transfers, step_words
 from archsim.sim.memory.dram import MainMemory
 from archsim.sim.memory.port import IntermediatePort
+from archsim.sim.step_times import step_times
 from archsim.sim.units.dpu import DotProductUnit
 from archsim.sim.units.fmu import EvaluateAll, FuzzyMemoUnit
 from archsim.sim.units.mu import MultiFunctionalUnit
 from archsim.sim.units.rows import RowFetcher
 from archsim.sim.units.shared import GateWires, SharedDotProductUnits
 from archsim.sim.units.wires import Credits, Process
-from archsim.sim.work import Decision, PassWork, StepWork
+from archsim.sim.work import PassWork, StepWork, UpdateWork
 
 
 class ComputationUnit(NamedTuple):
@@ -45,6 +46,7 @@ class NeuronDetail:
     step ──> FMU ──decisions──> DPU ──results──> ┘
                                  └── result-lag credits ──┘
 
+    Arrows are ports: what goes through one says when it arrives, so only a unit that has to wait for it takes an event.
     Where dot product units share their work, all DPUs are one block between the same wires.
     """
 
@@ -74,29 +76,34 @@ class NeuronDetail:
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
         """Run all steps of a part; the process returns S_{t+1} of each, in cycles from now."""
-        start_ps = self.env.now_ps
+        part, times, clock = work.part, step_times(self.arch, work.part), self.arch.clock
+        start_ps, words = self.env.now_ps, sum(step_words(self.arch, part))
         ends: I64 = np.empty(work.n_steps, np.int64)
-        shape = work.part.shape
-        for t in range(work.n_steps):
-            reused = np.unpackbits(work.reuse_bits[t], count=shape.neurons_per_step).astype(np.bool_)
-            for unit, gate_reused in zip(self.units, reused.reshape(shape.n_gates, -1), strict=False):
-                step = StepWork(work.part, gate_reused, work.streamed)
+        for t, reused in enumerate(_reused(work)):
+            for unit, gate_reused in zip(self.units, reused.tolist(), strict=False):
+                step = StepWork(part, times, gate_reused, work.streamed)
                 unit.predictor.steps.send(step)
                 unit.fetcher.steps.send(step)
                 unit.dot_product.steps.send(step)
-            self.multi_functional.steps.send(work.part)
-            emit_actions(self.probe, step_transfers(self.arch, work.part))
-            now_cycle = self.arch.clock.to_cycles(self.env.now_ps)
-            self.port.claim(np.array([now_cycle]), sum(step_words(self.arch, work.part)))
-            end_ps: int = yield self.multi_functional.step_ends.get()
-            ends[t] = self.arch.clock.to_cycles(end_ps - start_ps)
+            self.multi_functional.steps.send(UpdateWork(part, times))
+            self.port.claim(np.array([clock.to_cycles(self.env.now_ps)]), words)
+            end_ps = yield from self.multi_functional.step_ends.get()
+            ends[t] = clock.to_cycles(end_ps - start_ps)
+        emit_actions(self.probe, step_transfers(self.arch, part), work.n_steps)
         return ends
+
+
+def _reused(work: PassWork) -> Bools:
+    """The decisions of a part (T, G, H)."""
+    shape = work.part.shape
+    bits = np.unpackbits(work.reuse_bits, axis=1, count=shape.neurons_per_step)
+    return bits.astype(np.bool_).reshape(-1, shape.n_gates, shape.n_units)
 
 
 def _computation_unit(env: Engine, gate: int, arch: ArchSpec, dram: MainMemory, probe: Probe) -> ComputationUnit:
     name = f"CU{gate}"
     fetcher = RowFetcher(env, gate, arch, dram=dram, probe=probe)
-    decisions: Port[Decision] = Port(env)
+    decisions: Port[bool] = Port(env)
     predictor: FuzzyMemoUnit | EvaluateAll
     if arch.fmu is None:
         predictor = EvaluateAll(env, arch, decisions=decisions, rows=fetcher.decisions, probe=probe)

@@ -55,7 +55,8 @@ class Sequencer:
         """Run the whole trace."""
         n_sequences, last_group = self.activity.n_sequences, len(self.groups) - 1
         for _ in range(n_sequences):
-            sequence: int = yield from self._wait_for(self.sequences.loaded.get(), "inputs")
+            yield from self._wait_for(self.sequences.loaded.arrival(), "inputs")
+            sequence = self.sequences.loaded.take()
             spills: list[simpy.Event] = []
             for position, group in enumerate(self.groups):
                 if self._begins_layer(position):

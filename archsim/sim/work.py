@@ -8,6 +8,8 @@ from enum import Enum
 
 from archsim.config.specs import ArchSpec
 from archsim.kernels.arrays import U8, Bools
+from archsim.kernels.columns import ColumnTimes
+from archsim.kernels.timing import StepTimes
 from archsim.traceio.activity import PassShape
 from archsim.units import BYTES_PER_HALF, ceil_div
 
@@ -125,9 +127,14 @@ class StepWork:
     """One time step as one computation unit sees it: the decisions of its gate's neurons."""
 
     part: PassPart
-    reused: Bools
-    """(H,)."""
+    times: StepTimes
+    reused: list[bool]
+    """Of each neuron, in order."""
     streamed: Streamed | None
+
+    def fetches(self, neuron: int) -> bool:
+        """Whether the weights of a neuron that is evaluated come from main memory."""
+        return self.streamed is not None and not self.streamed.resident[neuron]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,13 +142,14 @@ class ColumnStepWork:
     """One time step as a computation unit that goes by columns sees it."""
 
     part: PassPart
+    times: ColumnTimes
     entering: Bools
     """(N,)."""
 
 
-@dataclass(frozen=True)
-class Decision:
-    """The memoization unit's word on one neuron."""
+@dataclass(frozen=True, eq=False)
+class UpdateWork:
+    """One time step as the multi-functional unit sees it."""
 
-    neuron: int
-    reused: bool
+    part: PassPart
+    times: StepTimes | ColumnTimes

@@ -8,9 +8,8 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim.actions import column, emit_actions
-from archsim.sim.step_times import column_times
 from archsim.sim.units.wires import Credits, Process, Unit
-from archsim.sim.work import PassPart
+from archsim.sim.work import ColumnStepWork
 
 
 class ColumnDotProductUnit(Unit):
@@ -30,23 +29,26 @@ class ColumnDotProductUnit(Unit):
     ) -> None:
         super().__init__(env, name, arch, probe)
         self.delta, self.columns, self.places, self.results = delta, columns, places, results
-        self.steps: Port[PassPart] = Port(env)
+        self.steps: Port[ColumnStepWork] = Port(env)
         env.process(self.run())
 
     def run(self) -> Process:
         """Serve step after step."""
         while True:
-            part: PassPart = yield self.steps.get()
-            times = column_times(self.arch, self.delta, part)
+            step = yield from self.steps.get()
+            part, times, n_columns = step.part, step.times, 0
+            column_ps, label = self.clock.to_ps(times.column_cycles), part.label
             free_ps = ready_ps = self.env.now_ps
-            while (element := (yield self.columns.get())) is not None:
-                self.emit_wait("a column", free_ps)
+            while (element := (yield from self.columns.get())) is not None:
+                self.count_wait("a column", free_ps)
                 self.places.give()
-                self.emit_work(f"column {element}, {part.label}", times.column_cycles)
-                yield self.cycles(times.column_cycles)
-                emit_actions(self.probe, column(self.arch, self.delta, part.shape.n_units))
+                self.count_work(column_ps, "column {}, {}", element, label)
+                yield self.env.timeout(column_ps)
+                n_columns += 1
                 free_ps = self.env.now_ps
-                ready_ps = free_ps + self.arch.clock.to_ps(times.dot_pipeline_cycles)
-            self.emit_wait("a column", free_ps)
+                ready_ps = free_ps + self.clock.to_ps(times.dot_pipeline_cycles)
+            self.count_wait("a column", free_ps)
+            emit_actions(self.probe, column(self.arch, self.delta, part.shape.n_units), n_columns)
+            self.emit_times()
             for neuron in range(part.shape.n_units):
                 self.results.send(neuron, max(0, ready_ps - self.env.now_ps))

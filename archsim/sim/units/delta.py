@@ -31,18 +31,19 @@ class DeltaUnit(Unit):
 
     def run(self) -> Process:
         """Serve step after step."""
-        known_ps = self.arch.clock.to_ps(self.delta.latency_cycles)
+        known_ps = self.clock.to_ps(self.delta.latency_cycles)
         while True:
-            step: ColumnStepWork = yield self.steps.get()
-            n_inputs = step.entering.size
-            for first in range(0, n_inputs, self.delta.width):
+            step = yield from self.steps.get()
+            label = step.part.label
+            for first in range(0, step.entering.size, self.delta.width):
                 if first:
                     yield self.cycles(1)
-                self.emit_work(f"scan from {first}, {step.part.label}", 1)
+                self.count_work(self.clock.period_ps, "scan from {}, {}", first, label)
                 for element in first + np.flatnonzero(step.entering[first : first + self.delta.width]):
-                    found_ps = self.env.now_ps
-                    yield from self.places.take()
-                    self.emit_wait("a place among the columns", found_ps)
+                    if not self.places.free:
+                        yield from self.wait_for(self.places.returned(), "a place among the columns")
+                    self.places.take()
                     self.columns.send(int(element), known_ps)
             self.columns.send(None, known_ps)
             emit_actions(self.probe, scan(self.arch, self.delta, step.entering[np.newaxis]))
+            self.emit_times()

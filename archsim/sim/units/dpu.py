@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import simpy
-
 from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
-from archsim.kernels.timing import StepTimes
 from archsim.sim.actions import emit_actions, evaluation
-from archsim.sim.step_times import step_times
 from archsim.sim.units.rows import RowFetcher
 from archsim.sim.units.wires import Credits, Process, Unit
-from archsim.sim.work import Decision, StepWork
+from archsim.sim.work import StepWork
 
 
 class DotProductUnit(Unit):
@@ -25,7 +21,7 @@ class DotProductUnit(Unit):
         name: str,
         arch: ArchSpec,
         *,
-        decisions: Port[Decision],
+        decisions: Port[bool],
         run_ahead: Credits | None,
         fetcher: RowFetcher,
         results: Port[int],
@@ -41,39 +37,42 @@ class DotProductUnit(Unit):
     def run(self) -> Process:
         """Serve step after step."""
         while True:
-            step: StepWork = yield self.steps.get()
-            times = step_times(self.arch, step.part)
-            for _ in range(step.part.shape.n_units):
-                free_ps = self.env.now_ps
-                decision: Decision = yield self.decisions.get()
-                self.emit_wait("a decision", free_ps)
-                is_streamed = bool(step.streamed and not (decision.reused or step.streamed.resident[decision.neuron]))
-                if is_streamed:
-                    decided_ps = self.env.now_ps
-                    arrival: simpy.Event = yield self.fetcher.rows.get()
-                    yield arrival
-                    self.emit_wait("weights", decided_ps)
-                ready_ps = self.env.now_ps
-                yield from self.result_lag.take()
-                self.emit_wait("a place among the results", ready_ps)
-                if self.run_ahead is not None and times.has_memo:
-                    self.run_ahead.give()
-                if decision.reused:
-                    yield from self._pass_on(decision, step, times)
-                else:
-                    yield from self._evaluate(decision, step, times)
-                if is_streamed:
-                    self.fetcher.places.give()
+            step = yield from self.steps.get()
+            yield from self._serve(step)
+            emit_actions(self.probe, evaluation(self.arch, step.part.columns), step.reused.count(False))
+            self.emit_times()
 
-    def _pass_on(self, decision: Decision, step: StepWork, times: StepTimes) -> Process:
-        self.emit_work(f"reuse {decision.neuron}, {step.part.label}", times.pass_on_cycles)
-        yield self.cycles(times.pass_on_cycles)
-        self.results.send(decision.neuron, 0)
+    def _serve(self, step: StepWork) -> Process:
+        env, times, label = self.env, step.times, step.part.label
+        run_ahead = self.run_ahead if times.has_memo else None
+        pass_on_ps, evaluate_ps = self.clock.to_ps(times.pass_on_cycles), self.clock.to_ps(times.dot_cycles)
+        pipeline_ps = self.clock.to_ps(times.dot_pipeline_cycles)
+        for neuron in range(step.part.shape.n_units):
+            if not self.decisions.has_arrived:
+                yield from self.wait_for(self.decisions.arrival(), "a decision")
+            reused = self.decisions.take()
+            is_streamed = not reused and step.fetches(neuron)
+            if is_streamed:
+                yield from self._wait_for_weights()
+            if not self.result_lag.free:
+                yield from self.wait_for(self.result_lag.returned(), "a place among the results")
+            self.result_lag.take()
+            if run_ahead is not None:
+                run_ahead.give()
+            if reused:
+                self.count_work(pass_on_ps, "reuse {}, {}", neuron, label)
+                yield env.timeout(pass_on_ps)
+                self.results.send(neuron)
+            else:
+                self.count_work(evaluate_ps, "evaluate {}, {}", neuron, label)
+                could_end_ps = env.now_ps + evaluate_ps
+                yield from self.fetcher.read(times.dot_cycles)
+                self.count_wait("a bank", could_end_ps)
+                self.results.send(neuron, pipeline_ps)
+            if is_streamed:
+                self.fetcher.places.give()
 
-    def _evaluate(self, decision: Decision, step: StepWork, times: StepTimes) -> Process:
-        self.emit_work(f"evaluate {decision.neuron}, {step.part.label}", times.dot_cycles)
-        start_ps = self.env.now_ps
-        yield from self.fetcher.read(times.dot_cycles)
-        self.emit_wait("a bank", start_ps + self.arch.clock.to_ps(times.dot_cycles))
-        self.results.send(decision.neuron, self.arch.clock.to_ps(times.dot_pipeline_cycles))
-        emit_actions(self.probe, evaluation(self.arch, step.part.columns))
+    def _wait_for_weights(self) -> Process:
+        decided_ps = self.env.now_ps
+        yield (yield from self.fetcher.rows.get())
+        self.count_wait("weights", decided_ps)

@@ -8,9 +8,8 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions, prediction
-from archsim.sim.step_times import step_times
 from archsim.sim.units.wires import Credits, Process, Unit
-from archsim.sim.work import Decision, StepWork
+from archsim.sim.work import StepWork
 
 
 class FuzzyMemoUnit(Unit):
@@ -23,8 +22,8 @@ class FuzzyMemoUnit(Unit):
         arch: ArchSpec,
         fmu: FmuSpec,
         *,
-        decisions: Port[Decision],
-        rows: Port[Decision],
+        decisions: Port[bool],
+        rows: Port[bool],
         probe: Probe,
     ) -> None:
         super().__init__(env, name, arch, probe)
@@ -36,21 +35,31 @@ class FuzzyMemoUnit(Unit):
     def run(self) -> Process:
         """Serve step after step."""
         while True:
-            step: StepWork = yield self.steps.get()
-            times = step_times(self.arch, step.part)
-            if not times.has_memo:
-                _evaluate_all(step, self.decisions, self.rows)
-                continue
-            decision_ps = self.arch.clock.to_ps(times.decision_cycles)
-            for neuron, reused in enumerate(step.reused.tolist()):
-                if neuron:
-                    yield self.cycles(times.issue_cycles)
-                may_issue_ps = self.env.now_ps
-                yield from self.run_ahead.take()
-                self.emit_wait("a place among the decisions", may_issue_ps)
-                _send(Decision(neuron, reused), step, self.decisions, self.rows, decision_ps)
-                emit_actions(self.probe, prediction(self.arch, step.part.shape))
-                self.emit_work(f"predict {neuron}, {step.part.label}", times.issue_cycles)
+            step = yield from self.steps.get()
+            told = _told(step, self.decisions, self.rows)
+            if step.times.has_memo:
+                yield from self._predict(step, told)
+            else:
+                _evaluate_all(step, told)
+
+    def _predict(self, step: StepWork, told: list[Port[bool]]) -> Process:
+        env, times, label = self.env, step.times, step.part.label
+        issue_ps, decision_ps = self.clock.to_ps(times.issue_cycles), self.clock.to_ps(times.decision_cycles)
+        may_issue_ps = env.now_ps
+        for neuron, reused in enumerate(step.reused):
+            # For a place first: meanwhile the interval between two issues goes by.
+            if not self.run_ahead.free:
+                yield self.run_ahead.returned()
+            if env.now_ps < may_issue_ps:
+                yield env.timeout(may_issue_ps - env.now_ps)
+            self.count_wait("a place among the decisions", may_issue_ps)
+            self.run_ahead.take()
+            self.count_work(issue_ps, "predict {}, {}", neuron, label)
+            for port in told:
+                port.send(reused, decision_ps)
+            may_issue_ps = env.now_ps + issue_ps
+        emit_actions(self.probe, prediction(self.arch, step.part.shape), step.part.shape.n_units)
+        self.emit_times()
 
 
 class EvaluateAll(Unit):
@@ -58,9 +67,7 @@ class EvaluateAll(Unit):
 
     run_ahead: Credits | None = None
 
-    def __init__(
-        self, env: Engine, arch: ArchSpec, *, decisions: Port[Decision], rows: Port[Decision], probe: Probe
-    ) -> None:
+    def __init__(self, env: Engine, arch: ArchSpec, *, decisions: Port[bool], rows: Port[bool], probe: Probe) -> None:
         super().__init__(env, "none", arch, probe)
         self.decisions, self.rows = decisions, rows
         self.steps: Port[StepWork] = Port(env)
@@ -69,19 +76,16 @@ class EvaluateAll(Unit):
     def run(self) -> Process:
         """Serve step after step."""
         while True:
-            step: StepWork = yield self.steps.get()
-            _evaluate_all(step, self.decisions, self.rows)
+            step = yield from self.steps.get()
+            _evaluate_all(step, _told(step, self.decisions, self.rows))
 
 
-def _evaluate_all(step: StepWork, decisions: Port[Decision], rows: Port[Decision]) -> None:
-    for neuron in range(step.part.shape.n_units):
-        _send(Decision(neuron, reused=False), step, decisions, rows)
+def _told(step: StepWork, decisions: Port[bool], rows: Port[bool]) -> list[Port[bool]]:
+    """Who hears of a decision: the dot product unit, and whoever has to fetch the neuron's weights."""
+    return [decisions, rows] if step.streamed else [decisions]
 
 
-def _send(
-    decision: Decision, step: StepWork, decisions: Port[Decision], rows: Port[Decision], delay_ps: int = 0
-) -> None:
-    """Tell the dot product unit, and whoever has to fetch the neuron's weights."""
-    decisions.send(decision, delay_ps)
-    if step.streamed:
-        rows.send(decision, delay_ps)
+def _evaluate_all(step: StepWork, told: list[Port[bool]]) -> None:
+    for reused in step.reused:
+        for port in told:
+            port.send(reused)

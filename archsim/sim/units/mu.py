@@ -10,9 +10,8 @@ from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
 from archsim.sim.actions import cell_update, emit_actions
-from archsim.sim.step_times import step_times
 from archsim.sim.units.wires import Credits, Process, Unit
-from archsim.sim.work import PassPart
+from archsim.sim.work import UpdateWork
 
 
 class MultiFunctionalUnit(Unit):
@@ -34,27 +33,33 @@ class MultiFunctionalUnit(Unit):
     ) -> None:
         super().__init__(env, name, arch, probe)
         self.results, self.result_lags, self.cells = results, result_lags, cells
-        self.steps: Port[PassPart] = Port(env)
+        self.steps: Port[UpdateWork] = Port(env)
         self.step_ends: Port[int] = Port(env)
         env.process(self.run())
 
     def run(self) -> Process:
         """Serve step after step."""
         while True:
-            part: PassPart = yield self.steps.get()
-            times, gates = step_times(self.arch, part), range(part.shape.n_gates)
+            step = yield from self.steps.get()
+            part, times = step.part, step.times
+            gates, lags = self.results[: part.shape.n_gates], self.result_lags[: part.shape.n_gates]
+            interval_ps, label = self.clock.to_ps(times.update_interval_cycles), part.label
             may_start_ps = self.env.now_ps
             for neuron in range(part.shape.n_units):
-                for gate in gates:
-                    yield self.results[gate].get()
+                for results in gates:
+                    if not results.has_arrived:
+                        yield results.arrival()
+                    results.take()
                 if self.env.now_ps < may_start_ps:
                     yield self.env.timeout(may_start_ps - self.env.now_ps)
-                self.emit_wait("products", may_start_ps)
-                may_start_ps = self.env.now_ps + self.arch.clock.to_ps(times.update_interval_cycles)
-                for lag in self.result_lags[: part.shape.n_gates]:
+                self.count_wait("products", may_start_ps)
+                may_start_ps = self.env.now_ps + interval_ps
+                for lag in lags:
                     lag.give()
                 if part.updates:
-                    emit_actions(self.probe, cell_update(self.cells[part.shape.layer]))
-                    self.emit_work(f"update {neuron}, {part.label}", times.update_interval_cycles)
+                    self.count_work(interval_ps, "update {}, {}", neuron, label)
+            if part.updates:
+                emit_actions(self.probe, cell_update(self.cells[part.shape.layer]), part.shape.n_units)
+            self.emit_times()
             yield self.cycles(times.update_pipeline_cycles + times.writeback_cycles)
             self.step_ends.send(self.env.now_ps)

@@ -12,7 +12,7 @@ from archsim.kernels.ports import read_end
 from archsim.sim.actions import emit_actions, weight_fill
 from archsim.sim.memory.dram import Landing, MainMemory
 from archsim.sim.units.wires import Credits, Process, Unit, settle
-from archsim.sim.work import Decision, StepWork, Streamed
+from archsim.sim.work import StepWork, Streamed
 
 
 class RowFetcher(Unit):
@@ -22,23 +22,26 @@ class RowFetcher(Unit):
         super().__init__(env, f"CU{gate}.rows", arch, probe)
         self.gate, self.dram = gate, dram
         self.steps: Port[StepWork] = Port(env)
-        self.decisions: Port[Decision] = Port(env)
+        self.decisions: Port[bool] = Port(env)
         self.rows: Port[simpy.Event] = Port(env)
+        self.shares_bank = arch.weight_buffer.banks == 1
         self.places = self._places(arch.weight_buffer.stream_rows)
         env.process(self.run())
 
     def run(self) -> Process:
         """Serve step after step."""
         while True:
-            step: StepWork = yield self.steps.get()
+            step = yield from self.steps.get()
             if step.streamed is None:
                 continue
             self.places = self._places(step.streamed.slots)
-            for _ in range(step.part.shape.n_units):
-                decision: Decision = yield self.decisions.get()
-                if not (decision.reused or step.streamed.resident[decision.neuron]):
-                    yield from self.places.take()
-                    self.rows.send(self._fetch(step, step.streamed, decision.neuron))
+            for neuron in range(step.part.shape.n_units):
+                reused = yield from self.decisions.get()
+                if not reused and step.fetches(neuron):
+                    if not self.places.free:
+                        yield self.places.returned()
+                    self.places.take()
+                    self.rows.send(self._fetch(step, step.streamed, neuron))
 
     def _places(self, number: int) -> Credits:
         return Credits(self.env, number, f"{self.name} on their way", self.probe)
@@ -56,10 +59,8 @@ class RowFetcher(Unit):
 
     def read(self, n_cycles: int) -> Process:
         """Read weights for so many cycles; where there is one bank, the fills in it go first."""
-        if self.arch.weight_buffer.banks > 1:
+        if not self.shares_bank:
             yield self.cycles(n_cycles)
             return
-        start = self.arch.clock.to_cycles(self.env.now_ps)
-        yield from settle(
-            self.env, self.arch.clock, lambda: int(read_end(self.dram.memory, self.gate, start, n_cycles))
-        )
+        start = self.clock.to_cycles(self.env.now_ps)
+        yield from settle(self.env, self.clock, lambda: int(read_end(self.dram.memory, self.gate, start, n_cycles)))

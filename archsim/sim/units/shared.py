@@ -12,16 +12,15 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim.actions import crossing, emit_actions, evaluation
-from archsim.sim.step_times import step_times
 from archsim.sim.units.wires import Credits, Process, Unit
-from archsim.sim.work import Decision, StepWork
+from archsim.sim.work import StepWork
 
 
 class GateWires(NamedTuple):
     """What connects the shared units to one gate's memoization unit and to the multi-functional unit."""
 
     steps: Port[StepWork]
-    decisions: Port[Decision]
+    decisions: Port[bool]
     run_ahead: Credits | None
     results: Port[int]
     result_lag: Credits
@@ -31,7 +30,8 @@ class Offer(NamedTuple):
     """A gate's next neuron, which may be taken."""
 
     step: StepWork
-    decision: Decision
+    neuron: int
+    reused: bool
     taken: simpy.Event
 
 
@@ -57,18 +57,24 @@ class SharedDotProductUnits:
         """Offer a gate's neurons in order, step after step; its unit is free as a step begins."""
         wires = self.gates[gate]
         while True:
-            step: StepWork = yield wires.steps.get()
+            step = yield from wires.steps.get()
             self.free_ps[gate] = self.env.now_ps
             for idle in range(step.part.shape.n_gates, len(self.gates)):  # a pass before may have had more gates
                 self.free_ps.pop(idle, None)
-            for _ in range(step.part.shape.n_units):
-                decision: Decision = yield wires.decisions.get()
-                yield from wires.result_lag.take()
-                self.offers[gate] = Offer(step, decision, self.env.event())
+            for neuron in range(step.part.shape.n_units):
+                reused = yield from wires.decisions.get()
+                if not wires.result_lag.free:
+                    yield wires.result_lag.returned()
+                wires.result_lag.take()
+                self.offers[gate] = Offer(step, neuron, reused, self.env.event())
                 self._match_at_last()
                 yield self.offers[gate].taken
                 if wires.run_ahead is not None:
                     wires.run_ahead.give()
+            emit_actions(self.probe, evaluation(self.arch, step.part.columns), step.reused.count(False))
+            # They serve other gates too: the last gate to get here states what is left of the step.
+            for unit in self.units[: step.part.shape.n_gates]:
+                unit.emit_times()
 
     def _match_at_last(self) -> None:
         """Match once all that happens at this instant has happened."""
@@ -80,10 +86,10 @@ class SharedDotProductUnits:
         """Let one unit take a neuron, then look again: its gate may have the next one ready."""
         self.is_due = False
         pairs = [
-            (unit != gate, offer.decision.neuron, gate, unit)
+            (unit != gate, offer.neuron, gate, unit)
             for gate, offer in self.offers.items()
             for unit in self.free_ps
-            if unit == gate or offer.decision.reused or gate not in self.lent
+            if unit == gate or offer.reused or gate not in self.lent
         ]
         if pairs:
             gate, unit = min(pairs)[2:]
@@ -91,17 +97,15 @@ class SharedDotProductUnits:
             self._match_at_last()
 
     def _serve(self, offer: Offer, gate: int, unit: int) -> Process:
-        step, neuron, reused = offer.step, offer.decision.neuron, offer.decision.reused
-        times = step_times(self.arch, step.part)
+        step, neuron, reused, times = offer.step, offer.neuron, offer.reused, offer.step.times
         is_guest = unit != gate and not reused
         cycles, later = (times.pass_on_cycles, 0) if reused else (times.dot_cycles, times.dot_pipeline_cycles)
-        self.units[unit].emit_wait("a decision", self.free_ps.pop(unit))
-        self.units[unit].emit_work(f"{'reuse' if reused else 'evaluate'} {neuron}, {step.part.label}", cycles)
+        self.units[unit].count_wait("a decision", self.free_ps.pop(unit))
+        what = "reuse {}, {}" if reused else "evaluate {}, {}"
+        self.units[unit].count_work(self.arch.clock.to_ps(cycles), what, neuron, step.part.label)
         # Sent as it is taken, to arrive as it is made: so the gate's results keep their order.
         self.gates[gate].results.send(neuron, self.arch.clock.to_ps(cycles + later))
         offer.taken.succeed()
-        if not reused:
-            emit_actions(self.probe, evaluation(self.arch, step.part.columns))
         if is_guest:
             emit_actions(self.probe, crossing(step.part.columns))
             self.lent.add(gate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -17,25 +18,49 @@ Process = Generator[simpy.Event, Any, Any]
 
 
 class Unit:
-    """A clocked unit with a name, the machine's spec, and a probe."""
+    """A clocked unit with a name, the machine's spec, and a probe.
+
+    It adds up how long it works and waits, and states the sums when told to; single stretches are for pictures.
+    """
 
     def __init__(self, env: Engine, name: str, arch: ArchSpec, probe: Probe) -> None:
         self.env, self.name, self.arch, self.probe = env, name, arch, probe
+        self.clock = arch.clock
+        self.worked_ps = 0
+        self.waited_ps: Counter[str] = Counter()
+        """By reason."""
 
     def cycles(self, n: int) -> simpy.Event:
         """An event `n` cycles from now."""
-        return self.env.timeout(self.arch.clock.to_ps(n))
+        return self.env.timeout(self.clock.to_ps(n))
 
-    def emit_work(self, what: str, n_cycles: int) -> None:
-        """State that the unit works for `n_cycles` from now."""
-        now_ps, time_ps = self.env.now_ps, self.arch.clock.to_ps(n_cycles)
-        self.probe.emit(Busy, unit=self.name, what=what, start_ps=now_ps, end_ps=now_ps + time_ps)
-        self.probe.emit(Worked, unit=self.name, time_ps=time_ps)
+    def count_work(self, time_ps: int, what: str, *details: object) -> None:
+        """Note that the unit works for so long from now, on `what.format(*details)`."""
+        self.worked_ps += time_ps
+        if self.probe.draws:
+            start_ps, what = self.env.now_ps, what.format(*details)
+            self.probe.emit(Busy, unit=self.name, what=what, start_ps=start_ps, end_ps=start_ps + time_ps)
 
-    def emit_wait(self, reason: str, since_ps: int) -> None:
-        """State that the unit has waited since then, if it has."""
-        if self.env.now_ps > since_ps:
-            self.probe.emit(Waited, unit=self.name, reason=reason, time_ps=self.env.now_ps - since_ps)
+    def count_wait(self, reason: str, since_ps: int) -> None:
+        """Note that the unit has waited since then, if it has."""
+        now_ps = self.env.now_ps
+        if now_ps > since_ps:
+            self.waited_ps[reason] += now_ps - since_ps
+
+    def wait_for(self, event: simpy.Event, reason: str) -> Process:
+        """Wait for an event, and note how long."""
+        since_ps = self.env.now_ps
+        value = yield event
+        self.count_wait(reason, since_ps)
+        return value
+
+    def emit_times(self) -> None:
+        """State for how long the unit has worked and waited since this was last stated."""
+        self.probe.emit(Worked, unit=self.name, time_ps=self.worked_ps)
+        for reason, time_ps in self.waited_ps.items():
+            self.probe.emit(Waited, unit=self.name, reason=reason, time_ps=time_ps)
+        self.worked_ps = 0
+        self.waited_ps.clear()
 
 
 def emit_span(probe: Probe, clock: Clock, unit: str, what: str, start_ps: int, begin: int, end: int) -> None:
@@ -53,22 +78,35 @@ def settle(env: Engine, clock: Clock, end_of: Callable[[], int]) -> Process:
 
 
 class Credits:
-    """A fixed number of places: one is taken before sending, and given back by the receiver."""
+    """A fixed number of places: the one sender takes one before it sends, and the receiver gives it back.
+
+    Taking and giving are no events; only waiting for a place is one.
+    """
 
     def __init__(self, env: Engine, places: int, queue: str, probe: Probe) -> None:
-        self._container = simpy.Container(env, capacity=places, init=places)
-        self._queue, self._probe = queue, probe
+        self._env, self._queue, self._probe = env, queue, probe
+        self._places = self.free = places
+        self._awaited: simpy.Event | None = None
 
-    def take(self) -> Process:
-        """Wait until a place is free, and take it."""
-        yield self._container.get(1)
-        self._state_depth()
+    def returned(self) -> simpy.Event:
+        """An event as the next place is given back; to be waited for where none is `free`."""
+        self._awaited = self._env.event()
+        return self._awaited
+
+    def take(self) -> None:
+        """Take a place, of which there are some."""
+        self.free -= 1
+        if self._probe.draws:
+            self._emit_depth()
 
     def give(self) -> None:
         """Return a place."""
-        self._container.put(1)
-        self._state_depth()
-
-    def _state_depth(self) -> None:
+        self.free += 1
+        if self._awaited is not None:
+            self._env.trigger(self._awaited)
+            self._awaited = None
         if self._probe.draws:
-            self._probe.emit(QueueDepth, queue=self._queue, depth=self._container.capacity - self._container.level)
+            self._emit_depth()
+
+    def _emit_depth(self) -> None:
+        self._probe.emit(QueueDepth, queue=self._queue, depth=self._places - self.free)

@@ -1,0 +1,192 @@
+"""Ports, credits and the event loop: latency to the picosecond, order, and how many events they take."""
+
+import numpy as np
+import pytest
+from harness import arch_with, make_network
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.functional.run import pass_shapes
+from archsim.metrics.recorders import UnitTimes
+from archsim.sim.accelerator import simulate_activity
+from archsim.sim.units.wires import Credits, Unit
+from archsim.traceio.activity import ActivityRecord
+
+EPUR = arch_with()
+
+
+def receive(env, port, n, heard, busy_ps=0):
+    """A process that takes `n` items and notes when, busy for a while after each."""
+    for _ in range(n):
+        item = yield from port.get()
+        heard.append((env.now_ps, item))
+        if busy_ps:
+            yield env.timeout(busy_ps)
+
+
+def events_of(env, process):
+    """How many events a process's work takes, without those of its own beginning and end."""
+    before = env.processed_events
+    env.run(until=env.process(process))
+    return env.processed_events - before - 2
+
+
+def test_what_has_arrived_is_taken_without_an_event():
+    env, heard = Engine(), []
+    port = Port(env)
+    for item in "abc":
+        port.send(item)
+    assert events_of(env, receive(env, port, 3, heard)) == 0
+    assert heard == [(0, "a"), (0, "b"), (0, "c")]
+
+
+def test_waiting_for_what_is_on_its_way_takes_one_event():
+    env, heard = Engine(), []
+    port = Port(env)
+    port.send("a", 700)
+    port.send("b", 700)
+    assert events_of(env, receive(env, port, 2, heard)) == 1
+    assert heard == [(700, "a"), (700, "b")]
+
+
+def test_waiting_for_what_is_not_yet_sent_takes_one_event():
+    """Sent at 100 to arrive at 350: the receiver is not woken before."""
+    env, heard = Engine(), []
+    port = Port(env)
+    env.timeout(100).callbacks.append(lambda _: port.send("a", 250))
+    assert events_of(env, receive(env, port, 1, heard)) == 1 + 1
+    assert heard == [(350, "a")]
+
+
+def test_an_item_overtakes_nothing():
+    env, heard = Engine(), []
+    port = Port(env)
+    port.send("slow", 500)
+    port.send("fast", 1)
+    env.run(until=env.process(receive(env, port, 2, heard)))
+    assert heard == [(500, "slow"), (500, "fast")]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=1, max_size=12), st.integers(0, 4))
+def test_items_are_taken_in_order_as_they_arrive(sends, busy_ps):
+    """Item n arrives at max(sent + delay, arrival of n-1), and is taken then or when the receiver is through."""
+    env, heard, expected = Engine(), [], []
+    port = Port(env)
+
+    def send_all():
+        for n, (pause_ps, delay_ps) in enumerate(sends):
+            yield env.timeout(pause_ps)
+            port.send(n, delay_ps)
+
+    sent_ps = arrival_ps = free_ps = 0
+    for n, (pause_ps, delay_ps) in enumerate(sends):
+        sent_ps += pause_ps
+        arrival_ps = max(arrival_ps, sent_ps + delay_ps)
+        expected.append((max(arrival_ps, free_ps), n))
+        free_ps = expected[-1][0] + busy_ps
+    env.process(send_all())
+    env.run(until=env.process(receive(env, port, len(sends), heard, busy_ps)))
+    assert heard == expected
+
+
+def test_a_place_is_waited_for_only_where_none_is_free():
+    """Three places, given back 100 ps after they were taken."""
+    env, taken_ps = Engine(), []
+    credits = Credits(env, 3, "q", Probe(env))
+
+    def take_all():
+        for _ in range(7):
+            if not credits.free:
+                yield credits.returned()
+            credits.take()
+            taken_ps.append(env.now_ps)
+            env.timeout(100).callbacks.append(lambda _: credits.give())
+
+    gives, waits = 6, 2
+    assert events_of(env, take_all()) == gives + waits
+    assert taken_ps == [0, 0, 0, 100, 100, 100, 200]
+
+
+def test_depths_are_stated_only_to_who_draws():
+    class Drawing(list):
+        draws = True
+        __call__ = list.append
+
+    class Other(list):
+        __call__ = list.append
+
+    for listener, depths in ((Drawing(), [1, 2, 1]), (Other(), [])):
+        env = Engine()
+        credits = Credits(env, 2, "q", Probe(env, [listener]))
+        credits.take()
+        credits.take()
+        credits.give()
+        assert [fact.depth for fact in listener] == depths
+
+
+def test_a_unit_states_its_sums_once():
+    env, times = Engine(), UnitTimes()
+    unit = Unit(env, "U", EPUR, Probe(env, [times]))
+    for _ in range(3):
+        unit.count_work(40, "item {}", 1)
+        unit.count_wait("items", env.now_ps - 7)
+        unit.count_wait("nothing", env.now_ps)
+    assert not times.worked_ps
+    unit.emit_times()
+    unit.emit_times()
+    assert times.worked_ps == {"U": 120} and times.waited_ps == {("U", "items"): 21}
+
+
+def test_the_loop_counts_what_it_has_processed():
+    env = Engine()
+    for delay_ps in (1, 2, 3):
+        env.timeout(delay_ps)
+    env.run(until=3)
+    assert env.processed_events == 2 + 1, "the one that ends the run as well"
+
+
+def test_the_end_of_an_instant_is_after_all_that_happens_in_it():
+    """What is scheduled for the same time after it, and by what happens then, included."""
+    env, order = Engine(), []
+    env.end_of_instant().callbacks.append(lambda _: order.append("end"))
+    again = env.timeout(0)
+    again.callbacks.append(lambda _: env.timeout(0).callbacks.append(lambda _: order.append("in it")))
+    env.timeout(1).callbacks.append(lambda _: order.append("later"))
+    env.run()
+    assert order == ["in it", "end", "later"]
+
+
+def neuron_run(arch, reuse, **shape):
+    """The events of a run of 12 steps in detail `neuron`, and its neurons."""
+    network = make_network("lstm", **shape)
+    rng = np.random.default_rng(0)
+    bits = {
+        shape.place: [np.packbits(rng.random((12, shape.neurons_per_step)) < reuse, axis=1)]
+        for shape in pass_shapes(network)
+    }
+    activity = ActivityRecord(pass_shapes(network), bits)
+    return simulate_activity(network, activity, arch, detail="neuron").events, activity.neurons_total
+
+
+@pytest.mark.parametrize("reuse, events", [(0.0, 14051), (0.3, 14349), (0.7, 14401), (1.0, 14051)])
+def test_events_of_a_machine_with_memoization(reuse, events):
+    """A time to be busy for the dot product unit, one to wait for the memoization unit; the gates' meeting is shared."""
+    found, neurons = neuron_run(EPUR, reuse, inputs=128, units=128)
+    assert found == events and found / neurons < 2.5
+
+
+def test_events_of_the_baseline_machine():
+    found, neurons = neuron_run(EPUR.without_memo(), 0.0, inputs=128, units=128)
+    assert found == 7907 and found / neurons < 1.3
+
+
+@pytest.mark.parametrize("fields, events", [
+    ({"weight_buffer__capacity_bytes": 40_000}, 26668),
+    ({"dispatch": "shared"}, 43973),
+    ({"dataflow": "mwl"}, 22224),
+])  # fmt: skip
+def test_events_of_other_machines(fields, events):
+    assert neuron_run(arch_with(**fields), 0.7, inputs=128, units=128)[0] == events
