@@ -19,7 +19,7 @@ LANES = 16
 INDEX = ir.IntType(32)
 
 
-class _Lanes(types.Type):  # type: ignore[name-defined]
+class _Lanes(types.Type):
     """`LANES` integers of so many bits."""
 
     def __init__(self, bits):

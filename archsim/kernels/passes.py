@@ -64,10 +64,10 @@ def _find_firsts(reuse_bits, firsts):  # type: ignore[no-untyped-def]
 
 @inner
 def _are_equal(these, those):  # type: ignore[no-untyped-def]
-    for byte in range(these.size):
-        if these[byte] != those[byte]:
-            return False
-    return True
+    byte = 0
+    while byte < these.size and these[byte] == those[byte]:
+        byte += 1
+    return byte == these.size
 
 
 @inner
