@@ -11,3 +11,5 @@ from numba import njit
 outer = njit(cache=True, nogil=True, _nrt=False)
 inner = njit(cache=True, nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """For what only other kernels call: no Python entry has to be compiled."""
+part = njit(cache=True, nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+"""For what a loop over neurons is made of: handing on the arrays would take longer than what it does with them."""

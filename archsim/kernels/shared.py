@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from archsim.kernels.jit import inner
+from archsim.kernels.jit import part
 from archsim.kernels.lanes import earlier, everywhere, gather, later, load, scatter, store, where
 from archsim.kernels.timing import (
     DELIVERED,
@@ -33,6 +33,7 @@ from archsim.kernels.timing import (
     OFFERED,
     REUSED,
     VISITED,
+    add,
     end_steps,
 )
 
@@ -48,7 +49,7 @@ class Layout(NamedTuple):
     time: int
 
 
-@inner
+@part
 def share_steps(steps, n_units, times):  # type: ignore[no-untyped-def]
     """Run the recurrence of steps, and note what their units did and waited for."""
     n_gates = steps.gates.shape[1]
@@ -62,10 +63,13 @@ def share_steps(steps, n_units, times):  # type: ignore[no-untyped-def]
         on_products = on_products + where(is_due, found - may_start, 0)
         update = where(is_due, found, update)
         n_updated = n_updated + where(is_due, 1, 0)
+    for j in range(n_gates):  # units that took nothing
+        idle = load(steps.spans[FIRST_TAKEN, j]) == NEVER
+        _set(steps.spans[FIRST_TAKEN, j], idle, everywhere(0))
     end_steps(steps, n_units, times, update, on_products)
 
 
-@inner
+@part
 def _layout(n_gates, n_units):  # type: ignore[no-untyped-def]
     gate_bits = neuron_bits = 0
     while 1 << gate_bits < n_gates:
@@ -75,23 +79,22 @@ def _layout(n_gates, n_units):  # type: ignore[no-untyped-def]
     return Layout(gate_bits, 2 * gate_bits, 2 * gate_bits + neuron_bits, 2 * gate_bits + neuron_bits + 1)
 
 
-@inner
+@part
 def _begin(steps, n_units, times):  # type: ignore[no-untyped-def]
     """Every gate offers its first neuron, every unit is free."""
-    for rows in (steps.gates, steps.tally, steps.spans):
-        rows[:] = 0
-    steps.ready[:], steps.updated[:] = 0, 0
+    steps.gates[:], steps.tally[:], steps.spans[:] = 0, 0, 0
+    steps.ready[:], steps.updated[:], steps.spans[FIRST_TAKEN] = 0, 0, NEVER
     for k in range(steps.gates.shape[1]):
         store(steps.gates[OFFERED, k], times.decision_cycles)
         store(steps.gates[HEAD_REUSED, k], _is_reused(steps, everywhere(k * n_units)))
 
 
-@inner
+@part
 def _is_reused(steps, bit):  # type: ignore[no-untyped-def]
     return (gather(steps.reuse_bytes, bit >> 3) >> (7 - (bit & 7))) & 1
 
 
-@inner
+@part
 def _first_pair(steps, n_units, times, layout, n_updated):  # type: ignore[no-untyped-def]
     """What is taken next: the least of all pairs."""
     gates, first = steps.gates, everywhere(NEVER)
@@ -100,103 +103,88 @@ def _first_pair(steps, n_units, times, layout, n_updated):  # type: ignore[no-un
         is_blocked = (n == n_units) | (n == n_updated + times.result_lag)
         own = where(is_blocked, NEVER >> layout.time, load(gates[OFFERED, k]))
         guest = where(load(gates[HEAD_REUSED, k]) == 1, own, later(own, load(gates[LENT, k])))
+        place = (n << layout.neuron) + (k << layout.gate)
         for j in range(gates.shape[1]):
             at = later(own if j == k else guest, load(gates[FREE, j]))
-            among_equals = ((j != k) << layout.guest) + (n << layout.neuron) + ((k << layout.gate) + j)
-            first = earlier(first, (at << layout.time) + among_equals)
+            first = earlier(first, (at << layout.time) + place + (((j != k) << layout.guest) + j))
     return first
 
 
-@inner
+@part
 def _take(steps, n_units, times, layout, pair):  # type: ignore[no-untyped-def]
     """Let unit j take the next neuron of gate k, which then offers another."""
-    gates, tally, ready, taken = steps.gates, steps.tally, steps.ready, steps.taken
+    gates, tally, first_taken, ready = steps.gates, steps.tally, steps.spans[FIRST_TAKEN], steps.ready
     j, k = _bits(pair, 0, layout.gate), _bits(pair, layout.gate, layout.neuron)
     n, at = _bits(pair, layout.neuron, layout.guest), pair >> layout.time
-    reused = _of(gates[HEAD_REUSED], k)
+    reused = delivered = issued = everywhere(0)
+    for gate in range(gates.shape[1]):
+        reused = where(k == gate, load(gates[HEAD_REUSED, gate]), reused)
+        delivered = where(k == gate, load(gates[DELIVERED, gate]), delivered)
+        issued = where(k == gate, load(gates[ISSUED, gate]), issued)
     evaluated = 1 - reused
     visited = _bits(pair, layout.guest, layout.time) & evaluated
     free = at + where(reused == 1, times.pass_on_cycles, times.dot_cycles)
-    delivered = later(_of(gates[DELIVERED], k), free + evaluated * times.dot_pipeline_cycles)
-    is_first = _of(tally[REUSED], j) + _of(tally[EVALUATED], j) == 0
-    _set(steps.spans[FIRST_TAKEN], j, where(is_first, at, _of(steps.spans[FIRST_TAKEN], j)))
-    _add(tally[REUSED], j, reused)
-    _add(tally[EVALUATED], j, evaluated)
-    _add(tally[VISITED], j, visited)
-    _set(gates[FREE], j, free)
-    _set(gates[LENT], k, where(visited == 1, free, _of(gates[LENT], k)))
-    _set(gates[DELIVERED], k, delivered)
+    delivered = later(delivered, free + evaluated * times.dot_pipeline_cycles)
     place = n & (ready.shape[0] - 1)
     scatter(ready, place, later(gather(ready, place), delivered))
-    scatter(taken, _place(taken, k, n), at)
-    _offer(steps, n_units, times, k, n + 1, at)
+    scatter(steps.taken, _place(steps.taken, k, n), at)
+    issue, offered = _offer(steps, times, k, n + 1, issued, at)
+    next_reused = _is_reused(steps, k * n_units + n + 1)
+    for u in range(gates.shape[1]):
+        is_gate, is_unit = k == u, j == u
+        _set(gates[FREE, u], is_unit, free)
+        _set(gates[LENT, u], is_gate & (visited == 1), free)
+        _set(gates[DELIVERED, u], is_gate, delivered)
+        _set(gates[ISSUED, u], is_gate & (n < n_units - 1), issue)
+        _set(gates[OFFERED, u], is_gate, offered)
+        _set(gates[HEAD, u], is_gate, n + 1)
+        _set(gates[HEAD_REUSED, u], is_gate, next_reused)
+        add(tally[REUSED, u], where(is_unit, reused, 0))
+        add(tally[EVALUATED, u], where(is_unit, evaluated, 0))
+        add(tally[VISITED, u], where(is_unit, visited, 0))
+        _set(first_taken[u], is_unit, earlier(at, load(first_taken[u])))
 
 
-@inner
-def _offer(steps, n_units, times, k, n, taken):  # type: ignore[no-untyped-def]
-    """Issue gate k's neuron n and offer it, as far as that is known; the last was taken a moment ago."""
-    gates, updated = steps.gates, steps.updated
-    issue = _of(gates[ISSUED], k) + times.issue_cycles
-    issue = where(
-        n > times.run_ahead - 1, later(issue, gather(steps.taken, _place(steps.taken, k, n - times.run_ahead))), issue
-    )
+@part
+def _offer(steps, times, k, n, issued, taken):  # type: ignore[no-untyped-def]
+    """When gate k issues neuron n, and offers it as far as that is known; the last was taken a moment ago."""
+    place = gather(steps.taken, _place(steps.taken, k, n - times.run_ahead))
+    issue = issued + times.issue_cycles
+    issue = where(n < times.run_ahead, issue, later(issue, place))
     offered = later(taken, issue + times.decision_cycles)
-    lag = gather(updated, (n - times.result_lag) & (updated.shape[0] - 1))
-    offered = where(n > times.result_lag - 1, later(offered, lag), offered)
-    _set(gates[ISSUED], k, where(n == n_units, _of(gates[ISSUED], k), issue))
-    _set(gates[OFFERED], k, offered)
-    _set(gates[HEAD], k, n)
-    _set(gates[HEAD_REUSED], k, _is_reused(steps, k * n_units + n))
+    updated = gather(steps.updated, (n - times.result_lag) & (steps.updated.shape[0] - 1))
+    return issue, where(n < times.result_lag, offered, later(offered, updated))
 
 
-@inner
+@part
 def _next_update(steps, times, n, may_start):  # type: ignore[no-untyped-def]
     """Whether all gates have delivered neuron n, and when its cell is updated if so; who waits for that then offers."""
     gates, place = steps.gates, n & (steps.ready.shape[0] - 1)
     least_head = load(gates[HEAD, 0])
     for k in range(1, gates.shape[1]):
         least_head = earlier(least_head, load(gates[HEAD, k]))
-    is_due = least_head > n
-    ready = gather(steps.ready, place)
+    is_due, ready = least_head > n, gather(steps.ready, place)
     update = later(ready, may_start)
     scatter(steps.ready, place, where(is_due, 0, ready))
     scatter(steps.updated, place, update)
     for k in range(gates.shape[1]):
         waits = is_due & (load(gates[HEAD, k]) == n + times.result_lag)
-        offered = load(gates[OFFERED, k])
-        store(gates[OFFERED, k], where(waits, later(offered, update), offered))
-    first = load(steps.updates[FIRST_UPDATE])
-    store(steps.updates[FIRST_UPDATE], where(is_due & (n == 0), update, first))
+        _set(gates[OFFERED, k], waits, later(update, load(gates[OFFERED, k])))
+    _set(steps.updates[FIRST_UPDATE], is_due & (n == 0), update)
     return is_due, update
 
 
-@inner
+@part
 def _bits(number, first, end):  # type: ignore[no-untyped-def]
     return (number >> first) & ((1 << (end - first)) - 1)
 
 
-@inner
+@part
 def _place(taken, k, n):  # type: ignore[no-untyped-def]
     """The row of a[k, n] in the ring."""
     return (n & (taken.shape[0] - 1)) * taken.shape[1] + k
 
 
-@inner
-def _of(rows, which):  # type: ignore[no-untyped-def]
-    """Each lane of a row of its own, of few."""
-    found = load(rows[0])
-    for row in range(1, rows.shape[0]):
-        found = where(which == row, load(rows[row]), found)
-    return found
-
-
-@inner
-def _set(rows, which, lanes):  # type: ignore[no-untyped-def]
-    for row in range(rows.shape[0]):
-        store(rows[row], where(which == row, lanes, load(rows[row])))
-
-
-@inner
-def _add(rows, which, lanes):  # type: ignore[no-untyped-def]
-    for row in range(rows.shape[0]):
-        store(rows[row], load(rows[row]) + where(which == row, lanes, 0))
+@part
+def _set(row, truths, lanes):  # type: ignore[no-untyped-def]
+    store(row, where(truths, lanes, load(row)))
