@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from archsim.kernels.arrays import U8, check_shapes
-from archsim.kernels.jit import outer, part
+from archsim.kernels.jit import inner, outer
 from archsim.kernels.lanes import LANES
 from archsim.kernels.shared import share_steps
 from archsim.kernels.timing import ON_PRODUCTS, STEP_END, PassTimes, StepTimes, empty_steps, empty_times, time_steps
@@ -50,7 +50,7 @@ def _time_pass(reuse_bits, n_units, times, shared, firsts, steps, found):  # typ
                 start = _end_step(found, t, start, steps, lane)
 
 
-@part
+@inner
 def _find_firsts(reuse_bits, firsts):  # type: ignore[no-untyped-def]
     """Write the first of each row of steps with equal decisions, then T; return how many there are."""
     n = 0
@@ -62,7 +62,7 @@ def _find_firsts(reuse_bits, firsts):  # type: ignore[no-untyped-def]
     return n
 
 
-@part
+@inner
 def _are_equal(these, those):  # type: ignore[no-untyped-def]
     byte = 0
     while byte < these.size and these[byte] == those[byte]:
@@ -70,7 +70,7 @@ def _are_equal(these, those):  # type: ignore[no-untyped-def]
     return byte == these.size
 
 
-@part
+@inner
 def _add_up(found, steps, first, n_lanes):  # type: ignore[no-untyped-def]
     """Add what the units did and waited for in steps, and in those that follow and are equal."""
     for lane in range(n_lanes):
@@ -81,7 +81,7 @@ def _add_up(found, steps, first, n_lanes):  # type: ignore[no-untyped-def]
                 found.tally[k, what] += n_equal * steps.tally[what, k, lane]
 
 
-@part
+@inner
 def _end_step(found, t, start, steps, lane):  # type: ignore[no-untyped-def]
     """Note a step like the one in a lane; return its end."""
     if t < found.spans.shape[0]:

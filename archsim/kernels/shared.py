@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from archsim.kernels.jit import part
+from archsim.kernels.jit import inner
 from archsim.kernels.lanes import earlier, everywhere, gather, later, load, scatter, store, where
 from archsim.kernels.timing import (
     DELIVERED,
@@ -49,7 +49,7 @@ class Layout(NamedTuple):
     time: int
 
 
-@part
+@inner
 def share_steps(steps, n_units, times):  # type: ignore[no-untyped-def]
     """Run the recurrence of steps, and note what their units did and waited for."""
     n_gates = steps.gates.shape[1]
@@ -69,7 +69,7 @@ def share_steps(steps, n_units, times):  # type: ignore[no-untyped-def]
     end_steps(steps, n_units, times, update, on_products)
 
 
-@part
+@inner
 def _layout(n_gates, n_units):  # type: ignore[no-untyped-def]
     gate_bits = neuron_bits = 0
     while 1 << gate_bits < n_gates:
@@ -79,7 +79,7 @@ def _layout(n_gates, n_units):  # type: ignore[no-untyped-def]
     return Layout(gate_bits, 2 * gate_bits, 2 * gate_bits + neuron_bits, 2 * gate_bits + neuron_bits + 1)
 
 
-@part
+@inner
 def _begin(steps, n_units, times):  # type: ignore[no-untyped-def]
     """Every gate offers its first neuron, every unit is free."""
     steps.gates[:], steps.tally[:], steps.spans[:] = 0, 0, 0
@@ -89,12 +89,12 @@ def _begin(steps, n_units, times):  # type: ignore[no-untyped-def]
         store(steps.gates[HEAD_REUSED, k], _is_reused(steps, everywhere(k * n_units)))
 
 
-@part
+@inner
 def _is_reused(steps, bit):  # type: ignore[no-untyped-def]
     return (gather(steps.reuse_bytes, bit >> 3) >> (7 - (bit & 7))) & 1
 
 
-@part
+@inner
 def _first_pair(steps, n_units, times, layout, n_updated):  # type: ignore[no-untyped-def]
     """What is taken next: the least of all pairs."""
     gates, first = steps.gates, everywhere(NEVER)
@@ -110,7 +110,7 @@ def _first_pair(steps, n_units, times, layout, n_updated):  # type: ignore[no-un
     return first
 
 
-@part
+@inner
 def _take(steps, n_units, times, layout, pair):  # type: ignore[no-untyped-def]
     """Let unit j take the next neuron of gate k, which then offers another."""
     gates, tally, first_taken, ready = steps.gates, steps.tally, steps.spans[FIRST_TAKEN], steps.ready
@@ -145,7 +145,7 @@ def _take(steps, n_units, times, layout, pair):  # type: ignore[no-untyped-def]
         _set(first_taken[u], is_unit, earlier(at, load(first_taken[u])))
 
 
-@part
+@inner
 def _offer(steps, times, k, n, issued, taken):  # type: ignore[no-untyped-def]
     """When gate k issues neuron n, and offers it as far as that is known; the last was taken a moment ago."""
     place = gather(steps.taken, _place(steps.taken, k, n - times.run_ahead))
@@ -156,7 +156,7 @@ def _offer(steps, times, k, n, issued, taken):  # type: ignore[no-untyped-def]
     return issue, where(n < times.result_lag, offered, later(offered, updated))
 
 
-@part
+@inner
 def _next_update(steps, times, n, may_start):  # type: ignore[no-untyped-def]
     """Whether all gates have delivered neuron n, and when its cell is updated if so; who waits for that then offers."""
     gates, place = steps.gates, n & (steps.ready.shape[0] - 1)
@@ -174,17 +174,17 @@ def _next_update(steps, times, n, may_start):  # type: ignore[no-untyped-def]
     return is_due, update
 
 
-@part
+@inner
 def _bits(number, first, end):  # type: ignore[no-untyped-def]
     return (number >> first) & ((1 << (end - first)) - 1)
 
 
-@part
+@inner
 def _place(taken, k, n):  # type: ignore[no-untyped-def]
     """The row of a[k, n] in the ring."""
     return (n & (taken.shape[0] - 1)) * taken.shape[1] + k
 
 
-@part
+@inner
 def _set(row, truths, lanes):  # type: ignore[no-untyped-def]
     store(row, where(truths, lanes, load(row)))

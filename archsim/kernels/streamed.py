@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from archsim.kernels.arrays import I64, U8, Bools
-from archsim.kernels.jit import outer, part
+from archsim.kernels.jit import inner, outer
 from archsim.kernels.ports import read_end
 from archsim.kernels.timing import (
     EVALUATED,
@@ -103,7 +103,7 @@ def begin(run: StreamedPass, times: StepTimes) -> None:
     _start_step(run, times)
 
 
-@part
+@inner
 def _start_step(run, times):  # type: ignore[no-untyped-def]
     start = run.state[START]
     run.state[UPDATED] = 0
@@ -117,14 +117,14 @@ def _start_step(run, times):  # type: ignore[no-untyped-def]
             run.decided[k, :] = start
 
 
-@part
+@inner
 def is_reused(run, k, n):  # type: ignore[no-untyped-def]
     """The decision on a neuron of this step."""
     bit = k * run.resident.size + n
     return (run.reuse_bits[run.state[STEP], bit >> 3] >> (7 - (bit & 7))) & 1
 
 
-@part
+@inner
 def go_ahead(run, times, memory):  # type: ignore[no-untyped-def]
     """Let all units go as far as what is known takes them."""
     moved = True
@@ -137,7 +137,7 @@ def go_ahead(run, times, memory):  # type: ignore[no-untyped-def]
             moved = True
 
 
-@part
+@inner
 def _issue(run, times, k):  # type: ignore[no-untyped-def]
     """The memoization unit's next neuron."""
     n = run.units[k, ISSUED]
@@ -154,7 +154,7 @@ def _issue(run, times, k):  # type: ignore[no-untyped-def]
     return True
 
 
-@part
+@inner
 def _take(run, times, memory, k):  # type: ignore[no-untyped-def]
     """The dot product unit's next neuron, if all it waits for is known."""
     n, free = run.units[k, TAKEN], run.units[k, FREE]
@@ -189,7 +189,7 @@ def _take(run, times, memory, k):  # type: ignore[no-untyped-def]
     return True
 
 
-@part
+@inner
 def end_read(run, times, k, end):  # type: ignore[no-untyped-def]
     """A dot product is made; if its weights were fetched for it, their place is free."""
     n = run.units[k, TAKEN] - 1
@@ -200,14 +200,14 @@ def end_read(run, times, k, end):  # type: ignore[no-untyped-def]
     _deliver(run, k, n, end, times.dot_pipeline_cycles)
 
 
-@part
+@inner
 def _deliver(run, k, n, free, later):  # type: ignore[no-untyped-def]
     run.units[k, FREE] = free
     run.units[k, DELIVERED] = max(run.units[k, DELIVERED], free + later)
     run.delivered[k, n] = run.units[k, DELIVERED]
 
 
-@part
+@inner
 def _update(run, times):  # type: ignore[no-untyped-def]
     """The multi-functional unit's next cell, once all its products are known."""
     n = run.state[UPDATED]
@@ -225,7 +225,7 @@ def _update(run, times):  # type: ignore[no-untyped-def]
     return True
 
 
-@part
+@inner
 def end_step(run, times):  # type: ignore[no-untyped-def]
     """Note the step's end and enter the next."""
     t, last = run.state[STEP], run.resident.size - 1

@@ -8,7 +8,7 @@ for, or the memory issues a column command.
 from __future__ import annotations
 
 from archsim.kernels.banks import NEVER
-from archsim.kernels.jit import outer, part
+from archsim.kernels.jit import inner, outer
 from archsim.kernels.ports import read_end
 from archsim.kernels.requests import FINISH_PS, submit
 from archsim.kernels.scheduler import next_column, serve
@@ -31,7 +31,7 @@ from archsim.kernels.streamed import (
 from archsim.kernels.timing import ON_BANK
 
 
-@part
+@inner
 def _next_row(run):  # type: ignore[no-untyped-def]
     """Return when a row is asked for next, and by which unit; NEVER if that is not known yet."""
     best, best_unit = NEVER, 0
@@ -51,7 +51,7 @@ def _next_row(run):  # type: ignore[no-untyped-def]
     return best, best_unit
 
 
-@part
+@inner
 def _ask(run, memory, dram, k, at):  # type: ignore[no-untyped-def]
     n = run.units[k, ROW]
     number = run.numbers[k, run.units[k, ROWS_ASKED] % run.numbers.shape[1]]
@@ -64,7 +64,7 @@ def _ask(run, memory, dram, k, at):  # type: ignore[no-untyped-def]
     run.units[k, ROW] = n + 1
 
 
-@part
+@inner
 def _next_read_end(run):  # type: ignore[no-untyped-def]
     best, best_unit = NEVER, 0
     for k in range(run.units.shape[0]):
@@ -73,7 +73,7 @@ def _next_read_end(run):  # type: ignore[no-untyped-def]
     return best, best_unit
 
 
-@part
+@inner
 def _to_ps(cycle, period_ps):  # type: ignore[no-untyped-def]
     return cycle * period_ps if cycle < NEVER else NEVER
 

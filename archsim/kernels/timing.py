@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from archsim.kernels.arrays import I64
-from archsim.kernels.jit import part
+from archsim.kernels.jit import inner
 from archsim.kernels.lanes import LANES, everywhere, later, load, store, where
 from archsim.units import ceil_div
 
@@ -115,13 +115,13 @@ def empty_steps(n_gates: int, n_units: int, times: StepTimes) -> Steps:
     )
 
 
-@part
+@inner
 def add(row, lanes):  # type: ignore[no-untyped-def]
     """Add lanes to a row."""
     store(row, load(row) + lanes)
 
 
-@part
+@inner
 def time_steps(steps, n_units, times):  # type: ignore[no-untyped-def]
     """Run the recurrence of steps, and note what their units did and waited for."""
     gates, taken, updated, tally = steps.gates, steps.taken, steps.updated, steps.tally
@@ -163,7 +163,7 @@ def time_steps(steps, n_units, times):  # type: ignore[no-untyped-def]
     end_steps(steps, n_units, times, update, on_products)
 
 
-@part
+@inner
 def end_steps(steps, n_units, times, last_update, on_products):  # type: ignore[no-untyped-def]
     """Note what follows from how far the gates have come, and from the last cell update."""
     gates, tally, spans, updates = steps.gates, steps.tally, steps.spans, steps.updates
