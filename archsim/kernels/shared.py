@@ -39,7 +39,7 @@ from archsim.kernels.timing import (
 
 NEVER = 1 << 62
 """Of 62 bits a pair's gates and neuron leave the time enough: no latency is above 100 000 cycles (`sourced`), and a
-hundred thousand neurons that take several of these each, in four gates, are below 2^42."""
+hundred thousand neurons that take several of these each, in four gates, are below 2^40."""
 
 
 class Layout(NamedTuple):
