@@ -1,7 +1,7 @@
-"""How loops over many small calls are compiled: to disk, without the interpreter's lock, counting no references.
+"""How loops over many small calls are compiled: to disk, without the interpreter's lock, into one piece.
 
-Counting the references of a dozen arrays at each call takes longer than the calls. Functions compiled like this may
-look at arrays and write into them, but not make any.
+Handing on a dozen arrays at each call takes longer than the calls, counting their references longer still. Functions
+compiled like this may look at arrays and write into them, but not make any.
 """
 
 from __future__ import annotations
@@ -9,5 +9,5 @@ from __future__ import annotations
 from numba import njit
 
 outer = njit(cache=True, nogil=True, _nrt=False)
-inner = njit(cache=True, nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+inner = njit(cache=True, nogil=True, _nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """For what only other kernels call: no Python entry has to be compiled."""

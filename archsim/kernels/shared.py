@@ -11,97 +11,182 @@ In the symbols of SEMANTICS 2.2, G units j serving G gates k; u, f, m, S and the
     r[k,n] = max(free[j] + (L_d if evaluated else 0), r[k,n-1])
 
 So what can be taken first is taken first; at equal times a unit prefers its own gate, then the gate furthest behind.
+Every step takes G·H pairs, so steps go side by side, each with a pair of its own.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+from typing import NamedTuple
 
+from archsim.kernels.jit import inner
+from archsim.kernels.lanes import earlier, everywhere, gather, later, load, scatter, store, where
 from archsim.kernels.timing import (
+    DELIVERED,
     EVALUATED,
     FIRST_TAKEN,
-    LAST_DECISION,
-    LAST_FREE,
-    ON_DECISION,
-    ON_PLACE,
+    FIRST_UPDATE,
+    FREE,
+    HEAD,
+    HEAD_REUSED,
+    ISSUED,
+    LENT,
+    OFFERED,
     REUSED,
     VISITED,
+    add,
+    end_steps,
 )
 
-NEVER = 1 << 60
+NEVER = 1 << 62
+"""Of 62 bits a pair's gates and neuron leave the time enough: no latency is above 100 000 cycles (`sourced`), and a
+hundred thousand neurons that take several of these each, in four gates, are below 2^40."""
 
 
-@njit(cache=True, nogil=True)
-def time_shared_step(reuse_bits, n_gates, n_units, times, tally, spans, updates):  # type: ignore[no-untyped-def]
-    """Return how long a step takes, and note what its units did and waited for."""
-    taken = np.zeros((n_gates, n_units), np.int64)  # a[k, n]
-    updated = np.zeros(n_units, np.int64)  # m[n]
-    ready = np.zeros(n_units, np.int64)  # the latest r[k, n] so far
-    delivered = np.zeros(n_gates, np.int64)  # r[k, n-1]
-    heads = np.zeros(n_gates, np.int64)  # the next n of each gate
-    issued = np.zeros(n_gates, np.int64)  # u[k, n]
-    offered = np.full(n_gates, times.decision_cycles, np.int64)  # max(f[k, n], a[k, n-1])
-    free, lent = np.zeros(n_gates, np.int64), np.zeros(n_gates, np.int64)
-    tally[:], spans[:], updates[:] = 0, 0, 0
-    n_updated = 0
+class Layout(NamedTuple):
+    """How a pair lies in one number, so that the least number is the least pair: j in bits 0 to `gate`, and so on."""
+
+    gate: int
+    neuron: int
+    guest: int
+    time: int
+
+
+@inner
+def share_steps(steps, n_units, times):  # type: ignore[no-untyped-def]
+    """Run the recurrence of steps, and note what their units did and waited for."""
+    n_gates = steps.gates.shape[1]
+    layout = _layout(n_gates, n_units)
+    _begin(steps, n_units, times)
+    n_updated, update, on_products = everywhere(0), everywhere(-times.update_interval_cycles), everywhere(0)
     for _ in range(n_gates * n_units):
-        at, k, j = _next_pair(reuse_bits, n_units, times, heads, offered, updated, n_updated, free, lent)
-        n = heads[k]
-        reused = _is_reused(reuse_bits, k * n_units + n)
-        if tally[j, REUSED] + tally[j, EVALUATED] == 0:
-            spans[j, FIRST_TAKEN] = at
-        tally[j, ON_DECISION] += at - free[j]
-        tally[j, REUSED] += reused
-        tally[j, EVALUATED] += 1 - reused
-        taken[k, n] = at
-        free[j] = at + (times.pass_on_cycles if reused else times.dot_cycles)
-        if j != k and not reused:
-            tally[j, VISITED] += 1
-            lent[k] = free[j]
-        delivered[k] = max(delivered[k], free[j] + (0 if reused else times.dot_pipeline_cycles))
-        ready[n] = max(ready[n], delivered[k])
-        heads[k] = n + 1
-        if n + 1 < n_units:
-            place = taken[k, n + 1 - times.run_ahead] if n + 1 >= times.run_ahead else 0
-            issued[k] += times.issue_cycles
-            tally[k, ON_PLACE] += max(place - issued[k], 0)
-            issued[k] = max(place, issued[k])
-            offered[k] = max(at, issued[k] + times.decision_cycles)
-        while n_updated < n_units and heads.min() > n_updated:
-            may_start = updated[n_updated - 1] + times.update_interval_cycles if n_updated > 0 else 0
-            updated[n_updated] = max(ready[n_updated], may_start)
-            updates[2] += updated[n_updated] - may_start
-            n_updated += 1
-    spans[:, LAST_DECISION] = issued + times.decision_cycles
-    spans[:, LAST_FREE] = free
-    end = updated[n_units - 1] + times.update_pipeline_cycles
-    updates[0], updates[1] = updated[0], end
-    return end + times.writeback_cycles
+        _take(steps, n_units, times, layout, _first_pair(steps, n_units, times, layout, n_updated))
+        may_start = update + times.update_interval_cycles
+        is_due, found = _next_update(steps, times, n_updated, may_start)
+        on_products = on_products + where(is_due, found - may_start, 0)
+        update = where(is_due, found, update)
+        n_updated = n_updated + where(is_due, 1, 0)
+    for j in range(n_gates):  # units that took nothing
+        idle = load(steps.spans[FIRST_TAKEN, j]) == NEVER
+        _set(steps.spans[FIRST_TAKEN, j], idle, everywhere(0))
+    end_steps(steps, n_units, times, update, on_products)
 
 
-@njit(cache=True, nogil=True)
-def _next_pair(  # type: ignore[no-untyped-def]
-    reuse_bits, n_units, times, heads, offered, updated, n_updated, free, lent
-):
-    """What is taken next: when, the gate, the unit; of equals the first."""
-    first, first_n, gate, unit = NEVER, 0, 0, 0
-    for k in range(heads.size):
-        n = heads[k]
-        if n == n_units or n >= n_updated + times.result_lag:
-            continue
-        offer = offered[k]
-        if n >= times.result_lag:
-            offer = max(offer, updated[n - times.result_lag])
-        for j in range(heads.size):
-            at = max(offer, free[j])
-            if j != k and at < lent[k] and not _is_reused(reuse_bits, k * n_units + n):
-                at = lent[k]
-            if at < first or (at == first and (j != k, n) < (unit != gate, first_n)):
-                first, first_n, gate, unit = at, n, k, j
-    return first, gate, unit
+@inner
+def _layout(n_gates, n_units):  # type: ignore[no-untyped-def]
+    gate_bits = neuron_bits = 0
+    while 1 << gate_bits < n_gates:
+        gate_bits += 1
+    while 1 << neuron_bits <= n_units:
+        neuron_bits += 1
+    return Layout(gate_bits, 2 * gate_bits, 2 * gate_bits + neuron_bits, 2 * gate_bits + neuron_bits + 1)
 
 
-@njit(cache=True, nogil=True)
-def _is_reused(reuse_bits, bit):  # type: ignore[no-untyped-def]
-    return (reuse_bits[bit >> 3] >> (7 - (bit & 7))) & 1
+@inner
+def _begin(steps, n_units, times):  # type: ignore[no-untyped-def]
+    """Every gate offers its first neuron, every unit is free."""
+    steps.gates[:], steps.tally[:], steps.spans[:] = 0, 0, 0
+    steps.ready[:], steps.updated[:], steps.spans[FIRST_TAKEN] = 0, 0, NEVER
+    for k in range(steps.gates.shape[1]):
+        store(steps.gates[OFFERED, k], times.decision_cycles)
+        store(steps.gates[HEAD_REUSED, k], _is_reused(steps, everywhere(k * n_units)))
+
+
+@inner
+def _is_reused(steps, bit):  # type: ignore[no-untyped-def]
+    return (gather(steps.reuse_bytes, bit >> 3) >> (7 - (bit & 7))) & 1
+
+
+@inner
+def _first_pair(steps, n_units, times, layout, n_updated):  # type: ignore[no-untyped-def]
+    """What is taken next: the least of all pairs."""
+    gates, first = steps.gates, everywhere(NEVER)
+    for k in range(gates.shape[1]):
+        n = load(gates[HEAD, k])
+        is_blocked = (n == n_units) | (n == n_updated + times.result_lag)
+        own = where(is_blocked, NEVER >> layout.time, load(gates[OFFERED, k]))
+        guest = where(load(gates[HEAD_REUSED, k]) == 1, own, later(own, load(gates[LENT, k])))
+        place = (n << layout.neuron) + (k << layout.gate)
+        for j in range(gates.shape[1]):
+            at = later(own if j == k else guest, load(gates[FREE, j]))
+            first = earlier(first, (at << layout.time) + place + (((j != k) << layout.guest) + j))
+    return first
+
+
+@inner
+def _take(steps, n_units, times, layout, pair):  # type: ignore[no-untyped-def]
+    """Let unit j take the next neuron of gate k, which then offers another."""
+    gates, tally, first_taken, ready = steps.gates, steps.tally, steps.spans[FIRST_TAKEN], steps.ready
+    j, k = _bits(pair, 0, layout.gate), _bits(pair, layout.gate, layout.neuron)
+    n, at = _bits(pair, layout.neuron, layout.guest), pair >> layout.time
+    reused = delivered = issued = everywhere(0)
+    for gate in range(gates.shape[1]):
+        reused = where(k == gate, load(gates[HEAD_REUSED, gate]), reused)
+        delivered = where(k == gate, load(gates[DELIVERED, gate]), delivered)
+        issued = where(k == gate, load(gates[ISSUED, gate]), issued)
+    evaluated = 1 - reused
+    visited = _bits(pair, layout.guest, layout.time) & evaluated
+    free = at + where(reused == 1, times.pass_on_cycles, times.dot_cycles)
+    delivered = later(delivered, free + evaluated * times.dot_pipeline_cycles)
+    place = n & (ready.shape[0] - 1)
+    scatter(ready, place, later(gather(ready, place), delivered))
+    scatter(steps.taken, _place(steps.taken, k, n), at)
+    issue, offered = _offer(steps, times, k, n + 1, issued, at)
+    next_reused = _is_reused(steps, k * n_units + n + 1)
+    for u in range(gates.shape[1]):
+        is_gate, is_unit = k == u, j == u
+        _set(gates[FREE, u], is_unit, free)
+        _set(gates[LENT, u], is_gate & (visited == 1), free)
+        _set(gates[DELIVERED, u], is_gate, delivered)
+        _set(gates[ISSUED, u], is_gate & (n < n_units - 1), issue)
+        _set(gates[OFFERED, u], is_gate, offered)
+        _set(gates[HEAD, u], is_gate, n + 1)
+        _set(gates[HEAD_REUSED, u], is_gate, next_reused)
+        add(tally[REUSED, u], where(is_unit, reused, 0))
+        add(tally[EVALUATED, u], where(is_unit, evaluated, 0))
+        add(tally[VISITED, u], where(is_unit, visited, 0))
+        _set(first_taken[u], is_unit, earlier(at, load(first_taken[u])))
+
+
+@inner
+def _offer(steps, times, k, n, issued, taken):  # type: ignore[no-untyped-def]
+    """When gate k issues neuron n, and offers it as far as that is known; the last was taken a moment ago."""
+    place = gather(steps.taken, _place(steps.taken, k, n - times.run_ahead))
+    issue = issued + times.issue_cycles
+    issue = where(n < times.run_ahead, issue, later(issue, place))
+    offered = later(taken, issue + times.decision_cycles)
+    updated = gather(steps.updated, (n - times.result_lag) & (steps.updated.shape[0] - 1))
+    return issue, where(n < times.result_lag, offered, later(offered, updated))
+
+
+@inner
+def _next_update(steps, times, n, may_start):  # type: ignore[no-untyped-def]
+    """Whether all gates have delivered neuron n, and when its cell is updated if so; who waits for that then offers."""
+    gates, place = steps.gates, n & (steps.ready.shape[0] - 1)
+    least_head = load(gates[HEAD, 0])
+    for k in range(1, gates.shape[1]):
+        least_head = earlier(least_head, load(gates[HEAD, k]))
+    is_due, ready = least_head > n, gather(steps.ready, place)
+    update = later(ready, may_start)
+    scatter(steps.ready, place, where(is_due, 0, ready))
+    scatter(steps.updated, place, update)
+    for k in range(gates.shape[1]):
+        waits = is_due & (load(gates[HEAD, k]) == n + times.result_lag)
+        _set(gates[OFFERED, k], waits, later(update, load(gates[OFFERED, k])))
+    _set(steps.updates[FIRST_UPDATE], is_due & (n == 0), update)
+    return is_due, update
+
+
+@inner
+def _bits(number, first, end):  # type: ignore[no-untyped-def]
+    return (number >> first) & ((1 << (end - first)) - 1)
+
+
+@inner
+def _place(taken, k, n):  # type: ignore[no-untyped-def]
+    """The row of a[k, n] in the ring."""
+    return (n & (taken.shape[0] - 1)) * taken.shape[1] + k
+
+
+@inner
+def _set(row, truths, lanes):  # type: ignore[no-untyped-def]
+    store(row, where(truths, lanes, load(row)))

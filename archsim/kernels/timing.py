@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from archsim.kernels.arrays import I64
+from archsim.kernels.jit import inner
+from archsim.kernels.lanes import LANES, everywhere, later, load, store, where
+from archsim.units import ceil_div
 
 
 class StepTimes(NamedTuple):
@@ -41,6 +43,9 @@ REUSED, EVALUATED, VISITED, ON_DECISION, ON_WEIGHTS, ON_RESULTS, ON_BANK, ON_PLA
 gate; cycles it waits for a decision, for weights, for a place among the results, and for a bank that is being filled;
 cycles the memoization unit waits for a place among the decisions."""
 FIRST_ISSUE, LAST_DECISION, FIRST_TAKEN, LAST_FREE = SPANS = range(4)
+ISSUED, FREE, DELIVERED, HEAD, HEAD_REUSED, OFFERED, LENT = GATE = range(7)
+"""Of a gate: u[k, n-1], free and r[k, n-1]; where units share their work, also its next n, whether that is reused, when
+it is offered, and until when another unit reads the gate's weights."""
 
 
 class PassTimes(NamedTuple):
@@ -70,58 +75,107 @@ def empty_times(n_steps: int, n_gates: int, *, spans: bool = False) -> PassTimes
     )
 
 
-@njit(cache=True, nogil=True)
-def note_step(found, t, start, step, spans, updates):  # type: ignore[no-untyped-def]
-    """Add what a step's units did and waited for."""
-    if t < found.spans.shape[0]:
-        found.spans[t], found.update_spans[t] = start + spans, start + updates[:2]
-    found.tally[:] += step
-    found.update_wait[0] += updates[2]
+class Steps(NamedTuple):
+    """Steps side by side, one in each lane, in cycles from the S_t of each; the last axis of all is the lanes."""
+
+    reuse_bytes: I64
+    """(ceil(G·H / 8) + 1, LANES) their decisions, and a byte that is nobody's."""
+    tally: I64
+    """(8, G, LANES)."""
+    spans: I64
+    """(4, G, LANES)."""
+    updates: I64
+    """(4, LANES) the first cell update, the end of the last, the wait for products, and S_{t+1}."""
+    gates: I64
+    """(7, G, LANES) how far each gate has come."""
+    taken: I64
+    """(places, G, LANES) the latest a[k, n] in a ring, at least Q."""
+    updated: I64
+    """(places, LANES) the latest m[n] in a ring, more than Q_m."""
+    ready: I64
+    """(places, LANES) the latest r[k, n] of neurons not yet updated, as far as known; 0 of those not yet taken."""
 
 
-@njit(cache=True, nogil=True)
-def time_step(reuse_bits, n_gates, n_units, times, tally, spans, updates):  # type: ignore[no-untyped-def]
-    """Return how long a step takes, and note what its units did and waited for."""
-    taken = np.zeros((n_gates, n_units), np.int64)  # a[k, n]
-    updated = np.zeros(n_units, np.int64)  # m[n]
-    issued = np.full(n_gates, -times.issue_cycles, np.int64)  # u[k, n-1]
-    free = np.zeros(n_gates, np.int64)  # free[k, n-1]
-    delivered = np.zeros(n_gates, np.int64)  # r[k, n-1]
-    tally[:] = 0
-    update_wait = 0
+FIRST_UPDATE, LAST_UPDATE, ON_PRODUCTS, STEP_END = UPDATES = range(4)
+
+
+def empty_steps(n_gates: int, n_units: int, times: StepTimes) -> Steps:
+    """Room for steps of a pass; rings have a power of two of places, so that a mask finds them."""
+    ahead = 1 << min(times.run_ahead, n_units).bit_length()
+    behind = 1 << min(times.result_lag, n_units).bit_length()
+    return Steps(
+        reuse_bytes=np.zeros((ceil_div(n_gates * n_units, 8) + 1, LANES), np.int64),
+        tally=np.zeros((len(TALLY), n_gates, LANES), np.int64),
+        spans=np.zeros((len(SPANS), n_gates, LANES), np.int64),
+        updates=np.zeros((len(UPDATES), LANES), np.int64),
+        gates=np.zeros((len(GATE), n_gates, LANES), np.int64),
+        taken=np.zeros((ahead, n_gates, LANES), np.int64),
+        updated=np.zeros((behind, LANES), np.int64),
+        ready=np.zeros((behind, LANES), np.int64),
+    )
+
+
+@inner
+def add(row, lanes):  # type: ignore[no-untyped-def]
+    """Add lanes to a row."""
+    store(row, load(row) + lanes)
+
+
+@inner
+def time_steps(steps, n_units, times):  # type: ignore[no-untyped-def]
+    """Run the recurrence of steps, and note what their units did and waited for."""
+    gates, taken, updated, tally = steps.gates, steps.taken, steps.updated, steps.tally
+    gates[FREE], gates[DELIVERED], gates[ISSUED], tally[:] = 0, 0, -times.issue_cycles, 0
+    update, on_products = everywhere(-times.update_interval_cycles), everywhere(0)
     for n in range(n_units):
-        all_delivered = 0
-        for k in range(n_gates):
+        ready = everywhere(0)
+        for k in range(gates.shape[1]):
             bit = k * n_units + n
-            reused = (reuse_bits[bit >> 3] >> (7 - (bit & 7))) & 1
-            decided = free[k]
+            reused = (load(steps.reuse_bytes[bit >> 3]) >> (7 - (bit & 7))) & 1
+            decided = load(gates[FREE, k])
             if times.has_memo:
-                issue = issued[k] + times.issue_cycles
+                issue = load(gates[ISSUED, k]) + times.issue_cycles
                 if n >= times.run_ahead:
-                    issue = max(issue, taken[k, n - times.run_ahead])
-                issued[k] = issue
-                decided = max(decided, issue + times.decision_cycles)
+                    issue = later(issue, load(taken[(n - times.run_ahead) & (taken.shape[0] - 1), k]))
+                store(gates[ISSUED, k], issue)
+                decided = later(decided, issue + times.decision_cycles)
             take = decided
-            if n >= times.result_lag and updated[n - times.result_lag] > decided:
-                take = updated[n - times.result_lag]
-                tally[k, ON_RESULTS] += take - decided
-            tally[k, REUSED] += reused
-            taken[k, n] = take
-            free[k] = take + (times.pass_on_cycles if reused else times.dot_cycles)
-            delivered[k] = max(delivered[k], free[k] + (0 if reused else times.dot_pipeline_cycles))
-            all_delivered = max(all_delivered, delivered[k])
-        may_start = updated[n - 1] + times.update_interval_cycles if n > 0 else 0
-        updated[n] = max(all_delivered, may_start)
-        update_wait += updated[n] - may_start
-    for k in range(n_gates):
+            if n >= times.result_lag:
+                take = later(decided, load(updated[(n - times.result_lag) & (updated.shape[0] - 1)]))
+            store(taken[n & (taken.shape[0] - 1), k], take)
+            free = take + where(reused == 1, times.pass_on_cycles, times.dot_cycles)
+            delivered = later(load(gates[DELIVERED, k]), free + where(reused == 1, 0, times.dot_pipeline_cycles))
+            ready = later(ready, delivered)
+            store(gates[FREE, k], free)
+            store(gates[DELIVERED, k], delivered)
+            add(tally[REUSED, k], reused)
+            add(tally[ON_RESULTS, k], take - decided)
+            if n == 0:
+                store(steps.spans[FIRST_TAKEN, k], take)
+        may_start = update + times.update_interval_cycles
+        update = later(ready, may_start)
+        on_products = on_products + (update - may_start)
+        store(updated[n & (updated.shape[0] - 1)], update)
+        if n == 0:
+            store(steps.updates[FIRST_UPDATE], update)
+    for k in range(gates.shape[1]):
+        store(tally[EVALUATED, k], n_units - load(tally[REUSED, k]))
+    end_steps(steps, n_units, times, update, on_products)
+
+
+@inner
+def end_steps(steps, n_units, times, last_update, on_products):  # type: ignore[no-untyped-def]
+    """Note what follows from how far the gates have come, and from the last cell update."""
+    gates, tally, spans, updates = steps.gates, steps.tally, steps.spans, steps.updates
+    for k in range(gates.shape[1]):
+        free, issued = load(gates[FREE, k]), load(gates[ISSUED, k])
         # What a unit did not work it waited; both chains of neurons leave no gap.
-        reused = tally[k, REUSED]
-        tally[k, EVALUATED] = n_units - reused
-        worked = reused * times.pass_on_cycles + (n_units - reused) * times.dot_cycles
-        tally[k, ON_DECISION] = free[k] - worked - tally[k, ON_RESULTS]
-        tally[k, ON_PLACE] = issued[k] - (n_units - 1) * times.issue_cycles
-        spans[k, LAST_DECISION] = issued[k] + times.decision_cycles
-        spans[k, FIRST_TAKEN], spans[k, LAST_FREE] = taken[k, 0], free[k]
-    end = updated[n_units - 1] + times.update_pipeline_cycles
-    updates[0], updates[1], updates[2] = updated[0], end, update_wait
-    return end + times.writeback_cycles
+        worked = load(tally[REUSED, k]) * times.pass_on_cycles + load(tally[EVALUATED, k]) * times.dot_cycles
+        store(tally[ON_DECISION, k], free - worked - load(tally[ON_RESULTS, k]))
+        store(tally[ON_PLACE, k], issued - (n_units - 1) * times.issue_cycles)
+        store(spans[LAST_DECISION, k], issued + times.decision_cycles)
+        store(spans[LAST_FREE, k], free)
+    end = last_update + times.update_pipeline_cycles
+    store(updates[LAST_UPDATE], end)
+    store(updates[ON_PRODUCTS], on_products)
+    store(updates[STEP_END], end + times.writeback_cycles)

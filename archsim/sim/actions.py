@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ class Action(NamedTuple):
     number: int
 
 
-def emit_actions(probe: Probe, actions: Iterator[Action], times: int = 1) -> None:
+def emit_actions(probe: Probe, actions: Iterable[Action], times: int = 1) -> None:
     """State each action `times` times over."""
     for component, action, number in actions:
         if number * times:

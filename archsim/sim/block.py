@@ -6,6 +6,7 @@ A pass that leans on main memory while it runs goes in step with it, from one ev
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,8 +31,10 @@ from archsim.kernels.timing import (
     REUSED,
     VISITED,
     PassTimes,
+    StepTimes,
 )
 from archsim.sim.actions import (
+    Action,
     cell_update,
     crossing,
     emit_actions,
@@ -46,7 +49,7 @@ from archsim.sim.memory.dram import MainMemory
 from archsim.sim.memory.port import IntermediatePort
 from archsim.sim.step_times import step_times
 from archsim.sim.units.wires import Process, emit_span
-from archsim.sim.work import PassWork, Streamed
+from archsim.sim.work import PassPart, PassWork, Streamed
 
 WAITS = (
     ("FMU", "a place among the decisions", ON_PLACE),
@@ -56,6 +59,32 @@ WAITS = (
     ("DPU", "a bank", ON_BANK),
 )
 """What units wait for, and where the kernels count it."""
+
+
+class PartCosts(NamedTuple):
+    """What all passes of a part have in common: cycles, and the actions behind each thing that is done."""
+
+    times: StepTimes
+    port_words: int
+    """Of intermediate memory, in a step."""
+    decision: tuple[Action, ...]
+    update: tuple[Action, ...]
+    evaluation: tuple[Action, ...]
+    visit: tuple[Action, ...]
+    step: tuple[Action, ...]
+
+
+def part_costs(arch: ArchSpec, part: PassPart, cell: Cell) -> PartCosts:
+    """Return what a part costs on a machine; where no cells are updated, nothing is decided either."""
+    return PartCosts(
+        times=step_times(arch, part),
+        port_words=sum(step_words(arch, part)),
+        decision=tuple(prediction(arch, part.shape)) if part.updates else (),
+        update=tuple(cell_update(cell)) if part.updates else (),
+        evaluation=tuple(evaluation(arch, part.columns)),
+        visit=tuple(crossing(part.columns)),
+        step=tuple(step_transfers(arch, part)),
+    )
 
 
 class BlockDetail:
@@ -73,42 +102,46 @@ class BlockDetail:
     ) -> None:
         self.env, self.arch, self.cells = env, arch, cells
         self.dram, self.port, self.probe = dram, port, probe
+        self.costs: dict[PassPart, PartCosts] = {}
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
         """Run all steps of a part; the process returns S_{t+1} of each, in cycles from now.
 
         fills: whether weights may arrive meanwhile, which matters to who shares a bank with them.
         """
-        start_ps = self.env.now_ps
+        start_ps, costs = self.env.now_ps, self._costs(work.part)
         if work.streamed or (fills and self.arch.weight_buffer.banks == 1):
             found = yield from self._run_with_memory(work)
         else:
-            shape, times = work.part.shape, step_times(self.arch, work.part)
+            shape = work.part.shape
             options = {"shared": self.arch.dispatch == "shared", "spans": self.probe.draws}
-            found = time_pass(work.reuse_bits, shape.n_gates, shape.n_units, times, **options)
+            found = time_pass(work.reuse_bits, shape.n_gates, shape.n_units, costs.times, **options)
             starts = np.concatenate([[0], found.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
-            self.port.claim(starts, sum(step_words(self.arch, work.part)))
+            self.port.claim(starts, costs.port_words)
             yield self.env.timeout(self.arch.clock.to_ps(int(found.step_ends[-1])))
-        self._emit(work, found, start_ps)
+        self._emit(work, costs, found, start_ps)
         return found.step_ends
+
+    def _costs(self, part: PassPart) -> PartCosts:
+        if part not in self.costs:
+            self.costs[part] = part_costs(self.arch, part, self.cells[part.shape.layer])
+        return self.costs[part]
 
     def _run_with_memory(self, work: PassWork) -> Process:
         run = CoupledPass(self.env, self.arch, work, dram=self.dram, port=self.port, spans=self.probe.draws)
         found: PassTimes = yield run.ended
         return found
 
-    def _emit(self, work: PassWork, found: PassTimes, start_ps: int) -> None:
-        part, shape = work.part, work.part.shape
-        neurons = work.n_steps * shape.neurons_per_step
-        if part.updates:
-            emit_actions(self.probe, prediction(self.arch, shape), neurons)
-            emit_actions(self.probe, cell_update(self.cells[shape.layer]), work.n_steps * shape.n_units)
-        emit_actions(self.probe, evaluation(self.arch, part.columns), int(found.tally[:, EVALUATED].sum()))
-        emit_actions(self.probe, crossing(part.columns), int(found.tally[:, VISITED].sum()))
-        emit_actions(self.probe, step_transfers(self.arch, part), work.n_steps)
+    def _emit(self, work: PassWork, costs: PartCosts, found: PassTimes, start_ps: int) -> None:
+        shape, tally = work.part.shape, found.tally.sum(axis=0).tolist()
+        emit_actions(self.probe, costs.decision, work.n_steps * shape.neurons_per_step)
+        emit_actions(self.probe, costs.update, work.n_steps * shape.n_units)
+        emit_actions(self.probe, costs.evaluation, tally[EVALUATED])
+        emit_actions(self.probe, costs.visit, tally[VISITED])
+        emit_actions(self.probe, costs.step, work.n_steps)
         if work.streamed:
             self._emit_rows(work, work.streamed, found, start_ps)
-        self._emit_times(work, found)
+        self._emit_times(work, costs.times, found)
         self._emit_spans(work, found, start_ps)
 
     def _emit_rows(self, work: PassWork, streamed: Streamed, found: PassTimes, start_ps: int) -> None:
@@ -125,16 +158,16 @@ class BlockDetail:
                 end_ps=end_ps,
             )
 
-    def _emit_times(self, work: PassWork, found: PassTimes) -> None:
-        clock, times, steps = self.arch.clock, step_times(self.arch, work.part), work.n_steps * work.part.shape.n_units
-        for gate, tally in enumerate(found.tally):
-            busy = int(tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.pass_on_cycles)
+    def _emit_times(self, work: PassWork, times: StepTimes, found: PassTimes) -> None:
+        clock, steps = self.arch.clock, work.n_steps * work.part.shape.n_units
+        for gate, tally in enumerate(found.tally.tolist()):
+            busy = tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.pass_on_cycles
             self.probe.emit(Worked, unit=f"CU{gate}.DPU", time_ps=clock.to_ps(busy))
             if times.has_memo:
                 self.probe.emit(Worked, unit=f"CU{gate}.FMU", time_ps=clock.to_ps(steps * times.issue_cycles))
             for unit, reason, column in WAITS:
                 if tally[column]:
-                    waited_ps = clock.to_ps(int(tally[column]))
+                    waited_ps = clock.to_ps(tally[column])
                     self.probe.emit(Waited, unit=f"CU{gate}.{unit}", reason=reason, time_ps=waited_ps)
         if work.part.updates:
             self.probe.emit(Worked, unit="MU", time_ps=clock.to_ps(steps * times.update_interval_cycles))

@@ -2,12 +2,20 @@
 
 import numpy as np
 import pytest
-from harness import arch_with, machines, naive_step_ends
+from harness import arch_with, machines, make_network, make_trace, naive_shared_step_ends, naive_step_ends
 from hypothesis import given
 from hypothesis import strategies as st
 
 from archsim.config.specs import ArchSpec
+from archsim.functional.run import run_functional
+from archsim.kernels.jit import outer
+from archsim.kernels.lanes import LANES, earlier, everywhere, gather, later, load, scatter, store, where
 from archsim.kernels.passes import time_pass
+from archsim.kernels.timing import EVALUATED, LAST_FREE, ON_DECISION, ON_RESULTS, REUSED
+from archsim.policies import policy_from
+from archsim.sim import block
+from archsim.sim.accelerator import simulate_activity
+from archsim.sim.block import part_costs
 from archsim.sim.step_times import step_times
 from archsim.sim.work import PassPart
 from archsim.traceio.activity import PassShape
@@ -93,6 +101,51 @@ def test_kernel_is_the_recurrence(times, gates, units, steps, random):
     assert step_ends(reused, times) == naive_step_ends(reused, times)
 
 
+@st.composite
+def long_passes(draw):
+    """Decisions (T, G, H) of steps that fill all lanes, more or fewer; equal ones follow each other."""
+    n_steps = draw(st.sampled_from([1, 2, LANES - 1, LANES, LANES + 1, 2 * LANES + 3]))
+    gates, units = draw(st.integers(1, 4)), draw(st.sampled_from([1, 2, 5, 11]))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    reused = rng.random((n_steps, gates, units)) < draw(st.sampled_from([0, 0.2, 0.5, 0.9, 1]))
+    return reused[np.sort(rng.integers(0, n_steps, n_steps))] if draw(st.booleans()) else reused
+
+
+@given(machines(), long_passes(), st.booleans())
+def test_steps_side_by_side_are_what_each_is_by_itself(times, reused, shared):
+    """Times, waits, counts and spans; and the times are those of the formulas."""
+    times = times._replace(has_memo=times.has_memo or shared, decision_cycles=max(times.decision_cycles, 1))
+    if not times.has_memo:
+        reused = np.zeros_like(reused)
+    n_steps, gates, units = reused.shape
+    bits = np.packbits(reused.reshape(n_steps, -1), axis=1)
+    found = time_pass(bits, gates, units, times, shared=shared, spans=True)
+    alone = [time_pass(bits[t : t + 1], gates, units, times, shared=shared, spans=True) for t in range(n_steps)]
+    starts = np.concatenate([[0], found.step_ends[:-1]])
+    assert np.array_equal(np.diff(found.step_ends, prepend=0), [one.step_ends[0] for one in alone])
+    assert np.array_equal(found.tally, sum(one.tally for one in alone))
+    assert np.array_equal(found.update_wait, sum(one.update_wait for one in alone))
+    for t, one in enumerate(alone):
+        assert np.array_equal(found.spans[t], starts[t] + one.spans[0])
+        assert np.array_equal(found.update_spans[t], starts[t] + one.update_spans[0])
+    naive = naive_shared_step_ends if shared else naive_step_ends
+    assert found.step_ends.tolist() == naive(reused, times)
+
+
+@given(machines(), long_passes())
+def test_units_work_or_wait_until_they_are_free(times, reused):
+    """Waits are told from the decisions alone, term by term; the chain of neurons leaves no gap."""
+    if not times.has_memo:
+        times, reused = times._replace(issue_cycles=0), np.zeros_like(reused)
+    n_steps, gates, units = reused.shape
+    found = time_pass(np.packbits(reused.reshape(n_steps, -1), axis=1), gates, units, times, spans=True)
+    tally, starts = found.tally.T, np.concatenate([[0], found.step_ends[:-1]])
+    worked = tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.pass_on_cycles
+    busy = (found.spans[:, :, LAST_FREE] - starts[:, np.newaxis]).sum(axis=0)
+    assert np.array_equal(worked + tally[ON_DECISION] + tally[ON_RESULTS], busy)
+    assert np.array_equal(tally[REUSED], reused.sum(axis=(0, 2))) and (tally >= 0).all()
+
+
 @given(machines(), st.integers(2, 14), st.randoms(use_true_random=False))
 def test_one_more_reuse_is_never_slower_on_one_unit(times, units, random):
     """SEMANTICS 4, for machines whose reuse path is not longer than their evaluation path."""
@@ -101,3 +154,44 @@ def test_one_more_reuse_is_never_slower_on_one_unit(times, units, random):
     more = reused.copy()
     more[0, 0, random.randrange(units)] = True
     assert step_ends(more, times) <= step_ends(reused, times)
+
+
+def test_what_a_part_costs_is_worked_out_once_per_run(monkeypatch):
+    """Not per pass: three passes, five sequences."""
+    asked = []
+    monkeypatch.setattr(block, "part_costs", lambda *args: (asked.append(args), part_costs(*args))[1])
+    network = make_network("gru", inputs=5, units=4, layers=3)
+    activity = run_functional(network, make_trace(network, [3] * 5), policy_from("none")).activity
+    simulate_activity(network, activity, ArchSpec())
+    assert len(asked) == 3
+
+
+def test_numbers_side_by_side_are_numbers():
+    """Every operation of lanes, against numpy."""
+    rng = np.random.default_rng(0)
+    rows, found = rng.integers(-99, 99, (3, LANES)), np.zeros((13, LANES), np.int64)
+    places = rng.integers(0, 3, LANES)
+    _every_operation(rows, places, found)
+    a, b, c = rows
+    gathered = rows[places, np.arange(LANES)]
+    expected = [a + b, a - b, a * 3, 7 & a, a << 2, a >> 1, np.maximum(a, b), np.minimum(a, 5), np.full(LANES, 4),
+                np.where((a == b) | (a > 0), b, c), np.where((a < b) & (b > 0), 1, c), gathered, gathered]  # fmt: skip
+    assert np.array_equal(found, expected)
+
+
+@outer
+def _every_operation(rows, places, found):
+    a, b, c = load(rows[0]), load(rows[1]), load(rows[2])
+    store(found[0], a + b)
+    store(found[1], a - b)
+    store(found[2], a * 3)
+    store(found[3], 7 & a)
+    store(found[4], a << 2)
+    store(found[5], a >> 1)
+    store(found[6], later(a, b))
+    store(found[7], earlier(a, 5))
+    store(found[8], everywhere(4))
+    store(found[9], where((a == b) | (a > 0), b, c))
+    store(found[10], where((a < b) & (b > 0), 1, c))
+    store(found[11], gather(rows, load(places)))
+    scatter(found[12:], everywhere(0), gather(rows, load(places)))
