@@ -79,11 +79,9 @@ def _decide_by_change(now, memo, thresholds, out):  # type: ignore[no-untyped-de
 def _apply_memo(products, memo, reused, gate_of_product, as_half):  # type: ignore[no-untyped-def]
     for b in range(products.shape[0]):
         for p in range(products.shape[1]):
-            g = gate_of_product[p]
-            for n in range(products.shape[2]):
-                if reused[b, g, n]:
-                    products[b, p, n] = memo[b, p, n]
-                elif as_half:
-                    memo[b, p, n] = half_rounded(products[b, p, n])
-                else:
-                    memo[b, p, n] = products[b, p, n]
+            y, m, r = products[b, p], memo[b, p], reused[b, gate_of_product[p]]
+            # Both are written in either case: a choice runs in vector lanes, a branch does not.
+            for n in range(y.size):
+                now, held = y[n], m[n]
+                y[n] = held if r[n] else now
+                m[n] = held if r[n] else (half_rounded(now) if as_half else now)
