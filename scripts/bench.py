@@ -41,6 +41,7 @@ QUESTIONS: dict[str, Callable[[], Iterator[Figure]]] = {
     "growth": growth,
     "startup": startup,
 }
+WIDTH = 120
 MODULES = (numba, np, simpy, torch)
 
 
@@ -49,9 +50,10 @@ MODULES = (numba, np, simpy, torch)
 @click.option("--json", "path", type=click.Path(path_type=Path), help="Also write the figures to a file.")
 def main(only: tuple[str, ...], path: Path | None) -> None:
     """Measure, print a table, and write JSON."""
-    console, table = Console(), Table("", "figure", "value", "target", "", title=f"archsim {archsim.__version__}")
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    table = Table("", "figure", "value", "target", "", title=f"archsim {archsim.__version__}")
     for column in table.columns[2:4]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
     found: list[Figure] = []
     with console.status("measuring") as status:
         for question in only or QUESTIONS:

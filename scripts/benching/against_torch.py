@@ -22,7 +22,7 @@ MOST_FOR_EVENTS = 0.25
 def against_torch() -> Iterator[Figure]:
     """Ratios to torch's `nn.LSTM`, by batch."""
     for sequences, (watched, most, most_whole) in MOST.items():
-        layer, where = target(sequences), f"{sequences} x 200 steps, times of torch"
+        layer, where = target(sequences), f"batch {sequences} / torch"
         torch_s = best_s(layer.infer)
         for policy in POLICIES if sequences > 1 else ("none", watched):
             seconds = best_s(partial(_functional, layer, policy))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,8 +28,8 @@ def memory() -> Iterator[Figure]:
         ("steps of a sequence, 100,000 to 200,000", (1, 100_000), (1, 200_000)),
         ("sequences of 50 steps, 10,000 to 20,000", (10_000, 50), (20_000, 50)),
     ):
-        (bytes_small, decisions_small), (bytes_large, decisions_large) = (_measured(network, *s) for s in (small, large))
-        bits = 8 * (bytes_large - bytes_small) / (decisions_large - decisions_small)
+        less, more = (_measured(network, *size) for size in (small, large))
+        bits = 8 * (more.n_bytes - less.n_bytes) / (more.decisions - less.decisions)
         yield Figure("memory", name, bits, "bits a decision", MOST_BITS)
 
 
@@ -40,13 +41,19 @@ def _network() -> Network:
     return Network("lstm", (Layer("lstm", LSTM, INPUTS, UNITS, (make_direction("lstm", LSTM, weights),)),))
 
 
-def _measured(network: Network, sequences: int, steps: int) -> tuple[int, int]:
-    """Bytes that a run adds to what is in use, at most, and its decisions."""
+class _Measured(NamedTuple):
+    """What a run adds to the memory in use, at most, and its decisions."""
+
+    n_bytes: int
+    decisions: int
+
+
+def _measured(network: Network, sequences: int, steps: int) -> _Measured:
     inputs = np.random.default_rng(0).standard_normal((sequences, steps, INPUTS), np.float32)
     trace = archsim.Trace.from_arrays(list(inputs))
     tracemalloc.start()
     try:
         result = archsim.simulate(network, trace, threshold=THETA, precision="fp32", keep_outputs=False)
-        return tracemalloc.get_traced_memory()[1], result.record["neurons_total"]
+        return _Measured(tracemalloc.get_traced_memory()[1], result.record["neurons_total"])
     finally:
         tracemalloc.stop()

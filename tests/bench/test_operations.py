@@ -1,0 +1,160 @@
+"""How much work a run does, counted: events, kernel calls, rows of products. Seconds are scripts/bench.py's affair.
+
+`pytest tests/bench --benchmark-enable --benchmark-json FILE` also keeps times, and the counts beside them.
+"""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from harness import HerePool, arch_with, make_network, make_trace, write_classifier, write_own
+
+import archsim
+from archsim.functional import batch, direction, runner, weights
+from archsim.functional.direction import RunningPass
+from archsim.functional.run import run_functional
+from archsim.policies import NoReuse, policy_from
+from archsim.sim.accelerator import simulate_activity
+from archsim.sweeps import sweep
+from archsim.sweeps.grid import load_grid
+from archsim.sweeps.plan import plan_points
+
+EPUR = arch_with()
+EVENTS_A_SEQUENCE = 25
+"""Of two passes in detail `block`, with its inputs and outputs."""
+BNN, THETA = policy_from("bnn"), 0.5
+
+
+@pytest.fixture
+def count(benchmark, monkeypatch):
+    """Wraps functions of a module so that their calls are counted, by name, where the benchmark keeps them."""
+    counts = benchmark.extra_info
+
+    def wrap(owner, name, of=lambda *arguments, **options: 1):
+        real = getattr(owner, name)
+
+        def counted(*arguments, **options):
+            counts[name] += of(*arguments, **options)
+            return real(*arguments, **options)
+
+        counts[name] = 0
+        monkeypatch.setattr(owner, name, counted)
+
+    wrap.counts = counts
+    return wrap
+
+
+def once(benchmark, work, *arguments, **options):
+    """Run something once, under the benchmark's clock."""
+    return benchmark.pedantic(work, arguments, options, rounds=1)
+
+
+def layer(lengths=(9, 9, 9), **shape):
+    """A BiLSTM layer and a trace for it."""
+    network = make_network("lstm", inputs=20, units=16, bidirectional=True, **shape)
+    return network, make_trace(network, lengths)
+
+
+@pytest.mark.parametrize("arch", [EPUR, EPUR.without_memo()])
+def test_a_pass_in_block_takes_the_same_events_whatever_its_length(arch, benchmark):
+    network, _ = layer()
+    short, long, more = (
+        run_functional(network, make_trace(network, lengths), NoReuse()).activity
+        for lengths in ((400, 400), (4000, 4000), (400, 400, 400, 400))
+    )
+    events = [simulate_activity(network, record, arch).events for record in (short, more)]
+    assert once(benchmark, simulate_activity, network, long, arch).events == events[0]
+    assert events[1] - events[0] <= 2 * EVENTS_A_SEQUENCE
+
+
+def test_a_neuron_takes_few_events(benchmark):
+    """Two or three with memoization, one or two without: only who has to wait takes one."""
+    network, trace = layer((20,))
+    record = run_functional(network, trace, BNN, THETA).activity
+    plain = run_functional(network, trace, NoReuse()).activity
+    with_memo = once(benchmark, simulate_activity, network, record, EPUR, detail="neuron").events
+    without = simulate_activity(network, plain, EPUR.without_memo(), detail="neuron").events
+    benchmark.extra_info["events a neuron"] = with_memo / record.neurons_total
+    assert 0 < record.avoided_fraction < 1
+    assert with_memo <= 3 * record.neurons_total and without <= 2 * plain.neurons_total
+
+
+@pytest.mark.parametrize("policy", ["none", "bnn", "ternary", "lowbit:correct=on", "oracle"])
+def test_the_steps_of_a_pass_are_one_kernel_call(policy, benchmark, count):
+    network, trace = layer((50, 50, 30))
+    count(direction, "run_steps")
+    count(direction, "accumulate_products")
+    once(benchmark, run_functional, network, trace, policy_from(policy), THETA, threads=1)
+    assert count.counts == {"run_steps": 2, "accumulate_products": 2}  # one of each for a direction
+
+
+def test_a_long_sequence_goes_in_pieces(benchmark, count, monkeypatch):
+    monkeypatch.setattr(direction, "CHUNK_ROWS", 100)
+    network, trace = layer((1000,))
+    count(direction, "run_steps")
+    once(benchmark, run_functional, network, trace, BNN, THETA)
+    assert count.counts == {"run_steps": 2 * 10}
+
+
+def test_thresholds_share_input_products_and_weights(benchmark, count, tmp_path):
+    """Eight thresholds make as many input products as one; weights are laid out once."""
+    own = write_own(tmp_path, [9, 7, 4])
+    grid = {"axes": {"threshold": [0.1 * n for n in range(8)]}, "fixed": fixed(own / "net", own / "trace.npz")}
+    count(RunningPass, "input_products", of=lambda running, inputs: len(inputs))
+    count(weights, "store_weights")
+    swept(benchmark, grid, tmp_path)
+    assert count.counts == {"input_products": 9 + 7 + 4, "store_weights": 1}
+
+
+def test_policy_and_baseline_share_input_products(benchmark, count, tmp_path):
+    own = write_classifier(tmp_path / "own", [9, 7, 4])
+    count(RunningPass, "input_products", of=lambda running, inputs: len(inputs))
+    result = once(benchmark, archsim.simulate, own["network"], own["trace"], threshold=THETA)
+    assert result.record["metric_baseline"] == 100
+    assert count.counts == {"input_products": 9 + 7 + 4}
+
+
+def test_machines_share_decisions(benchmark, count, tmp_path, passes):
+    """A point of another machine computes nothing of the network."""
+    own = write_own(tmp_path, [9, 7, 4])
+    axes = {"arch.fmu.latency_cycles": [1, 2, 3, 4, 5], "threshold": [THETA]}
+    count(direction, "run_steps")
+    swept(benchmark, {"axes": axes, "fixed": fixed(own / "net", own / "trace.npz")}, tmp_path)
+    assert passes == ["bnn"] and count.counts == {"run_steps": 1}
+
+
+@pytest.mark.parametrize("small, large", [((1, 5000), (1, 10_000)), ((500, 20), (1000, 20))])
+def test_memory_grows_by_little_more_than_a_bit_a_decision(small, large, benchmark, monkeypatch):
+    monkeypatch.setattr(batch, "MAX_ROWS", 1000)
+    monkeypatch.setattr(runner, "MAX_ROWS", 1000)
+    network = make_network("lstm", inputs=4, units=64)
+    less, more = peak_bytes(network, *small), once(benchmark, peak_bytes, network, *large)
+    decisions = (large[0] * large[1] - small[0] * small[1]) * network.neurons_per_step
+    benchmark.extra_info["bits a decision"] = 8 * (more - less) / decisions
+    assert 8 * (more - less) / decisions < 2
+
+
+def peak_bytes(network, sequences, steps):
+    """The most memory a run allocates."""
+    inputs = np.random.default_rng(0).standard_normal((sequences, steps, network.input_size), np.float32)
+    trace = archsim.Trace.from_arrays(list(inputs))
+    options = {"threshold": THETA, "precision": "fp32", "keep_outputs": False}
+    archsim.simulate(network, archsim.Trace.from_arrays([inputs[0, :2]]), **options)  # compiles
+    tracemalloc.start()
+    try:
+        archsim.simulate(network, trace, **options)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def fixed(network, trace):
+    """What all points of a grid have in common."""
+    return {"network": str(network), "trace": str(trace)}
+
+
+def swept(benchmark, grid, folder):
+    """Run a sweep in this process."""
+    parsed, text = load_grid(grid)
+    found = once(benchmark, sweep.run_points, plan_points(parsed), text, folder / "out", HerePool(), command="bench")
+    assert found.results["error"].isna().all()
