@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from archsim.engine.facts import ActionDone, Fact, PassDone, TransferDone, Waited, Worked
 from archsim.errors import NoSuchPassError
@@ -15,6 +16,7 @@ from archsim.kernels.arrays import I64
 class ActionCounts:
     """How often each component did each action."""
 
+    hears: ClassVar = (ActionDone,)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def __call__(self, fact: Fact) -> None:
@@ -27,6 +29,7 @@ class ActionCounts:
 class BytesMoved:
     """What main memory has been asked for and has served."""
 
+    hears: ClassVar = (TransferDone,)
     n_bytes: int = 0
 
     def __call__(self, fact: Fact) -> None:
@@ -39,6 +42,7 @@ class BytesMoved:
 class UnitTimes:
     """How long each unit worked, and how long it waited for what, in picoseconds."""
 
+    hears: ClassVar = (Worked, Waited)
     worked_ps: Counter[str] = field(default_factory=Counter)
     waited_ps: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By unit and reason."""
@@ -55,6 +59,7 @@ class UnitTimes:
 class StepEnds:
     """S_{t+1} of every pass, in cycles from the pass's S_0."""
 
+    hears: ClassVar = (PassDone,)
     ends: dict[tuple[int, int, int], I64] = field(default_factory=dict)
 
     def __call__(self, fact: Fact) -> None:
@@ -73,6 +78,7 @@ class StepEnds:
 class PassProgress:
     """Tells someone that a sequence is through its last pass."""
 
+    hears: ClassVar = (PassDone,)
     last_pass: tuple[int, int]
     tick: Callable[[int], None]
 

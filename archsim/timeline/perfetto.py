@@ -29,6 +29,7 @@ class Timeline:
     """A listener that keeps what can be drawn: spans of units, transfers of main memory, reuse, queues."""
 
     draws = True
+    hears = (Busy, TransferDone, StepDone, QueueDepth)
     spans: list[Busy] = field(default_factory=list)
     transfers: list[TransferDone] = field(default_factory=list)
     steps: list[StepDone] = field(default_factory=list)

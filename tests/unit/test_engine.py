@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archsim.engine.environment import Engine
+from archsim.engine.facts import Busy, QueueDepth, Worked
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.functional.run import pass_shapes
@@ -190,3 +191,31 @@ def test_events_of_the_baseline_machine():
 ])  # fmt: skip
 def test_events_of_other_machines(fields, events):
     assert neuron_run(arch_with(**fields), 0.7, inputs=128, units=128)[0] == events
+
+
+def test_a_listener_hears_what_it_names_and_otherwise_everything():
+    class Some(list):
+        hears = (QueueDepth,)
+
+        def __call__(self, fact):
+            self.append(fact)
+
+    few, heard = Some(), []
+    probe = Probe(Engine(), [few, heard.append])
+    probe.emit(QueueDepth, queue="q", depth=1)
+    probe.emit(Worked, unit="u", time_ps=2)
+    assert [type(fact) for fact in heard] == [QueueDepth, Worked] and list(few) == heard[:1]
+
+
+def test_a_fact_that_nobody_hears_is_not_made():
+    """Its details are not even looked at."""
+
+    class Deaf:
+        hears = (Busy,)
+
+        def __call__(self, fact):
+            raise AssertionError(fact)
+
+    Probe(Engine(), [Deaf()]).emit(Worked, no_such="field")
+    with pytest.raises(TypeError):
+        Probe(Engine(), [Deaf()]).emit(Busy, no_such="field")
