@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cached_property
+from threading import Lock
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -24,14 +25,38 @@ def cores() -> int:
 @contextmanager
 def threads_of_ours(number: int) -> Iterator[ThreadPoolExecutor]:
     """A pool of threads, and meanwhile none of numpy's own, which would take the same cores."""
-    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(number) as pool:
+    with NUMPYS_THREADS.aside(), ThreadPoolExecutor(number) as pool:
         yield pool
 
 
-@cache
-def _libraries() -> ThreadpoolController:
-    # Finding them takes milliseconds; numpy's is loaded long before anyone asks.
-    return ThreadpoolController()
+class _NumpysThreads:
+    """Those of its linear algebra: they stand aside from the first who asks for it until the last is done."""
+
+    def __init__(self) -> None:
+        self._lock, self._askers = Lock(), 0
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """One thread at most; what there was comes back at the end."""
+        with self._lock:
+            self._askers += 1
+            if self._askers == 1:
+                self._limit = self._libraries.limit(limits=1, user_api="blas")
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._askers -= 1
+                if not self._askers:
+                    self._limit.restore_original_limits()
+
+    @cached_property
+    def _libraries(self) -> ThreadpoolController:
+        # Finding them takes milliseconds; numpy's is loaded long before anyone asks.
+        return ThreadpoolController()
+
+
+NUMPYS_THREADS = _NumpysThreads()
 
 
 def side_by_side(pool: Executor, works: Sequence[Callable[[], T]]) -> list[T]:

@@ -36,4 +36,4 @@ class Probe:
 
 
 def _hears(fact_type: type[Fact], listener: Listener) -> bool:
-    return fact_type in getattr(listener, "hears", (fact_type,))
+    return issubclass(fact_type, tuple(getattr(listener, "hears", (Fact,))))

@@ -105,6 +105,11 @@ class Setting:
         network = self.network
         return bool(network.decoder) or (network.metric is not None and self.trace.targets is not None)
 
+    @property
+    def workload_digest(self) -> str:
+        """SHA-256 over what is computed on, whatever the policy."""
+        return _digest(self._computed)
+
     def functional_digest(self, policy: Policy) -> str:
         """SHA-256 over everything that determines what the network computes under `policy`; no machine is in it."""
         return _digest(self._computed | self._decided_by(policy))

@@ -14,6 +14,7 @@ from archsim.functional.weights import StoredWeights
 from archsim.ir.cells import LSTM
 from archsim.ir.layers import Layer
 from archsim.kernels.arrays import F32, U8, Bools
+from archsim.kernels.deciding import Decider, check_decider
 from archsim.kernels.dense import accumulate_products
 from archsim.kernels.reuse import apply_memo
 from archsim.kernels.steps import PassArrays, run_steps
@@ -65,7 +66,7 @@ class RunningPass:
         if not hasattr(self.running, "decide"):
             found = f"policy {policy.name!r} began a pass with {self.running!r}"
             raise ConfigError(f"{found}: need an object with decide(step)")
-        self.decider = self.running.decider if isinstance(self.running, DecidedPass) else None
+        self.decider = self._decider(context)
         self.state = begin_state(layer, context.batch, start)
         self.bytes_per_step = ceil_div(layer.neurons_per_step, 8)
         self.memo = np.zeros((context.batch, layer.cell.n_products, layer.hidden_size), np.float32)
@@ -79,6 +80,17 @@ class RunningPass:
             is_lstm=layer.cell is LSTM,
             as_half=as_half,
         )
+
+    def _decider(self, context: PassContext) -> Decider | None:
+        """What decides in the kernel; None where a plug-in's `decide` is to be asked."""
+        if type(self.running) is not DecidedPass or "decide" in vars(self.running):
+            return None
+        layer, decider = self.layer, self.running.decider
+        try:
+            check_decider(decider, context.batch, layer.cell.n_gates, layer.hidden_size, layer.joint_size)
+        except ValueError as error:
+            raise ConfigError(f"policy {self.policy.name!r} began a pass that does not fit: {error}") from None
+        return decider
 
     def input_products(self, inputs: F32) -> F32:
         """The part of each dot product that does not wait for h: (rows, I) to (rows, P·H)."""
@@ -94,6 +106,7 @@ class RunningPass:
         if self.decider is None:
             return step_by_step(self, window, inputs, products)
         outputs, reused = run_steps(self.arrays, self.decider, window.start, window.active, inputs, products)
+        _check_unit(self.policy, reused)
         return outputs, np.packbits(reused.reshape(len(reused), -1), axis=1)
 
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
@@ -161,6 +174,11 @@ def _check_decision(policy: ReusePolicy, step: Step, reused: Bools) -> None:
     if not isinstance(reused, np.ndarray) or reused.dtype != np.bool_ or reused.shape != step.shape:
         found = f"{reused.dtype} of shape {reused.shape}" if isinstance(reused, np.ndarray) else repr(reused)
         raise ConfigError(f"policy {policy.name!r} decided {found}, need bool of shape {step.shape}")
-    if (step.index == 0 or not policy.uses_memo_unit) and reused.any():
-        why = "at step 0, where every memo is empty" if step.index == 0 else "but says it needs no memoization unit"
-        raise ConfigError(f"policy {policy.name!r} reuses neurons {why}")
+    if step.index == 0 and reused.any():
+        raise ConfigError(f"policy {policy.name!r} reuses neurons at step 0, where every memo is empty")
+    _check_unit(policy, reused)
+
+
+def _check_unit(policy: ReusePolicy, reused: Bools) -> None:
+    if not policy.uses_memo_unit and reused.any():
+        raise ConfigError(f"policy {policy.name!r} reuses neurons but says it needs no memoization unit")

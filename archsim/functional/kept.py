@@ -22,8 +22,7 @@ class KeptArrays:
             return self._arrays[key].copy()
         made = make()
         with self._lock:
-            fits = made.nbytes <= self.free_bytes and key not in self._arrays
-            self.free_bytes -= made.nbytes if fits else 0
-        if fits:
-            self._arrays[key] = made.copy()
+            if made.nbytes <= self.free_bytes and key not in self._arrays:
+                self.free_bytes -= made.nbytes
+                self._arrays[key] = made.copy()
         return made

@@ -70,7 +70,7 @@ def store_weights(layer: Layer, direction: Direction, *, as_half: bool) -> Store
 
 def _stored(layer: Layer, name: str, weights: F32, as_half: bool) -> F32:
     if not as_half:
-        return weights
+        return weights.copy()
     check_half(f"{layer.name}: {name}", weights)
     return to_half(weights)
 

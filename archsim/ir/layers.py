@@ -79,7 +79,10 @@ def make_direction(where: str, cell: Cell, weights: dict[str, ArrayLike | None],
 def _checked(where: str, name: str, values: ArrayLike | None) -> F32:
     if values is None:
         raise NetworkError(f"{where}: {name} is missing")
-    return require_finite(where, name, np.ascontiguousarray(values, np.float32))
+    array = require_finite(where, name, np.array(values, np.float32, order="C"))
+    # A network is laid out and named by its digest once: a weight changed in place would be seen here and not there.
+    array.flags.writeable = False
+    return array
 
 
 def require_finite(where: str, name: str, array: F32) -> F32:

@@ -25,8 +25,8 @@ def pack_signs(values: F32) -> U64:
 def pack_joint_signs(x: F32, h: F32) -> U64:
     """Return the sign bits of `[x; h]` row by row, (B, I) and (B, H) to (B, ceil((I + H) / 64))."""
     packed = _empty_planes(1, x, h)
-    _pack_signs(x, packed[0], 0)
-    _pack_signs(h, packed[0], x.shape[1])
+    put_signs(x, packed[0], 0)
+    put_signs(h, packed[0], x.shape[1])
     signs: U64 = packed[0]
     return signs
 
@@ -38,8 +38,8 @@ def pack_joint_codes(x: F32, x_steps: F32, h: F32, h_steps: F32, bits: int) -> U
     stands for the odd number 2·code + 1; its highest plane is the sign.
     """
     packed = _empty_planes(bits, x, h)
-    _pack_codes(x, x_steps, packed, 0)
-    _pack_codes(h, h_steps, packed, x.shape[1])
+    put_codes(x, x_steps, packed, 0)
+    put_codes(h, h_steps, packed, x.shape[1])
     return packed
 
 
@@ -49,8 +49,8 @@ def pack_joint_ternary(x: F32, x_least: F32, h: F32, h_least: F32) -> U64:
     x (B, I), h (B, H); least (B,): a smaller magnitude counts as zero, its mask is 0.
     """
     packed = _empty_planes(2, x, h)
-    _pack_ternary(x, x_least, packed, 0)
-    _pack_ternary(h, h_least, packed, x.shape[1])
+    put_ternary(x, x_least, packed, 0)
+    put_ternary(h, h_least, packed, x.shape[1])
     return packed
 
 
@@ -77,7 +77,7 @@ def code_products(inputs: U64, weights_t: U64, n_bits: int) -> I32:
     _check_planes(inputs, weights_t)
     largest = (1 << inputs.shape[0]) - 1
     out = np.full((inputs.shape[1], weights_t.shape[2]), n_bits * largest * largest, np.int32)
-    _code_products(inputs, weights_t, out)
+    add_code_products(inputs, weights_t, out)
     return out
 
 
@@ -88,7 +88,7 @@ def ternary_products(inputs: U64, weights_t: U64) -> I32:
     """
     _check_planes(inputs, weights_t)
     out = np.zeros((inputs.shape[1], weights_t.shape[2]), np.int32)
-    _ternary_products(inputs, weights_t, out)
+    add_ternary_products(inputs, weights_t, out)
     return out
 
 
@@ -113,7 +113,8 @@ def _mean_magnitudes(a, b, means):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _pack_signs(values, packed, first_bit):  # type: ignore[no-untyped-def]
+def put_signs(values, packed, first_bit):  # type: ignore[no-untyped-def]
+    """Set the bits of values (B, n) that are >= 0 in packed (B, words), from a bit on; for kernels."""
     for b in range(values.shape[0]):
         for i in range(values.shape[1]):
             bit = first_bit + i
@@ -122,7 +123,8 @@ def _pack_signs(values, packed, first_bit):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pack_codes(values, steps, packed, first_bit):  # type: ignore[no-untyped-def]
+def put_codes(values, steps, packed, first_bit):  # type: ignore[no-untyped-def]
+    """The same in planes (bits, B, words), for codes; for kernels."""
     bits = packed.shape[0]
     half = np.float32(1 << (bits - 1))
     for b in range(values.shape[0]):
@@ -137,7 +139,8 @@ def _pack_codes(values, steps, packed, first_bit):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _pack_ternary(values, least, packed, first_bit):  # type: ignore[no-untyped-def]
+def put_ternary(values, least, packed, first_bit):  # type: ignore[no-untyped-def]
+    """The same in planes (2, B, words), for signs and masks; for kernels."""
     for b in range(values.shape[0]):
         for i in range(values.shape[1]):
             bit = first_bit + i
@@ -147,7 +150,8 @@ def _pack_ternary(values, least, packed, first_bit):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, nogil=True)
-def _code_products(inputs, weights_t, out):  # type: ignore[no-untyped-def]
+def add_code_products(inputs, weights_t, out):  # type: ignore[no-untyped-def]
+    """Take the mismatches of codes from out (B, M), which begins at the largest product; for kernels."""
     # Pads are 0 on both sides, so XOR counts mismatches without a mask; n - 2·mismatches is the same
     # integer as 2·popcount(XNOR) - n over the n valid bits.
     for b in range(inputs.shape[1]):
@@ -162,7 +166,8 @@ def _code_products(inputs, weights_t, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _ternary_products(inputs, weights_t, out):  # type: ignore[no-untyped-def]
+def add_ternary_products(inputs, weights_t, out):  # type: ignore[no-untyped-def]
+    """Add ternary products to out (B, M); for kernels."""
     for b in range(inputs.shape[1]):
         y = out[b]
         for word in range(inputs.shape[2]):

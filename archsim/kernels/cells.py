@@ -13,7 +13,7 @@ def update_lstm(products: F32, bias: F32, c: F32, h: F32) -> None:
     """Advance an LSTM one step: products (B, 4, H) of gates i, f, g, o; bias (4, H); c and h (B, H) in place."""
     B, H = h.shape
     check_shapes(products=(products, (B, 4, H)), bias=(bias, (4, H)), c=(c, (B, H)))
-    _update_lstm(products, bias, c, h)
+    step_lstm(products, bias, c, h)
 
 
 def update_gru(products: F32, bias: F32, h: F32) -> None:
@@ -23,11 +23,12 @@ def update_gru(products: F32, bias: F32, h: F32) -> None:
     """
     B, H = h.shape
     check_shapes(products=(products, (B, 4, H)), bias=(bias, (4, H)))
-    _update_gru(products, bias, h)
+    step_gru(products, bias, h)
 
 
 @njit(cache=True, nogil=True)
-def _update_lstm(products, bias, c, h):  # type: ignore[no-untyped-def]
+def step_lstm(products, bias, c, h):  # type: ignore[no-untyped-def]
+    """`update_lstm`, for kernels."""
     for b in range(h.shape[0]):
         for n in range(h.shape[1]):
             i = sigmoid(products[b, 0, n] + bias[0, n])
@@ -39,7 +40,8 @@ def _update_lstm(products, bias, c, h):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _update_gru(products, bias, h):  # type: ignore[no-untyped-def]
+def step_gru(products, bias, h):  # type: ignore[no-untyped-def]
+    """`update_gru`, for kernels."""
     for b in range(h.shape[0]):
         for n in range(h.shape[1]):
             r = sigmoid(products[b, 0, n] + bias[0, n])

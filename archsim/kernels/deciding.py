@@ -7,16 +7,16 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from archsim.kernels.arrays import F32, I32, U64, Bools
+from archsim.kernels.arrays import F32, I32, U64, Bools, check_shapes
 from archsim.kernels.binary import (
     WORD_BITS,
-    _code_products,
-    _pack_codes,
-    _pack_signs,
-    _pack_ternary,
-    _ternary_products,
+    add_code_products,
+    add_ternary_products,
+    put_codes,
+    put_signs,
+    put_ternary,
 )
-from archsim.kernels.reuse import _decide_by_change, _decide_by_drift
+from archsim.kernels.reuse import judge_change, judge_drift
 from archsim.units import ceil_div
 
 NOTHING, EXACT, SIGNS, CODES, TERNARY = range(5)
@@ -79,6 +79,22 @@ def make_decider(
     return Decider(watches, small, n_inputs, thresholds, throttle, guard, planes, now, memo, drift)
 
 
+def check_decider(decider: Decider, batch: int, n_gates: int, n_units: int, n_inputs: int) -> None:
+    """Raise ValueError where a decider is not one for a pass of this shape: kernels do not look."""
+    check_shapes(thresholds=(decider.thresholds, (n_gates,)))
+    if decider.watches < SIGNS:
+        return
+    small, shape = decider.small, (batch, n_gates, n_units)
+    check_shapes(now=(decider.now, shape), memo=(decider.memo, shape), drift=(decider.drift, shape))
+    n_planes, n_words = small.weights_t.shape[0], ceil_div(n_inputs, WORD_BITS)
+    check_shapes(planes=(decider.planes, (n_planes, batch, n_words)))
+    check_shapes(weights_t=(small.weights_t, (n_planes, n_words, n_gates * n_units)))
+    if decider.n_inputs != n_inputs:
+        raise ValueError(f"n_inputs = {decider.n_inputs}, need {n_inputs}")
+    if small.unit.size:
+        check_shapes(unit=(small.unit, (n_gates * n_units,)))
+
+
 def decide(decider: Decider, index: int, x: F32, h: F32, products: F32, memo: F32) -> Bools:
     """Return which neurons reuse their memo, (B, G, H), at step `index`, and bring the decider up to date.
 
@@ -105,7 +121,7 @@ def decide_step(decider, index, x, h, products, memo_products, reused):  # type:
         drift[:] = np.float32(0.0)
     else:
         # Drift is summed, not compared step by step: a slow ramp would otherwise be reused for ever.
-        _decide_by_drift(now, memo, drift, decider.thresholds, decider.throttle, reused)
+        judge_drift(now, memo, drift, decider.thresholds, decider.throttle, reused)
 
 
 @njit(cache=True, nogil=True)
@@ -127,12 +143,12 @@ def _decide_exactly(products, memo, thresholds, reused):  # type: ignore[no-unty
     # A GRU's candidate is the sum of its last two products.
     n_gates = thresholds.size
     if products.shape[1] == n_gates:
-        _decide_by_change(products, memo, thresholds, reused)
+        judge_change(products, memo, thresholds, reused)
         return
-    _decide_by_change(products[:, : n_gates - 1], memo[:, : n_gates - 1], thresholds, reused)
+    judge_change(products[:, : n_gates - 1], memo[:, : n_gates - 1], thresholds, reused)
     now = products[:, n_gates - 1 : n_gates] + products[:, n_gates : n_gates + 1]
     before = memo[:, n_gates - 1 : n_gates] + memo[:, n_gates : n_gates + 1]
-    _decide_by_change(now, before, thresholds[n_gates - 1 :], reused[:, n_gates - 1 :])
+    judge_change(now, before, thresholds[n_gates - 1 :], reused[:, n_gates - 1 :])
 
 
 @njit(cache=True, nogil=True)
@@ -141,18 +157,18 @@ def _predict(decider, x, h, out):  # type: ignore[no-untyped-def]
     small, planes = decider.small, decider.planes[:, :B]
     x_steps, h_steps = np.full(B, small.x_step, np.float32), np.full(B, small.h_step, np.float32)
     planes[:] = np.uint64(0)
-    if decider.watches == SIGNS:
-        _pack_signs(x, planes[0], 0)
-        _pack_signs(h, planes[0], n_x)
-    elif decider.watches == CODES:
-        _pack_codes(x, x_steps, planes, 0)
-        _pack_codes(h, h_steps, planes, n_x)
-    else:
-        _pack_ternary(x, x_steps, planes, 0)
-        _pack_ternary(h, h_steps, planes, n_x)
+    if decider.watches == TERNARY:
+        put_ternary(x, x_steps, planes, 0)
+        put_ternary(h, h_steps, planes, n_x)
         out[:] = np.int32(0)
-        _ternary_products(planes, small.weights_t, out)
+        add_ternary_products(planes, small.weights_t, out)
         return
+    if decider.watches == SIGNS:
+        put_signs(x, planes[0], 0)
+        put_signs(h, planes[0], n_x)
+    else:
+        put_codes(x, x_steps, planes, 0)
+        put_codes(h, h_steps, planes, n_x)
     largest = (1 << planes.shape[0]) - 1
     out[:] = np.int32(decider.n_inputs * largest * largest)
-    _code_products(planes, small.weights_t, out)
+    add_code_products(planes, small.weights_t, out)

@@ -16,11 +16,12 @@ def accumulate_products(x: F32, weights_t: F32, out: F32) -> None:
     """
     if x.shape[1] != weights_t.shape[0] or out.shape != (x.shape[0], weights_t.shape[1]):
         raise ValueError(f"need (B, N), (N, M), (B, M): got {x.shape}, {weights_t.shape}, {out.shape}")
-    _accumulate_products(x, weights_t, out)
+    add_products(x, weights_t, out)
 
 
 @njit(cache=True, nogil=True)
-def _accumulate_products(x, weights_t, out):  # type: ignore[no-untyped-def]
+def add_products(x, weights_t, out):  # type: ignore[no-untyped-def]
+    """`accumulate_products`, for kernels."""
     n_tiled = x.shape[0] - x.shape[0] % 4
     for b in range(0, n_tiled, 4):
         _accumulate_four_rows(x[b : b + 4], weights_t, out[b : b + 4])

@@ -18,13 +18,13 @@ HALF_MAX = 65504.0
 def to_half(values: F32) -> F32:
     """Return a copy of float32 values rounded to binary16, half to even; beyond the range they become infinite."""
     rounded = np.array(values, np.float32, order="C")
-    _round_all(rounded.reshape(-1))
+    round_all(rounded.reshape(-1))
     return rounded
 
 
 def round_to_half(values: F32) -> None:
     """Round a contiguous float32 array to binary16 in place."""
-    _round_all(values.reshape(-1))
+    round_all(values.reshape(-1))
 
 
 @njit(cache=True, nogil=True)
@@ -45,6 +45,7 @@ def half_rounded(value):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _round_all(values):  # type: ignore[no-untyped-def]
+def round_all(values):  # type: ignore[no-untyped-def]
+    """Round all of values (n,) in place; for kernels."""
     for i in range(values.size):
         values[i] = half_rounded(values[i])

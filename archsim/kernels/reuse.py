@@ -17,7 +17,7 @@ def decide_by_drift(now: I32, memo: I32, drift: F32, thresholds: F32, throttle: 
     """
     shape = now.shape
     check_shapes(memo=(memo, shape), drift=(drift, shape), thresholds=(thresholds, shape[1:2]), out=(out, shape))
-    _decide_by_drift(now, memo, drift, thresholds, throttle, out)
+    judge_drift(now, memo, drift, thresholds, throttle, out)
 
 
 def decide_by_change(now: F32, memo: F32, thresholds: F32, out: Bools) -> None:
@@ -26,7 +26,7 @@ def decide_by_change(now: F32, memo: F32, thresholds: F32, out: Bools) -> None:
     now, memo (B, G, H) float32; thresholds (G,) float32; out (B, G, H), True = reuse.
     """
     check_shapes(memo=(memo, now.shape), thresholds=(thresholds, now.shape[1:2]), out=(out, now.shape))
-    _decide_by_change(now, memo, thresholds, out)
+    judge_change(now, memo, thresholds, out)
 
 
 def apply_memo(
@@ -40,7 +40,7 @@ def apply_memo(
     B, P, H = products.shape
     G = int(gate_of_product.max()) + 1
     check_shapes(memo=(memo, products.shape), reused=(reused, (B, G, H)), gate_of_product=(gate_of_product, (P,)))
-    _apply_memo(products, memo, reused, gate_of_product, as_half)
+    recall(products, memo, reused, gate_of_product, as_half)
     if correction is not None:
         check_shapes(correction=(correction, reused.shape))
         products[:, np.searchsorted(gate_of_product, np.arange(G))] += np.where(reused, correction, np.float32(0))
@@ -55,7 +55,8 @@ def relative_change(now, memo):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _decide_by_drift(now, memo, drift, thresholds, throttle, out):  # type: ignore[no-untyped-def]
+def judge_drift(now, memo, drift, thresholds, throttle, out):  # type: ignore[no-untyped-def]
+    """`decide_by_drift`, for kernels."""
     for b in range(now.shape[0]):
         for g in range(now.shape[1]):
             for n in range(now.shape[2]):
@@ -68,7 +69,8 @@ def _decide_by_drift(now, memo, drift, thresholds, throttle, out):  # type: igno
 
 
 @njit(cache=True, nogil=True)
-def _decide_by_change(now, memo, thresholds, out):  # type: ignore[no-untyped-def]
+def judge_change(now, memo, thresholds, out):  # type: ignore[no-untyped-def]
+    """`decide_by_change`, for kernels."""
     for b in range(now.shape[0]):
         for g in range(now.shape[1]):
             for n in range(now.shape[2]):
@@ -76,7 +78,8 @@ def _decide_by_change(now, memo, thresholds, out):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _apply_memo(products, memo, reused, gate_of_product, as_half):  # type: ignore[no-untyped-def]
+def recall(products, memo, reused, gate_of_product, as_half):  # type: ignore[no-untyped-def]
+    """`apply_memo` without correction, for kernels."""
     for b in range(products.shape[0]):
         for p in range(products.shape[1]):
             y, m, r = products[b, p], memo[b, p], reused[b, gate_of_product[p]]

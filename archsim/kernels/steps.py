@@ -8,15 +8,15 @@ import numpy as np
 from numba import njit
 
 from archsim.kernels.arrays import F32, I64, Bools, check_shapes
-from archsim.kernels.cells import _update_gru, _update_lstm
-from archsim.kernels.deciding import Decider, correct_step, decide_step
-from archsim.kernels.dense import _accumulate_products
-from archsim.kernels.half import _round_all
-from archsim.kernels.reuse import _apply_memo
+from archsim.kernels.cells import step_gru, step_lstm
+from archsim.kernels.deciding import SIGNS, Decider, correct_step, decide_step
+from archsim.kernels.dense import add_products
+from archsim.kernels.half import round_all
+from archsim.kernels.reuse import recall
 
 
 class PassArrays(NamedTuple):
-    """The weights and the state of a pass under way; B sequences at the start, fewer as they end."""
+    """What a pass under way computes with and remembers; B sequences at the start, fewer as they end."""
 
     hidden_t: F32
     """(H, P·H)."""
@@ -44,7 +44,10 @@ def run_steps(
     updates read. Returns h after each row's step, (rows, H), and which neurons were reused, (rows, G, H).
     """
     rows, n_units = int(active.sum()), arrays.h.shape[1]
-    check_shapes(products=(products, (rows, arrays.hidden_t.shape[1])), inputs=(inputs, (rows, inputs.shape[1])))
+    width = inputs.shape[1] if decider.watches < SIGNS else decider.n_inputs - n_units
+    check_shapes(products=(products, (rows, arrays.hidden_t.shape[1])), inputs=(inputs, (rows, width)))
+    if int(active[0]) > len(arrays.h):
+        raise ValueError(f"step {start} has {active[0]} sequences, the pass began with {len(arrays.h)}")
     outputs = np.empty((rows, n_units), np.float32)
     reused = np.empty((rows, decider.thresholds.size, n_units), np.bool_)
     _run_steps(arrays, decider, start, active, inputs, products, outputs, reused)
@@ -58,17 +61,17 @@ def _run_steps(arrays, decider, start, active, inputs, products, outputs, reused
         B, rows = active[t], slice(row, row + active[t])
         x, y, r = inputs[rows], products[rows], reused[rows]
         h, c, memo = arrays.h[:B], arrays.c[:B], arrays.memo[:B]
-        _accumulate_products(h, arrays.hidden_t, y)
+        add_products(h, arrays.hidden_t, y)
         by_product = y.reshape(memo.shape)
         decide_step(decider, start + t, x, h, by_product, memo, r)
-        _apply_memo(by_product, memo, r, arrays.gate_of_product, arrays.as_half)
+        recall(by_product, memo, r, arrays.gate_of_product, arrays.as_half)
         if decider.small.unit.size:
             correct_step(decider, by_product, r, arrays.gate_of_product)
         if arrays.is_lstm:
-            _update_lstm(by_product, arrays.bias, c, h)
+            step_lstm(by_product, arrays.bias, c, h)
         else:
-            _update_gru(by_product, arrays.bias, h)
+            step_gru(by_product, arrays.bias, h)
         if arrays.as_half:
-            _round_all(h.reshape(-1))
+            round_all(h.reshape(-1))
         outputs[rows] = h
         row += B

@@ -17,7 +17,7 @@ from archsim.sweeps.point import check_names, choices_digest, portable, resolve_
 from archsim.sweeps.task import Kind, Task
 from archsim.traceio.trace import Trace
 
-REPLAY_SHARE = 0.15
+REPLAY_SHARE = 0.1
 """Time of an event simulation next to its functional pass (scripts/bench.py); for progress bars only."""
 SAMPLES_PER_STEP, CHARACTERS_PER_STEP = 80, 5
 
@@ -61,7 +61,9 @@ def plan_tasks(points: Iterable[Point], cache: Path) -> list[Task]:
         if point.setting is not None:
             for task in _tasks(point.setting, point.choices, cache):
                 tasks.setdefault(task.name, task)
-    return list(tasks.values())
+    # One after the other, tasks of one workload find what the one before has laid out.
+    first: dict[str, int] = {}
+    return sorted(tasks.values(), key=lambda task: first.setdefault(task.workload, len(first)))
 
 
 def _tasks(setting: Setting, chosen: Choices, cache: Path) -> Iterator[Task]:
@@ -70,7 +72,8 @@ def _tasks(setting: Setting, chosen: Choices, cache: Path) -> Iterator[Task]:
     light = REPLAY_SHARE * heavy
 
     def task(kind: Kind, digest: str, after: list[Task], weight: float) -> Task:
-        return Task(kind, digest, choices, frozenset(one.name for one in after), weight, module)
+        after_names = frozenset(one.name for one in after)
+        return Task(kind, digest, choices, after_names, weight, module, setting.workload_digest)
 
     policies = [setting.policy, NoReuse()] if setting.compares and setting.baseline_computes else [setting.policy]
     passes = [task(Kind.PASS, setting.functional_digest(policy), [], heavy) for policy in policies]

@@ -47,6 +47,8 @@ class Task:
     """How long it takes, next to other tasks."""
     module: str = MAIN
     """Where the point's policy is defined, for who has not imported it."""
+    workload: str = ""
+    """Digest of its network, trace and precision."""
 
     @property
     def name(self) -> str:

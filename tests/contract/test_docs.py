@@ -14,7 +14,7 @@ from archsim.config.specs import parse_arch
 from archsim.ir.manifest import HeadManifest, Manifest
 from archsim.sweeps.grid import load_grid
 
-PAGE_NAMES = ("how-a-run-flows", "recipes", "sweeps", "predictors", "cluster", "files", "memory")
+PAGE_NAMES = ("how-a-run-flows", "recipes", "sweeps", "predictors", "cluster", "files", "memory", "performance")
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{page}.md" for page in PAGE_NAMES)]
 

@@ -1,15 +1,23 @@
 """What a kernel decides, many steps in one call, is what the same policy decides asked step by step."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from harness import make_network, make_tokens, make_trace, make_translator
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
+import archsim
+from archsim.cores import threads_of_ours
 from archsim.functional import direction, runner
 from archsim.functional.batch import Batch
 from archsim.functional.run import run_functional
-from archsim.policies import policy_from
+from archsim.ir.cells import LSTM
+from archsim.ir.layers import make_direction
+from archsim.policies import BinaryPolicy, policy_from
+from archsim.policies.decided import DecidedPass
 
 POLICIES = ("none", "bnn", "bnn:throttle=off", "bnn:guard=3", "oracle", "ternary", "lowbit", "lowbit:bits=5,correct=on")
 
@@ -98,3 +106,73 @@ def test_windows_of_a_batch_are_its_rows_in_order(lengths, n_steps):
     assert found == list(zip(steps.tolist(), positions.tolist(), strict=True))
     there = batch.backwards()
     assert (there[there] == np.arange(batch.n_rows)).all()
+
+
+def reused_by(begin, base=BinaryPolicy, **fields):
+    """Neurons reused under a plug-in derived from a built-in policy."""
+    plug_in = type("PlugIn", (base,), {"name": "plug-in", "begin": begin, **fields})()
+    network = make_network("lstm", inputs=6, units=5)
+    return run_functional(network, make_trace(network, [9, 5]), plug_in, 0.8, threads=1).activity.neurons_reused()
+
+
+def test_a_decide_of_ones_own_is_asked():
+    """In a class of its own, or put in the place of the pass's."""
+
+    class Never(DecidedPass):
+        def decide(self, step):
+            return np.zeros(step.shape, np.bool_)
+
+    def replaced(self, context):
+        running = BinaryPolicy.begin(self, context)
+        running.decide = lambda step: np.zeros(step.shape, np.bool_)
+        return running
+
+    assert reused_by(BinaryPolicy.begin) > 0
+    assert reused_by(lambda self, context: Never(BinaryPolicy.begin(self, context).decider)) == 0
+    assert reused_by(replaced) == 0
+
+
+@pytest.mark.parametrize("fields, message", [
+    ({"batch": 1}, "plug-in' began a pass that does not fit: now has shape"),
+    ({"thresholds": np.ones(2, np.float32)}, "thresholds has shape"),
+    ({"weight_ih": np.ones((20, 3), np.float32)}, "n_inputs = 8, need 11"),
+    ({"weight_ih": np.ones((20, 300), np.float32)}, "planes has shape"),
+])  # fmt: skip
+def test_a_pass_begun_for_another_shape_is_refused(fields, message):
+    with pytest.raises(archsim.ArchsimError, match=message):
+        reused_by(lambda self, context: BinaryPolicy.begin(self, replace(context, **fields)))
+
+
+def test_reuse_needs_the_unit_it_is_charged_for():
+    with pytest.raises(archsim.ArchsimError, match="says it needs no memoization unit"):
+        reused_by(BinaryPolicy.begin, uses_memo_unit=False)
+
+
+def test_weights_are_not_changed_in_place():
+    """They are laid out once a network; what was given is the giver's."""
+    network = make_network("lstm", inputs=6, units=5)
+    with pytest.raises(ValueError, match="read-only"):
+        network.layers[0].directions[0].weight_ih[:] *= 3
+    given = {
+        name: np.ones((20, 6) if name == "weight_ih" else (20, 5), np.float32) for name in ("weight_ih", "weight_hh")
+    }
+    direction_of_ones = make_direction("here", LSTM, given)
+    given["weight_ih"][:] = 2
+    assert (direction_of_ones.weight_ih == 1).all()
+
+
+def test_numpys_threads_come_back_after_the_last():
+    """Runs that overlap, the first to begin being the first to end."""
+
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    with threadpool_limits(2, "blas"):
+        one, two = threads_of_ours(1), threads_of_ours(1)
+        before = threads()
+        one.__enter__()
+        two.__enter__()
+        one.__exit__(None, None, None)
+        assert set(threads()) == {1}
+        two.__exit__(None, None, None)
+        assert threads() == before

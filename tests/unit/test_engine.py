@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy, QueueDepth, Worked
+from archsim.engine.facts import Busy, Fact, QueueDepth, Worked
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.functional.run import pass_shapes
@@ -200,11 +200,15 @@ def test_a_listener_hears_what_it_names_and_otherwise_everything():
         def __call__(self, fact):
             self.append(fact)
 
-    few, heard = Some(), []
-    probe = Probe(Engine(), [few, heard.append])
+    class Kinds(Some):
+        hears = (Fact,)
+
+    few, heard, kinds = Some(), [], Kinds()
+    probe = Probe(Engine(), [few, heard.append, kinds])
     probe.emit(QueueDepth, queue="q", depth=1)
     probe.emit(Worked, unit="u", time_ps=2)
     assert [type(fact) for fact in heard] == [QueueDepth, Worked] and list(few) == heard[:1]
+    assert list(kinds) == heard
 
 
 def test_a_fact_that_nobody_hears_is_not_made():

@@ -39,7 +39,7 @@ def torch_stack(layers):
     with torch.no_grad():
         for depth, layer in enumerate(layers):
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-                getattr(module, f"{name}_l{depth}").copy_(torch.from_numpy(getattr(layer.directions[0], name)))
+                getattr(module, f"{name}_l{depth}").copy_(torch.tensor(getattr(layer.directions[0], name)))
     return module
 
 
