@@ -95,7 +95,7 @@ def advance_pass(run, times, memory, dram, until_ps, finished):  # type: ignore[
         row, asker = _next_row(run)
         end, reader = _next_read_end(run)
         row_ps, end_ps = _to_ps(row, period_ps), _to_ps(end, period_ps)
-        column, channel, place = next_column(memory, dram, min(until_ps, row_ps, end_ps) // dram.cycle_ps)
+        column, channel, age = next_column(memory, dram, min(until_ps, row_ps, end_ps) // dram.cycle_ps)
         column_ps = _to_ps(column, dram.cycle_ps)
         next_ps = min(column_ps, row_ps, end_ps)
         if next_ps > until_ps or n_finished == finished.size:
@@ -109,8 +109,8 @@ def advance_pass(run, times, memory, dram, until_ps, finished):  # type: ignore[
                 end_read(run, times, reader, end)
         elif row_ps == next_ps:
             _ask(run, memory, dram, asker, row)
-        elif place >= 0:
-            number = serve(memory, dram, channel, place)
+        elif age >= 0:
+            number = serve(memory, dram, channel, age)
             if number >= 0 and run.owner[number] == UNKNOWN:
                 finished[n_finished] = number
                 n_finished += 1
