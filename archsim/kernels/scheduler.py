@@ -23,30 +23,25 @@ from archsim.kernels.banks import (
 )
 from archsim.kernels.jit import inner, outer
 from archsim.kernels.ports import write_words
+from archsim.kernels.queue import fill_queue, grow_younger, leave_queue, ready_from
 from archsim.kernels.requests import (
     ADDRESS,
     ARRIVAL,
-    BACKLOG_FROM,
-    BACKLOG_TO,
     BANK,
     BURST,
-    ENTERED_PS,
     FINISH_PS,
     LEFT,
     N_BYTES,
     NO_PORT,
-    ORDER,
     PARTS,
     PORT,
     PORT_BYTES,
     QUEUED,
-    ROOM_FROM,
     ROW,
     ROW_HIT,
     TRANSFER,
     WRITES,
     aim,
-    copy_request,
 )
 
 
@@ -58,7 +53,7 @@ def next_column(memory, times, until):  # type: ignore[no-untyped-def]
     """
     best, best_channel, best_age = NEVER, 0, -1
     for channel in range(times.channels):
-        entrance = _fill_queue(memory, times, channel, until)
+        entrance = fill_queue(memory, times, channel, until)
         _refresh_idle_ranks(memory, times, channel)
         column, age = _first_ready(memory, times, channel)
         if entrance < column:
@@ -69,71 +64,12 @@ def next_column(memory, times, until):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _fill_queue(memory, times, channel, until):  # type: ignore[no-untyped-def]
-    """Let requests that have arrived into the queue; return when the next one could enter, NEVER if none can."""
-    cursors = memory.cursors
-    while cursors[channel, BACKLOG_FROM] < cursors[channel, BACKLOG_TO]:
-        if cursors[channel, QUEUED] == times.queue_depth:
-            return NEVER
-        head, place = cursors[channel, BACKLOG_FROM], memory.by_age[channel, cursors[channel, QUEUED]]
-        arrival = max(memory.backlog[channel, head, ARRIVAL], cursors[channel, ROOM_FROM])
-        if arrival + times.controller > until:
-            return arrival + times.controller
-        copy_request(memory.backlog, channel, head, memory.queue, place)
-        memory.queue[channel, place, ARRIVAL] = arrival
-        transfer = memory.backlog[channel, head, TRANSFER]
-        if memory.transfers[transfer, ENTERED_PS] < 0:
-            memory.transfers[transfer, ENTERED_PS] = arrival * times.cycle_ps
-        cursors[channel, BACKLOG_FROM] += 1
-        cursors[channel, QUEUED] += 1
-        _sort_last(memory, channel)
-    return NEVER
-
-
-@inner
-def _sort_last(memory, channel):  # type: ignore[no-untyped-def]
-    """Put the last request of the queue ahead of those that are younger."""
-    by_age, age = memory.by_age, memory.cursors[channel, QUEUED] - 1
-    place = by_age[channel, age]
-    while age > 0 and _is_older(memory.queue, channel, place, by_age[channel, age - 1]):
-        by_age[channel, age] = by_age[channel, age - 1]
-        age -= 1
-    by_age[channel, age] = place
-
-
-@inner
-def _make_last(memory, channel, age):  # type: ignore[no-untyped-def]
-    by_age, last = memory.by_age, memory.cursors[channel, QUEUED] - 1
-    place = by_age[channel, age]
-    for other in range(age, last):
-        by_age[channel, other] = by_age[channel, other + 1]
-    by_age[channel, last] = place
-
-
-@inner
-def _is_older(queue, channel, place, than):  # type: ignore[no-untyped-def]
-    if queue[channel, place, ARRIVAL] != queue[channel, than, ARRIVAL]:
-        return queue[channel, place, ARRIVAL] < queue[channel, than, ARRIVAL]
-    return queue[channel, place, ORDER] < queue[channel, than, ORDER]
-
-
-@inner
 def _refresh_idle_ranks(memory, times, channel):  # type: ignore[no-untyped-def]
     """Refresh ranks that have been due since before any of their requests could be served."""
     for rank in range(times.ranks):
-        ready = _ready(memory, times, channel, rank)
+        ready = ready_from(memory, times, channel, rank)
         while ready < NEVER and memory.channels.ranks[channel, rank, REFRESH_AT] <= ready:
             refresh_rank(memory.channels, times, channel, rank)
-
-
-@inner
-def _ready(memory, times, channel, rank):  # type: ignore[no-untyped-def]
-    """From when a request for a rank could be served; NEVER if there is none."""
-    for age in range(memory.cursors[channel, QUEUED]):
-        place = memory.by_age[channel, age]
-        if memory.queue[channel, place, BANK] // times.banks == rank:
-            return memory.queue[channel, place, ARRIVAL] + times.controller
-    return NEVER
 
 
 @inner
@@ -216,21 +152,11 @@ def serve(memory, times, channel, age):  # type: ignore[no-untyped-def]
     if queue[channel, place, LEFT] > 0:
         aim(queue, channel, place, times)
         queue[channel, place, ARRIVAL] = max(ready - times.controller, column)  # while this row is read
-        _make_last(memory, channel, age)
-        _sort_last(memory, channel)
+        grow_younger(memory, channel, age)
         return -1
-    _leave_queue(memory, channel, age, column + (n_bursts - 1) * spacing)
+    leave_queue(memory, channel, age, column + (n_bursts - 1) * spacing)
     transfers[transfer, PARTS] -= 1
     return transfer if transfers[transfer, PARTS] == 0 else -1
-
-
-@inner
-def _leave_queue(memory, channel, age, at):  # type: ignore[no-untyped-def]
-    """Free a request's place."""
-    if memory.cursors[channel, QUEUED] == memory.queue.shape[1]:
-        memory.cursors[channel, ROOM_FROM] = at
-    _make_last(memory, channel, age)
-    memory.cursors[channel, QUEUED] -= 1
 
 
 @inner
