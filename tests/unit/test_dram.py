@@ -351,6 +351,19 @@ def test_the_older_of_equals_goes_first():
     assert np.argsort(served((0, 0), (3 * ROW, 0))).tolist() == [0, 1]
 
 
+def test_what_goes_on_in_another_row_is_as_young_as_its_last_column_command():
+    """Who asks in that very cycle, and comes before by order, is older."""
+    bench = Bench()
+    bench.n = 1
+    bench.ask(0, n_bytes=ROW + 64)
+    advance(bench.memory, bench.times, (1 + TRCD) * bench.spec.clock_period_ps, np.zeros(1, np.int64))
+    bench.n = 0
+    bench.ask(2 * ROW, at=1 + TRCD)
+    advance_all(bench.memory, bench.times)
+    ends = bench.memory.transfers[:2, FINISH_PS] // bench.spec.clock_period_ps
+    assert (ends - (1 + TRCD + ROW // 64 * BL)).tolist() == [CL + BL, CL + 2 * BL]
+
+
 def test_a_full_queue_makes_requests_wait_and_says_so():
     """issue_ns is when the queue had a place; the wait of a request with a time of its own counts."""
     asap = archsim.replay_dram(np.arange(200) * 64, JEDEC)
