@@ -1,7 +1,8 @@
 """The scheduler in front of the channels: first ready, first come.
 
 Of a request one row's worth is served at a time. That is exact as long as nothing can interrupt a burst of row
-hits, and makes the streaming of megabytes cheap.
+hits, and makes the streaming of megabytes cheap. A queue is looked through from its oldest request on: none is ready
+before the bus is free or before an older one could be, so that the search ends early.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from archsim.kernels.banks import (
     HITS,
     NEVER,
     OPEN_ROW,
+    READ_FROM,
     REFRESH_AT,
+    WRITE_FROM,
     activate_row,
     be_active,
     plan,
@@ -20,143 +23,107 @@ from archsim.kernels.banks import (
 )
 from archsim.kernels.jit import inner, outer
 from archsim.kernels.ports import write_words
+from archsim.kernels.queue import fill_queue, grow_younger, leave_queue, ready_from
 from archsim.kernels.requests import (
     ADDRESS,
     ARRIVAL,
-    BACKLOG_FROM,
-    BACKLOG_TO,
     BANK,
     BURST,
-    ENTERED_PS,
     FINISH_PS,
     LEFT,
     N_BYTES,
     NO_PORT,
-    ORDER,
     PARTS,
     PORT,
     PORT_BYTES,
     QUEUED,
-    ROOM_FROM,
     ROW,
     ROW_HIT,
     TRANSFER,
     WRITES,
     aim,
-    copy_request,
 )
 
 
 @inner
 def next_column(memory, times, until):  # type: ignore[no-untyped-def]
-    """Return (cycle, channel, place in the queue) of the next column command; the place is -1 if there is none.
+    """Return (cycle, channel, age) of the next column command: so many requests are older; -1 if there is none.
 
     Requests enter the queue up to cycle `until`; a later command may yet be overtaken.
     """
-    best, best_channel, best_place = NEVER, 0, -1
+    best, best_channel, best_age = NEVER, 0, -1
     for channel in range(times.channels):
-        entrance = _fill_queue(memory, times, channel, until)
+        entrance = fill_queue(memory, times, channel, until)
         _refresh_idle_ranks(memory, times, channel)
-        column, place = _first_ready(memory, times, channel)
+        column, age = _first_ready(memory, times, channel)
         if entrance < column:
-            column, place = entrance, -1
+            column, age = entrance, -1
         if column < best:
-            best, best_channel, best_place = column, channel, place
-    return best, best_channel, best_place
-
-
-@inner
-def _fill_queue(memory, times, channel, until):  # type: ignore[no-untyped-def]
-    """Let requests that have arrived into the queue; return when the next one could enter, NEVER if none can."""
-    cursors = memory.cursors
-    while cursors[channel, BACKLOG_FROM] < cursors[channel, BACKLOG_TO]:
-        if cursors[channel, QUEUED] == times.queue_depth:
-            return NEVER
-        head, place = cursors[channel, BACKLOG_FROM], cursors[channel, QUEUED]
-        arrival = max(memory.backlog[channel, head, ARRIVAL], cursors[channel, ROOM_FROM])
-        if arrival + times.controller > until:
-            return arrival + times.controller
-        copy_request(memory.backlog, channel, head, memory.queue, place)
-        memory.queue[channel, place, ARRIVAL] = arrival
-        transfer = memory.backlog[channel, head, TRANSFER]
-        if memory.transfers[transfer, ENTERED_PS] < 0:
-            memory.transfers[transfer, ENTERED_PS] = arrival * times.cycle_ps
-        cursors[channel, BACKLOG_FROM] += 1
-        cursors[channel, QUEUED] += 1
-    return NEVER
+            best, best_channel, best_age = column, channel, age
+    return best, best_channel, best_age
 
 
 @inner
 def _refresh_idle_ranks(memory, times, channel):  # type: ignore[no-untyped-def]
     """Refresh ranks that have been due since before any of their requests could be served."""
-    queue, n = memory.queue, memory.cursors[channel, QUEUED]
     for rank in range(times.ranks):
-        due = memory.channels.ranks[channel, rank, REFRESH_AT]
-        least_ready = NEVER
-        for place in range(n):
-            ready = queue[channel, place, ARRIVAL] + times.controller
-            if ready < least_ready and queue[channel, place, BANK] // times.banks == rank:
-                least_ready = ready
-                if ready < due:
-                    break
-        while least_ready < NEVER and memory.channels.ranks[channel, rank, REFRESH_AT] <= least_ready:
+        ready = ready_from(memory, times, channel, rank)
+        while ready < NEVER and memory.channels.ranks[channel, rank, REFRESH_AT] <= ready:
             refresh_rank(memory.channels, times, channel, rank)
 
 
 @inner
 def _first_ready(memory, times, channel):  # type: ignore[no-untyped-def]
     """The request whose next burst can be on the bus first, the oldest of equals; but row hits end somewhere."""
-    column, place = _earliest(memory, times, channel, memory.passed_over[:0])
-    if place < 0 or not _must_let_pass(memory, times, channel, place):
-        return column, place
+    column, age = _earliest(memory, times, channel, memory.passed_over[:0])
+    if age < 0 or not _must_let_pass(memory, times, channel, age):
+        return column, age
     passed_over = memory.passed_over
     passed_over[:] = False
-    while place >= 0 and _must_let_pass(memory, times, channel, place):
-        passed_over[memory.queue[channel, place, BANK]] = True
-        column, place = _earliest(memory, times, channel, passed_over)
-    return column, place
+    while age >= 0 and _must_let_pass(memory, times, channel, age):
+        passed_over[memory.queue[channel, memory.by_age[channel, age], BANK]] = True
+        column, age = _earliest(memory, times, channel, passed_over)
+    return column, age
 
 
 @inner
 def _earliest(memory, times, channel, passed_over):  # type: ignore[no-untyped-def]
-    """Cycle and place of the first possible column command, leaving out row hits of the banks passed over."""
+    """Cycle and age of the first possible column command, leaving out row hits of the banks passed over."""
     queue, state = memory.queue, memory.channels
-    best, best_place = NEVER, -1
-    for place in range(memory.cursors[channel, QUEUED]):
+    bus = min(state.buses[channel, READ_FROM], state.buses[channel, WRITE_FROM])
+    best, best_age = NEVER, -1
+    for age in range(memory.cursors[channel, QUEUED]):
+        place = memory.by_age[channel, age]
+        ready = queue[channel, place, ARRIVAL] + times.controller
+        if best <= max(ready, bus):
+            break
         bank, row = queue[channel, place, BANK], queue[channel, place, ROW]
         if passed_over.size and passed_over[bank] and state.banks[channel, bank, OPEN_ROW] == row:
             continue
-        ready = queue[channel, place, ARRIVAL] + times.controller
         _, column = plan(state, times, channel, bank, row, queue[channel, place, WRITES], ready)
-        if column < best or (column == best and _is_older(queue, channel, place, best_place)):
-            best, best_place = column, place
-    return best, best_place
+        if column < best:
+            best, best_age = column, age
+    return best, best_age
 
 
 @inner
-def _must_let_pass(memory, times, channel, place):  # type: ignore[no-untyped-def]
+def _must_let_pass(memory, times, channel, age):  # type: ignore[no-untyped-def]
     """Whether a row hit, after enough of them, keeps an older request for another row of the bank waiting."""
-    queue, banks = memory.queue, memory.channels.banks
-    bank, row = queue[channel, place, BANK], queue[channel, place, ROW]
+    queue, banks, by_age = memory.queue, memory.channels.banks, memory.by_age
+    bank, row = queue[channel, by_age[channel, age], BANK], queue[channel, by_age[channel, age], ROW]
     if banks[channel, bank, OPEN_ROW] != row or banks[channel, bank, HITS] < times.row_hit_limit:
         return False
-    for other in range(memory.cursors[channel, QUEUED]):
-        another_row = queue[channel, other, BANK] == bank and queue[channel, other, ROW] != row
-        if another_row and _is_older(queue, channel, other, place):
+    for older in range(age):
+        place = by_age[channel, older]
+        if queue[channel, place, BANK] == bank and queue[channel, place, ROW] != row:
             return True
     return False
 
 
 @inner
-def _is_older(queue, channel, place, than):  # type: ignore[no-untyped-def]
-    if queue[channel, place, ARRIVAL] != queue[channel, than, ARRIVAL]:
-        return queue[channel, place, ARRIVAL] < queue[channel, than, ARRIVAL]
-    return queue[channel, place, ORDER] < queue[channel, than, ORDER]
-
-
-@inner
-def serve(memory, times, channel, place):  # type: ignore[no-untyped-def]
+def serve(memory, times, channel, age):  # type: ignore[no-untyped-def]
     """Serve a request's bursts of one row, or let a refresh go first; return the transfer if that finished it."""
+    place = memory.by_age[channel, age]
     state, queue, transfers = memory.channels, memory.queue, memory.transfers
     bank, row, write = queue[channel, place, BANK], queue[channel, place, ROW], queue[channel, place, WRITES]
     burst, transfer = queue[channel, place, BURST], queue[channel, place, TRANSFER]
@@ -185,19 +152,11 @@ def serve(memory, times, channel, place):  # type: ignore[no-untyped-def]
     if queue[channel, place, LEFT] > 0:
         aim(queue, channel, place, times)
         queue[channel, place, ARRIVAL] = max(ready - times.controller, column)  # while this row is read
+        grow_younger(memory, channel, age)
         return -1
-    _leave_queue(memory, channel, place, column + (n_bursts - 1) * spacing)
+    leave_queue(memory, channel, age, column + (n_bursts - 1) * spacing)
     transfers[transfer, PARTS] -= 1
     return transfer if transfers[transfer, PARTS] == 0 else -1
-
-
-@inner
-def _leave_queue(memory, channel, place, at):  # type: ignore[no-untyped-def]
-    """Free a request's place."""
-    if memory.cursors[channel, QUEUED] == memory.queue.shape[1]:
-        memory.cursors[channel, ROOM_FROM] = at
-    memory.cursors[channel, QUEUED] -= 1
-    copy_request(memory.queue, channel, memory.cursors[channel, QUEUED], memory.queue, place)
 
 
 @inner
@@ -228,10 +187,10 @@ def advance(memory, times, until_ps, finished):  # type: ignore[no-untyped-def]
     """
     n, until = 0, until_ps // times.cycle_ps
     while True:
-        column, channel, place = next_column(memory, times, until)
-        if column > until or place < 0 or n == finished.size:
+        column, channel, age = next_column(memory, times, until)
+        if column > until or age < 0 or n == finished.size:
             return n, (NEVER if column == NEVER else column * times.cycle_ps)
-        transfer = serve(memory, times, channel, place)
+        transfer = serve(memory, times, channel, age)
         if transfer >= 0:
             finished[n] = transfer
             n += 1

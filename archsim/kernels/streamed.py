@@ -127,14 +127,23 @@ def is_reused(run, k, n):  # type: ignore[no-untyped-def]
 @inner
 def go_ahead(run, times, memory):  # type: ignore[no-untyped-def]
     """Let all units go as far as what is known takes them."""
-    moved = True
-    while moved:
-        moved = False
-        for k in range(run.units.shape[0]):
-            while _issue(run, times, k) or _take(run, times, memory, k):
-                moved = True
-        while _update(run, times):
-            moved = True
+    for k in range(run.units.shape[0]):
+        go_ahead_from(run, times, memory, k)
+
+
+@inner
+def go_ahead_from(run, times, memory, k):  # type: ignore[no-untyped-def]
+    """The same where only unit `k` knows of something new; the others may hear of it through the cells updated."""
+    _decide_and_take(run, times, memory, k)
+    while _update(run, times):
+        for other in range(run.units.shape[0]):
+            _decide_and_take(run, times, memory, other)
+
+
+@inner
+def _decide_and_take(run, times, memory, k):  # type: ignore[no-untyped-def]
+    while _issue(run, times, k) or _take(run, times, memory, k):
+        pass
 
 
 @inner

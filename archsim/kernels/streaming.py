@@ -26,6 +26,7 @@ from archsim.kernels.streamed import (
     end_read,
     end_step,
     go_ahead,
+    go_ahead_from,
     is_reused,
 )
 from archsim.kernels.timing import ON_BANK
@@ -85,17 +86,17 @@ def advance_pass(run, times, memory, dram, until_ps, finished):  # type: ignore[
     Writes those transfers to `finished`; returns their number and the time of what happens next.
     """
     n_finished, period_ps = 0, memory.period_ps
+    go_ahead(run, times, memory)
     while True:
-        go_ahead(run, times, memory)
-        if run.state[UPDATED] == run.resident.size:
+        while run.state[UPDATED] == run.resident.size:
             end_step(run, times)
             if run.state[DONE]:
                 return n_finished, NEVER
-            continue
+            go_ahead(run, times, memory)
         row, asker = _next_row(run)
         end, reader = _next_read_end(run)
         row_ps, end_ps = _to_ps(row, period_ps), _to_ps(end, period_ps)
-        column, channel, place = next_column(memory, dram, min(until_ps, row_ps, end_ps) // dram.cycle_ps)
+        column, channel, age = next_column(memory, dram, min(until_ps, row_ps, end_ps) // dram.cycle_ps)
         column_ps = _to_ps(column, dram.cycle_ps)
         next_ps = min(column_ps, row_ps, end_ps)
         if next_ps > until_ps or n_finished == finished.size:
@@ -107,10 +108,11 @@ def advance_pass(run, times, memory, dram, until_ps, finished):  # type: ignore[
             else:
                 run.found.tally[reader, ON_BANK] += end - run.units[reader, READ_FROM] - times.dot_cycles
                 end_read(run, times, reader, end)
+                go_ahead_from(run, times, memory, reader)
         elif row_ps == next_ps:
             _ask(run, memory, dram, asker, row)
-        elif place >= 0:
-            number = serve(memory, dram, channel, place)
+        elif age >= 0:
+            number = serve(memory, dram, channel, age)
             if number >= 0 and run.owner[number] == UNKNOWN:
                 finished[n_finished] = number
                 n_finished += 1
@@ -118,5 +120,6 @@ def advance_pass(run, times, memory, dram, until_ps, finished):  # type: ignore[
             elif number >= 0:
                 k, n = run.owner[number] // run.resident.size, run.owner[number] % run.resident.size
                 run.arrived[k, n] = memory.transfers[number, FINISH_PS] // period_ps
+                go_ahead_from(run, times, memory, k)
         else:
             return n_finished, next_ps

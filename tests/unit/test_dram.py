@@ -12,7 +12,7 @@ import archsim
 from archsim.config.dram import DramSpec, load_dram
 from archsim.energy.dram import command_pj
 from archsim.kernels.banks import COUNTS, COUNTS_FROM
-from archsim.kernels.requests import FINISH_PS, NO_PORT, ROW_HIT, idle_memory, submit
+from archsim.kernels.requests import ARRIVAL, FINISH_PS, NO_PORT, ORDER, QUEUED, ROW_HIT, idle_memory, submit
 from archsim.kernels.scheduler import advance, catch_up
 from archsim.sim.memory.dram import dram_times
 
@@ -351,6 +351,19 @@ def test_the_older_of_equals_goes_first():
     assert np.argsort(served((0, 0), (3 * ROW, 0))).tolist() == [0, 1]
 
 
+def test_what_goes_on_in_another_row_is_as_young_as_its_last_column_command():
+    """Who asks in that very cycle, and comes before by order, is older."""
+    bench = Bench()
+    bench.n = 1
+    bench.ask(0, n_bytes=ROW + 64)
+    advance(bench.memory, bench.times, (1 + TRCD) * bench.spec.clock_period_ps, np.zeros(1, np.int64))
+    bench.n = 0
+    bench.ask(2 * ROW, at=1 + TRCD)
+    advance_all(bench.memory, bench.times)
+    ends = bench.memory.transfers[:2, FINISH_PS] // bench.spec.clock_period_ps
+    assert (ends - (1 + TRCD + ROW // 64 * BL)).tolist() == [CL + BL, CL + 2 * BL]
+
+
 def test_a_full_queue_makes_requests_wait_and_says_so():
     """issue_ns is when the queue had a place; the wait of a request with a time of its own counts."""
     asap = archsim.replay_dram(np.arange(200) * 64, JEDEC)
@@ -392,6 +405,22 @@ def test_whatever_is_asked_for_is_served_once_and_not_too_early(spec, wanted, n_
     assert max(ends) * spec.channels >= bursts * len(wanted) * BL  # never above the peak
     states = sum(counts[state] for state in ("active_standby", "open_power_down", "closed_power_down"))
     assert states >= max(ends) * spec.channels
+
+
+@given(machines, requests, st.integers(1, 9000))
+def test_a_queue_is_kept_by_age(spec, wanted, n_bytes):
+    """Whatever enters late, leaves from the middle, or goes on in another row."""
+    bench, finished, n = Bench(spec), np.zeros(1, np.int64), 1
+    for address, at in wanted:
+        bench.ask(address, at, n_bytes=n_bytes)
+    while n:
+        n, _ = advance(bench.memory, bench.times, FOREVER_PS, finished)
+        for queue, places, queued in zip(
+            bench.memory.queue, bench.memory.by_age, bench.memory.cursors[:, QUEUED], strict=True
+        ):
+            ages = queue[places[:queued]][:, [ARRIVAL, ORDER]].tolist()
+            assert ages == sorted(ages)
+            assert sorted(places) == list(range(places.size))
 
 
 @given(machines, st.lists(st.integers(0, 40).map(lambda i: i * 1024), min_size=1, max_size=60))
