@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from threading import Lock
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -23,10 +24,15 @@ def cores() -> int:
 
 
 @contextmanager
-def threads_of_ours(number: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads, and meanwhile none of numpy's own, which would take the same cores."""
-    with NUMPYS_THREADS.aside(), ThreadPoolExecutor(number) as pool:
+def threads_of_ours(number: int) -> Iterator[Executor | None]:
+    """A pool of threads, or none for one: it is here already. Meanwhile numpy's own leave it the cores."""
+    with NUMPYS_THREADS.aside(), ThreadPoolExecutor(number) if number > 1 else nullcontext() as pool:
         yield pool
+
+
+def map_in_order(pool: Executor | None, work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+    """Do the work on all items, side by side if there is a pool; the results come in order."""
+    return pool.map(work, items) if pool else map(work, items)
 
 
 class _NumpysThreads:
@@ -59,11 +65,13 @@ class _NumpysThreads:
 NUMPYS_THREADS = _NumpysThreads()
 
 
-def side_by_side(pool: Executor, works: Sequence[Callable[[], T]]) -> list[T]:
+def side_by_side(pool: Executor | None, works: Sequence[Callable[[], T]]) -> list[T]:
     """Do all works, the first here, the others wherever there is a thread to spare, or else here, too.
 
     Safe on a thread of the pool itself: it waits for nothing that has not begun.
     """
+    if pool is None:
+        return [work() for work in works]
     here, *others = works
     futures = [pool.submit(work) for work in others]
     done = [here()]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from archsim.cores import cores, threads_of_ours
+from archsim.cores import cores, map_in_order, threads_of_ours
 from archsim.functional.batch import batches
 from archsim.functional.head import Answer
 from archsim.functional.runner import BatchResult, NetworkRunner
@@ -76,7 +76,8 @@ def run_workload(
     with threads_of_ours(threads) as pool:
         # The directions of a layer run side by side: with fewer batches, of more sequences each, steps cost less.
         at_once = min(len(layer.directions) for layer in network.layers)
-        for done in pool.map(partial(runner.run, pool=pool), batches(lengths, pieces=ceil_div(threads, at_once))):
+        parts = batches(lengths, pieces=ceil_div(threads, at_once))
+        for done in map_in_order(pool, partial(runner.run, pool=pool), parts):
             collected.add(done)
             if tick is not None:
                 tick(done.batch.sequences.size)

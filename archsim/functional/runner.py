@@ -52,7 +52,7 @@ class NetworkRunner:
         self.window_steps = None if any(side.reverse for side in sides) else MAX_ROWS
         """Steps that go through all layers before the next ones do; None where a layer needs the last step first."""
 
-    def run(self, batch: Batch, pool: Executor) -> BatchResult:
+    def run(self, batch: Batch, pool: Executor | None) -> BatchResult:
         """Run all layers over a batch. Batches share nothing, so they may run side by side; so may directions."""
         size, encoder = batch.sequences.size, self.network.encoder
         stack = [
@@ -71,7 +71,7 @@ class NetworkRunner:
         return BatchResult(batch, outputs, self._answers(outputs or []), decisions)
 
     def _run_window(
-        self, stack: list[list[Running]], window: Batch, pool: Executor, bits: dict[Place, list[U8]]
+        self, stack: list[list[Running]], window: Batch, pool: Executor | None, bits: dict[Place, list[U8]]
     ) -> F32:
         """Run some steps through all encoder layers; return the top's outputs (rows, D·H), and add to the decisions."""
         values = self.workload.inputs.packed(window)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from archsim.cores import cores, threads_of_ours
+from archsim.cores import cores, map_in_order, threads_of_ours
 from archsim.functional.inputs import prepared
 from archsim.functional.run import pass_shapes
 from archsim.ir.network import Network
@@ -99,7 +99,7 @@ def observe(network: Network, trace: Trace, *, precision: str = "fp16", limit: i
     parts = [whole.sequences[i::_PIECES] for i in range(min(_PIECES, len(whole)))]
     pieces = [replace(whole, sequences=part, targets=None) for part in parts]
     with threads_of_ours(cores()) as pool:
-        tallies = list(pool.map(partial(_tally, network, precision=precision), pieces))
+        tallies = list(map_in_order(pool, partial(_tally, network, precision=precision), pieces))
     tally = reduce(_Tally.joined, tallies)
     samples = _samples(network, whole, typical_neuron(network, tally.moments), precision)
     return Observation(network, tally.counts, tally.moments, samples)

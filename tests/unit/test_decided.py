@@ -168,7 +168,7 @@ def test_numpys_threads_come_back_after_the_last():
         return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
     with threadpool_limits(2, "blas"):
-        one, two = threads_of_ours(1), threads_of_ours(1)
+        one, two = threads_of_ours(2), threads_of_ours(1)
         before = threads()
         one.__enter__()
         two.__enter__()
