@@ -100,7 +100,12 @@ def decide(decider: Decider, index: int, x: F32, h: F32, products: F32, memo: F3
 
     x (B, I), h (B, H); products and their memo (B, P, H), which only the exact one looks at.
     """
-    reused = np.empty((x.shape[0], decider.thresholds.size, h.shape[1]), np.bool_)
+    n_sequences, n_gates, n_units = len(x), decider.thresholds.size, h.shape[1]
+    began_with = len(decider.now) if decider.watches >= SIGNS else n_sequences
+    check_decider(decider, began_with, n_gates, n_units, x.shape[1] + n_units)
+    if n_sequences > began_with:
+        raise ValueError(f"step {index} has {n_sequences} sequences, the pass began with {began_with}")
+    reused = np.empty((n_sequences, n_gates, n_units), np.bool_)
     decide_step(decider, index, x, h, products, memo, reused)
     return reused
 

@@ -143,6 +143,22 @@ def test_a_pass_begun_for_another_shape_is_refused(fields, message):
         reused_by(lambda self, context: BinaryPolicy.begin(self, replace(context, **fields)))
 
 
+@pytest.mark.parametrize("fields, message", [
+    ({"batch": 1}, "step 0 has 2 sequences, the pass began with 1"),
+    ({"weight_ih": np.ones((20, 3), np.float32)}, "n_inputs = 8, need 11"),
+])  # fmt: skip
+def test_asked_by_a_plug_in_too(fields, message):
+    class Asking(BinaryPolicy):
+        name = "asking"
+
+        def begin(self, context):
+            return AskedPass(super().begin(replace(context, **fields)))
+
+    network = make_network("lstm", inputs=6, units=5)
+    with pytest.raises(ValueError, match=message):
+        run_functional(network, make_trace(network, [9, 5]), Asking(), 0.8, threads=1)
+
+
 def test_reuse_needs_the_unit_it_is_charged_for():
     with pytest.raises(archsim.ArchsimError, match="says it needs no memoization unit"):
         reused_by(BinaryPolicy.begin, uses_memo_unit=False)
