@@ -17,7 +17,6 @@ from archsim.functional.batch import Batch
 from archsim.functional.passes import Passes
 from archsim.functional.run import pass_shapes
 from archsim.functional.thresholds import Threshold, thresholds_per_gate
-from archsim.functional.weights import store_network
 from archsim.functional.workload import holds_half
 from archsim.importers.pytorch import from_torch
 from archsim.ir.network import Network, Scales
@@ -108,9 +107,7 @@ class ReuseRNN(nn.Module):
         """The passes of the present weights, which training changes, and with them what a policy makes of them."""
         layers = tuple(layer for module in self.stacks for layer in from_torch(module).layers)
         network = Network("torch module", layers, scales=self.scales)
-        weights = store_network(network, as_half=self.as_half)
-        thresholds = thresholds_per_gate(network, self.threshold)
-        return Passes(network, weights, self.policy, thresholds, as_half=self.as_half)
+        return Passes(network, self.policy, thresholds_per_gate(network, self.threshold), as_half=self.as_half)
 
     def _stored(self, inputs: Tensor) -> Tensor:
         if not self.as_half:

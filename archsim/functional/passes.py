@@ -6,27 +6,22 @@ from archsim.functional.cells import State
 from archsim.functional.columns import RunningColumns
 from archsim.functional.direction import Running, RunningPass
 from archsim.functional.scales import scales_for
-from archsim.functional.weights import StoredWeights
+from archsim.functional.weights import store_network
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
 from archsim.policies import PassContext, Policy, goes_by_columns
 
 
 class Passes:
-    """What every pass of a network begins with; ConfigError where a policy lacks scales."""
+    """What every pass of a network begins with.
 
-    def __init__(
-        self,
-        network: Network,
-        weights: list[list[StoredWeights]],
-        policy: Policy,
-        thresholds: list[F32],
-        *,
-        as_half: bool,
-    ) -> None:
-        self.network, self.weights, self.policy = network, weights, policy
-        self.thresholds, self.as_half = thresholds, as_half
+    Raises NetworkError for a weight beyond the range of binary16, ConfigError where a policy lacks scales.
+    """
+
+    def __init__(self, network: Network, policy: Policy, thresholds: list[F32], *, as_half: bool) -> None:
+        self.network, self.policy, self.thresholds, self.as_half = network, policy, thresholds, as_half
         self.scales = scales_for(network, policy)
+        self.weights = store_network(network, as_half=as_half)
 
     def begin(self, index: int, direction: int, size: int, start: State | None = None) -> Running:
         """Begin the pass of a (layer, direction) over `size` sequences."""

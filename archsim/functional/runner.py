@@ -45,7 +45,7 @@ class NetworkRunner:
     def __init__(self, workload: Workload, policy: Policy, thresholds: list[F32], *, keep_outputs: bool) -> None:
         self.workload, self.network = workload, workload.network
         self.decoder = workload.decoder
-        self.passes = Passes(self.network, workload.weights, policy, thresholds, as_half=workload.as_half)
+        self.passes = Passes(self.network, policy, thresholds, as_half=workload.as_half)
         self.shares_products = not goes_by_columns(policy)
         self.needs_top = keep_outputs or self.network.head is not None
         sides = [direction for layer in self.network.encoder for direction in layer.directions]

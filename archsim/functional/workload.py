@@ -9,7 +9,7 @@ from archsim.functional.decode import DecoderWeights
 from archsim.functional.head import metric_for
 from archsim.functional.inputs import Inputs
 from archsim.functional.kept import KeptArrays
-from archsim.functional.weights import StoredWeights, check_half, store_network
+from archsim.functional.weights import check_half
 from archsim.ir.heads import AttentionDecoder
 from archsim.ir.network import Network
 from archsim.traceio.trace import Trace
@@ -20,10 +20,10 @@ KEEP_BYTES = 1 << 29
 
 
 class Workload:
-    """All that depends on neither policy nor θ: inputs as the first layer takes them, weights as they are stored.
+    """What depends on neither policy nor θ: inputs as the first layer takes them, the decoder's head, the metric.
 
     keep_bytes: the memory that the first layer's products with its inputs may take to be made once for all runs.
-    Raises TraceError and NetworkError for inputs and weights that do not fit each other or the precision.
+    Raises TraceError for inputs that the network does not take.
     """
 
     def __init__(self, network: Network, trace: Trace, *, precision: str = "fp16", keep_bytes: int = 0) -> None:
@@ -32,11 +32,6 @@ class Workload:
         self.trace = self.inputs.trace
         self.metric = metric_for(network, self.trace)
         self.input_products = KeptArrays(keep_bytes)
-
-    @cached_property
-    def weights(self) -> list[list[StoredWeights]]:
-        """By layer and direction."""
-        return store_network(self.network, as_half=self.as_half)
 
     @cached_property
     def decoder(self) -> DecoderWeights | None:
