@@ -74,31 +74,16 @@ def code_products(inputs: U64, weights_t: U64, n_bits: int) -> I32:
 
     inputs (bits, B, words), weights_t (bits, words, M) the packed weight rows transposed; result (B, M) int32.
     """
-    _check_planes(inputs, weights_t)
+    if inputs.shape[::2] != weights_t.shape[:2]:
+        raise ValueError(f"need (planes, B, words), (planes, words, M): got {inputs.shape}, {weights_t.shape}")
     largest = (1 << inputs.shape[0]) - 1
     out = np.full((inputs.shape[1], weights_t.shape[2]), n_bits * largest * largest, np.int32)
     add_code_products(inputs, weights_t, out)
     return out
 
 
-def ternary_products(inputs: U64, weights_t: U64) -> I32:
-    """Return the sums of products of -1, 0 and 1.
-
-    inputs (2, B, words), weights_t (2, words, M), signs and masks; result (B, M) int32.
-    """
-    _check_planes(inputs, weights_t)
-    out = np.zeros((inputs.shape[1], weights_t.shape[2]), np.int32)
-    add_ternary_products(inputs, weights_t, out)
-    return out
-
-
 def _empty_planes(planes: int, x: F32, h: F32) -> U64:
     return np.zeros((planes, x.shape[0], ceil_div(x.shape[1] + h.shape[1], WORD_BITS)), np.uint64)
-
-
-def _check_planes(inputs: U64, weights_t: U64) -> None:
-    if inputs.shape[::2] != weights_t.shape[:2]:
-        raise ValueError(f"need (planes, B, words), (planes, words, M): got {inputs.shape}, {weights_t.shape}")
 
 
 @njit(cache=True, nogil=True)
@@ -167,7 +152,10 @@ def add_code_products(inputs, weights_t, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def add_ternary_products(inputs, weights_t, out):  # type: ignore[no-untyped-def]
-    """Add ternary products to out (B, M); for kernels."""
+    """Add the products of -1, 0 and 1 to out (B, M) int32; for kernels.
+
+    inputs (2, B, words), weights_t (2, words, M), signs and masks.
+    """
     for b in range(inputs.shape[1]):
         y = out[b]
         for word in range(inputs.shape[2]):

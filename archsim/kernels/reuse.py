@@ -20,15 +20,6 @@ def decide_by_drift(now: I32, memo: I32, drift: F32, thresholds: F32, throttle: 
     judge_drift(now, memo, drift, thresholds, throttle, out)
 
 
-def decide_by_change(now: F32, memo: F32, thresholds: F32, out: Bools) -> None:
-    """Decide reuse where the relative change of `now` against `memo` is at most the threshold (no drift).
-
-    now, memo (B, G, H) float32; thresholds (G,) float32; out (B, G, H), True = reuse.
-    """
-    check_shapes(memo=(memo, now.shape), thresholds=(thresholds, now.shape[1:2]), out=(out, now.shape))
-    judge_change(now, memo, thresholds, out)
-
-
 def apply_memo(
     products: F32, memo: F32, reused: Bools, gate_of_product: I64, as_half: bool, correction: F32 | None = None
 ) -> None:
@@ -70,7 +61,10 @@ def judge_drift(now, memo, drift, thresholds, throttle, out):  # type: ignore[no
 
 @njit(cache=True, nogil=True)
 def judge_change(now, memo, thresholds, out):  # type: ignore[no-untyped-def]
-    """`decide_by_change`, for kernels."""
+    """Reuse where the relative change of `now` against `memo` is at most the threshold, no drift; for kernels.
+
+    now, memo (B, G, H) float32; thresholds (G,) float32; out (B, G, H), True = reuse.
+    """
     for b in range(now.shape[0]):
         for g in range(now.shape[1]):
             for n in range(now.shape[2]):

@@ -11,6 +11,7 @@ from numba import njit
 from archsim.kernels import activation
 from archsim.kernels.attention import softmax, squash
 from archsim.kernels.binary import (
+    add_ternary_products,
     binary_products,
     code_products,
     mean_magnitudes,
@@ -18,11 +19,10 @@ from archsim.kernels.binary import (
     pack_joint_signs,
     pack_joint_ternary,
     pack_signs,
-    ternary_products,
 )
 from archsim.kernels.dense import accumulate_products
 from archsim.kernels.half import to_half
-from archsim.kernels.reuse import apply_memo, decide_by_change, decide_by_drift
+from archsim.kernels.reuse import apply_memo, decide_by_drift, judge_change
 
 FLOATS = st.floats(-100, 100, width=32)
 
@@ -117,7 +117,7 @@ def test_drift_rule_is_the_semantics(predictions, theta, throttle):
 def test_change_from_zero_is_infinite_and_no_change_is_none():
     now, memo = np.array([[[0.0, 0.0, 2.0]]], np.float32), np.array([[[1.0, 0.0, 1.0]]], np.float32)
     out = np.zeros((1, 1, 3), np.bool_)
-    decide_by_change(now, memo, np.array([0.5], np.float32), out)
+    judge_change(now, memo, np.array([0.5], np.float32), out)
     assert out.tolist() == [[[False, True, True]]]
 
 
@@ -174,7 +174,8 @@ def test_codes_are_cut_not_wrapped():
 def test_ternary_products_are_those_of_integers(inputs, weights, least):
     leasts = np.full(3, least, np.float32)
     packed = [pack_joint_ternary(v[:, :66], leasts, v[:, 66:], leasts) for v in (inputs, weights)]
-    found = ternary_products(packed[0], np.ascontiguousarray(packed[1].transpose(0, 2, 1)))
+    found = np.zeros((3, 3), np.int32)
+    add_ternary_products(packed[0], np.ascontiguousarray(packed[1].transpose(0, 2, 1)), found)
     codes = [naive_ternary(v, np.float32(least)) for v in (inputs, weights)]
     assert (found == codes[0] @ codes[1].T).all()
 
