@@ -21,6 +21,10 @@ class ArchsimError(Exception):
     """Root of every error archsim raises on purpose."""
 
 
+class ArchsimWarning(UserWarning):
+    """Something a run can go on with, and that whoever runs it may want to mend."""
+
+
 class RunFailedError(ArchsimError):
     """What was asked for could not be finished, through no fault of the input."""
 

@@ -7,7 +7,7 @@ import archsim
 
 LAYERS = [
     "_version errors",
-    "cores units registry files validation paper",
+    "cores units registry files validation paper escaping",
     "kernels",
     "config ir",
     "importers traceio policies engine tasks",
@@ -17,6 +17,7 @@ LAYERS = [
     "report",
     "reproduce exploration",
     "cli",
+    "__main__",
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row.split()}
 ROOT = Path(archsim.__file__).parent
