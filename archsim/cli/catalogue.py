@@ -22,8 +22,10 @@ KINDS = ("networks", "traces", "archs", "policies")
 @click.argument("kind", type=click.Choice(KINDS))
 def list_things(kind: str) -> None:
     """List the networks, traces, architectures or policies that have a name."""
+    from archsim.cli.console import say
+
     for name in _names(kind):
-        click.echo(name)
+        say(name)
 
 
 @click.command()
@@ -48,7 +50,7 @@ def show(name: str) -> None:
     tables = [table for kind in kinds for table in _SHOW[kind](name)]
     console = output_console()
     for table in tables:
-        console.print(table)
+        console.show(table)
 
 
 def _kinds_of_path(path: Path) -> list[str]:

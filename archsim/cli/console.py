@@ -149,7 +149,7 @@ def stage_bars() -> Iterator[Callable[[str, float, str], None]]:
                 told[stage] = tenth, words
                 left = (time.monotonic() - begun[stage]) * (1 - share) / share if share else None
                 rest = f", about {duration(left)} left" if left and left >= 1 else ""
-                click.echo(f"{stage}: {words}{rest}", err=True)
+                say(f"{stage}: {words}{rest}", err=True)
 
         yield report
 

@@ -7,7 +7,7 @@ import archsim
 
 LAYERS = [
     "_version errors",
-    "cores units registry files validation paper escaping",
+    "cores units registry files validation paper escaping kernel_cache",
     "kernels",
     "config ir",
     "importers traceio policies engine tasks",

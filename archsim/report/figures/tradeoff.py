@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from archsim.report.figures.common import own_baselines
 from archsim.report.labels import label_of
 from archsim.report.study import BOUND, GAINS, MOST_LOSS, Study
-from archsim.report.style import at_least, legend_below, looks, panels, styled
+from archsim.report.style import at_least, legend_below, looks, panels, series_label, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def draw(study: Study) -> Figure:
 
 def _marks(axis: Axes, rows: pd.DataFrame, x: str, gain: str, look: Look, label: str) -> None:
     xs, ys = label_of(x).scaled(rows[x]), label_of(gain).scaled(rows[gain])
-    axis.scatter(xs, ys, s=16, color=look.colour, marker=look.marker, alpha=0.7, linewidths=0, label=label)
+    axis.scatter(xs, ys, s=16, color=look.colour, marker=look.marker, alpha=0.7, linewidths=0, label=series_label(label))
     if x == "metric_loss":
         front = pareto(pd.DataFrame({"x": xs, "y": ys}))
         axis.plot(front["x"], front["y"], color=look.colour, linestyle=look.line, linewidth=1)
