@@ -17,7 +17,7 @@ CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 
 
 def provide_cache(compiled: Callable[[Callable[[], None]], object], function: Callable[[], None]) -> None:
-    """Make sure that `compiled`, a decorator of Numba with `cache=True`, finds a folder for `function`; else give it one.
+    """Make sure that `compiled`, Numba's decorator with `cache=True`, finds a folder for `function`; else provide one.
 
     The folder is this process's own and goes with it: compiled code from a folder that others may write to is never
     run. Worker processes take it over through their environment.

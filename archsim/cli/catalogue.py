@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from archsim.config.specs import ArchSpec
     from archsim.config.technology import TechnologySpec
+    from archsim.ir.manifest import CalibrationManifest, ScalesManifest
+    from archsim.ir.network import Network
 
 KINDS = ("networks", "traces", "archs", "policies")
 
@@ -163,21 +165,41 @@ def _show_network(name: str) -> Iterator[Table]:
     yield _table("layers", ("layer", "role", "cell", "inputs", "units", "directions"), layers)
     evidence = [
         (
-            *(policy, found.trace, found.sequences, found.margin, p.max_loss, theta_text(p.threshold), found.per),
+            *(
+                policy,
+                found.trace,
+                found.sequences,
+                found.margin,
+                p.max_loss,
+                _theta_cell(p.threshold, found),
+                found.per,
+            ),
             *(p.reuse_fraction, p.metric_loss),
         )
         for policy, found in manifest.calibration.items()
         for p in found.points
     ]
     if manifest.scales:
-        found = manifest.scales
-        by_layer = zip(network.layers, found.inputs, found.hidden, strict=True)
-        of_layers = [(y.name, x, ", ".join(map(str, h))) for y, x, h in by_layer]
-        title = f"mean magnitudes on {found.sequences} sequences of {found.trace}, which quantisers are made for"
-        yield _table(title, ("layer", "inputs", "hidden values, by direction"), of_layers)
+        yield scales_table(network, manifest.scales)
     if evidence:
         columns = ("policy", "trace", "sequences", "margin", "bound", "θ", "one θ per", "reuse", "loss")
         yield _table("calibration", columns, evidence)
+
+
+def scales_table(network: Network, found: ScalesManifest) -> Table:
+    """How large inputs are, by layer, and on what that was measured."""
+    by_layer = zip(network.layers, found.inputs, found.hidden, strict=True)
+    of_layers = [(y.name, x, ", ".join(map(str, h))) for y, x, h in by_layer]
+    title = f"mean magnitudes on {found.sequences} sequences of {found.trace}, which quantisers are made for"
+    return _table(title, ("layer", "inputs", "hidden values, by direction"), of_layers)
+
+
+def _theta_cell(threshold: Any, found: CalibrationManifest) -> str:
+    """A calibrated θ; where it is the last that was tried, with a word on that."""
+    from archsim.cli.console import theta_text
+    from archsim.ir.manifest import reaches
+
+    return theta_text(threshold) + (" (search ended)" if reaches(threshold, found.highest) else "")
 
 
 def _show_trace(name: str) -> Iterator[Table]:

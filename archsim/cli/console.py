@@ -124,7 +124,11 @@ def stage_bars() -> Iterator[Callable[[str, float, str], None]]:
 
     Where there is no terminal, as in a batch job, it prints a line each tenth.
     """
-    columns = [TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[words]}", markup=False)]
+    columns = [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[words]}", markup=False),
+    ]
     console, on_terminal = Console(stderr=True), sys.stderr.isatty()
     tasks: dict[str, TaskID] = {}
     told: dict[str, tuple[int, str]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import warnings
@@ -78,7 +79,9 @@ def _code_of(work: Callable[[], object], program: str) -> int:
 
 
 def _prepare_streams() -> None:
-    """Make every standard stream one that can be written to, whatever the text."""
+    """Make every standard stream one that can be written to, whatever the text; keep matplotlib from warning there."""
+    os.environ["MPLBACKEND"] = "agg"  # nothing is shown in a window: whatever is set, it need not be there
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # nor need its folders be writable
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         stream = getattr(sys, name)
         if stream is None:  # closed by whoever started us: the next file opened would take its place

@@ -131,7 +131,7 @@ def explore(
     names = [climb.candidate.policy for climb in climbs]
     with pool_for(jobs, None, needs_main=defined_in_main(map(policy_from, names))) as pool:
         results = search.run(pool)
-    return findings(results, [climb.candidate for climb in climbs], bound.holds, max_loss, split)
+    return findings(results, [climb.candidate for climb in climbs], bound.holds, max_loss, split, ladder.ends)
 
 
 @dataclass

@@ -63,7 +63,14 @@ def _series(axis: Axes, rows: pd.DataFrame, look: Look | None, label: str, *, fi
     colour, marker = (look.colour, look.marker) if look else ("black", "P")
     kind: dict[str, Any] = {"marker": marker, "facecolors": colour if filled else "white", "edgecolors": colour}
     axis.plot(rows["x"], rows["y"], color=colour, linewidth=0.7, zorder=1)
-    axis.scatter(rows["x"], rows["y"], s=rows["front"].map({True: 40, False: 14}), zorder=3, label=series_label(one_line(label)), **kind)
+    axis.scatter(
+        rows["x"],
+        rows["y"],
+        s=rows["front"].map({True: 40, False: 14}),
+        zorder=3,
+        label=series_label(one_line(label)),
+        **kind,
+    )
 
 
 def _label(name: str, throttled: bool) -> str:

@@ -60,7 +60,9 @@ def draw(study: Study) -> Figure:
 
 def _marks(axis: Axes, rows: pd.DataFrame, x: str, gain: str, look: Look, label: str) -> None:
     xs, ys = label_of(x).scaled(rows[x]), label_of(gain).scaled(rows[gain])
-    axis.scatter(xs, ys, s=16, color=look.colour, marker=look.marker, alpha=0.7, linewidths=0, label=series_label(label))
+    axis.scatter(
+        xs, ys, s=16, color=look.colour, marker=look.marker, alpha=0.7, linewidths=0, label=series_label(label)
+    )
     if x == "metric_loss":
         front = pareto(pd.DataFrame({"x": xs, "y": ys}))
         axis.plot(front["x"], front["y"], color=look.colour, linestyle=look.line, linewidth=1)
