@@ -14,6 +14,7 @@ from typing import Any
 from archsim._version import __version__
 from archsim.config.load import load_arch
 from archsim.errors import UsageError
+from archsim.escaping import one_line, plain_lines
 from archsim.sweeps.plan import Point
 from archsim.sweeps.point import DEFAULT_ARCH
 from archsim.sweeps.task import Done, Outcome
@@ -56,7 +57,7 @@ class Store:
 
     def put(self, ends: Mapping[str, Done]) -> None:
         """Keep the ends of points' tasks, by digest."""
-        rows = [(digest, done.error, *_parts(done.outcome), done.seconds) for digest, done in ends.items()]
+        rows = [(digest, _text(done.error), *_parts(done.outcome), done.seconds) for digest, done in ends.items()]
         with self.database:
             self.database.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?)", rows)
 
@@ -84,6 +85,11 @@ class Store:
     def close(self) -> None:
         """Let go of the file."""
         self.database.close()
+
+
+def _text(error: str | None) -> str | None:
+    """A message as the database can hold it, whatever names of files are in it."""
+    return None if error is None else plain_lines(error)
 
 
 def _parts(outcome: Outcome | None) -> tuple[str | None, ...]:
@@ -117,7 +123,7 @@ def only_driver(folder: Path) -> Iterator[None]:
 
 def provenance(command: str, grid: str, points: list[Point]) -> dict[str, str]:
     """What a reader needs to do it again: the grid, the command, versions, machines, and digests of what was read."""
-    about = {"grid": grid, "command": command, "version.archsim": __version__, "machine": platform.machine()}
+    about = {"grid": grid, "command": one_line(command), "version.archsim": __version__, "machine": platform.machine()}
     about |= {f"version.{name}": version(name) for name in PACKAGES} | {"version.python": platform.python_version()}
     settings = [point.setting for point in points if point.setting is not None]
     about |= {f"digest.network.{setting.network.name}": setting.network.digest for setting in settings}
