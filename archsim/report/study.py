@@ -154,7 +154,7 @@ def study_of(sweep: SweepResults) -> Study:
     sweep = _with_plain_names(sweep)
     if sweep.ran.empty:
         errors = sweep.failed["error"]
-        why = f"; the first failed with: {errors.iloc[0]} (archsim sweep --retry)" if len(errors) else ""
+        why = f"; the first failed with: {errors.iloc[0]} (archsim sweep GRID -o FOLDER --retry runs it again)" if len(errors) else ""
         raise UsageError(f"no point of {sweep.n_points} has run yet{why}")
     points = _with_machines(sweep.ran.reset_index(drop=True), sweep.about)
     return Study(sweep, points, [column for column in sweep.chosen if points[column].nunique(dropna=False) > 1])
