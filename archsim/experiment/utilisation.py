@@ -50,7 +50,7 @@ def _buffers(timed: Timed) -> Iterator[UnitUse]:
     """Ports of the weight buffers in use while they are filled, and of the intermediate memory: a word a cycle."""
     units = sum(unit.endswith(".DPU") for unit in timed.unit_times.worked_ps)
     cycles = timed.run.time_ps / timed.arch.clock_period_ps
-    filled = timed.count("weight_buffer", "fill") + timed.count("magnitude_buffer", "fill")
+    filled = timed.count("weight_buffer", "fill")
     yield UnitUse("weight fill", filled / units / cycles, {})
     moved = timed.count("intermediate_memory", "read") + timed.count("intermediate_memory", "write")
     yield UnitUse("intermediate memory", moved / timed.arch.intermediate_memory.ports / cycles, {})
