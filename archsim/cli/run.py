@@ -129,28 +129,16 @@ def _simulate_all(
     from archsim.cli.console import progress_bars
     from archsim.corpora.catalogue import load_trace, trace_of
     from archsim.experiment.setting import resolve
-    from archsim.experiment.simulate import simulate
+    from archsim.experiment.simulate import simulate_policies
     from archsim.ir.folder import load_network
 
     loaded = [load_network(name) for name in networks]
     pairs = [(network, (load_trace(trace) if trace else trace_of(network, split)).limit(limit)) for network in loaded]
-    for network, inputs in pairs:  # all of it is checked before any of it runs
-        for policy in policies:
-            resolve(network, inputs, policy=policy, **options)
-    results = []
+    # All of it is checked before any of it runs.
+    settings = [[resolve(network, inputs, policy=p, **options) for p in policies] for network, inputs in pairs]
     with progress_bars() as reporter:
-        for network, inputs in pairs:
-            baseline = None
-            for policy in policies:
-                result = simulate(
-                    network,
-                    inputs,
-                    policy=policy,
-                    keep_outputs=False,
-                    baseline=baseline,
-                    progress=reporter(network.name),
-                    **options,
-                )
-                baseline = result.baseline
-                results.append(result)
-    return results
+        return [
+            result
+            for (network, _), of_network in zip(pairs, settings, strict=True)
+            for result in simulate_policies(of_network, reporter(network.name))
+        ]

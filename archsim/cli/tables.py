@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from archsim.cli.console import percent
 from archsim.experiment.record import Record
@@ -12,15 +13,18 @@ from archsim.experiment.utilisation import utilisation
 from archsim.paper import AVERAGES
 
 MEANS = ("reuse_fraction", "macs_avoided_fraction", "metric_loss", "speedup", "energy_saving")
+LARGE_CHANGE = 0.05
+"""Output change from which it is shown in a warning colour, where no metric says whether it matters."""
 
 
 def summary_table(records: list[Record], *, with_paper: bool) -> Table:
-    """One row a run, the mean over networks of each policy, and the paper's averages if asked for.
+    """Show one row per run, the mean over networks of each policy, and the paper's averages if asked for.
 
-    ± is half the width of what 95 % of resampled traces give.
+    ± is half the width of what 95 % of resampled traces give. The change is that of the outputs; it stands in the
+    metric's place where there is none.
     """
     title = f"neuron-level fuzzy memoization on {', '.join(sorted({r['arch'] for r in records}))}"
-    right = ("reuse", "metric, ± 95 %\nwithout → with reuse", "loss", "speedup", "saving")
+    right = ("reuse", "metric ± 95 %\n→ with reuse", "loss ±\nchange", "speedup", "saving")
     table = _table(title, ("network,\ntrace", "policy\nand θ"), right)
     for record in records:
         table.add_row(*_cells(record))
@@ -113,13 +117,25 @@ def _table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
     return table
 
 
-def _cells(r: Record) -> list[str]:
+def _cells(r: Record) -> list[str | Text]:
     place = r["network"] if r["trace"] == r["network"] else f"{r['network']}\n{r['trace']}"
-    metric = loss = "–"
-    if r["metric"] is not None:
-        metric = f"{r['metric']}\n{_with_error(r, 'metric_baseline')} → {_with_error(r, 'metric_value')}"
-        loss = f"{r['metric_loss']:.2f}\n±{_half_width(r, 'metric_loss'):.2f}"
-    return [place, _policy(r), _avoided(r), metric, loss, *_gains(r)]
+    if r["metric"] is None:
+        return [place, _policy(r), _avoided(r), _change_instead(r), "–", *_gains(r)]
+    metric = f"{r['metric']} {_with_error(r, 'metric_baseline')}\n→ {_with_error(r, 'metric_value')}"
+    loss = f"{r['metric_loss']:.2f}±{_half_width(r, 'metric_loss'):.2f}"
+    return [place, _policy(r), _avoided(r), metric, f"{loss}\n{_change(r)}", *_gains(r)]
+
+
+def _change(r: Record) -> str:
+    """Return the output change; a dash where the two runs have different lengths."""
+    return "–" if r["output_change"] is None else percent(r["output_change"])
+
+
+def _change_instead(r: Record) -> Text:
+    """Return what stands in the place of a metric: how far the outputs are from those without reuse."""
+    change = r["output_change"]
+    alarming = change is not None and change > LARGE_CHANGE
+    return Text(f"outputs changed\n{_change(r)}", style="bold red" if alarming else "")
 
 
 def _avoided(r: Record) -> str:

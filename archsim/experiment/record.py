@@ -45,6 +45,7 @@ def make_record(
         **_reuse_figures(functional.activity, timed),
         **_machine_figures(timed, baseline.timed, with_memo=setting.compares),
         **_head_figures(timed, baseline.timed),
+        "output_change": functional.output_change,
         **_metric_figures(functional, baseline.functional),
         "events": timed.run.events,
         "wall_s": None,

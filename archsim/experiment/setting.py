@@ -92,7 +92,7 @@ class Setting:
     @property
     def digest(self) -> str:
         """SHA-256 over everything that determines the figures."""
-        return _digest(self._run_on(self.arch, goes_by_columns(self.policy)) | self._decided_by(self.policy))
+        return _digest(self._run_on(self.arch, goes_by_columns(self.policy)) | self._decided)
 
     @property
     def baseline_digest(self) -> str:
@@ -100,21 +100,18 @@ class Setting:
         return _digest(self._run_on(self.baseline_machine, skips_columns=False))
 
     @property
-    def baseline_computes(self) -> bool:
-        """Whether the baseline needs a functional pass of its own: for its answers, or for a decoder's steps."""
-        network = self.network
-        return bool(network.decoder) or (network.metric is not None and self.trace.targets is not None)
-
-    @property
     def workload_digest(self) -> str:
         """SHA-256 over what is computed on, whatever the policy."""
         return _digest(self._computed)
 
-    def functional_digest(self, policy: Policy) -> str:
-        """SHA-256 over everything that determines what the network computes under `policy`; no machine is in it."""
-        return _digest(self._computed | self._decided_by(policy))
+    @property
+    def functional_digest(self) -> str:
+        """SHA-256 over everything that determines what the network computes; no machine is in it."""
+        return _digest(self._computed | self._decided)
 
-    def _decided_by(self, policy: Policy) -> dict[str, Any]:
+    @property
+    def _decided(self) -> dict[str, Any]:
+        policy = self.policy
         options = {k: v for k, v in vars(policy).items() if isinstance(v, bool | int | float | str)}
         decided = {"policy": [policy.name, options], "threshold": self.threshold if policy.needs_threshold else None}
         scales = scales_for(self.network, policy)

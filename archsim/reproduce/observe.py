@@ -17,8 +17,8 @@ from archsim.cores import cores, map_in_order, threads_of_ours
 from archsim.functional.inputs import prepared
 from archsim.functional.run import pass_shapes
 from archsim.ir.network import Network
-from archsim.kernels.arrays import F32, I64
-from archsim.kernels.observe import F64, N_MOMENTS, add_moments, count_changes, first_bins, merge_moments
+from archsim.kernels.arrays import F32, F64, I64
+from archsim.kernels.observe import N_MOMENTS, add_moments, count_changes, first_bins, merge_moments
 from archsim.reproduce.watching import Seen, watch
 from archsim.traceio.trace import Trace
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -20,10 +21,12 @@ from archsim.functional.run import FunctionalResult, pass_shapes
 from archsim.functional.workload import KEEP_BYTES, Workload
 from archsim.ir.network import Network
 from archsim.kernels.arrays import I64, U8
-from archsim.policies import Policy
-from archsim.tasks.metrics import METRICS
+from archsim.tasks.metrics import METRICS, Metric
 from archsim.traceio.activity import ActivityRecord, Kind, PassShape
 from archsim.traceio.trace import Trace
+
+PLAIN = "plain."
+"""Prefix of the tensors of the run without reuse, in the file of a policy's."""
 
 
 class CachedStages(Stages):
@@ -42,12 +45,12 @@ class CachedStages(Stages):
         """That of the task before, where network, trace and precision are the same."""
         return _kept_workload(self.setting.network, self.setting.trace, self.setting.precision)
 
-    def functional(self, policy: Policy, *, keep_outputs: bool = False) -> FunctionalResult:
-        """The decisions and scores of a pass; outputs and answers are not kept."""
-        path = pass_path(self.folder, self.setting.functional_digest(policy))
+    def functional(self, *, keep_outputs: bool = False) -> FunctionalResult:
+        """Return decisions, scores and output change; outputs and answers are not kept."""
+        path = pass_path(self.folder, self.setting.functional_digest)
         found = _read_pass(path, self.setting)
         if found is None:
-            found = super().functional(policy)
+            found = super().functional()
             _write_pass(found, path)
         return found
 
@@ -62,7 +65,7 @@ class CachedStages(Stages):
                 temporary.write_text(stored(made.timed).model_dump_json())
             return made
         timed = restored(run, self.setting.baseline_machine, self.setting.technology)
-        return Baseline(self.setting.baseline_digest, self._without_reuse(functional), timed)
+        return Baseline(self.setting.baseline_digest, functional.without_reuse or functional, timed)
 
 
 @lru_cache(1)
@@ -81,8 +84,21 @@ def baseline_path(folder: Path, digest: str) -> Path:
 
 
 def _write_pass(result: FunctionalResult, path: Path) -> None:
-    activity = result.activity
-    tensors: dict[str, U8 | I64] = {}
+    plain = result.without_reuse
+    tensors = _tensors(result) | ({f"{PLAIN}{name}": array for name, array in _tensors(plain).items()} if plain else {})
+    about = {
+        "metric": result.metric.name if result.metric else "",
+        "reuses": json.dumps(result.activity.reuses),
+        "kind": result.activity.kind,
+        "output_change": json.dumps(result.output_change),
+    }
+    with write_whole(path) as temporary:
+        save_file(tensors, temporary, about)
+
+
+def _tensors(result: FunctionalResult) -> dict[str, U8 | I64]:
+    """Return steps, decisions and scores of a run by name."""
+    activity, tensors = result.activity, dict[str, U8 | I64]()
     for shape in activity.shapes:
         name = f"{shape.layer}.{shape.direction}"
         tensors[f"steps.{name}"] = np.array(activity.steps(shape), np.int64)
@@ -90,35 +106,48 @@ def _write_pass(result: FunctionalResult, path: Path) -> None:
             tensors[f"bits.{name}"] = np.concatenate(activity.bits[shape.place])
     if result.statistics is not None:
         tensors["statistics"] = result.statistics
-    about = {
-        "metric": result.metric.name if result.metric else "",
-        "reuses": json.dumps(activity.reuses),
-        "kind": activity.kind,
-    }
-    with write_whole(path) as temporary:
-        save_file(tensors, temporary, about)
+    return tensors
 
 
 def _read_pass(path: Path, setting: Setting) -> FunctionalResult | None:
     try:
         with safe_open(path, "numpy") as file:
             about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         shapes = pass_shapes(setting.network)
-        if about["reuses"] == "true":
-            kind: Kind = "columns" if about["kind"] == "columns" else "neurons"
-            bits = {shape.place: _split(tensors, shape, kind) for shape in shapes}
-            activity = ActivityRecord(shapes, bits, kind=kind)
-        else:
-            steps = {s.place: tensors[f"steps.{s.layer}.{s.direction}"].tolist() for s in shapes}
-            activity = ActivityRecord.without_reuse(shapes, steps)
         metric = METRICS[about["metric"]] if about["metric"] else None
-        return FunctionalResult(activity, None, None, metric, tensors["statistics"] if metric else None)
+        if about["reuses"] == "false":
+            return _plain_result(shapes, tensors, metric, "", json.loads(about["output_change"]))
+        kind: Kind = "columns" if about["kind"] == "columns" else "neurons"
+        bits = {shape.place: _split(tensors, shape, kind) for shape in shapes}
+        return FunctionalResult(
+            ActivityRecord(shapes, bits, kind=kind),
+            outputs=None,
+            answers=None,
+            metric=metric,
+            statistics=tensors["statistics"] if metric else None,
+            without_reuse=_plain_result(shapes, tensors, metric, PLAIN),
+            output_change=json.loads(about["output_change"]),
+        )
     except (OSError, SafetensorError, KeyError, ValueError):
         return None
 
 
-def _split(tensors: dict[str, U8 | I64], shape: PassShape, kind: Kind) -> list[U8]:
+def _plain_result(
+    shapes: tuple[PassShape, ...],
+    tensors: dict[str, Any],
+    metric: Metric | None,
+    prefix: str,
+    output_change: float | None = None,
+) -> FunctionalResult:
+    """Return the run without reuse whose tensors' names begin with `prefix`."""
+    steps = {s.place: tensors[f"{prefix}steps.{s.layer}.{s.direction}"].tolist() for s in shapes}
+    statistics = tensors[f"{prefix}statistics"] if metric else None
+    activity = ActivityRecord.without_reuse(shapes, steps)
+    return FunctionalResult(activity, None, None, metric, statistics, output_change=output_change)
+
+
+def _split(tensors: dict[str, Any], shape: PassShape, kind: Kind) -> list[U8]:
     """The decisions of a pass, by sequence; ValueError where sizes do not agree."""
     name = f"{shape.layer}.{shape.direction}"
     bits, steps = tensors[f"bits.{name}"], tensors[f"steps.{name}"]

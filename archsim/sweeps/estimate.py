@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from archsim.experiment.setting import Setting
 from archsim.experiment.stages import Stages
 from archsim.functional.run import kind_of, pass_shapes
+from archsim.functional.workload import KEEP_BYTES, Workload
 from archsim.sweeps.plan import functional_weight, rough_steps
 from archsim.sweeps.point import resolve_point
 from archsim.sweeps.task import Kind, Task
@@ -57,9 +58,11 @@ def _measured(setting: Setting) -> _Rate:
     while few < len(setting.trace) and rough_steps(setting.trace.limit(few)) < SAMPLE_STEPS:
         few += 1
     sample = replace(setting, trace=setting.trace.limit(few))
-    stages, weight = Stages(sample, threads=1), functional_weight(sample)
-    activity = stages.functional(sample.policy).activity
-    functional_s = _seconds(lambda: stages.functional(sample.policy))
+    # As in a sweep, where all thresholds but the first find what there is without reuse.
+    workload = Workload(sample.network, sample.trace, precision=sample.precision, keep_bytes=KEEP_BYTES)
+    stages, weight = Stages(sample, threads=1, workload=workload), functional_weight(sample)
+    activity = stages.functional().activity
+    functional_s = _seconds(stages.functional)
     stages.replay(activity, sample.machine, "")
     return _Rate(functional_s / weight, _seconds(lambda: stages.replay(activity, sample.machine, "")) / weight)
 

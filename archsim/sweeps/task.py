@@ -16,7 +16,6 @@ from archsim.experiment.result import Result
 from archsim.experiment.simulate import run_stages
 from archsim.experiment.timed import Timed
 from archsim.experiment.utilisation import utilisation
-from archsim.policies import NoReuse
 from archsim.sweeps.cache import CachedStages
 from archsim.sweeps.choices import Choices
 from archsim.sweeps.point import resolve_point
@@ -94,16 +93,19 @@ def _make(task: Task, cache: Path, threads: int) -> Outcome | None:
         import_module(task.module)  # registers the policy
     setting = resolve_point(task.choices)
     stages = CachedStages(setting, cache, threads=threads)
-    made = {Kind.POINT: setting.digest, Kind.BASELINE: setting.baseline_digest}.get(task.kind)
-    passes = {setting.functional_digest(policy): policy for policy in (NoReuse(), setting.policy)}
-    if task.digest != made and (task.kind is not Kind.PASS or task.digest not in passes):
+    made = {
+        Kind.PASS: setting.functional_digest,
+        Kind.BASELINE: setting.baseline_digest,
+        Kind.POINT: setting.digest,
+    }
+    if task.digest != made[task.kind]:
         where = f"process {os.getpid()} in {Path.cwd()}"
         raise ConfigError(f"{where} sees another archsim, network, trace or machine than the driver of the sweep")
     match task.kind:
         case Kind.PASS:
-            stages.functional(passes[task.digest])
+            stages.functional()
         case Kind.BASELINE:
-            stages.baseline(stages.functional(NoReuse() if setting.baseline_computes else setting.policy))
+            stages.baseline(stages.functional())
         case Kind.POINT:
             return outcome_of(run_stages(stages))
     return None
