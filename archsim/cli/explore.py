@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from archsim.exploration.findings import Exploration
+    from archsim.exploration.findings import Exploration, Row
 
 
 @click.command()
@@ -94,25 +94,33 @@ def _table(found: Exploration) -> Table:
     from rich.table import Table
 
     from archsim.exploration.advice import RULE
-    from archsim.exploration.page import LABELS, NOTE, cells
+    from archsim.exploration.page import LABELS, NOTE
 
     what = f"the front within a loss of {found.max_loss:g}, then the best of other policies"
     title = f"{found.network} on {found.trace}: {what}"
     table = Table(title=title, caption=f"{RULE}\n{NOTE}", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.title_justify = table.caption_justify = "left"
-    for column, label in LABELS.items():
+    for column, head in _stacked({column: label.axis.replace(" (", "\n(") for column, label in LABELS.items()}).items():
         text = column == "policy"
-        head = label.axis.replace(" (", "\n(")
         table.add_column(head, justify="left" if text else "right", no_wrap=not text, overflow="fold")
     for position, row in found.front.iterrows():
         chosen = found.chosen is not None and position == found.chosen.name
-        table.add_row(*_folded(cells(row)), style="bold" if chosen else None)
+        table.add_row(*_folded(row), style="bold" if chosen else None)
     table.add_section()
     for _, row in found.others.iterrows():
-        table.add_row(*_folded(cells(row)), style="dim")
+        table.add_row(*_folded(row), style="dim")
     return table
 
 
-def _folded(cells: list[str]) -> list[str]:
-    """A policy's options on lines of their own."""
-    return [cells[0].replace(",", ",\n"), *cells[1:]]
+def _folded(row: Row) -> list[str]:
+    """Return a point's cells, a policy's options on lines of their own."""
+    from archsim.exploration.page import LABELS, cells
+
+    policy, *figures = _stacked(dict(zip(LABELS, cells(row), strict=True))).values()
+    return [policy.replace(",", ",\n"), *figures]
+
+
+def _stacked(texts: dict[str, str]) -> dict[str, str]:
+    """Put the change of the outputs under the loss, so that a row has 80 columns."""
+    change = texts.pop("output_change")
+    return texts | {"metric_loss": f"{texts['metric_loss']}\n{change}"}

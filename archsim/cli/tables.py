@@ -7,14 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from archsim.cli.console import percent
-from archsim.experiment.record import Record
+from archsim.experiment.record import LARGE_CHANGE, Record
 from archsim.experiment.result import Result
 from archsim.experiment.utilisation import utilisation
 from archsim.paper import AVERAGES
 
 MEANS = ("reuse_fraction", "macs_avoided_fraction", "metric_loss", "speedup", "energy_saving")
-LARGE_CHANGE = 0.05
-"""Output change from which it is shown in a warning colour, where no metric says whether it matters."""
 
 
 def summary_table(records: list[Record], *, with_paper: bool) -> Table:

@@ -18,6 +18,8 @@ HEAD_KEYS = (
     *("head_macs", "head_time_s", "head_energy_j", "baseline_head_time_s", "baseline_head_energy_j"),
     *("speedup_with_head", "energy_saving_with_head"),
 )
+LARGE_CHANGE = 0.05
+"""Output change from which gains are doubtful, where no metric says whether it matters."""
 METRIC_KEYS = (
     "metric",
     *("metric_baseline", "metric_baseline_low", "metric_baseline_high"),

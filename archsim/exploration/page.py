@@ -26,6 +26,7 @@ LABELS = {
     "width_bits": Label("FMU", "bits", digits=9),
     "avoided": Label("reuse", "%", 100),
     "metric_loss": Label("loss", "points", digits=2),
+    "output_change": Label("change", "%", 100, digits=2),
     "speedup": Label("speedup", "x", digits=4),
     "energy_saving": Label("saving", "%", 100),
     "more_area": Label("area", "+%", 100, digits=2),

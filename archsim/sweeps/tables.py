@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _TEXT = {"network", "trace", "split", "arch", "policy", "precision", "detail", "metric", "archsim_version", "digest"}
 _TEXT |= {"error", "preset"}
-_NUMBERS = {*METRIC_KEYS, "threshold", "max_loss"}
+_NUMBERS = {*METRIC_KEYS, "output_change", "threshold", "max_loss"}
 _ENERGY = ("point", "side", "component", "action", "bucket", "count", "pj_each", "joules")
 _UTILISATION = ("point", "side", "unit", "state", "share")
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from archsim.report.figures.common import grouped_bars, names, own_baselines
 from archsim.report.labels import label_of
-from archsim.report.study import BOUND, Study
+from archsim.report.study import Study
 from archsim.report.style import INCHES_PER_CHARACTER, legend_below, looks, panels, styled
 
 
@@ -20,8 +20,7 @@ def caption(study: Study, category: str) -> str:
     mean = (
         " Means over the networks, where all have a point." if category != "network" and len(study.networks) > 1 else ""
     )
-    bound = f", losing at most {BOUND:g} point" if "metric_loss" in study.merits else ""
-    return f"The best point of each policy{bound}, by {label_of(category).text}.{mean}{own_baselines(study)}"
+    return f"The best point of each policy, {study.bound}, by {label_of(category).text}.{mean}{own_baselines(study)}"
 
 
 @styled()
