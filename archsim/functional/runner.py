@@ -99,8 +99,7 @@ class NetworkRunner:
         layers = [self.passes.begin(len(stack) + depth, 0, size, start=state) for depth, state in enumerate(ends)]
         decoded = decode(weights, layers, memories, as_half=self.workload.as_half)
         for depth in range(len(layers)):
-            taken = [one.decisions[depth] for one in decoded]
-            decisions[len(stack) + depth, 0] = taken if self.saves_work else list(map(_zeros_like, taken))
+            decisions[len(stack) + depth, 0] = [one.decisions[depth] for one in decoded]
         answers: list[Answer] | None = None
         subwords = self.network.embedding.encoder if self.network.embedding else None
         if isinstance(subwords, Subwords):
@@ -138,7 +137,7 @@ class BatchRun:
             ]
             outputs, decided = zip(*side_by_side(self.pool, works), strict=True)
             values = outputs[0] if len(outputs) == 1 else np.hstack(outputs)
-            for d, decisions in enumerate(decided):
+            for d, decisions in enumerate(decided if self.runner.saves_work else ()):
                 self.bits[index, d].append(decisions)
         if self.runner.needs_top:
             self.tops.append(values)
@@ -147,18 +146,19 @@ class BatchRun:
     def finish(self) -> BatchResult:
         """Return decisions, outputs and answers, after the last window."""
         runner, batch = self.runner, self.batch
-        decisions = {place: batch.unpack(_joined(pieces)) for place, pieces in self.bits.items()}
-        if not runner.saves_work:
-            decisions = {place: list(map(_zeros_like, bits)) for place, bits in decisions.items()}
+        if runner.saves_work:
+            decisions = {place: batch.unpack(_joined(pieces)) for place, pieces in self.bits.items()}
+        else:
+            decisions = {(i, d): _nothing(batch, self.stack[i][d].bytes_per_step) for i, d in self.bits}
         outputs = batch.unpack(_joined(self.tops)) if runner.needs_top else None
         if runner.decoder is not None and outputs is not None:
             return runner.decode(runner.decoder, batch, outputs, self.stack, decisions)
         return BatchResult(batch, outputs, runner.answers(outputs or []), decisions)
 
 
-def _zeros_like(bits: U8) -> U8:
-    """Return decisions that are known to be 0, in no memory to speak of."""
-    return np.broadcast_to(np.uint8(0), bits.shape)
+def _nothing(batch: Batch, n_bytes: int) -> list[U8]:
+    """Return decisions that are known to be 0, (T, n_bytes) per sequence, in no memory to speak of."""
+    return [np.broadcast_to(np.uint8(0), (n_steps, n_bytes)) for n_steps in batch.lengths.tolist()]
 
 
 def _joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -168,7 +168,7 @@ def study_of(sweep: SweepResults) -> Study:
         why = f"; the first failed with: {errors.iloc[0]} (archsim sweep --retry)" if len(errors) else ""
         raise UsageError(f"no point of {sweep.n_points} has run yet{why}")
     points = _with_machines(sweep.ran.reset_index(drop=True), sweep.about)
-    if "output_change" not in points:  # a sweep of archsim 0.1
+    if "output_change" not in points:  # a sweep from before it was measured
         points["output_change"] = float("nan")
     return Study(sweep, points, [column for column in sweep.chosen if points[column].nunique(dropna=False) > 1])
 

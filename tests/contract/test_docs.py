@@ -67,7 +67,7 @@ def test_the_grid_of_the_tutorial_runs(tmp_path):
         done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         said.append(done.stdout)
-    assert "16 points: 16 to run" in said[0] and "10 functional passes, 2 baselines" in said[0]
+    assert "16 points: 16 to run" in said[0] and "8 functional passes, 2 baselines" in said[0]
     assert (tmp_path / "fmu" / "report.html").is_file()
 
 

@@ -64,7 +64,7 @@ def test_outputs_of_other_lengths_bound_nothing():
     assert best(study) == [0]
 
 
-def test_a_sweep_from_before_output_change_has_a_report():
+def test_a_sweep_without_output_change_has_a_report():
     old = sweep([("a", "bnn", 0.1, 0.2, 0.1)])
     assert best(study_of(replace(old, results=old.results.drop(columns="output_change")))) == [0]
 
