@@ -47,7 +47,7 @@ def averages_table(means: pd.DataFrame) -> Table:
 def networks_table(findings: Findings) -> Table:
     """Each network at one point of loss."""
     before = ("threshold", "reuse_fraction", "metric_baseline", "metric_value", "metric_loss")
-    gains = ("speedup", "energy_saving")
+    gains = ("output_change", "speedup", "energy_saving")
     columns = ["network", "policy", "sequences", "metric", *(label_of(c).axis for c in before)]
     columns += ["95 % of losses (points)", *(label_of(c).axis for c in gains), "the paper's reuse (%)"]
     rows = []
