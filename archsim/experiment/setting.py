@@ -28,6 +28,7 @@ from archsim.policies import Policy, goes_by_columns, policy_from, saves_work
 from archsim.sim.accelerator import Detail
 from archsim.sim.fit import check_columns, check_fit
 from archsim.traceio.trace import Trace
+from archsim.validation import whole_number
 
 T = TypeVar("T")
 
@@ -54,8 +55,10 @@ class Setting:
         ):
             if value not in accepted:
                 raise ConfigError(f"{name} = {value!r}: accepted: {', '.join(accepted)}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+        seed = whole_number(self.seed)
+        if seed is None or seed < 0:
             raise ConfigError(f"seed = {self.seed!r}: need a whole number >= 0")
+        object.__setattr__(self, "seed", seed)
         for field, unit, needed in (
             ("fmu", self.arch.fmu, self.policy.uses_memo_unit),
             ("delta", self.arch.delta, goes_by_columns(self.policy)),

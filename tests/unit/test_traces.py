@@ -101,7 +101,7 @@ def test_blank_text_is_refused():
 
 @pytest.mark.parametrize("limit", [0, -3])
 def test_limit_must_leave_something(limit):
-    with pytest.raises(TraceError, match="need at least 1 sequence"):
+    with pytest.raises(TraceError, match="need a whole number, at least 1 sequence"):
         TRACES["frames"].limit(limit)
 
 
