@@ -14,11 +14,23 @@ ArchsimError
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+MOST_LETTERS = 4000
+"""Length of a message from which on it is cut."""
+MOST_GUESSED = 200
+"""Letters of a name up to which the nearest known one is looked for; that takes their square."""
+_LONG_WORD = re.compile(r"\S{400,}")
 
 
 class ArchsimError(Exception):
-    """Root of every error archsim raises on purpose."""
+    """Root of every error archsim raises on purpose; its message is fit for a terminal, whatever a file has put in."""
+
+    def __init__(self, message: str = "") -> None:
+        lines = (printable(_LONG_WORD.sub(_shortened, line)) for line in message.split("\n"))
+        text = "\n".join(lines)
+        super().__init__(text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…")
 
 
 class RunFailedError(ArchsimError):
@@ -62,8 +74,20 @@ class UnknownNameError(UsageError):
         super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, known)}; known: {alternatives}")
 
 
+def printable(text: str) -> str:
+    """Return a text with everything escaped that would move a terminal's cursor, change its colours or break XML.
+
+    That is control characters, newlines among them, marks that turn the direction of writing, and halves of characters.
+    """
+    return "".join(c if c.isprintable() or c in " \u00a0" else ascii(c)[1:-1] for c in text)
+
+
+def _shortened(word: re.Match[str]) -> str:
+    return f"{word[0][:200]}…{word[0][-100:]}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `, did you mean 'x'?` for the nearest known name, or nothing."""
-    by_lower = {item.lower(): item for item in known}
+    by_lower = {item.lower(): item for item in known} if len(name) <= MOST_GUESSED else {}
     near = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
     return f", did you mean {by_lower[near[0]]!r}?" if near else ""

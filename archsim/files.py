@@ -11,6 +11,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from archsim.errors import UsageError
+from archsim.reading import is_folder, is_there
 
 UNFINISHED = ".archsim-"
 """How the names of files begin that are not whole yet."""
@@ -48,11 +49,11 @@ def check_writable(path: Path) -> None:
     """Raise UsageError if `path` cannot become a file; ask before long work, not after it."""
     if len(path.name.encode()) > MAX_NAME_BYTES:
         raise UsageError(f"cannot write {path}: the name is longer than {MAX_NAME_BYTES} bytes")
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise UsageError(f"cannot write {path}: folder {path.parent} does not exist")
     if path.is_absolute() and path.parts[1:2] in (("dev",), ("proc",)):
         raise UsageError(f"cannot write {path}: it is not a regular file")
-    if path.exists() and not path.is_file():
+    if is_there(path) and not path.is_file():
         raise UsageError(f"cannot write {path}: it is {'a folder' if path.is_dir() else 'not a regular file'}")
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"cannot write {path}: folder {path.parent} is not writable")

@@ -63,7 +63,7 @@ def _imdb_reviews(source: Path) -> Iterator[tuple[str, str, str, str]]:
         for name, data in _files_of(source) if source.is_dir() else _members_of(source):
             found = _REVIEW.search(name)
             if found:
-                yield found[1], found[2], found[3], data().decode("utf-8")
+                yield found[1], found[2], found[3], data().decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise TraceError(f"{source}: not a readable .tar.gz of reviews: {error}") from None
     except UnicodeDecodeError as error:

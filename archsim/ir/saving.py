@@ -12,9 +12,11 @@ import tomlkit
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from archsim.errors import NetworkError
 from archsim.files import write_whole
 from archsim.ir.folder import MANIFEST, WEIGHTS, read_manifest
 from archsim.ir.manifest import CalibrationManifest, Manifest, ScalesManifest
+from archsim.reading import read_text
 
 
 def save_calibration(folder: Path, policy: str, evidence: CalibrationManifest) -> None:
@@ -39,7 +41,7 @@ def save_scales(folder: Path, scales: ScalesManifest) -> None:
 def _edit(folder: Path, change: Callable[[tomlkit.TOMLDocument], None]) -> None:
     path = folder / MANIFEST
     read_manifest(path)
-    document = tomlkit.parse(path.read_text("utf-8"))
+    document = tomlkit.parse(read_text(path, NetworkError))
     change(document)
     with write_whole(path) as temporary:
         temporary.write_text(tomlkit.dumps(document), "utf-8")

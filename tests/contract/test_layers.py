@@ -7,7 +7,8 @@ import archsim
 
 LAYERS = [
     "_version errors",
-    "cores units registry files validation paper ownership",
+    "cores units registry validation paper ownership reading",
+    "files",
     "kernels",
     "config ir",
     "importers traceio policies engine tasks",

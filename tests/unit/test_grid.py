@@ -308,9 +308,9 @@ def test_a_range_of_one_value_several_times_is_refused():
 
 
 @pytest.mark.parametrize("content, message", [
-    (b"[axes\nseed = [1]", "not a readable TOML file: Expected ']'"),
-    (b"\xff\xfe", "not a readable TOML file"),
-    (b"[axes]\nseed = [1]\nseed = [2]", "not a readable TOML file"),
+    (b"[axes\nseed = [1]", "not TOML: Expected ']'"),
+    (b"\xff\xfe", "not UTF-8 (invalid start byte at byte 0), need a TOML file"),
+    (b"[axes]\nseed = [1]\nseed = [2]", "not TOML: Cannot overwrite a value"),
     (b"[axes]\ntreshold = [1]", "did you mean 'threshold'"),
 ])  # fmt: skip
 def test_a_bad_file_is_named(content, message, tmp_path):
@@ -322,12 +322,12 @@ def test_a_bad_file_is_named(content, message, tmp_path):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="nowhere.toml: no such file: a grid is a TOML file with a table"):
+    with pytest.raises(ConfigError, match="nowhere.toml: no such file, need a TOML file with a table"):
         load_grid(tmp_path / "nowhere.toml")
 
 
 def test_a_folder_is_no_grid(tmp_path):
-    with pytest.raises(ConfigError, match="not a readable TOML file"):
+    with pytest.raises(ConfigError, match="is a folder, need a TOML file"):
         load_grid(tmp_path)
 
 
