@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich import box
 from rich.table import Table
 
@@ -10,6 +12,7 @@ from archsim.experiment.record import Record
 from archsim.experiment.result import Result
 from archsim.experiment.utilisation import utilisation
 from archsim.paper import AVERAGES
+from archsim.sums import mean
 
 MEANS = ("reuse_fraction", "macs_avoided_fraction", "metric_loss", "speedup", "energy_saving")
 
@@ -73,7 +76,7 @@ def energy_table(result: Result) -> Table:
     for key in sorted({*baseline, *ours}):
         table.add_row(*key, *(f"{1e6 * side[key]:.3f}" if key in side else "–" for side in (baseline, ours)))
     table.add_section()
-    table.add_row("sum", "", *(f"{1e6 * sum(side.values()):.3f}" for side in (baseline, ours)))
+    table.add_row("sum", "", *(f"{1e6 * math.fsum(side.values()):.3f}" for side in (baseline, ours)))
     return table
 
 
@@ -150,7 +153,7 @@ def _means(records: list[Record]) -> Record:
 
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) else None
+    return mean(known) if len(known) == len(values) else None
 
 
 def _mean_cells(means: Record) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -117,7 +118,7 @@ def _finish(points: list[Point], store: Store, pool: Pool, retry: bool, tell: Te
         points=len({point.digest for point in points}),
         finished=len(errors),
         failed=sum(error is not None for error in errors.values()),
-        weight=sum(task.weight for task in tasks),
+        weight=math.fsum(task.weight for task in tasks),
     )
     tell(progress)
 

@@ -7,7 +7,7 @@ import archsim
 
 LAYERS = [
     "_version errors",
-    "cores units registry files validation paper",
+    "cores units registry files validation paper sums",
     "kernels",
     "config ir",
     "importers traceio policies engine tasks",
