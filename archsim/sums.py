@@ -23,4 +23,4 @@ def add_along(values: NDArray[Any], axis: int | None = None) -> NDArray[np.float
     """Return the float64 sums along one axis, or of all elements, added one after the other; none may be empty."""
     # A cumulative sum has but one order; `sum` adds in pairs, and casts in blocks whose size is numpy's affair.
     sums: NDArray[np.float64] = np.cumsum(values, axis=axis, dtype=np.float64)
-    return sums.take(-1, axis=axis)
+    return np.asarray(sums.take(-1, axis=axis))

@@ -8,7 +8,7 @@ import archsim
 LAYERS = [
     "_version errors",
     "cores units registry files validation paper sums",
-    "kernels",
+    "kernels sealed",
     "config ir",
     "importers traceio policies engine tasks",
     "functional sim metrics energy timeline corpora",

@@ -48,7 +48,9 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 def _percents(frame: pd.DataFrame) -> pd.DataFrame:
     """Percent of the baseline's energy: a row a network and side, a column a bucket."""
-    joules = frame.pivot_table(index=["network", "side"], columns="bucket", values="joules", aggfunc=math.fsum).fillna(0)
+    joules = frame.pivot_table(index=["network", "side"], columns="bucket", values="joules", aggfunc=math.fsum).fillna(
+        0
+    )
     totals = joules.apply(math.fsum, axis=1).xs("baseline", level="side")
     percents = joules.div(totals, axis=0, level="network") * 100
     return percents.reindex(columns=[bucket for bucket in BUCKETS if bucket in percents])
