@@ -69,6 +69,10 @@ def check_writable(path: Path) -> None:
     """Raise UsageError if `path` cannot become a file; ask before long work, not after it."""
     if len(path.name.encode()) > MAX_NAME_BYTES:
         raise UsageError(f"cannot write {path}: the name is longer than {MAX_NAME_BYTES} bytes")
+    try:
+        path = path.resolve() if path.is_symlink() else path
+    except (OSError, RuntimeError):
+        raise UsageError(f"cannot write {path}: its links lead in a circle") from None
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: folder {path.parent} does not exist")
     if path.is_absolute() and path.parts[1:2] in (("dev",), ("proc",)):
