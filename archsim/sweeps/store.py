@@ -76,6 +76,8 @@ class Store:
             self.database.executescript(SCHEMA)
         elif SEALS not in found:
             raise UsageError(f"{self.path}: written by an older archsim; {AGAIN}")
+        for columns in (f"{OUTCOME} FROM ({SEALED})", "position, digest, choices FROM points", "key, value FROM about"):
+            self.database.execute(f"SELECT {columns} LIMIT 0")
 
     def begin(self, points: list[Point], about: Mapping[str, str]) -> None:
         """Take down the grid's points, and the failures of those that cannot run."""
