@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,30 +11,38 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from archsim.errors import UsageError
+from archsim.errors import RunFailedError, UsageError
 from archsim.reading import is_folder, is_there
 
 UNFINISHED = ".archsim-"
 """How the names of files begin that are not whole yet."""
 MAX_NAME_BYTES = 255
 """Longest file name of the usual file systems."""
+HINDRANCES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+"""Errors of a machine that is out of something, whatever it was asked to write."""
 
 
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the final name only if the block succeeds."""
+    """Yield a temporary path beside `path`; it takes the final name only if the block succeeds.
+
+    Raises UsageError where there can be no such file, RunFailedError where it cannot be written to its end.
+    """
     check_writable(Path(path))
     final = Path(path).resolve()
     try:
         handle, name = tempfile.mkstemp(dir=final.parent, prefix=UNFINISHED, suffix=final.suffix)
     except OSError as error:
-        raise UsageError(f"cannot write {final}: {error.strerror}") from error
+        kind = RunFailedError if error.errno in HINDRANCES else UsageError
+        raise kind(f"cannot write {final}: {error.strerror}") from error
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(final)
+    except OSError as error:
+        raise RunFailedError(f"cannot write {final}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -45,10 +54,26 @@ def remove_unfinished(*folders: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for results; UsageError where there can be none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"cannot write {folder}: it is not a folder") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write {folder}: the folder is not writable")
+
+
 def check_writable(path: Path) -> None:
     """Raise UsageError if `path` cannot become a file; ask before long work, not after it."""
     if len(path.name.encode()) > MAX_NAME_BYTES:
         raise UsageError(f"cannot write {path}: the name is longer than {MAX_NAME_BYTES} bytes")
+    try:
+        path = path.resolve() if path.is_symlink() else path
+    except (OSError, RuntimeError):
+        raise UsageError(f"cannot write {path}: its links lead in a circle") from None
     if not is_folder(path.parent):
         raise UsageError(f"cannot write {path}: folder {path.parent} does not exist")
     if path.is_absolute() and path.parts[1:2] in (("dev",), ("proc",)):

@@ -56,15 +56,15 @@ def explore(
     archsim explore -n imdb-lstm -p "bnn lowbit:bits=3,throttle=off" --widths 128,256
     """
     from archsim.cli.console import output_console, stage_bars
+    from archsim.cli.outputs import check_outputs, input_files
     from archsim.experiment.result import write_records
     from archsim.exploration.candidates import POLICIES
     from archsim.exploration.explore import explore as find
-    from archsim.exploration.page import chosen_on, write_exploration
-    from archsim.files import check_writable
+    from archsim.exploration.page import chosen_on, files_of, write_exploration
 
-    if json_path is not None:
-        check_writable(json_path)
     folder = output or Path(f"explore-{Path(network).resolve().name}")
+    inputs = input_files(network, options["trace"], options["arch"])
+    check_outputs({"--json": json_path}, inputs | {"--output": [folder, *files_of(folder)]})
     named = [name for text in policies for name in text.split()] or list(POLICIES)
     command = shlex.join(["archsim", *sys.argv[1:]])
     with stage_bars() as tell:

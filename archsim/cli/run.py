@@ -62,6 +62,7 @@ def run(
     archsim run -n imdb-lstm --limit 1 --timeline run.json    (open in ui.perfetto.dev)
     """
     from archsim.cli.console import output_console
+    from archsim.cli.outputs import check_outputs, input_files
     from archsim.cli.tables import (
         energy_table,
         head_table,
@@ -72,7 +73,6 @@ def run(
     )
     from archsim.errors import ConfigError
     from archsim.experiment.result import write_records
-    from archsim.files import check_writable
 
     if trace is not None and split is not None:
         raise ConfigError(f"--trace {trace} and --split {split}: need one of them")
@@ -82,11 +82,7 @@ def run(
     policies = tuple(dict.fromkeys(policies)) or SUMMARY_POLICIES[: 2 if network is None else 1]
     if timeline is not None and len(networks) * len(policies) != 1:
         raise ConfigError("--timeline shows one run: name its --network, and one --policy if any")
-    if timeline is not None and timeline == json_path:
-        raise ConfigError(f"--json and --timeline both name {timeline}: need two files")
-    for path in (json_path, timeline):
-        if path is not None:
-            check_writable(path)
+    check_outputs({"--json": json_path, "--timeline": timeline}, input_files(network, trace, options["arch"]))
     results = _simulate_all(networks, policies, trace, split, limit, options)
     records = [result.record for result in results]
     console = output_console()

@@ -89,8 +89,10 @@ def _dry_run(grid: Path, output: Path, jobs: int | None, retry: bool) -> None:
     from archsim.cores import cores
     from archsim.sweeps.estimate import estimate
     from archsim.sweeps.grid import load_grid
+    from archsim.sweeps.pools import check_jobs
     from archsim.sweeps.sweep import left_to_do
 
+    check_jobs(jobs)
     points, tasks = left_to_do(load_grid(grid)[0], output, retry)
     console, left, processes = output_console(), estimate(tasks), jobs or cores()
     console.print(_points_table(points))

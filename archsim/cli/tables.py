@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -11,6 +13,7 @@ from archsim.experiment.record import LARGE_CHANGE, Record
 from archsim.experiment.result import Result
 from archsim.experiment.utilisation import utilisation
 from archsim.paper import AVERAGES
+from archsim.sums import mean
 
 MEANS = ("reuse_fraction", "macs_avoided_fraction", "metric_loss", "speedup", "energy_saving")
 
@@ -75,7 +78,7 @@ def energy_table(result: Result) -> Table:
     for key in sorted({*baseline, *ours}):
         table.add_row(*key, *(f"{1e6 * side[key]:.3f}" if key in side else "–" for side in (baseline, ours)))
     table.add_section()
-    table.add_row("sum", "", *(f"{1e6 * sum(side.values()):.3f}" for side in (baseline, ours)))
+    table.add_row("sum", "", *(f"{1e6 * math.fsum(side.values()):.3f}" for side in (baseline, ours)))
     return table
 
 
@@ -164,7 +167,7 @@ def _means(records: list[Record]) -> Record:
 
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) else None
+    return mean(known) if len(known) == len(values) else None
 
 
 def _mean_cells(means: Record) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from archsim._version import __version__
@@ -89,7 +90,7 @@ def _machine_figures(timed: Timed, baseline: Timed, *, with_memo: bool) -> Recor
         "energy_memo_j": timed.bucket_j("memo") if with_memo else None,
         "energy_static_j": timed.bucket_j("static"),
         "dram_bytes": timed.dram_bytes,
-        "area_mm2": sum(timed.areas_mm2.values()),
+        "area_mm2": math.fsum(timed.areas_mm2.values()),
     }
 
 

@@ -7,6 +7,7 @@ import inspect
 import json
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -92,17 +93,17 @@ class Setting:
         """Whether the baseline is another machine than the policy's."""
         return saves_work(self.policy)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over everything that determines the figures."""
         return _digest(self._run_on(self.arch, goes_by_columns(self.policy)) | self._decided)
 
-    @property
+    @cached_property
     def baseline_digest(self) -> str:
         """SHA-256 over everything that determines the figures of the baseline."""
         return _digest(self._run_on(self.baseline_machine, skips_columns=False))
 
-    @property
+    @cached_property
     def workload_digest(self) -> str:
         """SHA-256 over what is computed on, whatever the policy."""
         return _digest(self._computed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ class UnitUse:
     @property
     def idle(self) -> float:
         """Nothing to do: the step, the pass or the machine is elsewhere."""
-        return max(0.0, 1 - self.busy - sum(self.waits.values()))
+        return max(0.0, 1 - self.busy - math.fsum(self.waits.values()))
 
 
 def utilisation(timed: Timed) -> list[UnitUse]:
@@ -31,7 +32,7 @@ def utilisation(timed: Timed) -> list[UnitUse]:
 def _machine(timed: Timed) -> UnitUse:
     """Passes run, or all wait for what a pass needs."""
     waits = _waits(timed, "machine")
-    return UnitUse("machine", 1 - sum(waits.values()), waits)
+    return UnitUse("machine", 1 - math.fsum(waits.values()), waits)
 
 
 def _units(timed: Timed) -> Iterator[UnitUse]:

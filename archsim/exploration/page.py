@@ -10,16 +10,18 @@ import pandas as pd
 from archsim.exploration import figure
 from archsim.exploration.advice import RULE
 from archsim.exploration.candidates import NONE
+from archsim.exploration.explore import FILE, SWEEP
 from archsim.report.figures import tradeoff
 from archsim.report.labels import Label
 from archsim.report.page import Picture, Section, Table, write_page
 from archsim.report.study import Study, study_of
 from archsim.report.tables import all_table, machine_tables, provenance_table
+from archsim.sweeps.store import DATABASE
+from archsim.sweeps.tables import EXPORTED
 
 if TYPE_CHECKING:
     from archsim.exploration.findings import Exploration, Row
 
-FILE = "explore.html"
 LABELS = {
     "policy": Label("policy"),
     "threshold": Label("θ"),
@@ -42,6 +44,11 @@ def write_exploration(found: Exploration, folder: str | Path) -> Path:
     study = study_of(found.sweep)
     sections = [_front_section(found), _loss_section(study), _again_section(study)]
     return write_page(Path(folder), f"Exploration of {found.network}", found.recommendation, sections, FILE)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the files of an exploration that are not its figures."""
+    return [folder / FILE, *(folder / SWEEP / name for name in (DATABASE, *EXPORTED))]
 
 
 def cells(row: Row) -> list[str]:

@@ -79,6 +79,14 @@ def load_network(name: str | Path) -> Network:
     )
 
 
+def network_files(name: str | Path) -> list[Path]:
+    """Return the files of a network folder; UsageError where there is none."""
+    folder = network_folder(name)
+    embedding = read_manifest(folder / MANIFEST).embedding
+    beside = (embedding.vocabulary, embedding.subwords) if embedding else ()
+    return [folder / file for file in (MANIFEST, WEIGHTS, *beside) if file]
+
+
 def read_manifest(path: Path) -> Manifest:
     """Read `network.toml`; NetworkError names the key that is wrong."""
     if not is_there(path):

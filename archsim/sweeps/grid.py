@@ -120,11 +120,11 @@ def load_grid(source: str | Path | Mapping[str, Any]) -> tuple[Grid, str]:
     Raises ConfigError naming file, table, key and value.
     """
     if isinstance(source, Mapping):
-        import tomlkit
+        from archsim.sweeps.text import toml_text
 
         grid = _parsed(dict(source), "grid")
         try:
-            return grid, tomlkit.dumps(dict(source))
+            return grid, toml_text(source)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"grid: not what TOML can say: {error}") from None
     path = Path(source)

@@ -60,9 +60,15 @@ def choices_digest(choices: Choices) -> str:
 
 def portable(choices: Choices) -> Choices:
     """The same choices for a process that runs elsewhere: paths, where a name is not that of something bundled."""
-    named = {"network": bundled_networks(), "trace": [*bundled_traces(), *corpus_traces()], "arch": bundled_archs()}
-    paths = {key: Path(choices[key]) for key, known in named.items() if key in choices and choices[key] not in known}
+    named = _named().items()
+    paths = {key: Path(choices[key]) for key, known in named if key in choices and choices[key] not in known}
     return choices | {key: str(path.resolve()) for key, path in paths.items() if is_there(path)}
+
+
+@lru_cache(1)
+def _named() -> dict[str, list[str]]:
+    """Names of what comes with the package, by key."""
+    return {"network": bundled_networks(), "trace": [*bundled_traces(), *corpus_traces()], "arch": bundled_archs()}
 
 
 def _stamp(name: str | None) -> Stamp:

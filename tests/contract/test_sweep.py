@@ -196,7 +196,7 @@ def test_dry_run_of_a_finished_sweep_has_nothing_to_do(own, undisturbed):
     ("threshold =", "treshold =", "unknown key 'treshold', did you mean 'threshold'"),
     ("[0.5]", "[-1]", "none of 2 points can run"),
     ("/net", "/nett", "nett"),
-    ("limit = 1", "limit = ", "not a readable TOML file"),
+    ("limit = 1", "limit = ", "not TOML: Invalid value"),
 ])  # fmt: skip
 @pytest.mark.parametrize("more", [[], pytest.param(["--dry-run"], marks=pytest.mark.slow)])
 def test_a_bad_grid_is_one_message_and_exit_code_two(old, new, message, more, own, tmp_path):

@@ -167,7 +167,7 @@ def zipped(*choices):
     ({"max_loss": 17}, "run archsim calibrate --network imdb-lstm --policy bnn --max-loss 17 --save"),
     ({"max_loss": 1, "threshold": 0.1}, "threshold and max_loss are both set: need one of them"),
     ({"trace": "imdb-lstm", "split": "test"}, "trace = 'imdb-lstm' and split = 'test': need one of them"),
-    ({"limit": 0}, "limit = 0: need at least 1 sequence"),
+    ({"limit": 0}, "limit = 0: need a whole number, at least 1 sequence"),
     ({"threshold": -1}, "need a number >= 0"),
     ({"precision": "fp8"}, "precision = 'fp8': accepted: fp16, fp32"),
     ({"seed": -1}, "seed = -1: need a whole number >= 0"),
@@ -512,7 +512,6 @@ def test_a_worker_that_sees_something_else_than_the_driver_says_so(own, tmp_path
 
 
 @pytest.mark.parametrize("error, message", [
-    (MemoryError("no more"), "MemoryError: no more"),
     (ZeroDivisionError("x"), "ZeroDivisionError: x"),
     (RunFailedError("just so"), "just so"),
 ])  # fmt: skip
@@ -523,7 +522,7 @@ def test_whatever_a_task_raises_is_its_message(error, message, own, tmp_path, mo
     monkeypatch.setattr(stages, "run_compared", fail)
     choices = choices_of(own)
     done = work(Task(Kind.POINT, resolve_point(choices).digest, choices, frozenset(), 1.0), str(tmp_path), 1)
-    assert done.error == message and done.seconds >= 0
+    assert done.error == message and done.seconds >= 0 and not done.hindered
 
 
 def test_progress_goes_from_nothing_to_everything(own, tmp_path, here):
@@ -600,13 +599,13 @@ def test_earlier_points_are_kept_and_not_run_again(own, tmp_path, here):
 
 def test_a_failure_is_run_again_only_if_asked_for(own, tmp_path, here, monkeypatch):
     def fail(*arguments, **options):
-        raise MemoryError("too little")
+        raise ArithmeticError("too little")
 
     tables = grid(own, threshold=[0.1, 0.5])
     with monkeypatch.context() as patch:
         patch.setattr(stages, "run_compared", fail)
-        assert run_sweep(tables, tmp_path).results["error"].tolist() == ["MemoryError: too little"] * 2
-    assert run_sweep(tables, tmp_path).results["error"].tolist() == ["MemoryError: too little"] * 2
+        assert run_sweep(tables, tmp_path).results["error"].tolist() == ["ArithmeticError: too little"] * 2
+    assert run_sweep(tables, tmp_path).results["error"].tolist() == ["ArithmeticError: too little"] * 2
     assert run_sweep(tables, tmp_path, retry=True).results["error"].isna().all()
 
 
@@ -719,7 +718,7 @@ def test_equal_sweeps_are_equal_bytes_in_whatever_order_points_end(own, tmp_path
 
 def test_a_sweep_of_failures_only_is_a_table_too(own, tmp_path, here, monkeypatch):
     def fail(*arguments, **options):
-        raise MemoryError("too little")
+        raise ArithmeticError("too little")
 
     monkeypatch.setattr(stages, "run_compared", fail)
     found = run_sweep(grid(own, threshold=[0.1, 0.5]), tmp_path)

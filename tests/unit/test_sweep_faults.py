@@ -1,0 +1,511 @@
+"""What a sweep makes of damaged results, of things in its way, of a full disk, and of workers that are killed."""
+
+import errno
+import os
+import signal
+import sqlite3
+import stat
+import sys
+from contextlib import closing, nullcontext, suppress
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from harness import HerePool, write_own
+
+from archsim.cli.exit import exit_code
+from archsim.cli.main import archsim as command
+from archsim.errors import RunFailedError, UsageError
+from archsim.experiment import stages
+from archsim.files import write_whole
+from archsim.report.report import write_report
+from archsim.reproduce.reproduce import reproduce
+from archsim.sweeps import cache, pools
+from archsim.sweeps import store as stores
+from archsim.sweeps import sweep as sweeps
+from archsim.sweeps.grid import load_grid
+from archsim.sweeps.pools import LocalPool, check_jobs
+from archsim.sweeps.store import DATABASE
+from archsim.sweeps.sweep import left_to_do, run_sweep
+from archsim.sweeps.tables import EXPORTED, read_sweep
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch):
+    """Sweeps without other processes, and no patience with a file that somebody holds."""
+    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+    monkeypatch.setattr(stores, "SHORT_PATIENCE_S", 0.01)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """The files of a network and its trace."""
+    return write_own(tmp_path_factory.mktemp("own"), (7, 4, 9))
+
+
+@pytest.fixture(scope="module")
+def grid(own):
+    fixed = {"network": str(own / "net"), "trace": str(own / "trace.npz")}
+    return {"axes": {"threshold": [0.2, 0.6], "arch.fmu.latency_cycles": [3, 5]}, "fixed": fixed}
+
+
+@pytest.fixture(scope="module")
+def finished(grid, tmp_path_factory):
+    """The bytes of a finished sweep's database, and its results."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+        results = run_sweep(grid, folder).results
+    return (folder / DATABASE).read_bytes(), results
+
+
+def said(work, capsys):
+    """Exit code of some work, and what it printed on standard error."""
+    code = exit_code(work)
+    return code, capsys.readouterr().err
+
+
+# Damaged results
+
+
+def random_bytes(path):
+    path.write_bytes(bytes(range(256)) * 64)
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:6000])
+
+
+def overwritten_in_the_middle(path):
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + b"\xff" * 8192 + data[12288:])
+
+
+def of_another_application(path):
+    path.unlink()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE bookmarks (url TEXT)")
+
+
+def without_a_table(path):
+    execute(path, "DROP TABLE points")
+
+
+def with_other_columns(path):
+    execute(path, "ALTER TABLE outcomes RENAME COLUMN record TO note")
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def execute(path, *statements):
+    with closing(sqlite3.connect(path)) as database, database:
+        for statement in statements:
+            database.execute(statement)
+
+
+DAMAGES = [random_bytes, truncated, overwritten_in_the_middle, of_another_application, without_a_table,
+           with_other_columns, a_folder]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_database_is_one_message(damage, finished, grid, tmp_path, capsys):
+    path = tmp_path / DATABASE
+    path.write_bytes(finished[0])
+    damage(path)
+    before = path.read_bytes() if path.is_file() else None
+    for work in (read_sweep, write_report, lambda folder: run_sweep(grid, folder)):
+        code, message = said(lambda work=work: work(tmp_path), capsys)
+        assert code == 2 and message.startswith("archsim: ") and message.count("\n") == 1
+        assert str(tmp_path) in message and DATABASE in message
+    assert (path.read_bytes() if path.is_file() else None) == before
+    assert not (tmp_path / "results.csv").exists() and not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("statement", [
+    "UPDATE outcomes SET record = '{not json'",
+    "UPDATE outcomes SET record = replace(record, '1', '2')",
+    "UPDATE outcomes SET energy = NULL",
+    "UPDATE outcomes SET utilisation = 7",
+    "UPDATE outcomes SET record = X'ff00'",
+    "UPDATE seals SET seal = '0' WHERE digest <> 'grid'",
+    "DELETE FROM seals WHERE digest <> 'grid'",
+])  # fmt: skip
+def test_a_changed_outcome_is_refused_and_made_anew(statement, finished, grid, tmp_path, caplog):
+    path = tmp_path / DATABASE
+    path.write_bytes(finished[0])
+    execute(path, statement)
+    with pytest.raises(UsageError, match=r"sweep\.sqlite: the outcome of point 0 is damaged; run the same sweep again"):
+        read_sweep(tmp_path)
+    results = run_sweep(grid, tmp_path).results
+    pd.testing.assert_frame_equal(results, finished[1])
+    assert ["4 outcomes are damaged" in record.getMessage() for record in caplog.records] == [True]
+    assert len(read_sweep(tmp_path).results) == 4
+
+
+@pytest.mark.parametrize("statement", [
+    "UPDATE points SET choices = '[' WHERE position = 1",
+    "UPDATE points SET choices = replace(choices, '0.6', '0.7')",
+    "DELETE FROM points WHERE position = 2",
+    "UPDATE about SET value = '{}'",
+    "DELETE FROM about",
+    "DROP TABLE seals",
+])  # fmt: skip
+def test_a_changed_grid_is_refused_and_made_anew(statement, finished, grid, tmp_path):
+    path = tmp_path / DATABASE
+    path.write_bytes(finished[0])
+    execute(path, statement)
+    for read in (read_sweep, write_report):
+        with pytest.raises(UsageError, match=r"sweep\.sqlite: .*; run the same sweep again"):
+            read(tmp_path)
+    run_sweep(grid, tmp_path)
+    pd.testing.assert_frame_equal(read_sweep(tmp_path).results, finished[1])
+
+
+def test_an_empty_database_is_begun_anew_but_not_read(grid, tmp_path):
+    (tmp_path / DATABASE).write_bytes(b"")
+    with pytest.raises(UsageError, match="not the results of a sweep"):
+        read_sweep(tmp_path)
+    assert len(run_sweep(grid, tmp_path).results) == 4
+
+
+def test_a_database_that_somebody_holds_is_one_message(finished, grid, tmp_path):
+    (tmp_path / DATABASE).write_bytes(finished[0])
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as held:
+        held.execute("BEGIN EXCLUSIVE")
+        for work in (read_sweep, lambda folder: run_sweep(grid, folder)):
+            with pytest.raises(UsageError, match="another program holds it"):
+                work(tmp_path)
+
+
+def test_results_that_cannot_be_written_can_be_read(finished, tmp_path):
+    path = tmp_path / DATABASE
+    path.write_bytes(finished[0])
+    path.chmod(stat.S_IRUSR)
+    pd.testing.assert_frame_equal(read_sweep(tmp_path).results, finished[1])
+    assert path.read_bytes() == finished[0]
+
+
+def test_a_dry_run_of_a_damaged_sweep_is_one_message(grid, tmp_path):
+    random_bytes(tmp_path / DATABASE)
+    with pytest.raises(UsageError, match="not the results of a sweep, or damaged"):
+        left_to_do(load_grid(grid)[0], tmp_path)
+
+
+def test_a_lock_of_another_kind_is_one_message(grid, tmp_path):
+    random_bytes(tmp_path / "driver.lock")
+    with pytest.raises(UsageError, match="not the lock of a sweep"):
+        run_sweep(grid, tmp_path)
+
+
+# Something in the way
+
+
+@pytest.mark.parametrize("name", ["", "cache"])
+def test_a_file_where_a_folder_should_be_is_refused(name, grid, tmp_path, passes):
+    path = tmp_path / "out" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(UsageError, match=r"cannot write .*: it is not a folder"):
+        run_sweep(grid, tmp_path / "out")
+    assert passes == [] and path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_a_folder_in_a_tables_place_is_told_before_any_work(name, grid, tmp_path, passes):
+    (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match=r"cannot write .*: it is a folder"):
+        run_sweep(grid, tmp_path)
+    assert passes == []
+
+
+@pytest.mark.parametrize("name, message", [
+    ("report.html", "it is a folder"), ("figures", "it is not a folder"), ("bundled", "watched: it is not a folder"),
+    ("bundled/watched", "it is not a folder"), ("bundled/losses/cache", "it is not a folder"),
+])  # fmt: skip
+def test_reproduce_tells_before_any_work_what_is_in_its_way(name, message, tmp_path, passes):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir() if "." in name else path.write_text("mine")
+    with pytest.raises(UsageError, match=rf"cannot write .*{Path(name).name}.*{message}"):
+        reproduce(tmp_path, quick=True, tell=lambda *progress: pytest.fail("works already"))
+    assert passes == []
+
+
+@pytest.mark.parametrize("jobs", [0, -1, 10**9])
+def test_reproduce_refuses_jobs_before_any_work(jobs, tmp_path):
+    with pytest.raises(UsageError, match=f"jobs = {jobs}: need at"):
+        reproduce(tmp_path / "out", quick=True, jobs=jobs, tell=lambda *progress: pytest.fail("works already"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("jobs", [1, 64, None])
+def test_jobs_within_bounds_are_taken(jobs):
+    check_jobs(jobs)
+
+
+@pytest.mark.parametrize("name", ["figures", "report.html"])
+def test_a_report_with_something_in_its_way_is_one_message(name, finished, tmp_path):
+    (tmp_path / DATABASE).write_bytes(finished[0])
+    path = tmp_path / name
+    path.mkdir() if "." in name else path.write_text("mine")
+    with pytest.raises(UsageError, match="cannot write"):
+        write_report(tmp_path)
+
+
+# Errors of the machine are no outcomes
+
+
+NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_cache_on_a_full_disk_costs_time_only(grid, finished, tmp_path, caplog, monkeypatch, passes):
+    def full(path, data):
+        raise NO_SPACE
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.Path, "write_bytes", full)
+        results = run_sweep(grid, tmp_path).results
+    pd.testing.assert_frame_equal(results, finished[1])
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1 and "No space left on device" in told[0] and str(tmp_path / "cache") in told[0]
+    assert list((tmp_path / "cache").iterdir()) == [] and len(passes) > 2
+
+
+@pytest.mark.parametrize("error", [
+    NO_SPACE, OSError(errno.EMFILE, "Too many open files"), OSError(errno.EIO, "Input/output error"),
+    PermissionError(errno.EACCES, "Permission denied"), MemoryError("no more"),
+])  # fmt: skip
+def test_what_the_machine_cannot_do_is_left_to_do(error, grid, finished, tmp_path, monkeypatch, capsys):
+    real, calls = stages.run_compared, []
+
+    def fail(workload, policy, threshold, **options):
+        calls.append(threshold)
+        if threshold == 0.6:
+            raise error
+        return real(workload, policy, threshold, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "run_compared", fail)
+        code, message = said(lambda: run_sweep(grid, tmp_path), capsys)
+    assert code == 1 and message.count("\n") == 1
+    assert "run failed: 2 of 4 points could not be run here, and are left to do" in message and str(error) in message
+    kept = read_sweep(tmp_path)
+    assert kept.results["threshold"].tolist() == [0.2, 0.2] and kept.failed.empty
+    assert len(pd.read_csv(tmp_path / "results.csv")) == 2
+    pd.testing.assert_frame_equal(run_sweep(grid, tmp_path).results, finished[1])
+
+
+def test_a_worker_that_cannot_find_the_network_is_no_outcome(own, grid, finished, tmp_path, monkeypatch):
+    """As on a cluster whose worker has lost the shared file system."""
+    moved = tmp_path / "away"
+    real = sweeps.Driver.run
+
+    def lose(driver):
+        (own / "net").rename(moved)
+        try:
+            real(driver)
+        finally:
+            moved.rename(own / "net")
+
+    monkeypatch.setattr(sweeps.Driver, "run", lose)
+    with pytest.raises(RunFailedError, match="4 of 4 points could not be run here"):
+        run_sweep(grid, tmp_path / "out")
+    monkeypatch.undo()
+    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+    pd.testing.assert_frame_equal(run_sweep(grid, tmp_path / "out").results, finished[1])
+
+
+def test_results_that_cannot_be_stored_end_the_sweep(grid, finished, tmp_path, monkeypatch, capsys):
+    class Full:
+        """A database that takes two outcomes."""
+
+        def __init__(self, database):
+            self.database, self.left = database, 2
+
+        def __getattr__(self, name):
+            return getattr(self.database, name)
+
+        def __enter__(self):
+            return self.database.__enter__()
+
+        def __exit__(self, *error):
+            return self.database.__exit__(*error)
+
+        def executemany(self, statement, rows):
+            rows = list(rows)
+            if "INTO outcomes" in statement and rows:
+                self.left -= 1
+                if self.left < 0:
+                    raise sqlite3.OperationalError("database or disk is full")
+            return self.database.executemany(statement, rows)
+
+    real = sqlite3.connect
+
+    def connect(path, *options, **more):
+        database = real(path, *options, **more)
+        return Full(database) if DATABASE in str(path) else database
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stores.sqlite3, "connect", connect)
+        code, message = said(lambda: run_sweep(grid, tmp_path), capsys)
+    assert code == 1 and "database or disk is full; finished points are kept" in message and message.count("\n") == 1
+    assert len(read_sweep(tmp_path).results) == 2
+    pd.testing.assert_frame_equal(run_sweep(grid, tmp_path).results, finished[1])
+
+
+def test_a_file_cut_short_by_a_full_disk_is_not_left(tmp_path):
+    message = r"cannot write .*x\.json: No space left on device"
+    with pytest.raises(RunFailedError, match=message), write_whole(tmp_path / "x.json") as path:
+        path.write_text("half")
+        raise NO_SPACE
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number, kind", [
+    (errno.ENOSPC, RunFailedError), (errno.EDQUOT, RunFailedError), (errno.EMFILE, RunFailedError),
+    (errno.EACCES, UsageError), (errno.EROFS, UsageError),
+])  # fmt: skip
+def test_a_file_that_cannot_be_begun_says_who_is_at_fault(number, kind, tmp_path, monkeypatch):
+    def fail(**options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("archsim.files.tempfile.mkstemp", fail)
+    with pytest.raises(kind, match=r"cannot write .*x\.json"), write_whole(tmp_path / "x.json"):
+        pass
+
+
+# Workers
+
+
+needs_mask = pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="a system without signal masks")
+
+
+@needs_mask
+def test_processes_are_started_deaf_to_interrupts(monkeypatch):
+    """Else Ctrl-C in the first seconds would print the traceback of every import it meets."""
+    pool, masks = LocalPool(1), []
+    monkeypatch.setattr(
+        pool._executor, "submit", lambda *task: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    pool.submit(None, "cache")
+    assert signal.SIGINT in masks[0] and signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    pool.kill()
+
+
+class Dead:
+    """A process that has ended."""
+
+    def __init__(self, exitcode):
+        self.exitcode = exitcode
+
+    def kill(self):
+        pass
+
+    def join(self):
+        pass
+
+
+def broken(pool, *exitcodes):
+    pool._processes = dict(enumerate(map(Dead, exitcodes)))
+    return pool
+
+
+def test_workers_killed_before_they_begin_are_started_again():
+    pool = LocalPool(2)
+    for _ in range(pools.MOST_IN_VAIN - 1):
+        broken(pool, -signal.SIGKILL, -signal.SIGTERM).revive()
+    with pytest.raises(RunFailedError, match="killed before they began, 3 times: out of memory") as caught:
+        broken(pool, -signal.SIGKILL).revive()
+    assert "policy" not in str(caught.value) and "--jobs" in str(caught.value)
+
+
+def test_workers_that_begin_at_last_are_forgiven():
+    pool = LocalPool(2)
+    for _ in range(3):
+        for _ in range(pools.MOST_IN_VAIN - 1):
+            broken(pool, -signal.SIGKILL).revive()
+        pool._begun.set()
+        broken(pool, -signal.SIGKILL).revive()
+
+
+@pytest.mark.parametrize("needs_main, advice", [(True, True), (False, False)])
+def test_workers_that_end_by_themselves_are_not_started_again(needs_main, advice):
+    pool = broken(LocalPool(2, needs_main=needs_main), 1, -signal.SIGTERM)
+    with pytest.raises(RunFailedError, match="worker processes cannot start: see above") as caught:
+        pool.revive()
+    assert ("defines a policy" in str(caught.value)) == advice
+
+
+def test_sigterm_ends_as_an_interrupt_does(monkeypatch, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["archsim", "list", "networks"])
+    try:
+        with suppress(SystemExit):
+            __import__("archsim.cli.main").cli.main.main()
+        assert exit_code(lambda: signal.raise_signal(signal.SIGTERM)) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err == "archsim: interrupted\n"
+
+
+# Outputs that are one file
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch):
+    def fail(*arguments, **options):
+        raise AssertionError("works already")
+
+    monkeypatch.setattr(stages, "run_compared", fail)
+
+
+def link(path, to):
+    path.symlink_to(to)
+    return path
+
+
+@pytest.mark.parametrize("other", [
+    lambda folder: folder / "x.json", lambda folder: folder / "." / "y" / ".." / "x.json",
+    lambda folder: link(folder / "link.json", folder / "x.json"), lambda folder: link(folder / "l", folder) / "x.json",
+])  # fmt: skip
+@pytest.mark.parametrize("there", [True, False])
+def test_two_outputs_in_one_file_are_refused(there, other, tmp_path, capsys, nothing_runs):
+    (tmp_path / "y").mkdir()
+    if there:
+        (tmp_path / "x.json").write_text("before")
+    options = ["--json", str(tmp_path / "x.json"), "--timeline", str(other(tmp_path))]
+    code, message = said(lambda: command.main(["run", "-n", "imdb-lstm", *options], standalone_mode=False), capsys)
+    assert code == 2 and "--json and --timeline are one file" in message and "need two files" in message
+    assert (tmp_path / "x.json").exists() == there
+
+
+@pytest.mark.parametrize("output", ["--json", "--timeline"])
+@pytest.mark.parametrize("read, name", [
+    ("--trace", "trace.npz"), ("--network", "net/network.toml"), ("--network", "net/weights.safetensors"),
+    ("--arch", "arch.toml"),
+])  # fmt: skip
+def test_an_output_that_is_an_input_is_refused(read, name, output, own, capsys, nothing_runs):
+    (own / "arch.toml").write_text("")
+    inputs = ["-n", str(own / "net"), "-t", str(own / "trace.npz"), "-a", str(own / "arch.toml")]
+    before = (own / name).read_bytes()
+    work = ["run", *inputs, "--threshold", "1", output, str(own / name)]
+    code, message = said(lambda: command.main(work, standalone_mode=False), capsys)
+    assert code == 2 and f"{read} and {output} are one file" in message and (own / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["", "explore.html", "sweep/sweep.sqlite", "sweep/results.csv"])
+def test_an_exploration_does_not_write_over_itself(name, tmp_path, capsys, nothing_runs):
+    options = ["-o", str(tmp_path / "out"), "--json", str(tmp_path / "out" / name)]
+    code, message = said(lambda: command.main(["explore", "-n", "imdb-lstm", *options], standalone_mode=False), capsys)
+    assert code == 2 and "--output and --json are one file" in message and list(tmp_path.iterdir()) == []
+
+
+def test_links_in_a_circle_are_one_message(tmp_path, capsys, nothing_runs):
+    link(tmp_path / "a", tmp_path / "b")
+    options = ["--json", str(link(tmp_path / "b", tmp_path / "a"))]
+    code, message = said(lambda: command.main(["run", "-n", "imdb-lstm", *options], standalone_mode=False), capsys)
+    assert code == 2 and "its links lead in a circle" in message
