@@ -509,3 +509,10 @@ def test_links_in_a_circle_are_one_message(tmp_path, capsys, nothing_runs):
     options = ["--json", str(link(tmp_path / "b", tmp_path / "a"))]
     code, message = said(lambda: command.main(["run", "-n", "imdb-lstm", *options], standalone_mode=False), capsys)
     assert code == 2 and "its links lead in a circle" in message
+
+
+def test_help_of_sweep_says_that_the_network_must_be_trusted(capsys):
+    with suppress(SystemExit):
+        command.main(["sweep", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "a network where everybody is trusted" in words and "can run code on them" in words
