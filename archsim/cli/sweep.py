@@ -27,7 +27,8 @@ SHORT_S = 10
 @click.option(
     "--dask",
     metavar="ADDRESS",
-    help="Scheduler of a Dask cluster, tcp://HOST:PORT; or `local`. Needs the extra `distributed`.",
+    help="Scheduler of a Dask cluster, tcp://HOST:PORT; or `local`. Needs the extra `distributed`, and a network "
+    "where everybody is trusted: whoever reaches scheduler or workers can run code on them.",
 )
 @click.option("--retry", is_flag=True, help="Also run again the points that have failed.")
 @click.option("--dry-run", is_flag=True, help="Print the points and an estimate of the time; write nothing.")

@@ -83,3 +83,11 @@ def test_links_inside_the_repository_lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_recipes_of_dask_bind_to_private_addresses():
+    text = (ROOT / "docs" / "cluster.md").read_text("utf-8")
+    starts = [line for line in text.splitlines() if re.search(r"\bdask,? (scheduler|worker)", line)]
+    assert len(starts) == 6
+    assert all("--host" in line or "--interface" in line for line in starts)
+    assert "0.0.0.0" not in text and "The network must be trusted" in text

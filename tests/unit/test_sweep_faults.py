@@ -2,11 +2,9 @@
 
 import errno
 import os
-import signal
 import sqlite3
 import stat
-import sys
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -14,17 +12,15 @@ import pytest
 from harness import HerePool, write_own
 
 from archsim.cli.exit import exit_code
-from archsim.cli.main import archsim as command
 from archsim.errors import RunFailedError, UsageError
 from archsim.experiment import stages
 from archsim.files import write_whole
 from archsim.report.report import write_report
 from archsim.reproduce.reproduce import reproduce
-from archsim.sweeps import cache, pools
+from archsim.sweeps import cache
 from archsim.sweeps import store as stores
 from archsim.sweeps import sweep as sweeps
 from archsim.sweeps.grid import load_grid
-from archsim.sweeps.pools import LocalPool, check_jobs
 from archsim.sweeps.store import DATABASE
 from archsim.sweeps.sweep import left_to_do, run_sweep
 from archsim.sweeps.tables import EXPORTED, read_sweep
@@ -241,11 +237,6 @@ def test_reproduce_refuses_jobs_before_any_work(jobs, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("jobs", [1, 64, None])
-def test_jobs_within_bounds_are_taken(jobs):
-    check_jobs(jobs)
-
-
 @pytest.mark.parametrize("name", ["figures", "report.html"])
 def test_a_report_with_something_in_its_way_is_one_message(name, finished, tmp_path):
     (tmp_path / DATABASE).write_bytes(finished[0])
@@ -375,137 +366,3 @@ def test_a_file_that_cannot_be_begun_says_who_is_at_fault(number, kind, tmp_path
     monkeypatch.setattr("archsim.files.tempfile.mkstemp", fail)
     with pytest.raises(kind, match=r"cannot write .*x\.json"), write_whole(tmp_path / "x.json"):
         pass
-
-
-# Workers
-
-
-needs_mask = pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="a system without signal masks")
-
-
-@needs_mask
-def test_processes_are_started_deaf_to_interrupts(monkeypatch):
-    """Else Ctrl-C in the first seconds would print the traceback of every import it meets."""
-    pool, masks = LocalPool(1), []
-    monkeypatch.setattr(
-        pool._executor, "submit", lambda *task: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
-    )
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    pool.submit(None, "cache")
-    assert signal.SIGINT in masks[0] and signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
-    pool.kill()
-
-
-class Dead:
-    """A process that has ended."""
-
-    def __init__(self, exitcode):
-        self.exitcode = exitcode
-
-    def kill(self):
-        pass
-
-    def join(self):
-        pass
-
-
-def broken(pool, *exitcodes):
-    pool._processes = dict(enumerate(map(Dead, exitcodes)))
-    return pool
-
-
-def test_workers_killed_before_they_begin_are_started_again():
-    pool = LocalPool(2)
-    for _ in range(pools.MOST_IN_VAIN - 1):
-        broken(pool, -signal.SIGKILL, -signal.SIGTERM).revive()
-    with pytest.raises(RunFailedError, match="killed before they began, 3 times: out of memory") as caught:
-        broken(pool, -signal.SIGKILL).revive()
-    assert "policy" not in str(caught.value) and "--jobs" in str(caught.value)
-
-
-def test_workers_that_begin_at_last_are_forgiven():
-    pool = LocalPool(2)
-    for _ in range(3):
-        for _ in range(pools.MOST_IN_VAIN - 1):
-            broken(pool, -signal.SIGKILL).revive()
-        pool._begun.set()
-        broken(pool, -signal.SIGKILL).revive()
-
-
-@pytest.mark.parametrize("needs_main, advice", [(True, True), (False, False)])
-def test_workers_that_end_by_themselves_are_not_started_again(needs_main, advice):
-    pool = broken(LocalPool(2, needs_main=needs_main), 1, -signal.SIGTERM)
-    with pytest.raises(RunFailedError, match="worker processes cannot start: see above") as caught:
-        pool.revive()
-    assert ("defines a policy" in str(caught.value)) == advice
-
-
-def test_sigterm_ends_as_an_interrupt_does(monkeypatch, capsys):
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(sys, "argv", ["archsim", "list", "networks"])
-    try:
-        with suppress(SystemExit):
-            __import__("archsim.cli.main").cli.main.main()
-        assert exit_code(lambda: signal.raise_signal(signal.SIGTERM)) == 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert capsys.readouterr().err == "archsim: interrupted\n"
-
-
-# Outputs that are one file
-
-
-@pytest.fixture
-def nothing_runs(monkeypatch):
-    def fail(*arguments, **options):
-        raise AssertionError("works already")
-
-    monkeypatch.setattr(stages, "run_compared", fail)
-
-
-def link(path, to):
-    path.symlink_to(to)
-    return path
-
-
-@pytest.mark.parametrize("other", [
-    lambda folder: folder / "x.json", lambda folder: folder / "." / "y" / ".." / "x.json",
-    lambda folder: link(folder / "link.json", folder / "x.json"), lambda folder: link(folder / "l", folder) / "x.json",
-])  # fmt: skip
-@pytest.mark.parametrize("there", [True, False])
-def test_two_outputs_in_one_file_are_refused(there, other, tmp_path, capsys, nothing_runs):
-    (tmp_path / "y").mkdir()
-    if there:
-        (tmp_path / "x.json").write_text("before")
-    options = ["--json", str(tmp_path / "x.json"), "--timeline", str(other(tmp_path))]
-    code, message = said(lambda: command.main(["run", "-n", "imdb-lstm", *options], standalone_mode=False), capsys)
-    assert code == 2 and "--json and --timeline are one file" in message and "need two files" in message
-    assert (tmp_path / "x.json").exists() == there
-
-
-@pytest.mark.parametrize("output", ["--json", "--timeline"])
-@pytest.mark.parametrize("read, name", [
-    ("--trace", "trace.npz"), ("--network", "net/network.toml"), ("--network", "net/weights.safetensors"),
-    ("--arch", "arch.toml"),
-])  # fmt: skip
-def test_an_output_that_is_an_input_is_refused(read, name, output, own, capsys, nothing_runs):
-    (own / "arch.toml").write_text("")
-    inputs = ["-n", str(own / "net"), "-t", str(own / "trace.npz"), "-a", str(own / "arch.toml")]
-    before = (own / name).read_bytes()
-    work = ["run", *inputs, "--threshold", "1", output, str(own / name)]
-    code, message = said(lambda: command.main(work, standalone_mode=False), capsys)
-    assert code == 2 and f"{read} and {output} are one file" in message and (own / name).read_bytes() == before
-
-
-@pytest.mark.parametrize("name", ["", "explore.html", "sweep/sweep.sqlite", "sweep/results.csv"])
-def test_an_exploration_does_not_write_over_itself(name, tmp_path, capsys, nothing_runs):
-    options = ["-o", str(tmp_path / "out"), "--json", str(tmp_path / "out" / name)]
-    code, message = said(lambda: command.main(["explore", "-n", "imdb-lstm", *options], standalone_mode=False), capsys)
-    assert code == 2 and "--output and --json are one file" in message and list(tmp_path.iterdir()) == []
-
-
-def test_links_in_a_circle_are_one_message(tmp_path, capsys, nothing_runs):
-    link(tmp_path / "a", tmp_path / "b")
-    options = ["--json", str(link(tmp_path / "b", tmp_path / "a"))]
-    code, message = said(lambda: command.main(["run", "-n", "imdb-lstm", *options], standalone_mode=False), capsys)
-    assert code == 2 and "its links lead in a circle" in message
