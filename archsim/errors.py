@@ -16,6 +16,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from typing import Any
+
+
+def _with_message(kind: type[ArchsimError], message: str) -> ArchsimError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    return error
+
 
 MOST_LETTERS = 4000
 """Length of a message from which on it is cut."""
@@ -31,6 +39,10 @@ class ArchsimError(Exception):
         lines = (printable(_LONG_WORD.sub(_shortened, line)) for line in message.split("\n"))
         text = "\n".join(lines)
         super().__init__(text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what pickle needs: the message as it is, since constructors make it of other things."""
+        return _with_message, (type(self), str(self)), vars(self)
 
 
 class RunFailedError(ArchsimError):

@@ -15,11 +15,18 @@ from archsim.errors import UsageError
 
 MOST_TEXT_BYTES = 1 << 24
 """Largest text file that is read at once, 16 MiB."""
+SOME_BYTES = 1 << 16
+"""Bytes that are asked for at least."""
 MOST_DEPTH = 32
 """Brackets inside brackets, and parts of a dotted key: the parser takes time and memory by their square."""
 MOST_BITS = 63
 """Bits of a whole number, as TOML has it."""
-_ASIDE = re.compile(r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|(#)[^\n]*', re.DOTALL)
+# Strings, closed or not, and comments. Nothing is tried twice (++, *+): a file of open quotes is read in one go, too.
+_ASIDE = re.compile(
+    r""""{3}(?:[^"\\]|\\.|"{1,2}(?!"))*+(?:"{3,5}|\Z)|'{3}(?:[^']|'{1,2}(?!'))*+(?:'{3,5}|\Z)"""
+    r"""|"(?:\\.|[^"\\\n])*+"?|'[^'\n]*+'?|(#)[^\n]*+""",
+    re.DOTALL,
+)
 _BRACKET = re.compile(r"[\[\]{}]")
 _LONG_KEY = re.compile(rf'(?<![\w."-])(?:(?:[\w-]+|"")[ \t]*\.[ \t]*){{{MOST_DEPTH}}}')
 ErrorKind = type[UsageError]
@@ -31,6 +38,11 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is that of a regular file."""
+    return is_there(path) and path.is_file()
 
 
 def is_folder(path: Path) -> bool:
@@ -58,11 +70,13 @@ def read_bytes(path: Path, error: ErrorKind, what: str = "a file", most: int = M
     require_regular(path, error, what)
     try:
         size = path.stat().st_size
-        if size > most:
-            raise error(f"{path} has {size} bytes, need {what} of at most {most}")
-        return path.read_bytes()
+        with path.open("rb") as file:  # some files of the system say that they have no bytes
+            data = file.read(max(size, SOME_BYTES) + 1) if size <= most else b""
     except OSError as problem:
         raise error(f"{path}: cannot be read ({problem.strerror}), need {what}") from None
+    if max(size, len(data)) > most:
+        raise error(f"{path} has {max(size, len(data))} bytes, need {what} of at most {most}")
+    return data
 
 
 def read_text(path: Path, error: ErrorKind, what: str = "a text file") -> str:

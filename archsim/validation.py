@@ -13,7 +13,7 @@ from archsim.errors import did_you_mean
 class FrozenRecord(BaseModel):
     """A record read from TOML: never changed, and a key it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def whole_number(value: object) -> int | None:

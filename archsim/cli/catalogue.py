@@ -53,9 +53,11 @@ def show(name: str) -> None:
 
 
 def _kinds_of_path(path: Path) -> list[str]:
-    if path.is_dir():
+    from archsim.reading import is_file, is_folder
+
+    if is_folder(path):
         return ["networks"]
-    if path.is_file():
+    if is_file(path):
         return ["archs"] if path.suffix == ".toml" else ["traces"]
     return []
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from archsim.corpora.roots import check_split
 from archsim.errors import TraceError
-from archsim.reading import require_regular
+from archsim.reading import is_folder, require_regular
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SAMPLE_RATE_HZ = 8000
@@ -103,7 +103,7 @@ def digit_strings(recordings: Sequence[Recording], count: int, seed: int) -> lis
 
 def _named_files(folder: Path) -> Iterator[tuple[Path, int, str, int]]:
     """Yield path, digit, speaker and index of every WAV file in a folder."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise TraceError(f"{folder}: no such folder")
     for path in folder.glob("*.wav"):
         found = _NAME.fullmatch(path.name)

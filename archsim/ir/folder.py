@@ -108,12 +108,12 @@ def _embedding(folder: Path, manifest: EmbeddingManifest | None, weights: Weight
 
 
 def _text_encoder(folder: Path, manifest: EmbeddingManifest) -> TextEncoder | None:
-    if manifest.vocabulary and manifest.subwords:
+    if manifest.vocabulary is not None and manifest.subwords is not None:
         raise NetworkError(f"{folder / MANIFEST}: embedding has a vocabulary and subwords, need one of them")
-    if manifest.vocabulary:
+    if manifest.vocabulary is not None:
         path = _beside(folder, "embedding.vocabulary", manifest.vocabulary)
         return Vocabulary(lines_of(read_text(path, NetworkError, "a word per line")), f"{path}: ")
-    if manifest.subwords:
+    if manifest.subwords is not None:
         path = _beside(folder, "embedding.subwords", manifest.subwords)
         return Subwords(read_bytes(path, NetworkError, "a sentencepiece model"), f"{path}: ")
     return None

@@ -12,6 +12,7 @@ from typing import Any
 from archsim.errors import RunFailedError
 from archsim.files import check_writable, make_folder, remove_unfinished
 from archsim.policies import Policy
+from archsim.reading import is_file
 from archsim.sweeps.driver import Driver
 from archsim.sweeps.grid import Grid, load_grid
 from archsim.sweeps.plan import Point, plan_points, plan_tasks
@@ -101,7 +102,7 @@ def left_to_do(grid: Grid, folder: Path, retry: bool = False) -> tuple[list[Poin
     """The points of a grid, and the tasks that are left of it in a folder that need not exist."""
     points = plan_points(grid)
     finished: dict[str, str | None] = {}
-    if (folder / DATABASE).is_file():
+    if is_file(folder / DATABASE):
         with closing(open_store(folder)) as store:
             finished = store.finished()
     return points, plan_tasks(_unfinished(points, finished, retry), folder / CACHE)

@@ -6,6 +6,8 @@ there can unpack to, and none may lie in another file.
 
 from __future__ import annotations
 
+import tokenize
+import warnings
 import zipfile
 import zlib
 from collections import Counter
@@ -17,13 +19,25 @@ from typing import Any
 import numpy as np
 
 from archsim.errors import TraceError
+from archsim.units import ceil_div
 
 Array = np.ndarray[Any, Any]
-MOST_GROWTH = 1100
-"""Bytes that a byte of a file may unpack to; deflate reaches 1032."""
+MOST_GROWTH = 256
+"""Bytes that a byte of a file may unpack to, beyond `ANY_GROWTH_BYTES`; features unpack to two or three."""
+ANY_GROWTH_BYTES = 1 << 26
+"""Bytes that any file may unpack to, 64 MiB: few zeros are packed to next to nothing."""
 MOST_ARRAY_BYTES = 1 << 36
 """Largest array that is read, 64 GiB."""
+MOST_HEADER_BYTES = 4096
+"""Largest header of a .npy member: a shape and a type."""
+_FILTERS = (1, 2, 3, 32000)
+"""Filters of HDF5 that need no library of others: deflate, shuffle, checksum, lzf."""
 _NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_DAMAGE = (
+    *(ValueError, TypeError, SyntaxError, EOFError, RuntimeError, MemoryError, Warning),
+    *(tokenize.TokenError, zlib.error, zipfile.BadZipFile),
+)
+"""What numpy and zipfile raise for a member that is not what it should be."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -52,14 +66,18 @@ def _npy(archive: zipfile.ZipFile, member: str, where: str) -> Array:
             version = np.lib.format.read_magic(stream)
             if version not in _NPY_HEADERS:
                 raise TraceError(f"{where} is of .npy version {version}, need 1.0 or 2.0")
-            shape, column_major, dtype = _NPY_HEADERS[version](stream)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # of what Python 2 wrote, and of types that are going
+                shape, column_major, dtype = _NPY_HEADERS[version](stream, max_header_size=MOST_HEADER_BYTES)
+            if any(isinstance(size, bool) for size in shape):
+                raise TraceError(f"{where} has shape {shape}, need whole numbers")
             n_bytes = _bytes_of(where, shape, dtype)
             if n_bytes > info.file_size:
                 raise TraceError(f"{where}: its header says {shape} of {dtype}, {n_bytes} bytes; there are fewer")
             data = stream.read(n_bytes)
             if len(data) != n_bytes or stream.read(1):
                 raise TraceError(f"{where}: its header says {shape} of {dtype}, the data are not of that size")
-    except (ValueError, SyntaxError, EOFError, RuntimeError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise TraceError(f"{where} is damaged: {error}") from None
     return np.frombuffer(data, dtype).reshape(shape, order="F" if column_major else "C")
 
@@ -96,8 +114,23 @@ def _dataset(file: Any, name: str, where: str) -> Array:
         raise TraceError(f"{where} keeps its data in other files, need them in this one")
     if dataset.shape is None:
         raise TraceError(f"{where} is empty, need an array")
-    _check_claim(where, _bytes_of(where, dataset.shape, dataset.dtype), dataset.id.get_storage_size())
+    n_bytes = _bytes_of(where, dataset.shape, dataset.dtype)
+    _check_claim(where, n_bytes, dataset.id.get_storage_size())
+    if dataset.chunks is not None:
+        _check_chunks(dataset, where)
     return np.asarray(dataset[()])
+
+
+def _check_chunks(dataset: Any, where: str) -> None:
+    """Raise TraceError for chunks that were never written, are far larger than the array, or need a library."""
+    needed = prod(ceil_div(size, chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+    if dataset.id.get_num_chunks() != needed:
+        raise TraceError(f"{where}: parts of it were never written, need all of its data")
+    _check_claim(f"{where}: its chunks", prod(dataset.chunks) * dataset.dtype.itemsize, dataset.id.get_storage_size())
+    properties = dataset.id.get_create_plist()
+    for code in (properties.get_filter(i)[0] for i in range(properties.get_nfilters())):
+        if code not in _FILTERS:
+            raise TraceError(f"{where} is packed by filter {code}, need deflate, shuffle, checksum or lzf")
 
 
 def _bytes_of(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
@@ -112,6 +145,7 @@ def _bytes_of(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 
 
 def _check_claim(where: str, claimed: int, stored: int) -> None:
-    if claimed > min(MOST_GROWTH * stored, MOST_ARRAY_BYTES):
-        most = f"at most {MOST_GROWTH} times that, and {MOST_ARRAY_BYTES} bytes"
-        raise TraceError(f"{where} claims {claimed} bytes and holds {stored}: need {most}")
+    most = min(MOST_GROWTH * stored, MOST_ARRAY_BYTES) if stored else 0
+    if claimed > max(most, ANY_GROWTH_BYTES if stored else 0):
+        need = f"at most {MOST_GROWTH} times that and {MOST_ARRAY_BYTES} bytes, or {ANY_GROWTH_BYTES} bytes"
+        raise TraceError(f"{where} claims {claimed} bytes and holds {stored}: need {need}")

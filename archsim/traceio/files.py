@@ -22,7 +22,7 @@ from archsim.errors import TraceError
 from archsim.files import check_writable, write_whole
 from archsim.kernels.half import HALF_MAX
 from archsim.reading import require_regular
-from archsim.traceio.arrays import Array, read_h5, read_npz
+from archsim.traceio.arrays import ANY_GROWTH_BYTES, Array, read_h5, read_npz
 from archsim.traceio.trace import UNNAMED, Trace
 
 FORMAT = 1
@@ -57,7 +57,8 @@ def write_trace(trace: Trace, path: str | Path) -> None:
 
             with h5py.File(temporary, "w") as file:
                 for name, array in arrays.items():
-                    file.create_dataset(name, data=array, compression="gzip" if array.ndim else None, track_times=False)
+                    packing = "gzip" if array.ndim and array.nbytes < ANY_GROWTH_BYTES else None
+                    file.create_dataset(name, data=array, compression=packing, track_times=False)
 
 
 def check_trace_path(path: Path) -> None:

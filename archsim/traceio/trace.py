@@ -15,6 +15,7 @@ from archsim.errors import TraceError, printable
 from archsim.ownership import OwnsArrays, own
 from archsim.validation import whole_number
 
+BYTE_ORDER_MARK = "\ufeff"
 UNNAMED = "arrays"
 """Name of a trace made in memory; read from a file, it takes the file's."""
 Kind = Literal["frames", "tokens", "text", "audio"]
@@ -99,12 +100,12 @@ class Trace(OwnsArrays):
         """Make a trace of texts; the network's own vocabulary turns them into tokens."""
         if isinstance(texts, str):
             raise TraceError(f"trace {name}: got one text, need a list of texts, one a sequence")
-        checked = tuple(texts)
-        for i, text in enumerate(checked):
-            if not isinstance(text, str) or not text.strip():
+        checked = []
+        for i, text in enumerate(texts):
+            if not isinstance(text, str) or not text.removeprefix(BYTE_ORDER_MARK).strip():
                 raise TraceError(f"trace {name}: sequence {i} is {text!r}, need a text that is not blank")
-            _encodable(f"trace {name}: sequence {i}", text)
-        return cls(name, "text", checked, _checked_targets(name, targets))
+            checked.append(_encodable(f"trace {name}: sequence {i}", text))
+        return cls(name, "text", tuple(checked), _checked_targets(name, targets))
 
     def described(self, description: str, provenance: str) -> Trace:
         """Return a copy that says what it holds and where it came from."""
@@ -146,6 +147,8 @@ def _checked(where: str, values: ArrayLike) -> np.ndarray[Any, Any]:
     elif given.ndim == 2 and given.dtype.kind in "fiu":
         with np.errstate(over="ignore"):
             array = own(given, np.float32)
+        if given.dtype.kind in "iu" and (array != given).any():
+            raise TraceError(f"{where} holds whole numbers beyond 2^24 that float32 cannot hold, need smaller ones")
     else:
         raise TraceError(f"{where} has shape {given.shape} of {given.dtype}, need (T, I) numbers or (T,) integers")
     if array.size == 0:
@@ -177,6 +180,8 @@ def _as_array(where: str, values: Any) -> np.ndarray[Any, Any]:
 
 
 def _encodable(where: str, text: str) -> str:
+    """Return a text without a byte order mark before it, which is no part of the first word."""
+    text = text.removeprefix(BYTE_ORDER_MARK)
     try:
         text.encode()
     except UnicodeEncodeError as error:

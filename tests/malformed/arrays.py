@@ -193,6 +193,11 @@ ARCHIVES = {
     "dates": (lambda f: member(f, npy(np.zeros(4, "datetime64[s]"))), "type datetime64"),
     "long doubles": (lambda f: member(f, npy(np.zeros((4, 3), np.longdouble))), "at most 64 bits"),
     "words": (lambda f: member(f, npy(np.array([["a"]]))), "type <U1"), "objects": (pickled, "pickled objects, which are never read"),
+    "a truth as a size": (lambda f: member(f, npy_header("(True, 8)") + bytes(32)), "need whole numbers"),
+    "a header never closed": (lambda f: member(f, npy_header("(" * 900)), "data is damaged"),
+    "a header of Python 2": (lambda f: member(f, npy_header("(4L, 3L)") + bytes(48)), "data is damaged"),
+    "a type that is going": (lambda f: member(f, npy_header("(4,)", "'|a8'") + bytes(32)), "data"),
+    "much of nothing": (lambda f: member(f, npy_header(f"({1 << 23}, 3)") + bytes(3 << 25)), "data claims .* bytes and holds"),
     "a missing key": (lambda f: member(f, npy_header("(4, 3)").replace(b"'shape'", b"'shap2'")), "data is damaged"),
     "an order that is none": (lambda f: member(f, npy_header("(4, 3)", order="3") + bytes(48)), "data is damaged"),
     "bzip2": (lambda f: member(f, npy(DATA), zipfile.ZIP_BZIP2), "packed by method 12"),
@@ -232,6 +237,21 @@ def hardly_written(file: h5py.File) -> None:
     dataset[0] = 1
 
 
+def partly_written(file: h5py.File) -> None:
+    dataset = file.create_dataset("data", (4, 3), np.float32, chunks=(1, 3))
+    dataset[0] = 1
+
+
+def large_chunks(file: h5py.File) -> None:
+    file.create_dataset("data", (4, 3), np.float32, chunks=(1 << 23, 3), maxshape=(None, 3), compression="gzip")
+    file["data"][:] = 1
+
+
+def of_another_filter(file: h5py.File) -> None:
+    file.create_dataset("data", (4, 3), np.float32, chunks=(4, 3), scaleoffset=3)
+    file["data"][:] = 1
+
+
 def in_another_file(file: h5py.File) -> None:
     file.create_dataset("data", (4, 3), np.float32, external=[("/etc/hostname", 0, 48)])
 
@@ -252,6 +272,9 @@ DATASETS = {
     "a device": (lambda h: h.__setitem__("data", h5py.ExternalLink("/dev/zero", "/data")), "data is a link"),
     "virtual": (virtual, "data keeps its data in other files"), "external": (in_another_file, "data keeps its data in other"),
     "never written": (never_written, "data claims 1125899906842624 bytes and holds 0"),
+    "partly written": (partly_written, "parts of it were never written"),
+    "large chunks": (large_chunks, "data: its chunks claims 100663296 bytes"),
+    "another filter": (of_another_filter, "packed by filter 6"),
     "hardly written": (hardly_written, "data claims 12884901888 bytes"), "a group": (lambda h: h.create_group("data"), "is a group"),
     "null": (lambda h: h.create_dataset("data", data=h5py.Empty("f4")), "data is empty"), "time": (of_time, "data cannot be read"),
     "references": (of_references, "data holds pickled objects|of type object"),

@@ -63,6 +63,10 @@ NOT_TOML: list[tuple[bytes | str, str]] = [
     ('{"name": "x"}', "not TOML"),
     ("<toml/>", "not TOML"),
     ("a = 1\rb = 2", "not TOML"),
+    (chr(92) + '"""\n' * 8000, "not TOML"),
+    ((chr(92) + '"""\n') * 8000, "not TOML"),
+    ('"""' * 20001, "not TOML"),
+    ("'''x" * 9999, "not TOML"),
 ]
 BAD_ARCHS = [
     ("fmu = 3", "fmu"), ("fmu = true", "fmu"), ("dpu = []", "dpu"), ("[dpu]\nlanes = 0", "dpu.lanes = 0"),
@@ -87,7 +91,7 @@ BAD_GRIDS = [
     ("[axes]\nthreshold = {from = 0, to = 1}", "needs `step` or `points`"),
     ("[axes]\nthreshold = {from = 0, to = 1, step = 0}", "step = 0"),
     ("[axes]\nthreshold = {from = 0, to = 1, step = -1}", "step = -1"),
-    ("[axes]\nthreshold = {from = 0, to = nan, step = 1}", "to = nan"),
+    ("[axes]\nthreshold = {from = 0, to = nan, step = 1}", "to.*nan"),
     ("[axes]\nthreshold = {from = 0, to = 1e15, step = 1e-9}", "need at most 10000 values"),
     ("[axes]\nthreshold = {from = 0, to = 1, points = 1}", "points = 1"),
     ("[axes]\nthreshold = {from = 0, to = 1, points = 2, scale = 'log'}", "from > 0"),
@@ -112,6 +116,7 @@ BAD_MANIFESTS = [
     (MANIFEST + "hiden_size = 1", "unknown key"), (MANIFEST.replace('prefix = ""', "prefix = 1"), "prefix = 1"),
     (MANIFEST + "[thresholds]\nbnn = -1", "thresholds.bnn = -1"), (MANIFEST + "[thresholds]\nbnn = nan", "nan"),
     (MANIFEST + "[thresholds]\nbnn = true", "thresholds.bnn = True"), (MANIFEST + "[thresholds]\nbnn = []", "bnn"),
+    (MANIFEST + "[calibration.bnn]\ntrace = 'x'\nmargin = nan", "calibration"),
     (MANIFEST + "[scales]\ninputs = 3", "scales"), (MANIFEST + "[head]\nkind = 'x'", "kind"),
     (MANIFEST + "[head]\nkind = 'mean-linear'", "weight"), ("metric = 3\n" + MANIFEST, "metric = 3"),
     ("metric = 'accuracy'\n" + MANIFEST, "metric = 'accuracy'"), ("frontend = 'mell'\n" + MANIFEST, "frontend 'mell'"),
@@ -128,7 +133,7 @@ VOCABULARY_NAMES = [
     ('"' + "v" * 5000 + '"', "embedding.vocabulary"), ('"../words.txt"', "no such file in the folder"),
     ('"/etc/hostname"', "no such file in the folder"), ('"nowhere.txt"', "no such file"), ('"sub/words.txt"', "no such"),
     ('"a\\u0000b"', "embedding.vocabulary"), ("3", "embedding.vocabulary = 3"), ('"."', "vocabulary|folder"),
-    ('"words.txt"\nsubwords = "words.txt"', "need one of them"), ('""\nsubwords = "words.txt"', "sentencepiece"),
+    ('"words.txt"\nsubwords = "words.txt"', "need one of them"), ('""\nsubwords = "words.txt"', "need one of them"), ('""', "is a folder|no such"),
 ]  # fmt: skip
 
 
@@ -251,6 +256,17 @@ def reviews(folder: Path, review: bytes):
     return lambda: imdb_trace("train", folder)
 
 
+def piped_review(folder: Path):
+    (folder / "aclImdb/train/pos").mkdir(parents=True)
+    os.mkfifo(folder / "aclImdb/train/pos/3_9.txt")
+    return lambda: imdb_trace("train", folder)
+
+
+def piped_archive(folder: Path):
+    os.mkfifo(folder / "aclImdb_v1.tar.gz")
+    return lambda: imdb_trace("train", folder)
+
+
 def archive(folder: Path, content: bytes):
     (folder / "aclImdb_v1.tar.gz").write_bytes(content)
     return lambda: imdb_trace("train", folder)
@@ -272,6 +288,8 @@ CORPORA = [
     Case("reviews-no archive", lambda f: archive(f, b"no"), "not a readable .tar.gz"),
     Case("reviews-half an archive", lambda f: archive(f, b"\x1f\x8b\x08\x00" + bytes(20)), "not a readable .tar.gz"),
     Case("reviews-none", lambda f: lambda: imdb_trace("train", f), "no aclImdb folder"),
+    Case("reviews-a pipe", piped_review, "3_9.txt is a pipe or a device"),
+    Case("reviews-a piped archive", piped_archive, "tar.gz is a pipe or a device"),
     Case("reviews-split", lambda f: lambda: imdb_trace("tran", f), "tran"),
     Case("digits-name", lambda f: wav_named(f, "x.wav"), "DIGIT_SPEAKER_INDEX"),
     Case("digits-none", lambda f: lambda: fsdd_trace("train", f), "recording|folder|wav"),

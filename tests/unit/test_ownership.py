@@ -188,7 +188,7 @@ def test_what_is_nobody_elses_is_not_copied():
     (np.ones((2, 3), np.complex64), "complex64"), (np.ones((2, 3), bool), "bool"),
     (np.array([["a", "b"]]), "<U1"), (np.array([[1, None]], object), "object"),
     (np.array(["2020"], "datetime64[Y]"), "datetime64"), ([[1.0], [1.0, 2.0]], "ragged"),
-    (np.array([2**63], np.uint64), "too large"), (np.array([[1e300]]), "1e.300"),
+    (np.array([2**63], np.uint64), "too large"), (np.array([[1, 2**24 + 1]]), "whole numbers beyond"), (np.array([[1e300]]), "1e.300"),
 ])  # fmt: skip
 def test_arrays_that_would_lose_something_are_refused(values, message):
     with pytest.raises(TraceError, match=message):
@@ -220,6 +220,16 @@ def test_numbers_of_numpy_are_numbers(tiny_lstm, tiny_trace):
     )
     assert {**one, "wall_s": 0} == {**other, "wall_s": 0}
     assert archsim.Trace.from_audio([np.ones(900, np.int16)], sample_rate_hz=np.int32(8000)).sample_rate_hz == 8000
+
+
+def test_thresholds_of_numpy_and_torch_are_those_of_lists(tiny_lstm, tiny_trace):
+    torch = pytest.importorskip("torch")
+    for theta in ([0.2, 0.9], [[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]]):
+        records = [
+            archsim.simulate(tiny_lstm, tiny_trace, threshold=given).record
+            for given in (theta, np.array(theta), torch.tensor(theta, dtype=torch.float64))
+        ]
+        assert len({(r["digest"], r["neurons_reused"]) for r in records}) == 1
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2.0, "2", True, np.True_, np.array([2])])

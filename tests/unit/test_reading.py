@@ -1,5 +1,6 @@
 """Text as editors of all systems write it: byte order marks, line ends, a last line without one."""
 
+import pickle
 import struct
 
 import numpy as np
@@ -11,7 +12,7 @@ import archsim
 from archsim.config.load import load_arch
 from archsim.corpora.imdb import imdb_trace
 from archsim.corpora.multi30k import multi30k_trace
-from archsim.errors import ConfigError, UsageError, printable
+from archsim.errors import ConfigError, DoesNotFitError, NoSuchPassError, UnknownNameError, UsageError, printable
 from archsim.ir.folder import load_network, read_manifest
 from archsim.ir.weights import read_weights
 from archsim.reading import MOST_DEPTH, lines_of, parse_toml
@@ -71,6 +72,11 @@ def test_a_review_is_read_without_its_mark(tmp_path):
     assert set(imdb_trace("train", tmp_path).sequences) == {"well done"}
 
 
+def test_a_mark_before_a_text_is_no_part_of_it():
+    trace = archsim.Trace.from_texts(["\ufeffgood film", "a\ufeffb"], ["\ufeffguter film", "c"])
+    assert trace.sequences == ("good film", "a\ufeffb") and trace.targets == ("guter film", "c")
+
+
 # How much a TOML file may hold
 
 
@@ -110,6 +116,23 @@ def test_floating_point_weights_are_taken(code, dtype, tmp_path):
     path = tmp_path / "weights.safetensors"
     path.write_bytes(safetensors(tensor(code, (2, 2), (0, values.nbytes)), values.tobytes()))
     np.testing.assert_array_equal(read_weights(path)["w"], values.astype(np.float32).reshape(2, 2))
+
+
+@pytest.mark.parametrize("error", [
+    UsageError("x: need y"), UnknownNameError("policy", "bn", ["bnn"]), DoesNotFitError("l", "f", 3, 2, "bytes"),
+    NoSuchPassError("no pass"),
+])  # fmt: skip
+def test_errors_come_out_of_a_pickle_as_they_were(error):
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert type(again) is type(error) and str(again) == str(error) and vars(again) == vars(error)
+
+
+def test_large_traces_of_nothing_are_read_again(tmp_path):
+    """What packs to a thousandth is kept as it is, because a file may not unpack to any size."""
+    trace = archsim.Trace.from_arrays([np.zeros((1 << 16, 600), np.float32)])
+    for name in ("t.npz", "t.h5"):
+        archsim.write_trace(trace, tmp_path / name)
+        assert archsim.load_trace(tmp_path / name).digest == trace.digest
 
 
 # What a name may do to a terminal
