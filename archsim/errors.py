@@ -33,16 +33,19 @@ _LONG_WORD = re.compile(r"\S{400,}")
 
 
 class ArchsimError(Exception):
-    """Root of every error archsim raises on purpose; its message is fit for a terminal, whatever a file has put in."""
+    """Root of every error archsim raises on purpose; its message stays short, whatever a file has put in."""
 
     def __init__(self, message: str = "") -> None:
-        lines = (printable(_LONG_WORD.sub(_shortened, line)) for line in message.split("\n"))
-        text = "\n".join(lines)
+        text = _LONG_WORD.sub(_shortened, message)
         super().__init__(text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what pickle needs: the message as it is, since constructors make it of other things."""
         return _with_message, (type(self), str(self)), vars(self)
+
+
+class ArchsimWarning(UserWarning):
+    """Something a run can go on with, and that whoever runs it may want to mend."""
 
 
 class RunFailedError(ArchsimError):
@@ -84,14 +87,6 @@ class UnknownNameError(UsageError):
         listed = ", ".join(sorted(known))
         alternatives = f"{listed}, or {also}" if also else listed
         super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, known)}; known: {alternatives}")
-
-
-def printable(text: str) -> str:
-    """Return a text with everything escaped that would move a terminal's cursor, change its colours or break XML.
-
-    That is control characters, newlines among them, marks that turn the direction of writing, and halves of characters.
-    """
-    return "".join(c if c.isprintable() or c in " \u00a0" else ascii(c)[1:-1] for c in text)
 
 
 def _shortened(word: re.Match[str]) -> str:

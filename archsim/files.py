@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -26,25 +27,44 @@ HINDRANCES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE,
 def write_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the final name only if the block succeeds.
 
-    Raises UsageError where there can be no such file, RunFailedError where it cannot be written to its end.
+    A file that is replaced hands on its mode, and its owner where that is allowed; behind a link it is the link's
+    target that is replaced. A new file has the mode that the umask gives. Raises UsageError as `check_writable` does,
+    RunFailedError where the file cannot be written to its end.
     """
-    check_writable(Path(path))
-    final = Path(path).resolve()
-    try:
-        handle, name = tempfile.mkstemp(dir=final.parent, prefix=UNFINISHED, suffix=final.suffix)
-    except OSError as error:
-        kind = RunFailedError if error.errno in HINDRANCES else UsageError
-        raise kind(f"cannot write {final}: {error.strerror}") from error
-    os.close(handle)
-    temporary = Path(name)
+    final = check_writable(path)
+    before = final.stat() if final.exists() else None
+    temporary = _new_file_beside(final, before)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        if before is not None:
+            _hand_on_access(before, temporary)
         temporary.replace(final)
     except OSError as error:
         raise RunFailedError(f"cannot write {final}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _new_file_beside(final: Path, before: os.stat_result | None) -> Path:
+    """Make an empty file in the folder of `final`, which nobody may read who may not read the file it replaces."""
+    # The system applies the umask as it creates the file: asking for the umask would change it for other threads.
+    mode = 0o666 if before is None else stat.S_IMODE(before.st_mode) & 0o666 | stat.S_IWUSR | stat.S_IRUSR
+    temporary = final.with_name(f"{UNFINISHED}{secrets.token_hex(8)}{final.suffix}")
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+    except OSError as error:
+        kind = RunFailedError if error.errno in HINDRANCES else UsageError
+        raise kind(f"cannot write {final}: {error.strerror}") from error
+    return temporary
+
+
+def _hand_on_access(before: os.stat_result, path: Path) -> None:
+    """Give a file the owner and the mode of the file that it replaces; the owner only where the system allows it."""
+    now = path.stat()
+    if hasattr(os, "chown") and (before.st_uid, before.st_gid) != (now.st_uid, now.st_gid):
+        with suppress(OSError):
+            os.chown(path, before.st_uid, before.st_gid)
+    path.chmod(stat.S_IMODE(before.st_mode))  # after the owner: a change of owner clears bits of the mode
 
 
 def remove_unfinished(*folders: Path) -> None:
@@ -66,28 +86,42 @@ def make_folder(folder: Path) -> None:
         raise UsageError(f"cannot write {folder}: the folder is not writable")
 
 
-def check_writable(path: Path) -> None:
-    """Raise UsageError if `path` cannot become a file; ask before long work, not after it."""
-    if len(path.name.encode()) > MAX_NAME_BYTES:
-        raise UsageError(f"cannot write {path}: the name is longer than {MAX_NAME_BYTES} bytes")
+def check_writable(path: str | Path) -> Path:
+    """Return the absolute path of the file that writing to `path` makes, links followed; ask before long work.
+
+    Raises UsageError if it cannot become a file.
+    """
+    path = named_path(path)
     try:
-        path = path.resolve() if path.is_symlink() else path
-    except (OSError, RuntimeError):
-        raise UsageError(f"cannot write {path}: its links lead in a circle") from None
+        final = path.resolve()
+        reason = _unwritable(path) or _unwritable(final)
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links is a RuntimeError before Python 3.13
+        raise UsageError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
+    if reason:
+        raise UsageError(f"cannot write {path}: {reason}")
+    return final
+
+
+def named_path(path: str | Path) -> Path:
+    """Return `path` as a Path; UsageError for an empty text, which would stand for the working folder."""
+    if path == "":
+        raise UsageError("cannot write '': need the name of a file or folder")
+    return Path(path)
+
+
+def _unwritable(path: Path) -> str | None:
+    """Return why `path` cannot become a file; None if it can."""
+    if len(os.fsencode(path.name)) > MAX_NAME_BYTES:
+        return f"the name is longer than {MAX_NAME_BYTES} bytes"
     if not is_folder(path.parent):
-        raise UsageError(f"cannot write {path}: folder {path.parent} does not exist")
+        return f"folder {path.parent} does not exist"
     if path.is_absolute() and path.parts[1:2] in (("dev",), ("proc",)):
-        raise UsageError(f"cannot write {path}: it is not a regular file")
+        return "it is not a regular file"
     if is_there(path) and not path.is_file():
-        raise UsageError(f"cannot write {path}: it is {'a folder' if path.is_dir() else 'not a regular file'}")
+        return f"it is {'a folder' if path.is_dir() else 'not a regular file'}"
     if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"cannot write {path}: folder {path.parent} is not writable")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        return f"folder {path.parent} is not writable"
+    return None
 
 
 def bundled_tables(package: str) -> dict[str, Traversable]:

@@ -29,7 +29,7 @@ from archsim.functional.run import run_functional
 from archsim.ir.folder import MANIFEST, load_network, network_folder, read_manifest
 from archsim.ir.manifest import ScalesManifest
 from archsim.ir.network import Network
-from archsim.ir.saving import write_network
+from archsim.ir.saving import check_saving, write_network
 from archsim.policies import NoReuse, policy_from
 from archsim.traceio.trace import Trace
 
@@ -108,6 +108,8 @@ def main() -> None:
     if folder.resolve() == args.output.resolve() or args.output.is_file():
         what = "a file" if args.output.is_file() else "the network itself"
         raise ConfigError(f"output {args.output} is {what}: need another folder to write to")
+    if args.output.is_dir():
+        check_saving(args.output)
     source, train = load_network(folder), load_trace(args.trace).limit(args.limit)
     valid = prepared(source, load_trace(args.valid).limit(args.valid_limit))
     evidence = None

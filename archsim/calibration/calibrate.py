@@ -9,14 +9,17 @@ from typing import get_args
 
 from archsim.calibration.greedy import BELOW, Ascent, Knobs
 from archsim.calibration.trials import Point, Trials
-from archsim.calibration.uniform import largest_uniform
+from archsim.calibration.uniform import largest_uniform, steps_of
 from archsim.errors import ConfigError
-from archsim.ir.manifest import CalibratedPoint, CalibrationManifest, Per
+from archsim.ir.manifest import CalibratedPoint, CalibrationManifest, Per, reaches
 from archsim.ir.network import Network
 from archsim.policies import Policy, goes_by_columns, policy_from
 from archsim.tasks.bootstrap import CONFIDENCE
 from archsim.traceio.trace import Trace
 from archsim.validation import whole_number
+
+MOST_STEPS = 1_000_000
+"""Values on the grid of θ."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,14 @@ class Calibration:
     points: tuple[Point, ...]
     cut_short: bool
     """Whether the passes allowed ran out before everything was tried."""
+    highest: float
+    """The largest θ that the search could try."""
     evidence: CalibrationManifest
     """What the network's manifest keeps of it."""
+
+    def reached_end(self, max_loss: float) -> bool:
+        """Return whether the search ended at a θ chosen for this bound: a larger one may stay within it, too."""
+        return reaches(self.chosen[max_loss].threshold, self.highest)
 
 
 def calibrate_threshold(
@@ -52,6 +61,8 @@ def calibrate_threshold(
 ) -> Calibration:
     """Find, for each loss allowed, the largest θ in [0, highest] up to which no tried threshold loses more.
 
+    Where that is the last θ of the search, a larger one may do as well: see `Calibration.reached_end`.
+
     `margin` is how many of its standard errors a loss must stay below the bound: 0 takes it at its word, 1 is the
     one-standard-error rule of Breiman et al. (1984). `per` layer, gate or kind of gate goes on, for at most `passes`
     over the trace, to thresholds of their own: the most reuse found within the bound whose outputs change no more than
@@ -64,6 +75,7 @@ def calibrate_threshold(
     trials = Trials(network, trace, policy, precision, tick, compares=per != "network")
     bounds = sorted(max_losses)
     uniform = {bound: largest_uniform(trials, bound, margin, highest, resolution) for bound in bounds}
+    end = steps_of(highest, resolution) * resolution if per == "network" else highest
     points, chosen, cut_short = sorted(trials.tried.values(), key=lambda point: point.threshold), uniform, False
     if per != "network":
         cut_short = _ascend(trials, per, list(uniform.values()), highest, resolution, passes)
@@ -78,11 +90,12 @@ def calibrate_threshold(
         precision=precision,
         per=per,
         margin=margin,
+        highest=round(end, 6),
         confidence=CONFIDENCE,
         metric_baseline=round(before, 6),
         points=tuple(_kept(max_loss, point) for max_loss, point in chosen.items()),
     )
-    return Calibration(chosen, uniform, metric.name, before, tuple(points), cut_short, evidence)
+    return Calibration(chosen, uniform, metric.name, before, tuple(points), cut_short, end, evidence)
 
 
 def check_amount(name: str, value: float) -> None:
@@ -96,6 +109,8 @@ def _checked(policy: Policy, max_losses: Sequence[float], highest: float, resolu
         check_amount(name, value)
     if not (math.isfinite(resolution) and resolution > 0):
         raise ConfigError(f"resolution = {resolution}: need a number > 0")
+    if highest / resolution > MOST_STEPS:
+        raise ConfigError(f"highest = {highest} and resolution = {resolution}: need at most {MOST_STEPS:,} steps")
     if not max_losses:
         raise ConfigError("max_losses is empty: need at least one number of points")
     if not policy.needs_threshold:

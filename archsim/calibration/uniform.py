@@ -9,6 +9,11 @@ REFINE_STEPS = 4
 """Bisection stops at intervals of so many steps, which are then tried one by one."""
 
 
+def steps_of(highest: float, resolution: float) -> int:
+    """Return the number of steps of the grid of θ that stay within `highest`."""
+    return int(highest / resolution + 1e-9)  # 0.3 / 0.1 is a little below 3
+
+
 def largest_uniform(trials: Trials, max_loss: float, margin: float, highest: float, resolution: float) -> Point:
     """The largest θ in [0, highest], on a grid, up to which no tried one loses too much.
 
@@ -22,7 +27,7 @@ def largest_uniform(trials: Trials, max_loss: float, margin: float, highest: flo
     def fits(step: int) -> bool:
         return at(step).within(max_loss, margin)
 
-    good, bad = 0, round(highest / resolution)
+    good, bad = 0, steps_of(highest, resolution)
     if not fits(good):
         found = f"{at(good).metric_loss:.2f} points, with a standard error of {at(good).standard_error:.2f}"
         raise ConfigError(f"even θ = 0 loses {found}: too much for a bound of {max_loss:g} and a margin of {margin:g}")

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 )
 @click.option("--passes", type=int, default=200, show_default=True, help="Most passes over the trace to go on for.")
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
+@click.option("--scales-only", is_flag=True, help="Only measure how large inputs are, as ternary and lowbit need it.")
 @click.option("--save", is_flag=True, help="Write θ for the smallest bound, and the evidence, into network.toml.")
+@click.option("--force", is_flag=True, help="Let --save change a network that is bundled with archsim.")
 def calibrate(
     network: str,
     trace: str,
@@ -52,7 +54,9 @@ def calibrate(
     per: Per,
     passes: int,
     limit: int | None,
+    scales_only: bool,
     save: bool,
+    force: bool,
 ) -> None:
     """Find the largest θ whose loss of the task metric stays within a bound.
 
@@ -63,20 +67,31 @@ def calibrate(
     archsim calibrate -n imdb-lstm -t imdb-valid --max-loss 1 --max-loss 2 --max-loss 3 --margin 1
     archsim calibrate -n my-network -t my-validation.npz --policy oracle --save
     archsim calibrate -n ds2-gru -t fsdd-valid --max-loss 1 --margin 1 --per kind
+    archsim calibrate -n my-network -t my-inputs.npz --scales-only --save     needs no labels and no metric
     """
     from archsim.calibration import calibrate_threshold, with_scales
-    from archsim.cli.console import output_console, percent, theta_text
+    from archsim.cli.catalogue import scales_table
+    from archsim.cli.console import output_console, say
     from archsim.corpora.catalogue import load_trace
-    from archsim.files import check_writable
-    from archsim.ir.folder import MANIFEST, load_network, network_folder
-    from archsim.ir.saving import save_calibration, save_scales
+    from archsim.errors import ConfigError
+    from archsim.ir.folder import load_network, network_folder
+    from archsim.ir.saving import check_saving, save_calibration, save_scales
     from archsim.policies import goes_by_columns, policy_from
 
+    if force and not save:
+        raise ConfigError("--force: there is nothing to force without --save")
+    folder = network_folder(network)
     if save:
-        check_writable(network_folder(network) / MANIFEST)
+        check_saving(folder, force=force)
+    loaded, inputs = load_network(network), load_trace(trace).limit(limit)
+    if scales_only:
+        _, scales = with_scales(loaded, inputs)
+        saved = save_scales(folder, scales, force=force) if save else None
+        output_console().show(scales_table(loaded, scales))
+        say(f"saved in {saved}" if saved else "not kept: --save writes them into network.toml")
+        return
     sought = policy_from(policy)
     avoided = "MACs avoided" if goes_by_columns(sought) else "reuse"
-    loaded, inputs = load_network(network), load_trace(trace).limit(limit)
     evidence = None
     if loaded.scales is None and getattr(sought, "needs_scales", False):
         loaded, evidence = with_scales(loaded, inputs)
@@ -92,31 +107,41 @@ def calibrate(
         passes=passes,
         tick=lambda point: _report(avoided, point),
     )
-    console = output_console()
-    console.print(_table(f"{network} on {trace}, policy {policy}", avoided, calibration))
-    console.print(f"{calibration.metric} without reuse: {calibration.metric_baseline:.2f}")
-    safely = f", {margin:g} standard errors included" if margin else ""
-    for max_loss, point in calibration.chosen.items():
-        within = f"that loses at most {max_loss:g} points{safely}"
-        if per == "network":
-            console.print(f"largest θ {within}: {point.threshold:g}")
-        else:
-            one = calibration.uniform[max_loss]
-            gained = f"{avoided} {percent(point.reuse_fraction)}, {percent(one.reuse_fraction)} with one θ"
-            console.print(f"most reuse {within}, a θ a {per}: {theta_text(point.threshold)} ({gained})")
+    saved = save_calibration(folder, sought.name, calibration.evidence, evidence, force=force) if save else None
+    output_console().show(_table(f"{network} on {trace}, policy {policy}", avoided, calibration))
+    say(f"{calibration.metric} without reuse: {calibration.metric_baseline:.2f}")
+    for max_loss in calibration.chosen:
+        say(_chosen(calibration, max_loss, margin, resolution, per, avoided))
     if calibration.cut_short:
-        click.echo(f"stopped after {passes} passes, more are to be tried: see --passes", err=True)
-    if save:
-        save_calibration(network_folder(network), policy_from(policy).name, calibration.evidence)
-    if save and evidence is not None:
-        save_scales(network_folder(network), evidence)
+        say(f"stopped after {passes} passes, more are to be tried: see --passes", err=True)
+    if saved:
+        say(f"saved in {saved}")
+
+
+def _chosen(calibration: Calibration, max_loss: float, margin: float, resolution: float, per: Per, avoided: str) -> str:
+    """Return what was chosen for a bound, and where the search for it ended before the bound did."""
+    from archsim.cli.console import percent, theta_text
+
+    point, one = calibration.chosen[max_loss], calibration.uniform[max_loss]
+    within = f"loses at most {max_loss:g} points" + (f", {margin:g} standard errors included" if margin else "")
+    ended = calibration.reached_end(max_loss)
+    on = f"the search ended at θ = {calibration.highest:g}, a larger one may do: go on with --highest"
+    if per != "network":
+        gained = f"{avoided} {percent(point.reuse_fraction)}, {percent(one.reuse_fraction)} with one θ"
+        found = f"most reuse that {within}, a θ a {per}: {theta_text(point.threshold)} ({gained})"
+        return f"{found}; {on}" if ended else found
+    if ended:
+        return f"every θ tried {within}; {on}"
+    if point.threshold == 0:
+        return f"only θ = 0 {within}: {resolution:g} loses more, try a smaller --resolution"
+    return f"largest θ that {within}: {point.threshold:g}"
 
 
 def _report(avoided: str, point: Point) -> None:
-    from archsim.cli.console import percent, theta_text
+    from archsim.cli.console import percent, say, theta_text
 
     loss = f"loss {point.metric_loss:.2f} [{point.metric_loss_low:.2f}, {point.metric_loss_high:.2f}]"
-    click.echo(f"θ {theta_text(point.threshold)}: {avoided} {percent(point.reuse_fraction)}, {loss}", err=True)
+    say(f"θ {theta_text(point.threshold)}: {avoided} {percent(point.reuse_fraction)}, {loss}", err=True)
 
 
 def _table(title: str, avoided: str, calibration: Calibration) -> Table:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from archsim.config.specs import ArchSpec
     from archsim.config.technology import TechnologySpec
+    from archsim.ir.manifest import CalibrationManifest, ScalesManifest
+    from archsim.ir.network import Network
 
 KINDS = ("networks", "traces", "archs", "policies")
 
@@ -23,8 +25,10 @@ KINDS = ("networks", "traces", "archs", "policies")
 @click.argument("kind", type=click.Choice(KINDS))
 def list_things(kind: str) -> None:
     """List the networks, traces, architectures or policies that have a name."""
+    from archsim.cli.console import say
+
     for name in _names(kind):
-        click.echo(name)
+        say(name)
 
 
 @click.command()
@@ -49,7 +53,7 @@ def show(name: str) -> None:
     tables = [table for kind in kinds for table in _SHOW[kind](name)]
     console = output_console()
     for table in tables:
-        console.print(table)
+        console.show(table)
 
 
 def _kinds_of_path(path: Path) -> list[str]:
@@ -164,21 +168,41 @@ def _show_network(name: str) -> Iterator[Table]:
     yield _table("layers", ("layer", "role", "cell", "inputs", "units", "directions"), layers)
     evidence = [
         (
-            *(policy, found.trace, found.sequences, found.margin, p.max_loss, theta_text(p.threshold), found.per),
+            *(
+                policy,
+                found.trace,
+                found.sequences,
+                found.margin,
+                p.max_loss,
+                _theta_cell(p.threshold, found),
+                found.per,
+            ),
             *(p.reuse_fraction, p.metric_loss),
         )
         for policy, found in manifest.calibration.items()
         for p in found.points
     ]
     if manifest.scales:
-        found = manifest.scales
-        by_layer = zip(network.layers, found.inputs, found.hidden, strict=True)
-        of_layers = [(y.name, x, ", ".join(map(str, h))) for y, x, h in by_layer]
-        title = f"mean magnitudes on {found.sequences} sequences of {found.trace}, which quantisers are made for"
-        yield _table(title, ("layer", "inputs", "hidden values, by direction"), of_layers)
+        yield scales_table(network, manifest.scales)
     if evidence:
         columns = ("policy", "trace", "sequences", "margin", "bound", "θ", "one θ per", "reuse", "loss")
         yield _table("calibration", columns, evidence)
+
+
+def scales_table(network: Network, found: ScalesManifest) -> Table:
+    """How large inputs are, by layer, and on what that was measured."""
+    by_layer = zip(network.layers, found.inputs, found.hidden, strict=True)
+    of_layers = [(y.name, x, ", ".join(map(str, h))) for y, x, h in by_layer]
+    title = f"mean magnitudes on {found.sequences} sequences of {found.trace}, which quantisers are made for"
+    return _table(title, ("layer", "inputs", "hidden values, by direction"), of_layers)
+
+
+def _theta_cell(threshold: Any, found: CalibrationManifest) -> str:
+    """A calibrated θ; where it is the last that was tried, with a word on that."""
+    from archsim.cli.console import theta_text
+    from archsim.ir.manifest import reaches
+
+    return theta_text(threshold) + (" (search ended)" if reaches(threshold, found.highest) else "")
 
 
 def _show_trace(name: str) -> Iterator[Table]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import click
@@ -20,17 +22,73 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
+
+from archsim.escaping import one_line, plain_lines
 
 DAY_S = 86_400
 """Tasks as old as this still say how fast it goes: single ones may take long."""
 PIPE_WIDTH = 160
 """Columns where standard output is no terminal: wide enough that no figure is cut."""
+_FIGURE = re.compile(r"[±+−-]?\d[\d.,]*(e[+-]?\d+)?[%x*]*(±\d[\d.,]*)?")
 
 
-def output_console() -> Console:
+class PlainConsole(Console):
+    """A console that prints texts as they are: no markup, no emoji, no control characters; figures are never cut."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make a Text, as rich does of every string it is given, of what may be shown."""
+        return super().render_str(plain_lines(text), **options)
+
+    def show(self, table: Table) -> None:
+        """Print a table; where it is too wide for the terminal to show each figure whole, a line per cell."""
+        if _figures(self._rendered(table)) >= _figures(_texts(table)):
+            self.print(table)
+        else:
+            for line in _by_cell(table):
+                self.print(line)
+
+    def _rendered(self, table: Table) -> str:
+        lines = self.render_lines(table, pad=False)
+        return "\n".join("".join(segment.text for segment in line) for line in lines)
+
+
+def output_console() -> PlainConsole:
     """The console tables are printed on."""
     known_width = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(width=None if known_width else PIPE_WIDTH, highlight=False, markup=False)
+    return PlainConsole(width=None if known_width else PIPE_WIDTH)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text on lines of its own, whatever names are in it; an error that nobody can hear is no other error."""
+    with suppress(OSError) if err else nullcontext():
+        click.echo(plain_lines(text), err=err)
+
+
+def _figures(text: str) -> Counter[str]:
+    """The numbers in a text, with the signs and units that are written with them, and how often each is there."""
+    return Counter(word for word in text.split() if _FIGURE.fullmatch(word))
+
+
+def _texts(table: Table) -> str:
+    return "\n".join(str(cell) for column in table.columns for cell in column.cells)
+
+
+def _by_cell(table: Table) -> Iterator[str]:
+    """A table as lines `head: cell`, a blank line after each row."""
+    heads = [" ".join(str(column.header).split()) for column in table.columns]
+    if table.title:
+        yield str(table.title)
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        cells = [" ".join(str(cell).split()) for cell in row]
+        yield ""
+        yield from (f"{head}: {cell}" if head else cell for head, cell in zip(heads, cells, strict=True) if cell)
+    if table.caption:
+        yield f"\n{table.caption}"
 
 
 @contextmanager
@@ -52,7 +110,7 @@ def progress_bars(count: ProgressColumn | None = None) -> Iterator[Callable[[str
 
             def report(stage: str, done: int, total: int) -> None:
                 if stage not in tasks:
-                    tasks[stage] = progress.add_task(f"{title}: {stage}", total=total or None)
+                    tasks[stage] = progress.add_task(one_line(f"{title}: {stage}"), total=total or None)
                 progress.advance(tasks[stage], done)
 
             return report
@@ -66,7 +124,11 @@ def stage_bars() -> Iterator[Callable[[str, float, str], None]]:
 
     Where there is no terminal, as in a batch job, it prints a line each tenth.
     """
-    columns = [TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[words]}")]
+    columns = [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[words]}", markup=False),
+    ]
     console, on_terminal = Console(stderr=True), sys.stderr.isatty()
     tasks: dict[str, TaskID] = {}
     told: dict[str, tuple[int, str]] = {}
@@ -81,6 +143,7 @@ def stage_bars() -> Iterator[Callable[[str, float, str], None]]:
     ) as bars:
 
         def report(stage: str, share: float, words: str) -> None:
+            stage, words = one_line(stage), one_line(words)
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=1.0, words="")
             bars.update(tasks[stage], completed=share, words=words)
@@ -90,7 +153,7 @@ def stage_bars() -> Iterator[Callable[[str, float, str], None]]:
                 told[stage] = tenth, words
                 left = (time.monotonic() - begun[stage]) * (1 - share) / share if share else None
                 rest = f", about {duration(left)} left" if left and left >= 1 else ""
-                click.echo(f"{stage}: {words}{rest}", err=True)
+                say(f"{stage}: {words}{rest}", err=True)
 
         yield report
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archsim.cli.options import NamedPath
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -39,9 +41,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Bisections near the bound; 8 passes more at most.",
 )
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder of the results.  [default: explore-NAME]")
+@click.option("--output", "-o", type=NamedPath(), help="Folder of the results.  [default: explore-NAME]")
 @click.option("--jobs", "-j", type=int, help="Processes.  [default: one a core]")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all points to a file.")
+@click.option("--json", "json_path", type=NamedPath(), help="Write all points to a file.")
 def explore(
     network: str, policies: tuple[str, ...], widths: str, output: Path | None, json_path: Path | None, **options: Any
 ) -> None:
@@ -55,7 +57,7 @@ def explore(
     ARCHSIM_DATA=~/corpora archsim explore -n mnmt-lstm --split valid --limit 300 --margin 1
     archsim explore -n imdb-lstm -p "bnn lowbit:bits=3,throttle=off" --widths 128,256
     """
-    from archsim.cli.console import output_console, stage_bars
+    from archsim.cli.console import output_console, say, stage_bars
     from archsim.cli.outputs import check_outputs, input_files
     from archsim.experiment.result import write_records
     from archsim.exploration.candidates import POLICIES
@@ -73,10 +75,10 @@ def explore(
     if json_path is not None:
         write_records(found.records(), json_path)
     console = output_console()
-    console.print(_table(found))
+    console.show(_table(found))
     console.print(found.recommendation, style="bold")
     console.print(chosen_on(found))
-    console.print(f"figures and all points: {page}")
+    say(f"figures and all points: {page}")
 
 
 def _numbers(widths: str) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import signal
 import sys
 from functools import partial
@@ -42,8 +41,5 @@ for _command in (run, sweep, report, explore, reproduce, list_things, show, cali
 
 def main() -> None:
     """Entry point: 0 done, 1 a run failed, 2 bad input or usage, 130 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without θ shows a question mark
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system ends a job as Ctrl-C does
-    sys.exit(exit_code(partial(archsim.main, standalone_mode=False)))
+    sys.exit(exit_code(partial(archsim.main, prog_name="archsim", standalone_mode=False)))

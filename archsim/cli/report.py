@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from archsim.cli.options import NamedPath
+
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=NamedPath())
 def report(folder: Path) -> None:
     """Write FOLDER/report.html, one page that holds everything it shows, and its figures as .svg and .png.
 
@@ -17,6 +19,7 @@ def report(folder: Path) -> None:
     \b
     archsim sweep grid.toml -o out && archsim report out
     """
+    from archsim.cli.console import say
     from archsim.report.report import write_report
 
-    click.echo(write_report(folder))
+    say(str(write_report(folder)))

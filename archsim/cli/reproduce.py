@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from archsim.cli.options import NamedPath
+
 
 @click.command()
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     default=Path("reproduction"),
     show_default=True,
     help="Folder of results and page.",
@@ -28,7 +30,7 @@ def reproduce(output: Path, quick: bool, jobs: int | None) -> int:
     archsim reproduce --quick
     ARCHSIM_DATA=~/corpora archsim reproduce -o paper
     """
-    from archsim.cli.console import output_console, stage_bars
+    from archsim.cli.console import output_console, say, stage_bars
     from archsim.cli.tables import summary_table
     from archsim.reproduce.reproduce import reproduce as make
 
@@ -36,9 +38,9 @@ def reproduce(output: Path, quick: bool, jobs: int | None) -> int:
         found = make(output, quick=quick, jobs=jobs, tell=tell)
     console = output_console()
     for findings in found:
-        console.print(summary_table(findings.records(), with_paper=True))
-    console.print(f"all figures and tables: {output / 'report.html'}")
+        console.show(summary_table(findings.records(), with_paper=True))
+    say(f"all figures and tables: {output / 'report.html'}")
     failed = sum(len(sweep.failed) for findings in found for sweep in findings.failed)
     if failed:
-        console.print(f"{failed} points failed: see the page; run it again to try them again")
+        say(f"{failed} points failed: see the page; run it again to try them again")
     return 1 if failed else 0

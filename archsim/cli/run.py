@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archsim.cli.options import NamedPath
+
 if TYPE_CHECKING:
     from archsim.experiment.result import Result
 
@@ -34,8 +36,8 @@ SUMMARY_POLICIES = ("bnn", "oracle")
 )
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Part of the record's digest.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the records to a file.")
-@click.option("--timeline", type=click.Path(path_type=Path), help="Write Perfetto trace events (one run only).")
+@click.option("--json", "json_path", type=NamedPath(), help="Write the records to a file.")
+@click.option("--timeline", type=NamedPath(), help="Write Perfetto trace events (one run only).")
 @click.option("--sensitivity", is_flag=True, help="Also print the energy saving over the range of doubtful constants.")
 @click.option("--verbose", "-v", is_flag=True, help="Also print what each unit does and waits for, and its energy.")
 def run(
@@ -61,7 +63,7 @@ def run(
     archsim run -n imdb-lstm --arch epur-4mib --verbose --sensitivity
     archsim run -n imdb-lstm --limit 1 --timeline run.json    (open in ui.perfetto.dev)
     """
-    from archsim.cli.console import output_console
+    from archsim.cli.console import output_console, say
     from archsim.cli.outputs import check_outputs, input_files
     from archsim.cli.tables import (
         energy_table,
@@ -84,24 +86,25 @@ def run(
         raise ConfigError("--timeline shows one run: name its --network, and one --policy if any")
     check_outputs({"--json": json_path, "--timeline": timeline}, input_files(network, trace, options["arch"]))
     results = _simulate_all(networks, policies, trace, split, limit, options)
-    records = [result.record for result in results]
-    console = output_console()
-    console.print(summary_table(records, with_paper=network is None))
-    for line in unscored(results):
-        console.print(line)
-    if any(record["head_macs"] for record in records):
-        console.print(head_table(records))
-    for result in results if verbose else ():
-        console.print(utilisation_table(result))
-        console.print(energy_table(result))
     for result in results if sensitivity else ():
-        console.print(sensitivity_table(result))
         lowest, highest = result.sensitivity.lowest.saving, result.sensitivity.highest.saving
         result.record.update(energy_saving_least=lowest, energy_saving_most=highest)
-    if json_path is not None:
+    records = [result.record for result in results]
+    if json_path is not None:  # files first: a reader of the tables may go away
         write_records(records, json_path)
     if timeline is not None:
         results[0].timeline(timeline)
+    console = output_console()
+    console.show(summary_table(records, with_paper=network is None))
+    for line in unscored(results):
+        say(line)
+    if any(record["head_macs"] for record in records):
+        console.show(head_table(records))
+    for result in results if verbose else ():
+        console.show(utilisation_table(result))
+        console.show(energy_table(result))
+    for result in results if sensitivity else ():
+        console.show(sensitivity_table(result))
 
 
 def _bundled() -> list[str]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archsim.cli.options import NamedPath
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -21,8 +23,8 @@ SHORT_S = 10
 
 
 @click.command()
-@click.argument("grid", type=click.Path(path_type=Path))
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder of the results.")
+@click.argument("grid", type=NamedPath())
+@click.option("--output", "-o", type=NamedPath(), required=True, help="Folder of the results.")
 @click.option("--jobs", "-j", type=int, help="Processes.  [default: one a core]")
 @click.option(
     "--dask",
@@ -54,7 +56,7 @@ def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: b
         [fixed]
         limit = 20
     """
-    from archsim.cli.console import output_console, stage_bars
+    from archsim.cli.console import say, stage_bars
     from archsim.sweeps.sweep import run_sweep
 
     if dry_run:
@@ -70,18 +72,17 @@ def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: b
             report("sweep", progress.share, f"{kept}{failed}")
 
         if dask not in (None, "local"):
-            click.echo(f"waiting for the scheduler and a worker at {dask}", err=True)
+            say(f"waiting for the scheduler and a worker at {dask}", err=True)
         try:
             found = run_sweep(grid, output, jobs=jobs, dask=dask, retry=retry, tell=tell, command=command)
         except KeyboardInterrupt:
-            click.echo(f"{kept} are kept in {output}; the same command does the rest", err=True)
+            say(f"{kept} are kept in {output}; the same command does the rest", err=True)
             raise
     failed = found.failed
-    console = output_console()
     for point, error in failed[["point", "error"]].itertuples(index=False):
-        console.print(f"point {point} failed: {error}")
-    console.print(f"{len(found.results)} of {found.n_points} points in {output / 'results.csv'}, {len(failed)} failed")
-    console.print(f"look at them: {shlex.join(['archsim', 'report', str(output)])}")
+        say(f"point {point} failed: {error}")
+    say(f"{len(found.results)} of {found.n_points} points in {output / 'results.csv'}, {len(failed)} failed")
+    say(f"look at them: {shlex.join(['archsim', 'report', str(output)])}")
     return 1 if len(failed) else 0
 
 
@@ -96,7 +97,7 @@ def _dry_run(grid: Path, output: Path, jobs: int | None, retry: bool) -> None:
     check_jobs(jobs)
     points, tasks = left_to_do(load_grid(grid)[0], output, retry)
     console, left, processes = output_console(), estimate(tasks), jobs or cores()
-    console.print(_points_table(points))
+    console.show(_points_table(points))
     unable = sum(point.setting is None for point in points)
     done = len(points) - unable - left.points
     console.print(

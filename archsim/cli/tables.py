@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archsim.cli.console import percent
+from archsim.escaping import one_line
 from archsim.experiment.record import LARGE_CHANGE, Record
 from archsim.experiment.result import Result
 from archsim.experiment.utilisation import utilisation
@@ -24,6 +25,7 @@ def summary_table(records: list[Record], *, with_paper: bool) -> Table:
     ± is half the width of what 95 % of resampled traces give. The change is that of the outputs; it stands in the
     metric's place where there is none.
     """
+    records = [_with_plain_names(r) for r in records]
     title = f"neuron-level fuzzy memoization on {', '.join(sorted({r['arch'] for r in records}))}"
     right = ("reuse", "metric ± 95 %\n→ with reuse", "loss ±\nchange", "speedup", "saving")
     table = _table(title, ("network,\ntrace", "policy\nand θ"), right)
@@ -47,7 +49,7 @@ def unscored(results: list[Result]) -> list[str]:
     """Say of each run without a metric why it has none."""
     lines = []
     for result in results:
-        r = result.record
+        r = _with_plain_names(result.record)
         if r["metric"] is None:
             why = f"trace {r['trace']} has no targets" if result.has_task else f"network {r['network']} names no metric"
             lines.append(f"no metric: {why}")
@@ -59,7 +61,7 @@ def head_table(records: list[Record]) -> Table:
     right = ("time", "of all", "energy", "of all", "speedup", "saving")
     title = "heads (what is not recurrent) by themselves, and gains over all"
     table = _table(title, ("network", "policy"), right)
-    for r in records:
+    for r in map(_with_plain_names, records):
         if r["head_macs"] is not None:
             time, energy = r["head_time_s"], r["head_energy_j"]
             shares = percent(time / (time + r["time_s"])), percent(energy / (energy + r["energy_j"]))
@@ -74,7 +76,7 @@ def energy_table(result: Result) -> Table:
     baseline = {(row.component, row.action): row.joules for row in result.baseline.timed.energy}
     ours = {(row.component, row.action): row.joules for row in result.timed.energy}
     right = ("baseline", result.record["policy"])
-    table = _table(f"{result.record['network']}: energy in µJ", ("component", "action"), right)
+    table = _table(f"{one_line(result.record['network'])}: energy in µJ", ("component", "action"), right)
     for key in sorted({*baseline, *ours}):
         table.add_row(*key, *(f"{1e6 * side[key]:.3f}" if key in side else "–" for side in (baseline, ours)))
     table.add_section()
@@ -84,7 +86,7 @@ def energy_table(result: Result) -> Table:
 
 def utilisation_table(result: Result) -> Table:
     """What each unit does with the policy and without: why the run takes as long as it does."""
-    title = f"{result.record['network']}: use of each unit, % of the time"
+    title = f"{one_line(result.record['network'])}: use of each unit, % of the time"
     table = _table(title, ("machine", "unit"), ("busy", "idle"))
     table.add_column("waits for", overflow="fold")
     sides = ((result.record["policy"], result.timed), ("baseline", result.baseline.timed))
@@ -100,7 +102,8 @@ def utilisation_table(result: Result) -> Table:
 def sensitivity_table(result: Result) -> Table:
     """The energy saving over the plausible range of what it rests on: each constant by itself, then all of them."""
     found = result.sensitivity
-    title = f"{result.record['network']}, {result.record['policy']}: energy saving if the constants were others"
+    names = f"{one_line(result.record['network'])}, {one_line(result.record['policy'])}"
+    title = f"{names}: energy saving if the constants were others"
     table = _table(title, ("", "technology"), ("MAC", "DRAM", "saving"))
     rows = [("as configured", found.nominal), *(("one changed", saving) for saving in found.alone)]
     for what, saving in [*rows, ("lowest of all", found.lowest), ("highest of all", found.highest)]:
@@ -116,6 +119,11 @@ def _table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
     for column in right:
         table.add_column(column, justify="right")
     return table
+
+
+def _with_plain_names(r: Record) -> Record:
+    """Return the same record, names on one line each."""
+    return {key: one_line(value) if isinstance(value, str) else value for key, value in r.items()}
 
 
 def _cells(r: Record) -> list[str | Text]:

@@ -11,7 +11,7 @@ from archsim.config.dram import DramSpec, with_preset
 from archsim.config.predictor import Predictor
 from archsim.config.savers import DeltaSpec, FmuSpec
 from archsim.config.sourced import Spec, sourced
-from archsim.errors import ConfigError, UnknownNameError, did_you_mean, printable
+from archsim.errors import ConfigError, UnknownNameError, did_you_mean
 from archsim.units import Clock
 from archsim.validation import explain
 
@@ -81,11 +81,6 @@ class ArchSpec(Spec):
     input_buffer: InputBufferSpec = InputBufferSpec()
     intermediate_memory: IntermediateMemorySpec = IntermediateMemorySpec()
     dram: DramSpec = DramSpec()
-
-    @field_validator("name")
-    @classmethod
-    def _printable(cls, value: str) -> str:
-        return printable(value)
 
     @field_validator("fmu", "delta", mode="before")
     @classmethod

@@ -41,7 +41,7 @@ class Home(NamedTuple):
 
 _RECORDING = re.compile(r"\d_[a-z]+_(\d+)\.wav")
 _LAST_CHECKED = 44
-"""Largest index of the recordings that were at hand when the checksum was taken."""
+"""Largest index of the recordings that were at hand when the checksum was taken; what lies beyond is not kept."""
 _MULTI30K = {
     "train.lc.norm.tok.en": "08925f8e0572bcd5a006702fc5fe20e2d77c6917d4eebd576fc20de6693c2119",
     "train.lc.norm.tok.de": "cb5a23529b65ec2061f1dc446192a9c37382b63cc75f81a0be59d34894b3a505",
@@ -107,9 +107,7 @@ def _unpack_recordings(url: str, archive: Path) -> tuple[Path, str]:
         raise TraceError(f"{url}: not a readable .tar.gz: {error}") from None
     for name, data in sorted(members.items()):
         (folder / name).write_bytes(data)
-        found = _RECORDING.fullmatch(name)
-        if found and int(found[1]) <= _LAST_CHECKED:
-            sha.update(name.encode() + b"\0" + data)
+        sha.update(name.encode() + b"\0" + data)
     return folder, sha.hexdigest()
 
 
@@ -118,7 +116,8 @@ def _recordings(archive: Path) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(archive, "r:gz") as tar:
         for member in tar:
             name, file = PurePosixPath(member.name).name, tar.extractfile(member) if member.isfile() else None
-            if file and _RECORDING.fullmatch(name):
+            found = _RECORDING.fullmatch(name)
+            if file and found and int(found[1]) <= _LAST_CHECKED:
                 yield name, file.read()
 
 

@@ -191,6 +191,8 @@ def _threshold_for(network: Network, policy: Policy, threshold: Threshold | None
         threshold = network.thresholds.get(policy.name)
     if threshold is None:
         missing = f"{network.name} has no calibrated threshold for policy {policy.name!r}"
+        if network.metric is None:
+            raise ConfigError(f"{missing}, and no metric to calibrate one by: give a threshold, a number >= 0")
         raise ConfigError(f"{missing}: give a threshold, a number >= 0, or find one with archsim calibrate")
     thresholds_for(network, policy, threshold)
     return plain_threshold(threshold)

@@ -29,11 +29,21 @@ def advice(found: Exploration) -> str:
         return _nothing_fits(found)
     if found.chosen is None:
         less = f"its energy × time × area is {best['product']:.3g} times that of the machine without"
-        return f"Reuse does not pay within {bound} of loss: the best is {described(best)}; {less}."
+        answer = f"Reuse does not pay within {bound} of loss: the best is {described(best)}; {less}."
+        return " ".join([answer, *_at_end(found)])
     sentences = [f"{described(best)}.", _compared(found, best), _next_better(found, best)]
     if best["unsure"]:
         sentences.append(_unsure(found, best))
-    return " ".join(sentences)
+    return " ".join([*sentences, *_at_end(found)])
+
+
+def _at_end(found: Exploration) -> list[str]:
+    """Say for which policies the search ended at the largest θ it can come to: more may be gained beyond."""
+    policies = dict.fromkeys(found.fitting["policy"][found.fitting["threshold"] >= found.ends[1]])
+    if not policies:
+        return []
+    on = "a larger one may do, archsim calibrate --highest goes on"
+    return [f"The search of θ ended at {found.ends[1]:g} for {', '.join(policies)}: {on}."]
 
 
 def named(row: Row) -> str:
@@ -59,7 +69,9 @@ def _nothing_fits(found: Exploration) -> str:
     if found.reusing.empty:
         return "No policy that reuses and that a machine can have was explored."
     least, bound = found.reusing.sort_values("metric_loss", kind="stable").iloc[0], _points(found.max_loss)
-    return f"No point stays within {bound} of loss: {named(least)} comes nearest and {_lost(least['metric_loss'])}."
+    ended = "" if pd.isna(least["threshold"]) else f", the least θ tried is {found.ends[0]:g}"
+    nearest = f"{named(least)} comes nearest and {_lost(least['metric_loss'])}"
+    return f"No point stays within {bound} of loss{ended}: {nearest}."
 
 
 def _unsure(found: Exploration, best: Row) -> str:

@@ -136,7 +136,7 @@ def explore(
     check_page(Path(folder), FILE)
     with pool_for(jobs, None, needs_main=defined_in_main(map(policy_from, names))) as pool:
         results = search.run(pool)
-    return findings(results, [climb.candidate for climb in climbs], bound.holds, max_loss, split)
+    return findings(results, [climb.candidate for climb in climbs], bound.holds, max_loss, split, ladder.ends)
 
 
 @dataclass

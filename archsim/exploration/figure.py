@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from archsim.escaping import one_line
 from archsim.exploration.advice import MORE_AREA, named
 from archsim.exploration.candidates import NONE, predictor_of
 from archsim.exploration.front import GAINS
 from archsim.report.figures.common import HALO, SMALL
 from archsim.report.figures.tradeoff import pareto
 from archsim.report.labels import label_of
-from archsim.report.style import Look, at_least, legend_below, looks, panels, styled
+from archsim.report.style import Look, at_least, legend_below, looks, panels, series_label, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +63,14 @@ def _series(axis: Axes, rows: pd.DataFrame, look: Look | None, label: str, *, fi
     colour, marker = (look.colour, look.marker) if look else ("black", "P")
     kind: dict[str, Any] = {"marker": marker, "facecolors": colour if filled else "white", "edgecolors": colour}
     axis.plot(rows["x"], rows["y"], color=colour, linewidth=0.7, zorder=1)
-    axis.scatter(rows["x"], rows["y"], s=rows["front"].map({True: 40, False: 14}), zorder=3, label=label, **kind)
+    axis.scatter(
+        rows["x"],
+        rows["y"],
+        s=rows["front"].map({True: 40, False: 14}),
+        zorder=3,
+        label=series_label(one_line(label)),
+        **kind,
+    )
 
 
 def _label(name: str, throttled: bool) -> str:
@@ -74,6 +82,6 @@ def _label(name: str, throttled: bool) -> str:
 def _ring(axis: Axes, at: Row) -> None:
     """Mark the point recommended, and name it where marks are rarest: much area, little gain."""
     axis.scatter([at["x"]], [at["y"]], s=150, facecolors="none", edgecolors="black", linewidths=1.2, zorder=4)
-    words = named(at).replace(" at", "\nat").replace(" with", "\nwith")
+    words = one_line(named(at)).replace(" at", "\nat").replace(" with", "\nwith")
     place: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "va": "bottom", "zorder": 5}
     axis.text(0.98, 0.03, f"ring: {words}", fontsize=SMALL, path_effects=HALO, **place)

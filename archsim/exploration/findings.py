@@ -31,6 +31,8 @@ class Exploration:
     both next to the machine without reuse, `front`."""
     max_loss: float
     split: str | None
+    ends: tuple[float, float]
+    """The least and the largest θ that the search can come to."""
 
     @property
     def reference(self) -> Row:
@@ -102,6 +104,7 @@ def findings(
     holds: Callable[[Row], bool],
     max_loss: float,
     split: str | None,
+    ends: tuple[float, float],
 ) -> Exploration:
     """Look at the points of a finished sweep; `holds` says whether a loss is within the bound."""
     points = sweep.ran.reset_index(drop=True)
@@ -119,4 +122,4 @@ def findings(
     real = points["fits"] & ~points["policy"].map(plain_policy).isin(UNREAL)
     points["front"] = False
     points.loc[real, "front"] = pareto_front(points[real])
-    return Exploration(sweep, points, max_loss, split)
+    return Exploration(sweep, points, max_loss, split, ends)

@@ -42,6 +42,11 @@ class Ladder:
         """θ of a rung."""
         return float(f"{self.start * 2.0 ** (rung / self.stride):.{DIGITS}g}")
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest θ that a climb can come to."""
+        return self.theta(-self.halvings * self.stride), self.theta(self.doublings * self.stride)
+
     def next_rung(self, fits: Mapping[int, bool]) -> int | None:
         """The rung to try after those tried, each with whether its loss fits; None at the end.
 

@@ -18,6 +18,8 @@ def scales_for(network: Network, policy: Policy) -> dict[Place, tuple[float, flo
         return None
     if network.scales is None:
         missing = f"{network.name} has no scales, which policy {policy.name!r} quantises inputs by"
-        raise ConfigError(f"{missing}: archsim calibrate --save measures them, and so does archsim.measure_scales")
+        by_shell = "archsim calibrate --network FOLDER --trace TRACE --scales-only --save"
+        in_python = "dataclasses.replace(network, scales=archsim.measure_scales(network, trace))"
+        raise ConfigError(f"{missing}: measure them with {by_shell}, or in Python {in_python}")
     by_layer = enumerate(zip(network.scales.inputs, network.scales.hidden, strict=True))
     return {(layer, d): (x, h) for layer, (x, sides) in by_layer for d, h in enumerate(sides)}

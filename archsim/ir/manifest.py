@@ -89,6 +89,13 @@ class DecoderManifest(FrozenRecord):
 HeadManifest = Annotated[MeanLinearManifest | CtcManifest | DecoderManifest, Field(discriminator="kind")]
 
 
+def reaches(threshold: Any, highest: float | None) -> bool:
+    """Return whether a θ, or one of a list of them, is the last that a search up to `highest` could try."""
+    if isinstance(threshold, list):
+        return any(reaches(part, highest) for part in threshold)
+    return highest is not None and bool(threshold >= highest * (1 - 1e-6))
+
+
 class CalibratedPoint(FrozenRecord):
     """A threshold, and what it did to the calibration trace."""
 
@@ -114,6 +121,8 @@ class CalibrationManifest(FrozenRecord):
     metric_baseline: float
     margin: float
     """Standard errors that a loss had to stay below its bound."""
+    highest: float | None = None
+    """The largest θ that the search could try; None where an older version did not say."""
     confidence: float
     points: tuple[CalibratedPoint, ...]
 
@@ -122,7 +131,7 @@ Scale = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class ScalesManifest(FrozenRecord):
-    """How large inputs and hidden values are on calibration data, as `archsim calibrate --save` writes it."""
+    """How large inputs and hidden values are on calibration data, as `archsim calibrate` measures it."""
 
     trace: str
     trace_digest: str

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from archsim.errors import NetworkError, printable
+from archsim.errors import NetworkError
 from archsim.ir.heads import AttentionDecoder, Head
 from archsim.ir.layers import Layer
 from archsim.ir.speech import Frontend
@@ -69,7 +69,6 @@ class Network:
     """Public corpus of its task, e.g. `imdb`."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", printable(self.name))
         if not self.encoder:
             raise NetworkError(f"{self.name}: no recurrent layer to encode with, need at least one")
         for stack in (self.encoder, self.decoder):

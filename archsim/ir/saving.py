@@ -13,38 +13,67 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from archsim.errors import NetworkError
-from archsim.files import write_whole
+from archsim.files import bundled_folder, check_writable, write_whole
 from archsim.ir.folder import MANIFEST, WEIGHTS, read_manifest
 from archsim.ir.manifest import CalibrationManifest, Manifest, ScalesManifest
-from archsim.reading import read_text
 
 
-def save_calibration(folder: Path, policy: str, evidence: CalibrationManifest) -> None:
-    """Write a policy's threshold for the smallest bound, and its evidence, into `network.toml`; the rest stays."""
+def check_saving(folder: Path, *, force: bool = False) -> Path:
+    """Return the `network.toml` that is to be changed; ask before long work.
+
+    Raises NetworkError for a bundled network unless `force` is set, UsageError for a file that cannot be written.
+    """
+    path = folder / MANIFEST
+    if not force and folder.resolve().is_relative_to(bundled_folder("models").resolve()):
+        here = f"{folder} is bundled with archsim: what is published in it stays as it is"
+        raise NetworkError(f"{here}; copy the folder and name the copy instead, or overwrite it with --force")
+    check_writable(path)
+    return path
+
+
+def save_calibration(
+    folder: Path,
+    policy: str,
+    evidence: CalibrationManifest,
+    scales: ScalesManifest | None = None,
+    *,
+    force: bool = False,
+) -> Path:
+    """Write a policy's threshold for the smallest bound, and its evidence, into `network.toml`; the rest stays.
+
+    `scales`, where it was made on, go in with it. Return the file; raises as `check_saving` does.
+    """
 
     def change(document: tomlkit.TOMLDocument) -> None:
         document.setdefault("thresholds", tomlkit.table())[policy] = evidence.points[0].threshold
         document.setdefault("calibration", tomlkit.table(is_super_table=True))[policy] = _as_toml(evidence)
+        if scales is not None:
+            document["scales"] = scales.model_dump()
 
-    _edit(folder, change)
+    return _edit(folder, change, force=force)
 
 
-def save_scales(folder: Path, scales: ScalesManifest) -> None:
-    """Write how large inputs are into `network.toml`; the rest stays."""
+def save_scales(folder: Path, scales: ScalesManifest, *, force: bool = False) -> Path:
+    """Write how large inputs are into `network.toml`; the rest stays.
+
+    Return the file; raises as `check_saving` does.
+    """
 
     def change(document: tomlkit.TOMLDocument) -> None:
         document["scales"] = scales.model_dump()
 
-    _edit(folder, change)
+    return _edit(folder, change, force=force)
 
 
-def _edit(folder: Path, change: Callable[[tomlkit.TOMLDocument], None]) -> None:
-    path = folder / MANIFEST
+def _edit(folder: Path, change: Callable[[tomlkit.TOMLDocument], None], *, force: bool) -> Path:
+    path = check_saving(folder, force=force)
     read_manifest(path)
-    document = tomlkit.parse(read_text(path, NetworkError))
+    document = tomlkit.parse(path.read_bytes().decode("utf-8-sig"))  # as bytes: its line ends stay
     change(document)
     with write_whole(path) as temporary:
-        temporary.write_text(tomlkit.dumps(document), "utf-8")
+        temporary.write_bytes(tomlkit.dumps(document).encode())
+        read_manifest(temporary)
+    return path
 
 
 def write_network(
@@ -53,8 +82,10 @@ def write_network(
     """Write a network folder, made if need be; the files its embedding names come from `source`.
 
     Each file is whole or not there, and `network.toml` comes last: without it the folder is no network.
+    Raises NetworkError for the folder of a bundled network.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    check_saving(folder)
     beside = (manifest.embedding.vocabulary, manifest.embedding.subwords) if manifest.embedding else ()
     for name in filter(None, beside):
         with write_whole(folder / name) as temporary:
@@ -68,7 +99,7 @@ def write_network(
 
 def _as_toml(evidence: CalibrationManifest) -> tomlkit.items.Table:
     table = tomlkit.table()
-    for key, value in evidence.model_dump(exclude={"points"}).items():
+    for key, value in evidence.model_dump(exclude={"points"}, exclude_none=True).items():
         table[key] = value
     points = tomlkit.array().multiline(True)
     for point in evidence.points:

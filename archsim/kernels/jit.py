@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from numba import njit
 
+from archsim.kernel_cache import provide_cache
+
+
+def _nothing() -> None:
+    """Stand for all kernels where a place to keep them is looked for."""
+
+
+provide_cache(njit(cache=True), _nothing)
 outer = njit(cache=True, nogil=True, _nrt=False)
 inner = njit(cache=True, nogil=True, _nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """For what only other kernels call: no Python entry has to be compiled."""

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from archsim._version import __version__
+from archsim.escaping import plain_lines
 from archsim.files import check_writable, make_folder, write_whole
 from archsim.report.style import SUFFIXES, save
 
@@ -73,7 +74,7 @@ def write_page(folder: Path, title: str, lead: str, sections: list[Section], fil
     )
     path = folder / file
     with write_whole(path) as temporary:
-        temporary.write_text(text, "utf-8")
+        temporary.write_text(plain_lines(text), "utf-8")
     return path
 
 

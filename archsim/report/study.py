@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from archsim.config.specs import ArchSpec, fields_of
 from archsim.errors import UsageError
+from archsim.escaping import one_line
 from archsim.experiment.record import LARGE_CHANGE
 from archsim.report.labels import label_of
 from archsim.sweeps.store import MACHINE
@@ -162,7 +163,8 @@ class Study:
 
 
 def study_of(sweep: SweepResults) -> Study:
-    """Look at a sweep; UsageError where no point has run."""
+    """Look at a sweep, its names spelled as pictures can show them; UsageError where no point has run."""
+    sweep = _with_plain_names(sweep)
     if sweep.ran.empty:
         errors = sweep.failed["error"]
         why = f"; the first failed with: {errors.iloc[0]} (archsim sweep --retry)" if len(errors) else ""
@@ -171,6 +173,14 @@ def study_of(sweep: SweepResults) -> Study:
     if "output_change" not in points:  # a sweep from before it was measured
         points["output_change"] = float("nan")
     return Study(sweep, points, [column for column in sweep.chosen if points[column].nunique(dropna=False) > 1])
+
+
+def _with_plain_names(sweep: SweepResults) -> SweepResults:
+    """The same sweep, names and messages without control characters."""
+    results = sweep.results.copy()
+    for column in results.columns[results.dtypes == "string"]:
+        results[column] = results[column].map(one_line, na_action="ignore").astype("string")
+    return replace(sweep, results=results, about={one_line(key): value for key, value in sweep.about.items()})
 
 
 def _with_machines(points: pd.DataFrame, about: dict[str, str]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, filterwarnings, simplefilter
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -71,8 +72,12 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Figures made and saved inside look alike."""
-    with mpl.rc_context(_STYLE):
+    """Figures made and saved inside look alike, whatever a matplotlibrc, a style sheet or the caller has set."""
+    with mpl.rc_context():
+        with catch_warnings():
+            simplefilter("ignore", mpl.MatplotlibDeprecationWarning)
+            mpl.rcParams.update({key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"})
+        mpl.rcParams.update(_STYLE)
         yield
 
 
@@ -89,9 +94,14 @@ def panels(
     return figure, axes[:n]
 
 
+def series_label(name: str) -> str:
+    """Return a name as the label of a series: matplotlib leaves out of a legend what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
+
+
 def line(axes: Axes, x: pd.Series[Any], y: pd.Series[Any], look: Look, label: str) -> None:
     """One series as marks joined by a line."""
-    axes.plot(x, y, color=look.colour, marker=look.marker, linestyle=look.line, label=label)
+    axes.plot(x, y, color=look.colour, marker=look.marker, linestyle=look.line, label=series_label(label))
 
 
 def legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
@@ -129,5 +139,6 @@ def save_as(figure: Figure, path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: accepted suffixes: {', '.join(SUFFIXES)}")
     undated = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-    with styled(), write_whole(path) as temporary:
+    with styled(), catch_warnings(), write_whole(path) as temporary:
+        filterwarnings("ignore", "Glyph .* missing from")  # a name in a script that the font lacks shows boxes
         figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=undated)

@@ -141,6 +141,8 @@ def _threshold(choices: Choices) -> Any:
     found = {point.max_loss: point.threshold for point in evidence.points} if evidence else {}
     if bound not in found:
         known = ", ".join(f"{loss:g}" for loss in found) or "none"
-        hint = f"archsim calibrate --network {name} --policy {policy.name} --max-loss {bound} --save"
+        hint = f"archsim calibrate --network {name} --policy {policy.name} --max-loss {bound} --save --trace TRACE"
+        if str(name) in bundled_networks():
+            hint += ", on a copy of the network's folder"
         raise ConfigError(f"max_loss = {bound!r}: {name} is calibrated for {known} with {policy.name}; run {hint}")
     return found[bound]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from archsim.errors import TraceError, printable
+from archsim.errors import TraceError
 from archsim.ownership import OwnsArrays, own
 from archsim.validation import whole_number
 
@@ -41,7 +41,6 @@ class Trace(OwnsArrays):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "name", printable(self.name))
         if not self.sequences:
             raise TraceError(f"trace {self.name}: no sequences, need at least one")
         if self.targets is not None and len(self.targets) != len(self.sequences):

@@ -7,7 +7,7 @@ import archsim
 
 LAYERS = [
     "_version errors",
-    "cores units registry validation paper ownership reading sums",
+    "cores units registry validation paper ownership reading sums escaping kernel_cache",
     "files",
     "kernels sealed",
     "config ir",
@@ -18,6 +18,7 @@ LAYERS = [
     "report",
     "reproduce exploration",
     "cli",
+    "__main__",
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row.split()}
 ROOT = Path(archsim.__file__).parent

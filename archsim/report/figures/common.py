@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.patheffects import withStroke
 
-from archsim.report.style import Look, panels
+from archsim.report.style import Look, panels, series_label
 from archsim.sums import mean
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def grouped_bars(
     for i, (look, label) in enumerate(zip(looks, labels, strict=True)):
         heights = table.iloc[:, i].to_numpy(float)
         at = np.arange(len(table)) + (i - (table.shape[1] - 1) / 2) * width
-        bars = axes.bar(at, heights, width, label=label, color=look.colour, hatch=look.hatch, **EDGE)
+        bars = axes.bar(at, heights, width, label=series_label(label), color=look.colour, hatch=look.hatch, **EDGE)
         above = ["" if np.isnan(height) else _number(height, shown) for height in heights]
         axes.bar_label(bars, above, padding=2, fontsize=SMALL, path_effects=HALO)
     axes.set_xticks(range(len(table)), [str(name) for name in table.index])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ from archsim.experiment.record import LARGE_CHANGE
 from archsim.report.figures.common import own_baselines
 from archsim.report.labels import label_of
 from archsim.report.study import BOUND, GAINS, MOST_LOSS, Study
-from archsim.report.style import at_least, legend_below, looks, panels, styled
+from archsim.report.style import at_least, legend_below, looks, panels, series_label, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,8 @@ def draw(study: Study) -> Figure:
 
 def _marks(axis: Axes, rows: pd.DataFrame, x: str, gain: str, look: Look, label: str) -> None:
     xs, ys = label_of(x).scaled(rows[x]), label_of(gain).scaled(rows[gain])
-    axis.scatter(xs, ys, s=16, color=look.colour, marker=look.marker, alpha=0.7, linewidths=0, label=label)
+    mark: dict[str, Any] = {"color": look.colour, "marker": look.marker, "label": series_label(label)}
+    axis.scatter(xs, ys, s=16, alpha=0.7, linewidths=0, **mark)
     front = pareto(pd.DataFrame({"x": xs, "y": ys}))
     axis.plot(front["x"], front["y"], color=look.colour, linestyle=look.line, linewidth=1)
 
