@@ -14,11 +14,34 @@ ArchsimError
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+from typing import Any
+
+
+def _with_message(kind: type[ArchsimError], message: str) -> ArchsimError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    return error
+
+
+MOST_LETTERS = 4000
+"""Length of a message from which on it is cut."""
+MOST_GUESSED = 200
+"""Letters of a name up to which the nearest known one is looked for; that takes their square."""
+_LONG_WORD = re.compile(r"\S{400,}")
 
 
 class ArchsimError(Exception):
-    """Root of every error archsim raises on purpose."""
+    """Root of every error archsim raises on purpose; its message stays short, whatever a file has put in."""
+
+    def __init__(self, message: str = "") -> None:
+        text = _LONG_WORD.sub(_shortened, message)
+        super().__init__(text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what pickle needs: the message as it is, since constructors make it of other things."""
+        return _with_message, (type(self), str(self)), vars(self)
 
 
 class ArchsimWarning(UserWarning):
@@ -66,8 +89,12 @@ class UnknownNameError(UsageError):
         super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, known)}; known: {alternatives}")
 
 
+def _shortened(word: re.Match[str]) -> str:
+    return f"{word[0][:200]}…{word[0][-100:]}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `, did you mean 'x'?` for the nearest known name, or nothing."""
-    by_lower = {item.lower(): item for item in known}
+    by_lower = {item.lower(): item for item in known} if len(name) <= MOST_GUESSED else {}
     near = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
     return f", did you mean {by_lower[near[0]]!r}?" if near else ""

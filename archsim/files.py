@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -11,12 +12,15 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from archsim.errors import UsageError
+from archsim.errors import RunFailedError, UsageError
+from archsim.reading import is_folder, is_there
 
 UNFINISHED = ".archsim-"
 """How the names of files begin that are not whole yet."""
 MAX_NAME_BYTES = 255
 """Longest file name of the usual file systems."""
+HINDRANCES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+"""Errors of a machine that is out of something, whatever it was asked to write."""
 
 
 @contextmanager
@@ -24,7 +28,8 @@ def write_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the final name only if the block succeeds.
 
     A file that is replaced hands on its mode, and its owner where that is allowed; behind a link it is the link's
-    target that is replaced. A new file has the mode that the umask gives. Raises UsageError as `check_writable` does.
+    target that is replaced. A new file has the mode that the umask gives. Raises UsageError as `check_writable` does,
+    RunFailedError where the file cannot be written to its end.
     """
     final = check_writable(path)
     before = final.stat() if final.exists() else None
@@ -34,6 +39,8 @@ def write_whole(path: str | Path) -> Iterator[Path]:
         if before is not None:
             _hand_on_access(before, temporary)
         temporary.replace(final)
+    except OSError as error:
+        raise RunFailedError(f"cannot write {final}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -46,7 +53,8 @@ def _new_file_beside(final: Path, before: os.stat_result | None) -> Path:
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
     except OSError as error:
-        raise UsageError(f"cannot write {final}: {error.strerror}") from error
+        kind = RunFailedError if error.errno in HINDRANCES else UsageError
+        raise kind(f"cannot write {final}: {error.strerror}") from error
     return temporary
 
 
@@ -64,6 +72,18 @@ def remove_unfinished(*folders: Path) -> None:
     for folder in folders:
         for path in folder.glob(f"{UNFINISHED}*"):
             path.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results; UsageError where there can be none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"cannot write {folder}: it is not a folder") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write {folder}: the folder is not writable")
 
 
 def check_writable(path: str | Path) -> Path:
@@ -93,11 +113,11 @@ def _unwritable(path: Path) -> str | None:
     """Return why `path` cannot become a file; None if it can."""
     if len(os.fsencode(path.name)) > MAX_NAME_BYTES:
         return f"the name is longer than {MAX_NAME_BYTES} bytes"
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         return f"folder {path.parent} does not exist"
     if path.is_absolute() and path.parts[1:2] in (("dev",), ("proc",)):
         return "it is not a regular file"
-    if path.exists() and not path.is_file():
+    if is_there(path) and not path.is_file():
         return f"it is {'a folder' if path.is_dir() else 'not a regular file'}"
     if not os.access(path.parent, os.W_OK):
         return f"folder {path.parent} is not writable"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,7 +13,17 @@ from archsim.errors import did_you_mean
 class FrozenRecord(BaseModel):
     """A record read from TOML: never changed, and a key it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def whole_number(value: object) -> int | None:
+    """Return a whole number of Python's or numpy's as an int; None for anything else, truth values among it."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "ndim", None):
+        return None
+    try:
+        return index(value)
+    except TypeError:
+        return None
 
 
 _NEEDS = {

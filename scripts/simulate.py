@@ -33,7 +33,11 @@ def main() -> None:
     }
 
     table = pd.DataFrame({policy: result.summary() for policy, result in results.items()}).T
-    print(table[["threshold", "reuse_fraction", "metric_value", "cycles", "speedup", "energy_saving"]].to_string())
+    print(
+        table[
+            ["threshold", "reuse_fraction", "metric_value", "output_change", "cycles", "speedup", "energy_saving"]
+        ].to_string()
+    )
     print("\nenergy of bnn by component, in joules")
     print(results["bnn"].energy.groupby("component")["joules"].sum().sort_values(ascending=False).to_string())
 

@@ -27,7 +27,15 @@ def main() -> None:
     axes = {"network": args.networks, "policy": args.policies, "threshold": args.thresholds}
     grid = {"axes": axes | {"arch.fmu.width_bits": args.fmu_widths}, "fixed": {"limit": args.limit}}
     results = archsim.run_sweep(grid, args.output, jobs=args.jobs).results
-    columns = [*axes, "arch.fmu.width_bits", "reuse_fraction", "metric_loss", "speedup", "energy_saving"]
+    columns = [
+        *axes,
+        "arch.fmu.width_bits",
+        "reuse_fraction",
+        "metric_loss",
+        "output_change",
+        "speedup",
+        "energy_saving",
+    ]
     print(results[columns].to_string(index=False))
 
 

@@ -114,7 +114,7 @@ def collate(reviews: list[Review]) -> tuple[Tensor, Tensor, Tensor]:
     lengths = torch.tensor([len(ids) for ids, _ in reviews])
     padded = torch.zeros(int(lengths.max()), len(reviews), dtype=torch.long)
     for column, (ids, _) in enumerate(reviews):
-        padded[: len(ids), column] = torch.from_numpy(ids)
+        padded[: len(ids), column] = torch.tensor(ids)
     return padded, lengths, torch.tensor([label for _, label in reviews])
 
 

@@ -35,11 +35,11 @@ def tiny_trace(tiny_lstm):
 @pytest.fixture
 def passes(monkeypatch):
     """The policies of all functional passes computed from now on."""
-    computed, real = [], stages.run_workload
+    computed, real = [], stages.run_compared
 
     def counted(workload, policy, *arguments, **options):
         computed.append(policy.name)
         return real(workload, policy, *arguments, **options)
 
-    monkeypatch.setattr(stages, "run_workload", counted)
+    monkeypatch.setattr(stages, "run_compared", counted)
     return computed

@@ -16,6 +16,7 @@ from archsim.ir.network import Network
 from archsim.policies import Policy, goes_by_columns, policy_from
 from archsim.tasks.bootstrap import CONFIDENCE
 from archsim.traceio.trace import Trace
+from archsim.validation import whole_number
 
 MOST_STEPS = 1_000_000
 """Values on the grid of θ."""
@@ -122,7 +123,7 @@ def _check_effort(policy: Policy, per: str, passes: int) -> None:
         raise ConfigError(f"per = {per!r}: accepted: {', '.join(get_args(Per))}")
     if goes_by_columns(policy) and per in ("gate", "kind"):
         raise ConfigError(f"per = {per!r}: policy {policy.name!r} skips columns, which all gates share: need layer")
-    if isinstance(passes, bool) or not isinstance(passes, int) or passes < 1:
+    if (whole_number(passes) or 0) < 1:
         raise ConfigError(f"passes = {passes!r}: need a whole number >= 1")
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from archsim.functional.run import FunctionalResult
 from archsim.kernels.arrays import F32
+from archsim.sums import add_along
 
 
 def change_of(before: FunctionalResult, after: FunctionalResult, *, decodes: bool) -> float:
@@ -16,8 +19,8 @@ def change_of(before: FunctionalResult, after: FunctionalResult, *, decodes: boo
     if decodes:
         return disagreement(before, after)
     assert before.outputs is not None and after.outputs is not None, "kept where they are compared"
-    change = sum(_squares(old - new) for old, new in zip(before.outputs, after.outputs, strict=True))
-    squares = sum(_squares(old) for old in before.outputs)
+    change = math.fsum(_squares(old - new) for old, new in zip(before.outputs, after.outputs, strict=True))
+    squares = math.fsum(_squares(old) for old in before.outputs)
     return change / squares if squares else change
 
 
@@ -30,4 +33,4 @@ def disagreement(before: FunctionalResult, after: FunctionalResult) -> float:
 
 
 def _squares(values: F32) -> float:
-    return float(np.square(values, dtype=np.float64).sum())
+    return float(add_along(np.square(values, dtype=np.float64)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,9 +57,11 @@ def show(name: str) -> None:
 
 
 def _kinds_of_path(path: Path) -> list[str]:
-    if path.is_dir():
+    from archsim.reading import is_file, is_folder
+
+    if is_folder(path):
         return ["networks"]
-    if path.is_file():
+    if is_file(path):
         return ["archs"] if path.suffix == ".toml" else ["traces"]
     return []
 
@@ -116,14 +119,14 @@ def _area_table(arch: ArchSpec, technology: TechnologySpec) -> Table:
 
     machine = arch.by_neurons()
     areas, parts = area_mm2(machine, technology), parts_of(machine)
-    total, plain = sum(areas.values()), sum(area_mm2(arch.without_memo(), technology).values())
+    total, plain = math.fsum(areas.values()), math.fsum(area_mm2(arch.without_memo(), technology).values())
     rows: list[tuple[object, ...]] = [(c, parts[c], f"{a:.4f}", f"{100 * a / total:.2f}") for c, a in areas.items()]
     rows.append(("sum", None, f"{total:.4f}", "100"))
     if arch.fmu:
         rows.append(("without memoization unit", None, f"{plain:.4f}", f"{100 * plain / total:.2f}"))
         rows.append(("added by it", None, f"{total - plain:.4f}", f"{100 * (total / plain - 1):.2f} more"))
     if arch.delta:
-        by_columns = sum(area_mm2(arch.by_columns(), technology).values())
+        by_columns = math.fsum(area_mm2(arch.by_columns(), technology).values())
         added = f"{by_columns - plain:.4f}", f"{100 * (by_columns / plain - 1):.2f} more"
         rows.append(("a delta unit in its place adds", None, *added))
     return _table("area", ("component", "instances", "mm², all", "%"), rows)

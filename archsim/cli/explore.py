@@ -14,7 +14,7 @@ from archsim.cli.options import NamedPath
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from archsim.exploration.findings import Exploration
+    from archsim.exploration.findings import Exploration, Row
 
 
 @click.command()
@@ -58,15 +58,15 @@ def explore(
     archsim explore -n imdb-lstm -p "bnn lowbit:bits=3,throttle=off" --widths 128,256
     """
     from archsim.cli.console import output_console, say, stage_bars
+    from archsim.cli.outputs import check_outputs, input_files
     from archsim.experiment.result import write_records
     from archsim.exploration.candidates import POLICIES
     from archsim.exploration.explore import explore as find
-    from archsim.exploration.page import chosen_on, write_exploration
-    from archsim.files import check_writable
+    from archsim.exploration.page import chosen_on, files_of, write_exploration
 
-    if json_path is not None:
-        check_writable(json_path)
     folder = output or Path(f"explore-{Path(network).resolve().name}")
+    inputs = input_files(network, options["trace"], options["arch"])
+    check_outputs({"--json": json_path}, inputs | {"--output": [folder, *files_of(folder)]})
     named = [name for text in policies for name in text.split()] or list(POLICIES)
     command = shlex.join(["archsim", *sys.argv[1:]])
     with stage_bars() as tell:
@@ -96,25 +96,33 @@ def _table(found: Exploration) -> Table:
     from rich.table import Table
 
     from archsim.exploration.advice import RULE
-    from archsim.exploration.page import LABELS, NOTE, cells
+    from archsim.exploration.page import LABELS, NOTE
 
     what = f"the front within a loss of {found.max_loss:g}, then the best of other policies"
     title = f"{found.network} on {found.trace}: {what}"
     table = Table(title=title, caption=f"{RULE}\n{NOTE}", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.title_justify = table.caption_justify = "left"
-    for column, label in LABELS.items():
+    for column, head in _stacked({column: label.axis.replace(" (", "\n(") for column, label in LABELS.items()}).items():
         text = column == "policy"
-        head = label.axis.replace(" (", "\n(")
         table.add_column(head, justify="left" if text else "right", no_wrap=not text, overflow="fold")
     for position, row in found.front.iterrows():
         chosen = found.chosen is not None and position == found.chosen.name
-        table.add_row(*_folded(cells(row)), style="bold" if chosen else None)
+        table.add_row(*_folded(row), style="bold" if chosen else None)
     table.add_section()
     for _, row in found.others.iterrows():
-        table.add_row(*_folded(cells(row)), style="dim")
+        table.add_row(*_folded(row), style="dim")
     return table
 
 
-def _folded(cells: list[str]) -> list[str]:
-    """A policy's options on lines of their own."""
-    return [cells[0].replace(",", ",\n"), *cells[1:]]
+def _folded(row: Row) -> list[str]:
+    """Return a point's cells, a policy's options on lines of their own."""
+    from archsim.exploration.page import LABELS, cells
+
+    policy, *figures = _stacked(dict(zip(LABELS, cells(row), strict=True))).values()
+    return [policy.replace(",", ",\n"), *figures]
+
+
+def _stacked(texts: dict[str, str]) -> dict[str, str]:
+    """Put the change of the outputs under the loss, so that a row has 80 columns."""
+    change = texts.pop("output_change")
+    return texts | {"metric_loss": f"{texts['metric_loss']}\n{change}"}

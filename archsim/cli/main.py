@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from functools import partial
 
@@ -40,4 +41,5 @@ for _command in (run, sweep, report, explore, reproduce, list_things, show, cali
 
 def main() -> None:
     """Entry point: 0 done, 1 a run failed, 2 bad input or usage, 130 interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system ends a job as Ctrl-C does
     sys.exit(exit_code(partial(archsim.main, prog_name="archsim", standalone_mode=False)))

@@ -64,6 +64,7 @@ def run(
     archsim run -n imdb-lstm --limit 1 --timeline run.json    (open in ui.perfetto.dev)
     """
     from archsim.cli.console import output_console, say
+    from archsim.cli.outputs import check_outputs, input_files
     from archsim.cli.tables import (
         energy_table,
         head_table,
@@ -74,7 +75,6 @@ def run(
     )
     from archsim.errors import ConfigError
     from archsim.experiment.result import write_records
-    from archsim.files import check_writable
 
     if trace is not None and split is not None:
         raise ConfigError(f"--trace {trace} and --split {split}: need one of them")
@@ -84,11 +84,7 @@ def run(
     policies = tuple(dict.fromkeys(policies)) or SUMMARY_POLICIES[: 2 if network is None else 1]
     if timeline is not None and len(networks) * len(policies) != 1:
         raise ConfigError("--timeline shows one run: name its --network, and one --policy if any")
-    if timeline is not None and timeline == json_path:
-        raise ConfigError(f"--json and --timeline both name {timeline}: need two files")
-    for path in (json_path, timeline):
-        if path is not None:
-            check_writable(path)
+    check_outputs({"--json": json_path, "--timeline": timeline}, input_files(network, trace, options["arch"]))
     results = _simulate_all(networks, policies, trace, split, limit, options)
     for result in results if sensitivity else ():
         lowest, highest = result.sensitivity.lowest.saving, result.sensitivity.highest.saving
@@ -132,28 +128,16 @@ def _simulate_all(
     from archsim.cli.console import progress_bars
     from archsim.corpora.catalogue import load_trace, trace_of
     from archsim.experiment.setting import resolve
-    from archsim.experiment.simulate import simulate
+    from archsim.experiment.simulate import simulate_policies
     from archsim.ir.folder import load_network
 
     loaded = [load_network(name) for name in networks]
     pairs = [(network, (load_trace(trace) if trace else trace_of(network, split)).limit(limit)) for network in loaded]
-    for network, inputs in pairs:  # all of it is checked before any of it runs
-        for policy in policies:
-            resolve(network, inputs, policy=policy, **options)
-    results = []
+    # All of it is checked before any of it runs.
+    settings = [[resolve(network, inputs, policy=p, **options) for p in policies] for network, inputs in pairs]
     with progress_bars() as reporter:
-        for network, inputs in pairs:
-            baseline = None
-            for policy in policies:
-                result = simulate(
-                    network,
-                    inputs,
-                    policy=policy,
-                    keep_outputs=False,
-                    baseline=baseline,
-                    progress=reporter(network.name),
-                    **options,
-                )
-                baseline = result.baseline
-                results.append(result)
-    return results
+        return [
+            result
+            for (network, _), of_network in zip(pairs, settings, strict=True)
+            for result in simulate_policies(of_network, reporter(network.name))
+        ]

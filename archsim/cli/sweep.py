@@ -29,7 +29,8 @@ SHORT_S = 10
 @click.option(
     "--dask",
     metavar="ADDRESS",
-    help="Scheduler of a Dask cluster, tcp://HOST:PORT; or `local`. Needs the extra `distributed`.",
+    help="Scheduler of a Dask cluster, tcp://HOST:PORT; or `local`. Needs the extra `distributed`, and a network "
+    "where everybody is trusted: whoever reaches scheduler or workers can run code on them.",
 )
 @click.option("--retry", is_flag=True, help="Also run again the points that have failed.")
 @click.option("--dry-run", is_flag=True, help="Print the points and an estimate of the time; write nothing.")
@@ -90,8 +91,10 @@ def _dry_run(grid: Path, output: Path, jobs: int | None, retry: bool) -> None:
     from archsim.cores import cores
     from archsim.sweeps.estimate import estimate
     from archsim.sweeps.grid import load_grid
+    from archsim.sweeps.pools import check_jobs
     from archsim.sweeps.sweep import left_to_do
 
+    check_jobs(jobs)
     points, tasks = left_to_do(load_grid(grid)[0], output, retry)
     console, left, processes = output_console(), estimate(tasks), jobs or cores()
     console.show(_points_table(points))

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import math
+
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from archsim.cli.console import percent
 from archsim.escaping import one_line
-from archsim.experiment.record import Record
+from archsim.experiment.record import LARGE_CHANGE, Record
 from archsim.experiment.result import Result
 from archsim.experiment.utilisation import utilisation
 from archsim.paper import AVERAGES
+from archsim.sums import mean
 
 MEANS = ("reuse_fraction", "macs_avoided_fraction", "metric_loss", "speedup", "energy_saving")
 
 
 def summary_table(records: list[Record], *, with_paper: bool) -> Table:
-    """One row a run, the mean over networks of each policy, and the paper's averages if asked for.
+    """Show one row per run, the mean over networks of each policy, and the paper's averages if asked for.
 
-    ± is half the width of what 95 % of resampled traces give.
+    ± is half the width of what 95 % of resampled traces give. The change is that of the outputs; it stands in the
+    metric's place where there is none.
     """
     records = [_with_plain_names(r) for r in records]
     title = f"neuron-level fuzzy memoization on {', '.join(sorted({r['arch'] for r in records}))}"
-    right = ("reuse", "metric, ± 95 %\nwithout → with reuse", "loss", "speedup", "saving")
+    right = ("reuse", "metric ± 95 %\n→ with reuse", "loss ±\nchange", "speedup", "saving")
     table = _table(title, ("network,\ntrace", "policy\nand θ"), right)
     for record in records:
         table.add_row(*_cells(record))
@@ -75,7 +80,7 @@ def energy_table(result: Result) -> Table:
     for key in sorted({*baseline, *ours}):
         table.add_row(*key, *(f"{1e6 * side[key]:.3f}" if key in side else "–" for side in (baseline, ours)))
     table.add_section()
-    table.add_row("sum", "", *(f"{1e6 * sum(side.values()):.3f}" for side in (baseline, ours)))
+    table.add_row("sum", "", *(f"{1e6 * math.fsum(side.values()):.3f}" for side in (baseline, ours)))
     return table
 
 
@@ -117,17 +122,29 @@ def _table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
 
 
 def _with_plain_names(r: Record) -> Record:
-    """The same record, names on one line each."""
+    """Return the same record, names on one line each."""
     return {key: one_line(value) if isinstance(value, str) else value for key, value in r.items()}
 
 
-def _cells(r: Record) -> list[str]:
+def _cells(r: Record) -> list[str | Text]:
     place = r["network"] if r["trace"] == r["network"] else f"{r['network']}\n{r['trace']}"
-    metric = loss = "–"
-    if r["metric"] is not None:
-        metric = f"{r['metric']}\n{_with_error(r, 'metric_baseline')} → {_with_error(r, 'metric_value')}"
-        loss = f"{r['metric_loss']:.2f}\n±{_half_width(r, 'metric_loss'):.2f}"
-    return [place, _policy(r), _avoided(r), metric, loss, *_gains(r)]
+    if r["metric"] is None:
+        return [place, _policy(r), _avoided(r), _change_instead(r), "–", *_gains(r)]
+    metric = f"{r['metric']} {_with_error(r, 'metric_baseline')}\n→ {_with_error(r, 'metric_value')}"
+    loss = f"{r['metric_loss']:.2f}±{_half_width(r, 'metric_loss'):.2f}"
+    return [place, _policy(r), _avoided(r), metric, f"{loss}\n{_change(r)}", *_gains(r)]
+
+
+def _change(r: Record) -> str:
+    """Return the output change; a dash where the two runs have different lengths."""
+    return "–" if r["output_change"] is None else percent(r["output_change"])
+
+
+def _change_instead(r: Record) -> Text:
+    """Return what stands in the place of a metric: how far the outputs are from those without reuse."""
+    change = r["output_change"]
+    alarming = change is not None and change > LARGE_CHANGE
+    return Text(f"outputs changed\n{_change(r)}", style="bold red" if alarming else "")
 
 
 def _avoided(r: Record) -> str:
@@ -158,7 +175,7 @@ def _means(records: list[Record]) -> Record:
 
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) else None
+    return mean(known) if len(known) == len(values) else None
 
 
 def _mean_cells(means: Record) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from archsim.config.specs import ArchSpec, parse_arch
 from archsim.errors import ConfigError, UnknownNameError
 from archsim.files import bundled_tables
+from archsim.reading import is_there, parse_toml, read_toml
 
 PRESETS = "archsim.config.presets"
 
@@ -24,25 +24,11 @@ def load_arch(name: str | Path) -> ArchSpec:
     """
     presets = bundled_tables(PRESETS)
     if str(name) in presets:
-        return _parse(presets[str(name)].read_text("utf-8"), str(name), str(name))
+        tables = parse_toml(presets[str(name)].read_text("utf-8"), str(name), ConfigError)
+        return parse_arch({"name": str(name)} | tables, str(name))
     if not isinstance(name, str | Path):
         raise ConfigError(f"load_arch: got a {type(name).__name__}, need a name or a path")
     path = Path(name)
-    if path.is_file():
-        try:
-            return _parse(path.read_text("utf-8"), str(path), path.stem)
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{path}: not TOML: {error}") from None
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder: an architecture is a TOML file")
-    if path.suffix == ".toml":
-        raise ConfigError(f"{path}: no such file")
+    if is_there(path) or path.suffix == ".toml":
+        return parse_arch({"name": path.stem} | read_toml(path, ConfigError), str(path))
     raise UnknownNameError("architecture", str(name), presets, also="a TOML file")
-
-
-def _parse(text: str, where: str, name: str) -> ArchSpec:
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where}: not TOML: {error}") from None
-    return parse_arch({"name": name} | data, where)

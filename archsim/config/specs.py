@@ -11,7 +11,7 @@ from archsim.config.dram import DramSpec, with_preset
 from archsim.config.predictor import Predictor
 from archsim.config.savers import DeltaSpec, FmuSpec
 from archsim.config.sourced import Spec, sourced
-from archsim.errors import ConfigError, did_you_mean
+from archsim.errors import ConfigError, UnknownNameError, did_you_mean
 from archsim.units import Clock
 from archsim.validation import explain
 
@@ -153,6 +153,8 @@ def parse_arch(data: dict[str, Any], where: str) -> ArchSpec:
         return ArchSpec.model_validate(data)
     except ValidationError as error:
         raise ConfigError(f"{where}: {explain(error, ArchSpec)}") from None
+    except UnknownNameError as error:  # of a memory
+        raise ConfigError(f"{where}: dram.preset: {error}") from None
 
 
 def fields_of(spec: Spec, prefix: str = "") -> dict[str, tuple[object, dict[str, str]]]:

@@ -11,6 +11,7 @@ from archsim.corpora.roots import SPLITS, check_split
 from archsim.errors import TraceError, UnknownNameError
 from archsim.files import bundled_folder
 from archsim.ir.network import Network
+from archsim.reading import is_there
 from archsim.traceio.files import read_trace
 from archsim.traceio.trace import Trace
 
@@ -53,6 +54,6 @@ def load_trace(name: str | Path) -> Trace:
     if not isinstance(name, str | Path):
         raise TraceError(f"load_trace: got a {type(name).__name__}, need a name or a path")
     path = Path(name)
-    if path.suffix or path.exists() or len(path.parts) > 1:
+    if path.suffix or is_there(path) or len(path.parts) > 1:
         return read_trace(path)
     raise UnknownNameError("trace", str(name), [*bundled_traces(), *corpus_traces()], also="a .npz or .h5 file")

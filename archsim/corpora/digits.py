@@ -7,6 +7,7 @@ A recording is a file DIGIT_SPEAKER_INDEX.wav, 8 kHz mono 16 bit, as in the Free
 from __future__ import annotations
 
 import re
+import struct
 import wave
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from archsim.corpora.roots import check_split
 from archsim.errors import TraceError
+from archsim.reading import is_folder, require_regular
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SAMPLE_RATE_HZ = 8000
@@ -56,13 +58,15 @@ def read_recordings(folder: Path, split: str = "all") -> list[Recording]:
 
 def read_samples(path: Path) -> I16:
     """Return the samples of an 8 kHz mono 16-bit WAV file."""
+    require_regular(path, TraceError, "a WAV file")
     try:
         with wave.open(str(path)) as file:
             form = file.getframerate(), file.getnchannels(), 8 * file.getsampwidth()
             frames = file.getnframes()
             data = file.readframes(frames)
-    except (wave.Error, EOFError, OSError) as error:
-        raise TraceError(f"{path}: cannot be read as WAV: {error}") from error
+    except (wave.Error, EOFError, OSError, RuntimeError, struct.error) as error:
+        reason = str(error) or "it ends too soon"
+        raise TraceError(f"{path}: cannot be read as WAV: {reason}") from None
     if form != (SAMPLE_RATE_HZ, 1, 16):
         raise TraceError(f"{path}: {form[0]} Hz, {form[1]} channels, {form[2]} bit; need {SAMPLE_RATE_HZ} Hz, 1, 16")
     if not frames or len(data) != 2 * frames:
@@ -99,7 +103,7 @@ def digit_strings(recordings: Sequence[Recording], count: int, seed: int) -> lis
 
 def _named_files(folder: Path) -> Iterator[tuple[Path, int, str, int]]:
     """Yield path, digit, speaker and index of every WAV file in a folder."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise TraceError(f"{folder}: no such folder")
     for path in folder.glob("*.wav"):
         found = _NAME.fullmatch(path.name)

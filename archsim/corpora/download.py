@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from archsim.errors import TraceError
+from archsim.reading import is_folder, is_there
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a file, the bytes just received, and the bytes in all (0: unknown)."""
@@ -77,7 +78,7 @@ def download(corpus: str, root: Path, *, base_url: str | None = None, progress: 
 
     Raises TraceError for an address that does not answer and for bytes that are not what they must be.
     """
-    if root.exists() and not root.is_dir():
+    if is_there(root) and not is_folder(root):
         raise TraceError(f"{root} is a file: need a folder to download into")
     root.mkdir(parents=True, exist_ok=True)
     home = HOMES[corpus]

@@ -6,10 +6,12 @@ import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from archsim.corpora.roots import check_split, data_root
 from archsim.errors import TraceError
+from archsim.reading import MOST_TEXT_BYTES, is_folder, is_there, read_bytes, require_regular
 from archsim.traceio.trace import Trace
 
 _REVIEW = re.compile(r"(?:^|/)aclImdb/(train|test)/(pos|neg)/(\d+)_\d+\.txt$")
@@ -47,12 +49,12 @@ def _split_of(part: str, number: int) -> str:
 
 def _find_imdb(root: Path) -> Path:
     for folder in (root, root / "imdb"):
-        if (folder / "aclImdb").is_dir():
+        if is_folder(folder / "aclImdb"):
             return folder / "aclImdb"
         archives = sorted(folder.glob("aclImdb*.tar.gz"))
         if archives:
             return archives[0]
-    if root.name == "aclImdb" or root.is_file():
+    if root.name == "aclImdb" or (is_there(root) and not is_folder(root)):
         return root
     raise TraceError(f"{root}: no aclImdb folder and no aclImdb*.tar.gz in it or in its folder imdb")
 
@@ -60,10 +62,10 @@ def _find_imdb(root: Path) -> Path:
 def _imdb_reviews(source: Path) -> Iterator[tuple[str, str, str, str]]:
     """Yield (train|test, pos|neg, id, text)."""
     try:
-        for name, data in _files_of(source) if source.is_dir() else _members_of(source):
+        for name, data in _files_of(source) if is_folder(source) else _members_of(source):
             found = _REVIEW.search(name)
             if found:
-                yield found[1], found[2], found[3], data().decode("utf-8")
+                yield found[1], found[2], found[3], data().decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise TraceError(f"{source}: not a readable .tar.gz of reviews: {error}") from None
     except UnicodeDecodeError as error:
@@ -72,13 +74,14 @@ def _imdb_reviews(source: Path) -> Iterator[tuple[str, str, str, str]]:
 
 def _files_of(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     for path in folder.glob("t*/*/*.txt"):
-        yield path.as_posix(), path.read_bytes
+        yield path.as_posix(), partial(read_bytes, path, TraceError, "a review")
 
 
 def _members_of(archive: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     # Members are read one by one and never unpacked to disk, so a hostile path in the archive is harmless.
+    require_regular(archive, TraceError, "a folder aclImdb or its .tar.gz")
     with tarfile.open(archive, "r:gz") as tar:
         for member in tar:
             file = tar.extractfile(member) if member.isfile() else None
             if file:
-                yield member.name, file.read
+                yield member.name, partial(file.read, MOST_TEXT_BYTES)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from archsim.corpora.roots import check_split, data_root, first_folder
 from archsim.errors import TraceError
+from archsim.reading import is_there, lines_of, read_text
 from archsim.traceio.trace import Trace
 
 _FILES = {"train": "train", "valid": "val", "test": "test_2016_flickr"}
@@ -44,9 +45,6 @@ def _pairs(stem: Path) -> list[tuple[str, str]]:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text("utf-8").split("\n")
-    except FileNotFoundError:
-        raise TraceError(f"{path} does not exist: need both languages of a split") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise TraceError(f"{path}: not readable as UTF-8: {error}") from None
+    if not is_there(path):
+        raise TraceError(f"{path} does not exist: need both languages of a split")
+    return lines_of(read_text(path, TraceError, "a sentence per line"))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from archsim.errors import TraceError
+from archsim.reading import is_folder
 
 DATA_VARIABLE = "ARCHSIM_DATA"
 SPLITS = ("train", "valid", "test", "all")
@@ -32,6 +33,6 @@ def check_split(split: str) -> None:
 def first_folder(folders: Sequence[Path], holds: Callable[[Path], bool], what: str) -> Path:
     """Return the first folder that holds a corpus; TraceError says `what` was looked for and where."""
     for folder in folders:
-        if folder.is_dir() and holds(folder):
+        if is_folder(folder) and holds(folder):
             return folder
     raise TraceError(f"{folders[0]}: no {what} in it; looked in {', '.join(str(folder) for folder in folders)}")

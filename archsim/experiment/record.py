@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from archsim._version import __version__
@@ -18,6 +19,8 @@ HEAD_KEYS = (
     *("head_macs", "head_time_s", "head_energy_j", "baseline_head_time_s", "baseline_head_energy_j"),
     *("speedup_with_head", "energy_saving_with_head"),
 )
+LARGE_CHANGE = 0.05
+"""Output change from which gains are doubtful, where no metric says whether it matters."""
 METRIC_KEYS = (
     "metric",
     *("metric_baseline", "metric_baseline_low", "metric_baseline_high"),
@@ -45,6 +48,7 @@ def make_record(
         **_reuse_figures(functional.activity, timed),
         **_machine_figures(timed, baseline.timed, with_memo=setting.compares),
         **_head_figures(timed, baseline.timed),
+        "output_change": functional.output_change,
         **_metric_figures(functional, baseline.functional),
         "events": timed.run.events,
         "wall_s": None,
@@ -86,7 +90,7 @@ def _machine_figures(timed: Timed, baseline: Timed, *, with_memo: bool) -> Recor
         "energy_memo_j": timed.bucket_j("memo") if with_memo else None,
         "energy_static_j": timed.bucket_j("static"),
         "dram_bytes": timed.dram_bytes,
-        "area_mm2": sum(timed.areas_mm2.values()),
+        "area_mm2": math.fsum(timed.areas_mm2.values()),
     }
 
 

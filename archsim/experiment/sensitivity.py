@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,4 +86,4 @@ class _Scales:
 
 def _joules(weighed: Weighed, technology: TechnologySpec, pj_per_bit: float) -> float:
     arch = weighed.arch.replace("dram.transfer_pj_per_bit", pj_per_bit)
-    return sum(row.joules for row in energy_rows(weighed.counts, weighed.run.time_ps, arch, technology))
+    return math.fsum(row.joules for row in energy_rows(weighed.counts, weighed.run.time_ps, arch, technology))

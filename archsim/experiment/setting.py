@@ -7,6 +7,7 @@ import inspect
 import json
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -28,6 +29,7 @@ from archsim.policies import Policy, goes_by_columns, policy_from, saves_work
 from archsim.sim.accelerator import Detail
 from archsim.sim.fit import check_columns, check_fit
 from archsim.traceio.trace import Trace
+from archsim.validation import whole_number
 
 T = TypeVar("T")
 
@@ -54,8 +56,10 @@ class Setting:
         ):
             if value not in accepted:
                 raise ConfigError(f"{name} = {value!r}: accepted: {', '.join(accepted)}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+        seed = whole_number(self.seed)
+        if seed is None or seed < 0:
             raise ConfigError(f"seed = {self.seed!r}: need a whole number >= 0")
+        object.__setattr__(self, "seed", seed)
         for field, unit, needed in (
             ("fmu", self.arch.fmu, self.policy.uses_memo_unit),
             ("delta", self.arch.delta, goes_by_columns(self.policy)),
@@ -89,32 +93,29 @@ class Setting:
         """Whether the baseline is another machine than the policy's."""
         return saves_work(self.policy)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over everything that determines the figures."""
-        return _digest(self._run_on(self.arch, goes_by_columns(self.policy)) | self._decided_by(self.policy))
+        return _digest(self._run_on(self.arch, goes_by_columns(self.policy)) | self._decided)
 
-    @property
+    @cached_property
     def baseline_digest(self) -> str:
         """SHA-256 over everything that determines the figures of the baseline."""
         return _digest(self._run_on(self.baseline_machine, skips_columns=False))
 
-    @property
-    def baseline_computes(self) -> bool:
-        """Whether the baseline needs a functional pass of its own: for its answers, or for a decoder's steps."""
-        network = self.network
-        return bool(network.decoder) or (network.metric is not None and self.trace.targets is not None)
-
-    @property
+    @cached_property
     def workload_digest(self) -> str:
         """SHA-256 over what is computed on, whatever the policy."""
         return _digest(self._computed)
 
-    def functional_digest(self, policy: Policy) -> str:
-        """SHA-256 over everything that determines what the network computes under `policy`; no machine is in it."""
-        return _digest(self._computed | self._decided_by(policy))
+    @property
+    def functional_digest(self) -> str:
+        """SHA-256 over everything that determines what the network computes; no machine is in it."""
+        return _digest(self._computed | self._decided)
 
-    def _decided_by(self, policy: Policy) -> dict[str, Any]:
+    @property
+    def _decided(self) -> dict[str, Any]:
+        policy = self.policy
         options = {k: v for k, v in vars(policy).items() if isinstance(v, bool | int | float | str)}
         decided = {"policy": [policy.name, options], "threshold": self.threshold if policy.needs_threshold else None}
         scales = scales_for(self.network, policy)

@@ -15,6 +15,7 @@ from archsim.experiment.setting import Setting, resolve
 from archsim.experiment.stages import Progress, Stages
 from archsim.experiment.timed import Baseline
 from archsim.functional.thresholds import Threshold
+from archsim.functional.workload import KEEP_BYTES, Workload
 from archsim.ir.network import Network
 from archsim.policies import Policy
 from archsim.sim.accelerator import Detail, simulate_activity
@@ -47,6 +48,25 @@ def simulate(
     started = time.perf_counter()
     setting = resolve(network, trace, arch, policy, threshold, precision, detail, seed)
     result = run_stages(Stages(setting, progress=progress), keep_outputs=keep_outputs, baseline=baseline)
+    return _timed(result, started)
+
+
+def simulate_policies(settings: list[Setting], progress: Progress | None = None) -> list[Result]:
+    """Run settings that differ in the policy only; what they share, the run without reuse, is computed once."""
+    results: list[Result] = []
+    first, *others = settings
+    workload = None
+    if others:
+        workload = Workload(first.network, first.trace, precision=first.precision, keep_bytes=KEEP_BYTES)
+    for setting in settings:
+        started = time.perf_counter()
+        stages = Stages(setting, progress=progress, workload=workload)
+        baseline = results[-1].baseline if results else None
+        results.append(_timed(run_stages(stages, baseline=baseline), started))
+    return results
+
+
+def _timed(result: Result, started: float) -> Result:
     result.record["wall_s"] = round(time.perf_counter() - started, 3)
     return result
 
@@ -54,7 +74,7 @@ def simulate(
 def run_stages(stages: Stages, *, keep_outputs: bool = False, baseline: Baseline | None = None) -> Result:
     """Bring the parts of a run together; its record's `wall_s` is left to the caller."""
     setting = stages.setting
-    functional = stages.functional(setting.policy, keep_outputs=keep_outputs)
+    functional = stages.functional(keep_outputs=keep_outputs)
     timed = stages.replay(functional.activity, setting.machine, f"events, policy {setting.policy.name}")
     if baseline is None:
         same = Baseline(setting.baseline_digest, functional, timed)

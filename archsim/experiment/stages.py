@@ -8,9 +8,9 @@ from functools import cached_property, partial
 from archsim.config.specs import ArchSpec
 from archsim.experiment.setting import Setting
 from archsim.experiment.timed import Baseline, Timed, time_and_weigh
-from archsim.functional.run import FunctionalResult, run_workload
-from archsim.functional.workload import KEEP_BYTES, Workload
-from archsim.policies import NoReuse, Policy
+from archsim.functional.run import FunctionalResult, run_compared
+from archsim.functional.workload import PAIR_BYTES, Workload
+from archsim.policies import goes_by_columns
 from archsim.traceio.activity import ActivityRecord
 
 Progress = Callable[[str, int, int], None]
@@ -18,29 +18,42 @@ Progress = Callable[[str, int, int], None]
 
 
 class Stages:
-    """The functional pass of a policy, the replay on a machine, and the baseline, each reporting its progress."""
+    """The functional pass of a policy, the replay on a machine, and the baseline, each reporting its progress.
 
-    def __init__(self, setting: Setting, *, progress: Progress | None = None, threads: int | None = None) -> None:
-        self.setting, self.threads = setting, threads
+    workload: that of the setting's network, trace and precision, where one is at hand.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        *,
+        progress: Progress | None = None,
+        threads: int | None = None,
+        workload: Workload | None = None,
+    ) -> None:
+        self.setting, self.threads, self._workload = setting, threads, workload
         self.progress: Progress = progress or (lambda stage, done, total: None)
 
     @cached_property
     def workload(self) -> Workload:
-        """The setting's network and trace; a second pass will find the input products of the first."""
+        """The setting's network and trace; the run without reuse finds the input products of the policy's."""
+        if self._workload is not None:
+            return self._workload
         setting = self.setting
-        keep_bytes = KEEP_BYTES if setting.compares and setting.baseline_computes else 0
-        return Workload(setting.network, setting.trace, precision=setting.precision, keep_bytes=keep_bytes)
+        shares = setting.compares and not goes_by_columns(setting.policy)
+        keep_bytes = PAIR_BYTES if shares else 0
+        return Workload(setting.network, setting.trace, precision=setting.precision, keep_bytes=keep_bytes, once=True)
 
-    def functional(self, policy: Policy, *, keep_outputs: bool = False) -> FunctionalResult:
-        """Outputs and decisions of the network under `policy`, at the setting's θ."""
+    def functional(self, *, keep_outputs: bool = False) -> FunctionalResult:
+        """Return outputs and decisions under the setting's policy and θ, beside those without reuse."""
         setting = self.setting
-        return run_workload(
+        return run_compared(
             self.workload,
-            policy,
+            setting.policy,
             0.0 if setting.threshold is None else setting.threshold,
             keep_outputs=keep_outputs,
             threads=self.threads,
-            tick=partial(self._tick, f"outputs, policy {policy.name}"),
+            tick=partial(self._tick, f"outputs, policy {setting.policy.name}"),
         )
 
     def replay(self, activity: ActivityRecord, machine: ArchSpec, stage: str) -> Timed:
@@ -50,18 +63,9 @@ class Stages:
 
     def baseline(self, functional: FunctionalResult) -> Baseline:
         """The same network and trace, nothing reused, on the machine without memoization unit."""
-        plain = self._without_reuse(functional)
+        plain = functional.without_reuse or functional
         timed = self.replay(plain.activity, self.setting.baseline_machine, "events, baseline")
         return Baseline(self.setting.baseline_digest, plain, timed)
-
-    def _without_reuse(self, functional: FunctionalResult) -> FunctionalResult:
-        """Computed only where answers or a decoder's steps depend on it."""
-        if self.setting.baseline_computes:
-            return self.functional(NoReuse())
-        activity = functional.activity
-        steps = {shape.place: activity.steps(shape) for shape in activity.shapes}
-        nothing_reused = ActivityRecord.without_reuse(activity.shapes, steps)
-        return FunctionalResult(nothing_reused, None, None, None, None)
 
     def _tick(self, stage: str, done: int) -> None:
         self.progress(stage, done, len(self.setting.trace))

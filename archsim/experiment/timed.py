@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class Weighed:
     @property
     def energy_j(self) -> float:
         """All of it."""
-        return sum(row.joules for row in self.energy)
+        return math.fsum(row.joules for row in self.energy)
 
     def count(self, component: str, action: str) -> int:
         """How often a component did something."""
@@ -39,7 +40,7 @@ class Weighed:
 
     def bucket_j(self, bucket: str) -> float:
         """One part of the paper's breakdown."""
-        return sum(row.joules for row in self.energy if row.bucket == bucket)
+        return math.fsum(row.joules for row in self.energy if row.bucket == bucket)
 
 
 @dataclass(frozen=True, eq=False)

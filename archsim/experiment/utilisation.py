@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ class UnitUse:
     @property
     def idle(self) -> float:
         """Nothing to do: the step, the pass or the machine is elsewhere."""
-        return max(0.0, 1 - self.busy - sum(self.waits.values()))
+        return max(0.0, 1 - self.busy - math.fsum(self.waits.values()))
 
 
 def utilisation(timed: Timed) -> list[UnitUse]:
@@ -31,7 +32,7 @@ def utilisation(timed: Timed) -> list[UnitUse]:
 def _machine(timed: Timed) -> UnitUse:
     """Passes run, or all wait for what a pass needs."""
     waits = _waits(timed, "machine")
-    return UnitUse("machine", 1 - sum(waits.values()), waits)
+    return UnitUse("machine", 1 - math.fsum(waits.values()), waits)
 
 
 def _units(timed: Timed) -> Iterator[UnitUse]:
@@ -50,7 +51,7 @@ def _buffers(timed: Timed) -> Iterator[UnitUse]:
     """Ports of the weight buffers in use while they are filled, and of the intermediate memory: a word a cycle."""
     units = sum(unit.endswith(".DPU") for unit in timed.unit_times.worked_ps)
     cycles = timed.run.time_ps / timed.arch.clock_period_ps
-    filled = timed.count("weight_buffer", "fill") + timed.count("magnitude_buffer", "fill")
+    filled = timed.count("weight_buffer", "fill")
     yield UnitUse("weight fill", filled / units / cycles, {})
     moved = timed.count("intermediate_memory", "read") + timed.count("intermediate_memory", "write")
     yield UnitUse("intermediate memory", moved / timed.arch.intermediate_memory.ports / cycles, {})

@@ -18,17 +18,19 @@ from archsim.exploration.candidates import POLICIES, WIDTHS, Candidate, candidat
 from archsim.exploration.findings import Exploration, findings
 from archsim.exploration.front import pareto_front
 from archsim.exploration.ladder import Ladder
+from archsim.files import make_folder
 from archsim.policies import policy_from
+from archsim.report.page import check_page
 from archsim.sweeps.choices import Choices
 from archsim.sweeps.grid import load_grid
 from archsim.sweeps.plan import plan_points
-from archsim.sweeps.pools import Pool, pool_for
+from archsim.sweeps.pools import Pool, check_jobs, pool_for
 from archsim.sweeps.sweep import Progress, defined_in_main, run_points
 from archsim.sweeps.tables import SweepResults
 
 Tell = Callable[[str, float, str], None]
 """Hears of the name of a stage, the share of it that is done, and a few words."""
-SWEEP = "sweep"
+SWEEP, FILE = "sweep", "explore.html"
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def explore(
     bound. Choose θ on training or validation data only. The result is the same whatever `jobs` is.
     Raises subclasses of UsageError for what cannot be explored, before anything is written.
     """
+    check_jobs(jobs)
     bound, ladder = Bound(max_loss, margin), Ladder(bisections=refine)
     chosen = {"trace": trace, "split": split, "limit": limit}
     fixed: Choices = {"network": str(network), "arch": str(arch)}
@@ -129,6 +132,8 @@ def explore(
     climbs = [Climb(candidate, ladder, bound) for candidate in candidates(fixed, policies, widths)]
     search = _Search(fixed, climbs, Path(folder) / SWEEP, tell, command)
     names = [climb.candidate.policy for climb in climbs]
+    make_folder(Path(folder))
+    check_page(Path(folder), FILE)
     with pool_for(jobs, None, needs_main=defined_in_main(map(policy_from, names))) as pool:
         results = search.run(pool)
     return findings(results, [climb.candidate for climb in climbs], bound.holds, max_loss, split, ladder.ends)

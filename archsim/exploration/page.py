@@ -10,22 +10,25 @@ import pandas as pd
 from archsim.exploration import figure
 from archsim.exploration.advice import RULE
 from archsim.exploration.candidates import NONE
+from archsim.exploration.explore import FILE, SWEEP
 from archsim.report.figures import tradeoff
 from archsim.report.labels import Label
 from archsim.report.page import Picture, Section, Table, write_page
 from archsim.report.study import Study, study_of
 from archsim.report.tables import all_table, machine_tables, provenance_table
+from archsim.sweeps.store import DATABASE
+from archsim.sweeps.tables import EXPORTED
 
 if TYPE_CHECKING:
     from archsim.exploration.findings import Exploration, Row
 
-FILE = "explore.html"
 LABELS = {
     "policy": Label("policy"),
     "threshold": Label("θ"),
     "width_bits": Label("FMU", "bits", digits=9),
     "avoided": Label("reuse", "%", 100),
     "metric_loss": Label("loss", "points", digits=2),
+    "output_change": Label("change", "%", 100, digits=2),
     "speedup": Label("speedup", "x", digits=4),
     "energy_saving": Label("saving", "%", 100),
     "more_area": Label("area", "+%", 100, digits=2),
@@ -43,6 +46,11 @@ def write_exploration(found: Exploration, folder: str | Path) -> Path:
     return write_page(Path(folder), f"Exploration of {found.network}", found.recommendation, sections, FILE)
 
 
+def files_of(folder: Path) -> list[Path]:
+    """Return the files of an exploration that are not its figures."""
+    return [folder / FILE, *(folder / SWEEP / name for name in (DATABASE, *EXPORTED))]
+
+
 def cells(row: Row) -> list[str]:
     """One point, a text a column of `LABELS`."""
     return [_cell(row, column) for column in LABELS]
@@ -53,7 +61,8 @@ def chosen_on(found: Exploration) -> str:
     data = f"θ was chosen on trace {found.trace}, {found.reference['sequences']} sequences"
     if found.split == "valid":
         return f"{data}: report results on other data."
-    return f"{data}: choose it on validation data (--split valid with $ARCHSIM_DATA, or --trace) and report on other data."
+    where = "(--split valid with $ARCHSIM_DATA, or --trace)"
+    return f"{data}: choose it on validation data {where} and report on other data."
 
 
 def _cell(row: Row, column: str) -> str:

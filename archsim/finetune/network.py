@@ -82,7 +82,7 @@ class TrainableNetwork(nn.Module):
         takes_frames, sequences = inputs.trace.kind == "frames", inputs.trace.sequences
         arrays = [inputs.of(i) if takes_frames else self._checked(tokens) for i, tokens in enumerate(sequences)]
         labels = [self._labels(target, f"trace {trace.name}: sequence {i}") for i, target in enumerate(trace.targets)]
-        return [Example(torch.from_numpy(x), y) for x, y in zip(arrays, labels, strict=True)]
+        return [Example(torch.tensor(x), y) for x, y in zip(arrays, labels, strict=True)]
 
     def forward(self, batch: Sequence[Example], *, half_at: float | None = None) -> Losses:
         """Return the mean loss of a batch: cross-entropy, or CTC loss per label."""

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from archsim.functional.batch import Batch
 from archsim.functional.direction import RunningPass
-from archsim.ir.cells import LSTM
+from archsim.ir.cells import is_lstm
 from archsim.kernels.arrays import F32, U8, Bools
 from archsim.kernels.gradients import gru_backward, lstm_backward
 from archsim.kernels.half import to_half
@@ -108,12 +108,12 @@ def _product_gradients(
     weight_hh, zone = torch.from_numpy(running.weights.weight_hh), np.zeros((size, H), np.bool_)
     dh, dc, carry = torch.zeros(size, H), np.zeros((size, H), np.float32), np.zeros((size, 4 * H), np.float32)
     d_products = torch.empty(len(acts), cell.n_gates * H)
-    d_hidden = d_products if cell is LSTM else torch.empty_like(d_products)
+    d_hidden = d_products if is_lstm(cell) else torch.empty_like(d_products)
     for now in reversed(list(batch.steps())):
         rows = slice(0, now.stop - now.start)
         dh[rows] += d_outputs[now]
         kept, free, into_h, past, d_now = held[now], zone[rows], dh[rows].numpy(), carry[rows], d_products[now].numpy()
-        if cell is LSTM:
+        if is_lstm(cell):
             lstm_backward(acts[now], c_before[now], taken.cells[now], kept, free, into_h, dc[rows], past, d_now)
         else:
             gru_backward(acts[now], before[now], kept, free, into_h, past, d_now, d_hidden[now].numpy())
@@ -124,7 +124,7 @@ def _product_gradients(
 def _activations(running: RunningPass, taken: Taken) -> F32:
     """What the gradient kernels need of each step, (rows, 4·H)."""
     acts = torch.from_numpy(taken.products + running.weights.bias)
-    if running.layer.cell is LSTM:
+    if is_lstm(running.layer.cell):
         acts[:, 2].tanh_()
         acts[:, :2].sigmoid_()
         acts[:, 3].sigmoid_()

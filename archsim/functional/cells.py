@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from archsim.functional.weights import StoredWeights
-from archsim.ir.cells import LSTM
+from archsim.ir.cells import is_lstm
 from archsim.ir.layers import Layer
 from archsim.kernels.arrays import F32
 from archsim.kernels.cells import update_gru, update_lstm
@@ -33,7 +33,7 @@ def update_cells(layer: Layer, weights: StoredWeights, products: F32, state: Sta
     """Advance the first B sequences from their products (B, P, H); return h (B, H), a view into the state."""
     B = products.shape[0]
     h, c = state.h[:B], state.c[:B]
-    if layer.cell is LSTM:
+    if is_lstm(layer.cell):
         update_lstm(products, weights.bias, c, h)
     else:
         update_gru(products, weights.bias, h)

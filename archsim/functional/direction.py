@@ -11,7 +11,7 @@ from archsim.errors import ConfigError
 from archsim.functional.batch import Batch
 from archsim.functional.cells import State, begin_state, update_cells
 from archsim.functional.weights import StoredWeights
-from archsim.ir.cells import LSTM
+from archsim.ir.cells import is_lstm
 from archsim.ir.layers import Layer
 from archsim.kernels.arrays import F32, U8, Bools
 from archsim.kernels.deciding import Decider, check_decider
@@ -77,7 +77,7 @@ class RunningPass:
             memo=self.memo,
             c=self.state.c,
             h=self.state.h,
-            is_lstm=layer.cell is LSTM,
+            is_lstm=is_lstm(layer.cell),
             as_half=as_half,
         )
 

@@ -14,6 +14,7 @@ from archsim.functional.scales import Place
 from archsim.ir.network import Network, Scales
 from archsim.kernels.arrays import Bools
 from archsim.policies import NoReuse, PassContext, Step
+from archsim.sums import add_along
 from archsim.traceio.trace import Trace
 
 DIGITS = 6
@@ -64,6 +65,6 @@ class _Watched:
 
     def decide(self, step: Step) -> Bools:
         for what, values in (("x", step.x), ("h", step.h)):
-            self.sums[what][: len(values)] += np.abs(values).sum(axis=1, dtype=np.float64)
+            self.sums[what][: len(values)] += add_along(np.abs(values), axis=1)
             self.counts[what] += values.size
         return np.zeros(step.shape, np.bool_)

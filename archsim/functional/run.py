@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from archsim.cores import cores, map_in_order, threads_of_ours
-from archsim.functional.batch import batches
+from archsim.functional.batch import Batch, batches
+from archsim.functional.comparison import ComparedRunner, output_change
 from archsim.functional.head import Answer
 from archsim.functional.runner import BatchResult, NetworkRunner
 from archsim.functional.thresholds import Threshold, thresholds_for
 from archsim.functional.workload import Workload
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, I64, U8
-from archsim.policies import Policy, goes_by_columns, saves_work
+from archsim.policies import NoReuse, Policy, goes_by_columns, saves_work
 from archsim.tasks.metrics import Metric
 from archsim.traceio.activity import ActivityRecord, Kind, PassShape
 from archsim.traceio.trace import Trace
 from archsim.units import ceil_div
 
+T = TypeVar("T")
 Tick = Callable[[int], None]
 """Called with the number of sequences just finished."""
 
@@ -40,6 +42,10 @@ class FunctionalResult:
     """The task metric; None where network or trace have no task."""
     statistics: I64 | None
     """Its counts per sequence, (sequences, counts)."""
+    without_reuse: FunctionalResult | None = None
+    """The same sequences with nothing reused; None where they were not compared, or nothing is ever reused."""
+    output_change: float | None = None
+    """Change of the top layer's outputs (SEMANTICS 1.5); None where not compared, or where lengths differ."""
 
     @property
     def metric_value(self) -> float | None:
@@ -66,30 +72,65 @@ def run_workload(
     """Run every sequence of a workload through its recurrent layers (SEMANTICS 1).
 
     Memory grows with one bit per neuron evaluation, and with the outputs if they are kept. The answer does not
-    depend on `threads` (default: one a core).
+    depend on `threads` (default: one per core).
     """
-    network, lengths = workload.network, workload.inputs.lengths
-    thresholds = thresholds_for(network, policy, threshold)
-    runner = NetworkRunner(workload, policy, thresholds, keep_outputs=keep_outputs)
-    collected = _Collected(network, lengths.size, policy, keep_outputs)
+    runner = _runner(workload, policy, threshold, keep_outputs)
+    collected = _Collected(workload, policy, keep_outputs)
+    for done in _run_batches(workload, runner.run, threads):
+        collected.add(done)
+        if tick is not None:
+            tick(done.batch.sequences.size)
+    return collected.result()
+
+
+def run_compared(
+    workload: Workload,
+    policy: Policy,
+    threshold: Threshold = 0.0,
+    *,
+    keep_outputs: bool = True,
+    threads: int | None = None,
+    tick: Tick | None = None,
+) -> FunctionalResult:
+    """Run a workload as `run_workload` does, and without reuse beside it, to measure the change of the outputs."""
+    if not saves_work(policy):
+        result = run_workload(workload, policy, threshold, keep_outputs=keep_outputs, threads=threads, tick=tick)
+        return replace(result, output_change=0.0)
+    runner = ComparedRunner(workload, _runner(workload, policy, threshold, keep_outputs))
+    reusing, plain = _Collected(workload, policy, keep_outputs), _Collected(workload, NoReuse(), keep_outputs=False)
+    squares = np.zeros((workload.inputs.lengths.size, 2))
+    for done in _run_batches(workload, runner.run, threads):
+        sequences = done.reused.batch.sequences
+        reusing.add(done.reused)
+        plain.add(done.plain)
+        squares[sequences] = done.squares
+        if tick is not None:
+            tick(sequences.size)
+    return replace(reusing.result(), without_reuse=plain.result(), output_change=output_change(squares))
+
+
+def _runner(workload: Workload, policy: Policy, threshold: Threshold, keep_outputs: bool) -> NetworkRunner:
+    thresholds = thresholds_for(workload.network, policy, threshold)
+    return NetworkRunner(workload, policy, thresholds, keep_outputs=keep_outputs)
+
+
+def _run_batches(workload: Workload, run: Callable[[Batch, Executor | None], T], threads: int | None) -> Iterator[T]:
+    """Cut a workload into batches and yield what `run` makes of each, in a fixed order."""
     threads = threads or cores()
     with threads_of_ours(threads) as pool:
         # The directions of a layer run side by side: with fewer batches, of more sequences each, steps cost less.
-        at_once = min(len(layer.directions) for layer in network.layers)
-        parts = batches(lengths, pieces=ceil_div(threads, at_once))
-        for done in map_in_order(pool, partial(runner.run, pool=pool), parts):
-            collected.add(done)
-            if tick is not None:
-                tick(done.batch.sequences.size)
-    return collected.result(workload.metric, workload.trace)
+        at_once = min(len(layer.directions) for layer in workload.network.layers)
+        parts = batches(workload.inputs.lengths, pieces=ceil_div(threads, at_once))
+        yield from map_in_order(pool, lambda batch: run(batch, pool), parts)
 
 
 class _Collected:
     """The results of batches, put back in the order of the trace."""
 
-    def __init__(self, network: Network, n_sequences: int, policy: Policy, keep_outputs: bool) -> None:
-        self.shapes, self.reuses = pass_shapes(network), saves_work(policy)
-        self.kind = kind_of(policy)
+    def __init__(self, workload: Workload, policy: Policy, keep_outputs: bool) -> None:
+        n_sequences = workload.inputs.lengths.size
+        self.workload, self.kind = workload, kind_of(policy)
+        self.shapes, self.reuses = pass_shapes(workload.network), saves_work(policy)
         nothing = np.empty((0, 0), np.uint8)
         self.bits: dict[tuple[int, int], list[U8]] = {s.place: [nothing] * n_sequences for s in self.shapes}
         self.outputs = [np.empty((0, 0), np.float32)] * n_sequences if keep_outputs else None
@@ -104,20 +145,16 @@ class _Collected:
             if done.answers is not None:
                 self.answers[sequence], self.answered = done.answers[row], True
             for place, decisions in done.decisions.items():
-                self.bits[place][sequence] = decisions[row] if self.reuses else _zeros_like(decisions[row])
+                self.bits[place][sequence] = decisions[row]
 
-    def result(self, metric: Metric | None, trace: Trace) -> FunctionalResult:
-        """Everything, scored against the trace's targets if there are any."""
+    def result(self) -> FunctionalResult:
+        """Return everything, scored against the trace's targets if there are any."""
+        metric, trace = self.workload.metric, self.workload.trace
         activity = ActivityRecord(self.shapes, self.bits, self.reuses, self.kind)
         statistics = None
         if metric is not None and trace.targets is not None:
             statistics = metric.statistics(self.answers, trace.targets)
         return FunctionalResult(activity, self.outputs, self.answers if self.answered else None, metric, statistics)
-
-
-def _zeros_like(bits: U8) -> U8:
-    """Decisions that are known to be 0, in no memory to speak of."""
-    return np.broadcast_to(np.uint8(0), bits.shape)
 
 
 def kind_of(policy: Policy) -> Kind:

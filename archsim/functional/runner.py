@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from archsim.functional.workload import Workload
 from archsim.ir.heads import CtcHead, MeanClassifier
 from archsim.ir.text import Subwords
 from archsim.kernels.arrays import F32, U8
-from archsim.policies import Policy, goes_by_columns
+from archsim.policies import Policy, goes_by_columns, saves_work
 
 Place = tuple[int, int]
 """(layer, direction)."""
@@ -47,6 +47,7 @@ class NetworkRunner:
         self.decoder = workload.decoder
         self.passes = Passes(self.network, policy, thresholds, as_half=workload.as_half)
         self.shares_products = not goes_by_columns(policy)
+        self.saves_work = saves_work(policy)
         self.needs_top = keep_outputs or self.network.head is not None
         sides = [direction for layer in self.network.encoder for direction in layer.directions]
         self.window_steps = None if any(side.reverse for side in sides) else MAX_ROWS
@@ -54,37 +55,21 @@ class NetworkRunner:
 
     def run(self, batch: Batch, pool: Executor | None) -> BatchResult:
         """Run all layers over a batch. Batches share nothing, so they may run side by side; so may directions."""
-        size, encoder = batch.sequences.size, self.network.encoder
-        stack = [
-            [self.passes.begin(i, d, size) for d in range(len(layer.directions))] for i, layer in enumerate(encoder)
-        ]
-        tops: list[F32] = []
-        bits: dict[Place, list[U8]] = {(i, d): [] for i, sides in enumerate(stack) for d in range(len(sides))}
-        for window in batch.windows(self.window_steps or batch.active.size):
-            top = self._run_window(stack, window, pool, bits)
-            if self.needs_top:
-                tops.append(top)
-        decisions = {place: batch.unpack(_joined(pieces)) for place, pieces in bits.items()}
-        outputs = batch.unpack(_joined(tops)) if self.needs_top else None
-        if self.decoder is not None and outputs is not None:
-            return self._decode(self.decoder, batch, outputs, stack, decisions)
-        return BatchResult(batch, outputs, self._answers(outputs or []), decisions)
+        under_way = self.begin(batch, pool)
+        for window in self.windows(batch):
+            under_way.advance(window)
+        return under_way.finish()
 
-    def _run_window(
-        self, stack: list[list[Running]], window: Batch, pool: Executor | None, bits: dict[Place, list[U8]]
-    ) -> F32:
-        """Run some steps through all encoder layers; return the top's outputs (rows, D·H), and add to the decisions."""
-        values = self.workload.inputs.packed(window)
-        for index, sides in enumerate(stack):
-            works = [partial(self._run_side, running, (index, d), values, window) for d, running in enumerate(sides)]
-            outputs, decided = zip(*side_by_side(pool, works), strict=True)
-            values = outputs[0] if len(outputs) == 1 else np.hstack(outputs)
-            for d, decisions in enumerate(decided):
-                bits[index, d].append(decisions)
-        return values
+    def begin(self, batch: Batch, pool: Executor | None) -> BatchRun:
+        """Begin a run whose caller asks for one window after the other."""
+        return BatchRun(self, batch, pool)
 
-    def _run_side(self, running: Running, place: Place, values: F32, window: Batch) -> tuple[F32, U8]:
-        """Run a pass over packed values in the order of the sequence; outputs are in that order, too."""
+    def windows(self, batch: Batch) -> Iterator[Batch]:
+        """Cut a batch into the windows that a run takes."""
+        return batch.windows(self.window_steps or batch.active.size)
+
+    def run_side(self, running: Running, place: Place, values: F32, window: Batch) -> tuple[F32, U8]:
+        """Run one pass over packed values in the order of the sequence; return outputs in that order, and decisions."""
         layer, d = place
         order = window.backwards() if running.layer.directions[d].reverse else slice(None)
         inputs = values[order]
@@ -101,7 +86,7 @@ class NetworkRunner:
         )
         return outputs[order], decisions
 
-    def _decode(
+    def decode(
         self,
         weights: DecoderWeights,
         batch: Batch,
@@ -109,7 +94,7 @@ class NetworkRunner:
         stack: list[list[Running]],
         decisions: dict[Place, list[U8]],
     ) -> BatchResult:
-        """Decode with a stack whose layers start where the encoder's ended."""
+        """Decode a batch with layers that start in the states the encoder's ended in."""
         ends, size = [running.state for sides in stack for running in sides], batch.sequences.size
         layers = [self.passes.begin(len(stack) + depth, 0, size, start=state) for depth, state in enumerate(ends)]
         decoded = decode(weights, layers, memories, as_half=self.workload.as_half)
@@ -121,13 +106,59 @@ class NetworkRunner:
             answers = [subwords.decode(one.tokens[one.tokens != weights.head.end]) for one in decoded]
         return BatchResult(batch, [one.top for one in decoded], answers, decisions)
 
-    def _answers(self, outputs: Sequence[F32]) -> list[Answer] | None:
+    def answers(self, outputs: Sequence[F32]) -> list[Answer] | None:
+        """Return what the head makes of top-layer outputs, one answer per sequence; None without such a head."""
         match self.network.head:
             case MeanClassifier() as head:
                 return [classify(head, top) for top in outputs]
             case CtcHead() as head:
                 return [transcribe(head, top) for top in outputs]
         return None
+
+
+class BatchRun:
+    """A batch on its way through a network, one window of steps after the other."""
+
+    def __init__(self, runner: NetworkRunner, batch: Batch, pool: Executor | None) -> None:
+        self.runner, self.batch, self.pool = runner, batch, pool
+        size, encoder = batch.sequences.size, runner.network.encoder
+        self.stack = [
+            [runner.passes.begin(i, d, size) for d in range(len(layer.directions))] for i, layer in enumerate(encoder)
+        ]
+        self.tops: list[F32] = []
+        self.bits: dict[Place, list[U8]] = {(i, d): [] for i, sides in enumerate(self.stack) for d in range(len(sides))}
+
+    def advance(self, window: Batch) -> F32:
+        """Run the steps of a window through all encoder layers; return the top layer's outputs (rows, D·H)."""
+        values = self.runner.workload.inputs.packed(window)
+        for index, sides in enumerate(self.stack):
+            works = [
+                partial(self.runner.run_side, running, (index, d), values, window) for d, running in enumerate(sides)
+            ]
+            outputs, decided = zip(*side_by_side(self.pool, works), strict=True)
+            values = outputs[0] if len(outputs) == 1 else np.hstack(outputs)
+            for d, decisions in enumerate(decided if self.runner.saves_work else ()):
+                self.bits[index, d].append(decisions)
+        if self.runner.needs_top:
+            self.tops.append(values)
+        return values
+
+    def finish(self) -> BatchResult:
+        """Return decisions, outputs and answers, after the last window."""
+        runner, batch = self.runner, self.batch
+        if runner.saves_work:
+            decisions = {place: batch.unpack(_joined(pieces)) for place, pieces in self.bits.items()}
+        else:
+            decisions = {(i, d): _nothing(batch, self.stack[i][d].bytes_per_step) for i, d in self.bits}
+        outputs = batch.unpack(_joined(self.tops)) if runner.needs_top else None
+        if runner.decoder is not None and outputs is not None:
+            return runner.decode(runner.decoder, batch, outputs, self.stack, decisions)
+        return BatchResult(batch, outputs, runner.answers(outputs or []), decisions)
+
+
+def _nothing(batch: Batch, n_bytes: int) -> list[U8]:
+    """Return decisions that are known to be 0, (T, n_bytes) per sequence, in no memory to speak of."""
+    return [np.broadcast_to(np.uint8(0), (n_steps, n_bytes)) for n_steps in batch.lengths.tolist()]
 
 
 def _joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -46,7 +46,8 @@ def plain_threshold(threshold: Any) -> Any:
 
 
 def _is_list(threshold: object) -> bool:
-    return isinstance(threshold, Sequence) or (isinstance(threshold, np.ndarray) and threshold.ndim > 0)
+    """Return whether θ is given in parts: as a sequence, or an array or tensor of a dimension or more."""
+    return isinstance(threshold, Sequence) or getattr(threshold, "ndim", 0) > 0
 
 
 def _of_layer(layer: Layer, value: object) -> F32:

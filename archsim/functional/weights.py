@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from archsim.errors import NetworkError
-from archsim.ir.cells import GRU
+from archsim.ir.cells import is_lstm
 from archsim.ir.layers import Direction, Layer
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
@@ -57,7 +57,7 @@ def store_weights(layer: Layer, direction: Direction, *, as_half: bool) -> Store
     weight_ih = _stored(layer, "weight_ih", direction.weight_ih, as_half)
     weight_hh = _stored(layer, "weight_hh", direction.weight_hh, as_half)
     rows_ih, rows_hh, bias = weight_ih, weight_hh, direction.bias_ih + direction.bias_hh
-    if layer.cell is GRU:
+    if not is_lstm(layer.cell):
         # The candidate's two partial products are rows of their own: one sees x only, the other h only.
         H = layer.hidden_size
         none_ih, none_hh = np.zeros((H, layer.input_size), np.float32), np.zeros((H, H), np.float32)

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from archsim.errors import ConfigError
 from archsim.functional.decode import DecoderWeights
 from archsim.functional.head import metric_for
 from archsim.functional.inputs import Inputs
-from archsim.functional.kept import KeptArrays
+from archsim.functional.kept import Kept, KeptArrays
 from archsim.functional.weights import check_half
 from archsim.ir.heads import AttentionDecoder
 from archsim.ir.network import Network
 from archsim.traceio.trace import Trace
 
+if TYPE_CHECKING:
+    from archsim.functional.comparison import KeptRun
+
 PRECISIONS = ("fp16", "fp32")
 KEEP_BYTES = 1 << 29
-"""Of input products, where several runs of a workload are expected."""
+"""Most bytes of input products, and of outputs without reuse, that are kept where several runs are expected."""
+PAIR_BYTES = 1 << 28
+"""Most bytes of input products that are kept from one run to the one beside it."""
 
 
 class Workload:
     """What depends on neither policy nor θ: inputs as the first layer takes them, the decoder's head, the metric.
 
-    keep_bytes: the memory that the first layer's products with its inputs may take to be made once for all runs.
+    keep_bytes: memory for what several runs need alike, the first layer's products with its inputs and what the network
+    computes without reuse, each up to so many bytes. once: there are two runs only, a policy's and the one without
+    reuse beside it, so that products are dropped when the second has found them.
     Raises TraceError for inputs that the network does not take.
     """
 
-    def __init__(self, network: Network, trace: Trace, *, precision: str = "fp16", keep_bytes: int = 0) -> None:
+    def __init__(
+        self, network: Network, trace: Trace, *, precision: str = "fp16", keep_bytes: int = 0, once: bool = False
+    ) -> None:
         self.network, self.as_half = network, holds_half(precision)
         self.inputs = Inputs(network, trace, as_half=self.as_half)
         self.trace = self.inputs.trace
         self.metric = metric_for(network, self.trace)
-        self.input_products = KeptArrays(keep_bytes)
+        self.input_products = KeptArrays(keep_bytes, once=once)
+        self.plain_runs: Kept[KeptRun] = Kept(0 if once else keep_bytes)
+        """Runs without reuse by the sequences of a batch, for the policies that are compared with them."""
 
     @cached_property
     def decoder(self) -> DecoderWeights | None:

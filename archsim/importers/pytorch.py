@@ -14,22 +14,26 @@ if TYPE_CHECKING:
 
 
 def from_torch(module: torch.nn.Module, *, name: str | None = None) -> Network:
-    """Take the weights of an `nn.LSTM` or `nn.GRU`, stacked and bidirectional alike.
+    """Take the weights an `nn.LSTM` or `nn.GRU` computes with, stacked and bidirectional alike.
 
-    Raises NetworkError for any other module and for options archsim does not model (`proj_size`).
+    Pruned, normalised and otherwise parametrised weights are taken as they are in evaluation; the module is called once
+    to find them, and left as it was.
+    Raises NetworkError for any other module, for options archsim does not model (`proj_size`), and for a module that
+    computes something else than its weights say (a `forward` of its own, hooks, learned initial states).
     """
     import torch
+
+    from archsim.importers.effective import effective_weights
 
     cells = {torch.nn.LSTM: "lstm", torch.nn.GRU: "gru"}
     cell = next((cell for kind, cell in cells.items() if isinstance(module, kind)), None)
     if cell is None or not isinstance(module, torch.nn.RNNBase):
-        accepted = "nn.LSTM, nn.GRU, or that part of your module, as in module.rnn"
+        accepted = "nn.LSTM, nn.GRU, or that part of your module, as in module.rnn (module._orig_mod if compiled)"
         raise NetworkError(f"from_torch: {type(module).__name__} is not supported; accepted: {accepted}")
     if module.proj_size:
         raise NetworkError(f"from_torch: proj_size = {module.proj_size} is not supported; accepted: 0")
-    tensors = {
-        key: tensor.detach().to("cpu", torch.float32).numpy().copy() for key, tensor in module.state_dict().items()
-    }
+    weights = effective_weights(module, "from_torch")
+    tensors = {key: tensor.to("cpu", torch.float32).numpy() for key, tensor in weights.items()}
     stack = StackManifest(
         prefix="",
         cell=cell,

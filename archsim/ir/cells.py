@@ -48,6 +48,16 @@ GRU = Cell("gru", ("r", "z", "n"), (0, 1, 2, 2), multiplies=3, adds=7, exponenti
 CELLS = {cell.name: cell for cell in (LSTM, GRU)}
 
 
+def is_lstm(cell: Cell) -> bool:
+    """Return True for an LSTM, False for a GRU; NetworkError for any other cell, which nothing here computes.
+
+    Cells are told apart by value: one that was pickled or copied is another object.
+    """
+    if cell not in CELLS.values():
+        raise NetworkError(f"cell {cell.name!r} is not supported; accepted: {', '.join(CELLS)}")
+    return cell == LSTM
+
+
 def cell_named(name: str, where: str = "") -> Cell:
     """Return the cell called `name`; NetworkError says where it stood and lists the alternatives."""
     if name not in CELLS:

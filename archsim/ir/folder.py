@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -21,6 +20,7 @@ from archsim.ir.network import Embedding, Network, Scales
 from archsim.ir.speech import frontend_named
 from archsim.ir.text import Subwords, TextEncoder, Vocabulary
 from archsim.ir.weights import Weights, read_weights, stack_layers
+from archsim.reading import is_folder, is_there, lines_of, read_bytes, read_text, read_toml
 from archsim.validation import explain
 
 MANIFEST, WEIGHTS = "network.toml", "weights.safetensors"
@@ -40,9 +40,9 @@ def network_folder(name: str | Path) -> Path:
         return bundled_folder("models") / str(name)
     if not isinstance(name, str | Path):
         raise NetworkError(f"load_network: got a {type(name).__name__}, need a name or a path")
-    if Path(name).is_file():
+    if is_there(Path(name)) and not is_folder(Path(name)):
         raise NetworkError(f"{name} is a file: a network is a folder with {MANIFEST} and {WEIGHTS}")
-    if not Path(name).is_dir():
+    if not is_folder(Path(name)):
         raise UnknownNameError("network", str(name), bundled_networks(), also=f"a folder with {MANIFEST}")
     return Path(name)
 
@@ -79,14 +79,20 @@ def load_network(name: str | Path) -> Network:
     )
 
 
+def network_files(name: str | Path) -> list[Path]:
+    """Return the files of a network folder; UsageError where there is none."""
+    folder = network_folder(name)
+    embedding = read_manifest(folder / MANIFEST).embedding
+    beside = (embedding.vocabulary, embedding.subwords) if embedding else ()
+    return [folder / file for file in (MANIFEST, WEIGHTS, *beside) if file]
+
+
 def read_manifest(path: Path) -> Manifest:
     """Read `network.toml`; NetworkError names the key that is wrong."""
+    if not is_there(path):
+        raise NetworkError(f"{path} does not exist; a network folder holds {MANIFEST} and {WEIGHTS}")
     try:
-        return Manifest.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        raise NetworkError(f"{path} does not exist; a network folder holds {MANIFEST} and {WEIGHTS}") from None
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise NetworkError(f"{path}: not TOML: {error}") from None
+        return Manifest.model_validate(read_toml(path, NetworkError))
     except ValidationError as error:
         raise NetworkError(f"{path}: {explain(error, Manifest)}") from None
 
@@ -102,23 +108,20 @@ def _embedding(folder: Path, manifest: EmbeddingManifest | None, weights: Weight
 
 
 def _text_encoder(folder: Path, manifest: EmbeddingManifest) -> TextEncoder | None:
-    if manifest.vocabulary and manifest.subwords:
+    if manifest.vocabulary is not None and manifest.subwords is not None:
         raise NetworkError(f"{folder / MANIFEST}: embedding has a vocabulary and subwords, need one of them")
-    try:
-        if manifest.vocabulary:
-            path = _beside(folder, "embedding.vocabulary", manifest.vocabulary)
-            return Vocabulary(path.read_text("utf-8").splitlines())
-        if manifest.subwords:
-            path = _beside(folder, "embedding.subwords", manifest.subwords)
-            return Subwords(path.read_bytes(), f"{path}: ")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NetworkError(f"{path}: not readable: {error}") from None
+    if manifest.vocabulary is not None:
+        path = _beside(folder, "embedding.vocabulary", manifest.vocabulary)
+        return Vocabulary(lines_of(read_text(path, NetworkError, "a word per line")), f"{path}: ")
+    if manifest.subwords is not None:
+        path = _beside(folder, "embedding.subwords", manifest.subwords)
+        return Subwords(read_bytes(path, NetworkError, "a sentencepiece model"), f"{path}: ")
     return None
 
 
 def _beside(folder: Path, field: str, name: str) -> Path:
     path = folder / name
-    if path.parent != folder or not path.is_file():
+    if path.parent != folder or not is_there(path):
         raise NetworkError(f"{folder / MANIFEST}: {field} = {name!r}: no such file in the folder")
     return path
 

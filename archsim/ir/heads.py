@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from archsim.errors import NetworkError
 from archsim.kernels.arrays import F32
+from archsim.ownership import OwnsArrays
 
 
 @dataclass(frozen=True, eq=False)
-class MeanClassifier:
+class MeanClassifier(OwnsArrays):
     """The mean over time, then one linear map: one class a sequence."""
 
     weight: F32
@@ -24,7 +25,7 @@ class MeanClassifier:
 
 
 @dataclass(frozen=True, eq=False)
-class CtcHead:
+class CtcHead(OwnsArrays):
     """A linear map at every step and the best path through it: one transcript a sequence (Graves et al., ICML 2006)."""
 
     weight: F32
@@ -43,7 +44,7 @@ class CtcHead:
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionDecoder:
+class AttentionDecoder(OwnsArrays):
     """Luong's general attention over the encoder, and an output layer that shares the embedding table.
 
     Greedy: each step's input is the embedding of the piece chosen before (Luong et al., EMNLP 2015).

@@ -8,15 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from archsim.errors import NetworkError
-from archsim.ir.cells import Cell
+from archsim.ir.cells import Cell, is_lstm
 from archsim.kernels.arrays import F32
+from archsim.ownership import OwnsArrays, own
 
 
 @dataclass(frozen=True, eq=False)
-class Direction:
+class Direction(OwnsArrays):
     """The weights of one pass over a sequence, torch's names and gate order, all float32.
 
-    weight_ih (G·H, I), weight_hh (G·H, H), bias_ih and bias_hh (G·H,).
+    weight_ih (G·H, I), weight_hh (G·H, H), bias_ih and bias_hh (G·H,); read-only.
     """
 
     weight_ih: F32
@@ -35,6 +36,9 @@ class Layer:
     input_size: int
     hidden_size: int
     directions: tuple[Direction, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        is_lstm(self.cell)  # refuses a cell that is neither
 
     @property
     def output_size(self) -> int:
@@ -79,10 +83,11 @@ def make_direction(where: str, cell: Cell, weights: dict[str, ArrayLike | None],
 def _checked(where: str, name: str, values: ArrayLike | None) -> F32:
     if values is None:
         raise NetworkError(f"{where}: {name} is missing")
-    array = require_finite(where, name, np.array(values, np.float32, order="C"))
-    # A network is laid out and named by its digest once: a weight changed in place would be seen here and not there.
-    array.flags.writeable = False
-    return array
+    array = np.asarray(values)
+    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        raise NetworkError(f"{where}: {name} is {array.dtype}, need floating point numbers, up to 64 bits")
+    with np.errstate(over="ignore"):
+        return require_finite(where, name, own(array, np.float32))
 
 
 def require_finite(where: str, name: str, array: F32) -> F32:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, field_validator
 
+from archsim.errors import did_you_mean
+from archsim.ir.cells import CELLS
 from archsim.validation import FrozenRecord
 
 FLOAT_MAX = sys.float_info.max
@@ -38,6 +40,13 @@ class StackManifest(FrozenRecord):
     num_layers: int = Field(default=1, ge=1, strict=True)
     bidirectional: bool = Field(default=False, strict=True)
     role: Literal["encoder", "decoder"] = "encoder"
+
+    @field_validator("cell")
+    @classmethod
+    def _supported(cls, value: str) -> str:
+        if value not in CELLS:
+            raise ValueError(f"not supported{did_you_mean(value, CELLS)}; accepted: {', '.join(CELLS)}")
+        return value
 
 
 class EmbeddingManifest(FrozenRecord):

@@ -17,10 +17,11 @@ from archsim.ir.layers import Layer
 from archsim.ir.speech import Frontend
 from archsim.ir.text import Subwords, TextEncoder
 from archsim.kernels.arrays import F32, I64
+from archsim.ownership import OwnsArrays
 
 
 @dataclass(frozen=True, eq=False)
-class Embedding:
+class Embedding(OwnsArrays):
     """Turns tokens into the first layer's inputs; `table` is (V, I) float32."""
 
     table: F32

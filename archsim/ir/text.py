@@ -40,13 +40,14 @@ def tokenize(text: str) -> list[str]:
 class Vocabulary:
     """Known tokens, numbered by position; entry 0 stands for every unknown one."""
 
-    def __init__(self, tokens: Sequence[str]) -> None:
+    def __init__(self, tokens: Sequence[str], where: str = "vocabulary: ") -> None:
         if not tokens or tokens[0] != UNKNOWN:
-            raise NetworkError(f"vocabulary: first entry is {tokens[0] if tokens else 'missing'!r}, need {UNKNOWN!r}")
+            raise NetworkError(f"{where}first entry is {tokens[0] if tokens else 'missing'!r}, need {UNKNOWN!r}")
         self.tokens = tuple(tokens)
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         if len(self._ids) != len(self.tokens):
-            raise NetworkError("vocabulary: an entry stands twice, need each token once")
+            twice = next(token for i, token in enumerate(self.tokens) if self._ids[token] != i)
+            raise NetworkError(f"{where}entry {twice!r} stands twice, need each token once")
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, deserialize
 
 from archsim.errors import NetworkError
 from archsim.ir.cells import cell_named
 from archsim.ir.layers import Layer, make_direction, require_finite
 from archsim.ir.manifest import StackManifest
 from archsim.kernels.arrays import F32
+from archsim.reading import is_there, read_bytes
 
 
 class Weights(dict[str, F32]):
@@ -37,17 +37,36 @@ class Weights(dict[str, F32]):
         return require_finite(self.where, name, tensor)
 
 
+MOST_WEIGHT_BYTES = 1 << 36
+"""Largest file of weights that is read, 64 GiB."""
+_TYPES = {"F16": np.float16, "BF16": np.uint16, "F32": np.float32, "F64": np.float64}
+
+
 def read_weights(path: Path) -> Weights:
-    """Read a safetensors file as float32; NetworkError says what is wrong with it."""
+    """Read a safetensors file as float32; NetworkError names file and tensor where that would lose something."""
+    if not is_there(path):
+        raise NetworkError(f"{path} does not exist; a network folder holds network.toml and {path.name}")
+    data = read_bytes(path, NetworkError, "a safetensors file", MOST_WEIGHT_BYTES)
     try:
-        tensors = load_file(path)
-    except FileNotFoundError:
-        raise NetworkError(f"{path} does not exist; a network folder holds network.toml and {path.name}") from None
-    except TypeError as error:
-        raise NetworkError(f"{path}: {error}; accepted: float16, float32, float64") from None
-    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        tensors = deserialize(data)
+    except (SafetensorError, ValueError, TypeError) as error:
         raise NetworkError(f"{path}: not a readable safetensors file: {error}") from None
-    return Weights(str(path), {name: np.asarray(values, np.float32) for name, values in tensors.items()})
+    return Weights(str(path), {name: _as_float32(f"{path}: tensor {name!r}", **tensor) for name, tensor in tensors})
+
+
+def _as_float32(where: str, dtype: str, shape: list[int], data: bytearray) -> F32:
+    """Return a tensor's numbers; NetworkError for a type that is none of floating point, or a number beyond float32."""
+    if dtype not in _TYPES:
+        raise NetworkError(f"{where} is of type {dtype}, accepted: {', '.join(_TYPES)} (floating point)")
+    values = np.frombuffer(data, _TYPES[dtype]).reshape(shape)
+    if dtype == "BF16":  # the upper half of a float32
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    with np.errstate(over="ignore"):
+        found = np.asarray(values, np.float32)
+    beyond = np.isinf(found) & np.isfinite(values)
+    if beyond.any():
+        raise NetworkError(f"{where} holds {values[beyond][0]:g}, which float32 cannot hold")
+    return found
 
 
 def stack_layers(weights: Weights, stack: StackManifest) -> list[Layer]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from archsim.kernels.arrays import F32, I32, I64, check_shapes
+from archsim.kernels.arrays import F32, F64, I32, I64, check_shapes
 from archsim.kernels.intrinsics import bits_of
 from archsim.kernels.reuse import relative_change
-
-F64 = NDArray[np.float64]
 
 N_MOMENTS = 5
 """Mean of a, mean of b, and the sums of the centred a², b² and a·b."""

@@ -6,6 +6,7 @@ A name spells out what differs from the defaults, in the order of the constructo
 from __future__ import annotations
 
 import inspect
+from functools import lru_cache
 from typing import Any
 
 from archsim.errors import ConfigError, did_you_mean
@@ -52,6 +53,7 @@ def spelled_option(key: str, value: bool | float) -> str:
     return f"{key}={text}"
 
 
+@lru_cache(64)
 def defaults_of(policy: type) -> dict[str, Any]:
     """The options a policy's constructor takes, and their defaults."""
     parameters = inspect.signature(policy).parameters.values()

@@ -52,6 +52,7 @@ LABELS = {
     "reuse_fraction": Label("computation reuse", "%", 100),
     "macs_avoided_fraction": Label("multiply-accumulates avoided", "%", 100),
     "metric_loss": Label("loss of the metric", "points"),
+    "output_change": Label("change of outputs", "%", 100),
     "metric_value": Label("metric with reuse", digits=4),
     "metric_baseline": Label("metric without reuse", digits=4),
     "speedup": Label("speedup", "x"),

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from archsim._version import __version__
 from archsim.escaping import plain_lines
-from archsim.files import write_whole
+from archsim.files import check_writable, make_folder, write_whole
 from archsim.report.style import SUFFIXES, save
 
-FIGURES = "figures"
+FIGURES, PAGE = "figures", "report.html"
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,15 @@ class Section:
     code: str = ""
 
 
-def write_page(folder: Path, title: str, lead: str, sections: list[Section], file: str = "report.html") -> Path:
+def check_page(folder: Path, file: str = PAGE) -> None:
+    """Make the folder of a page's figures; UsageError where the page or they cannot be written."""
+    check_writable(folder / file)
+    make_folder(folder / FIGURES)
+
+
+def write_page(folder: Path, title: str, lead: str, sections: list[Section], file: str = PAGE) -> Path:
     """Write a page into `folder`, and each figure as .svg and .png into `figures` there."""
-    (folder / FIGURES).mkdir(exist_ok=True)
+    check_page(folder, file)
     images = {p.name: _embedded(p, folder / FIGURES) for section in sections for p in section.pictures}
     for stale in (path for path in (folder / FIGURES).iterdir() if path.stem not in images and path.suffix in SUFFIXES):
         stale.unlink()

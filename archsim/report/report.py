@@ -7,7 +7,7 @@ from pathlib import Path
 from archsim.report.figures import by_name, energy_breakdown, over_axis, tradeoff, unit_use
 from archsim.report.labels import label_of
 from archsim.report.page import Picture, Section, Table, write_page
-from archsim.report.study import BOUND, Study, study_of
+from archsim.report.study import Study, study_of
 from archsim.report.tables import all_table, best_table, failures_table, machine_tables, provenance_table
 from archsim.sweeps.tables import read_sweep
 
@@ -29,7 +29,6 @@ def _lead(study: Study) -> str:
     counts = f"{len(study.points)} of {study.sweep.n_points} points have run" + (
         f", {failed} failed." if failed else "."
     )
-    within = f" within {BOUND:g} point of loss" if "metric_loss" in study.merits else ""
     found = []
     for _, row in study.best_machines.iterrows():
         saving, speedup = (label_of(gain).shown(row[gain]) for gain in ("energy_saving", "speedup"))
@@ -37,7 +36,7 @@ def _lead(study: Study) -> str:
             f"{row['network']} {row['policy']}, {saving} energy saved, {speedup} ({row['sequences']} sequences)"
         )
     oracle = " The oracle, which no machine can have, is left out." if "oracle" in set(study.points["policy"]) else ""
-    return f"{counts} Best{within}: {'; '.join(found)}.{oracle}" if found else counts
+    return f"{counts} Best, {study.bound}: {'; '.join(found)}.{oracle}" if found else counts
 
 
 def _sections(study: Study) -> list[Section]:

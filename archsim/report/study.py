@@ -11,6 +11,7 @@ import pandas as pd
 from archsim.config.specs import ArchSpec, fields_of
 from archsim.errors import UsageError
 from archsim.escaping import one_line
+from archsim.experiment.record import LARGE_CHANGE
 from archsim.report.labels import label_of
 from archsim.sweeps.store import MACHINE
 from archsim.sweeps.tables import SweepResults
@@ -69,13 +70,25 @@ class Study:
 
     @cached_property
     def merit_columns(self) -> tuple[str, ...]:
-        """Figures of merit, in the order they are shown."""
-        return (self.avoided, "metric_loss", *GAINS)
+        """Figures of merit, in the order tables show them."""
+        return (self.avoided, "metric_loss", "output_change", *GAINS)
+
+    @cached_property
+    def lost(self) -> str:
+        """The column that says what reuse costs: the loss of the metric, or, where there is none, of the outputs."""
+        return "metric_loss" if self.points["metric_loss"].notna().any() else "output_change"
+
+    @cached_property
+    def bound(self) -> str:
+        """What a best point may lose, in words."""
+        if self.lost == "metric_loss":
+            return f"losing at most {BOUND:g} point"
+        return f"changing outputs by at most {100 * LARGE_CHANGE:g} %"
 
     @cached_property
     def merits(self) -> list[str]:
-        """Figures of merit that any point has, and costs where gains alone would mislead."""
-        shown = self.merit_columns + (COSTS if self.machines_differ or not len(self.of_policies) else ())
+        """Figures of merit that any point has, as pictures show them, and costs where gains alone would mislead."""
+        shown = (self.avoided, self.lost, *GAINS) + (COSTS if self.machines_differ or not len(self.of_policies) else ())
         return [merit for merit in shown if self.points[merit].notna().any()]
 
     @cached_property
@@ -107,7 +120,7 @@ class Study:
         return kept[len(given) :]
 
     def best_of(self, columns: list[str], *, without: tuple[str, ...] = ()) -> pd.DataFrame:
-        """Of each value of some columns, the best point among those that lose at most `BOUND`.
+        """Of each value of some columns, the best point among those that lose no more than they may.
 
         The best saves most energy; where machines differ and do the same work, it takes least.
         """
@@ -130,7 +143,7 @@ class Study:
         least_energy = self.machines_differ and not WORKLOAD & set(self.varied)
         merit = points["energy_j"] if least_energy else -points["energy_saving"]
         too_much = _loses_too_much(points)
-        rank = points["metric_loss"].where(too_much, merit)
+        rank = points["metric_loss"].fillna(points["output_change"]).where(too_much, merit)
         rows = points.assign(too_much=too_much, rank=rank).sort_values(["too_much", "rank"], kind="stable")
         return rows.groupby(columns, sort=False).head(1).sort_values("point").drop(columns=["too_much", "rank"])
 
@@ -154,9 +167,12 @@ def study_of(sweep: SweepResults) -> Study:
     sweep = _with_plain_names(sweep)
     if sweep.ran.empty:
         errors = sweep.failed["error"]
-        why = f"; the first failed with: {errors.iloc[0]} (archsim sweep GRID -o FOLDER --retry runs it again)" if len(errors) else ""
+        again = "archsim sweep GRID -o FOLDER --retry runs it again"
+        why = f"; the first failed with: {errors.iloc[0]} ({again})" if len(errors) else ""
         raise UsageError(f"no point of {sweep.n_points} has run yet{why}")
     points = _with_machines(sweep.ran.reset_index(drop=True), sweep.about)
+    if "output_change" not in points:  # a sweep from before it was measured
+        points["output_change"] = float("nan")
     return Study(sweep, points, [column for column in sweep.chosen if points[column].nunique(dropna=False) > 1])
 
 
@@ -187,7 +203,9 @@ def machine_of(about: dict[str, str], name: str) -> ArchSpec:
 
 
 def _loses_too_much(points: pd.DataFrame) -> pd.Series[bool]:
-    return points["metric_loss"].fillna(0.0) > BOUND
+    """Return which points lose more than `BOUND`, or, without a metric, change the outputs by more than is safe."""
+    unscored = points["metric_loss"].isna() & (points["output_change"] > LARGE_CHANGE)
+    return (points["metric_loss"] > BOUND) | unscored
 
 
 def _name(column: str, value: Any) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from archsim.config.specs import fields_of
 from archsim.report.labels import label_of
 from archsim.report.page import Table
-from archsim.report.study import BOUND, Study, machine_of
+from archsim.report.study import Study, machine_of
 from archsim.sweeps.store import MACHINE
 from archsim.sweeps.tables import SweepResults
 
@@ -24,8 +24,8 @@ def best_table(study: Study) -> Table:
     if "threshold" in study.best and "threshold" not in columns:
         columns.insert(2, "threshold")
     note = (
-        f"Of each network and policy, what saves most energy (takes least, where machines differ) and loses at most "
-        f"{BOUND:g} point, where that is known. Chosen on the very data it is shown on: with few sequences, too well."
+        f"Of each network and policy, what saves most energy (takes least, where machines differ), {study.bound}. "
+        "Chosen on the very data it is shown on: with few sequences, too well."
     )
     return _table("Best points", study.best, columns, note)
 

@@ -8,20 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
 from archsim._version import __version__
 from archsim.experiment.record import Record
-from archsim.files import write_whole
+from archsim.files import make_folder, write_whole
 from archsim.ir.folder import load_network
 from archsim.reproduce.datasets import Dataset
 from archsim.reproduce.observe import observe
-from archsim.sweeps.sweep import Progress, run_sweep
+from archsim.sealed import blank_seal, is_sealed, seal
+from archsim.sweeps.store import LOG
+from archsim.sweeps.sweep import Progress, make_sweep_folders, run_sweep
 from archsim.sweeps.tables import SweepResults
 
 Tell = Callable[[str, float, str], None]
 """Hears of the name of a stage, the share of it that is done, and a few words."""
 AT = 1
 """Points of loss that thresholds were calibrated for, as in the abstract."""
+SWEEPS, WATCHED_FOLDER = ("losses", "thresholds"), "watched"
 WATCHED = ("changes", "change_summary", "correlations", "scatter")
 
 
@@ -61,10 +66,18 @@ class Findings:
         ]
 
 
+def make_folders(folder: Path) -> None:
+    """Make the folders of a dataset; UsageError, before any work, where something stands in their way."""
+    make_folder(folder / WATCHED_FOLDER)
+    for name in SWEEPS:
+        make_sweep_folders(folder / name)
+
+
 def find(dataset: Dataset, folder: Path, jobs: int | None, tell: Tell) -> Findings:
     """Make what is missing in `folder`, and read the rest."""
-    sweeps = {"losses": dataset.losses_grid(), "thresholds": dataset.thresholds_grid()}
-    watched = _watch_all(dataset, folder / "watched", tell)
+    make_folders(folder)
+    sweeps = dict(zip(SWEEPS, (dataset.losses_grid(), dataset.thresholds_grid()), strict=True))
+    watched = _watch_all(dataset, folder / WATCHED_FOLDER, tell)
     results = {
         name: _sweep(grid, folder / name, f"{dataset.name}, {name}", jobs, tell) for name, grid in sweeps.items()
     }
@@ -79,7 +92,6 @@ def _sweep(grid: dict[str, object], folder: Path, title: str, jobs: int | None, 
 
 
 def _watch_all(dataset: Dataset, folder: Path, tell: Tell) -> dict[str, pd.DataFrame]:
-    folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, list[pd.DataFrame]] = {name: [] for name in WATCHED}
     for i, network in enumerate(dataset.networks):
         tell(f"{dataset.name}, single neurons", i / len(dataset.networks), network)
@@ -93,9 +105,20 @@ def _watch(dataset: Dataset, name: str, folder: Path) -> dict[str, pd.DataFrame]
     network, trace = load_network(name), dataset.trace(name).limit(dataset.watched[name])
     digest = hashlib.sha256(f"{__version__} {network.digest} {trace.digest}".encode()).hexdigest()[:16]
     paths = {part: folder / f"{name}-{part}-{digest}.parquet" for part in WATCHED}
-    if not all(path.is_file() for path in paths.values()):
+    damaged = {path: path.exists() for path in paths.values() if not is_sealed(path, path.stem)}
+    for path, is_there in damaged.items():
+        if is_there:
+            LOG.warning("%s: not as it was written: it is made anew", path)
+    if damaged:
         seen = observe(network, trace)
         for part, path in paths.items():
-            with write_whole(path) as temporary:
-                getattr(seen, part)().to_parquet(temporary, index=False)
+            _write_sealed(getattr(seen, part)(), path)
     return {part: pd.read_parquet(path) for part, path in paths.items()}
+
+
+def _write_sealed(frame: pd.DataFrame, path: Path) -> None:
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    about = {**(table.schema.metadata or {}), b"seal": blank_seal(path.stem).encode()}
+    with write_whole(path) as temporary:
+        parquet.write_table(table.replace_schema_metadata(about), temporary)
+        seal(temporary, path.stem)

@@ -6,6 +6,7 @@ equal inputs give equal bytes whatever the number of threads.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import NamedTuple
@@ -17,8 +18,8 @@ from archsim.cores import cores, map_in_order, threads_of_ours
 from archsim.functional.inputs import prepared
 from archsim.functional.run import pass_shapes
 from archsim.ir.network import Network
-from archsim.kernels.arrays import F32, I64
-from archsim.kernels.observe import F64, N_MOMENTS, add_moments, count_changes, first_bins, merge_moments
+from archsim.kernels.arrays import F32, F64, I64
+from archsim.kernels.observe import N_MOMENTS, add_moments, count_changes, first_bins, merge_moments
 from archsim.reproduce.watching import Seen, watch
 from archsim.traceio.trace import Trace
 
@@ -193,4 +194,4 @@ def _median(counts: I64) -> float:
 def _capped_mean(counts: I64) -> float:
     """Mean of min(change, 1): a product that passes through zero would outweigh all others."""
     middles = np.concatenate([[0], np.sqrt(_EDGES[1:] * _EDGES[:-1]), [1]])
-    return float((np.minimum(middles, 1) * counts).sum() / max(1, counts.sum()))
+    return math.fsum(np.minimum(middles, 1) * counts) / max(1, int(counts.sum()))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archsim.report.page import Section, write_page
+from archsim.files import make_folder
+from archsim.report.page import Section, check_page, write_page
 from archsim.report.tables import failures_table
 from archsim.reproduce.datasets import datasets
-from archsim.reproduce.findings import Findings, Tell, find
+from archsim.reproduce.findings import Findings, Tell, find, make_folders
 from archsim.reproduce.pictures import area_picture, averages_picture, pictures
 from archsim.reproduce.tables import (
     area_table,
@@ -17,7 +18,7 @@ from archsim.reproduce.tables import (
     neurons_table,
     provenance_tables,
 )
-from archsim.sweeps.sweep import make_folder
+from archsim.sweeps.pools import check_jobs
 
 LEAD = "Neuron-level fuzzy memoization (Silfa, Arnau, González, arXiv 2202.06563) on the networks bundled with archsim."
 
@@ -28,8 +29,13 @@ def reproduce(folder: str | Path, *, quick: bool = False, jobs: int | None = Non
     quick: short bundled traces only. Else all of them, and the test sets under `$ARCHSIM_DATA`, which come first.
     """
     folder = Path(folder)
+    check_jobs(jobs)
     make_folder(folder)
-    found = [find(dataset, folder / dataset.name, jobs, tell) for dataset in datasets(quick=quick)]
+    check_page(folder)
+    chosen = datasets(quick=quick)
+    for dataset in chosen:
+        make_folders(folder / dataset.name)
+    found = [find(dataset, folder / dataset.name, jobs, tell) for dataset in chosen]
     tell("figures", 0.0, "")
     means = averages(found)
     summary = Section("Summary", pictures=[averages_picture(means)], tables=[averages_table(means)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from archsim.report.tables import provenance_table
 from archsim.reproduce.datasets import POLICIES
 from archsim.reproduce.findings import AT, Findings
 from archsim.reproduce.pictures import area_frame
+from archsim.sums import mean
 
 MEANS = ("reuse_fraction", "energy_saving", "speedup", "metric_loss")
 
@@ -26,7 +28,7 @@ def averages(found: Iterable[Findings]) -> pd.DataFrame:
         for policy in POLICIES:
             points = findings.at_loss(AT, policy).set_index("network").reindex(findings.dataset.networks)
             about = {"source": findings.dataset.title.lower(), "policy": policy, "networks": len(points)}
-            rows.append(about | {merit: points[merit].astype(float).mean(skipna=False) for merit in MEANS})
+            rows.append(about | {merit: mean(points[merit].astype(float)) for merit in MEANS})
     return pd.DataFrame(rows)
 
 
@@ -47,7 +49,7 @@ def averages_table(means: pd.DataFrame) -> Table:
 def networks_table(findings: Findings) -> Table:
     """Each network at one point of loss."""
     before = ("threshold", "reuse_fraction", "metric_baseline", "metric_value", "metric_loss")
-    gains = ("speedup", "energy_saving")
+    gains = ("output_change", "speedup", "energy_saving")
     columns = ["network", "policy", "sequences", "metric", *(label_of(c).axis for c in before)]
     columns += ["95 % of losses (points)", *(label_of(c).axis for c in gains), "the paper's reuse (%)"]
     rows = []
@@ -66,7 +68,7 @@ def neurons_table(findings: Findings) -> Table:
     """How much neurons change from step to step, and how well the binary network follows them."""
     changes = findings.watched["change_summary"]
     r = findings.watched["correlations"].groupby("network", sort=False)["correlation"]
-    median, high = r.median(), r.agg(lambda values: (values > 0.8).mean())
+    median, high = r.median(), r.agg(lambda values: (values > 0.8).sum() / len(values))
     columns = ["network", "of", "mean change, at most 100 % each (%)", "median change (%)", "changes under 10 % (%)"]
     columns += ["median correlation", "neurons above 0.8 (%)"]
     rows = []
@@ -85,7 +87,7 @@ def area_table() -> Table:
     frame = area_frame()
     wide = frame.pivot(index="component", columns="machine", values="mm2").reindex(frame["component"].unique())
     rows = [[str(part), *("–" if pd.isna(mm2) else f"{mm2:.3f}" for mm2 in values)] for part, values in wide.iterrows()]
-    sums = wide.sum()
+    sums = wide.apply(lambda mm2: math.fsum(mm2.dropna()))
     rows.append(["sum", *(f"{mm2:.2f}" for mm2 in sums)])
     more = 100 * (sums["with memoization"] / sums["E-PUR"] - 1)
     note = (

@@ -34,17 +34,15 @@ def emit_actions(probe: Probe, actions: Iterable[Action], times: int = 1) -> Non
 
 
 def evaluation(arch: ArchSpec, columns: int) -> Iterator[Action]:
-    """A full dot product: every word of weights and inputs is read once, whatever the number of lanes."""
+    """A full dot product: every word of weights and inputs is read once, whatever the number of lanes.
+
+    A word costs the same with and without memoization: a split weight buffer reads magnitudes and signs apart a little
+    cheaper, but any machine could have it, so nothing of that is credited to reuse.
+    """
     n_bytes = columns * BYTES_PER_HALF
-    words = ceil_div(n_bytes, arch.weight_buffer.port_bytes)
     yield Action("input_buffer", "read", ceil_div(n_bytes, arch.input_buffer.port_bytes))
     yield Action("dpu", "mac", columns)
-    if arch.fmu is None:
-        yield Action("weight_buffer", "read", words)
-    else:
-        # The sign bank is read along with every word of magnitudes; nothing is credited to keeping a wide read.
-        yield Action("magnitude_buffer", "read", words)
-        yield Action("sign_bank", "read", words)
+    yield Action("weight_buffer", "read", ceil_div(n_bytes, arch.weight_buffer.port_bytes))
 
 
 def crossing(columns: int) -> Iterator[Action]:
@@ -145,14 +143,11 @@ def step_transfers(arch: ArchSpec, part: PassPart) -> Iterator[Action]:
         yield Action("fmu", "quantise", part.shape.n_inputs * (arch.fmu.planes - 1) * part.shape.n_gates)
 
 
-def weight_fill(arch: ArchSpec, n_bytes: int, sign_bits: int = 0) -> Iterator[Action]:
-    """Weights from main memory into the weight buffers; with memoization, so many signs go to their own bank."""
-    words = ceil_div(n_bytes, arch.weight_buffer.port_bytes)
-    if arch.fmu is None:
-        yield Action("weight_buffer", "fill", words)
-    else:
-        yield Action("magnitude_buffer", "fill", words)
-        yield Action("sign_bank", "fill", ceil_div(sign_bits, arch.fmu.sign_bank_width_bits))
+def weight_fill(arch: ArchSpec, n_bytes: int, extra_bits: int = 0) -> Iterator[Action]:
+    """Weights from main memory into the weight buffers, signs included; extra bits of a predictor to the sign banks."""
+    yield Action("weight_buffer", "fill", ceil_div(n_bytes, arch.weight_buffer.port_bytes))
+    if arch.fmu is not None:
+        yield Action("sign_bank", "fill", ceil_div(extra_bits, arch.fmu.sign_bank_width_bits))
 
 
 def sequence_load(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:

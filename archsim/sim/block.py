@@ -15,7 +15,7 @@ from archsim.engine.environment import Engine
 from archsim.engine.facts import TransferDone, Waited, Worked
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
-from archsim.kernels.arrays import I64
+from archsim.kernels.arrays import I64, row_lists
 from archsim.kernels.passes import time_pass
 from archsim.kernels.timing import (
     EVALUATED,
@@ -177,7 +177,7 @@ class BlockDetail:
     def _emit_spans(self, work: PassWork, found: PassTimes, start_ps: int) -> None:
         """What each unit was about in each step, for who draws it."""
         clock = self.arch.clock
-        for t, (gates, update) in enumerate(zip(found.spans.tolist(), found.update_spans.tolist(), strict=True)):
+        for t, (gates, update) in enumerate(zip(row_lists(found.spans), row_lists(found.update_spans), strict=True)):
             what = f"step {t}, {work.part.label}, neurons 0 to {work.part.shape.n_units - 1}"
             for k, span in enumerate(gates):
                 if self.arch.fmu and work.part.updates:

@@ -12,6 +12,7 @@ from archsim.engine.environment import Engine
 from archsim.engine.facts import Waited, Worked
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
+from archsim.kernels.arrays import row_lists
 from archsim.kernels.columns import (
     ENTERED,
     FIRST_COLUMN,
@@ -100,7 +101,7 @@ class ColumnsByBlock:
         """What each unit was about in each step, for who draws it."""
         clock = self.arch.clock
         begins = [0, *found.step_ends.tolist()]
-        for t, (begin, span) in enumerate(zip(begins, found.spans.tolist(), strict=False)):
+        for t, (begin, span) in enumerate(zip(begins, row_lists(found.spans), strict=False)):
             what = f"step {t}, {work.part.label}"
             for k in range(work.part.shape.n_gates):
                 emit_span(self.probe, clock, f"CU{k}.delta", f"{what}, scan", start_ps, begin, span[SCANNED])

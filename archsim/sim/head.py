@@ -97,7 +97,7 @@ def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: MainMemory, probe
     yield fetch
     probe.emit(Busy, unit="head", what=work.what, start_ps=start_ps, end_ps=env.now_ps)
     if work.macs and n_bytes:
-        emit_actions(probe, weight_fill(arch, n_bytes, work.fetched))
+        emit_actions(probe, weight_fill(arch, n_bytes))
     emit_actions(probe, _products(work, arch))
     emit_actions(probe, iter([Action("mu", "exponential", work.exponentials), Action("mu", "add", work.adds)]))
 

@@ -15,7 +15,7 @@ import simpy
 from archsim.engine.environment import Engine
 from archsim.engine.facts import Busy, PassDone, StepDone, Waited
 from archsim.engine.probe import Probe
-from archsim.kernels.arrays import I64, U8
+from archsim.kernels.arrays import I64, U8, row_lists
 from archsim.sim.memory.sequences import IntermediateMemory
 from archsim.sim.memory.weights import WeightBuffers
 from archsim.sim.units.wires import Process
@@ -106,16 +106,18 @@ class Sequencer:
             )
 
     def _emit_steps(self, what: str, bits: U8, part: PassPart, start_ps: int, ends: I64) -> None:
-        ends_ps = (start_ps + ends * self.clock_period_ps).tolist()
+        ends_ps = start_ps + ends * self.clock_period_ps
         saving = {"neurons": "reuse", "columns": "columns skipped"}[self.activity.kind]
-        saved = np.bitwise_count(bits).sum(axis=1).tolist()
-        for t, (begin_ps, end_ps) in enumerate(zip([start_ps, *ends_ps], ends_ps, strict=False)):
+        saved = np.bitwise_count(bits).sum(axis=1)
+        begin_ps = start_ps
+        for t, (end_ps, n_saved) in enumerate(zip(row_lists(ends_ps), row_lists(saved), strict=True)):
             self.probe.emit(
                 StepDone,
                 what=f"{what}, step {t}",
                 saving=saving,
-                saved=saved[t],
+                saved=n_saved,
                 of=part.shape.bits_per_step(self.activity.kind),
                 start_ps=begin_ps,
                 end_ps=end_ps,
             )
+            begin_ps = end_ps

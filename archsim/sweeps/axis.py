@@ -90,9 +90,16 @@ def axis_values(key: str, values: Any) -> list[Any]:
 
 def check_once(key: str, values: list[Any]) -> None:
     """ConfigError for a value that stands twice on an axis."""
-    for i, value in enumerate(values):
-        if value in values[:i]:
+    seen = set()
+    for value in values:
+        if (one := _hashable(value)) in seen:
             raise ConfigError(f"{key} has {value!r} twice: need each value once")
+        seen.add(one)
+
+
+def _hashable(value: Any) -> Any:
+    """Return something equal for equal values, which a set can hold."""
+    return (type(value), *map(_hashable, value)) if isinstance(value, list | tuple) else value
 
 
 def condition_of(where: str, wanted: Any) -> Condition:

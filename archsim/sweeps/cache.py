@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
+from archsim.errors import ArchsimError
 from archsim.experiment.setting import Setting
 from archsim.experiment.stages import Stages
 from archsim.experiment.stored import StoredRun, restored, stored
@@ -20,49 +23,70 @@ from archsim.functional.run import FunctionalResult, pass_shapes
 from archsim.functional.workload import KEEP_BYTES, Workload
 from archsim.ir.network import Network
 from archsim.kernels.arrays import I64, U8
-from archsim.policies import Policy
-from archsim.tasks.metrics import METRICS
+from archsim.sealed import blank_seal, is_sealed, seal
+from archsim.tasks.metrics import METRICS, Metric
 from archsim.traceio.activity import ActivityRecord, Kind, PassShape
 from archsim.traceio.trace import Trace
+
+PLAIN = "plain."
+"""Prefix of the tensors of the run without reuse, in the file of a policy's."""
 
 
 class CachedStages(Stages):
     """Stages that look into a folder first, and leave there what they make.
 
-    A file that is not what its name says (cut short, another format) is made anew.
+    A file that is not as it was written, or was made for something else, is made anew. A folder that takes nothing
+    costs time only. Both are said in `notes`.
     """
 
     def __init__(self, setting: Setting, folder: Path, *, threads: int | None = None) -> None:
         super().__init__(setting, threads=threads)
-        folder.mkdir(exist_ok=True)
         self.folder = folder
+        self.notes: list[str] = []
 
     @property
     def workload(self) -> Workload:
         """That of the task before, where network, trace and precision are the same."""
         return _kept_workload(self.setting.network, self.setting.trace, self.setting.precision)
 
-    def functional(self, policy: Policy, *, keep_outputs: bool = False) -> FunctionalResult:
-        """The decisions and scores of a pass; outputs and answers are not kept."""
-        path = pass_path(self.folder, self.setting.functional_digest(policy))
-        found = _read_pass(path, self.setting)
+    def functional(self, *, keep_outputs: bool = False) -> FunctionalResult:
+        """Return decisions, scores and output change; outputs and answers are not kept."""
+        digest = self.setting.functional_digest
+        path = pass_path(self.folder, digest)
+        found = _read_pass(path, self.setting) if self._holds(path, digest) else None
         if found is None:
-            found = super().functional(policy)
-            _write_pass(found, path)
+            found = super().functional()
+            self._keep(path, digest, partial(_pass_bytes, found))
         return found
 
     def baseline(self, functional: FunctionalResult) -> Baseline:
         """The machine without reuse; what it did is kept, when each of its steps ended is not."""
-        path = baseline_path(self.folder, self.setting.baseline_digest)
-        try:
-            run = StoredRun.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
+        digest = self.setting.baseline_digest
+        path = baseline_path(self.folder, digest)
+        run = _read_baseline(path) if self._holds(path, digest) else None
+        if run is None:
             made = super().baseline(functional)
-            with write_whole(path) as temporary:
-                temporary.write_text(stored(made.timed).model_dump_json())
+            self._keep(path, digest, partial(_baseline_bytes, stored(made.timed)))
             return made
         timed = restored(run, self.setting.baseline_machine, self.setting.technology)
-        return Baseline(self.setting.baseline_digest, self._without_reuse(functional), timed)
+        return Baseline(digest, functional.without_reuse or functional, timed)
+
+    def _holds(self, path: Path, digest: str) -> bool:
+        """Return whether a file is there, made for this, and as it was written."""
+        if is_sealed(path, digest):
+            return True
+        if path.exists():
+            self.notes.append(f"{path}: not as it was written, or made for something else: it is made anew")
+        return False
+
+    def _keep(self, path: Path, digest: str, content: Callable[[str], bytes]) -> None:
+        """Write a file that others need not make again; `content` gives its bytes with a blank seal in them."""
+        try:
+            with write_whole(path) as temporary:
+                temporary.write_bytes(content(blank_seal(digest)))
+                seal(temporary, digest)
+        except (ArchsimError, OSError) as error:
+            self.notes.append(f"{self.folder}: what points share is not kept, it takes longer: {_reason(error)}")
 
 
 @lru_cache(1)
@@ -80,9 +104,39 @@ def baseline_path(folder: Path, digest: str) -> Path:
     return folder / f"{digest}.baseline.json"
 
 
-def _write_pass(result: FunctionalResult, path: Path) -> None:
-    activity = result.activity
-    tensors: dict[str, U8 | I64] = {}
+def _reason(error: Exception) -> str:
+    """Return why a file cannot be written, without its name, so that many files have one reason."""
+    cause = error.__cause__ or error
+    return (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
+
+
+def _baseline_bytes(run: StoredRun, blank: str) -> bytes:
+    return json.dumps({"seal": blank, "run": run.model_dump()}).encode()
+
+
+def _read_baseline(path: Path) -> StoredRun | None:
+    try:
+        return StoredRun.model_validate(json.loads(path.read_bytes())["run"])
+    except (OSError, ValidationError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _pass_bytes(result: FunctionalResult, blank: str) -> bytes:
+    plain = result.without_reuse
+    tensors = _tensors(result) | ({f"{PLAIN}{name}": array for name, array in _tensors(plain).items()} if plain else {})
+    about = {
+        "metric": result.metric.name if result.metric else "",
+        "reuses": json.dumps(result.activity.reuses),
+        "kind": result.activity.kind,
+        "output_change": json.dumps(result.output_change),
+        "seal": blank,
+    }
+    return save(tensors, about)
+
+
+def _tensors(result: FunctionalResult) -> dict[str, U8 | I64]:
+    """Return steps, decisions and scores of a run by name."""
+    activity, tensors = result.activity, dict[str, U8 | I64]()
     for shape in activity.shapes:
         name = f"{shape.layer}.{shape.direction}"
         tensors[f"steps.{name}"] = np.array(activity.steps(shape), np.int64)
@@ -90,35 +144,48 @@ def _write_pass(result: FunctionalResult, path: Path) -> None:
             tensors[f"bits.{name}"] = np.concatenate(activity.bits[shape.place])
     if result.statistics is not None:
         tensors["statistics"] = result.statistics
-    about = {
-        "metric": result.metric.name if result.metric else "",
-        "reuses": json.dumps(activity.reuses),
-        "kind": activity.kind,
-    }
-    with write_whole(path) as temporary:
-        save_file(tensors, temporary, about)
+    return tensors
 
 
 def _read_pass(path: Path, setting: Setting) -> FunctionalResult | None:
     try:
         with safe_open(path, "numpy") as file:
             about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         shapes = pass_shapes(setting.network)
-        if about["reuses"] == "true":
-            kind: Kind = "columns" if about["kind"] == "columns" else "neurons"
-            bits = {shape.place: _split(tensors, shape, kind) for shape in shapes}
-            activity = ActivityRecord(shapes, bits, kind=kind)
-        else:
-            steps = {s.place: tensors[f"steps.{s.layer}.{s.direction}"].tolist() for s in shapes}
-            activity = ActivityRecord.without_reuse(shapes, steps)
         metric = METRICS[about["metric"]] if about["metric"] else None
-        return FunctionalResult(activity, None, None, metric, tensors["statistics"] if metric else None)
+        if about["reuses"] == "false":
+            return _plain_result(shapes, tensors, metric, "", json.loads(about["output_change"]))
+        kind: Kind = "columns" if about["kind"] == "columns" else "neurons"
+        bits = {shape.place: _split(tensors, shape, kind) for shape in shapes}
+        return FunctionalResult(
+            ActivityRecord(shapes, bits, kind=kind),
+            outputs=None,
+            answers=None,
+            metric=metric,
+            statistics=tensors["statistics"] if metric else None,
+            without_reuse=_plain_result(shapes, tensors, metric, PLAIN),
+            output_change=json.loads(about["output_change"]),
+        )
     except (OSError, SafetensorError, KeyError, ValueError):
         return None
 
 
-def _split(tensors: dict[str, U8 | I64], shape: PassShape, kind: Kind) -> list[U8]:
+def _plain_result(
+    shapes: tuple[PassShape, ...],
+    tensors: dict[str, Any],
+    metric: Metric | None,
+    prefix: str,
+    output_change: float | None = None,
+) -> FunctionalResult:
+    """Return the run without reuse whose tensors' names begin with `prefix`."""
+    steps = {s.place: tensors[f"{prefix}steps.{s.layer}.{s.direction}"].tolist() for s in shapes}
+    statistics = tensors[f"{prefix}statistics"] if metric else None
+    activity = ActivityRecord.without_reuse(shapes, steps)
+    return FunctionalResult(activity, None, None, metric, statistics, output_change=output_change)
+
+
+def _split(tensors: dict[str, Any], shape: PassShape, kind: Kind) -> list[U8]:
     """The decisions of a pass, by sequence; ValueError where sizes do not agree."""
     name = f"{shape.layer}.{shape.direction}"
     bits, steps = tensors[f"bits.{name}"], tensors[f"steps.{name}"]

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 
 from archsim.errors import RunFailedError
 from archsim.sweeps.pools import Pool
-from archsim.sweeps.task import Done, Task
+from archsim.sweeps.task import Done, Task, hindrance, message_of
 
 LIVES = 2
 """Workers a task may lose. After the first it runs alone, so that it cannot die of its neighbour."""
@@ -89,4 +89,6 @@ class Driver:
 def _end_of(future: Future[Done]) -> Done:
     """What a task ended with; a worker that died for good is a failure of the task."""
     error = future.exception()
-    return future.result() if error is None else Done(0.0, error=f"{type(error).__name__}: {error}")
+    if error is None:
+        return future.result()
+    return hindrance(error) if isinstance(error, OSError | MemoryError) else Done(0.0, error=message_of(error))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from archsim.experiment.setting import Setting
 from archsim.experiment.stages import Stages
 from archsim.functional.run import kind_of, pass_shapes
+from archsim.functional.workload import KEEP_BYTES, Workload
 from archsim.sweeps.plan import functional_weight, rough_steps
 from archsim.sweeps.point import resolve_point
 from archsim.sweeps.task import Kind, Task
@@ -38,16 +39,19 @@ class _Rate:
 
 def estimate(tasks: list[Task]) -> Estimate:
     """Time a few sequences of each network, detail and policy that the tasks name, and scale up."""
-    rates: dict[tuple[str, str, str], _Rate] = {}
+    rates: dict[tuple[str | None, ...], _Rate] = {}
+    sizes: dict[tuple[str, str | None], tuple[float, int]] = {}
     seconds, n_bytes = 0.0, 0
-    for task in tasks:
-        setting = resolve_point(task.choices)
-        kind = (setting.network.name, setting.detail, setting.policy.name)
-        if kind not in rates:
-            rates[kind] = _measured(setting)
-        rate, weight = rates[kind], functional_weight(setting)
+    for task in tasks:  # of many tasks few differ in what is asked of their settings
+        network, detail, policy = (task.choices.get(key) for key in ("network", "detail", "policy"))
+        if (network, detail, policy) not in rates:
+            rates[network, detail, policy] = _measured(resolve_point(task.choices))
+        if (task.workload, policy) not in sizes:
+            setting = resolve_point(task.choices)
+            sizes[task.workload, policy] = functional_weight(setting), _pass_bytes(setting)
+        rate, (weight, pass_bytes) = rates[network, detail, policy], sizes[task.workload, policy]
         seconds += weight * (rate.functional if task.kind is Kind.PASS else rate.replay)
-        n_bytes += _pass_bytes(setting) if task.kind is Kind.PASS else 0
+        n_bytes += pass_bytes if task.kind is Kind.PASS else 0
     n = {kind: sum(task.kind is kind for task in tasks) for kind in Kind}
     return Estimate(n[Kind.POINT], n[Kind.PASS], n[Kind.BASELINE], seconds, n_bytes)
 
@@ -57,9 +61,11 @@ def _measured(setting: Setting) -> _Rate:
     while few < len(setting.trace) and rough_steps(setting.trace.limit(few)) < SAMPLE_STEPS:
         few += 1
     sample = replace(setting, trace=setting.trace.limit(few))
-    stages, weight = Stages(sample, threads=1), functional_weight(sample)
-    activity = stages.functional(sample.policy).activity
-    functional_s = _seconds(lambda: stages.functional(sample.policy))
+    # As in a sweep, where all thresholds but the first find what there is without reuse.
+    workload = Workload(sample.network, sample.trace, precision=sample.precision, keep_bytes=KEEP_BYTES)
+    stages, weight = Stages(sample, threads=1, workload=workload), functional_weight(sample)
+    activity = stages.functional().activity
+    functional_s = _seconds(stages.functional)
     stages.replay(activity, sample.machine, "")
     return _Rate(functional_s / weight, _seconds(lambda: stages.replay(activity, sample.machine, "")) / weight)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from itertools import product
 from math import prod
@@ -12,6 +11,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from archsim.errors import ConfigError, did_you_mean
+from archsim.reading import parse_toml, read_text
 from archsim.sweeps.axis import Condition, axis_values, check_once, condition_of, matches
 from archsim.sweeps.choices import Choices, check_kind, check_known, keys_of
 from archsim.validation import FrozenRecord, explain
@@ -120,21 +120,16 @@ def load_grid(source: str | Path | Mapping[str, Any]) -> tuple[Grid, str]:
     Raises ConfigError naming file, table, key and value.
     """
     if isinstance(source, Mapping):
-        import tomlkit
+        from archsim.sweeps.text import toml_text
 
         grid = _parsed(dict(source), "grid")
         try:
-            return grid, tomlkit.dumps(dict(source))
+            return grid, toml_text(source)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"grid: not what TOML can say: {error}") from None
     path = Path(source)
-    try:
-        text = path.read_text("utf-8")
-        return _parsed(tomllib.loads(text), str(path)), text
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file: a grid is a TOML file with a table [axes]") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: not a readable TOML file: {error}") from None
+    text = read_text(path, ConfigError, "a TOML file with a table [axes]")
+    return _parsed(parse_toml(text, str(path), ConfigError), str(path)), text
 
 
 def _parsed(data: dict[str, Any], where: str) -> Grid:

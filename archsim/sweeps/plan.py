@@ -9,7 +9,6 @@ from pathlib import Path
 from archsim.errors import UsageError
 from archsim.experiment.setting import Setting
 from archsim.functional.run import pass_shapes
-from archsim.policies import NoReuse
 from archsim.sweeps.cache import baseline_path, pass_path
 from archsim.sweeps.choices import Choices
 from archsim.sweeps.grid import Grid
@@ -75,14 +74,12 @@ def _tasks(setting: Setting, chosen: Choices, cache: Path) -> Iterator[Task]:
         after_names = frozenset(one.name for one in after)
         return Task(kind, digest, choices, after_names, weight, module, setting.workload_digest)
 
-    policies = [setting.policy, NoReuse()] if setting.compares and setting.baseline_computes else [setting.policy]
-    passes = [task(Kind.PASS, setting.functional_digest(policy), [], heavy) for policy in policies]
-    needed = [one for one in passes if not pass_path(cache, one.digest).is_file()]
-    yield from needed
+    needed: list[Task] = []
+    if not pass_path(cache, setting.functional_digest).is_file():
+        needed.append(task(Kind.PASS, setting.functional_digest, [], heavy))
     if setting.compares and not baseline_path(cache, setting.baseline_digest).is_file():
-        of_steps = [one for one in needed if one is passes[-1]]
-        needed.append(task(Kind.BASELINE, setting.baseline_digest, of_steps, light))
-        yield needed[-1]
+        needed.append(task(Kind.BASELINE, setting.baseline_digest, needed[:1], light))
+    yield from needed
     yield task(Kind.POINT, setting.digest, needed, light)
 
 

@@ -16,6 +16,7 @@ from archsim.experiment.setting import Setting, resolve
 from archsim.ir.folder import MANIFEST, bundled_networks, load_network, network_folder, read_manifest
 from archsim.ir.network import Network
 from archsim.policies import policy_from
+from archsim.reading import is_there
 from archsim.sweeps.choices import Choices
 from archsim.traceio.trace import Trace
 
@@ -59,14 +60,20 @@ def choices_digest(choices: Choices) -> str:
 
 def portable(choices: Choices) -> Choices:
     """The same choices for a process that runs elsewhere: paths, where a name is not that of something bundled."""
-    named = {"network": bundled_networks(), "trace": [*bundled_traces(), *corpus_traces()], "arch": bundled_archs()}
-    paths = {key: Path(choices[key]) for key, known in named.items() if key in choices and choices[key] not in known}
-    return choices | {key: str(path.resolve()) for key, path in paths.items() if path.exists()}
+    named = _named().items()
+    paths = {key: Path(choices[key]) for key, known in named if key in choices and choices[key] not in known}
+    return choices | {key: str(path.resolve()) for key, path in paths.items() if is_there(path)}
+
+
+@lru_cache(1)
+def _named() -> dict[str, list[str]]:
+    """Names of what comes with the package, by key."""
+    return {"network": bundled_networks(), "trace": [*bundled_traces(), *corpus_traces()], "arch": bundled_archs()}
 
 
 def _stamp(name: str | None) -> Stamp:
     """Of the files a name stands for, if it is a path."""
-    if name is None or not (path := Path(name)).exists():
+    if name is None or not is_there(path := Path(name)):
         return ()
     files = [file for file in sorted(path.iterdir()) if file.is_file()] if path.is_dir() else [path]
     return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)

@@ -21,6 +21,10 @@ from archsim.sweeps.task import Done, Task, work
 if TYPE_CHECKING:
     import distributed
 
+MOST_JOBS = 1024
+"""Most processes of one machine: more than any has cores, and few enough to be started."""
+MOST_IN_VAIN = 3
+"""Times that the processes may die one after the other before any of them begins."""
 CONNECT_TIMEOUT_S = 30
 WORKERS_TIMEOUT_S = 300
 """A scheduler without a worker is waited for so long."""
@@ -48,7 +52,8 @@ class LocalPool:
 
     def __init__(self, jobs: int, *, needs_main: bool = False) -> None:
         self.jobs, self.needs_main, self.threads = jobs, needs_main, max(1, cores() // jobs)
-        self._ever_begun = False
+        self._in_vain = 0
+        """How often, one after the other, all processes have died before one of them began."""
         self._start()
 
     def _start(self) -> None:
@@ -56,6 +61,8 @@ class LocalPool:
         context = multiprocessing.get_context("spawn")
         self._begun = context.Event()
         self._executor = ProcessPoolExecutor(self.jobs, context, _depend_on_driver, (self._begun,))
+        self._processes = self._executor._processes
+        """The executor forgets its processes when one of them dies."""
 
     @property
     def places(self) -> int:
@@ -64,7 +71,7 @@ class LocalPool:
 
     def submit(self, task: Task, cache: str) -> Future[Done]:
         """Begin a task; where a process has died with nothing to do, the task ends as if it had died of it."""
-        with nullcontext() if self.needs_main else _main_out_of_sight():
+        with _deaf_to_interrupts(), nullcontext() if self.needs_main else _main_out_of_sight():
             try:
                 return self._executor.submit(work, task, cache, self.threads)
             except BrokenExecutor as error:
@@ -73,23 +80,27 @@ class LocalPool:
                 return broken
 
     def revive(self) -> None:
-        """Start anew: the death of one process ends the whole pool. RunFailedError if no process has ever begun."""
-        self.kill()
-        self._ever_begun = self._ever_begun or self._begun.is_set()
-        if not self._ever_begun:
+        """Start anew: the death of one process ends the whole pool. RunFailedError if none begins, however often."""
+        codes = self.kill()
+        self._in_vain = 0 if self._begun.is_set() else self._in_vain + 1
+        if any(code >= 0 for code in codes) and self._in_vain:  # by itself, and it would again
             guard = "a script that defines a policy needs `if __name__ == '__main__':` around what it runs"
-            raise RunFailedError(f"worker processes cannot start: see above; {guard}")
+            raise RunFailedError(f"worker processes cannot start: see above{f'; {guard}' if self.needs_main else ''}")
+        if self._in_vain == MOST_IN_VAIN:
+            killed = f"worker processes were killed before they began, {MOST_IN_VAIN} times: out of memory?"
+            raise RunFailedError(f"{killed} Finished points are kept: run it again to go on, with fewer --jobs")
         self._start()
 
-    def kill(self) -> None:
-        """End all processes now, whatever they do."""
+    def kill(self) -> list[int]:
+        """End all processes now, whatever they do; return their exit codes, of those ended by a signal its negative."""
         # The executor itself only waits for what is under way.
-        processes = list((self._executor._processes or {}).values())
+        processes = list(self._processes.values())
         self._executor.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.kill()
         for process in processes:
             process.join()
+        return [process.exitcode for process in processes if process.exitcode is not None]
 
 
 class DaskPool:
@@ -115,10 +126,17 @@ class DaskPool:
         """Dask sees to that."""
 
 
-def pool_for(jobs: int | None, dask: str | None, *, needs_main: bool) -> AbstractContextManager[Pool]:
-    """The pool asked for; UsageError where there can be none."""
+def check_jobs(jobs: int | None) -> None:
+    """Raise ConfigError for a number of processes that there cannot be; None stands for one per core."""
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs = {jobs}: need at least 1 process")
+    if jobs is not None and jobs > MOST_JOBS:
+        raise ConfigError(f"jobs = {jobs}: need at most {MOST_JOBS} processes")
+
+
+def pool_for(jobs: int | None, dask: str | None, *, needs_main: bool) -> AbstractContextManager[Pool]:
+    """The pool asked for; UsageError where there can be none."""
+    check_jobs(jobs)
     processes = jobs or cores()
     return _local_pool(processes, needs_main) if dask is None else _dask_pool(dask, processes)
 
@@ -172,6 +190,19 @@ def _main_out_of_sight() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started here never hear of Ctrl-C, which a terminal sends to all; the driver does when it is over."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _depend_on_driver(begun: Event) -> None:

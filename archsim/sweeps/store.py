@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from archsim._version import __version__
 from archsim.config.load import load_arch
-from archsim.errors import UsageError
+from archsim.errors import RunFailedError, UsageError
 from archsim.escaping import one_line, plain_lines
+from archsim.sealed import digest_of
 from archsim.sweeps.plan import Point
 from archsim.sweeps.point import DEFAULT_ARCH
 from archsim.sweeps.task import Done, Outcome
@@ -25,62 +27,123 @@ MACHINE = "machine."
 """Of keys in `about` that hold an architecture as JSON, before what the grid changes in it."""
 PATIENCE_S = 600
 """How long the driver waits for somebody who reads."""
+SHORT_PATIENCE_S = 10
+"""How long it takes to give up a database that somebody else holds from the beginning."""
+GRID = "grid"
+"""Stands for the tables `about` and `points` among the seals, which else are of outcomes, by digest."""
 PACKAGES = ("numpy", "numba", "simpy", "pandas", "matplotlib")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS points (position INTEGER PRIMARY KEY, digest TEXT NOT NULL, choices TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS outcomes (
     digest TEXT PRIMARY KEY, error TEXT, record TEXT, energy TEXT, utilisation TEXT, seconds REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS seals (digest TEXT PRIMARY KEY, seal TEXT NOT NULL);
 """
+TABLES, SEALS = {"about", "points", "outcomes"}, "seals"
+OUTCOME = "digest, error, record, energy, utilisation, seal"
+SEALED = "SELECT * FROM outcomes LEFT JOIN seals USING (digest)"
+ADVICE = "move it away to begin anew, or put back a copy of it"
+AGAIN = "run the same sweep again: it makes anew what is damaged"
+KEPT = "finished points are kept: make room, and run the same sweep again to go on"
+LOG = logging.getLogger("archsim")
 
 
 class Store:
-    """Outcomes by digest, written one transaction each; what earlier grids found stays."""
+    """Outcomes by digest, written one transaction each; what earlier grids found stays.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        try:
-            self.database = sqlite3.connect(folder / DATABASE, timeout=PATIENCE_S)
+    The grid and every outcome that is no failure carry a seal: what was damaged is not taken for a result.
+    """
+
+    def __init__(self, folder: Path, *, reading: bool = False) -> None:
+        """Open the database of a folder, for the driver or to read it; UsageError where it is not that of a sweep."""
+        self.folder, self.path = folder, folder / DATABASE
+        with _damage_told(self.path):
+            address = f"{self.path.absolute().as_uri()}?mode={'rw' if reading else 'rwc'}"
+            self.database = sqlite3.connect(address, SHORT_PATIENCE_S, uri=True)
+            try:
+                self._check_tables(new=not reading)
+                self.database.execute(f"PRAGMA busy_timeout = {PATIENCE_S * 1000}")
+            except BaseException:
+                self.close()
+                raise
+
+    def _check_tables(self, *, new: bool) -> None:
+        """Make the tables of a `new` database, if it has none; UsageError for that of another application."""
+        found = {name for (name,) in self.database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not found >= TABLES and not (new and not found):
+            lacks = ", ".join(sorted(TABLES - found))
+            raise UsageError(f"{self.path}: not the results of a sweep, it has no table {lacks}; {ADVICE}")
+        if new:
             self.database.executescript(SCHEMA)
-        except sqlite3.DatabaseError as error:
-            raise UsageError(f"{folder / DATABASE}: not the results of a sweep: {error}") from None
+        elif SEALS not in found:
+            raise UsageError(f"{self.path}: written by an older archsim; {AGAIN}")
+        for columns in (f"{OUTCOME} FROM ({SEALED})", "position, digest, choices FROM points", "key, value FROM about"):
+            self.database.execute(f"SELECT {columns} LIMIT 0")
 
     def begin(self, points: list[Point], about: Mapping[str, str]) -> None:
         """Take down the grid's points, and the failures of those that cannot run."""
         rows = [(i, point.digest, json.dumps(point.choices)) for i, point in enumerate(points)]
-        with self.database:
+        with _damage_told(self.path), self.database:
             self.database.execute("DELETE FROM points")
             self.database.executemany("INSERT INTO points VALUES (?, ?, ?)", rows)
             self.database.execute("DELETE FROM about")
             self.database.executemany("INSERT INTO about VALUES (?, ?)", sorted(about.items()))
+            self.database.execute("INSERT OR REPLACE INTO seals VALUES (?, ?)", (GRID, self._digest_of_grid()))
         self.put({point.digest: Done(0.0, error=point.error) for point in points if point.setting is None})
 
     def put(self, ends: Mapping[str, Done]) -> None:
-        """Keep the ends of points' tasks, by digest."""
+        """Keep the ends of points' tasks, by digest; RunFailedError where they cannot be written."""
         rows = [(digest, _text(done.error), *_parts(done.outcome), done.seconds) for digest, done in ends.items()]
-        with self.database:
-            self.database.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?)", rows)
+        seals = [(digest, digest_of(digest, *_parts(done.outcome))) for digest, done in ends.items()]
+        try:
+            with self.database:
+                self.database.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?)", rows)
+                self.database.executemany("INSERT OR REPLACE INTO seals VALUES (?, ?)", seals)
+        except sqlite3.Error as error:
+            raise RunFailedError(f"cannot write {self.path}: {error}; {KEPT}") from None
 
     def finished(self) -> dict[str, str | None]:
-        """Digests of all points with an outcome, and the error of those that failed."""
-        return dict(self.database.execute("SELECT digest, error FROM outcomes"))
+        """Digests of all points with an outcome, and the error of those that failed; damaged ones are left out."""
+        found: dict[str, str | None] = {}
+        damaged = 0
+        with _damage_told(self.path):
+            for digest, error, *parts, seal in self.database.execute(f"SELECT {OUTCOME} FROM ({SEALED})"):
+                if _is_intact(digest, error, parts, seal):
+                    found[digest] = error
+                else:
+                    damaged += 1
+        if damaged:
+            LOG.warning("%s: %d outcomes are damaged, or of an older archsim: they are made anew", self.path, damaged)
+        return found
 
     def about(self) -> dict[str, str]:
         """What was said of the sweep when it began."""
-        return dict(self.database.execute("SELECT key, value FROM about ORDER BY key"))
+        with _damage_told(self.path):
+            return dict(self.database.execute("SELECT key, value FROM about ORDER BY key"))
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any], str | None, Outcome | None]]:
         """Position, choices, error and outcome of each finished point, in the order of the grid."""
-        query = """SELECT position, choices, error, record, energy, utilisation
-                   FROM points JOIN outcomes USING (digest) ORDER BY position"""
-        for position, choices, error, *parts in self.database.execute(query):
-            outcome = Outcome(*(json.loads(part) for part in parts)) if error is None else None
-            yield position, json.loads(choices), error, outcome
+        query = f"SELECT position, choices, {OUTCOME} FROM points JOIN ({SEALED}) USING (digest) ORDER BY position"
+        with _damage_told(self.path):
+            for position, choices, digest, error, *parts, seal in self.database.execute(query):
+                if not _is_intact(digest, error, parts, seal):
+                    raise UsageError(f"{self.path}: the outcome of point {position} is damaged; {AGAIN}")
+                outcome = Outcome(*(json.loads(part) for part in parts)) if error is None else None
+                yield position, json.loads(choices), error, outcome
 
     def choices(self) -> list[dict[str, Any]]:
-        """What each point of the grid chooses, finished or not."""
-        found = self.database.execute("SELECT choices FROM points ORDER BY position")
-        return [json.loads(choices) for (choices,) in found]
+        """What each point of the grid chooses, finished or not; UsageError where the grid is damaged."""
+        with _damage_told(self.path):
+            ((seal,),) = self.database.execute("SELECT max(seal) FROM seals WHERE digest = ?", (GRID,))
+            if seal != self._digest_of_grid():
+                raise UsageError(f"{self.path}: what it holds of the grid is damaged; {AGAIN}")
+            found = self.database.execute("SELECT choices FROM points ORDER BY position")
+            return [json.loads(choices) for (choices,) in found]
+
+    def _digest_of_grid(self) -> str:
+        points = self.database.execute("SELECT position, digest, choices FROM points ORDER BY position")
+        about = self.database.execute("SELECT key, value FROM about ORDER BY key")
+        return digest_of(*(str(part) for rows in (points, about) for row in rows for part in row))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -98,27 +161,49 @@ def _parts(outcome: Outcome | None) -> tuple[str | None, ...]:
     return tuple(json.dumps(part) for part in (outcome.record, outcome.energy, outcome.utilisation))
 
 
+def _is_intact(digest: Any, error: Any, parts: list[Any], seal: Any) -> bool:
+    """Whether an outcome is as it was written; a failure has no figures to be wrong in."""
+    return error is not None or (all(isinstance(part, str) for part in parts) and seal == digest_of(digest, *parts))
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Turn what SQLite says of a database into one message that names the file and what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if kind in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM):
+            raise RunFailedError(f"cannot write {path}: {error}; {KEPT}") from None
+        if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise UsageError(f"{path}: another program holds it ({error}): wait for it, or end it") from None
+        if kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            raise UsageError(f"{path}: {error}: need a file that can be read and written") from None
+        raise UsageError(f"{path}: not the results of a sweep, or damaged: {error}; {ADVICE}") from None
+    except (UnicodeError, ValueError, TypeError) as error:
+        raise UsageError(f"{path}: not the results of a sweep, or damaged: {error}; {ADVICE}") from None
+
+
 def open_store(folder: Path) -> Store:
     """Open the results of a sweep to read them; UsageError for a folder that holds none."""
     if not (folder / DATABASE).is_file():
         raise UsageError(f"{folder}: holds no sweep: need a folder made by archsim sweep, with {DATABASE}")
-    return Store(folder)
+    return Store(folder, reading=True)
 
 
 @contextmanager
 def only_driver(folder: Path) -> Iterator[None]:
     """Hold the folder: a second driver is refused, and a killed one leaves nothing that could stand in the way."""
-    try:
-        lock = sqlite3.connect(folder / LOCK, timeout=0)
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.DatabaseError as error:
-        if "locked" not in str(error):
-            raise UsageError(f"{folder / LOCK}: not the lock of a sweep: {error}") from None
-        raise UsageError(f"{folder}: another sweep is writing here: wait for it, or choose another folder") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(closing(sqlite3.connect(folder / LOCK, timeout=0)))
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.DatabaseError as error:
+            if "locked" not in str(error):
+                raise UsageError(f"{folder / LOCK}: not the lock of a sweep: {error}; remove it") from None
+            busy = "another sweep is writing here: wait for it, or choose another folder"
+            raise UsageError(f"{folder}: {busy}") from None
         yield
-    finally:
-        lock.close()
 
 
 def provenance(command: str, grid: str, points: list[Point]) -> dict[str, str]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archsim.errors import UsageError
-from archsim.files import remove_unfinished
+from archsim.errors import RunFailedError
+from archsim.files import check_writable, make_folder, remove_unfinished
 from archsim.policies import Policy
+from archsim.reading import is_file
 from archsim.sweeps.driver import Driver
 from archsim.sweeps.grid import Grid, load_grid
 from archsim.sweeps.plan import Point, plan_points, plan_tasks
 from archsim.sweeps.pools import Pool, pool_for
-from archsim.sweeps.store import DATABASE, Store, only_driver, provenance
-from archsim.sweeps.tables import SweepResults, export
+from archsim.sweeps.store import DATABASE, LOG, Store, only_driver, open_store, provenance
+from archsim.sweeps.tables import EXPORTED, SweepResults, export
 from archsim.sweeps.task import MAIN, Done, Kind, Task
 
 CACHE = "cache"
@@ -61,6 +62,7 @@ def run_sweep(
     jobs: processes, by default one a core. dask: address of a scheduler, or `local`, instead. The results are the
     same bytes whoever does the work. retry: also run again what has failed. `tell` hears of each finished task.
     Raises UsageError for a grid that cannot run, before anything is written; a point that fails is a result.
+    RunFailedError where the machine could not do some of the points (a full disk, no memory): they are left to do.
     """
     parsed, text = load_grid(grid)
     points = plan_points(parsed)
@@ -81,7 +83,7 @@ def run_points(
 ) -> SweepResults:
     """Run the points of a grid, given with its text, on workers that are there already; else as `run_sweep`."""
     folder = Path(folder)
-    make_folder(folder)
+    make_sweep_folders(folder)
     with only_driver(folder), closing(Store(folder)) as store:
         store.begin(points, provenance(command, grid, points))
         try:
@@ -100,15 +102,14 @@ def left_to_do(grid: Grid, folder: Path, retry: bool = False) -> tuple[list[Poin
     """The points of a grid, and the tasks that are left of it in a folder that need not exist."""
     points = plan_points(grid)
     finished: dict[str, str | None] = {}
-    if (folder / DATABASE).is_file():
-        with closing(Store(folder)) as store:
+    if is_file(folder / DATABASE):
+        with closing(open_store(folder)) as store:
             finished = store.finished()
     return points, plan_tasks(_unfinished(points, finished, retry), folder / CACHE)
 
 
 def _finish(points: list[Point], store: Store, pool: Pool, retry: bool, tell: Tell) -> None:
     finished, cache = store.finished(), store.folder / CACHE
-    cache.mkdir(exist_ok=True)
     remove_unfinished(store.folder, cache)
     tasks = plan_tasks(_unfinished(points, finished, retry), cache)
     due = {task.digest for task in tasks if task.kind is Kind.POINT}
@@ -117,33 +118,40 @@ def _finish(points: list[Point], store: Store, pool: Pool, retry: bool, tell: Te
         points=len({point.digest for point in points}),
         finished=len(errors),
         failed=sum(error is not None for error in errors.values()),
-        weight=sum(task.weight for task in tasks),
+        weight=math.fsum(task.weight for task in tasks),
     )
     tell(progress)
+    said: set[str] = set()
+    hindered: list[str] = []
 
     def keep(task: Task, done: Done) -> None:
         progress.done += task.weight
-        if task.kind is Kind.POINT:
+        for note in done.notes:
+            if note not in said:
+                said.add(note)
+                LOG.warning("%s", note)
+        if task.kind is Kind.POINT and done.hindered:
+            hindered.append(done.error or "")
+        elif task.kind is Kind.POINT:
             store.put({task.digest: done})
             progress.finished += 1
             progress.failed += done.error is not None
         tell(progress)
 
     Driver(tasks, pool, str(cache.resolve()), keep).run()
+    if hindered:
+        left = f"{len(hindered)} of {progress.points} points could not be run here, and are left to do"
+        raise RunFailedError(f"{left}: {hindered[0]}; finished points are kept: mend it, and run it again to go on")
+
+
+def make_sweep_folders(folder: Path) -> None:
+    """Make the folders of a sweep; UsageError, before any work, where something stands in the way of its files."""
+    for made in (folder, folder / CACHE):
+        make_folder(made)
+    for name in EXPORTED:
+        check_writable(folder / name)
 
 
 def _unfinished(points: list[Point], finished: Mapping[str, str | None], retry: bool) -> list[Point]:
     """Points without an outcome, and with `retry` those whose outcome is a failure."""
     return [p for p in points if p.digest not in finished or (retry and finished[p.digest] is not None)]
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for results; UsageError where there can be none."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"cannot write {folder}: it is not a folder") from None
-    except OSError as error:
-        raise UsageError(f"cannot write {folder}: {error.strerror}") from None
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"cannot write {folder}: the folder is not writable")

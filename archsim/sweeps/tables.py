@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 _TEXT = {"network", "trace", "split", "arch", "policy", "precision", "detail", "metric", "archsim_version", "digest"}
 _TEXT |= {"error", "preset"}
-_NUMBERS = {*METRIC_KEYS, "threshold", "max_loss"}
+_NUMBERS = {*METRIC_KEYS, "output_change", "threshold", "max_loss"}
 _ENERGY = ("point", "side", "component", "action", "bucket", "count", "pj_each", "joules")
+_FRAMES = ("results", "energy", "utilisation")
+EXPORTED = tuple(f"{name}.{kind}" for name in _FRAMES for kind in ("csv", "parquet"))
+"""Files of a sweep's tables."""
 _UTILISATION = ("point", "side", "unit", "state", "share")
 
 
@@ -86,7 +89,7 @@ def results_of(store: Store) -> SweepResults:
 def export(store: Store, folder: Path) -> SweepResults:
     """Write the frames as `results`, `energy` and `utilisation`, each as .csv and .parquet; equal data, equal bytes."""
     found = results_of(store)
-    for name in ("results", "energy", "utilisation"):
+    for name in _FRAMES:
         frame: pd.DataFrame = getattr(found, name)
         with write_whole(folder / f"{name}.csv") as path:
             frame.to_csv(path, index=False, lineterminator="\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,6 @@ from archsim.experiment.result import Result
 from archsim.experiment.simulate import run_stages
 from archsim.experiment.timed import Timed
 from archsim.experiment.utilisation import utilisation
-from archsim.policies import NoReuse
 from archsim.sweeps.cache import CachedStages
 from archsim.sweeps.choices import Choices
 from archsim.sweeps.point import resolve_point
@@ -75,35 +74,61 @@ class Done:
     outcome: Outcome | None = None
     """Of a point that ran."""
     error: str | None = None
+    hindered: bool = False
+    """True where the error is of the machine it ran on (a full disk, no memory): it says nothing of the point."""
+    notes: tuple[str, ...] = ()
+    """What the user should hear of besides, such as cached files that were damaged."""
 
 
 def work(task: Task, cache: str, threads: int) -> Done:
     """Do a task; passes and baselines are left in the folder `cache`, a point's figures are returned."""
     started = time.perf_counter()
     try:
-        outcome = _make(task, Path(cache), threads)
-    except ArchsimError as error:
-        return Done(time.perf_counter() - started, error=str(error))
+        stages = _stages(task, Path(cache), threads)
+    except Exception as error:  # the driver could do as much: it is this process that cannot
+        return hindrance(error, time.perf_counter() - started)
+    outcome, failure = None, None
+    try:
+        outcome = _make(task, stages)
+    except (OSError, MemoryError) as hindered:
+        return replace(hindrance(hindered, time.perf_counter() - started), notes=tuple(stages.notes))
     except Exception as error:  # whatever it is, the sweep goes on
-        return Done(time.perf_counter() - started, error=f"{type(error).__name__}: {error}")
-    return Done(time.perf_counter() - started, outcome)
+        failure = message_of(error)
+    return Done(time.perf_counter() - started, outcome, failure, notes=tuple(stages.notes))
 
 
-def _make(task: Task, cache: Path, threads: int) -> Outcome | None:
+def hindrance(error: BaseException, seconds: float = 0.0) -> Done:
+    """Return the end of a task that could not be done where it was tried."""
+    return Done(seconds, error=message_of(error), hindered=True)
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an error says; of one that archsim did not raise, its kind, too."""
+    return str(error) if isinstance(error, ArchsimError) else f"{type(error).__name__}: {error}"
+
+
+def _stages(task: Task, cache: Path, threads: int) -> CachedStages:
+    """Resolve the point of a task; ConfigError where it is not what the driver sees."""
     if task.module != MAIN:
         import_module(task.module)  # registers the policy
     setting = resolve_point(task.choices)
-    stages = CachedStages(setting, cache, threads=threads)
-    made = {Kind.POINT: setting.digest, Kind.BASELINE: setting.baseline_digest}.get(task.kind)
-    passes = {setting.functional_digest(policy): policy for policy in (NoReuse(), setting.policy)}
-    if task.digest != made and (task.kind is not Kind.PASS or task.digest not in passes):
+    made = {
+        Kind.PASS: setting.functional_digest,
+        Kind.BASELINE: setting.baseline_digest,
+        Kind.POINT: setting.digest,
+    }
+    if task.digest != made[task.kind]:
         where = f"process {os.getpid()} in {Path.cwd()}"
         raise ConfigError(f"{where} sees another archsim, network, trace or machine than the driver of the sweep")
+    return CachedStages(setting, cache, threads=threads)
+
+
+def _make(task: Task, stages: CachedStages) -> Outcome | None:
     match task.kind:
         case Kind.PASS:
-            stages.functional(passes[task.digest])
+            stages.functional()
         case Kind.BASELINE:
-            stages.baseline(stages.functional(NoReuse() if setting.baseline_computes else setting.policy))
+            stages.baseline(stages.functional())
         case Kind.POINT:
             return outcome_of(run_stages(stages))
     return None

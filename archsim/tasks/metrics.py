@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from archsim.kernels.arrays import I64
+from archsim.sums import mean
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,11 @@ def _bleu(sums: Sequence[int]) -> float:
     from sacrebleu.metrics.bleu import BLEU
 
     correct, total, (answer_len, target_len) = list(sums[:4]), list(sums[4:8]), sums[8:]
-    return float(BLEU.compute_bleu(correct, total, answer_len, target_len, smooth_method="exp").score)
+    found = BLEU.compute_bleu(correct, total, answer_len, target_len, smooth_method="exp")
+    # Its score adds up the logarithms with `sum`, which rounds otherwise from Python 3.12 on.
+    if not all(found.precisions):
+        return 0.0
+    return float(found.bp * math.exp(mean(map(math.log, found.precisions))))
 
 
 METRICS = {

@@ -21,20 +21,21 @@ import numpy as np
 from archsim.errors import TraceError
 from archsim.files import check_writable, write_whole
 from archsim.kernels.half import HALF_MAX
+from archsim.reading import require_regular
+from archsim.traceio.arrays import ANY_GROWTH_BYTES, Array, read_h5, read_npz
 from archsim.traceio.trace import UNNAMED, Trace
 
 FORMAT = 1
 _REQUIRED = ("format", "meta", "data", "lengths")
 _NAMES = (*_REQUIRED, "targets", "texts")
 _NUMPY_NAMES = {"frames": "f", "tokens": "iu", "text": "u", "audio": "i"}
-Arrays = dict[str, np.ndarray[Any, Any]]
+Arrays = dict[str, Array]
 
 
 def read_trace(path: Path) -> Trace:
     """Read a trace file; TraceError says what is wrong with it."""
-    if not path.is_file():
-        raise TraceError(f"{path}: {'a folder, need a trace file' if path.is_dir() else 'no such file'}")
-    arrays = _read_h5(path) if path.suffix in (".h5", ".hdf5") else _read_npz(path)
+    require_regular(path, TraceError, "a trace file")
+    arrays = (read_h5 if path.suffix in (".h5", ".hdf5") else read_npz)(path, _NAMES)
     try:
         return _unpack(path, arrays)
     except TraceError as error:
@@ -56,7 +57,8 @@ def write_trace(trace: Trace, path: str | Path) -> None:
 
             with h5py.File(temporary, "w") as file:
                 for name, array in arrays.items():
-                    file.create_dataset(name, data=array, compression="gzip" if array.ndim else None, track_times=False)
+                    packing = "gzip" if array.ndim and array.nbytes < ANY_GROWTH_BYTES else None
+                    file.create_dataset(name, data=array, compression=packing, track_times=False)
 
 
 def check_trace_path(path: Path) -> None:
@@ -106,12 +108,15 @@ def _unpack(path: Path, arrays: Arrays) -> Trace:
     if version.shape != () or version.dtype.kind not in "iu" or version != FORMAT:
         raise TraceError(f"format is {version}, this version reads {FORMAT}")
     meta, data, lengths = _read_meta(arrays["meta"]), arrays["data"], arrays["lengths"]
+    if data.ndim and not len(data):
+        raise TraceError("data is empty, need at least one step")
     if data.dtype.kind not in _NUMPY_NAMES[meta["kind"]] or data.ndim != (2 if meta["kind"] == "frames" else 1):
         raise TraceError(f"data is {data.dtype} of shape {data.shape}, which is not {meta['kind']}")
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or lengths.size == 0 or lengths.min() < 1:
         raise TraceError(f"lengths is {lengths.dtype} of shape {lengths.shape}, need one whole number >= 1 a sequence")
-    if int(lengths.sum()) != len(data):
-        raise TraceError(f"lengths add up to {int(lengths.sum())}, data has {len(data)} rows: they must be equal")
+    total = sum(lengths.tolist())  # as Python's numbers, which do not overflow
+    if total != len(data):
+        raise TraceError(f"lengths add up to {total}, data has {len(data)} rows: they must be equal")
     pieces = np.split(data, np.cumsum(lengths)[:-1])
     targets: Any = _as_text(arrays["texts"]).split("\n") if "texts" in arrays else arrays.get("targets")
     name = path.stem if meta["name"] in ("", UNNAMED) else meta["name"]
@@ -127,11 +132,14 @@ def _unpack(path: Path, arrays: Arrays) -> Trace:
 def _read_meta(array: np.ndarray[Any, Any]) -> dict[str, Any]:
     try:
         meta = json.loads(_as_text(array))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise TraceError(f"meta is not JSON: {error}") from None
     if not isinstance(meta, dict) or meta.get("kind") not in list(_NUMPY_NAMES):
         raise TraceError(f"meta does not name the kind of trace, accepted: {', '.join(_NUMPY_NAMES)}")
-    texts = {key: str(meta.get(key, "")) for key in ("name", "kind", "description", "provenance")}
+    texts = {key: meta.get(key, "") for key in ("name", "kind", "description", "provenance")}
+    for key, text in texts.items():
+        if not isinstance(text, str):
+            raise TraceError(f"meta: {key} is a {type(text).__name__}, need a text")
     return texts | {"sample_rate_hz": meta.get("sample_rate_hz")}
 
 
@@ -140,36 +148,12 @@ def _as_bytes(text: str) -> np.ndarray[Any, Any]:
 
 
 def _as_text(data: np.ndarray[Any, Any]) -> str:
-    if data.dtype != np.uint8:
-        raise TraceError(f"text is held as {data.dtype}, need UTF-8 bytes (uint8)")
+    if data.dtype != np.uint8 or data.ndim != 1:
+        raise TraceError(f"text is held as {data.dtype} of shape {data.shape}, need UTF-8 bytes (uint8)")
     try:
         return data.tobytes().decode()
     except UnicodeDecodeError as error:
         raise TraceError(f"text is not UTF-8: {error}") from None
-
-
-def _read_npz(path: Path) -> Arrays:
-    try:
-        if not zipfile.is_zipfile(path):
-            raise TraceError(f"{path}: not a whole .npz file (cut short?), need the arrays {', '.join(_REQUIRED)}")
-        with path.open("rb") as stream:
-            file = np.load(stream, allow_pickle=False)
-            found = {name: file[name] for name in _NAMES if name in file}
-            return {name: array for name, array in found.items() if isinstance(array, np.ndarray)}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        reason = "it holds pickled objects, which are never read" if "allow_pickle" in str(error) else error
-        raise TraceError(f"{path}: not a readable .npz trace: {reason}") from None
-
-
-def _read_h5(path: Path) -> Arrays:
-    import h5py
-
-    try:
-        with h5py.File(path) as file:
-            names = [n for n in _NAMES if isinstance(file.get(n), h5py.Dataset)]
-            return {name: np.asarray(file[name]) for name in names}
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise TraceError(f"{path}: not a readable .h5 trace: {error}") from None
 
 
 def _write_npz(path: Path, arrays: Arrays) -> None:

@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from archsim.errors import TraceError
+from archsim.ownership import OwnsArrays, own
+from archsim.validation import whole_number
 
+BYTE_ORDER_MARK = "\ufeff"
 UNNAMED = "arrays"
 """Name of a trace made in memory; read from a file, it takes the file's."""
 Kind = Literal["frames", "tokens", "text", "audio"]
@@ -21,8 +24,11 @@ Targets = Sequence[int] | Sequence[str]
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
-    """Sequences of one kind: `frames` (T, I) float32, `tokens` (T,) int64, `text` strings, `audio` (T,) int16."""
+class Trace(OwnsArrays):
+    """Sequences of one kind: `frames` (T, I) float32, `tokens` (T,) int64, `text` strings, `audio` (T,) int16.
+
+    Arrays are the trace's own, read-only: what its maker does with his afterwards changes neither data nor digest.
+    """
 
     name: str
     kind: Kind
@@ -34,6 +40,7 @@ class Trace:
     provenance: str = ""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.sequences:
             raise TraceError(f"trace {self.name}: no sequences, need at least one")
         if self.targets is not None and len(self.targets) != len(self.sequences):
@@ -75,45 +82,50 @@ class Trace:
 
         Raises TraceError naming the sequence for samples of another type or shape, or for none.
         """
-        if isinstance(sample_rate_hz, bool) or not isinstance(sample_rate_hz, int) or sample_rate_hz < 1:
+        rate_hz = whole_number(sample_rate_hz)
+        if rate_hz is None or rate_hz < 1:
             raise TraceError(f"trace {name}: sample_rate_hz = {sample_rate_hz!r}, need a whole number >= 1")
         checked = []
         for i, recording in enumerate(recordings):
-            samples = np.asarray(recording)
+            samples = _as_array(f"trace {name}: sequence {i}", recording)
             if samples.ndim != 1 or samples.dtype != np.int16 or samples.size == 0:
                 found = f"{samples.dtype} of shape {samples.shape}"
                 raise TraceError(f"trace {name}: sequence {i} is {found}, need int16 samples of shape (T,)")
-            checked.append(samples)
-        return cls(name, "audio", tuple(checked), _checked_targets(name, targets), sample_rate_hz)
+            checked.append(own(samples))
+        return cls(name, "audio", tuple(checked), _checked_targets(name, targets), rate_hz)
 
     @classmethod
     def from_texts(cls, texts: Iterable[str], targets: Targets | None = None, *, name: str = UNNAMED) -> Trace:
         """Make a trace of texts; the network's own vocabulary turns them into tokens."""
         if isinstance(texts, str):
             raise TraceError(f"trace {name}: got one text, need a list of texts, one a sequence")
-        checked = tuple(texts)
-        for i, text in enumerate(checked):
-            if not isinstance(text, str) or not text.strip():
+        checked = []
+        for i, text in enumerate(texts):
+            if not isinstance(text, str) or not text.removeprefix(BYTE_ORDER_MARK).strip():
                 raise TraceError(f"trace {name}: sequence {i} is {text!r}, need a text that is not blank")
-            _encodable(f"trace {name}: sequence {i}", text)
-        return cls(name, "text", checked, _checked_targets(name, targets))
+            checked.append(_encodable(f"trace {name}: sequence {i}", text))
+        return cls(name, "text", tuple(checked), _checked_targets(name, targets))
 
     def described(self, description: str, provenance: str) -> Trace:
         """Return a copy that says what it holds and where it came from."""
         return replace(self, description=description, provenance=provenance)
 
     def holding(self, kind: Kind, sequences: Iterable[np.ndarray[Any, Any]]) -> Trace:
-        """Return the same sequences in another form: texts as tokens, audio as frames."""
-        return replace(self, kind=kind, sequences=tuple(sequences), sample_rate_hz=None)
+        """Return the same sequences in another form, texts as tokens, audio as frames; takes over the arrays."""
+        taken = tuple(sequences)
+        for sequence in taken:
+            sequence.flags.writeable = False
+        return replace(self, kind=kind, sequences=taken, sample_rate_hz=None)
 
     def limit(self, sequences: int | None) -> Trace:
         """Return the first `sequences` sequences, or everything for None."""
         if sequences is None:
             return self
-        if sequences < 1:
-            raise TraceError(f"limit = {sequences}: need at least 1 sequence")
-        targets = None if self.targets is None else self.targets[:sequences]
-        return replace(self, sequences=self.sequences[:sequences], targets=targets)
+        number = whole_number(sequences)
+        if number is None or number < 1:
+            raise TraceError(f"limit = {sequences!r}: need a whole number, at least 1 sequence")
+        targets = None if self.targets is None else self.targets[:number]
+        return replace(self, sequences=self.sequences[:number], targets=targets)
 
     @cached_property
     def digest(self) -> str:
@@ -126,29 +138,49 @@ class Trace:
 
 
 def _checked(where: str, values: ArrayLike) -> np.ndarray[Any, Any]:
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()  # a torch tensor, with or without a gradient
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise TraceError(f"{where} is ragged, need (T, I) numbers or (T,) integers") from None
-    if array.ndim == 1 and array.dtype.kind in "iu":
-        array = array.astype(np.int64)
-    elif array.ndim == 2 and array.dtype.kind in "fiu":
+    given = _as_array(where, values)
+    if given.ndim == 1 and given.dtype.kind in "iu":
+        if given.size and int(given.max()) > np.iinfo(np.int64).max:
+            raise TraceError(f"{where}: token {given.max()} is too large, need numbers of 63 bits")
+        array = own(given, np.int64)
+    elif given.ndim == 2 and given.dtype.kind in "fiu":
         with np.errstate(over="ignore"):
-            array = np.ascontiguousarray(array, np.float32)
+            array = own(given, np.float32)
+        if given.dtype.kind in "iu" and (array != given).any():
+            raise TraceError(f"{where} holds whole numbers beyond 2^24 that float32 cannot hold, need smaller ones")
     else:
-        raise TraceError(f"{where} has shape {array.shape} of {array.dtype}, need (T, I) numbers or (T,) integers")
+        raise TraceError(f"{where} has shape {given.shape} of {given.dtype}, need (T, I) numbers or (T,) integers")
     if array.size == 0:
         raise TraceError(f"{where} is empty (shape {array.shape}), need at least one step")
     if array.ndim == 2 and not np.isfinite(array).all():
         step, feature = np.argwhere(~np.isfinite(array))[0]
-        given = np.asarray(values)[step, feature]
-        raise TraceError(f"{where}: step {step}, input {feature} is {given}, need finite numbers that float32 can hold")
+        number = given[step, feature]
+        raise TraceError(
+            f"{where}: step {step}, input {feature} is {number}, need finite numbers that float32 can hold"
+        )
     return array
 
 
+def _as_array(where: str, values: Any) -> np.ndarray[Any, Any]:
+    """Return what numpy makes of an array, a torch tensor or a data frame; TraceError for what would lose something."""
+    if np.ma.is_masked(values):
+        raise TraceError(f"{where} has masked entries, need numbers in all of them")
+    try:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()  # a torch tensor, with or without a gradient
+            if str(values.dtype) == "torch.bfloat16":  # numpy has no such type, float32 holds it exactly
+                values = values.float()
+        array = np.asarray(values)
+    except ValueError:
+        raise TraceError(f"{where} is ragged, need (T, I) numbers or (T,) integers") from None
+    except (TypeError, RuntimeError) as error:
+        raise TraceError(f"{where} is no dense array: {error}") from None
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
 def _encodable(where: str, text: str) -> str:
+    """Return a text without a byte order mark before it, which is no part of the first word."""
+    text = text.removeprefix(BYTE_ORDER_MARK)
     try:
         text.encode()
     except UnicodeEncodeError as error:

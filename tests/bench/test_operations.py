@@ -115,12 +115,20 @@ def test_policy_and_baseline_share_input_products(benchmark, count, tmp_path):
 
 
 def test_machines_share_decisions(benchmark, count, tmp_path, passes):
-    """A point of another machine computes nothing of the network."""
+    """A point of another machine computes nothing of the network: one run with reuse, one without."""
     own = write_own(tmp_path, [9, 7, 4])
     axes = {"arch.fmu.latency_cycles": [1, 2, 3, 4, 5], "threshold": [THETA]}
     count(direction, "run_steps")
     swept(benchmark, {"axes": axes, "fixed": fixed(own / "net", own / "trace.npz")}, tmp_path)
-    assert passes == ["bnn"] and count.counts == {"run_steps": 1}
+    assert passes == ["bnn"] and count.counts == {"run_steps": 2}
+
+
+def test_thresholds_share_the_run_without_reuse(benchmark, count, tmp_path):
+    own = write_own(tmp_path, [9, 7, 4])
+    count(direction, "run_steps")
+    axes = {"threshold": [0.1, 0.2, 0.3, 0.4, 0.5]}
+    swept(benchmark, {"axes": axes, "fixed": fixed(own / "net", own / "trace.npz")}, tmp_path)
+    assert count.counts == {"run_steps": 5 + 1}
 
 
 @pytest.mark.parametrize("small, large", [((1, 5000), (1, 10_000)), ((500, 60), (1000, 60))])

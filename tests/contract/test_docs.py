@@ -67,7 +67,7 @@ def test_the_grid_of_the_tutorial_runs(tmp_path):
         done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         said.append(done.stdout)
-    assert "16 points: 16 to run" in said[0] and "10 functional passes, 2 baselines" in said[0]
+    assert "16 points: 16 to run" in said[0] and "8 functional passes, 2 baselines" in said[0]
     assert (tmp_path / "fmu" / "report.html").is_file()
 
 
@@ -83,3 +83,11 @@ def test_links_inside_the_repository_lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_recipes_of_dask_bind_to_private_addresses():
+    text = (ROOT / "docs" / "cluster.md").read_text("utf-8")
+    starts = [line for line in text.splitlines() if re.search(r"\bdask,? (scheduler|worker)", line)]
+    assert len(starts) == 6
+    assert all("--host" in line or "--interface" in line for line in starts)
+    assert "0.0.0.0" not in text and "The network must be trusted" in text

@@ -16,7 +16,7 @@ network trace arch policy threshold precision detail sequences steps neurons_tot
 reuse_fraction macs_total macs_avoided_fraction cycles time_s baseline_cycles speedup energy_j
 baseline_energy_j energy_saving energy_scratchpad_j energy_operations_j energy_dram_j energy_memo_j
 energy_static_j dram_bytes area_mm2 head_macs head_time_s head_energy_j baseline_head_time_s
-baseline_head_energy_j speedup_with_head energy_saving_with_head metric
+baseline_head_energy_j speedup_with_head energy_saving_with_head output_change metric
 metric_baseline metric_baseline_low metric_baseline_high metric_value metric_value_low metric_value_high
 metric_loss metric_loss_low metric_loss_high events wall_s archsim_version digest
 """.split()
@@ -46,7 +46,7 @@ def test_figures_that_do_not_apply_are_null(result):
     network = make_network("gru", inputs=3, units=2)
     none = archsim.simulate(network, make_trace(network, (4,)), policy="none").record
     assert none["threshold"] is None and none["energy_memo_j"] is None
-    assert none["speedup"] == 1.0 and none["energy_saving"] == 0.0
+    assert none["speedup"] == 1.0 and none["energy_saving"] == 0.0 and none["output_change"] == 0.0
 
 
 def test_shapes_and_types(result):

@@ -196,7 +196,7 @@ def test_dry_run_of_a_finished_sweep_has_nothing_to_do(own, undisturbed):
     ("threshold =", "treshold =", "unknown key 'treshold', did you mean 'threshold'"),
     ("[0.5]", "[-1]", "none of 2 points can run"),
     ("/net", "/nett", "nett"),
-    ("limit = 1", "limit = ", "not a readable TOML file"),
+    ("limit = 1", "limit = ", "not TOML: Invalid value"),
 ])  # fmt: skip
 @pytest.mark.parametrize("more", [[], pytest.param(["--dry-run"], marks=pytest.mark.slow)])
 def test_a_bad_grid_is_one_message_and_exit_code_two(old, new, message, more, own, tmp_path):
@@ -326,6 +326,17 @@ def test_ctrl_c_keeps_what_is_finished(whom, own, undisturbed, tmp_path):
     finish(own, out, undisturbed)
 
 
+@needs_proc
+def test_ctrl_c_before_workers_begin_is_a_few_lines(own, tmp_path):
+    """They hear of it, too, while they import."""
+    with started(own / "grid.toml", "-o", tmp_path / "out", "--jobs", 2) as process:
+        until(lambda: workers_of(process) or process.poll() is not None, "workers")
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(LIMIT_S) == 130
+    said = process.said.read_text()
+    assert "Traceback" not in said and "archsim: interrupted" in said and len(said.splitlines()) <= 5
+
+
 def kill_at_random_moments(own, out, times, seed):
     """SIGKILL to the driver some time between its start and its end."""
     draw = random.Random(seed)
@@ -370,6 +381,16 @@ def test_a_worker_that_dies_changes_nothing(deaths, own, undisturbed, tmp_path):
             mid_run(process, out, points=4 * death + 1)
             until(lambda: workers_of(process), "workers")
             os.kill(workers_of(process)[0], signal.SIGKILL)
+        assert process.wait(LIMIT_S) == 0, process.said.read_text()
+    assert exported(out) == exported(undisturbed)
+
+
+@needs_proc
+def test_a_worker_killed_before_it_begins_changes_nothing(own, undisturbed, tmp_path):
+    out = tmp_path / "out"
+    with started(own / "grid.toml", "-o", out, "--jobs", 2) as process:
+        until(lambda: workers_of(process) or process.poll() is not None, "workers")
+        os.kill(workers_of(process)[0], signal.SIGKILL)
         assert process.wait(LIMIT_S) == 0, process.said.read_text()
     assert exported(out) == exported(undisturbed)
 

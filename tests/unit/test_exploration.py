@@ -294,7 +294,7 @@ def test_an_architecture_without_the_unit_needs_policies_that_do_without(own, tm
     ({"max_loss": float("nan")}, "max_loss = nan"),
     ({"margin": -1}, "margin = -1: need a finite number >= 0"),
     ({"refine": 99}, "refine = 99: need 0 to 5"),
-    ({"limit": 0}, "limit = 0: need at least 1 sequence"),
+    ({"limit": 0}, "limit = 0: need a whole number, at least 1 sequence"),
     ({"split": "valid"}, "need one of them"),
     ({"arch": "epurr"}, "unknown architecture 'epurr'"),
     ({"jobs": 0}, "jobs = 0: need at least 1 process"),

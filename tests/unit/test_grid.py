@@ -2,15 +2,18 @@
 
 import datetime
 import math
+import tomllib
 from itertools import pairwise
 
 import pytest
+import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
 from archsim.errors import ConfigError
-from archsim.sweeps.axis import Range, axis_values
+from archsim.sweeps.axis import Range, axis_values, check_once
 from archsim.sweeps.grid import load_grid
+from archsim.sweeps.text import toml_text
 
 
 def points(**tables):
@@ -308,9 +311,9 @@ def test_a_range_of_one_value_several_times_is_refused():
 
 
 @pytest.mark.parametrize("content, message", [
-    (b"[axes\nseed = [1]", "not a readable TOML file: Expected ']'"),
-    (b"\xff\xfe", "not a readable TOML file"),
-    (b"[axes]\nseed = [1]\nseed = [2]", "not a readable TOML file"),
+    (b"[axes\nseed = [1]", "not TOML: Expected ']'"),
+    (b"\xff\xfe", "not UTF-8 (invalid start byte at byte 0), need a TOML file"),
+    (b"[axes]\nseed = [1]\nseed = [2]", "not TOML: Cannot overwrite a value"),
     (b"[axes]\ntreshold = [1]", "did you mean 'threshold'"),
 ])  # fmt: skip
 def test_a_bad_file_is_named(content, message, tmp_path):
@@ -322,12 +325,12 @@ def test_a_bad_file_is_named(content, message, tmp_path):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="nowhere.toml: no such file: a grid is a TOML file with a table"):
+    with pytest.raises(ConfigError, match="nowhere.toml: no such file, need a TOML file with a table"):
         load_grid(tmp_path / "nowhere.toml")
 
 
 def test_a_folder_is_no_grid(tmp_path):
-    with pytest.raises(ConfigError, match="not a readable TOML file"):
+    with pytest.raises(ConfigError, match="is a folder, need a TOML file"):
         load_grid(tmp_path)
 
 
@@ -365,3 +368,50 @@ def test_a_file_and_its_tables_are_the_same_grid(tmp_path):
     assert kept_text == text and from_file.points() == from_tables.points()
     (tmp_path / "again.toml").write_text(written, "utf-8")
     assert load_grid(tmp_path / "again.toml")[0] == from_file
+
+
+@pytest.mark.parametrize("values", [
+    [1, 1.0], [1, True], [0, False], [0.0, -0.0], [[1, 2], [1.0, 2]], [[[0.1]], 3, [[0.1]]], [2, 3, 2],
+])  # fmt: skip
+def test_equal_values_on_an_axis_are_refused(values):
+    with pytest.raises(ConfigError, match=r"threshold has .* twice: need each value once"):
+        check_once("threshold", values)
+
+
+@pytest.mark.parametrize("values", [[1, [1]], [[1], [[1]]], [[1, 2], [2, 1]], ["1", 1], [[], [[]]]])
+def test_values_that_differ_may_share_an_axis(values):
+    check_once("threshold", values)
+
+
+class Counted(float):
+    """A number that counts how often it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other):
+        Counted.compared += 1
+        return float(self) == other
+
+    __hash__ = float.__hash__
+
+
+def test_a_long_axis_is_looked_through_once():
+    check_once("threshold", [Counted(i) for i in range(3000)])
+    assert Counted.compared < 3000
+
+
+def test_a_hundred_thousand_listed_values_are_points():
+    values = [i / 100_000 for i in range(100_000)]
+    grid, text = load_grid({"axes": {"threshold": values}, "fixed": {"network": "imdb-lstm"}})
+    assert len(grid.points()) == 100_000 and tomllib.loads(text)["axes"]["threshold"] == values
+    with pytest.raises(ConfigError, match="100001 points: need at most 100000"):
+        load_grid({"axes": {"threshold": [*values, 2.0]}, "fixed": {"network": "imdb-lstm"}})
+
+
+@pytest.mark.parametrize("tables", [
+    {"axes": {"threshold": [0.1, 1e-5, [0.1, [1]]], "policy": ['a"b', "ü\n", "\x7f"], "seed": {"from": 1, "to": 3}}},
+    {"zip": [{"seed": [1, 2], "threshold": (0.5, 1)}, {"arch": ["x"]}], "only": [{"seed": [1]}, {"seed": 2}]},
+    {"preset": {"p": {"arch.dpu.lanes": 8}}, "axes": {"preset": ["p"]}, "zip": [], "fixed": {"limit": 3}},
+])  # fmt: skip
+def test_the_text_of_tables_is_that_of_tomlkit(tables):
+    assert toml_text(tables) == tomlkit.dumps(tables)

@@ -68,7 +68,7 @@ def test_tokens():
     ({"manifest": MANIFEST.replace("hidden_size", "hiden_size")}, "unknown key 'stacks.0.hiden_size', did you mean 'hidden_size'"),
     ({"manifest": MANIFEST.replace("input_size = 3", "input_size = -3")}, "stacks.0.input_size = -3: input should be greater"),
     ({"manifest": MANIFEST.replace('name = "small"', "")}, "key 'name' is missing"),
-    ({"manifest": MANIFEST.replace('"gru"', '"GRU"')}, "weights.safetensors: cell 'GRU' is not supported, did you mean 'gru'"),
+    ({"manifest": MANIFEST.replace('"gru"', '"GRU"')}, "network.toml: stacks.0.cell = 'GRU': not supported, did you mean 'gru'"),
     ({"manifest": MANIFEST.replace("[[stacks]]", "[stacks]")}, r"stacks is a dict: need a list of tables, each written \[\[stacks\]\]"),
     ({"manifest": MANIFEST.split("[head]")[0]}, "metric 'accuracy' needs a head|not in network.toml"),
     ({"manifest": MANIFEST.replace("input_size = 3", 'input_size = "3"')}, "stacks.0.input_size = '3': input should be a valid integer"),
@@ -85,10 +85,11 @@ def test_tokens():
     ({"head__bias": np.zeros((2, 1), np.float16)}, r"and bias \(2, 1\), need"),
     ({"rnn__weight_ih_l1": np.zeros((12, 8), np.float16)}, "rnn.weight_ih_l1 are not in network.toml: more layers"),
     *(({"manifest": MANIFEST.replace("0.25", text)}, f"thresholds.bnn = {text}: need a number >= 0, or lists of them")
-      for text in ("-0.25", "nan", "inf", "'x'", "9" * 400)),
+      for text in ("-0.25", "nan", "inf", "'x'")),
+    ({"manifest": MANIFEST.replace("0.25", "9" * 400)}, "thresholds.bnn is a whole number of 1329 bits, need at most 63"),
     *(({"manifest": MANIFEST.replace("0.25", text)}, f"thresholds.bnn = {said}.*: need a number >= 0, or lists of them")
       for text, said in (("true", "True"), ("[]", r"\[\]"), ("[0.1, [0.2, -1]]", r"\[0.1, \[0.2, -1\]\]"))),
-    ({"vocabulary": b"\xff\xfe"}, "vocab.txt: not readable: 'utf-8'"),
+    ({"vocabulary": b"\xff\xfe"}, r"vocab.txt: not UTF-8 \(invalid start byte at byte 0\), need a word per line"),
     ({"embedding": None}, "tensor 'embedding' is missing; present: head.bias"),
 ])  # fmt: skip
 def test_broken_folders_are_refused(change, message, tmp_path):

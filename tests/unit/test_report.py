@@ -1,5 +1,7 @@
 """What a report makes of a sweep's tables: which points are best, what varies, what is said of it."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -21,7 +23,14 @@ def sweep(rows, chosen=("network", "policy", "threshold")):
     for i, (network, policy, theta, loss, saving, *more) in enumerate(rows):
         row = {"point": i, "error": None, "network": network, "policy": policy, "threshold": theta, "arch": "epur"}
         row |= {"metric_loss": loss, "metric_loss_low": loss, "metric_loss_high": loss, "energy_saving": saving}
-        row |= {"reuse_fraction": saving, "speedup": 1 + saving, "time_s": 1.0, "energy_j": 1 - saving, "sequences": 3}
+        row |= {
+            "output_change": saving / 10,
+            "reuse_fraction": saving,
+            "speedup": 1 + saving,
+            "time_s": 1.0,
+            "energy_j": 1 - saving,
+            "sequences": 3,
+        }
         table.append(row | (more[0] if more else {}))
     about = {"grid": "", "machine.epur": load_arch("epur").model_dump_json()}
     empty = pd.DataFrame(columns=["point"])
@@ -37,9 +46,27 @@ def test_the_best_point_saves_most_within_a_point_of_loss():
     assert best(study) == [1]
 
 
-def test_without_a_metric_the_best_point_saves_most():
-    study = study_of(sweep([("a", "bnn", 0.1, float("nan"), 0.1), ("a", "bnn", 0.2, float("nan"), 0.3)]))
-    assert best(study) == [1] and "metric_loss" not in study.merits
+def test_without_a_metric_the_best_point_hardly_changes_outputs():
+    """At most by 5 %: what saves more by saying something else is no better."""
+    unknown = float("nan")
+    rows = [("a", "bnn", 0.1 * i, unknown, 0.1 * i, {"output_change": 0.02 * i}) for i in (1, 2, 3)]
+    study = study_of(sweep(rows))
+    assert best(study) == [1] and "metric_loss" not in study.merits and "output_change" in study.merits
+    assert "changing outputs by at most 5 %" in _lead(study)
+    for caption in (tradeoff.caption(study), by_name.caption(study, "network")):
+        assert "5 %" in caption
+    figure = tradeoff.draw(study)
+    assert figure.axes[-1].get_xlabel() == "change of outputs (%)"
+
+
+def test_outputs_of_other_lengths_bound_nothing():
+    study = study_of(sweep([("a", "bnn", 0.1, float("nan"), 0.3, {"output_change": float("nan")})]))
+    assert best(study) == [0]
+
+
+def test_a_sweep_without_output_change_has_a_report():
+    old = sweep([("a", "bnn", 0.1, 0.2, 0.1)])
+    assert best(study_of(replace(old, results=old.results.drop(columns="output_change")))) == [0]
 
 
 def test_where_machines_differ_the_best_point_takes_least_energy():

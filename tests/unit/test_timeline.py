@@ -1,6 +1,7 @@
 """Timelines against the rules of the Chrome trace event format, and against the run they show."""
 
 import json
+import tracemalloc
 from collections import defaultdict
 
 import pytest
@@ -106,3 +107,18 @@ def test_names_say_layer_step_and_neurons(shown):
     else:
         assert "evaluate 11, layer 1" in names and "reuse 0, layer 0" in names
     assert "layer 1, sequence 1" in names and "weights of layer 0" in names
+
+
+def test_a_long_timeline_takes_little_memory(tmp_path):
+    """One or two thousand bytes a step, where events kept as objects took ten thousand."""
+    steps = 3000
+    network = make_network("lstm", inputs=4, units=3)
+    result = archsim.simulate(network, make_trace(network, (steps,)), "epur", "bnn", 0.5)
+    tracemalloc.start()
+    try:
+        result.timeline(tmp_path / "run.json")
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 3000 * steps
+    assert (tmp_path / "run.json").stat().st_size > 1000 * steps

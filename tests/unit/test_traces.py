@@ -101,7 +101,7 @@ def test_blank_text_is_refused():
 
 @pytest.mark.parametrize("limit", [0, -3])
 def test_limit_must_leave_something(limit):
-    with pytest.raises(TraceError, match="need at least 1 sequence"):
+    with pytest.raises(TraceError, match="need a whole number, at least 1 sequence"):
         TRACES["frames"].limit(limit)
 
 
@@ -121,8 +121,8 @@ def saved(tmp_path, **changes):
     ({"format": np.array(9)}, "format is 9, this version reads 1"),
     ({"meta": np.frombuffer(b"{}", np.uint8)}, "accepted: frames, tokens, text"),
     ({"meta": np.frombuffer(b"\xff", np.uint8)}, "not UTF-8"),
-    ({"meta": np.array(["{}"])}, "text is held as <U2, need UTF-8 bytes"),
-    ({"data": np.zeros((4, 2), complex)}, "data is complex128"),
+    ({"meta": np.array(["{}"])}, "meta is of type <U2, need whole or floating point numbers"),
+    ({"data": np.zeros((4, 2), complex)}, "data is of type complex128, need whole or floating point numbers"),
     ({"data": np.full((4, 2), np.inf)}, "is inf, need finite"),
 ])  # fmt: skip
 def test_bad_files_are_refused(changes, message, tmp_path):
@@ -193,7 +193,7 @@ def test_bad_targets_for_writing(target, message, tmp_path):
 @pytest.mark.parametrize("change, message", [
     ({"meta": b'{"kind": ["frames"]}'}, "does not name the kind"),
     ({"meta": b"[" * 100_000}, "meta is not JSON"),
-    ({"format": np.zeros((), [("a", "i4")])}, "this version reads 1"),
+    ({"format": np.zeros((), [("a", "i4")])}, "format is of type|this version reads 1"),
     ({"texts": np.frombuffer(b"one", np.uint8)}, "1 targets for 2 sequences"),
     ({"targets": np.array([0, 1], np.uint8)}, None),
 ])  # fmt: skip

@@ -46,15 +46,15 @@ def torch_stack(layers):
 @torch.no_grad()
 def torch_greedy(network, source):
     """Token ids of one greedy translation, the end token included."""
-    head, table = network.head, torch.from_numpy(network.embedding.table)
-    memory, state = torch_stack(network.encoder)(table[torch.from_numpy(source)])
+    head, table = network.head, torch.tensor(network.embedding.table)
+    memory, state = torch_stack(network.encoder)(table[torch.tensor(source)])
     decoder, token, tokens = torch_stack(network.decoder), head.start, []
     while token != head.end and len(tokens) < head.step_limit(len(source)):
         top, state = decoder(table[[token]], state)
-        scores = memory @ (torch.from_numpy(head.attention) @ top[0])
+        scores = memory @ (torch.tensor(head.attention) @ top[0])
         joint = torch.cat([scores.softmax(0) @ memory, top[0]])
-        attended = torch.tanh(torch.from_numpy(head.combine_weight) @ joint + torch.from_numpy(head.combine_bias))
-        token = int((table @ attended + torch.from_numpy(head.output_bias)).argmax())
+        attended = torch.tanh(torch.tensor(head.combine_weight) @ joint + torch.tensor(head.combine_bias))
+        token = int((table @ attended + torch.tensor(head.output_bias)).argmax())
         tokens.append(token)
     return tokens
 

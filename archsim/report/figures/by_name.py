@@ -6,8 +6,9 @@ from matplotlib.figure import Figure
 
 from archsim.report.figures.common import grouped_bars, names, own_baselines
 from archsim.report.labels import label_of
-from archsim.report.study import BOUND, Study
+from archsim.report.study import Study
 from archsim.report.style import INCHES_PER_CHARACTER, legend_below, looks, panels, styled
+from archsim.sums import mean
 
 
 def name(category: str) -> str:
@@ -20,8 +21,7 @@ def caption(study: Study, category: str) -> str:
     mean = (
         " Means over the networks, where all have a point." if category != "network" and len(study.networks) > 1 else ""
     )
-    bound = f", losing at most {BOUND:g} point" if "metric_loss" in study.merits else ""
-    return f"The best point of each policy{bound}, by {label_of(category).text}.{mean}{own_baselines(study)}"
+    return f"The best point of each policy, {study.bound}, by {label_of(category).text}.{mean}{own_baselines(study)}"
 
 
 @styled()
@@ -37,7 +37,7 @@ def draw(study: Study, category: str) -> Figure:
     for axis, merit in zip(axes, merits, strict=True):
         groups = label_of(merit).scaled(best[merit]).groupby([best[category], best["policy"]])
         whole = 1 if category == "network" else len(study.networks)  # no mean where a network is missing
-        means = groups.mean().where(groups.count() == whole)
+        means = groups.agg(lambda found: mean(found.dropna())).where(groups.count() == whole)
         table = means.unstack("policy").reindex(values, columns=policies)
         grouped_bars(axis, table, list(looks(policies).values()), policies, "{:.3g}")
         axis.tick_params(axis="x", rotation=20 if crowded else 0)

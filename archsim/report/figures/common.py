@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.patheffects import withStroke
 
 from archsim.report.style import Look, panels, series_label
+from archsim.sums import mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,7 @@ def with_mean(table: pd.DataFrame) -> pd.DataFrame:
     if len(table) < 2:
         return table
     with_it = table.copy()
-    with_it.loc[MEAN] = table.mean(skipna=False)
+    with_it.loc[MEAN] = table.astype(float).apply(mean)
     return with_it
 
 

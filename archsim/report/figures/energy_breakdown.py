@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,8 +48,10 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 def _percents(frame: pd.DataFrame) -> pd.DataFrame:
     """Percent of the baseline's energy: a row a network and side, a column a bucket."""
-    joules = frame.pivot_table(index=["network", "side"], columns="bucket", values="joules", aggfunc="sum").fillna(0)
-    totals = joules.sum(axis=1).xs("baseline", level="side")
+    joules = frame.pivot_table(index=["network", "side"], columns="bucket", values="joules", aggfunc=math.fsum).fillna(
+        0
+    )
+    totals = joules.apply(math.fsum, axis=1).xs("baseline", level="side")
     percents = joules.div(totals, axis=0, level="network") * 100
     return percents.reindex(columns=[bucket for bucket in BUCKETS if bucket in percents])
 

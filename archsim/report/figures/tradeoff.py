@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from archsim.experiment.record import LARGE_CHANGE
 from archsim.report.figures.common import own_baselines
 from archsim.report.labels import label_of
 from archsim.report.study import BOUND, GAINS, MOST_LOSS, Study
@@ -27,8 +28,11 @@ def caption(study: Study) -> str:
 
 
 def _drawn(study: Study) -> str:
-    if "metric_loss" not in study.merits:
-        return f"Gains against {label_of(study.avoided).text}; every mark is a point of the sweep."
+    if study.lost == "output_change":
+        return (
+            "Gains against the change of the outputs; every mark is a point of the sweep, lines join those that no "
+            f"other point of the policy beats in both. The dotted line is a change of {100 * LARGE_CHANGE:g} %."
+        )
     return (
         f"Gains against the loss of the metric; every mark is a point of the sweep, lines join those that no other "
         f"point of the policy beats in both. The dotted line is a loss of {BOUND:g} point; what loses more than "
@@ -39,7 +43,7 @@ def _drawn(study: Study) -> str:
 @styled()
 def draw(study: Study) -> Figure:
     """A row a gain, a column a network."""
-    x = "metric_loss" if "metric_loss" in study.merits else study.avoided
+    x, bound = study.lost, BOUND if study.lost == "metric_loss" else label_of(study.lost).factor * LARGE_CHANGE
     across = len(study.networks)
     figure, axes = panels(len(GAINS) * across, columns=across, height=2.3, width=max(2.7, 3.8 - 0.3 * across))
     style = looks(study.points["policy"])
@@ -49,8 +53,7 @@ def draw(study: Study) -> Figure:
         data = data[data[x] <= MOST_LOSS] if x == "metric_loss" else data
         for policy, rows in data.groupby("policy", sort=False):
             _marks(axis, rows, x, gain, style[str(policy)], str(policy))
-        if x == "metric_loss":
-            axis.axvline(BOUND, color="0.4", linestyle=":", linewidth=1)
+        axis.axvline(bound, color="0.4", linestyle=":", linewidth=1)
         at_least(axis)
         axis.set(xlabel=label_of(x).axis if i >= across else "", ylabel=label_of(gain).axis if i % across == 0 else "")
         axis.set(title=network if i < across else "")
@@ -60,12 +63,10 @@ def draw(study: Study) -> Figure:
 
 def _marks(axis: Axes, rows: pd.DataFrame, x: str, gain: str, look: Look, label: str) -> None:
     xs, ys = label_of(x).scaled(rows[x]), label_of(gain).scaled(rows[gain])
-    axis.scatter(
-        xs, ys, s=16, color=look.colour, marker=look.marker, alpha=0.7, linewidths=0, label=series_label(label)
-    )
-    if x == "metric_loss":
-        front = pareto(pd.DataFrame({"x": xs, "y": ys}))
-        axis.plot(front["x"], front["y"], color=look.colour, linestyle=look.line, linewidth=1)
+    mark: dict[str, Any] = {"color": look.colour, "marker": look.marker, "label": series_label(label)}
+    axis.scatter(xs, ys, s=16, alpha=0.7, linewidths=0, **mark)
+    front = pareto(pd.DataFrame({"x": xs, "y": ys}))
+    axis.plot(front["x"], front["y"], color=look.colour, linestyle=look.line, linewidth=1)
 
 
 def pareto(points: pd.DataFrame) -> pd.DataFrame:

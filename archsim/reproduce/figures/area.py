@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,10 +44,10 @@ def _table(frame: pd.DataFrame) -> pd.DataFrame:
     """mm², a row a machine, a column a component; the small ones summed up in the last."""
     found = names(frame, "component")
     order = [*(name for name in _FIRST if name in found), *(name for name in found if name not in _FIRST)]
-    mm2 = frame.pivot_table(index="machine", columns="component", values="mm2", aggfunc="sum").fillna(0)
+    mm2 = frame.pivot_table(index="machine", columns="component", values="mm2", aggfunc=math.fsum).fillna(0)
     mm2 = mm2.reindex(columns=order).rename(columns=lambda name: name.replace("_", " "))
-    large = (mm2.div(mm2.sum(axis=1), axis=0) >= _SMALL_SHARE).any()
-    other = mm2.loc[:, ~large].sum(axis=1)
+    large = (mm2.div(mm2.apply(math.fsum, axis=1), axis=0) >= _SMALL_SHARE).any()
+    other = mm2.loc[:, ~large].apply(math.fsum, axis=1)
     return mm2.loc[:, large].assign(other=other) if other.any() else mm2
 
 

@@ -18,7 +18,7 @@ from archsim.sim.actions import emit_actions, weight_fill
 from archsim.sim.memory.dram import Client, Landing, MainMemory
 from archsim.sim.units.wires import Process
 from archsim.sim.work import PassPart, ResidentGroup, Streamed
-from archsim.units import BYTES_PER_HALF, ceil_div
+from archsim.units import ceil_div
 
 BITS_OF_MAGNITUDE = 15
 """Of a binary16 weight whose sign lies in the sign bank."""
@@ -80,7 +80,7 @@ class WeightBuffers:
             yield self.env.all_of(transfers)
             for part in group:
                 weights, signs = self._fill_parts(part)
-                fill = weight_fill(self.arch, weights, weights // BYTES_PER_HALF + 8 * signs)
+                fill = weight_fill(self.arch, weights, 8 * signs)
                 emit_actions(self.probe, fill, part.shape.n_gates)
             what = "weights of " + ", ".join(part.label for part in group)
             self.probe.emit(Busy, unit="fill", what=what, start_ps=start_ps, end_ps=self.env.now_ps)

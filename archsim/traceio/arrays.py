@@ -1,0 +1,151 @@
+"""Named arrays of `.npz` and `.h5` files, checked before any memory is taken for them.
+
+A header may claim whatever it likes, so a claim is held against the file: no array may be larger than the data that are
+there can unpack to, and none may lie in another file.
+"""
+
+from __future__ import annotations
+
+import tokenize
+import warnings
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archsim.errors import TraceError
+from archsim.units import ceil_div
+
+Array = np.ndarray[Any, Any]
+MOST_GROWTH = 256
+"""Bytes that a byte of a file may unpack to, beyond `ANY_GROWTH_BYTES`; features unpack to two or three."""
+ANY_GROWTH_BYTES = 1 << 26
+"""Bytes that any file may unpack to, 64 MiB: few zeros are packed to next to nothing."""
+MOST_ARRAY_BYTES = 1 << 36
+"""Largest array that is read, 64 GiB."""
+MOST_HEADER_BYTES = 4096
+"""Largest header of a .npy member: a shape and a type."""
+_FILTERS = (1, 2, 3, 32000)
+"""Filters of HDF5 that need no library of others: deflate, shuffle, checksum, lzf."""
+_NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_DAMAGE = (
+    *(ValueError, TypeError, SyntaxError, EOFError, RuntimeError, MemoryError, Warning),
+    *(tokenize.TokenError, zlib.error, zipfile.BadZipFile),
+)
+"""What numpy and zipfile raise for a member that is not what it should be."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def read_npz(path: Path, names: Iterable[str]) -> dict[str, Array]:
+    """Return those of the named arrays that a `.npz` file holds; TraceError names file and array for a bad one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = Counter(info.filename for info in archive.infolist())
+            if twice := [name for name, number in members.items() if number > 1]:
+                raise TraceError(f"{path}: {twice[0]} stands twice, need each array once")
+            return {name: _npy(archive, f"{name}.npy", f"{path}: {name}") for name in names if f"{name}.npy" in members}
+    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
+        raise TraceError(f"{path}: not a whole .npz file (cut short?): {error}") from None
+
+
+def _npy(archive: zipfile.ZipFile, member: str, where: str) -> Array:
+    """Return an array of an archive; read-only, as nobody else has it."""
+    info = archive.getinfo(member)
+    if info.flag_bits & 1:
+        raise TraceError(f"{where} is encrypted, need it plain")
+    if info.compress_type not in _METHODS:
+        raise TraceError(f"{where} is packed by method {info.compress_type}, need it stored or deflated")
+    _check_claim(where, info.file_size, info.compress_size)
+    try:
+        with archive.open(info) as stream:
+            version = np.lib.format.read_magic(stream)
+            if version not in _NPY_HEADERS:
+                raise TraceError(f"{where} is of .npy version {version}, need 1.0 or 2.0")
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # of what Python 2 wrote, and of types that are going
+                shape, column_major, dtype = _NPY_HEADERS[version](stream, max_header_size=MOST_HEADER_BYTES)
+            if any(isinstance(size, bool) for size in shape):
+                raise TraceError(f"{where} has shape {shape}, need whole numbers")
+            n_bytes = _bytes_of(where, shape, dtype)
+            if n_bytes > info.file_size:
+                raise TraceError(f"{where}: its header says {shape} of {dtype}, {n_bytes} bytes; there are fewer")
+            data = stream.read(n_bytes)
+            if len(data) != n_bytes or stream.read(1):
+                raise TraceError(f"{where}: its header says {shape} of {dtype}, the data are not of that size")
+    except _DAMAGE as error:
+        raise TraceError(f"{where} is damaged: {error}") from None
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if column_major else "C")
+
+
+def read_h5(path: Path, names: Iterable[str]) -> dict[str, Array]:
+    """Return those of the named arrays that a `.h5` file holds; TraceError names file and array for a bad one."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            there = set(file)
+            return {name: _checked_dataset(file, name, f"{path}: {name}") for name in names if name in there}
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise TraceError(f"{path}: not a readable .h5 trace: {error}") from None
+
+
+def _checked_dataset(file: Any, name: str, where: str) -> Array:
+    try:
+        return _dataset(file, name, where)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, MemoryError) as error:
+        raise TraceError(f"{where} cannot be read: {error}") from None
+
+
+def _dataset(file: Any, name: str, where: str) -> Array:
+    """Return an array that lies wholly in this file."""
+    import h5py
+
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise TraceError(f"{where} is a link to somewhere else, need the data in this file")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise TraceError(f"{where} is a group, need an array")
+    if dataset.is_virtual or dataset.external:
+        raise TraceError(f"{where} keeps its data in other files, need them in this one")
+    if dataset.shape is None:
+        raise TraceError(f"{where} is empty, need an array")
+    n_bytes = _bytes_of(where, dataset.shape, dataset.dtype)
+    _check_claim(where, n_bytes, dataset.id.get_storage_size())
+    if dataset.chunks is not None:
+        _check_chunks(dataset, where)
+    return np.asarray(dataset[()])
+
+
+def _check_chunks(dataset: Any, where: str) -> None:
+    """Raise TraceError for chunks that were never written, are far larger than the array, or need a library."""
+    needed = prod(ceil_div(size, chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+    if dataset.id.get_num_chunks() != needed:
+        raise TraceError(f"{where}: parts of it were never written, need all of its data")
+    _check_claim(f"{where}: its chunks", prod(dataset.chunks) * dataset.dtype.itemsize, dataset.id.get_storage_size())
+    properties = dataset.id.get_create_plist()
+    for code in (properties.get_filter(i)[0] for i in range(properties.get_nfilters())):
+        if code not in _FILTERS:
+            raise TraceError(f"{where} is packed by filter {code}, need deflate, shuffle, checksum or lzf")
+
+
+def _bytes_of(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Return the size of an array of plain numbers of at most 64 bits; TraceError for any other type."""
+    if dtype.hasobject:
+        raise TraceError(f"{where} holds pickled objects, which are never read")
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise TraceError(f"{where} is of type {dtype}, need whole or floating point numbers of at most 64 bits")
+    if any(size < 0 for size in shape):
+        raise TraceError(f"{where} has shape {shape}, need sizes >= 0")
+    return prod(shape) * dtype.itemsize
+
+
+def _check_claim(where: str, claimed: int, stored: int) -> None:
+    most = min(MOST_GROWTH * stored, MOST_ARRAY_BYTES) if stored else 0
+    if claimed > max(most, ANY_GROWTH_BYTES if stored else 0):
+        need = f"at most {MOST_GROWTH} times that and {MOST_ARRAY_BYTES} bytes, or {ANY_GROWTH_BYTES} bytes"
+        raise TraceError(f"{where} claims {claimed} bytes and holds {stored}: need {need}")

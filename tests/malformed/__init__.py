@@ -1,0 +1,28 @@
+"""Malformed inputs, made by small functions: what a user, a broken disk or a hostile file may hand over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Case(NamedTuple):
+    """One malformed input, and what its refusal says."""
+
+    name: str
+    make: Callable[[Path], Callable[[], object]]
+    """Writes the input into a folder and returns what reads it."""
+    says: str
+    """A regular expression."""
+
+
+def file_case(kind: str, file: str, read: Callable[[Path], object], content: bytes | str, says: str, n: int) -> Case:
+    """Return a case whose file has this content; its refusal names the file."""
+
+    def make(folder: Path) -> Callable[[], object]:
+        path = folder / file
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return lambda: read(path)
+
+    return Case(f"{kind}-{n}", make, f"{file}.*{says}")

@@ -1,0 +1,148 @@
+"""Output change (SEMANTICS 1.5): how far reuse moves what the top layer says, in every record."""
+
+import numpy as np
+import pytest
+from harness import make_network, make_tokens, make_trace, make_translator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import archsim
+from archsim.functional import comparison
+from archsim.functional.run import run_compared, run_workload
+from archsim.functional.workload import Workload
+from archsim.kernels.squares import add_squares
+from archsim.policies import NoReuse, policy_from
+
+
+def change_of_outputs(plain, changed):
+    """The definition, on whole outputs in float64."""
+    before, after = (np.concatenate(outputs).astype(np.float64) for outputs in (plain, changed))
+    return np.sqrt(((after - before) ** 2).sum() / (before**2).sum())
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from(["lstm", "gru"]),
+    st.booleans(),
+    st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    st.sampled_from(["bnn", "oracle", "delta", "ternary", "lowbit:correct=on"]),
+    st.floats(0, 2),
+    st.sampled_from(["fp16", "fp32"]),
+)
+def test_record_has_the_change_of_outputs(cell, bidirectional, lengths, policy, theta, precision):
+    network = make_network(cell, inputs=5, units=4, layers=2, bidirectional=bidirectional)
+    trace = make_trace(network, lengths)
+    plain, changed = (
+        archsim.simulate(network, trace, policy=name, threshold=theta, precision=precision) for name in ("none", policy)
+    )
+    assert plain.record["output_change"] == 0
+    expected = change_of_outputs(plain.outputs, changed.outputs)
+    assert changed.record["output_change"] == pytest.approx(expected, rel=1e-12, abs=0)
+
+
+def test_noise_into_a_random_network_comes_out_60_percent_off():
+    """No head, no metric, and gains that nobody would want: 0.91 reused, 1.7x, 66 % saved."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    network, rng = archsim.from_torch(torch.nn.LSTM(32, 16)), np.random.default_rng(0)
+    trace = archsim.Trace.from_arrays([np.abs(rng.standard_normal((200, 32))) for _ in range(4)])
+    record = archsim.simulate(network, trace, policy="bnn", threshold=0.0).record
+    assert record["reuse_fraction"] == pytest.approx(0.913, abs=0.005)
+    assert record["output_change"] == pytest.approx(0.597, abs=0.005)
+
+
+def test_change_depends_on_neither_batches_nor_threads_nor_windows(tiny_lstm, monkeypatch):
+    trace = make_trace(tiny_lstm, (9, 30, 2, 17, 30, 1))
+
+    def change(threads):
+        return run_compared(Workload(tiny_lstm, trace), policy_from("bnn"), 0.5, threads=threads).output_change
+
+    one = change(1)
+    monkeypatch.setattr("archsim.functional.batch.MAX_BATCH", 2)
+    assert change(1) == change(3) == one
+
+
+def test_change_does_not_depend_on_windows(monkeypatch):
+    """A long sequence goes through all layers a window at a time."""
+    network = make_network("gru", inputs=5, units=4, layers=2)
+    trace = make_trace(network, (40, 23))
+    whole = run_compared(Workload(network, trace), policy_from("bnn"), 0.5)
+    monkeypatch.setattr("archsim.functional.runner.MAX_ROWS", 7)
+    cut = run_compared(Workload(network, trace), policy_from("bnn"), 0.5)
+    assert cut.output_change == whole.output_change > 0
+
+
+def test_runs_beside_each_other_are_those_by_themselves(tiny_lstm, tiny_trace):
+    workload = Workload(tiny_lstm, tiny_trace, keep_bytes=1 << 20, once=True)
+    together = run_compared(workload, policy_from("bnn"), 0.5)
+    alone = run_workload(Workload(tiny_lstm, tiny_trace), policy_from("bnn"), 0.5)
+    for one, other in zip(together.outputs, alone.outputs, strict=True):
+        assert one.tobytes() == other.tobytes()
+    assert together.activity.neurons_reused() == alone.activity.neurons_reused() > 0
+    assert together.without_reuse.activity.neurons_reused() == 0
+
+
+def test_a_workload_that_is_kept_computes_without_reuse_once(tiny_lstm, tiny_trace, monkeypatch):
+    workload, begun = Workload(tiny_lstm, tiny_trace, keep_bytes=1 << 20), []
+    real = NoReuse.begin
+    monkeypatch.setattr(NoReuse, "begin", lambda self, context: begun.append(context.place) or real(self, context))
+    first = [run_compared(workload, policy_from(name), 0.5, threads=1).output_change for name in ("bnn", "oracle")]
+    assert sorted(begun) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    again = [
+        run_compared(Workload(tiny_lstm, tiny_trace), policy_from(n), 0.5).output_change for n in ("bnn", "oracle")
+    ]
+    assert again == first
+
+
+def test_what_does_not_fit_is_computed_again(tiny_lstm, tiny_trace):
+    changes = {
+        run_compared(Workload(tiny_lstm, tiny_trace, keep_bytes=room, once=once), policy_from("bnn"), 0.5).output_change
+        for room in (0, 100, 1 << 20)
+        for once in (False, True)
+    }
+    assert len(changes) == 1
+
+
+def test_translations_of_two_lengths_have_no_output_change():
+    network = make_translator(width=6, units=5)
+    trace = make_tokens(network, (4, 7, 3))
+    for theta in (0.0, 0.3, 5.0):
+        plain, changed = (archsim.simulate(network, trace, policy=p, threshold=theta) for p in ("none", "bnn"))
+        found = changed.record["output_change"]
+        if [len(top) for top in plain.outputs] == [len(top) for top in changed.outputs]:
+            assert found == pytest.approx(change_of_outputs(plain.outputs, changed.outputs), rel=1e-12)
+        else:
+            assert found is None
+
+
+def test_a_decoder_that_is_kept_is_compared_alike():
+    network = make_translator(width=6, units=5)
+    workload = Workload(network, make_tokens(network, (4, 7, 3)), keep_bytes=1 << 20)
+    results = [run_compared(workload, policy_from("bnn"), 0.3) for _ in range(2)]
+    assert results[0].output_change == results[1].output_change
+    steps = [[r.without_reuse.activity.steps(s) for s in r.activity.shapes] for r in results]
+    assert steps[0] == steps[1]
+
+
+@pytest.mark.parametrize("squares, expected", [
+    ([[0.0, 0.0]], 0.0), ([[1.0, 0.0]], None), ([[1.0, 4.0]], 0.5), ([[np.nan, np.nan], [1.0, 4.0]], None),
+])  # fmt: skip
+def test_output_change_of_sums(squares, expected):
+    assert comparison.output_change(np.array(squares)) == expected
+
+
+def test_squares_are_added_sequence_by_sequence():
+    before = np.arange(12, dtype=np.float32).reshape(6, 2)
+    after = before + np.float32(0.5)
+    sums = np.zeros((3, 2))
+    add_squares(before, after, np.array([3, 2, 1]), sums)
+    rows = [(0, 3, 5), (1, 4), (2,)]
+    expected = [[0.25 * 2 * len(own), (before[list(own)].astype(float) ** 2).sum()] for own in rows]
+    np.testing.assert_array_equal(sums, expected)
+
+
+@pytest.mark.parametrize("active", [[3, 2], [4, 2]])
+def test_squares_of_other_shapes_are_refused(active):
+    rows = np.zeros((6, 2), np.float32)
+    with pytest.raises(ValueError, match="6 rows, 3 sums"):
+        add_squares(rows, rows, np.array(active), np.zeros((3, 2)))

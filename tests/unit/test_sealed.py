@@ -1,0 +1,231 @@
+"""Files that are read back are what was written, for what is asked: anything else is made anew, and said."""
+
+import json
+import logging
+import shutil
+from contextlib import nullcontext
+
+import numpy as np
+import pandas as pd
+import pytest
+from harness import HerePool, make_network, make_trace, write_own
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from archsim.files import write_whole
+from archsim.reproduce import findings
+from archsim.sealed import blank_seal, digest_of, is_sealed, seal
+from archsim.sweeps import sweep as sweeps
+from archsim.sweeps.sweep import run_sweep
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Sweeps without other processes."""
+    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+
+
+def sealed_file(path, before=b"some", after=b" text", key="me"):
+    path.write_bytes(before + blank_seal(key).encode() + after)
+    seal(path, key)
+    return path
+
+
+def test_a_sealed_file_is_itself(tmp_path):
+    path = sealed_file(tmp_path / "file")
+    assert is_sealed(path, "me") and path.read_bytes().startswith(b"somearchsim-seal:me:")
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    return tmp_path_factory.mktemp("scratch") / "file"
+
+
+@given(before=st.binary(max_size=40), after=st.binary(max_size=40), data=st.data())
+def test_any_flipped_bit_breaks_a_seal(before, after, data, scratch):
+    assume(b"archsim-seal" not in before + after)
+    whole = sealed_file(scratch, before, after).read_bytes()
+    bit = data.draw(st.integers(0, 8 * len(whole) - 1))
+    flipped = bytearray(whole)
+    flipped[bit // 8] ^= 1 << bit % 8
+    scratch.write_bytes(flipped)
+    assert not is_sealed(scratch, "me")
+    scratch.write_bytes(whole)
+    assert is_sealed(scratch, "me")
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda data: data[:-1], lambda data: data + b" ", lambda data: data + data, lambda data: b"", lambda data: data[5:],
+    lambda data: data.replace(b"me:", b"you:"), lambda data: data[: data.index(b":me:") + 9],
+])  # fmt: skip
+def test_a_file_cut_or_grown_or_renamed_breaks_its_seal(spoil, tmp_path):
+    path = sealed_file(tmp_path / "file")
+    path.write_bytes(spoil(path.read_bytes()))
+    assert not is_sealed(path, "me")
+
+
+def test_the_seal_of_another_key_is_none(tmp_path):
+    path = sealed_file(tmp_path / "file", key="mine")
+    assert not is_sealed(path, "me") and not is_sealed(path, "min") and not is_sealed(tmp_path, "mine")
+    assert not is_sealed(tmp_path / "nowhere", "mine")
+
+
+def test_a_digest_tells_where_one_text_ends():
+    digests = {digest_of(*texts) for texts in (("ab", "c"), ("a", "bc"), ("abc",), (None, "abc"), ("abc", None), ())}
+    assert len(digests) == 6
+
+
+# The cache of a sweep
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Files of a network, and the folder of a sweep of two passes and one baseline."""
+    own = write_own(tmp_path_factory.mktemp("made"), (7, 4, 9))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+        run_sweep(grid(own, [3]), own / "out")
+    return own
+
+
+def grid(own, latencies):
+    fixed = {"network": str(own / "net"), "trace": str(own / "trace.npz")}
+    return {"axes": {"threshold": [0.2, 0.6], "arch.fmu.latency_cycles": latencies}, "fixed": fixed}
+
+
+def expected(own):
+    return run_sweep(grid(own, [3, 5, 8]), own / "undisturbed").results
+
+
+@pytest.fixture
+def out(made, tmp_path):
+    """A copy of the folder, to be spoilt."""
+    return shutil.copytree(made / "out", tmp_path / "out")
+
+
+def flip_bit(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def flip_in_data(passes, baseline):
+    flip_bit(passes[0], -1)
+
+
+def flip_in_metadata(passes, baseline):
+    flip_bit(passes[1], passes[1].read_bytes().index(b'"kind":"neurons"') + 10)
+
+
+def swap(passes, baseline):
+    other = passes[0].with_name("other")
+    passes[0].rename(other)
+    passes[1].rename(passes[0])
+    other.rename(passes[1])
+
+
+def change_digit(passes, baseline):
+    text = baseline.read_text()
+    at = text.index('"time_ps": ') + len('"time_ps": ')
+    baseline.write_text(text[:at] + str((int(text[at]) + 1) % 10) + text[at + 1 :])
+
+
+def write_unsealed(passes, baseline):
+    """As an older archsim did."""
+    baseline.write_text(json.dumps(json.loads(baseline.read_text())["run"]))
+
+
+def cut(passes, baseline):
+    passes[0].write_bytes(passes[0].read_bytes()[:-3])
+
+
+@pytest.mark.parametrize("spoil", [flip_in_data, flip_in_metadata, swap, change_digit, write_unsealed, cut])
+def test_a_spoilt_cache_gives_the_same_figures_and_is_told(spoil, made, out, here, caplog):
+    *files, baseline = sorted((out / "cache").iterdir(), key=lambda path: path.suffix == ".json")
+    whole = {path: path.read_bytes() for path in (*files, baseline)}
+    spoil(files, baseline)
+    spoilt = {path.name for path, data in whole.items() if path.read_bytes() != data}
+    found = run_sweep(grid(made, [3, 5, 8]), out)
+    pd.testing.assert_frame_equal(found.results, expected(made))
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(told) == len(spoilt) and all("it is made anew" in line for line in told)
+    assert {name for line in told for name in whole_names(whole) if name in line} == spoilt
+    caplog.clear()
+    run_sweep(grid(made, [3, 5, 8, 9]), out)
+    assert not caplog.records, "made anew once"
+
+
+def whole_names(files):
+    return [path.name for path in files]
+
+
+def test_an_untouched_cache_is_used_in_silence(made, out, here, caplog, passes):
+    run_sweep(grid(made, [3, 5]), out)
+    assert passes == [] and not caplog.records
+
+
+def test_a_sealed_pass_is_still_safetensors(made):
+    path = next((made / "out" / "cache").glob("*.pass.safetensors"))
+    with safe_open(path, "numpy") as file:
+        assert file.metadata()["kind"] == "neurons" and file.get_tensor("steps.0.0").dtype == np.int64
+
+
+# Single neurons, as reproduce keeps them
+
+
+class Small:
+    """A dataset of one tiny network."""
+
+    name, networks, watched = "small", ("tiny",), {"tiny": 2}
+
+    def trace(self, name):
+        return make_trace(make_network("lstm", inputs=5, units=4), (6, 5, 4))
+
+
+@pytest.fixture
+def observed(monkeypatch):
+    """How often neurons are observed from now on."""
+    seen, real = [], findings.observe
+    monkeypatch.setattr(findings, "load_network", lambda name: make_network("lstm", inputs=5, units=4))
+    monkeypatch.setattr(findings, "observe", lambda *what: seen.append(what) or real(*what))
+    return seen
+
+
+def test_watched_neurons_that_were_changed_are_watched_anew(observed, tmp_path, caplog):
+    first = findings._watch(Small(), "tiny", tmp_path)
+    again = findings._watch(Small(), "tiny", tmp_path)
+    assert len(observed) == 1 and not caplog.records
+    for part, frame in first.items():
+        pd.testing.assert_frame_equal(frame, again[part])
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == 4
+    for spoil in (rewrite, lambda path: flip_bit(path, 40), lambda path: path.write_bytes(paths[1].read_bytes())):
+        caplog.clear()
+        spoil(paths[0])
+        found = findings._watch(Small(), "tiny", tmp_path)
+        assert [paths[0].name in record.getMessage() for record in caplog.records] == [True]
+        pd.testing.assert_frame_equal(found["change_summary"], first["change_summary"])
+        pd.testing.assert_frame_equal(found["changes"], first["changes"])
+    assert len(observed) == 4
+
+
+def rewrite(path):
+    """Change one figure, as a table."""
+    frame = pd.read_parquet(path)
+    frame.iloc[0, -1] = frame.iloc[0, -1] + 1
+    frame.to_parquet(path, index=False)
+
+
+def test_a_watched_file_that_is_missing_is_made_in_silence(observed, tmp_path, caplog):
+    findings._watch(Small(), "tiny", tmp_path)
+    next(tmp_path.iterdir()).unlink()
+    findings._watch(Small(), "tiny", tmp_path)
+    assert len(observed) == 2 and not caplog.records
+
+
+def test_a_sealed_file_is_written_whole(tmp_path):
+    with pytest.raises(AssertionError), write_whole(tmp_path / "file") as temporary:
+        temporary.write_text("no blank seal")
+        seal(temporary, "me")
+    assert list(tmp_path.iterdir()) == []

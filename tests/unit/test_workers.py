@@ -1,0 +1,97 @@
+"""Worker processes that are interrupted, or killed before they begin."""
+
+import signal
+import sys
+from contextlib import suppress
+
+import pytest
+
+from archsim.cli.exit import exit_code
+from archsim.cli.main import archsim as command
+from archsim.cli.main import main
+from archsim.errors import RunFailedError
+from archsim.sweeps import pools
+from archsim.sweeps.pools import LocalPool, check_jobs
+
+needs_mask = pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="a system without signal masks")
+
+
+@needs_mask
+def test_processes_are_started_deaf_to_interrupts(monkeypatch):
+    """Else Ctrl-C in the first seconds would print the traceback of every import it meets."""
+    pool, masks = LocalPool(1), []
+    monkeypatch.setattr(
+        pool._executor, "submit", lambda *task: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    pool.submit(None, "cache")
+    assert signal.SIGINT in masks[0] and signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    pool.kill()
+
+
+class Dead:
+    """A process that has ended."""
+
+    def __init__(self, exitcode):
+        self.exitcode = exitcode
+
+    def kill(self):
+        pass
+
+    def join(self):
+        pass
+
+
+def broken(pool, *exitcodes):
+    pool._processes = dict(enumerate(map(Dead, exitcodes)))
+    return pool
+
+
+def test_workers_killed_before_they_begin_are_started_again():
+    pool = LocalPool(2)
+    for _ in range(pools.MOST_IN_VAIN - 1):
+        broken(pool, -signal.SIGKILL, -signal.SIGTERM).revive()
+    with pytest.raises(RunFailedError, match="killed before they began, 3 times: out of memory") as caught:
+        broken(pool, -signal.SIGKILL).revive()
+    assert "policy" not in str(caught.value) and "--jobs" in str(caught.value)
+
+
+def test_workers_that_begin_at_last_are_forgiven():
+    pool = LocalPool(2)
+    for _ in range(3):
+        for _ in range(pools.MOST_IN_VAIN - 1):
+            broken(pool, -signal.SIGKILL).revive()
+        pool._begun.set()
+        broken(pool, -signal.SIGKILL).revive()
+
+
+@pytest.mark.parametrize("needs_main, advice", [(True, True), (False, False)])
+def test_workers_that_end_by_themselves_are_not_started_again(needs_main, advice):
+    pool = broken(LocalPool(2, needs_main=needs_main), 1, -signal.SIGTERM)
+    with pytest.raises(RunFailedError, match="worker processes cannot start: see above") as caught:
+        pool.revive()
+    assert ("defines a policy" in str(caught.value)) == advice
+
+
+def test_sigterm_ends_as_an_interrupt_does(monkeypatch, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["archsim", "list", "networks"])
+    try:
+        with suppress(SystemExit):
+            main()
+        assert exit_code(lambda: signal.raise_signal(signal.SIGTERM)) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err == "archsim: interrupted\n"
+
+
+@pytest.mark.parametrize("jobs", [1, 64, None])
+def test_jobs_within_bounds_are_taken(jobs):
+    check_jobs(jobs)
+
+
+def test_help_of_sweep_says_that_the_network_must_be_trusted(capsys):
+    with suppress(SystemExit):
+        command.main(["sweep", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "a network where everybody is trusted" in words and "can run code on them" in words
