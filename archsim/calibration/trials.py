@@ -27,8 +27,7 @@ def standard_error(low: float, high: float) -> float:
 def no_loss(network: Network, trace: Trace) -> ConfigError:
     """The error that says why a network has no loss on a trace."""
     if network.metric is None:
-        missing = f"network {network.name} names no metric"
-        return ConfigError(f"{missing}: there is no loss to hold to a bound (calibrate --scales-only needs none)")
+        return ConfigError(f"network {network.name} names no metric: there is no loss to hold to a bound")
     return ConfigError(f"trace {trace.name} has no targets: need a labelled trace of the network's task")
 
 

@@ -232,6 +232,8 @@ def test_advice_on_scales_leads_to_a_run(own, tmp_path, capsys):
     assert called(*run) == 0
     measured = archsim.measure_scales(archsim.load_network(own / "net"), archsim.load_trace(own / "trace.npz"))
     assert archsim.load_network(net).scales == measured
+    assert called("calibrate", "-n", own / "net", "-t", own / "trace.npz", "-p", "lowbit") == 2
+    assert "--scales-only measures its scales without one" in capsys.readouterr().err
 
 
 def test_network_without_metric_is_not_sent_to_calibrate(own, capsys):
