@@ -92,8 +92,11 @@ def calibrate(
         return
     sought = policy_from(policy)
     avoided = "MACs avoided" if goes_by_columns(sought) else "reuse"
-    evidence = None
-    if loaded.scales is None and getattr(sought, "needs_scales", False):
+    evidence, quantises = None, getattr(sought, "needs_scales", False)
+    if quantises and loaded.metric is None:
+        missing = f"network {loaded.name} names no metric, which θ is calibrated by"
+        raise ConfigError(f"{missing}: --scales-only measures its scales without one")
+    if quantises and loaded.scales is None:
         loaded, evidence = with_scales(loaded, inputs)
     calibration = calibrate_threshold(
         loaded,

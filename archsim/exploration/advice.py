@@ -69,9 +69,9 @@ def _nothing_fits(found: Exploration) -> str:
     if found.reusing.empty:
         return "No policy that reuses and that a machine can have was explored."
     least, bound = found.reusing.sort_values("metric_loss", kind="stable").iloc[0], _points(found.max_loss)
-    ended = "" if pd.isna(least["threshold"]) else f", the least θ tried is {found.ends[0]:g}"
-    nearest = f"{named(least)} comes nearest and {_lost(least['metric_loss'])}"
-    return f"No point stays within {bound} of loss{ended}: {nearest}."
+    answer = f"No point stays within {bound} of loss: {named(least)} comes nearest and {_lost(least['metric_loss'])}."
+    ended = bool((found.reusing["threshold"] <= found.ends[0]).any())
+    return f"{answer} The search ended at θ = {found.ends[0]:g}." if ended else answer
 
 
 def _unsure(found: Exploration, best: Row) -> str:

@@ -61,7 +61,8 @@ def chosen_on(found: Exploration) -> str:
     data = f"θ was chosen on trace {found.trace}, {found.reference['sequences']} sequences"
     if found.split == "valid":
         return f"{data}: report results on other data."
-    return f"{data}: choose it on validation data (--split valid, with $ARCHSIM_DATA) and report on other data."
+    where = "(--split valid with $ARCHSIM_DATA, or --trace)"
+    return f"{data}: choose it on validation data {where} and report on other data."
 
 
 def _cell(row: Row, column: str) -> str:

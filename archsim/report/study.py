@@ -167,7 +167,8 @@ def study_of(sweep: SweepResults) -> Study:
     sweep = _with_plain_names(sweep)
     if sweep.ran.empty:
         errors = sweep.failed["error"]
-        why = f"; the first failed with: {errors.iloc[0]} (archsim sweep --retry)" if len(errors) else ""
+        again = "archsim sweep GRID -o FOLDER --retry runs it again"
+        why = f"; the first failed with: {errors.iloc[0]} ({again})" if len(errors) else ""
         raise UsageError(f"no point of {sweep.n_points} has run yet{why}")
     points = _with_machines(sweep.ran.reset_index(drop=True), sweep.about)
     if "output_change" not in points:  # a sweep from before it was measured

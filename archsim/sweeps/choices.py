@@ -49,3 +49,5 @@ def check_kind(where: str, key: str, value: Any) -> None:
     fits = not isinstance(value, int) or abs(value) < 1 << 63
     if not (plain and inside and fits and isinstance(value, types)):
         raise ConfigError(f"[{where}] {key} = {value!r}: need {need}")
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ConfigError(f"[{where}] {key} = {value!r}: need a name in UTF-8, as results are written in")

@@ -15,6 +15,7 @@ from typing import Any
 from archsim._version import __version__
 from archsim.config.load import load_arch
 from archsim.errors import RunFailedError, UsageError
+from archsim.escaping import one_line, plain_lines
 from archsim.sealed import digest_of
 from archsim.sweeps.plan import Point
 from archsim.sweeps.point import DEFAULT_ARCH
@@ -92,7 +93,7 @@ class Store:
 
     def put(self, ends: Mapping[str, Done]) -> None:
         """Keep the ends of points' tasks, by digest; RunFailedError where they cannot be written."""
-        rows = [(digest, done.error, *_parts(done.outcome), done.seconds) for digest, done in ends.items()]
+        rows = [(digest, _text(done.error), *_parts(done.outcome), done.seconds) for digest, done in ends.items()]
         seals = [(digest, digest_of(digest, *_parts(done.outcome))) for digest, done in ends.items()]
         try:
             with self.database:
@@ -149,6 +150,11 @@ class Store:
         self.database.close()
 
 
+def _text(error: str | None) -> str | None:
+    """A message as the database can hold it, whatever names of files are in it."""
+    return None if error is None else plain_lines(error)
+
+
 def _parts(outcome: Outcome | None) -> tuple[str | None, ...]:
     if outcome is None:
         return None, None, None
@@ -202,7 +208,7 @@ def only_driver(folder: Path) -> Iterator[None]:
 
 def provenance(command: str, grid: str, points: list[Point]) -> dict[str, str]:
     """What a reader needs to do it again: the grid, the command, versions, machines, and digests of what was read."""
-    about = {"grid": grid, "command": command, "version.archsim": __version__, "machine": platform.machine()}
+    about = {"grid": grid, "command": one_line(command), "version.archsim": __version__, "machine": platform.machine()}
     about |= {f"version.{name}": version(name) for name in PACKAGES} | {"version.python": platform.python_version()}
     settings = [point.setting for point in points if point.setting is not None]
     about |= {f"digest.network.{setting.network.name}": setting.network.digest for setting in settings}

@@ -93,8 +93,8 @@ def export(store: Store, folder: Path) -> SweepResults:
         frame: pd.DataFrame = getattr(found, name)
         with write_whole(folder / f"{name}.csv") as path:
             frame.to_csv(path, index=False, lineterminator="\n")
-        with write_whole(folder / f"{name}.parquet") as path:
-            frame.to_parquet(path, index=False)
+        with write_whole(folder / f"{name}.parquet") as path, path.open("wb") as file:  # pyarrow takes UTF-8 paths only
+            frame.to_parquet(file, index=False)
     return found
 
 

@@ -360,9 +360,9 @@ def test_a_file_cut_short_by_a_full_disk_is_not_left(tmp_path):
     (errno.EACCES, UsageError), (errno.EROFS, UsageError),
 ])  # fmt: skip
 def test_a_file_that_cannot_be_begun_says_who_is_at_fault(number, kind, tmp_path, monkeypatch):
-    def fail(**options):
+    def fail(*arguments):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("archsim.files.tempfile.mkstemp", fail)
+    monkeypatch.setattr("archsim.files.os.open", fail)
     with pytest.raises(kind, match=r"cannot write .*x\.json"), write_whole(tmp_path / "x.json"):
         pass

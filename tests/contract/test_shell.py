@@ -1,0 +1,280 @@
+"""The command line among other programs: closed and broken streams, odd names, narrow terminals, read-only folders."""
+
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+from harness import write_classifier, write_own
+
+import archsim
+from archsim.cli.exit import exit_code
+from archsim.cli.main import archsim as group
+from archsim.files import bundled_folder
+from archsim.traceio.files import write_trace
+from archsim.traceio.trace import Trace
+
+COMMAND = [sys.executable, "-P", "-m", "archsim"]
+EVIL = "a\x1b[31mb\nc\u202ed[bold]:warning:$x$"
+SPELLED = r"a\x1b[31mb\nc\u202ed[bold]:warning:$x$"
+
+
+def called(*arguments):
+    """Run a command in this process; its exit code."""
+    return exit_code(partial(group.main, [*map(str, arguments)], prog_name="archsim", standalone_mode=False))
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A network folder and a trace of one's own."""
+    return write_own(tmp_path_factory.mktemp("own"), lengths=(5, 3))
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    """A network that classifies, and a labelled trace, as options."""
+    names = write_classifier(tmp_path / "cls", (5,) * 12)
+    return ["-n", names["network"], "-t", names["trace"]]
+
+
+# Streams
+
+
+def in_shell(line):
+    """Run a line of bash, `archsim` being ours; its exit code, and all it printed."""
+    text = f'archsim() {{ {shlex.join(COMMAND)} "$@"; }}\n{line}'
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("line, code", [
+    ("archsim --help | true; exit ${PIPESTATUS[0]}", 0),
+    ("archsim | true; exit ${PIPESTATUS[0]}", 0),
+    ("archsim list networks | true; exit ${PIPESTATUS[0]}", 0),
+    ("archsim list networks >&-", 0),
+    ("archsim list networks >&- 2>&- <&-", 0),
+    ("archsim show nothing 2>&-", 2),
+    ("archsim runn 2>&1 | true; exit ${PIPESTATUS[0]}", 2),
+    ("archsim runn 2>/dev/full", 2),
+])  # fmt: skip
+def test_closed_stream_is_silent_and_no_failure(line, code):
+    assert in_shell(line) == (code, "")
+
+
+def test_full_output_device_is_one_line_and_exit_one():
+    code, said = in_shell("archsim list networks > /dev/full")
+    assert code == 1 and said.count("\n") == 1 and "No space left" in said
+
+
+def test_run_without_stdout_writes_its_file(own, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", None)
+    options = ["-n", own / "net", "-t", own / "trace.npz", "--threshold", 1, "--json", tmp_path / "r.json"]
+    assert called("run", *options) == 0 and (tmp_path / "r.json").is_file()
+
+
+def test_reader_that_leaves_early_still_gets_files(own, tmp_path, monkeypatch):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    options = ["-n", own / "net", "-t", own / "trace.npz", "--threshold", 1]
+    files = ["--json", tmp_path / "r.json", "--timeline", tmp_path / "t.json"]
+    monkeypatch.setattr("rich.console.Console.on_broken_pipe", lambda console: sys.exit(1))
+    assert called("run", *options, *files) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.json", "t.json"]
+
+
+def test_module_prints_the_help_of_the_command(capsys):
+    done = subprocess.run([*COMMAND, "run", "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: archsim run ")
+
+
+# Names
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory):
+    """A network and a trace with names that a terminal would obey."""
+    folder = write_own(tmp_path_factory.mktemp("evil"), lengths=(5, 3))
+    manifest = folder / "net" / "network.toml"
+    spelled = EVIL.replace("\x1b", "\\u001b").replace("\n", "\\n")
+    manifest.write_text(
+        manifest.read_text("utf-8").replace('"mine"', f'"{spelled}"\ndescription = "{spelled}"'), "utf-8"
+    )
+    frames = archsim.load_trace(folder / "trace.npz").sequences
+    write_trace(Trace.from_arrays(frames, name=EVIL), folder / "trace.npz")
+    return folder
+
+
+def test_names_are_spelled_out_on_the_terminal(evil, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    options = ["-n", evil / "net", "-t", evil / "trace.npz"]
+    assert called("run", *options, "--threshold", 1, "-v", "--sensitivity") == 0
+    assert called("show", evil / "net") == called("show", evil / "trace.npz") == 0
+    assert called("run", *options) == 2 and called("run", "-n", "no\x1b") == 2 and called("no\x1b\x07") == 2
+    said = "".join(capsys.readouterr())
+    assert SPELLED in said and "no\\x1b" in said
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", said)
+
+
+def test_summary_has_names_on_one_line(evil, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert called("run", "-n", evil / "net", "-t", evil / "trace.npz", "--threshold", 1) == 0
+    assert f" {SPELLED} " in capsys.readouterr().out
+
+
+def test_record_keeps_the_name_as_it_is(evil, tmp_path):
+    result = archsim.simulate(evil / "net", evil / "trace.npz", threshold=1.0)
+    assert result.record["network"] == result.record["trace"] == EVIL
+
+
+NOT_UTF8 = os.fsdecode(b"\xff.json")
+
+
+def test_output_that_is_no_utf8_is_written(own, tmp_path, capsys):
+    options = ["-n", own / "net", "-t", own / "trace.npz", "--threshold", 1]
+    assert called("run", *options, "--json", tmp_path / NOT_UTF8) == 0 and (tmp_path / NOT_UTF8).is_file()
+    assert called("report", tmp_path / NOT_UTF8) == 2 and "\\udcff.json: holds no sweep" in capsys.readouterr().err
+
+
+def test_sweep_into_a_folder_that_is_no_utf8(own, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["archsim", NOT_UTF8])
+    grid = {
+        "fixed": {"network": str(own / "net"), "trace": str(own / "trace.npz"), "policy": "none"},
+        "axes": {"seed": [1]},
+    }
+    found = archsim.run_sweep(grid, tmp_path / NOT_UTF8, jobs=1, command=f"archsim sweep {NOT_UTF8}")
+    assert found.about["command"] == "archsim sweep \\udcff.json" and len(found.ran) == 1
+
+
+def test_network_that_is_no_utf8_is_refused_in_a_grid(own, tmp_path):
+    with pytest.raises(archsim.ArchsimError, match=r"\[fixed\] network = '\\udcff.json': need a name in UTF-8"):
+        archsim.run_sweep({"fixed": {"network": NOT_UTF8}, "axes": {"seed": [1]}}, tmp_path / "out")
+
+
+@pytest.mark.parametrize("arguments", [
+    ["run", "--json", ""],
+    ["run", "--timeline", ""],
+    ["sweep", "grid.toml", "-o", ""],
+    ["sweep", "", "-o", "out"],
+    ["report", ""],
+    ["reproduce", "-o", ""],
+    ["explore", "-n", "imdb-lstm", "-o", ""],
+    ["explore", "-n", "imdb-lstm", "--json", ""],
+], ids=" ".join)  # fmt: skip
+def test_empty_path_is_refused(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert called(*arguments) == 2
+    assert "'' is empty: need the name of a file or folder" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+# Narrow terminals
+
+
+def figures(text):
+    """The numbers in a text."""
+    return set(re.findall(r"[±+−-]?\d+\.\d+", text))
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60])
+@pytest.mark.parametrize("arguments", [
+    ["run", "-v", "--sensitivity", "--threshold", "0.5"],
+    ["calibrate", "--max-loss", "100", "--highest", "0.05"],
+    ["calibrate", "--scales-only"],
+], ids=lambda arguments: arguments[0] + arguments[1])  # fmt: skip
+def test_figures_are_whole_however_narrow(classifier, arguments, columns, capsys, monkeypatch):
+    shown = []
+    for width in (200, columns):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert called(arguments[0], *classifier, *arguments[1:]) == 0
+        shown.append(capsys.readouterr().out)
+    assert figures(shown[0]) <= figures(shown[1]) and "…" not in shown[1]
+
+
+@pytest.mark.parametrize("name", ["epur", "ds2-gru", "lowbit"])
+def test_what_is_shown_is_whole_at_forty_columns(name, capsys, monkeypatch):
+    shown = []
+    for width in (400, 40):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert called("show", name) == 0
+        shown.append(capsys.readouterr().out)
+    assert figures(shown[0]) <= figures(shown[1]) and "…" not in shown[1]
+
+
+# Calibration that is kept
+
+
+def test_bundled_network_is_kept_unless_forced(capsys):
+    before = (bundled_folder("models") / "imdb-lstm" / "network.toml").read_bytes()
+    for network in ("imdb-lstm", bundled_folder("models") / "imdb-lstm"):
+        assert called("calibrate", "-n", network, "-t", "imdb-lstm", "--save") == 2
+        assert "is bundled with archsim" in capsys.readouterr().err
+    assert called("calibrate", "-n", "imdb-lstm", "-t", "imdb-lstm", "--force") == 2
+    assert (bundled_folder("models") / "imdb-lstm" / "network.toml").read_bytes() == before
+
+
+def test_advice_on_scales_leads_to_a_run(own, tmp_path, capsys):
+    """As the message says, on a network without a metric: measure, save, run."""
+    net = shutil.copytree(own / "net", tmp_path / "net")
+    run = ["run", "-n", net, "-t", own / "trace.npz", "-p", "lowbit", "--threshold", "0.5"]
+    assert called(*run) == 2
+    advice = re.search(r"archsim (calibrate .*--save)", capsys.readouterr().err)[1]
+    words = advice.replace("FOLDER", str(net)).replace("TRACE", str(own / "trace.npz"))
+    assert called(*words.split()) == 0 and f"saved in {net / 'network.toml'}" in capsys.readouterr().out
+    assert called(*run) == 0
+    measured = archsim.measure_scales(archsim.load_network(own / "net"), archsim.load_trace(own / "trace.npz"))
+    assert archsim.load_network(net).scales == measured
+    assert called("calibrate", "-n", own / "net", "-t", own / "trace.npz", "-p", "lowbit") == 2
+    assert "--scales-only measures its scales without one" in capsys.readouterr().err
+
+
+def test_network_without_metric_is_not_sent_to_calibrate(own, capsys):
+    assert called("run", "-n", own / "net", "-t", own / "trace.npz") == 2
+    assert "calibrate one by: give a threshold, a number >= 0" in capsys.readouterr().err
+
+
+def test_search_that_ends_does_not_say_largest(classifier, capsys):
+    assert called("calibrate", *classifier, "--max-loss", "100", "--highest", "0.05", "--save") == 0
+    said = capsys.readouterr().out
+    assert "the search ended at θ = 0.05, a larger one may do: go on with --highest" in said and "largest" not in said
+    assert called("show", classifier[1]) == 0 and "0.05 (search ended)" in capsys.readouterr().out
+
+
+# Read-only folders
+
+
+@pytest.mark.slow
+def test_read_only_installation_runs_with_a_temporary_cache(own, tmp_path):
+    """Neither the package nor the home folder can be written, as if they were files: that holds for root, too."""
+    package = tmp_path / "archsim"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(archsim.__path__[0], package, ignore=ignored)
+    (package / "kernels" / "__pycache__").write_text("")
+    home = tmp_path / "home"
+    home.write_text("")
+    options = ["-n", own / "net", "-t", own / "trace.npz", "--threshold", "1"]
+    settings = {"PYTHONPATH": str(tmp_path), "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(tmp_path)}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("NUMBA", "XDG"))}
+    command = [*COMMAND, "run", *map(str, options)]
+    done = subprocess.run(command, env=kept | settings, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith(
+        "archsim: neither the folder of archsim nor the home"
+    )
+    assert not list(tmp_path.glob("archsim-kernels-*")) and "bnn" in done.stdout
+
+
+def test_saving_keeps_comments_line_ends_and_mode(classifier):
+    """What was in the manifest stays, line ends and comments too."""
+    manifest = Path(classifier[1]) / "network.toml"
+    manifest.write_bytes(b"# mine\r\n" + manifest.read_bytes().replace(b"\n", b"\r\n"))
+    manifest.chmod(0o600)
+    assert called("calibrate", *classifier, "--highest", "0.02", "--save") == 0
+    assert manifest.read_bytes().startswith(b"# mine\r\nname =") and manifest.stat().st_mode & 0o777 == 0o600
