@@ -58,7 +58,10 @@ def _as_float32(where: str, dtype: str, shape: list[int], data: bytearray) -> F3
     """Return a tensor's numbers; NetworkError for a type that is none of floating point, or a number beyond float32."""
     if dtype not in _TYPES:
         raise NetworkError(f"{where} is of type {dtype}, accepted: {', '.join(_TYPES)} (floating point)")
-    values = np.frombuffer(data, _TYPES[dtype]).reshape(shape)
+    try:
+        values = np.frombuffer(data, _TYPES[dtype]).reshape(shape)
+    except ValueError:  # of dimensions that numpy does not have
+        raise NetworkError(f"{where} has {len(shape)} dimensions, which no array has, need one or two") from None
     if dtype == "BF16":  # the upper half of a float32
         return (values.astype(np.uint32) << 16).view(np.float32)
     with np.errstate(over="ignore"):

@@ -49,7 +49,7 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, Array]:
             if twice := [name for name, number in members.items() if number > 1]:
                 raise TraceError(f"{path}: {twice[0]} stands twice, need each array once")
             return {name: _npy(archive, f"{name}.npy", f"{path}: {name}") for name in names if f"{name}.npy" in members}
-    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
         raise TraceError(f"{path}: not a whole .npz file (cut short?): {error}") from None
 
 
@@ -77,9 +77,9 @@ def _npy(archive: zipfile.ZipFile, member: str, where: str) -> Array:
             data = stream.read(n_bytes)
             if len(data) != n_bytes or stream.read(1):
                 raise TraceError(f"{where}: its header says {shape} of {dtype}, the data are not of that size")
+            return np.frombuffer(data, dtype).reshape(shape, order="F" if column_major else "C")
     except _DAMAGE as error:
         raise TraceError(f"{where} is damaged: {error}") from None
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if column_major else "C")
 
 
 def read_h5(path: Path, names: Iterable[str]) -> dict[str, Array]:
@@ -112,6 +112,8 @@ def _dataset(file: Any, name: str, where: str) -> Array:
         raise TraceError(f"{where} is a group, need an array")
     if dataset.is_virtual or dataset.external:
         raise TraceError(f"{where} keeps its data in other files, need them in this one")
+    if dataset.dtype.hasobject or h5py.check_enum_dtype(dataset.dtype):
+        raise TraceError(f"{where} holds texts, references or names of numbers, need the numbers themselves")
     if dataset.shape is None:
         raise TraceError(f"{where} is empty, need an array")
     n_bytes = _bytes_of(where, dataset.shape, dataset.dtype)
@@ -138,7 +140,8 @@ def _bytes_of(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     if dtype.hasobject:
         raise TraceError(f"{where} holds pickled objects, which are never read")
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise TraceError(f"{where} is of type {dtype}, need whole or floating point numbers of at most 64 bits")
+        kind = "of records" if dtype.names else f"of type {dtype}"
+        raise TraceError(f"{where} is {kind}, need whole or floating point numbers of at most 64 bits")
     if any(size < 0 for size in shape):
         raise TraceError(f"{where} has shape {shape}, need sizes >= 0")
     return prod(shape) * dtype.itemsize

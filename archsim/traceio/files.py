@@ -140,7 +140,10 @@ def _read_meta(array: np.ndarray[Any, Any]) -> dict[str, Any]:
     for key, text in texts.items():
         if not isinstance(text, str):
             raise TraceError(f"meta: {key} is a {type(text).__name__}, need a text")
-    return texts | {"sample_rate_hz": meta.get("sample_rate_hz")}
+    rate = meta.get("sample_rate_hz")
+    if rate is not None and meta["kind"] != "audio":
+        raise TraceError(f"meta: sample_rate_hz is for audio, this trace holds {meta['kind']}")
+    return texts | {"sample_rate_hz": rate}
 
 
 def _as_bytes(text: str) -> np.ndarray[Any, Any]:

@@ -16,6 +16,7 @@ from archsim.ownership import OwnsArrays, own
 from archsim.validation import whole_number
 
 BYTE_ORDER_MARK = "\ufeff"
+LARGEST_RATE_HZ = 10_000_000
 UNNAMED = "arrays"
 """Name of a trace made in memory; read from a file, it takes the file's."""
 Kind = Literal["frames", "tokens", "text", "audio"]
@@ -83,8 +84,9 @@ class Trace(OwnsArrays):
         Raises TraceError naming the sequence for samples of another type or shape, or for none.
         """
         rate_hz = whole_number(sample_rate_hz)
-        if rate_hz is None or rate_hz < 1:
-            raise TraceError(f"trace {name}: sample_rate_hz = {sample_rate_hz!r}, need a whole number >= 1")
+        if rate_hz is None or not 1 <= rate_hz <= LARGEST_RATE_HZ:
+            shown = f"{sample_rate_hz!r:.40}"
+            raise TraceError(f"trace {name}: sample_rate_hz = {shown}, need a whole number from 1 to {LARGEST_RATE_HZ}")
         checked = []
         for i, recording in enumerate(recordings):
             samples = _as_array(f"trace {name}: sequence {i}", recording)

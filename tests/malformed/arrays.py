@@ -64,7 +64,7 @@ ARRAYS: list[tuple[dict[str, Any], str]] = [
     ({"meta": utf8(b'{"kind": "text"}')}, "which is not text"), ({"meta": utf8(b'{"kind": "audio"}')}, "which is not audio"),
 ]  # fmt: skip
 AUDIO = {"meta": b'{"kind": "audio"}', "data": np.ones(4, np.int16)}
-RATES = ["null", "0", "-1", "8000.0", '"8000"', "true", "[8000]", "1e999"]
+RATES = ["9" * 400, "null", "0", "-1", "8000.0", '"8000"', "true", "[8000]", "1e999"]
 ARRAYS += [
     (
         {"meta": utf8(b'{"kind": "audio", "sample_rate_hz": ' + rate.encode() + b"}"), "data": AUDIO["data"]},
@@ -74,6 +74,7 @@ ARRAYS += [
 ]
 ARRAYS += [
     ({"meta": utf8(b'{"kind": "audio", "sample_rate_hz": 8000}'), "data": np.ones(4, np.int32)}, "need int16 samples"),
+    ({"meta": utf8(b'{"kind": "frames", "sample_rate_hz": "x"}')}, "sample_rate_hz is for audio"),
     ({"meta": utf8(b'{"kind": "tokens"}'), "data": np.ones(4)}, "which is not tokens"),
     ({"meta": utf8(b'{"kind": "text"}'), "data": utf8(b"ab \xff")}, "not UTF-8"),
     ({"meta": utf8(b'{"kind": "text"}'), "data": utf8(b"   b")}, "need a text that is not blank"),
@@ -188,7 +189,7 @@ ARCHIVES = {
     "a deep header": (lambda f: member(f, npy_header("(" * 5000 + ")" * 5000)), "data is damaged"),
     "a long header": (lambda f: member(f, npy_header("(" + "1," * 30000 + ")")), "data is damaged"),
     "a type that is none": (lambda f: member(f, npy_header("(4, 3)", "'x9'")), "data is damaged"),
-    "records": (lambda f: member(f, npy_header("(4,)", "[('a', '<f4')]") + bytes(16)), "of type"),
+    "records": (lambda f: member(f, npy_header("(4,)", "[('a', '<f4')]") + bytes(16)), "of records"),
     "subarrays": (lambda f: member(f, npy_header("(4,)", "('<f4', (3,))") + bytes(48)), "data"),
     "dates": (lambda f: member(f, npy(np.zeros(4, "datetime64[s]"))), "type datetime64"),
     "long doubles": (lambda f: member(f, npy(np.zeros((4, 3), np.longdouble))), "at most 64 bits"),
@@ -198,6 +199,9 @@ ARCHIVES = {
     "a header of Python 2": (lambda f: member(f, npy_header("(4L, 3L)") + bytes(48)), "data is damaged"),
     "a type that is going": (lambda f: member(f, npy_header("(4,)", "'|a8'") + bytes(32)), "data"),
     "much of nothing": (lambda f: member(f, npy_header(f"({1 << 23}, 3)") + bytes(3 << 25)), "data claims .* bytes and holds"),
+    "65 dimensions": (lambda f: member(f, npy_header("(" + "1," * 65 + ")") + bytes(4)), "data is damaged"),
+    "nothing times too much": (lambda f: member(f, npy_header("(0, 1" + "0" * 30 + ")")), "data is damaged"),
+    "many records": (lambda f: member(f, npy(np.zeros(2, [(f"f{i}", "f4") for i in range(50)]))), "is of records"),
     "a missing key": (lambda f: member(f, npy_header("(4, 3)").replace(b"'shape'", b"'shap2'")), "data is damaged"),
     "an order that is none": (lambda f: member(f, npy_header("(4, 3)", order="3") + bytes(48)), "data is damaged"),
     "bzip2": (lambda f: member(f, npy(DATA), zipfile.ZIP_BZIP2), "packed by method 12"),
@@ -277,14 +281,18 @@ DATASETS = {
     "another filter": (of_another_filter, "packed by filter 6"),
     "hardly written": (hardly_written, "data claims 12884901888 bytes"), "a group": (lambda h: h.create_group("data"), "is a group"),
     "null": (lambda h: h.create_dataset("data", data=h5py.Empty("f4")), "data is empty"), "time": (of_time, "data cannot be read"),
-    "references": (of_references, "data holds pickled objects|of type object"),
-    "strings": (lambda h: h.create_dataset("data", data=["a", "b"]), "pickled objects|of type object"),
+    "references": (of_references, "data holds texts, references"),
+    "strings": (lambda h: h.create_dataset("data", data=["a", "b"]), "data holds texts, references"),
     "fixed strings": (lambda h: h.create_dataset("data", data=np.array([b"a"])), "of type"),
-    "records": (lambda h: h.create_dataset("data", (4,), [("a", "f4")]), "of type"),
+    "records": (lambda h: h.create_dataset("data", (4,), [("a", "f4")]), "of records"),
+    "an enumeration": (
+        lambda h: h.create_dataset("data", data=[0, 1], dtype=h5py.enum_dtype({"a": 0, "b": 1})),
+        "data holds texts, references or names of numbers",
+    ),
     "truths": (lambda h: h.create_dataset("data", data=DATA > 3), "type bool"),
     "complex": (lambda h: h.create_dataset("data", data=DATA.astype(complex)), "type complex128"),
     "opaque": (lambda h: h.create_dataset("data", data=np.zeros(4, "V8")), "of type"),
-    "ragged": (lambda h: h.create_dataset("data", (4,), h5py.vlen_dtype(np.float32)), "pickled objects|of type object"),
+    "ragged": (lambda h: h.create_dataset("data", (4,), h5py.vlen_dtype(np.float32)), "data holds texts, references"),
     "a committed type": (lambda h: h.__setitem__("data", np.dtype("f4")), "is a group|cannot be read"),
 }  # fmt: skip
 FILES_H5 = {
@@ -322,6 +330,8 @@ WEIGHTS: dict[str, tuple[bytes, str]] = {
     "another shape": (safetensors(tensor(shape=(4, 5))), "not a readable"), "a negative shape": (safetensors(tensor(shape=(-4, -4))), "not a readable"),
     "a huge shape": (safetensors(tensor(shape=(1 << 62, 1 << 62))), "not a readable"), "offsets turned round": (safetensors(tensor(offsets=(64, 0))), "not a readable"),
     "offsets beyond": (safetensors(tensor(offsets=(64, 128))), "not a readable"), "no shape": (safetensors({"w": {"dtype": "F32"}}), "not a readable"),
+    "100 dimensions": (safetensors(tensor(shape=[1] * 100, offsets=(0, 4)), bytes(4)), "tensor 'w' has 100 dimensions"),
+    "nothing times too much": (safetensors(tensor(shape=(0, 1 << 62), offsets=(0, 0)), b""), "not a readable|dimensions"),
     "a pickle": (b"\x80\x04\x95" + bytes(80), "not a readable"), "a zip": (b"PK\x03\x04" + bytes(80), "not a readable"),
 }  # fmt: skip
 
