@@ -30,7 +30,7 @@ def seal(path: Path, key: str) -> None:
 
 
 def is_sealed(path: Path, key: str) -> bool:
-    """Whether a file was made for this key, and is byte by byte as it was when it was sealed; False if unreadable."""
+    """Return whether a file was made for this key and is, byte by byte, as it was sealed; False if unreadable."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -45,7 +45,7 @@ def digest_of(*texts: str | None) -> str:
 
 
 def _digest_at(data: bytes, key: str) -> int | None:
-    """Where the digest of the one seal for this key begins; None where there is no such seal, or more seals."""
+    """Return where the digest of the one seal for this key begins; None where there is no such seal, or more seals."""
     mark = _MARK + key.encode() + b":"
     at = data.find(mark)
     if at < 0 or data.count(_MARK) != 1 or len(data) < at + len(mark) + _DIGITS:

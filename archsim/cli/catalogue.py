@@ -190,7 +190,7 @@ def _show_network(name: str) -> Iterator[Table]:
 
 
 def scales_table(network: Network, found: ScalesManifest) -> Table:
-    """How large inputs are, by layer, and on what that was measured."""
+    """Show the scales of each layer, and the trace they were measured on."""
     by_layer = zip(network.layers, found.inputs, found.hidden, strict=True)
     of_layers = [(y.name, x, ", ".join(map(str, h))) for y, x, h in by_layer]
     title = f"mean magnitudes on {found.sequences} sequences of {found.trace}, which quantisers are made for"

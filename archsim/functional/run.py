@@ -43,7 +43,7 @@ class FunctionalResult:
     statistics: I64 | None
     """Its counts per sequence, (sequences, counts)."""
     without_reuse: FunctionalResult | None = None
-    """The same sequences with nothing reused; None where they were not compared, or nothing is ever reused."""
+    """Result of the same sequences with nothing reused; None where not compared, or where nothing is ever reused."""
     output_change: float | None = None
     """Change of the top layer's outputs (SEMANTICS 1.5); None where not compared, or where lengths differ."""
 

@@ -131,7 +131,7 @@ Scale = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class ScalesManifest(FrozenRecord):
-    """How large inputs and hidden values are on calibration data, as `archsim calibrate` measures it."""
+    """Mean magnitudes of inputs and hidden values on calibration data, as `archsim calibrate` measures it."""
 
     trace: str
     trace_digest: str

@@ -80,7 +80,7 @@ class Study:
 
     @cached_property
     def bound(self) -> str:
-        """What a best point may lose, in words."""
+        """Return, in words, how much a best point may lose."""
         if self.lost == "metric_loss":
             return f"losing at most {BOUND:g} point"
         return f"changing outputs by at most {100 * LARGE_CHANGE:g} %"
@@ -120,7 +120,7 @@ class Study:
         return kept[len(given) :]
 
     def best_of(self, columns: list[str], *, without: tuple[str, ...] = ()) -> pd.DataFrame:
-        """Of each value of some columns, the best point among those that lose no more than they may.
+        """Return the best point of each value of some columns, among those that lose no more than they may.
 
         The best saves most energy; where machines differ and do the same work, it takes least.
         """
@@ -171,13 +171,11 @@ def study_of(sweep: SweepResults) -> Study:
         why = f"; the first failed with: {errors.iloc[0]} ({again})" if len(errors) else ""
         raise UsageError(f"no point of {sweep.n_points} has run yet{why}")
     points = _with_machines(sweep.ran.reset_index(drop=True), sweep.about)
-    if "output_change" not in points:  # a sweep from before it was measured
-        points["output_change"] = float("nan")
     return Study(sweep, points, [column for column in sweep.chosen if points[column].nunique(dropna=False) > 1])
 
 
 def _with_plain_names(sweep: SweepResults) -> SweepResults:
-    """The same sweep, names and messages without control characters."""
+    """Return a copy of a sweep with control characters in names and messages spelled out."""
     results = sweep.results.copy()
     for column in results.columns[results.dtypes == "string"]:
         results[column] = results[column].map(one_line, na_action="ignore").astype("string")

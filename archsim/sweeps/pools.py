@@ -53,7 +53,7 @@ class LocalPool:
     def __init__(self, jobs: int, *, needs_main: bool = False) -> None:
         self.jobs, self.needs_main, self.threads = jobs, needs_main, max(1, cores() // jobs)
         self._in_vain = 0
-        """How often, one after the other, all processes have died before one of them began."""
+        """Number of times in a row that all processes have died before one of them began."""
         self._start()
 
     def _start(self) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archsim.errors import RunFailedError
+from archsim.errors import ArchsimError, RunFailedError
 from archsim.files import check_writable, make_folder, remove_unfinished
 from archsim.policies import Policy
 from archsim.reading import is_file
@@ -88,9 +88,11 @@ def run_points(
         store.begin(points, provenance(command, grid, points))
         try:
             _finish(points, store, pool, retry, tell)
-        finally:  # interrupted, too
-            results = export(store, folder)
-    return results
+        except BaseException:  # interrupted, too: what stopped it is told, not that the tables fail as well
+            with suppress(ArchsimError):
+                export(store, folder)
+            raise
+        return export(store, folder)
 
 
 def defined_in_main(policies: Iterable[Policy]) -> bool:

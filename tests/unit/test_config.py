@@ -89,7 +89,7 @@ def test_weight_buffers_are_the_cited_rows(buffer, row):
         assert technology.actions[buffer]["fill"].pj == float(cited["write_pj"])
 
 
-def test_a_word_of_weights_costs_the_same_with_and_without_memoization():
+def test_a_word_of_weights_costs_the_same_on_both_machines():
     """Neither machine may save by the organisation of its weight buffer: same reads, and no less leakage."""
     plain = ArchSpec().without_memo()
     for fmu in (FmuSpec(), FmuSpec(sign_bank_width_bits=64), FmuSpec(planes=3)):

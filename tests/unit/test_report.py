@@ -1,7 +1,5 @@
 """What a report makes of a sweep's tables: which points are best, what varies, what is said of it."""
 
-from dataclasses import replace
-
 import pandas as pd
 import pytest
 
@@ -62,11 +60,6 @@ def test_without_a_metric_the_best_point_hardly_changes_outputs():
 def test_outputs_of_other_lengths_bound_nothing():
     study = study_of(sweep([("a", "bnn", 0.1, float("nan"), 0.3, {"output_change": float("nan")})]))
     assert best(study) == [0]
-
-
-def test_a_sweep_without_output_change_has_a_report():
-    old = sweep([("a", "bnn", 0.1, 0.2, 0.1)])
-    assert best(study_of(replace(old, results=old.results.drop(columns="output_change")))) == [0]
 
 
 def test_where_machines_differ_the_best_point_takes_least_energy():
