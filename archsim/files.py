@@ -13,7 +13,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from archsim.errors import RunFailedError, UsageError
-from archsim.reading import is_folder, is_there
+from archsim.reading import is_folder, is_there, leads_in_a_circle
 
 UNFINISHED = ".archsim-"
 """How the names of files begin that are not whole yet."""
@@ -92,10 +92,12 @@ def check_writable(path: str | Path) -> Path:
     Raises UsageError if it cannot become a file.
     """
     path = named_path(path)
+    if leads_in_a_circle(path):
+        raise UsageError(f"cannot write {path}: its links lead in a circle")
     try:
         final = path.resolve()
         reason = _unwritable(path) or _unwritable(final)
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links is a RuntimeError before Python 3.13
+    except (OSError, RuntimeError, ValueError) as error:
         raise UsageError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
     if reason:
         raise UsageError(f"cannot write {path}: {reason}")

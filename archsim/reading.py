@@ -5,6 +5,7 @@ A file that cannot be read raises the caller's kind of UsageError, naming the fi
 
 from __future__ import annotations
 
+import errno
 import re
 import stat
 import tomllib
@@ -38,6 +39,17 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
+
+
+def leads_in_a_circle(path: Path) -> bool:
+    """Return whether a path is, or goes by, a link that leads back to itself."""
+    try:
+        path.stat()
+    except OSError as problem:
+        return problem.errno == errno.ELOOP
+    except ValueError:
+        return False
+    return False
 
 
 def is_file(path: Path) -> bool:
