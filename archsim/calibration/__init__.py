@@ -1,6 +1,6 @@
 """θ from calibration data: one for a network, one a layer, one a gate, or one a kind of gate."""
 
-from archsim.calibration.calibrate import Calibration, calibrate_threshold, check_amount
+from archsim.calibration.calibrate import Calibration, calibrate_threshold, check_amount, check_search
 from archsim.calibration.scales import with_scales
 from archsim.calibration.trials import Point, no_loss, standard_error
 
@@ -9,6 +9,7 @@ __all__ = [
     "Point",
     "calibrate_threshold",
     "check_amount",
+    "check_search",
     "no_loss",
     "standard_error",
     "with_scales",

@@ -70,8 +70,7 @@ def calibrate_threshold(
     Choose on training or validation data only.
     Raises ConfigError where there is no metric to lose, no θ to choose, or even θ = 0 loses too much.
     """
-    policy = _checked(policy_from(policy_name), max_losses, highest, resolution, margin)
-    _check_effort(policy, per, passes)
+    policy = check_search(policy_name, max_losses, margin, highest, resolution, per, passes)
     trials = Trials(network, trace, policy, precision, tick, compares=per != "network")
     bounds = sorted(max_losses)
     uniform = {bound: largest_uniform(trials, bound, margin, highest, resolution) for bound in bounds}
@@ -102,6 +101,21 @@ def check_amount(name: str, value: float) -> None:
     """ConfigError for what is no finite number >= 0."""
     if not (math.isfinite(value) and value >= 0):
         raise ConfigError(f"{name} = {value}: need a finite number >= 0")
+
+
+def check_search(
+    policy_name: str,
+    max_losses: Sequence[float],
+    margin: float,
+    highest: float,
+    resolution: float,
+    per: str,
+    passes: int,
+) -> Policy:
+    """Return the policy of a search; ConfigError, before any work, for what `calibrate_threshold` does not take."""
+    policy = _checked(policy_from(policy_name), max_losses, highest, resolution, margin)
+    _check_effort(policy, per, passes)
+    return policy
 
 
 def _checked(policy: Policy, max_losses: Sequence[float], highest: float, resolution: float, margin: float) -> Policy:

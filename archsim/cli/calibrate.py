@@ -69,14 +69,14 @@ def calibrate(
     archsim calibrate -n ds2-gru -t fsdd-valid --max-loss 1 --margin 1 --per kind
     archsim calibrate -n my-network -t my-inputs.npz --scales-only --save     needs no labels and no metric
     """
-    from archsim.calibration import calibrate_threshold, with_scales
+    from archsim.calibration import calibrate_threshold, check_search, with_scales
     from archsim.cli.catalogue import scales_table
     from archsim.cli.console import output_console, say
     from archsim.corpora.catalogue import load_trace
     from archsim.errors import ConfigError
     from archsim.ir.folder import load_network, network_folder
     from archsim.ir.saving import check_saving, save_calibration, save_scales
-    from archsim.policies import goes_by_columns, policy_from
+    from archsim.policies import goes_by_columns
 
     if force and not save:
         raise ConfigError("--force: there is nothing to force without --save")
@@ -90,7 +90,7 @@ def calibrate(
         output_console().show(scales_table(loaded, scales))
         say(f"saved in {saved}" if saved else "not kept: --save writes them into network.toml")
         return
-    sought = policy_from(policy)
+    sought = check_search(policy, max_losses, margin, highest, resolution, per, passes)
     avoided = "MACs avoided" if goes_by_columns(sought) else "reuse"
     evidence, quantises = None, getattr(sought, "needs_scales", False)
     if quantises and loaded.metric is None:

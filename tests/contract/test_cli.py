@@ -116,6 +116,7 @@ def test_details_agree_on_the_command_line(own, tmp_path):
     (["run", "-n", "NET", "-t", "TRACE", "--threshold", "1", "--json", "no/where.json"], "folder no does not exist"),
     (["calibrate", "-n", "NET", "-t", "TRACE"], "network mine names no metric"),
     (["calibrate", "-n", "NET", "-t", "TRACE", "--per", "gate", "--passes", "0"], "passes = 0: need a whole number >= 1"),
+    (["calibrate", "-n", "NET", "-t", "TRACE", "-p", "lowbit", "--per", "layer", "--passes", "0"], "passes = 0: need"),
     (["calibrate", "-n", "NET", "-t", "TRACE", "--per", "neuron"], "is not one of 'network', 'layer', 'gate'"),
     (["show", "epurrr"], "did you mean 'epur'"),
     (["list", "things"], "is not one of"),
