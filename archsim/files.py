@@ -105,7 +105,9 @@ def check_writable(path: str | Path) -> Path:
 
 
 def named_path(path: str | Path) -> Path:
-    """Return `path` as a Path; UsageError for an empty text, which would stand for the working folder."""
+    """Return `path` as a Path; UsageError for an empty text, which would stand for the working folder, or no path."""
+    if not isinstance(path, str | Path):
+        raise UsageError(f"cannot write to a {type(path).__name__}: need the name of a file or folder")
     if path == "":
         raise UsageError("cannot write '': need the name of a file or folder")
     return Path(path)

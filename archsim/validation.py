@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from operator import index
 from typing import Any, get_args
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from archsim.errors import did_you_mean
@@ -24,6 +26,15 @@ def whole_number(value: object) -> int | None:
         return index(value)
     except TypeError:
         return None
+
+
+def plain(value: Any) -> Any:
+    """Return a value with numbers and arrays of numpy as Python's own; tables and lists are copied."""
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 _NEEDS = {

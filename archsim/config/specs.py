@@ -13,7 +13,7 @@ from archsim.config.savers import DeltaSpec, FmuSpec
 from archsim.config.sourced import Spec, sourced
 from archsim.errors import ConfigError, UnknownNameError, did_you_mean
 from archsim.units import Clock
-from archsim.validation import explain
+from archsim.validation import explain, plain
 
 Dataflow = Literal["step", "mwl"]
 Dispatch = Literal["gate", "shared"]
@@ -124,7 +124,7 @@ class ArchSpec(Spec):
             raise ConfigError(
                 f"{self.name}: unknown field {field!r}{did_you_mean(field, known)}; known: {', '.join(known)}"
             )
-        node[last] = value
+        node[last] = plain(value)
         if field == "dram.preset":  # a preset brings all its fields
             data["dram"] = {last: value}
         return parse_arch(data, self.name)

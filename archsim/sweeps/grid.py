@@ -14,7 +14,7 @@ from archsim.errors import ConfigError, did_you_mean
 from archsim.reading import parse_toml, read_text
 from archsim.sweeps.axis import Condition, axis_values, check_once, condition_of, matches
 from archsim.sweeps.choices import Choices, check_kind, check_known, keys_of
-from archsim.validation import FrozenRecord, explain
+from archsim.validation import FrozenRecord, explain, plain
 
 MOST_POINTS = 100_000
 _TABLES = {"axes": "[axes]", "fixed": "[fixed]", "preset": "[preset.NAME]"}
@@ -122,11 +122,14 @@ def load_grid(source: str | Path | Mapping[str, Any]) -> tuple[Grid, str]:
     if isinstance(source, Mapping):
         from archsim.sweeps.text import toml_text
 
-        grid = _parsed(dict(source), "grid")
+        tables = plain(source)
+        grid = _parsed(tables, "grid")
         try:
-            return grid, toml_text(source)
+            return grid, toml_text(tables)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"grid: not what TOML can say: {error}") from None
+    if not isinstance(source, str | Path):
+        raise ConfigError(f"grid is a {type(source).__name__}: need a TOML file, or its tables as a dictionary")
     path = Path(source)
     text = read_text(path, ConfigError, "a TOML file with a table [axes]")
     return _parsed(parse_toml(text, str(path), ConfigError), str(path)), text

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from archsim.cores import cores
 from archsim.errors import ConfigError, RunFailedError, UsageError
 from archsim.sweeps.task import Done, Task, work
+from archsim.validation import whole_number
 
 if TYPE_CHECKING:
     import distributed
@@ -128,6 +129,8 @@ class DaskPool:
 
 def check_jobs(jobs: int | None) -> None:
     """Raise ConfigError for a number of processes that there cannot be; None stands for one per core."""
+    if jobs is not None and whole_number(jobs) is None:
+        raise ConfigError(f"jobs = {jobs!r}: need a whole number of processes")
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs = {jobs}: need at least 1 process")
     if jobs is not None and jobs > MOST_JOBS:

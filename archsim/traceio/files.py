@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from archsim.errors import TraceError
-from archsim.files import check_writable, write_whole
+from archsim.files import check_writable, named_path, write_whole
 from archsim.kernels.half import HALF_MAX
 from archsim.reading import require_regular
 from archsim.traceio.arrays import ANY_GROWTH_BYTES, Array, read_h5, read_npz
@@ -46,7 +46,7 @@ def write_trace(trace: Trace, path: str | Path) -> None:
     """Write a trace as `.npz` or `.h5`, by the suffix of `path`; whole or not at all."""
     if not isinstance(trace, Trace):
         raise TraceError(f"write_trace: got a {type(trace).__name__} to write, need write_trace(trace, path)")
-    path = Path(path)
+    path = named_path(path)
     check_trace_path(path)
     arrays = _pack(trace)
     with write_whole(path) as temporary:

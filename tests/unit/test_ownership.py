@@ -15,6 +15,8 @@ from archsim.ir.layers import Direction, Layer, make_direction
 from archsim.ir.network import Embedding
 from archsim.ownership import own
 from archsim.policies import policy_from
+from archsim.sweeps.grid import load_grid
+from archsim.sweeps.pools import check_jobs
 
 
 def pickled(value):
@@ -230,6 +232,25 @@ def test_thresholds_of_numpy_and_torch_are_those_of_lists(tiny_lstm, tiny_trace)
             for given in (theta, np.array(theta), torch.tensor(theta, dtype=torch.float64))
         ]
         assert len({(r["digest"], r["neurons_reused"]) for r in records}) == 1
+
+
+def test_fields_and_grids_take_numbers_of_numpy():
+    arch = archsim.load_arch("epur").replace("fmu.latency_cycles", np.int64(3))
+    assert arch == archsim.load_arch("epur").replace("fmu.latency_cycles", 3)
+    tables = {"axes": {"threshold": [0.1, 0.2]}, "fixed": {"limit": 1}}
+    given = {"axes": {"threshold": np.array([0.1, 0.2])}, "fixed": {"limit": np.int64(1)}}
+    assert load_grid(given) == load_grid(tables)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: archsim.load_arch("epur").replace("fmu.latency_cycles", np.True_), "fmu.latency_cycles = True"),
+    (lambda: archsim.load_arch("epur").replace("fmu.latency_cycles", np.array([3])), r"fmu.latency_cycles = \[3\]"),
+    (lambda: archsim.write_trace(archsim.Trace.from_texts(["a"]), 3), "cannot write to a int"),
+    (lambda: load_grid(3), "grid is a int: need a TOML file"), (lambda: check_jobs("1"), "jobs = '1': need a whole"),
+])  # fmt: skip
+def test_arguments_of_another_kind_are_one_message(call, message):
+    with pytest.raises(archsim.ArchsimError, match=message):
+        call()
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2.0, "2", True, np.True_, np.array([2])])
