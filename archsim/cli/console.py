@@ -70,7 +70,7 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def _figures(text: str) -> Counter[str]:
-    """The numbers in a text, with the signs and units that are written with them, and how often each is there."""
+    """Return the numbers in a text, with their signs and units, and how often each is there."""
     return Counter(word for word in text.split() if _FIGURE.fullmatch(word))
 
 
@@ -79,7 +79,7 @@ def _texts(table: Table) -> str:
 
 
 def _by_cell(table: Table) -> Iterator[str]:
-    """A table as lines `head: cell`, a blank line after each row."""
+    """Yield a table as lines `head: cell`, a blank line after each row."""
     heads = [" ".join(str(column.header).split()) for column in table.columns]
     if table.title:
         yield str(table.title)

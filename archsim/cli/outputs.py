@@ -36,7 +36,7 @@ def input_files(network: str | None, trace: str | None, arch: str) -> dict[str, 
 
 
 def _identity(path: Path) -> object:
-    """Something equal for two paths of one file, whether it is there already or not."""
+    """Return something that is equal for two paths of one file, whether it is there already or not."""
     try:
         found = path.stat()
         return found.st_dev, found.st_ino

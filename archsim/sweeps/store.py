@@ -28,7 +28,7 @@ MACHINE = "machine."
 PATIENCE_S = 600
 """How long the driver waits for somebody who reads."""
 SHORT_PATIENCE_S = 10
-"""How long it takes to give up a database that somebody else holds from the beginning."""
+"""Seconds after which a database that somebody else holds from the beginning is given up."""
 GRID = "grid"
 """Stands for the tables `about` and `points` among the seals, which else are of outcomes, by digest."""
 PACKAGES = ("numpy", "numba", "simpy", "pandas", "matplotlib")
@@ -132,7 +132,7 @@ class Store:
                 yield position, json.loads(choices), error, outcome
 
     def choices(self) -> list[dict[str, Any]]:
-        """What each point of the grid chooses, finished or not; UsageError where the grid is damaged."""
+        """Return what each point of the grid chooses, finished or not; UsageError where the grid is damaged."""
         with _damage_told(self.path):
             ((seal,),) = self.database.execute("SELECT max(seal) FROM seals WHERE digest = ?", (GRID,))
             if seal != self._digest_of_grid():
@@ -151,7 +151,7 @@ class Store:
 
 
 def _text(error: str | None) -> str | None:
-    """A message as the database can hold it, whatever names of files are in it."""
+    """Return a message as the database can hold it, whatever names of files are in it."""
     return None if error is None else plain_lines(error)
 
 
@@ -162,7 +162,7 @@ def _parts(outcome: Outcome | None) -> tuple[str | None, ...]:
 
 
 def _is_intact(digest: Any, error: Any, parts: list[Any], seal: Any) -> bool:
-    """Whether an outcome is as it was written; a failure has no figures to be wrong in."""
+    """Return whether an outcome is as it was written; a failure has no figures to be wrong in."""
     return error is not None or (all(isinstance(part, str) for part in parts) and seal == digest_of(digest, *parts))
 
 

@@ -77,7 +77,7 @@ class Done:
     hindered: bool = False
     """True where the error is of the machine it ran on (a full disk, no memory): it says nothing of the point."""
     notes: tuple[str, ...] = ()
-    """What the user should hear of besides, such as cached files that were damaged."""
+    """Messages for the user besides, such as of cached files that were damaged."""
 
 
 def work(task: Task, cache: str, threads: int) -> Done:

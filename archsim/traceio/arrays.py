@@ -37,7 +37,7 @@ _DAMAGE = (
     *(ValueError, TypeError, SyntaxError, EOFError, RuntimeError, MemoryError, Warning),
     *(tokenize.TokenError, zlib.error, zipfile.BadZipFile),
 )
-"""What numpy and zipfile raise for a member that is not what it should be."""
+"""Errors that numpy and zipfile raise for a damaged member."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
