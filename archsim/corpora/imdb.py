@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 from archsim.corpora.roots import check_split, data_root
 from archsim.errors import TraceError
@@ -84,4 +85,11 @@ def _members_of(archive: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
         for member in tar:
             file = tar.extractfile(member) if member.isfile() else None
             if file:
-                yield member.name, partial(file.read, MOST_TEXT_BYTES)
+                yield member.name, partial(_read_member, file, f"{archive}: {member.name}")
+
+
+def _read_member(file: IO[bytes], where: str) -> bytes:
+    data = file.read(MOST_TEXT_BYTES + 1)
+    if len(data) > MOST_TEXT_BYTES:
+        raise TraceError(f"{where} is larger, need a review of at most {MOST_TEXT_BYTES} bytes")
+    return data

@@ -108,7 +108,7 @@ class Setting:
         """SHA-256 over what is computed on, whatever the policy."""
         return _digest(self._computed)
 
-    @property
+    @cached_property
     def functional_digest(self) -> str:
         """SHA-256 over everything that determines what the network computes; no machine is in it."""
         return _digest(self._computed | self._decided)

@@ -8,6 +8,7 @@ from harness import CORPORA
 import archsim
 from archsim.corpora.imdb import imdb_trace
 from archsim.errors import TraceError
+from archsim.reading import MOST_TEXT_BYTES
 
 
 @pytest.fixture
@@ -66,6 +67,20 @@ def test_broken_archive_is_refused(tmp_path):
     (tmp_path / "aclImdb_v1.tar.gz").write_bytes(b"\x1f\x8b garbage")
     with pytest.raises(TraceError, match="not a readable"):
         imdb_trace("test", tmp_path)
+
+
+def test_a_review_that_is_too_large_is_refused_and_not_cut(tmp_path):
+    """As a file is in a folder, so is a member of the archive."""
+    review = tmp_path / "aclImdb" / "train" / "pos" / "1_9.txt"
+    review.parent.mkdir(parents=True)
+    review.write_bytes(b"a" * (MOST_TEXT_BYTES + 1))
+    with pytest.raises(TraceError, match="1_9.txt has 16777217 bytes, need a review of at most 16777216"):
+        imdb_trace("all", tmp_path)
+    archive_path = tmp_path / "aclImdb_v1.tar.gz"
+    with tarfile.open(archive_path, "w:gz") as archive:
+        archive.add(tmp_path / "aclImdb", "aclImdb")
+    with pytest.raises(TraceError, match="1_9.txt is larger, need a review of at most 16777216 bytes"):
+        imdb_trace("all", archive_path)
 
 
 @pytest.mark.slow
