@@ -13,41 +13,41 @@ from typing import TYPE_CHECKING, Any
 from archsim._version import __version__
 
 if TYPE_CHECKING:
+    from archsim.config.arch import ArchSpec
     from archsim.config.load import load_arch
-    from archsim.config.specs import ArchSpec
     from archsim.corpora.catalogue import load_trace
     from archsim.errors import ArchsimError
     from archsim.experiment.replay import replay_dram
     from archsim.experiment.result import Result
     from archsim.experiment.simulate import simulate
-    from archsim.exploration.explore import explore
-    from archsim.functional.measure import measure_scales
+    from archsim.exploration.search import explore
     from archsim.importers.pytorch import from_torch
+    from archsim.inference.measure import measure_scales
     from archsim.ir.folder import load_network
     from archsim.ir.network import Network
     from archsim.policies import register_policy
-    from archsim.sweeps.sweep import run_sweep
-    from archsim.sweeps.tables import read_sweep
+    from archsim.sweeps.frames import read_sweep
+    from archsim.sweeps.run import run_sweep
     from archsim.traceio.files import write_trace
     from archsim.traceio.trace import Trace
 
 # Numba, SimPy and pydantic take their time to import: a name brings in its module when first asked for.
 _HOMES = {
-    "ArchSpec": "archsim.config.specs",
+    "ArchSpec": "archsim.config.arch",
     "ArchsimError": "archsim.errors",
     "Network": "archsim.ir.network",
     "Result": "archsim.experiment.result",
     "Trace": "archsim.traceio.trace",
-    "explore": "archsim.exploration.explore",
+    "explore": "archsim.exploration.search",
     "from_torch": "archsim.importers.pytorch",
     "load_arch": "archsim.config.load",
     "load_network": "archsim.ir.folder",
     "load_trace": "archsim.corpora.catalogue",
-    "measure_scales": "archsim.functional.measure",
-    "read_sweep": "archsim.sweeps.tables",
+    "measure_scales": "archsim.inference.measure",
+    "read_sweep": "archsim.sweeps.frames",
     "register_policy": "archsim.policies",
     "replay_dram": "archsim.experiment.replay",
-    "run_sweep": "archsim.sweeps.sweep",
+    "run_sweep": "archsim.sweeps.run",
     "simulate": "archsim.experiment.simulate",
     "write_trace": "archsim.traceio.files",
 }

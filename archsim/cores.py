@@ -24,9 +24,9 @@ def cores() -> int:
 
 
 @contextmanager
-def threads_of_ours(number: int) -> Iterator[Executor | None]:
+def thread_pool(number: int) -> Iterator[Executor | None]:
     """A pool of threads, or none for one: it is here already. Meanwhile numpy's own leave it the cores."""
-    with NUMPYS_THREADS.aside(), ThreadPoolExecutor(number) if number > 1 else nullcontext() as pool:
+    with NUMPYS_THREADS.limit_blas(), ThreadPoolExecutor(number) if number > 1 else nullcontext() as pool:
         yield pool
 
 
@@ -42,7 +42,7 @@ class _NumpysThreads:
         self._lock, self._askers = Lock(), 0
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def limit_blas(self) -> Iterator[None]:
         """One thread at most; what there was comes back at the end."""
         with self._lock:
             self._askers += 1
@@ -65,7 +65,7 @@ class _NumpysThreads:
 NUMPYS_THREADS = _NumpysThreads()
 
 
-def side_by_side(pool: Executor | None, works: Sequence[Callable[[], T]]) -> list[T]:
+def run_parallel(pool: Executor | None, works: Sequence[Callable[[], T]]) -> list[T]:
     """Do all works, the first here, the others wherever there is a thread to spare, or else here, too.
 
     Safe on a thread of the pool itself: it waits for nothing that has not begun.

@@ -24,8 +24,8 @@ from archsim.cli.exit import exit_code
 from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
 from archsim.finetune.network import TrainableNetwork
-from archsim.functional.inputs import prepared
-from archsim.functional.run import run_functional
+from archsim.inference.inputs import prepared
+from archsim.inference.run import run_inference
 from archsim.ir.folder import MANIFEST, load_network, network_folder, read_manifest
 from archsim.ir.manifest import ScalesManifest
 from archsim.ir.network import Network
@@ -38,7 +38,7 @@ def tell(title: str, network: Network, valid: Trace, args: argparse.Namespace) -
     """Print the metric on validation data without and with reuse, and how much is reused."""
     policy = policy_from(args.policy)
     plain, reused = (
-        run_functional(network, valid, chosen, args.threshold, precision=args.precision, keep_outputs=False)
+        run_inference(network, valid, chosen, args.threshold, precision=args.precision, keep_outputs=False)
         for chosen in (NoReuse(), policy)
     )
     reuse = percent(reused.activity.neurons_reused() / reused.activity.neurons_total)

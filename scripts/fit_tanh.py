@@ -1,4 +1,4 @@
-"""Fit the rational polynomial of archsim/kernels/activation.py and print its coefficients.
+"""Fit the rational polynomial of archsim/kernels/numerics/activation.py and print its coefficients.
 
 Weighted least squares on Chebyshev points, re-weighted towards the largest relative error (Lawson's method).
 """

@@ -10,7 +10,7 @@ from make_digits import spoken_digits
 
 from archsim.cli.exit import exit_code
 from archsim.ir.speech import FRONTENDS
-from archsim.kernels.half import to_half
+from archsim.kernels.numerics.fp16 import to_half
 from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
 

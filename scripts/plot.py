@@ -16,13 +16,13 @@ import archsim
 from archsim.cli.exit import exit_code
 from archsim.errors import UsageError
 from archsim.report.labels import label_of
-from archsim.report.style import legend_below, line, looks, panels, save_as, styled
+from archsim.report.style import legend_below, line, panels, save_as, series_styles, styled
 
 
 @styled()
 def draw(results: pd.DataFrame, x: str, y: str) -> Figure:
     """Draw the medians of `y` over `x`."""
-    networks, look = list(dict.fromkeys(results["network"])), looks(results["policy"])
+    networks, look = list(dict.fromkeys(results["network"])), series_styles(results["policy"])
     figure, axes = panels(len(networks))
     for axis, network in zip(axes, networks, strict=True):
         for policy, rows in results[results["network"] == network].groupby("policy", sort=False):

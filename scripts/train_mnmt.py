@@ -29,7 +29,7 @@ from training.translation_net import END, TranslationNet
 
 from archsim.cli.exit import exit_code
 from archsim.corpora.multi30k import multi30k_trace
-from archsim.tasks.metrics import METRICS
+from archsim.task_metrics.metrics import METRICS
 from archsim.traceio.trace import Trace
 
 Pair = tuple[list[int], list[int]]  # source and target pieces, both closed by END

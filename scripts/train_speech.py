@@ -23,7 +23,7 @@ from training.speech_net import SpeechNet, Topology, said, transcripts
 from archsim.cli.exit import exit_code
 from archsim.corpora.digits import read_recordings, strings_of_split
 from archsim.ir.speech import FRONTENDS
-from archsim.tasks.metrics import METRICS
+from archsim.task_metrics.metrics import METRICS
 
 TOPOLOGIES = {
     "eesen-bilstm": Topology("lstm", "log-mel-deltas", 320, 5, 2),

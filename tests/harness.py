@@ -9,14 +9,14 @@ import numpy as np
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from archsim.config.specs import ArchSpec
+from archsim.config.arch import ArchSpec
 from archsim.experiment.simulate import simulate
 from archsim.ir.cells import cell_named
 from archsim.ir.folder import load_network
 from archsim.ir.heads import AttentionDecoder
 from archsim.ir.layers import Layer, make_direction
 from archsim.ir.network import Embedding, Network, Scales
-from archsim.kernels.timing import StepTimes
+from archsim.kernels.pipeline.gates import StepTimes
 from archsim.sweeps.task import work
 from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
@@ -187,7 +187,7 @@ def naive_step_ends(reused, times):
 
 
 def naive_shared_step_ends(reused, times):
-    """The recurrence of `archsim.kernels.shared`, every pair of unit and gate tried: reused (T, G, H) to S_{t+1}."""
+    """The recurrence of `archsim.kernels.pipeline.shared_dispatch`, every pair of unit and gate tried: reused (T, G, H) to S_{t+1}."""
     T, G, H = reused.shape
     never, start, ends = -(10**9), 0, []
     for t in range(T):

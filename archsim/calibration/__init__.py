@@ -1,7 +1,7 @@
 """θ from calibration data: one for a network, one a layer, one a gate, or one a kind of gate."""
 
-from archsim.calibration.calibrate import Calibration, calibrate_threshold, check_amount, check_search
 from archsim.calibration.scales import with_scales
+from archsim.calibration.search import Calibration, calibrate_threshold, check_amount, check_search
 from archsim.calibration.trials import Point, no_loss, standard_error
 
 __all__ = [

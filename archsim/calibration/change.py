@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from archsim.functional.run import FunctionalResult
+from archsim.inference.run import InferenceResult
 from archsim.kernels.arrays import F32
 from archsim.sums import add_along
 
 
-def change_of(before: FunctionalResult, after: FunctionalResult, *, decodes: bool) -> float:
+def change_of(before: InferenceResult, after: InferenceResult, *, decodes: bool) -> float:
     """Squared change of the top layer's outputs over their squares before; of a decoder, `disagreement`.
 
     One other word changes all outputs that follow it, however little was lost. Both results need outputs and answers.
@@ -24,7 +24,7 @@ def change_of(before: FunctionalResult, after: FunctionalResult, *, decodes: boo
     return change / squares if squares else change
 
 
-def disagreement(before: FunctionalResult, after: FunctionalResult) -> float:
+def disagreement(before: InferenceResult, after: InferenceResult) -> float:
     """Loss of the task metric, as a fraction, where the answers before are the targets."""
     metric, own = before.metric, before.answers
     assert metric is not None and own is not None and after.answers is not None, "a calibrated network has a task"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from archsim.functional.measure import measure_scales
+from archsim.inference.measure import measure_scales
 from archsim.ir.manifest import ScalesManifest
 from archsim.ir.network import Network
 from archsim.traceio.trace import Trace

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from archsim.calibration.change import change_of
 from archsim.errors import ConfigError
-from archsim.functional.run import FunctionalResult, run_workload
-from archsim.functional.workload import KEEP_BYTES, Workload
+from archsim.inference.run import InferenceResult, run_workload
+from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.ir.network import Network
 from archsim.policies import NoReuse, Policy
-from archsim.tasks.bootstrap import loss_interval
+from archsim.task_metrics.bootstrap import loss_interval
 from archsim.traceio.trace import Trace
 
 NORMAL_95 = 1.96
@@ -69,7 +69,7 @@ class Trials:
         compares: bool,
     ) -> None:
         self.network, self.trace, self.policy = network, trace, policy
-        self.workload = Workload(network, trace, precision=precision, keep_bytes=KEEP_BYTES)
+        self.workload = Workload(network, trace, precision=precision, cache_bytes=CACHE_BYTES)
         self.tick, self.compares = tick, compares
         self.tried: dict[str, Point] = {}
         self.baseline = self._run(NoReuse(), 0.0)
@@ -81,7 +81,7 @@ class Trials:
             self.tick(self.tried[key])
         return self.tried[key]
 
-    def _point(self, threshold: Any, result: FunctionalResult) -> Point:
+    def _point(self, threshold: Any, result: InferenceResult) -> Point:
         metric, before, after = result.metric, self.baseline.statistics, result.statistics
         assert metric is not None and before is not None and after is not None, "checked by _run"
         value = metric.of(after)
@@ -93,7 +93,7 @@ class Trials:
             threshold, result.activity.avoided_fraction, value, loss, *loss_interval(metric, before, after), change
         )
 
-    def _run(self, policy: Policy, threshold: Any) -> FunctionalResult:
+    def _run(self, policy: Policy, threshold: Any) -> InferenceResult:
         keep_outputs = self.compares and not self.network.decoder
         result = run_workload(self.workload, policy, threshold, keep_outputs=keep_outputs)
         if result.metric is None:

@@ -76,7 +76,7 @@ def calibrate(
     from archsim.errors import ConfigError
     from archsim.ir.folder import load_network, network_folder
     from archsim.ir.saving import check_saving, save_calibration, save_scales
-    from archsim.policies import goes_by_columns
+    from archsim.policies import skips_columns
 
     if force and not save:
         raise ConfigError("--force: there is nothing to force without --save")
@@ -91,7 +91,7 @@ def calibrate(
         say(f"saved in {saved}" if saved else "not kept: --save writes them into network.toml")
         return
     sought = check_search(policy, max_losses, margin, highest, resolution, per, passes)
-    avoided = "MACs avoided" if goes_by_columns(sought) else "reuse"
+    avoided = "MACs avoided" if skips_columns(sought) else "reuse"
     evidence, quantises = None, getattr(sought, "needs_scales", False)
     if quantises and loaded.metric is None:
         missing = f"network {loaded.name} names no metric, which θ is calibrated by"

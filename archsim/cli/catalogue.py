@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from archsim.config.specs import ArchSpec
+    from archsim.config.arch import ArchSpec
     from archsim.config.technology import TechnologySpec
     from archsim.ir.manifest import CalibrationManifest, ScalesManifest
     from archsim.ir.network import Network
@@ -85,9 +85,9 @@ def _names(kind: str) -> list[str]:
 
 
 def _show_arch(name: str) -> Iterator[Table]:
+    from archsim.config.arch import ArchSpec, fields_of
     from archsim.config.dram import load_dram
     from archsim.config.load import load_arch
-    from archsim.config.specs import ArchSpec, fields_of
     from archsim.config.technology import load_technology
     from archsim.energy.dram import command_pj
 
@@ -219,7 +219,7 @@ def _show_trace(name: str) -> Iterator[Table]:
 
 
 def _show_policy(name: str) -> Iterator[Table]:
-    from archsim.policies import goes_by_columns, policy_from
+    from archsim.policies import policy_from, skips_columns
     from archsim.policies.options import defaults_of, spelled_option
 
     policy = policy_from(name)
@@ -227,7 +227,7 @@ def _show_policy(name: str) -> Iterator[Table]:
         ("promise", (type(policy).__doc__ or "").strip()),
         ("options", ", ".join(spelled_option(*option) for option in defaults_of(type(policy)).items()) or None),
         ("needs θ", policy.needs_threshold),
-        ("goes by", "columns" if goes_by_columns(policy) else "neurons"),
+        ("goes by", "columns" if skips_columns(policy) else "neurons"),
         ("needs scales of inputs", getattr(policy, "needs_scales", False)),
         ("needs the memoization unit", policy.uses_memo_unit),
         ("code", type(policy).__module__),

@@ -61,8 +61,8 @@ def explore(
     from archsim.cli.outputs import check_outputs, input_files
     from archsim.experiment.result import write_records
     from archsim.exploration.candidates import POLICIES
-    from archsim.exploration.explore import explore as find
     from archsim.exploration.page import chosen_on, files_of, write_exploration
+    from archsim.exploration.search import explore as find
 
     folder = output or Path(f"explore-{Path(network).resolve().name}")
     inputs = input_files(network, options["trace"], options["arch"])

@@ -20,6 +20,6 @@ def report(folder: Path) -> None:
     archsim sweep grid.toml -o out && archsim report out
     """
     from archsim.cli.console import say
-    from archsim.report.report import write_report
+    from archsim.report.assemble import write_report
 
     say(str(write_report(folder)))

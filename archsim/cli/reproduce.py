@@ -31,8 +31,8 @@ def reproduce(output: Path, quick: bool, jobs: int | None) -> int:
     ARCHSIM_DATA=~/corpora archsim reproduce -o paper
     """
     from archsim.cli.console import output_console, say, stage_bars
-    from archsim.cli.tables import summary_table
-    from archsim.reproduce.reproduce import reproduce as make
+    from archsim.cli.result_tables import summary_table
+    from archsim.reproduce.run import reproduce as make
 
     with stage_bars() as tell:
         found = make(output, quick=quick, jobs=jobs, tell=tell)

@@ -65,7 +65,7 @@ def run(
     """
     from archsim.cli.console import output_console, say
     from archsim.cli.outputs import check_outputs, input_files
-    from archsim.cli.tables import (
+    from archsim.cli.result_tables import (
         energy_table,
         head_table,
         sensitivity_table,
@@ -127,7 +127,7 @@ def _simulate_all(
     """Simulate each network under each policy; `options` are the arguments of `simulate` by name."""
     from archsim.cli.console import progress_bars
     from archsim.corpora.catalogue import load_trace, trace_of
-    from archsim.experiment.setting import resolve
+    from archsim.experiment.run_config import resolve
     from archsim.experiment.simulate import simulate_policies
     from archsim.ir.folder import load_network
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from archsim.sweeps.plan import Point
-    from archsim.sweeps.sweep import Progress
+    from archsim.sweeps.run import Progress
 
 SHOWN_POINTS = 40
 SHORT_S = 10
@@ -57,7 +57,7 @@ def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: b
         limit = 20
     """
     from archsim.cli.console import say, stage_bars
-    from archsim.sweeps.sweep import run_sweep
+    from archsim.sweeps.run import run_sweep
 
     if dry_run:
         _dry_run(grid, output, jobs, retry)
@@ -92,7 +92,7 @@ def _dry_run(grid: Path, output: Path, jobs: int | None, retry: bool) -> None:
     from archsim.sweeps.estimate import estimate
     from archsim.sweeps.grid import load_grid
     from archsim.sweeps.pools import check_jobs
-    from archsim.sweeps.sweep import left_to_do
+    from archsim.sweeps.run import left_to_do
 
     check_jobs(jobs)
     points, tasks = left_to_do(load_grid(grid)[0], output, retry)

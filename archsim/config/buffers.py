@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from archsim.config.sourced import MOST, Spec, sourced
+from archsim.config.field import MOST, Spec, annotated
 from archsim.units import KIB, MIB
 
 
@@ -12,16 +12,16 @@ class BufferSpec(Spec):
     """An on-chip buffer of a computation unit."""
 
     capacity_bytes: int = Field(ge=1, le=MOST["byte"])
-    port_bytes: int = sourced(32, unit="byte", source="16 lanes of binary16", certainty="D", ge=1)
+    port_bytes: int = annotated(32, unit="byte", source="16 lanes of binary16", certainty="D", ge=1)
 
 
 class WeightBufferSpec(BufferSpec):
     """Weight buffer; with memoization its sign bits lie in a bank of their own."""
 
-    capacity_bytes: int = sourced(
+    capacity_bytes: int = annotated(
         2 * MIB, unit="byte", source="E-PUR, PACT 2018, maximised weight locality", certainty="B", ge=1
     )
-    banks: int = sourced(
+    banks: int = annotated(
         16,
         unit="banks",
         source="docs/reference/sram_bank_sweep_28nm.csv: the fewest that cycle in 2 ns with LSTP cells; "
@@ -29,7 +29,7 @@ class WeightBufferSpec(BufferSpec):
         certainty="choice",
         ge=1,
     )
-    stream_rows: int = sourced(
+    stream_rows: int = annotated(
         16, unit="rows", source="as many as the memoization unit runs ahead", certainty="choice", ge=1, most=4096
     )
 
@@ -37,14 +37,14 @@ class WeightBufferSpec(BufferSpec):
 class InputBufferSpec(BufferSpec):
     """Buffer of the joint inputs [x; h] of the running step."""
 
-    capacity_bytes: int = sourced(8 * KIB, unit="byte", source="E-PUR, PACT 2018", certainty="B", ge=1)
+    capacity_bytes: int = annotated(8 * KIB, unit="byte", source="E-PUR, PACT 2018", certainty="B", ge=1)
 
 
 class IntermediateMemorySpec(BufferSpec):
     """Shared memory for the input and output sequences of layers."""
 
-    capacity_bytes: int = sourced(6 * MIB, unit="byte", source="E-PUR, PACT 2018", certainty="B", ge=1)
-    ports: int = sourced(
+    capacity_bytes: int = annotated(6 * MIB, unit="byte", source="E-PUR, PACT 2018", certainty="B", ge=1)
+    ports: int = annotated(
         1,
         unit="ports",
         source="docs/reference/sram_named_28nm.csv: one read/write port; with more, sequences have one of their own",

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError, model_validator
 
-from archsim.config.sourced import Spec, sourced
+from archsim.config.field import Spec, annotated
 from archsim.errors import ConfigError, UnknownNameError
 from archsim.files import bundled_tables
 from archsim.validation import explain
@@ -17,15 +17,15 @@ REFERENCE = "docs/reference/lpddr4_params.json, {}, of the set the preset names"
 
 
 def _timing(default: int, symbol: str) -> Any:
-    return sourced(default, unit="memory cycle", source=REFERENCE.format(symbol), certainty="measured")
+    return annotated(default, unit="memory cycle", source=REFERENCE.format(symbol), certainty="measured")
 
 
 def _shape(default: int, unit: str, symbol: str, most: int | None = None) -> Any:
-    return sourced(default, unit=unit, source=REFERENCE.format(symbol), certainty="measured", ge=1, most=most)
+    return annotated(default, unit=unit, source=REFERENCE.format(symbol), certainty="measured", ge=1, most=most)
 
 
 def _current(default: float, symbol: str) -> Any:
-    return sourced(default, unit="mA", source=REFERENCE.format(symbol), certainty="measured")
+    return annotated(default, unit="mA", source=REFERENCE.format(symbol), certainty="measured")
 
 
 class DramSpec(Spec):
@@ -42,14 +42,14 @@ class DramSpec(Spec):
     device_bits: int = _shape(16, "bit", "device_width")
     burst_length: int = _shape(16, "words", "BL")
     clock_period_ps: int = _shape(625, "ps", "tCK")
-    queue_depth: int = sourced(
+    queue_depth: int = annotated(
         96, unit="requests/channel", certainty="measured", ge=1, most=4096,
         source="docs/reference/lpddr4_params.json: trans_queue_size 32, and cmd_queue_size 8 for each of 8 banks",
     )  # fmt: skip
-    row_hit_limit: int = sourced(
+    row_hit_limit: int = annotated(
         4, unit="requests", source="DRAMsim3: row hits before an older request closes the row", certainty="B", ge=1
     )
-    controller_cycles: int = sourced(
+    controller_cycles: int = annotated(
         1, unit="memory cycle", certainty="measured",
         source="docs/reference/lpddr4_pairs.csv: first latency less tRCD, CL and BL/2",
     )  # fmt: skip
@@ -68,10 +68,10 @@ class DramSpec(Spec):
     tppd_cycles: int = _timing(4, "tPPD")
     trfc_cycles: int = _timing(448, "tRFC")
     trefi_cycles: int = _shape(6246, "memory cycle", "tREFI", 10**9)
-    transfer_pj_per_bit: float = sourced(
+    transfer_pj_per_bit: float = annotated(
         6.0, unit="pJ/bit", certainty="C", source="docs/reference: LPDDR4 4 to 8 pJ/bit in public figures, middle"
     )
-    vdd_v: float = sourced(1.1, unit="V", source=REFERENCE.format("VDD"), certainty="measured")
+    vdd_v: float = annotated(1.1, unit="V", source=REFERENCE.format("VDD"), certainty="measured")
     idd0_ma: float = _current(51.48, "IDD0")
     idd2p_ma: float = _current(5.71, "IDD2P")
     idd2n_ma: float = _current(31.02, "IDD2N")

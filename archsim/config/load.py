@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archsim.config.specs import ArchSpec, parse_arch
+from archsim.config.arch import ArchSpec, parse_arch
 from archsim.errors import ConfigError, UnknownNameError
 from archsim.files import bundled_tables
 from archsim.reading import is_there, parse_toml, read_toml

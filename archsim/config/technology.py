@@ -10,8 +10,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from archsim.config.sourced import Spec
-from archsim.config.specs import ArchSpec
+from archsim.config.arch import ArchSpec
+from archsim.config.field import Spec
 from archsim.errors import ConfigError, UnknownNameError
 from archsim.files import bundled_tables
 from archsim.validation import explain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from archsim.config.specs import ArchSpec
+from archsim.config.arch import ArchSpec
 from archsim.config.technology import TechnologySpec, access_scale, static_scale
 from archsim.energy.dram import command_pj
 from archsim.energy.parts import parts_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archsim.config.specs import ArchSpec
+from archsim.config.arch import ArchSpec
 from archsim.config.technology import TechnologySpec, static_scale
 
 DELTA_PARTS = ("delta_unit", "propagated_buffer", "accumulator_buffer")

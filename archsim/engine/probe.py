@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Fact
+from archsim.engine.trace_events import TraceEvent
 
-Listener = Callable[[Fact], None]
+Listener = Callable[[TraceEvent], None]
 
 
 class Probe:
@@ -20,11 +20,11 @@ class Probe:
     def __init__(self, env: Engine, listeners: Iterable[Listener] = ()) -> None:
         self._env = env
         self._listeners = tuple(listeners)
-        self._hearers: dict[type[Fact], tuple[Listener, ...]] = {}
-        self.draws = any(getattr(listener, "draws", False) for listener in self._listeners)
+        self._hearers: dict[type[TraceEvent], tuple[Listener, ...]] = {}
+        self.wants_spans = any(getattr(listener, "wants_spans", False) for listener in self._listeners)
         """Whether a listener wants a span of every unit in every step."""
 
-    def emit(self, fact_type: type[Fact], /, **details: object) -> None:
+    def emit(self, fact_type: type[TraceEvent], /, **details: object) -> None:
         """State a fact, stamped with the present."""
         hearers = self._hearers.get(fact_type)
         if hearers is None:
@@ -35,5 +35,5 @@ class Probe:
                 listener(fact)
 
 
-def _hears(fact_type: type[Fact], listener: Listener) -> bool:
-    return issubclass(fact_type, tuple(getattr(listener, "hears", (Fact,))))
+def _hears(fact_type: type[TraceEvent], listener: Listener) -> bool:
+    return issubclass(fact_type, tuple(getattr(listener, "subscribes_to", (TraceEvent,))))

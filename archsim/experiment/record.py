@@ -7,11 +7,11 @@ import math
 from typing import Any
 
 from archsim._version import __version__
-from archsim.experiment.setting import Setting
-from archsim.experiment.timed import Baseline, Timed
-from archsim.functional.run import FunctionalResult
-from archsim.tasks.bootstrap import interval, loss_interval
-from archsim.traceio.activity import ActivityRecord
+from archsim.activity import ActivityRecord
+from archsim.experiment.run_config import RunConfig
+from archsim.experiment.simulated_run import Baseline, SimulatedRun
+from archsim.inference.run import InferenceResult
+from archsim.task_metrics.bootstrap import interval, loss_interval
 from archsim.units import PS_PER_S
 
 Record = dict[str, Any]
@@ -31,9 +31,9 @@ METRIC_KEYS = (
 
 
 def make_record(
-    setting: Setting,
-    functional: FunctionalResult,
-    timed: Timed,
+    setting: RunConfig,
+    functional: InferenceResult,
+    timed: SimulatedRun,
     baseline: Baseline,
 ) -> Record:
     """Bring all figures of a run into one flat record; `wall_s` is left to the caller."""
@@ -62,7 +62,7 @@ def _flat(threshold: Any) -> float | str | None:
     return json.dumps(threshold) if isinstance(threshold, list) else threshold
 
 
-def _reuse_figures(activity: ActivityRecord, timed: Timed) -> Record:
+def _reuse_figures(activity: ActivityRecord, timed: SimulatedRun) -> Record:
     total, reused = activity.neurons_total, activity.neurons_reused()
     return {
         "sequences": activity.n_sequences,
@@ -75,7 +75,7 @@ def _reuse_figures(activity: ActivityRecord, timed: Timed) -> Record:
     }
 
 
-def _machine_figures(timed: Timed, baseline: Timed, *, with_memo: bool) -> Record:
+def _machine_figures(timed: SimulatedRun, baseline: SimulatedRun, *, with_memo: bool) -> Record:
     return {
         "cycles": timed.run.cycles,
         "time_s": timed.run.time_ps / PS_PER_S,
@@ -94,7 +94,7 @@ def _machine_figures(timed: Timed, baseline: Timed, *, with_memo: bool) -> Recor
     }
 
 
-def _head_figures(timed: Timed, baseline: Timed) -> Record:
+def _head_figures(timed: SimulatedRun, baseline: SimulatedRun) -> Record:
     """What is not recurrent, beside the figures of the recurrent layers, and the gains with it counted in."""
     if timed.head is None or baseline.head is None:
         return dict.fromkeys(HEAD_KEYS)
@@ -112,7 +112,7 @@ def _head_figures(timed: Timed, baseline: Timed) -> Record:
     return dict(zip(HEAD_KEYS, figures, strict=True))
 
 
-def _metric_figures(functional: FunctionalResult, baseline: FunctionalResult) -> Record:
+def _metric_figures(functional: InferenceResult, baseline: InferenceResult) -> Record:
     metric, before, after = functional.metric, baseline.statistics, functional.statistics
     if metric is None or before is None or after is None:
         return dict.fromkeys(METRIC_KEYS)

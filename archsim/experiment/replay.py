@@ -11,8 +11,8 @@ from archsim.config.dram import load_dram
 from archsim.engine.environment import FOREVER_PS
 from archsim.errors import ConfigError
 from archsim.kernels.arrays import I64
-from archsim.kernels.requests import ENTERED_PS, FINISH_PS, ROW_HIT, idle_memory, submit_all
-from archsim.kernels.scheduler import advance
+from archsim.kernels.dram.frfcfs import advance
+from archsim.kernels.dram.requests import ENTERED_PS, FINISH_PS, ROW_HIT, idle_memory, submit_all
 from archsim.sim.memory.dram import dram_times
 
 if TYPE_CHECKING:

@@ -9,18 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archsim.activity import ActivityRecord
 from archsim.config.technology import TechnologySpec
 from archsim.engine.probe import Listener
 from archsim.experiment.record import Record
 from archsim.experiment.sensitivity import Sensitivity, sensitivity
-from archsim.experiment.timed import Baseline, Timed
+from archsim.experiment.simulated_run import Baseline, SimulatedRun
 from archsim.experiment.utilisation import utilisation
 from archsim.files import write_whole
-from archsim.functional.head import Answer
+from archsim.inference.head import Answer
 from archsim.kernels.arrays import F32
-from archsim.metrics.recorders import StepEnds
-from archsim.timeline.perfetto import Timeline
-from archsim.traceio.activity import ActivityRecord
+from archsim.sim.listeners.counters import StepEnds
+from archsim.sim.listeners.perfetto import Timeline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ class Result:
     record: Record
     """The keys of the JSON record (docs/CONTRACT.md); None where a figure does not apply."""
     activity: ActivityRecord
-    timed: Timed
+    timed: SimulatedRun
     """What the machine did and when, and what that cost."""
     outputs: list[F32] | None
     """Top layer, (T, D·H) float32 per sequence; None where not kept."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
-from archsim.config.doubtful import Doubtful, doubtful
 from archsim.config.technology import TechnologySpec, load_technology
+from archsim.config.uncertainty import Doubtful, doubtful
 from archsim.energy.ledger import energy_rows
-from archsim.experiment.timed import Weighed
+from archsim.experiment.simulated_run import CostedRun
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Sensitivity:
         return max([self.nominal, *self.alone, *self.corners], key=lambda found: found.saving)
 
 
-def sensitivity(policy: Weighed, baseline: Weighed, technology: TechnologySpec) -> Sensitivity:
+def sensitivity(policy: CostedRun, baseline: CostedRun, technology: TechnologySpec) -> Sensitivity:
     """Weigh a run and its baseline over and over; nothing is simulated anew."""
     scales = _Scales(policy, baseline)
     ranges, mac, bit = doubtful(), technology.action("dpu", "mac").pj, policy.arch.dram.transfer_pj_per_bit
@@ -75,8 +75,8 @@ def _alone(scales: _Scales, technology: TechnologySpec, mac: float, bit: float, 
 
 @dataclass(frozen=True)
 class _Scales:
-    policy: Weighed
-    baseline: Weighed
+    policy: CostedRun
+    baseline: CostedRun
 
     def saving(self, technology: TechnologySpec, mac_pj: float, pj_per_bit: float) -> Saving:
         with_mac = technology.with_energy("dpu", "mac", mac_pj).with_energy("corrector", "mac", mac_pj)
@@ -84,6 +84,6 @@ class _Scales:
         return Saving(technology.name, mac_pj, pj_per_bit, 1 - policy / baseline)
 
 
-def _joules(weighed: Weighed, technology: TechnologySpec, pj_per_bit: float) -> float:
+def _joules(weighed: CostedRun, technology: TechnologySpec, pj_per_bit: float) -> float:
     arch = weighed.arch.replace("dram.transfer_pj_per_bit", pj_per_bit)
     return math.fsum(row.joules for row in energy_rows(weighed.counts, weighed.run.time_ps, arch, technology))

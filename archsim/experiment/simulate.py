@@ -6,20 +6,20 @@ import time
 from functools import partial
 from pathlib import Path
 
-from archsim.config.specs import ArchSpec
+from archsim.activity import ActivityRecord
+from archsim.config.arch import ArchSpec
 from archsim.engine.probe import Listener
 from archsim.errors import ConfigError
 from archsim.experiment.record import make_record
 from archsim.experiment.result import Result
-from archsim.experiment.setting import Setting, resolve
+from archsim.experiment.run_config import RunConfig, resolve
+from archsim.experiment.simulated_run import Baseline
 from archsim.experiment.stages import Progress, Stages
-from archsim.experiment.timed import Baseline
-from archsim.functional.thresholds import Threshold
-from archsim.functional.workload import KEEP_BYTES, Workload
+from archsim.inference.thresholds import Threshold
+from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.ir.network import Network
 from archsim.policies import Policy
 from archsim.sim.accelerator import Detail, simulate_activity
-from archsim.traceio.activity import ActivityRecord
 from archsim.traceio.trace import Trace
 
 
@@ -51,13 +51,13 @@ def simulate(
     return _timed(result, started)
 
 
-def simulate_policies(settings: list[Setting], progress: Progress | None = None) -> list[Result]:
+def simulate_policies(settings: list[RunConfig], progress: Progress | None = None) -> list[Result]:
     """Run settings that differ in the policy only; what they share, the run without reuse, is computed once."""
     results: list[Result] = []
     first, *others = settings
     workload = None
     if others:
-        workload = Workload(first.network, first.trace, precision=first.precision, keep_bytes=KEEP_BYTES)
+        workload = Workload(first.network, first.trace, precision=first.precision, cache_bytes=CACHE_BYTES)
     for setting in settings:
         started = time.perf_counter()
         stages = Stages(setting, progress=progress, workload=workload)
@@ -94,5 +94,5 @@ def run_stages(stages: Stages, *, keep_outputs: bool = False, baseline: Baseline
     )
 
 
-def _replay_for(setting: Setting, activity: ActivityRecord, listener: Listener) -> None:
+def _replay_for(setting: RunConfig, activity: ActivityRecord, listener: Listener) -> None:
     simulate_activity(setting.network, activity, setting.machine, detail=setting.detail, listeners=[listener])

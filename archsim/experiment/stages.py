@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property, partial
 
-from archsim.config.specs import ArchSpec
-from archsim.experiment.setting import Setting
-from archsim.experiment.timed import Baseline, Timed, time_and_weigh
-from archsim.functional.run import FunctionalResult, run_compared
-from archsim.functional.workload import PAIR_BYTES, Workload
-from archsim.policies import goes_by_columns
-from archsim.traceio.activity import ActivityRecord
+from archsim.activity import ActivityRecord
+from archsim.config.arch import ArchSpec
+from archsim.experiment.run_config import RunConfig
+from archsim.experiment.simulated_run import Baseline, SimulatedRun, simulate_and_cost
+from archsim.inference.run import InferenceResult, run_compared
+from archsim.inference.workload import PAIR_BYTES, Workload
+from archsim.policies import skips_columns
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, the sequences just finished in it, and the sequences in all."""
@@ -25,7 +25,7 @@ class Stages:
 
     def __init__(
         self,
-        setting: Setting,
+        setting: RunConfig,
         *,
         progress: Progress | None = None,
         threads: int | None = None,
@@ -40,11 +40,11 @@ class Stages:
         if self._workload is not None:
             return self._workload
         setting = self.setting
-        shares = setting.compares and not goes_by_columns(setting.policy)
-        keep_bytes = PAIR_BYTES if shares else 0
-        return Workload(setting.network, setting.trace, precision=setting.precision, keep_bytes=keep_bytes, once=True)
+        shares = setting.compares and not skips_columns(setting.policy)
+        cache_bytes = PAIR_BYTES if shares else 0
+        return Workload(setting.network, setting.trace, precision=setting.precision, cache_bytes=cache_bytes, once=True)
 
-    def functional(self, *, keep_outputs: bool = False) -> FunctionalResult:
+    def functional(self, *, keep_outputs: bool = False) -> InferenceResult:
         """Return outputs and decisions under the setting's policy and θ, beside those without reuse."""
         setting = self.setting
         return run_compared(
@@ -56,12 +56,12 @@ class Stages:
             tick=partial(self._tick, f"outputs, policy {setting.policy.name}"),
         )
 
-    def replay(self, activity: ActivityRecord, machine: ArchSpec, stage: str) -> Timed:
+    def replay(self, activity: ActivityRecord, machine: ArchSpec, stage: str) -> SimulatedRun:
         """What `machine` does with the decisions."""
         setting, tick = self.setting, partial(self._tick, stage)
-        return time_and_weigh(setting.network, activity, machine, setting.technology, setting.detail, tick)
+        return simulate_and_cost(setting.network, activity, machine, setting.technology, setting.detail, tick)
 
-    def baseline(self, functional: FunctionalResult) -> Baseline:
+    def baseline(self, functional: InferenceResult) -> Baseline:
         """The same network and trace, nothing reused, on the machine without memoization unit."""
         plain = functional.without_reuse or functional
         timed = self.replay(plain.activity, self.setting.baseline_machine, "events, baseline")

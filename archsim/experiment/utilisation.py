@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from archsim.experiment.timed import Timed
+from archsim.experiment.simulated_run import SimulatedRun
 
 
 @dataclass(frozen=True)
@@ -24,30 +24,30 @@ class UnitUse:
         return max(0.0, 1 - self.busy - math.fsum(self.waits.values()))
 
 
-def utilisation(timed: Timed) -> list[UnitUse]:
+def utilisation(timed: SimulatedRun) -> list[UnitUse]:
     """Return the use of the machine as a whole, of each unit, and of the memories."""
     return [_machine(timed), *_units(timed), *_buffers(timed), _main_memory(timed)]
 
 
-def _machine(timed: Timed) -> UnitUse:
+def _machine(timed: SimulatedRun) -> UnitUse:
     """Passes run, or all wait for what a pass needs."""
     waits = _waits(timed, "machine")
     return UnitUse("machine", 1 - math.fsum(waits.values()), waits)
 
 
-def _units(timed: Timed) -> Iterator[UnitUse]:
+def _units(timed: SimulatedRun) -> Iterator[UnitUse]:
     times = timed.unit_times
     names = set(times.worked_ps) | {unit for unit, _ in times.waited_ps}
     for unit in sorted(names - {"machine"}):
         yield UnitUse(unit, times.worked_ps[unit] / timed.run.time_ps, _waits(timed, unit))
 
 
-def _waits(timed: Timed, unit: str) -> dict[str, float]:
+def _waits(timed: SimulatedRun, unit: str) -> dict[str, float]:
     waited = timed.unit_times.waited_ps
     return {reason: ps / timed.run.time_ps for (who, reason), ps in sorted(waited.items()) if who == unit}
 
 
-def _buffers(timed: Timed) -> Iterator[UnitUse]:
+def _buffers(timed: SimulatedRun) -> Iterator[UnitUse]:
     """Ports of the weight buffers in use while they are filled, and of the intermediate memory: a word a cycle."""
     units = sum(unit.endswith(".DPU") for unit in timed.unit_times.worked_ps)
     cycles = timed.run.time_ps / timed.arch.clock_period_ps
@@ -57,7 +57,7 @@ def _buffers(timed: Timed) -> Iterator[UnitUse]:
     yield UnitUse("intermediate memory", moved / timed.arch.intermediate_memory.ports / cycles, {})
 
 
-def _main_memory(timed: Timed) -> UnitUse:
+def _main_memory(timed: SimulatedRun) -> UnitUse:
     """Data on the bus; the rest of the time it is awake it refreshes, or opens rows and turns round."""
     dram = timed.arch.dram
     cycles = timed.run.time_ps / dram.clock_period_ps * dram.channels

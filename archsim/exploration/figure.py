@@ -14,7 +14,7 @@ from archsim.exploration.front import GAINS
 from archsim.report.figures.common import HALO, SMALL
 from archsim.report.figures.tradeoff import pareto
 from archsim.report.labels import label_of
-from archsim.report.style import Look, at_least, legend_below, looks, panels, series_label, styled
+from archsim.report.style import SeriesStyle, at_least, legend_below, panels, series_label, series_styles, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def draw(found: Exploration) -> Figure:
     """A panel a gain, over the area added."""
     figure, axes = panels(len(GAINS), width=4.2, height=3.4)
     shown = _shown(found)
-    style = looks(predictor_of(policy)[0] for policy in shown["policy"] if policy != NONE)
+    style = series_styles(predictor_of(policy)[0] for policy in shown["policy"] if policy != NONE)
     for axis, gain in zip(axes, GAINS, strict=True):
         rows = shown.assign(x=MORE_AREA.scaled(shown["more_area"]), y=label_of(gain).scaled(shown[gain]))
         for policy, of_policy in rows.groupby("policy", sort=False):
@@ -58,7 +58,7 @@ def _shown(found: Exploration) -> pd.DataFrame:
     return found.points[found.points["front"] | found.points.index.isin(best.index)]
 
 
-def _series(axis: Axes, rows: pd.DataFrame, look: Look | None, label: str, *, filled: bool) -> None:
+def _series(axis: Axes, rows: pd.DataFrame, look: SeriesStyle | None, label: str, *, filled: bool) -> None:
     """One policy, larger where it is on the front; without a look, the machine without reuse."""
     colour, marker = (look.colour, look.marker) if look else ("black", "P")
     kind: dict[str, Any] = {"marker": marker, "facecolors": colour if filled else "white", "edgecolors": colour}

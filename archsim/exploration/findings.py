@@ -12,7 +12,7 @@ from archsim.experiment.record import Record
 from archsim.exploration.candidates import NONE, UNREAL, WIDTH, Candidate, plain_policy
 from archsim.exploration.front import energy_delay_area, pareto_front
 from archsim.exploration.ladder import Ladder
-from archsim.sweeps.tables import SweepResults
+from archsim.sweeps.frames import SweepResults
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,14 +10,14 @@ import pandas as pd
 from archsim.exploration import figure
 from archsim.exploration.advice import RULE
 from archsim.exploration.candidates import NONE
-from archsim.exploration.explore import FILE, SWEEP
+from archsim.exploration.search import FILE, SWEEP
 from archsim.report.figures import tradeoff
+from archsim.report.html_tables import all_table, machine_tables, provenance_table
 from archsim.report.labels import Label
 from archsim.report.page import Picture, Section, Table, write_page
 from archsim.report.study import Study, study_of
-from archsim.report.tables import all_table, machine_tables, provenance_table
+from archsim.sweeps.frames import EXPORTED
 from archsim.sweeps.store import DATABASE
-from archsim.sweeps.tables import EXPORTED
 
 if TYPE_CHECKING:
     from archsim.exploration.findings import Exploration, Row

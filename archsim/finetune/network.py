@@ -15,10 +15,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from archsim.errors import ConfigError, TraceError
 from archsim.finetune.rnn import ReuseRNN
-from archsim.functional.head import metric_for
-from archsim.functional.inputs import Inputs
-from archsim.functional.thresholds import Threshold
 from archsim.importers.pytorch import from_torch
+from archsim.inference.head import metric_for
+from archsim.inference.inputs import Inputs
+from archsim.inference.thresholds import Threshold
 from archsim.ir.folder import MANIFEST, WEIGHTS, load_network, read_manifest
 from archsim.ir.heads import CtcHead, MeanClassifier
 from archsim.ir.manifest import CtcManifest, MeanLinearManifest, StackManifest
@@ -76,7 +76,7 @@ class TrainableNetwork(nn.Module):
 
     def examples(self, trace: Trace) -> list[Example]:
         """Return a labelled trace as training examples; TraceError where the network could not learn from it."""
-        inputs = Inputs(self.source, trace, as_half=self.rnn.as_half)
+        inputs = Inputs(self.source, trace, fp16=self.rnn.fp16)
         if metric_for(self.source, trace) is None or trace.targets is None:
             raise TraceError(f"trace {trace.name} has no targets: need a labelled trace of the network's task")
         takes_frames, sequences = inputs.trace.kind == "frames", inputs.trace.sequences

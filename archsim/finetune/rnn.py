@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from archsim.activity import ActivityRecord
 from archsim.errors import ConfigError, TraceError
 from archsim.finetune.steadiness import unsteadiness
 from archsim.finetune.steps import MemoizedSteps, Parameters, RoundedToHalf
-from archsim.functional.batch import Batch
-from archsim.functional.passes import Passes
-from archsim.functional.run import pass_shapes
-from archsim.functional.thresholds import Threshold, thresholds_per_gate
-from archsim.functional.workload import holds_half
 from archsim.importers.pytorch import from_torch
+from archsim.inference.batching import Batch
+from archsim.inference.passes import Passes
+from archsim.inference.run import pass_shapes
+from archsim.inference.thresholds import Threshold, thresholds_per_gate
+from archsim.inference.workload import is_fp16
 from archsim.ir.network import Network, Scales
 from archsim.kernels.arrays import U8
-from archsim.kernels.half import HALF_MAX
-from archsim.policies import ReusePolicy, goes_by_columns, policy_from
-from archsim.traceio.activity import ActivityRecord
+from archsim.kernels.numerics.fp16 import HALF_MAX
+from archsim.policies import ReusePolicy, policy_from, skips_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +67,9 @@ class ReuseRNN(nn.Module):
         if any(weight.dtype != torch.float32 for module in modules for weight in module.parameters()):
             raise ConfigError("weights are not float32: need module.float(); precision says what the machine holds")
         self.stacks, self.policy = nn.ModuleList(modules), policy_from(policy)
-        if goes_by_columns(self.policy):
+        if skips_columns(self.policy):
             raise ConfigError(f"policy {self.policy.name!r} goes by columns: need one that reuses neurons, as bnn")
-        self.threshold, self.scales, self.as_half = threshold, scales, holds_half(precision)
+        self.threshold, self.scales, self.fp16 = threshold, scales, is_fp16(precision)
         self.passes()
 
     def forward(self, x: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
@@ -107,10 +107,10 @@ class ReuseRNN(nn.Module):
         """The passes of the present weights, which training changes, and with them what a policy makes of them."""
         layers = tuple(layer for module in self.stacks for layer in from_torch(module).layers)
         network = Network("torch module", layers, scales=self.scales)
-        return Passes(network, self.policy, thresholds_per_gate(network, self.threshold), as_half=self.as_half)
+        return Passes(network, self.policy, thresholds_per_gate(network, self.threshold), fp16=self.fp16)
 
     def _stored(self, inputs: Tensor) -> Tensor:
-        if not self.as_half:
+        if not self.fp16:
             return inputs
         largest = float(inputs.detach().abs().max())
         if largest > HALF_MAX:

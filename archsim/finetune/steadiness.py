@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from archsim.finetune.steps import Parameters
-from archsim.functional.batch import Batch
+from archsim.inference.batching import Batch
 
 TINY = 1e-12
 """Keeps 0 / 0 of a product that stays zero at zero."""

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from archsim.functional.batch import Batch
-from archsim.functional.direction import RunningPass
+from archsim.inference.batching import Batch
+from archsim.inference.recurrent_pass import RunningPass
 from archsim.ir.cells import is_lstm
 from archsim.kernels.arrays import F32, U8, Bools
-from archsim.kernels.gradients import gru_backward, lstm_backward
-from archsim.kernels.half import to_half
+from archsim.kernels.numerics.fp16 import to_half
+from archsim.kernels.numerics.gradients import gru_backward, lstm_backward
 from archsim.units import ceil_div
 
 

@@ -61,14 +61,14 @@ def policy_from(policy: str | Policy) -> Policy:
     return policy
 
 
-def goes_by_columns(policy: Policy) -> TypeIs[ColumnPolicy]:
+def skips_columns(policy: Policy) -> TypeIs[ColumnPolicy]:
     """Whether a policy skips columns of weights; one that does not say goes by neurons."""
     return bool(getattr(policy, "by_columns", False))
 
 
 def saves_work(policy: Policy) -> bool:
     """Whether a policy may leave out any work, and so needs a unit that the baseline machine lacks."""
-    return policy.uses_memo_unit or goes_by_columns(policy)
+    return policy.uses_memo_unit or skips_columns(policy)
 
 
 def _check_parts(policy: object, where: str) -> None:
@@ -97,8 +97,8 @@ __all__ = [
     "ReusePolicy",
     "Step",
     "TernaryPolicy",
-    "goes_by_columns",
     "policy_from",
     "register_policy",
     "saves_work",
+    "skips_columns",
 ]

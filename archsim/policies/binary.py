@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from archsim.config.predictor import Predictor
-from archsim.kernels.binary import pack_joint_signs
-from archsim.kernels.deciding import NO_NETWORK, SIGNS, Small
+from archsim.kernels.prediction.bitplanes import pack_joint_signs
+from archsim.kernels.prediction.reuse_decider import NO_NETWORK, SIGNS, PredictorNetwork
 from archsim.policies.predicted import PredictedPolicy
 from archsim.policies.protocol import PassContext
 
@@ -15,7 +15,7 @@ class BinaryPolicy(PredictedPolicy):
     """Watch the binary network."""
 
     name = "bnn"
-    watches = SIGNS
+    predictor_kind = SIGNS
 
     def __init__(self, *, throttle: bool = True, guard: int = 0) -> None:
         super().__init__(throttle=throttle, guard=guard)
@@ -25,7 +25,7 @@ class BinaryPolicy(PredictedPolicy):
         """One plane, the signs."""
         return Predictor(drift_bytes=4 * self.throttle)
 
-    def small_network(self, context: PassContext) -> Small:
+    def predictor_network(self, context: PassContext) -> PredictorNetwork:
         """The signs of the weights."""
         signs = pack_joint_signs(context.weight_ih, context.weight_hh)
         return NO_NETWORK._replace(weights_t=np.ascontiguousarray(signs.T)[None])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from archsim.kernels.deciding import NOTHING, make_decider
-from archsim.policies.decided import DecidedPass
+from archsim.kernels.prediction.reuse_decider import NOTHING, make_reuse_decider
+from archsim.policies.kernel_pass import KernelPass
 from archsim.policies.protocol import PassContext
 
 
@@ -14,6 +14,6 @@ class NoReuse:
     needs_threshold = False
     uses_memo_unit = False
 
-    def begin(self, context: PassContext) -> DecidedPass:
+    def begin(self, context: PassContext) -> KernelPass:
         """Nothing to remember."""
-        return DecidedPass(make_decider(NOTHING, context.thresholds, context.batch, context.n_units))
+        return KernelPass(make_reuse_decider(NOTHING, context.thresholds, context.batch, context.n_units))

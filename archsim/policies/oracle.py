@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from archsim.kernels.deciding import EXACT, make_decider
-from archsim.policies.decided import DecidedPass
+from archsim.kernels.prediction.reuse_decider import EXACT, make_reuse_decider
+from archsim.policies.kernel_pass import KernelPass
 from archsim.policies.protocol import PassContext
 
 
@@ -14,6 +14,6 @@ class OraclePolicy:
     needs_threshold = True
     uses_memo_unit = True
 
-    def begin(self, context: PassContext) -> DecidedPass:
+    def begin(self, context: PassContext) -> KernelPass:
         """It needs no memory of its own: the memo of products is its reference."""
-        return DecidedPass(make_decider(EXACT, context.thresholds, context.batch, context.n_units))
+        return KernelPass(make_reuse_decider(EXACT, context.thresholds, context.batch, context.n_units))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from archsim.config.predictor import Predictor
 from archsim.errors import ConfigError
-from archsim.kernels.deciding import Small, make_decider
-from archsim.policies.decided import DecidedPass
+from archsim.kernels.prediction.reuse_decider import PredictorNetwork, make_reuse_decider
+from archsim.policies.kernel_pass import KernelPass
 from archsim.policies.options import spelled
 from archsim.policies.protocol import PassContext
 
@@ -21,8 +21,8 @@ class PredictedPolicy:
     uses_memo_unit = True
     needs_scales = False
     """Whether predictions need to know how large inputs are on calibration data."""
-    watches: int
-    """The kind of small network (archsim/kernels/deciding.py)."""
+    predictor_kind: int
+    """The kind of small network (archsim/kernels/prediction/reuse_decider.py)."""
 
     def __init__(self, *, throttle: bool = True, guard: int = 0, **options: bool | int) -> None:
         self.name = spelled(type(self), self.name, throttle=throttle, guard=guard, **options)
@@ -35,20 +35,20 @@ class PredictedPolicy:
         """What it asks of the memoization unit."""
         raise NotImplementedError
 
-    def small_network(self, context: PassContext) -> Small:
+    def predictor_network(self, context: PassContext) -> PredictorNetwork:
         """The network beside a pass's weights."""
         raise NotImplementedError
 
-    def begin(self, context: PassContext) -> DecidedPass:
+    def begin(self, context: PassContext) -> KernelPass:
         """Make the small network and empty the memo."""
-        decider = make_decider(
-            self.watches,
+        decider = make_reuse_decider(
+            self.predictor_kind,
             context.thresholds,
             context.batch,
             context.n_units,
-            self.small_network(context),
+            self.predictor_network(context),
             n_inputs=context.weight_ih.shape[1] + context.weight_hh.shape[1],
             throttle=self.throttle,
             guard=self.guard,
         )
-        return DecidedPass(decider)
+        return KernelPass(decider)

@@ -13,9 +13,9 @@ import numpy as np
 from archsim.config.predictor import Predictor
 from archsim.errors import ConfigError
 from archsim.kernels.arrays import F32, U64
-from archsim.kernels.binary import MAX_BITS, mean_magnitudes, pack_joint_codes, pack_joint_ternary
-from archsim.kernels.deciding import CODES, NO_NETWORK, TERNARY, Small
-from archsim.kernels.half import HALF_MAX, to_half
+from archsim.kernels.numerics.fp16 import HALF_MAX, to_half
+from archsim.kernels.prediction.bitplanes import MAX_BITS, mean_magnitudes, pack_joint_codes, pack_joint_ternary
+from archsim.kernels.prediction.reuse_decider import CODES, NO_NETWORK, TERNARY, PredictorNetwork
 from archsim.policies.predicted import PredictedPolicy
 from archsim.policies.protocol import PassContext
 
@@ -34,7 +34,7 @@ class TernaryPolicy(PredictedPolicy):
     """Watch a ternary network: signs, and a mask of what is too small to count."""
 
     name = "ternary"
-    watches = TERNARY
+    predictor_kind = TERNARY
     needs_scales = True
 
     def __init__(self, *, throttle: bool = True, guard: int = 0) -> None:
@@ -45,7 +45,7 @@ class TernaryPolicy(PredictedPolicy):
         """Two planes: XNOR of the signs, AND of the masks."""
         return Predictor(planes=2, drift_bytes=4 * self.throttle)
 
-    def small_network(self, context: PassContext) -> Small:
+    def predictor_network(self, context: PassContext) -> PredictorNetwork:
         """Signs and masks of the weights."""
         folded = _folded(context, TERNARY_INPUT)
         least = np.float32(TERNARY_WEIGHT) * folded.means
@@ -59,7 +59,7 @@ class LowBitPolicy(PredictedPolicy):
     """
 
     name = "lowbit"
-    watches = CODES
+    predictor_kind = CODES
     needs_scales = True
 
     def __init__(self, *, bits: int = 3, throttle: bool = True, correct: bool = False, guard: int = 0) -> None:
@@ -76,7 +76,7 @@ class LowBitPolicy(PredictedPolicy):
         largest = ((1 << self.bits) - 1) ** 2
         return Predictor(self.bits, self.bits, largest, drift_bytes=4 * self.throttle, corrects=self.correct)
 
-    def small_network(self, context: PassContext) -> Small:
+    def predictor_network(self, context: PassContext) -> PredictorNetwork:
         """Codes of the weights."""
         bits, n_inputs = self.bits, context.weight_ih.shape[1] + context.weight_hh.shape[1]
         if 2 * n_inputs * ((1 << bits) - 1) ** 2 > INT32_MAX:
@@ -107,6 +107,6 @@ def _folded(context: PassContext, share: float) -> _Folded:
     return _Folded(x_step, h_step, weight_ih, weight_hh, means)
 
 
-def _small(folded: _Folded, planes: U64, unit: F32) -> Small:
+def _small(folded: _Folded, planes: U64, unit: F32) -> PredictorNetwork:
     """The planes of weights packed row by row, (planes, G·H, words), as the products take them."""
-    return Small(np.ascontiguousarray(planes.transpose(0, 2, 1)), folded.x_step, folded.h_step, unit)
+    return PredictorNetwork(np.ascontiguousarray(planes.transpose(0, 2, 1)), folded.x_step, folded.h_step, unit)

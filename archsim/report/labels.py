@@ -78,7 +78,7 @@ def label_of(column: str) -> Label:
 
 def unit_of(column: str) -> str:
     """Unit of a field of the machine, `arch.FIELD`."""
-    from archsim.config.specs import ArchSpec, fields_of
+    from archsim.config.arch import ArchSpec, fields_of
 
     _, info = fields_of(ArchSpec()).get(column.removeprefix("arch."), (None, {}))
     return info.get("unit", "")

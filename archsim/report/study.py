@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from archsim.config.specs import ArchSpec, fields_of
+from archsim.config.arch import ArchSpec, fields_of
 from archsim.errors import UsageError
 from archsim.escaping import one_line
 from archsim.experiment.record import LARGE_CHANGE
 from archsim.report.labels import label_of
+from archsim.sweeps.frames import SweepResults
 from archsim.sweeps.store import MACHINE
-from archsim.sweeps.tables import SweepResults
 
 GAINS = ("speedup", "energy_saving")
 """Against the same machine without memoization."""

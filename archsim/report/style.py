@@ -52,7 +52,7 @@ _STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Look:
+class SeriesStyle:
     """How one series is told from the others, in colour and without."""
 
     colour: str
@@ -61,12 +61,12 @@ class Look:
     hatch: str
 
 
-def looks(names: Iterable[str]) -> dict[str, Look]:
+def series_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
     """A look for each name, in order; colours come again after the eighth, with another mark, line and hatch."""
     n, found = len(COLOURS), {}
     for i, name in enumerate(dict.fromkeys(names)):
         j = (i + i // n) % n
-        found[name] = Look(COLOURS[i % n], MARKERS[j], LINES[j], HATCHES[j])
+        found[name] = SeriesStyle(COLOURS[i % n], MARKERS[j], LINES[j], HATCHES[j])
     return found
 
 
@@ -99,7 +99,7 @@ def series_label(name: str) -> str:
     return f" {name}" if name.startswith("_") else name
 
 
-def line(axes: Axes, x: pd.Series[Any], y: pd.Series[Any], look: Look, label: str) -> None:
+def line(axes: Axes, x: pd.Series[Any], y: pd.Series[Any], look: SeriesStyle, label: str) -> None:
     """One series as marks joined by a line."""
     axes.plot(x, y, color=look.colour, marker=look.marker, linestyle=look.line, label=series_label(label))
 

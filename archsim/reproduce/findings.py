@@ -18,9 +18,9 @@ from archsim.ir.folder import load_network
 from archsim.reproduce.datasets import Dataset
 from archsim.reproduce.observe import observe
 from archsim.sealed import blank_seal, is_sealed, seal
+from archsim.sweeps.frames import SweepResults
+from archsim.sweeps.run import Progress, make_sweep_folders, run_sweep
 from archsim.sweeps.store import LOG
-from archsim.sweeps.sweep import Progress, make_sweep_folders, run_sweep
-from archsim.sweeps.tables import SweepResults
 
 Tell = Callable[[str, float, str], None]
 """Hears of the name of a stage, the share of it that is done, and a few words."""

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from archsim.cores import cores, map_in_order, threads_of_ours
-from archsim.functional.inputs import prepared
-from archsim.functional.run import pass_shapes
+from archsim.cores import cores, map_in_order, thread_pool
+from archsim.inference.inputs import prepared
+from archsim.inference.run import pass_shapes
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, F64, I64
-from archsim.kernels.observe import N_MOMENTS, add_moments, count_changes, first_bins, merge_moments
+from archsim.kernels.prediction.statistics import N_MOMENTS, add_moments, count_changes, first_bins, merge_moments
 from archsim.reproduce.watching import Seen, watch
 from archsim.traceio.trace import Trace
 
@@ -99,7 +99,7 @@ def observe(network: Network, trace: Trace, *, precision: str = "fp16", limit: i
     whole = prepared(network, trace.limit(limit))
     parts = [whole.sequences[i::_PIECES] for i in range(min(_PIECES, len(whole)))]
     pieces = [replace(whole, sequences=part, targets=None) for part in parts]
-    with threads_of_ours(cores()) as pool:
+    with thread_pool(cores()) as pool:
         tallies = list(map_in_order(pool, partial(_tally, network, precision=precision), pieces))
     tally = reduce(_Tally.joined, tallies)
     samples = _samples(network, whole, typical_neuron(network, tally.moments), precision)

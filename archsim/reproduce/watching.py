@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from archsim.functional.batch import batches
-from archsim.functional.inputs import Inputs
-from archsim.functional.run import pass_shapes, run_functional
+from archsim.activity import PassShape
+from archsim.inference.batching import batches
+from archsim.inference.inputs import Inputs
+from archsim.inference.run import pass_shapes, run_inference
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, I32, I64, Bools
-from archsim.kernels.binary import binary_products, pack_joint_signs
+from archsim.kernels.prediction.bitplanes import binary_products, pack_joint_signs
 from archsim.policies.none import NoReuse
 from archsim.policies.protocol import PassContext, Step
-from archsim.traceio.activity import PassShape
 from archsim.traceio.trace import Trace
 
 
@@ -44,15 +44,15 @@ Eye = Callable[[Seen], None]
 
 def watch(network: Network, trace: Trace, eye: Eye, *, precision: str) -> None:
     """Show every step of every pass to `eye`, batch by batch in machine order, on this thread's time."""
-    lengths = Inputs(network, trace, as_half=precision == "fp16").lengths
+    lengths = Inputs(network, trace, fp16=precision == "fp16").lengths
     steps = _decoded_steps(network, trace, precision) if network.decoder else lengths
     policy = _Watching(network, lengths, steps, eye)
-    run_functional(network, trace, policy, precision=precision, keep_outputs=False, threads=1)
+    run_inference(network, trace, policy, precision=precision, keep_outputs=False, threads=1)
 
 
 def _decoded_steps(network: Network, trace: Trace, precision: str) -> I64:
     """Steps of each answer: a decoder's rows run on after their end, which a policy cannot see."""
-    outputs = run_functional(network, trace, NoReuse(), precision=precision, threads=1).outputs or []
+    outputs = run_inference(network, trace, NoReuse(), precision=precision, threads=1).outputs or []
     return np.array([len(output) for output in outputs], np.int64)
 
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from archsim.config.specs import ArchSpec
+from archsim.activity import ActivityRecord
+from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Listener, Probe
 from archsim.errors import ConfigError
 from archsim.ir.network import Network
-from archsim.sim.block import BlockDetail
-from archsim.sim.columns_block import ColumnsByBlock
-from archsim.sim.columns_neuron import ColumnsByNeuron
-from archsim.sim.fit import check_columns, check_fit
+from archsim.sim.capacity import check_columns, check_fit
+from archsim.sim.items import ResidentGroup, Run, resident_groups
+from archsim.sim.machines.delta.neuron_level import ColumnsByNeuron
+from archsim.sim.machines.delta.pass_level import ColumnsByBlock
+from archsim.sim.machines.epur.neuron_level import NeuronDetail
+from archsim.sim.machines.epur.pass_level import BlockDetail
 from archsim.sim.memory.dram import MainMemory, WritePorts
-from archsim.sim.memory.port import IntermediatePort
-from archsim.sim.memory.sequences import IntermediateMemory, layer_traffic
-from archsim.sim.memory.weights import WeightBuffers
-from archsim.sim.neuron import NeuronDetail
+from archsim.sim.memory.intermediate_memory import IntermediateMemory, layer_traffic
+from archsim.sim.memory.intermediate_port import IntermediatePort
+from archsim.sim.memory.weight_buffers import WeightBuffers
 from archsim.sim.sequencer import Compute, Sequencer
-from archsim.sim.work import ResidentGroup, Run, resident_groups
-from archsim.traceio.activity import ActivityRecord
 
 Detail = Literal["block", "neuron"]
 DETAILS: dict[Detail, type[BlockDetail] | type[NeuronDetail]] = {"block": BlockDetail, "neuron": NeuronDetail}

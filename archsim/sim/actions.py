@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from archsim.config.savers import DeltaSpec
-from archsim.config.specs import ArchSpec
-from archsim.engine.facts import ActionDone
+from archsim.activity import PassShape
+from archsim.config.arch import ArchSpec
+from archsim.config.memo_units import DeltaSpec
 from archsim.engine.probe import Probe
+from archsim.engine.trace_events import ActionDone
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import Bools
-from archsim.sim.work import PassPart, Products
-from archsim.traceio.activity import PassShape
+from archsim.sim.items import PassPart, Products
 from archsim.units import BYTES_PER_HALF, BYTES_PER_SUM, ceil_div
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from archsim.config.specs import ArchSpec
+from archsim.activity import ActivityRecord
+from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy
 from archsim.engine.probe import Listener, Probe
+from archsim.engine.trace_events import Busy
 from archsim.ir.heads import AttentionDecoder, CtcHead, MeanClassifier
 from archsim.ir.network import Network
 from archsim.sim.actions import Action, emit_actions, evaluation, weight_fill
+from archsim.sim.items import Run
 from archsim.sim.memory.dram import Client, MainMemory, WritePorts
-from archsim.sim.units.wires import Process
-from archsim.sim.work import Run
-from archsim.traceio.activity import ActivityRecord
+from archsim.sim.units.unit import Process
 from archsim.units import BYTES_PER_HALF, ceil_div
 
 

@@ -12,15 +12,15 @@ from typing import Protocol
 import numpy as np
 import simpy
 
+from archsim.activity import ActivityRecord
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy, PassDone, StepDone, Waited
 from archsim.engine.probe import Probe
+from archsim.engine.trace_events import Busy, PassDone, StepDone, Waited
 from archsim.kernels.arrays import I64, U8, row_lists
-from archsim.sim.memory.sequences import IntermediateMemory
-from archsim.sim.memory.weights import WeightBuffers
-from archsim.sim.units.wires import Process
-from archsim.sim.work import PassPart, PassWork, Products, ResidentGroup
-from archsim.traceio.activity import ActivityRecord
+from archsim.sim.items import PassPart, PassWork, Products, ResidentGroup
+from archsim.sim.memory.intermediate_memory import IntermediateMemory
+from archsim.sim.memory.weight_buffers import WeightBuffers
+from archsim.sim.units.unit import Process
 
 
 class Compute(Protocol):
@@ -96,7 +96,7 @@ class Sequencer:
         ends = yield from self.compute.run_pass(work, fills=self.weights.fills_under_way > 0)
         what = f"{part.label}, sequence {sequence}"
         self.probe.emit(Busy, unit="sequencer", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
-        if self.probe.draws:
+        if self.probe.wants_spans:
             self._emit_steps(what, bits, part, start_ps, ends)
         if part.updates:
             before = (start_ps - self.pass_start_ps) // self.clock_period_ps

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from archsim.config.savers import DeltaSpec
-from archsim.config.specs import ArchSpec
-from archsim.kernels.columns import ColumnTimes
-from archsim.kernels.timing import StepTimes
-from archsim.sim.work import PassPart
+from archsim.config.arch import ArchSpec
+from archsim.config.memo_units import DeltaSpec
+from archsim.kernels.pipeline.columns import ColumnTimes
+from archsim.kernels.pipeline.gates import StepTimes
+from archsim.sim.items import PassPart
 from archsim.units import ceil_div
 
 
@@ -33,7 +33,7 @@ def step_times(arch: ArchSpec, part: PassPart) -> StepTimes:
 
 
 def column_times(arch: ArchSpec, delta: DeltaSpec, part: PassPart) -> ColumnTimes:
-    """Return the constants of `archsim/kernels/columns.py`."""
+    """Return the constants of `archsim/kernels/pipeline/columns.py`."""
     return ColumnTimes(
         width=delta.width,
         latency_cycles=delta.latency_cycles,

@@ -13,19 +13,19 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from archsim.activity import ActivityRecord, Kind, PassShape
 from archsim.errors import ArchsimError
-from archsim.experiment.setting import Setting
+from archsim.experiment.run_config import RunConfig
+from archsim.experiment.serialization import StoredRun, restored, stored
+from archsim.experiment.simulated_run import Baseline
 from archsim.experiment.stages import Stages
-from archsim.experiment.stored import StoredRun, restored, stored
-from archsim.experiment.timed import Baseline
 from archsim.files import write_whole
-from archsim.functional.run import FunctionalResult, pass_shapes
-from archsim.functional.workload import KEEP_BYTES, Workload
+from archsim.inference.run import InferenceResult, pass_shapes
+from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.ir.network import Network
 from archsim.kernels.arrays import I64, U8
 from archsim.sealed import blank_seal, is_sealed, seal
-from archsim.tasks.metrics import METRICS, Metric
-from archsim.traceio.activity import ActivityRecord, Kind, PassShape
+from archsim.task_metrics.metrics import METRICS, Metric
 from archsim.traceio.trace import Trace
 
 PLAIN = "plain."
@@ -39,7 +39,7 @@ class CachedStages(Stages):
     costs time only. Both are said in `notes`.
     """
 
-    def __init__(self, setting: Setting, folder: Path, *, threads: int | None = None) -> None:
+    def __init__(self, setting: RunConfig, folder: Path, *, threads: int | None = None) -> None:
         super().__init__(setting, threads=threads)
         self.folder = folder
         self.notes: list[str] = []
@@ -49,7 +49,7 @@ class CachedStages(Stages):
         """That of the task before, where network, trace and precision are the same."""
         return _kept_workload(self.setting.network, self.setting.trace, self.setting.precision)
 
-    def functional(self, *, keep_outputs: bool = False) -> FunctionalResult:
+    def functional(self, *, keep_outputs: bool = False) -> InferenceResult:
         """Return decisions, scores and output change; outputs and answers are not kept."""
         digest = self.setting.functional_digest
         path = pass_path(self.folder, digest)
@@ -59,7 +59,7 @@ class CachedStages(Stages):
             self._keep(path, digest, partial(_pass_bytes, found))
         return found
 
-    def baseline(self, functional: FunctionalResult) -> Baseline:
+    def baseline(self, functional: InferenceResult) -> Baseline:
         """The machine without reuse; what it did is kept, when each of its steps ended is not."""
         digest = self.setting.baseline_digest
         path = baseline_path(self.folder, digest)
@@ -91,7 +91,7 @@ class CachedStages(Stages):
 
 @lru_cache(1)
 def _kept_workload(network: Network, trace: Trace, precision: str) -> Workload:
-    return Workload(network, trace, precision=precision, keep_bytes=KEEP_BYTES)
+    return Workload(network, trace, precision=precision, cache_bytes=CACHE_BYTES)
 
 
 def pass_path(folder: Path, digest: str) -> Path:
@@ -121,7 +121,7 @@ def _read_baseline(path: Path) -> StoredRun | None:
         return None
 
 
-def _pass_bytes(result: FunctionalResult, blank: str) -> bytes:
+def _pass_bytes(result: InferenceResult, blank: str) -> bytes:
     plain = result.without_reuse
     tensors = _tensors(result) | ({f"{PLAIN}{name}": array for name, array in _tensors(plain).items()} if plain else {})
     about = {
@@ -134,7 +134,7 @@ def _pass_bytes(result: FunctionalResult, blank: str) -> bytes:
     return save(tensors, about)
 
 
-def _tensors(result: FunctionalResult) -> dict[str, U8 | I64]:
+def _tensors(result: InferenceResult) -> dict[str, U8 | I64]:
     """Return steps, decisions and scores of a run by name."""
     activity, tensors = result.activity, dict[str, U8 | I64]()
     for shape in activity.shapes:
@@ -147,7 +147,7 @@ def _tensors(result: FunctionalResult) -> dict[str, U8 | I64]:
     return tensors
 
 
-def _read_pass(path: Path, setting: Setting) -> FunctionalResult | None:
+def _read_pass(path: Path, setting: RunConfig) -> InferenceResult | None:
     try:
         with safe_open(path, "numpy") as file:
             about = file.metadata() or {}
@@ -158,7 +158,7 @@ def _read_pass(path: Path, setting: Setting) -> FunctionalResult | None:
             return _plain_result(shapes, tensors, metric, "", json.loads(about["output_change"]))
         kind: Kind = "columns" if about["kind"] == "columns" else "neurons"
         bits = {shape.place: _split(tensors, shape, kind) for shape in shapes}
-        return FunctionalResult(
+        return InferenceResult(
             ActivityRecord(shapes, bits, kind=kind),
             outputs=None,
             answers=None,
@@ -177,12 +177,12 @@ def _plain_result(
     metric: Metric | None,
     prefix: str,
     output_change: float | None = None,
-) -> FunctionalResult:
+) -> InferenceResult:
     """Return the run without reuse whose tensors' names begin with `prefix`."""
     steps = {s.place: tensors[f"{prefix}steps.{s.layer}.{s.direction}"].tolist() for s in shapes}
     statistics = tensors[f"{prefix}statistics"] if metric else None
     activity = ActivityRecord.without_reuse(shapes, steps)
-    return FunctionalResult(activity, None, None, metric, statistics, output_change=output_change)
+    return InferenceResult(activity, None, None, metric, statistics, output_change=output_change)
 
 
 def _split(tensors: dict[str, Any], shape: PassShape, kind: Kind) -> list[U8]:

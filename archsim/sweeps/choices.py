@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from archsim.config.specs import ArchSpec, fields_of
+from archsim.config.arch import ArchSpec, fields_of
 from archsim.errors import ConfigError, did_you_mean
 
 Choices = dict[str, Any]

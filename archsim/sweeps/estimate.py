@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from archsim.experiment.setting import Setting
+from archsim.experiment.run_config import RunConfig
 from archsim.experiment.stages import Stages
-from archsim.functional.run import kind_of, pass_shapes
-from archsim.functional.workload import KEEP_BYTES, Workload
+from archsim.inference.run import kind_of, pass_shapes
+from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.sweeps.plan import functional_weight, rough_steps
 from archsim.sweeps.point import resolve_point
 from archsim.sweeps.task import Kind, Task
@@ -56,13 +56,13 @@ def estimate(tasks: list[Task]) -> Estimate:
     return Estimate(n[Kind.POINT], n[Kind.PASS], n[Kind.BASELINE], seconds, n_bytes)
 
 
-def _measured(setting: Setting) -> _Rate:
+def _measured(setting: RunConfig) -> _Rate:
     few = 1
     while few < len(setting.trace) and rough_steps(setting.trace.limit(few)) < SAMPLE_STEPS:
         few += 1
     sample = replace(setting, trace=setting.trace.limit(few))
     # As in a sweep, where all thresholds but the first find what there is without reuse.
-    workload = Workload(sample.network, sample.trace, precision=sample.precision, keep_bytes=KEEP_BYTES)
+    workload = Workload(sample.network, sample.trace, precision=sample.precision, cache_bytes=CACHE_BYTES)
     stages, weight = Stages(sample, threads=1, workload=workload), functional_weight(sample)
     activity = stages.functional().activity
     functional_s = _seconds(stages.functional)
@@ -76,6 +76,6 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _pass_bytes(setting: Setting) -> int:
+def _pass_bytes(setting: RunConfig) -> int:
     kind = kind_of(setting.policy)
     return rough_steps(setting.trace) * sum(shape.bytes_per_step(kind) for shape in pass_shapes(setting.network))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archsim.errors import UsageError
-from archsim.experiment.setting import Setting
-from archsim.functional.run import pass_shapes
+from archsim.experiment.run_config import RunConfig
+from archsim.inference.run import pass_shapes
 from archsim.sweeps.cache import baseline_path, pass_path
 from archsim.sweeps.choices import Choices
 from archsim.sweeps.grid import Grid
@@ -27,7 +27,7 @@ class Point:
 
     choices: Choices
     digest: str
-    setting: Setting | None
+    setting: RunConfig | None
     """None for a point that cannot run."""
     error: str | None = None
 
@@ -65,7 +65,7 @@ def plan_tasks(points: Iterable[Point], cache: Path) -> list[Task]:
     return sorted(tasks.values(), key=lambda task: first.setdefault(task.workload, len(first)))
 
 
-def _tasks(setting: Setting, chosen: Choices, cache: Path) -> Iterator[Task]:
+def _tasks(setting: RunConfig, chosen: Choices, cache: Path) -> Iterator[Task]:
     """What a point needs, and last the point itself."""
     choices, module, heavy = portable(chosen), type(setting.policy).__module__, functional_weight(setting)
     light = REPLAY_SHARE * heavy
@@ -83,7 +83,7 @@ def _tasks(setting: Setting, chosen: Choices, cache: Path) -> Iterator[Task]:
     yield task(Kind.POINT, setting.digest, needed, light)
 
 
-def functional_weight(setting: Setting) -> float:
+def functional_weight(setting: RunConfig) -> float:
     """Multiply-accumulates of a functional pass, roughly: steps of texts and recordings are guessed from their size."""
     per_step = sum(shape.neurons_per_step * shape.n_inputs for shape in pass_shapes(setting.network))
     return float(per_step * rough_steps(setting.trace))

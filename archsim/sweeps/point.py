@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from archsim.config.arch import ArchSpec
 from archsim.config.load import bundled_archs, load_arch
-from archsim.config.specs import ArchSpec
 from archsim.corpora.catalogue import bundled_traces, corpus_traces, load_trace, trace_of
 from archsim.errors import ConfigError
-from archsim.experiment.setting import Setting, resolve
+from archsim.experiment.run_config import RunConfig, resolve
 from archsim.ir.folder import MANIFEST, bundled_networks, load_network, network_folder, read_manifest
 from archsim.ir.network import Network
 from archsim.policies import policy_from
@@ -29,7 +29,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 """Name, time and size of files, so that what is kept in memory is what lies there now."""
 
 
-def resolve_point(choices: Choices) -> Setting:
+def resolve_point(choices: Choices) -> RunConfig:
     """Check a point as `simulate` checks its arguments; raises subclasses of UsageError for one that cannot run."""
     if "network" not in choices:
         raise ConfigError("network is missing: set it in [axes] or [fixed]")

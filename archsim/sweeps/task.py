@@ -14,7 +14,7 @@ from archsim.errors import ArchsimError, ConfigError
 from archsim.experiment.record import Record
 from archsim.experiment.result import Result
 from archsim.experiment.simulate import run_stages
-from archsim.experiment.timed import Timed
+from archsim.experiment.simulated_run import SimulatedRun
 from archsim.experiment.utilisation import utilisation
 from archsim.sweeps.cache import CachedStages
 from archsim.sweeps.choices import Choices
@@ -142,7 +142,7 @@ def outcome_of(result: Result) -> Outcome:
     return Outcome(result.record, energy, uses)
 
 
-def _uses(timed: Timed) -> list[Row]:
+def _uses(timed: SimulatedRun) -> list[Row]:
     return [
         {"unit": use.unit, "state": state, "share": share}
         for use in utilisation(timed)

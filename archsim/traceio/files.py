@@ -20,7 +20,7 @@ import numpy as np
 
 from archsim.errors import TraceError
 from archsim.files import check_writable, named_path, write_whole
-from archsim.kernels.half import HALF_MAX
+from archsim.kernels.numerics.fp16 import HALF_MAX
 from archsim.reading import require_regular
 from archsim.traceio.arrays import ANY_GROWTH_BYTES, Array, read_h5, read_npz
 from archsim.traceio.trace import UNNAMED, Trace

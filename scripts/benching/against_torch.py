@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 
 import archsim
-from archsim.functional.run import run_functional
+from archsim.activity import ActivityRecord
+from archsim.inference.run import run_inference
 from archsim.policies import policy_from
 from archsim.sim.accelerator import simulate_activity
-from archsim.traceio.activity import ActivityRecord
 from benching.figures import Figure, best_s
 from benching.target import THETA, Target, target
 
@@ -35,7 +35,7 @@ def against_torch() -> Iterator[Figure]:
 
 
 def _functional(layer: Target, policy: str) -> ActivityRecord:
-    return run_functional(layer.network, layer.trace, policy_from(policy), THETA, precision="fp32").activity
+    return run_inference(layer.network, layer.trace, policy_from(policy), THETA, precision="fp32").activity
 
 
 def _events_s(layer: Target) -> float:

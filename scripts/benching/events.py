@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from functools import partial
 
 import archsim
-from archsim.config.specs import ArchSpec
+from archsim.activity import ActivityRecord
+from archsim.config.arch import ArchSpec
 from archsim.config.technology import load_technology
-from archsim.experiment.timed import time_and_weigh
-from archsim.functional.run import run_functional
+from archsim.experiment.simulated_run import simulate_and_cost
+from archsim.inference.run import run_inference
 from archsim.ir.network import Network
 from archsim.policies import policy_from
 from archsim.sim.accelerator import Detail
-from archsim.traceio.activity import ActivityRecord
 from benching.figures import Figure, best_s
 from benching.target import THETA, target
 
@@ -25,7 +25,7 @@ NEURON_STEPS = 25
 def events() -> Iterator[Figure]:
     """Simulated cycles and neurons a second, everything a run listens to included."""
     layer, arch = target(32), archsim.load_arch("epur")
-    activity = run_functional(layer.network, layer.trace, policy_from("bnn"), THETA, precision="fp32").activity
+    activity = run_inference(layer.network, layer.trace, policy_from("bnn"), THETA, precision="fp32").activity
     streaming = arch.replace("weight_buffer.capacity_bytes", 1 << 18)
     machines = {"epur": arch, "epur-shared": archsim.load_arch("epur-shared"), "epur, weights streamed": streaming}
     for name, machine in machines.items():
@@ -45,9 +45,9 @@ def _first_steps(activity: ActivityRecord) -> ActivityRecord:
 
 def _seconds(network: Network, activity: ActivityRecord, machine: ArchSpec, detail: Detail) -> float:
     technology = load_technology(machine.technology)
-    return best_s(partial(time_and_weigh, network, activity, machine, technology, detail, lambda done: None))
+    return best_s(partial(simulate_and_cost, network, activity, machine, technology, detail, lambda done: None))
 
 
 def _cycles(network: Network, activity: ActivityRecord, machine: ArchSpec, detail: Detail) -> int:
     technology = load_technology(machine.technology)
-    return time_and_weigh(network, activity, machine, technology, detail, lambda done: None).run.cycles
+    return simulate_and_cost(network, activity, machine, technology, detail, lambda done: None).run.cycles

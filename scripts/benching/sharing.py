@@ -12,12 +12,12 @@ from typing import Any
 from safetensors.torch import save_file
 
 import archsim
-from archsim.functional.run import run_functional
+from archsim.inference.run import run_inference
 from archsim.policies import policy_from
 from archsim.sweeps.grid import load_grid
 from archsim.sweeps.plan import plan_points
 from archsim.sweeps.pools import LocalPool, Pool
-from archsim.sweeps.sweep import run_points
+from archsim.sweeps.run import run_points
 from archsim.sweeps.task import Done, Task, work
 from benching.figures import REPEATS, Figure, best_s, seconds_of
 from benching.target import INPUTS, THETA, UNITS, target
@@ -71,7 +71,7 @@ def sharing() -> Iterator[Figure]:
         by_jobs = [sweeps.seconds_by(jobs) for jobs in (1, 2)]
         yield _gain("sweep, two processes", *by_jobs)
     layer = target(SEQUENCES)
-    run = partial(run_functional, layer.network, layer.trace, policy_from("bnn"), THETA, precision="fp32")
+    run = partial(run_inference, layer.network, layer.trace, policy_from("bnn"), THETA, precision="fp32")
     yield _gain("functional pass, two threads", *(best_s(partial(run, threads=n)) for n in (1, 2)))
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from archsim.kernels.binary import binary_products, pack_joint_signs
-from archsim.kernels.reuse import decide_by_drift
+from archsim.kernels.prediction.bitplanes import binary_products, pack_joint_signs
+from archsim.kernels.prediction.reuse_rule import decide_by_drift
 from training.recurrent import Recurrent, coins
 from training.steps import lstm_forward
 

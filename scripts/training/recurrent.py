@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archsim.kernels.gradients import gru_backward, lstm_backward
+from archsim.kernels.numerics.gradients import gru_backward, lstm_backward
 from training.steps import gru_forward, lstm_forward
 
 GATES = {"lstm": 4, "gru": 3}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from archsim.corpora.digits import WORDS
-from archsim.functional.head import merged
+from archsim.inference.head import merged
 from archsim.ir.speech import FRONTENDS
 from training.recurrent import Recurrent
 

@@ -1,4 +1,4 @@
-"""One step of a cell in training, as numba kernels that write in place (archsim.kernels.gradients goes back).
+"""One step of a cell in training, as numba kernels that write in place (archsim.kernels.numerics.gradients goes back).
 
 Loops are many and short because the compiler puts a loop over few arrays into vector lanes. Sums may be
 reordered (fastmath): training needs the speed, not the last bit.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from archsim.kernels.activation import sigmoid, tanh
+from archsim.kernels.numerics.activation import sigmoid, tanh
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)

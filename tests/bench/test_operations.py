@@ -7,12 +7,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from archsim.functional import batch, direction, runner, weights
 from harness import HerePool, arch_with, make_network, make_trace, write_classifier, write_own
 
 import archsim
-from archsim.functional import batch, direction, runner, weights
-from archsim.functional.direction import RunningPass
-from archsim.functional.run import run_functional
+from archsim.inference.recurrent_pass import RunningPass
+from archsim.inference.run import run_inference
 from archsim.policies import NoReuse, policy_from
 from archsim.sim.accelerator import simulate_activity
 from archsim.sweeps import sweep
@@ -59,7 +59,7 @@ def layer(lengths=(9, 9, 9), **shape):
 def test_a_pass_in_block_takes_the_same_events_whatever_its_length(arch, benchmark):
     network, _ = layer()
     short, long, more = (
-        run_functional(network, make_trace(network, lengths), NoReuse()).activity
+        run_inference(network, make_trace(network, lengths), NoReuse()).activity
         for lengths in ((400, 400), (4000, 4000), (400, 400, 400, 400))
     )
     events = [simulate_activity(network, record, arch).events for record in (short, more)]
@@ -70,8 +70,8 @@ def test_a_pass_in_block_takes_the_same_events_whatever_its_length(arch, benchma
 def test_a_neuron_takes_few_events(benchmark):
     """Two or three with memoization, one or two without: only who has to wait takes one."""
     network, trace = layer((20,))
-    record = run_functional(network, trace, BNN, THETA).activity
-    plain = run_functional(network, trace, NoReuse()).activity
+    record = run_inference(network, trace, BNN, THETA).activity
+    plain = run_inference(network, trace, NoReuse()).activity
     with_memo = once(benchmark, simulate_activity, network, record, EPUR, detail="neuron").events
     without = simulate_activity(network, plain, EPUR.without_memo(), detail="neuron").events
     benchmark.extra_info["events a neuron"] = with_memo / record.neurons_total
@@ -84,7 +84,7 @@ def test_the_steps_of_a_pass_are_one_kernel_call(policy, benchmark, count):
     network, trace = layer((50, 50, 30))
     count(direction, "run_steps")
     count(direction, "accumulate_products")
-    once(benchmark, run_functional, network, trace, policy_from(policy), THETA, threads=1)
+    once(benchmark, run_inference, network, trace, policy_from(policy), THETA, threads=1)
     assert count.counts == {"run_steps": 2, "accumulate_products": 2}  # one of each for a direction
 
 
@@ -92,7 +92,7 @@ def test_a_long_sequence_goes_in_pieces(benchmark, count, monkeypatch):
     monkeypatch.setattr(direction, "CHUNK_ROWS", 100)
     network, trace = layer((1000,))
     count(direction, "run_steps")
-    once(benchmark, run_functional, network, trace, BNN, THETA)
+    once(benchmark, run_inference, network, trace, BNN, THETA)
     assert count.counts == {"run_steps": 2 * 10}
 
 

@@ -16,7 +16,7 @@ from harness import write_own
 from safetensors.numpy import save_file
 
 from archsim.corpora.catalogue import load_trace
-from archsim.functional.run import run_functional
+from archsim.inference.run import run_inference
 from archsim.ir.folder import load_network
 from archsim.policies import NoReuse
 from archsim.traceio.files import write_trace
@@ -248,7 +248,7 @@ def test_calibrate_by_layer_or_gate(labelled, tmp_path, per, count):
     """Numbers of its own for a layer or gate: found, saved, shown, and taken by a run."""
     net, trace = shutil.copytree(labelled, tmp_path / "net"), tmp_path / "trace.npz"
     unlabelled = load_trace(labelled / "trace.npz")
-    answers = run_functional(load_network(net), unlabelled, NoReuse()).answers
+    answers = run_inference(load_network(net), unlabelled, NoReuse()).answers
     write_trace(Trace.from_arrays(unlabelled.sequences, answers, name="its own answers"), trace)
     options = ("--max-loss", 10, "--max-loss", 20, "--resolution", 0.2, "--passes", 30, "--per", per, "--save")
     done = archsim("calibrate", "-n", net, "-t", trace, *options)

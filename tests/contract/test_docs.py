@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from archsim.config.specs import parse_arch
+from archsim.config.arch import parse_arch
 from archsim.ir.manifest import HeadManifest, Manifest
 from archsim.sweeps.grid import load_grid
 

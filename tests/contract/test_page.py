@@ -9,10 +9,10 @@ import subprocess
 import pytest
 
 from archsim.errors import UsageError
-from archsim.report.report import write_report
+from archsim.report.assemble import write_report
+from archsim.sweeps.frames import read_sweep
+from archsim.sweeps.run import run_sweep
 from archsim.sweeps.store import Store
-from archsim.sweeps.sweep import run_sweep
-from archsim.sweeps.tables import read_sweep
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PROBE = '<script>addEventListener("load", () => { document.title = JSON.stringify([...document.images].map(i => i.naturalWidth)); })</script>'

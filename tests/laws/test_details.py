@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 import archsim
 from archsim.config.predictor import Predictor
 from archsim.errors import DoesNotFitError
-from archsim.functional.run import pass_shapes
-from archsim.sim.fit import check_fit
-from archsim.sim.memory.weights import group_bytes
-from archsim.sim.work import resident_groups
+from archsim.inference.run import pass_shapes
+from archsim.sim.capacity import check_fit
+from archsim.sim.items import resident_groups
+from archsim.sim.memory.weight_buffers import group_bytes
 
 COMPARED = Counter()
 POLICIES = ("none", "bnn", "oracle", "ternary:throttle=off", "lowbit")

@@ -9,22 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
-from archsim.config.specs import ArchSpec
+from archsim.config.arch import ArchSpec
 from archsim.config.technology import load_technology
 from archsim.energy.parts import area_mm2
-from archsim.engine.facts import ActionDone, TransferDone
-from archsim.functional.run import run_functional
-from archsim.metrics.recorders import BytesMoved, UnitTimes
+from archsim.engine.trace_events import ActionDone, TransferDone
+from archsim.inference.run import run_inference
 from archsim.policies import BinaryPolicy, NoReuse, policy_from
 from archsim.sim.accelerator import simulate_activity
-from archsim.sim.work import PassPart
+from archsim.sim.items import PassPart
+from archsim.sim.listeners.counters import BytesMoved, UnitTimes
 from archsim.units import BYTES_PER_HALF
 
 CELLS = st.sampled_from(["lstm", "gru"])
 
 
 def activity_of(network, trace, policy="bnn", theta=0.5):
-    return run_functional(network, trace, policy_from(policy), theta, keep_outputs=False).activity
+    return run_inference(network, trace, policy_from(policy), theta, keep_outputs=False).activity
 
 
 class NeverReuse(BinaryPolicy):
@@ -40,7 +40,7 @@ class NeverReuse(BinaryPolicy):
 class Tally:
     """A listener that keeps everything, and wants to know all there is to draw."""
 
-    draws = True
+    wants_spans = True
 
     def __init__(self):
         self.counts, self.facts = Counter(), []
@@ -185,10 +185,10 @@ def assert_same_decisions(one, other):
 def test_threads_batches_and_chunks_change_nothing(tiny_lstm, monkeypatch):
     """SEMANTICS 4: the same bytes, however the work is cut."""
     trace = make_trace(tiny_lstm, (9, 30, 2, 17, 30, 1))
-    plain = run_functional(tiny_lstm, trace, policy_from("bnn"), 0.5, threads=1)
-    monkeypatch.setattr("archsim.functional.batch.MAX_BATCH", 2)
-    monkeypatch.setattr("archsim.functional.direction.CHUNK_ROWS", 8)
-    cut = run_functional(tiny_lstm, trace, policy_from("bnn"), 0.5, threads=4)
+    plain = run_inference(tiny_lstm, trace, policy_from("bnn"), 0.5, threads=1)
+    monkeypatch.setattr("archsim.inference.batching.MAX_BATCH", 2)
+    monkeypatch.setattr("archsim.inference.recurrent_pass.CHUNK_ROWS", 8)
+    cut = run_inference(tiny_lstm, trace, policy_from("bnn"), 0.5, threads=4)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(plain.outputs, cut.outputs, strict=True))
     assert_same_decisions(plain.activity, cut.activity)
 

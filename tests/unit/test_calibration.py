@@ -7,7 +7,7 @@ import pytest
 
 import archsim
 from archsim.calibration import calibrate_threshold, trials
-from archsim.tasks.metrics import METRICS
+from archsim.task_metrics.metrics import METRICS
 from archsim.traceio.trace import Trace
 
 

@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
-from archsim.config.specs import ArchSpec
+from archsim.activity import PassShape
+from archsim.config.arch import ArchSpec
 from archsim.config.technology import load_technology
 from archsim.energy.parts import area_mm2, parts_of
-from archsim.functional.run import run_functional
-from archsim.kernels.columns import ColumnTimes, time_columns
+from archsim.inference.run import run_inference
+from archsim.kernels.pipeline.columns import ColumnTimes, time_columns
 from archsim.policies import POLICIES, DeltaPolicy, policy_from
 from archsim.sim.accelerator import simulate_activity
+from archsim.sim.items import PassPart
 from archsim.sim.step_times import column_times
-from archsim.sim.work import PassPart
-from archsim.traceio.activity import PassShape
 
 COLUMN_POLICIES = ["delta", "input-similarity"]
 
@@ -64,7 +64,7 @@ def test_it_is_the_delta_network_of_the_paper(cell, theta, policy):
     """Skips bit by bit and outputs to 1e-5, both directions, against loops."""
     network = make_network(cell, inputs=5, units=6, bidirectional=True)
     trace = make_trace(network, [12, 7])
-    found = run_functional(network, trace, policy_from(policy), theta, precision="fp32")
+    found = run_inference(network, trace, policy_from(policy), theta, precision="fp32")
     for sequence, frames in enumerate(trace.sequences):
         sides = [naive_pass(network.layers[0], d, frames, theta, policy) for d in network.layers[0].directions]
         for d, (_, skips) in enumerate(sides):
@@ -84,7 +84,7 @@ def test_without_patience_it_is_the_dense_network(cell, policy):
     frames = make_trace(network, [1000]).sequences[0].round(1)
     trace = archsim.Trace.from_arrays([frames, frames[:50]])
     found, dense = (
-        run_functional(network, trace, policy_from(name), 0.0, precision="fp32") for name in (policy, "none")
+        run_inference(network, trace, policy_from(name), 0.0, precision="fp32") for name in (policy, "none")
     )
     for ours, theirs, tolerance in zip(found.outputs, dense.outputs, (1e-3, 1e-5), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
@@ -94,7 +94,7 @@ def test_a_still_input_is_skipped_for_ever():
     network = make_network("lstm", inputs=4, units=3)
     trace = archsim.Trace.from_arrays([np.full((40, 4), 0.5, np.float32)])
     for name in COLUMN_POLICIES:
-        skipped = run_functional(network, trace, policy_from(name), 0.0).activity.skipped(0, 0, 0)
+        skipped = run_inference(network, trace, policy_from(name), 0.0).activity.skipped(0, 0, 0)
         assert not skipped[0].any() and skipped[1:, :4].all()
 
 
@@ -102,9 +102,9 @@ def test_a_still_input_is_skipped_for_ever():
 def test_answers_depend_on_neither_company_nor_threads(policy):
     network = make_network("gru", inputs=9, units=11, layers=2)
     trace = make_trace(network, [9, 4, 9, 1, 6])
-    together = run_functional(network, trace, policy_from(policy), 0.1, threads=1)
+    together = run_inference(network, trace, policy_from(policy), 0.1, threads=1)
     for threads in (2, 5):
-        apart = run_functional(network, trace, policy_from(policy), 0.1, threads=threads)
+        apart = run_inference(network, trace, policy_from(policy), 0.1, threads=threads)
         for ours, theirs in zip(together.outputs, apart.outputs, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
@@ -112,7 +112,7 @@ def test_answers_depend_on_neither_company_nor_threads(policy):
 def test_a_translator_decodes_with_columns():
     network = make_translator(width=6, units=5, depth=2)
     trace = make_tokens(network, [4, 2])
-    dense, still = (run_functional(network, trace, policy_from(p), 0.0, precision="fp32") for p in ("none", "delta"))
+    dense, still = (run_inference(network, trace, policy_from(p), 0.0, precision="fp32") for p in ("none", "delta"))
     for ours, theirs in zip(still.outputs, dense.outputs, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
     moved = archsim.simulate(network, trace, policy="delta", threshold=0.2)
@@ -122,7 +122,7 @@ def test_a_translator_decodes_with_columns():
 def test_a_quantiser_finer_than_float32_leaves_values_alone():
     network = make_network("lstm", inputs=4, units=3)
     trace = make_trace(network, [5])
-    fine, none = (run_functional(network, trace, policy_from("input-similarity"), t) for t in (1e-40, 0.0))
+    fine, none = (run_inference(network, trace, policy_from("input-similarity"), t) for t in (1e-40, 0.0))
     np.testing.assert_array_equal(fine.outputs[0], none.outputs[0])
 
 
@@ -320,7 +320,7 @@ def test_both_products_of_a_candidate_need_their_sums():
 
 
 def test_columns_need_a_delta_unit_in_the_place_of_the_fmu(tiny_lstm, tiny_trace):
-    activity = run_functional(tiny_lstm, tiny_trace, DeltaPolicy(), 0.2).activity
+    activity = run_inference(tiny_lstm, tiny_trace, DeltaPolicy(), 0.2).activity
     for machine in (ArchSpec(), ArchSpec().without_memo()):
         with pytest.raises(archsim.ArchsimError, match="skipped by a delta unit, in the place of the fmu"):
             simulate_activity(tiny_lstm, activity, machine)

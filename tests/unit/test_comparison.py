@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
+from archsim.functional import comparison
 from harness import make_network, make_tokens, make_trace, make_translator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
-from archsim.functional import comparison
-from archsim.functional.run import run_compared, run_workload
-from archsim.functional.workload import Workload
-from archsim.kernels.squares import add_squares
+from archsim.inference.run import run_compared, run_workload
+from archsim.inference.workload import Workload
+from archsim.kernels.numerics.squares import add_squares
 from archsim.policies import NoReuse, policy_from
 
 
@@ -58,7 +58,7 @@ def test_change_depends_on_neither_batches_nor_threads_nor_windows(tiny_lstm, mo
         return run_compared(Workload(tiny_lstm, trace), policy_from("bnn"), 0.5, threads=threads).output_change
 
     one = change(1)
-    monkeypatch.setattr("archsim.functional.batch.MAX_BATCH", 2)
+    monkeypatch.setattr("archsim.inference.batching.MAX_BATCH", 2)
     assert change(1) == change(3) == one
 
 
@@ -67,13 +67,13 @@ def test_change_does_not_depend_on_windows(monkeypatch):
     network = make_network("gru", inputs=5, units=4, layers=2)
     trace = make_trace(network, (40, 23))
     whole = run_compared(Workload(network, trace), policy_from("bnn"), 0.5)
-    monkeypatch.setattr("archsim.functional.runner.MAX_ROWS", 7)
+    monkeypatch.setattr("archsim.inference.batch_runner.MAX_ROWS", 7)
     cut = run_compared(Workload(network, trace), policy_from("bnn"), 0.5)
     assert cut.output_change == whole.output_change > 0
 
 
 def test_runs_beside_each_other_are_those_by_themselves(tiny_lstm, tiny_trace):
-    workload = Workload(tiny_lstm, tiny_trace, keep_bytes=1 << 20, once=True)
+    workload = Workload(tiny_lstm, tiny_trace, cache_bytes=1 << 20, once=True)
     together = run_compared(workload, policy_from("bnn"), 0.5)
     alone = run_workload(Workload(tiny_lstm, tiny_trace), policy_from("bnn"), 0.5)
     for one, other in zip(together.outputs, alone.outputs, strict=True):
@@ -83,7 +83,7 @@ def test_runs_beside_each_other_are_those_by_themselves(tiny_lstm, tiny_trace):
 
 
 def test_a_workload_that_is_kept_computes_without_reuse_once(tiny_lstm, tiny_trace, monkeypatch):
-    workload, begun = Workload(tiny_lstm, tiny_trace, keep_bytes=1 << 20), []
+    workload, begun = Workload(tiny_lstm, tiny_trace, cache_bytes=1 << 20), []
     real = NoReuse.begin
     monkeypatch.setattr(NoReuse, "begin", lambda self, context: begun.append(context.place) or real(self, context))
     first = [run_compared(workload, policy_from(name), 0.5, threads=1).output_change for name in ("bnn", "oracle")]
@@ -96,7 +96,9 @@ def test_a_workload_that_is_kept_computes_without_reuse_once(tiny_lstm, tiny_tra
 
 def test_what_does_not_fit_is_computed_again(tiny_lstm, tiny_trace):
     changes = {
-        run_compared(Workload(tiny_lstm, tiny_trace, keep_bytes=room, once=once), policy_from("bnn"), 0.5).output_change
+        run_compared(
+            Workload(tiny_lstm, tiny_trace, cache_bytes=room, once=once), policy_from("bnn"), 0.5
+        ).output_change
         for room in (0, 100, 1 << 20)
         for once in (False, True)
     }
@@ -117,7 +119,7 @@ def test_translations_of_two_lengths_have_no_output_change():
 
 def test_a_decoder_that_is_kept_is_compared_alike():
     network = make_translator(width=6, units=5)
-    workload = Workload(network, make_tokens(network, (4, 7, 3)), keep_bytes=1 << 20)
+    workload = Workload(network, make_tokens(network, (4, 7, 3)), cache_bytes=1 << 20)
     results = [run_compared(workload, policy_from("bnn"), 0.3) for _ in range(2)]
     assert results[0].output_change == results[1].output_change
     steps = [[r.without_reuse.activity.steps(s) for s in r.activity.shapes] for r in results]

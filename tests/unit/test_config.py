@@ -9,10 +9,10 @@ import pytest
 from harness import arch_with
 
 import archsim
+from archsim.config.arch import ArchSpec, fields_of
 from archsim.config.dram import bundled_memories, load_dram
 from archsim.config.load import bundled_archs
-from archsim.config.savers import FmuSpec
-from archsim.config.specs import ArchSpec, fields_of
+from archsim.config.memo_units import FmuSpec
 from archsim.config.technology import load_technology
 from archsim.energy.dram import command_pj
 from archsim.energy.ledger import energy_rows

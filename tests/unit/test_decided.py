@@ -4,20 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from archsim.functional import direction, runner
 from harness import make_network, make_tokens, make_trace, make_translator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import archsim
-from archsim.cores import threads_of_ours
-from archsim.functional import direction, runner
-from archsim.functional.batch import Batch
-from archsim.functional.run import run_functional
+from archsim.cores import thread_pool
+from archsim.inference.batching import Batch
+from archsim.inference.run import run_inference
 from archsim.ir.cells import LSTM
 from archsim.ir.layers import make_direction
 from archsim.policies import BinaryPolicy, policy_from
-from archsim.policies.decided import DecidedPass
+from archsim.policies.kernel_pass import KernelPass
 
 POLICIES = ("none", "bnn", "bnn:throttle=off", "bnn:guard=3", "oracle", "ternary", "lowbit", "lowbit:bits=5,correct=on")
 
@@ -69,7 +69,7 @@ def test_in_a_decoder_too(policy):
 def same_bytes(network, trace, policy, theta, precision):
     """Outputs and decisions of a policy and of the same one asked step by step are the same bytes."""
     known = policy_from(policy)
-    kernel, asked = (run_functional(network, trace, one, theta, precision=precision) for one in (known, Asked(known)))
+    kernel, asked = (run_inference(network, trace, one, theta, precision=precision) for one in (known, Asked(known)))
     for a, b in zip(kernel.outputs, asked.outputs, strict=True):
         np.testing.assert_array_equal(a, b)
     for place, bits in kernel.activity.bits.items():
@@ -83,10 +83,10 @@ def test_windows_and_chunks_are_not_seen(policy, bidirectional, monkeypatch):
     """However few steps go through a layer at a time."""
     network = make_network("lstm", inputs=6, units=5, layers=2, bidirectional=bidirectional)
     trace = make_trace(network, [7, 3, 11, 1])
-    whole = run_functional(network, trace, policy_from(policy), 0.4)
+    whole = run_inference(network, trace, policy_from(policy), 0.4)
     monkeypatch.setattr(runner, "MAX_ROWS", 2)
     monkeypatch.setattr(direction, "CHUNK_ROWS", 5)
-    cut = run_functional(network, trace, policy_from(policy), 0.4)
+    cut = run_inference(network, trace, policy_from(policy), 0.4)
     assert all((a == b).all() for a, b in zip(whole.outputs, cut.outputs, strict=True))
     assert whole.activity.bits.keys() == cut.activity.bits.keys()
     for place, bits in whole.activity.bits.items():
@@ -112,13 +112,13 @@ def reused_by(begin, base=BinaryPolicy, **fields):
     """Neurons reused under a plug-in derived from a built-in policy."""
     plug_in = type("PlugIn", (base,), {"name": "plug-in", "begin": begin, **fields})()
     network = make_network("lstm", inputs=6, units=5)
-    return run_functional(network, make_trace(network, [9, 5]), plug_in, 0.8, threads=1).activity.neurons_reused()
+    return run_inference(network, make_trace(network, [9, 5]), plug_in, 0.8, threads=1).activity.neurons_reused()
 
 
 def test_a_decide_of_ones_own_is_asked():
     """In a class of its own, or put in the place of the pass's."""
 
-    class Never(DecidedPass):
+    class Never(KernelPass):
         def decide(self, step):
             return np.zeros(step.shape, np.bool_)
 
@@ -156,7 +156,7 @@ def test_asked_by_a_plug_in_too(fields, message):
 
     network = make_network("lstm", inputs=6, units=5)
     with pytest.raises(ValueError, match=message):
-        run_functional(network, make_trace(network, [9, 5]), Asking(), 0.8, threads=1)
+        run_inference(network, make_trace(network, [9, 5]), Asking(), 0.8, threads=1)
 
 
 def test_reuse_needs_the_unit_it_is_charged_for():
@@ -184,7 +184,7 @@ def test_numpys_threads_come_back_after_the_last():
         return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
     with threadpool_limits(2, "blas"):
-        one, two = threads_of_ours(2), threads_of_ours(1)
+        one, two = thread_pool(2), thread_pool(1)
         before = threads()
         one.__enter__()
         two.__enter__()

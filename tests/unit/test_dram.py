@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 import archsim
 from archsim.config.dram import DramSpec, load_dram
 from archsim.energy.dram import command_pj
-from archsim.kernels.banks import COUNTS, COUNTS_FROM
-from archsim.kernels.requests import ARRIVAL, FINISH_PS, NO_PORT, ORDER, QUEUED, ROW_HIT, idle_memory, submit
-from archsim.kernels.scheduler import advance, catch_up
+from archsim.kernels.dram.channel import COUNTS, COUNTS_FROM
+from archsim.kernels.dram.frfcfs import advance, catch_up
+from archsim.kernels.dram.requests import ARRIVAL, FINISH_PS, NO_PORT, ORDER, QUEUED, ROW_HIT, idle_memory, submit
 from archsim.sim.memory.dram import dram_times
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"

@@ -6,15 +6,15 @@ from harness import arch_with, make_network
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archsim.activity import ActivityRecord
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy, Fact, QueueDepth, Worked
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
-from archsim.functional.run import pass_shapes
-from archsim.metrics.recorders import UnitTimes
+from archsim.engine.trace_events import Busy, QueueDepth, TraceEvent, Worked
+from archsim.inference.run import pass_shapes
 from archsim.sim.accelerator import simulate_activity
-from archsim.sim.units.wires import Credits, Unit
-from archsim.traceio.activity import ActivityRecord
+from archsim.sim.listeners.counters import UnitTimes
+from archsim.sim.units.unit import Credits, Unit
 
 EPUR = arch_with()
 
@@ -113,7 +113,7 @@ def test_a_place_is_waited_for_only_where_none_is_free():
 
 def test_depths_are_stated_only_to_who_draws():
     class Drawing(list):
-        draws = True
+        wants_spans = True
         __call__ = list.append
 
     class Other(list):
@@ -195,13 +195,13 @@ def test_events_of_other_machines(fields, events):
 
 def test_a_listener_hears_what_it_names_and_otherwise_everything():
     class Some(list):
-        hears = (QueueDepth,)
+        subscribes_to = (QueueDepth,)
 
         def __call__(self, fact):
             self.append(fact)
 
     class Kinds(Some):
-        hears = (Fact,)
+        subscribes_to = (TraceEvent,)
 
     few, heard, kinds = Some(), [], Kinds()
     probe = Probe(Engine(), [few, heard.append, kinds])
@@ -215,7 +215,7 @@ def test_a_fact_that_nobody_hears_is_not_made():
     """Its details are not even looked at."""
 
     class Deaf:
-        hears = (Busy,)
+        subscribes_to = (Busy,)
 
         def __call__(self, fact):
             raise AssertionError(fact)

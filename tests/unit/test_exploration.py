@@ -14,15 +14,15 @@ from archsim.errors import ConfigError, UsageError
 from archsim.exploration import explore as search
 from archsim.exploration import figure
 from archsim.exploration.candidates import POLICIES, WIDTH, Candidate, candidates, predictor_of
-from archsim.exploration.explore import Bound, explore
 from archsim.exploration.findings import findings
 from archsim.exploration.front import energy_delay_area, pareto_front
 from archsim.exploration.ladder import MOST_BISECTIONS, Ladder
 from archsim.exploration.page import LABELS, chosen_on, write_exploration
+from archsim.exploration.search import Bound, explore
 from archsim.policies import policy_from
 from archsim.sweeps import sweep as sweeps
-from archsim.sweeps.sweep import run_sweep
-from archsim.sweeps.tables import SweepResults
+from archsim.sweeps.frames import SweepResults
+from archsim.sweeps.run import run_sweep
 
 BOUND = 22.0
 """Points of loss at which each policy of the tiny classifier crosses once."""

@@ -18,7 +18,7 @@ from archsim.files import check_writable, write_whole
 from archsim.report.figures import tradeoff
 from archsim.report.study import study_of
 from archsim.report.style import legend_below, panels, save_as, series_label, styled
-from archsim.sweeps.tables import SweepResults
+from archsim.sweeps.frames import SweepResults
 
 
 def written(path, text="new"):

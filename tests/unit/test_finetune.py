@@ -73,16 +73,16 @@ def test_without_reuse_function_and_gradient_are_torchs(kind, layers, bidirectio
         torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-4)
 
 
-def rounded(values, as_half):
-    return values + (values.half().float() - values).detach() if as_half else values
+def rounded(values, fp16):
+    return values + (values.half().float() - values).detach() if fp16 else values
 
 
-def written_out(kind, module, x, reused, as_half):
+def written_out(kind, module, x, reused, fp16):
     """One sequence (T, I) through one layer in plain torch, products kept where `reused` (T, G, H) says so."""
     H = module.hidden_size
-    w_ih, w_hh = rounded(module.weight_ih_l0, as_half), rounded(module.weight_hh_l0, as_half)
+    w_ih, w_hh = rounded(module.weight_ih_l0, fp16), rounded(module.weight_hh_l0, fp16)
     h, c, memo, outputs = torch.zeros(H), torch.zeros(H), None, []
-    for step, kept in zip(rounded(x, as_half), torch.from_numpy(reused), strict=True):
+    for step, kept in zip(rounded(x, fp16), torch.from_numpy(reused), strict=True):
         product_x, product_h, kept = w_ih @ step, w_hh @ h, kept.flatten()
         if kind == "LSTM":
             fresh = product_x + product_h
@@ -90,7 +90,7 @@ def written_out(kind, module, x, reused, as_half):
             fresh = torch.cat([product_x[: 2 * H] + product_h[: 2 * H], product_x[2 * H :], product_h[2 * H :]])
             kept = torch.cat([kept, kept[2 * H :]])
         used = fresh if memo is None else torch.where(kept, memo, fresh)
-        memo = rounded(fresh, as_half) if memo is None else torch.where(kept, memo, rounded(fresh, as_half))
+        memo = rounded(fresh, fp16) if memo is None else torch.where(kept, memo, rounded(fresh, fp16))
         if kind == "LSTM":
             i, f, g, o = (used + module.bias_ih_l0 + module.bias_hh_l0).chunk(4)
             c = f.sigmoid() * c + i.sigmoid() * g.tanh()
@@ -100,7 +100,7 @@ def written_out(kind, module, x, reused, as_half):
             (b_r, b_z, b_x), (c_r, c_z, b_h) = module.bias_ih_l0.chunk(3), module.bias_hh_l0.chunk(3)
             z = (z + b_z + c_z).sigmoid()
             h = (1 - z) * (y_x + b_x + (r + b_r + c_r).sigmoid() * (y_h + b_h)).tanh() + z * h
-        h = rounded(h, as_half)
+        h = rounded(h, fp16)
         outputs.append(h)
     return torch.stack(outputs)
 

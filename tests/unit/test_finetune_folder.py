@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 import finetune_reuse  # noqa: E402
 
 from archsim.finetune.network import TrainableNetwork  # noqa: E402
-from archsim.functional.run import run_functional  # noqa: E402
+from archsim.inference.run import run_inference  # noqa: E402
 
 HEADS = {
     "accuracy": '[head]\nkind = "mean-linear"\nweight = "head.weight"\nbias = "head.bias"\n',
@@ -82,7 +82,7 @@ def test_a_classifier_learns_under_reuse(files, capsys):
     history = json.loads((tuned / "history.json").read_text())
     assert [entry["epoch"] for entry in history] == list(range(1, 9)) and history[-1]["loss"] < 0.7 * history[0]["loss"]
     network, trace = archsim.load_network(tuned), archsim.load_trace(files / "train.npz")
-    runs = [run_functional(network, trace, policy_from(name), 0.5) for name in ("none", "bnn:throttle=off")]
+    runs = [run_inference(network, trace, policy_from(name), 0.5) for name in ("none", "bnn:throttle=off")]
     after = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("after: "))
     reuse = runs[1].activity.neurons_reused() / runs[1].activity.neurons_total
     assert 0.1 < reuse < 1
@@ -162,7 +162,7 @@ def test_a_network_goes_to_torch_and_back(tmp_path):
     stored = load_file(folder / "weights.safetensors")
     assert all(np.array_equal(stored[name], tensor.numpy()) for name, tensor in model.tensors().items())
     trace = archsim.load_trace(write_trace(tmp_path / "train.npz", "accuracy"))
-    examples, right = model.examples(trace), run_functional(source, trace, NoReuse()).metric_value
+    examples, right = model.examples(trace), run_inference(source, trace, NoReuse()).metric_value
     losses = [float(model([example]).task.detach()) for example in examples]
     assert 100 * np.mean(np.array(losses) < np.log(2)) == pytest.approx(right)
 

@@ -13,9 +13,9 @@ import archsim
 from archsim.calibration import calibrate_threshold, trials
 from archsim.calibration.change import change_of
 from archsim.calibration.greedy import Knobs
-from archsim.functional.thresholds import thresholds_per_gate
+from archsim.inference.thresholds import thresholds_per_gate
 from archsim.ir.heads import MeanClassifier
-from archsim.tasks.metrics import METRICS
+from archsim.task_metrics.metrics import METRICS
 from archsim.traceio.trace import Trace
 
 TRACE = Trace.from_arrays([[[0.0]]] * 3, [0] * 3, name="t")

@@ -7,8 +7,8 @@ from harness import arch_with, make_network, make_tokens, make_trace, make_trans
 
 import archsim
 from archsim.ir.heads import CtcHead, MeanClassifier
-from archsim.metrics.recorders import ActionCounts
 from archsim.sim.head import simulate_head
+from archsim.sim.listeners.counters import ActionCounts
 
 # E-PUR: four units of 16 lanes, pipelines of 8 and 20 cycles of 2 ns; main memory is never refreshed here
 ARCH = arch_with(dram__trefi_cycles=10**9).without_memo()

@@ -9,8 +9,10 @@ from hypothesis.extra.numpy import arrays
 from numba import njit
 
 from archsim.kernels import activation
-from archsim.kernels.attention import softmax, squash
-from archsim.kernels.binary import (
+from archsim.kernels.numerics.attention import softmax, tanh_inplace
+from archsim.kernels.numerics.dense import accumulate_products
+from archsim.kernels.numerics.fp16 import to_half
+from archsim.kernels.prediction.bitplanes import (
     add_ternary_products,
     binary_products,
     code_products,
@@ -20,9 +22,7 @@ from archsim.kernels.binary import (
     pack_joint_ternary,
     pack_signs,
 )
-from archsim.kernels.dense import accumulate_products
-from archsim.kernels.half import to_half
-from archsim.kernels.reuse import apply_memo, decide_by_drift, judge_change
+from archsim.kernels.prediction.reuse_rule import apply_memo, decide_by_drift, judge_change
 
 FLOATS = st.floats(-100, 100, width=32)
 
@@ -137,7 +137,7 @@ def test_softmax_and_squash():
     np.testing.assert_allclose(scores, expected / expected.sum(), rtol=1e-6, atol=1e-37)
     values = np.linspace(-12, 12, 999).astype(np.float32)
     expected = np.tanh(values.astype(np.float64))
-    squash(values)
+    tanh_inplace(values)
     np.testing.assert_allclose(values, expected, rtol=1e-6)
 
 

@@ -7,21 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
+from archsim.activity import ActivityRecord, PassShape
+from archsim.config.arch import ArchSpec
 from archsim.config.dram import DramSpec
-from archsim.config.specs import ArchSpec
 from archsim.engine.environment import Engine
-from archsim.engine.facts import Busy, TransferDone
 from archsim.engine.probe import Probe
-from archsim.functional.run import pass_shapes
-from archsim.kernels.ports import read_end
-from archsim.metrics.recorders import UnitTimes
+from archsim.engine.trace_events import Busy, TransferDone
+from archsim.inference.run import pass_shapes
+from archsim.kernels.dram.write_ports import read_end
 from archsim.sim.accelerator import simulate_activity
-from archsim.sim.fit import check_fit
-from archsim.sim.memory.dram import Client, Landing, MainMemory, WritePorts
-from archsim.sim.memory.port import IntermediatePort
-from archsim.sim.memory.weights import WeightBuffers, group_bytes
-from archsim.sim.work import PassPart, Products, resident_groups
-from archsim.traceio.activity import ActivityRecord, PassShape
+from archsim.sim.capacity import check_fit
+from archsim.sim.items import PassPart, Products, resident_groups
+from archsim.sim.listeners.counters import UnitTimes
+from archsim.sim.memory.dram import Client, FillTarget, MainMemory, WritePorts
+from archsim.sim.memory.intermediate_port import IntermediatePort
+from archsim.sim.memory.weight_buffers import WeightBuffers, group_bytes
 
 FIRST_PS = (1 + 29 + 34 + 8) * 625
 """Controller, tRCD, CL, BL/2."""
@@ -96,7 +96,7 @@ def test_units_come_before_fills_and_fills_before_sequences():
 ])  # fmt: skip
 def test_a_fill_is_written_through_its_port(n_bytes, each, end_cycle):
     env = Engine()
-    env.run(until=main_memory(env, ports=2).transfer(0, n_bytes, what="", client=0, landing=Landing(0, each)))
+    env.run(until=main_memory(env, ports=2).transfer(0, n_bytes, what="", client=0, landing=FillTarget(0, each)))
     assert env.now_ps == 2000 * end_cycle
 
 

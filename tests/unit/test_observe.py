@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from archsim.functional.run import run_functional
-from archsim.kernels.observe import N_MOMENTS, add_moments, count_changes, first_bins, merge_moments
+from archsim.inference.run import run_inference
+from archsim.kernels.prediction.statistics import N_MOMENTS, add_moments, count_changes, first_bins, merge_moments
 from archsim.reproduce.observe import observe, typical_neuron
 
 EDGES = np.array([0.01, 0.1, 0.125, 1, 4], np.float32)
@@ -46,7 +46,7 @@ def recorded(network, trace, precision="fp16"):
     for i, sequence in enumerate(trace.sequences):
         recorder = Recorder()
         alone = replace(trace, name=f"{i}", sequences=(sequence,), targets=None)
-        run_functional(network, alone, recorder, precision=precision, threads=1)
+        run_inference(network, alone, recorder, precision=precision, threads=1)
         found.append([tuple(np.array(column) for column in zip(*steps, strict=True)) for steps in recorder.passes])
     return found
 

@@ -7,7 +7,7 @@ import pytest
 from harness import arch_with, make_network, make_trace
 
 import archsim
-from archsim.config.specs import ArchSpec, fields_of
+from archsim.config.arch import ArchSpec, fields_of
 
 NUMBERS = [field for field, (value, _) in fields_of(ArchSpec()).items() if isinstance(value, int | float)]
 

@@ -17,7 +17,7 @@ from harness import (
 
 import archsim
 from archsim.config.predictor import Predictor
-from archsim.functional.run import run_functional
+from archsim.inference.run import run_inference
 from archsim.ir.network import Scales
 from archsim.policies import BinaryPolicy, LowBitPolicy, NoReuse, TernaryPolicy, policy_from
 from archsim.policies.quantised import STEP, TERNARY_INPUT, TERNARY_WEIGHT
@@ -56,7 +56,7 @@ def test_decisions_are_those_of_the_semantics(cell, name):
     """Predictions from the network's own hidden values; one chain of float32 operations, so equal to the bit."""
     network, policy = make_network(cell, inputs=7, units=9), policy_from(name)
     trace = make_trace(network, [40])
-    found = run_functional(network, trace, policy, 0.4, precision="fp32")
+    found = run_inference(network, trace, policy, 0.4, precision="fp32")
     hidden = np.vstack([np.zeros((1, 9), np.float32), found.outputs[0][:-1]])
     predictions = naive_predictions(policy, network, trace.sequences[0], hidden)
     rule = [naive_drift_rule(of_neuron, 0.4, policy.throttle, policy.guard) for of_neuron in predictions.T]
@@ -184,7 +184,7 @@ def test_measured_scales_are_means_and_depend_on_no_company(tiny_lstm, tiny_trac
     found = archsim.measure_scales(tiny_lstm, tiny_trace, precision="fp32")
     x = np.concatenate([sequence.ravel() for sequence in tiny_trace.sequences])
     assert found.inputs[0] == pytest.approx(np.abs(x).mean(dtype=np.float64), rel=1e-5)
-    outputs = run_functional(tiny_lstm, tiny_trace, NoReuse(), precision="fp32").outputs
+    outputs = run_inference(tiny_lstm, tiny_trace, NoReuse(), precision="fp32").outputs
     H = tiny_lstm.layers[-1].hidden_size
     sums = [sum(np.abs(y[:-1, :H]).sum(dtype=np.float64) for y in outputs)]
     sums += [sum(np.abs(y[1:, H:]).sum(dtype=np.float64) for y in outputs)]
@@ -201,7 +201,7 @@ def test_scales_of_a_decoder_leave_out_what_runs_on_after_an_answers_end():
     together = archsim.measure_scales(network, trace, precision="fp32")
     alone = [archsim.measure_scales(network, trace.limit(i + 1), precision="fp32") for i in range(len(trace))]
     assert alone[-1] == together
-    answers = run_functional(network, trace, NoReuse(), precision="fp32", threads=1)
+    answers = run_inference(network, trace, NoReuse(), precision="fp32", threads=1)
     steps = sum(answers.activity.steps(answers.activity.shapes[-1]))
     H = network.layers[-1].hidden_size
     sums = sum(np.abs(y[:-1]).sum(dtype=np.float64) for y in answers.outputs)
@@ -213,7 +213,7 @@ def _encoded_end(network, trace, index):
     """Where the encoder ends and the decoder begins."""
     encoder = replace(network, layers=network.encoder, decoder_depth=0, head=None, scales=None)
     tokens = archsim.Trace.from_arrays([trace.sequences[index]])
-    return run_functional(encoder, tokens, NoReuse(), precision="fp32").outputs[0][-1]
+    return run_inference(encoder, tokens, NoReuse(), precision="fp32").outputs[0][-1]
 
 
 def test_silence_and_dead_neurons_are_no_trouble():
@@ -287,9 +287,9 @@ def test_six_bits_of_correction_are_almost_the_product(cell, better):
     scales = Scales((0.8,), ((0.2,),))
     trace = make_trace(network, [12])
     network = replace(network, scales=scales)
-    plain = run_functional(network, trace, NoReuse(), precision="fp32").outputs[0]
+    plain = run_inference(network, trace, NoReuse(), precision="fp32").outputs[0]
     stale, corrected = (
-        run_functional(network, trace, policy_from(f"lowbit:bits=6{correct}"), 1e30, precision="fp32")
+        run_inference(network, trace, policy_from(f"lowbit:bits=6{correct}"), 1e30, precision="fp32")
         for correct in ("", ",correct=on")
     )
     assert corrected.activity.neurons_reused() >= 0.9 * 11 * network.neurons_per_step
@@ -315,7 +315,7 @@ def test_a_correction_is_the_change_of_the_prediction_in_its_unit():
             return reused
 
     watching = Watching(bits=4, correct=True)
-    run_functional(network, trace, watching, 0.8)
+    run_inference(network, trace, watching, 0.8)
     assert any(reused.any() for reused, *_ in seen)
     unit = watching.running.decider.small.unit.reshape(1, 4, 2)
     for reused, correction, change in seen[1:]:

@@ -4,7 +4,7 @@ import pytest
 from harness import arch_with, make_network, make_trace
 
 import archsim
-from archsim.config.doubtful import doubtful
+from archsim.config.uncertainty import doubtful
 
 
 @pytest.fixture(scope="module")

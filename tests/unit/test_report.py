@@ -5,12 +5,12 @@ import pytest
 
 from archsim.config.load import load_arch
 from archsim.errors import UsageError
+from archsim.report.assemble import _lead
 from archsim.report.figures import by_name, over_axis, tradeoff
 from archsim.report.labels import label_of
-from archsim.report.report import _lead
 from archsim.report.study import study_of
-from archsim.report.style import looks, panels, save_as
-from archsim.sweeps.tables import SweepResults
+from archsim.report.style import panels, save_as, series_styles
+from archsim.sweeps.frames import SweepResults
 
 WIDTH, CAPACITY = "arch.fmu.width_bits", "arch.weight_buffer.capacity_bytes"
 
@@ -169,7 +169,7 @@ def test_labels_have_units():
 
 
 def test_twenty_looks_are_told_apart():
-    found = looks(map(str, range(20)))
+    found = series_styles(map(str, range(20)))
     assert len(set(found.values())) == 20
     assert len({(look.colour, look.hatch) for look in found.values()}) == 20
 

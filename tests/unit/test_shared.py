@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import archsim
-from archsim.config.specs import ArchSpec
+from archsim.activity import PassShape
+from archsim.config.arch import ArchSpec
 from archsim.config.technology import load_technology
 from archsim.energy.parts import area_mm2
-from archsim.kernels.passes import time_pass
-from archsim.kernels.timing import EVALUATED, REUSED, VISITED
+from archsim.kernels.pipeline.gates import EVALUATED, REUSED, VISITED
+from archsim.kernels.pipeline.passes import time_pass
+from archsim.sim.items import PassPart
 from archsim.sim.step_times import step_times
-from archsim.sim.work import PassPart
-from archsim.traceio.activity import PassShape
 
 SHARED = arch_with(dispatch="shared")
 time_shared_pass = partial(time_pass, shared=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import archsim
 from archsim.errors import ArchsimError
-from archsim.functional.head import transcribe
+from archsim.inference.head import transcribe
 from archsim.ir.heads import CtcHead
 from archsim.ir.speech import FRONTENDS, HOP_SAMPLES
 

@@ -18,12 +18,12 @@ from archsim.cli.main import archsim as command
 from archsim.corpora.catalogue import load_trace
 from archsim.exploration import explore as exploring
 from archsim.ir.folder import load_network
-from archsim.report.report import write_report
+from archsim.report.assemble import write_report
 from archsim.reproduce.observe import observe
-from archsim.reproduce.tables import area_table
+from archsim.reproduce.paper_tables import area_table
 from archsim.sums import add_along, mean
 from archsim.sweeps import sweep as sweeps
-from archsim.tasks.metrics import METRICS
+from archsim.task_metrics.metrics import METRICS
 
 BUILTIN = builtins.sum
 

@@ -15,15 +15,15 @@ from archsim.cli.exit import exit_code
 from archsim.errors import RunFailedError, UsageError
 from archsim.experiment import stages
 from archsim.files import write_whole
-from archsim.report.report import write_report
-from archsim.reproduce.reproduce import reproduce
+from archsim.report.assemble import write_report
+from archsim.reproduce.run import reproduce
 from archsim.sweeps import cache
 from archsim.sweeps import store as stores
 from archsim.sweeps import sweep as sweeps
+from archsim.sweeps.frames import EXPORTED, read_sweep
 from archsim.sweeps.grid import load_grid
+from archsim.sweeps.run import left_to_do, run_sweep
 from archsim.sweeps.store import DATABASE
-from archsim.sweeps.sweep import left_to_do, run_sweep
-from archsim.sweeps.tables import EXPORTED, read_sweep
 
 
 @pytest.fixture(autouse=True)

@@ -21,20 +21,20 @@ import archsim
 from archsim.errors import RunFailedError, UsageError
 from archsim.experiment import stages
 from archsim.policies import POLICIES
-from archsim.report.report import write_report
+from archsim.report.assemble import write_report
+from archsim.report.html_tables import best_table
 from archsim.report.study import study_of
-from archsim.report.tables import best_table
 from archsim.sweeps import driver
 from archsim.sweeps import sweep as sweeps
 from archsim.sweeps.cache import CachedStages, pass_path
 from archsim.sweeps.driver import Driver
+from archsim.sweeps.frames import read_sweep
 from archsim.sweeps.grid import load_grid
 from archsim.sweeps.plan import plan_points, plan_tasks
 from archsim.sweeps.point import resolve_point
 from archsim.sweeps.pools import LocalPool
+from archsim.sweeps.run import left_to_do, run_sweep
 from archsim.sweeps.store import DATABASE, Store, only_driver, open_store
-from archsim.sweeps.sweep import left_to_do, run_sweep
-from archsim.sweeps.tables import read_sweep
 from archsim.sweeps.task import Done, Kind, Task, work
 from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
-from archsim.tasks.bootstrap import interval, loss_interval
-from archsim.tasks.metrics import METRICS
+from archsim.task_metrics.bootstrap import interval, loss_interval
+from archsim.task_metrics.metrics import METRICS
 
 SENTENCES = st.lists(st.lists(st.sampled_from("a b c d e".split()), min_size=1, max_size=9).map(" ".join), min_size=1)
 

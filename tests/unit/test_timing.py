@@ -6,19 +6,19 @@ from harness import arch_with, machines, make_network, make_trace, naive_shared_
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archsim.config.specs import ArchSpec
-from archsim.functional.run import run_functional
+from archsim.activity import PassShape
+from archsim.config.arch import ArchSpec
+from archsim.inference.run import run_inference
 from archsim.kernels.jit import outer
-from archsim.kernels.lanes import LANES, earlier, everywhere, gather, later, load, scatter, store, where
-from archsim.kernels.passes import time_pass
-from archsim.kernels.timing import EVALUATED, LAST_FREE, ON_DECISION, ON_RESULTS, REUSED
+from archsim.kernels.pipeline.gates import EVALUATED, LAST_FREE, ON_DECISION, ON_RESULTS, REUSED
+from archsim.kernels.pipeline.lanes import LANES, earlier, everywhere, gather, later, load, scatter, store, where
+from archsim.kernels.pipeline.passes import time_pass
 from archsim.policies import policy_from
 from archsim.sim import block
 from archsim.sim.accelerator import simulate_activity
-from archsim.sim.block import part_costs
+from archsim.sim.items import PassPart
+from archsim.sim.machines.epur.pass_level import part_costs
 from archsim.sim.step_times import step_times
-from archsim.sim.work import PassPart
-from archsim.traceio.activity import PassShape
 
 
 def ends(reused, arch=None, n_inputs=32):
@@ -161,7 +161,7 @@ def test_what_a_part_costs_is_worked_out_once_per_run(monkeypatch):
     asked = []
     monkeypatch.setattr(block, "part_costs", lambda *args: (asked.append(args), part_costs(*args))[1])
     network = make_network("gru", inputs=5, units=4, layers=3)
-    activity = run_functional(network, make_trace(network, [3] * 5), policy_from("none")).activity
+    activity = run_inference(network, make_trace(network, [3] * 5), policy_from("none")).activity
     simulate_activity(network, activity, ArchSpec())
     assert len(asked) == 3
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from archsim.report.figures.common import grouped_bars, names, own_baselines
 from archsim.report.labels import label_of
 from archsim.report.study import Study
-from archsim.report.style import INCHES_PER_CHARACTER, legend_below, looks, panels, styled
+from archsim.report.style import INCHES_PER_CHARACTER, legend_below, panels, series_styles, styled
 from archsim.sums import mean
 
 
@@ -39,7 +39,7 @@ def draw(study: Study, category: str) -> Figure:
         whole = 1 if category == "network" else len(study.networks)  # no mean where a network is missing
         means = groups.agg(lambda found: mean(found.dropna())).where(groups.count() == whole)
         table = means.unstack("policy").reindex(values, columns=policies)
-        grouped_bars(axis, table, list(looks(policies).values()), policies, "{:.3g}")
+        grouped_bars(axis, table, list(series_styles(policies).values()), policies, "{:.3g}")
         axis.tick_params(axis="x", rotation=20 if crowded else 0)
         axis.set(ylabel=label_of(merit).axis)
         axis.margins(y=0.1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.patheffects import withStroke
 
-from archsim.report.style import Look, panels, series_label
+from archsim.report.style import SeriesStyle, panels, series_label
 from archsim.sums import mean
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ def with_mean(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def grouped_bars(
-    axes: Axes, table: pd.DataFrame, looks: Sequence[Look], labels: Sequence[str], shown: str = "{:.0f}"
+    axes: Axes, table: pd.DataFrame, series_styles: Sequence[SeriesStyle], labels: Sequence[str], shown: str = "{:.0f}"
 ) -> None:
     """A group of bars a row, a bar a column, the value above it; a rule before the mean."""
     width = 0.8 / max(1, table.shape[1])
-    for i, (look, label) in enumerate(zip(looks, labels, strict=True)):
+    for i, (look, label) in enumerate(zip(series_styles, labels, strict=True)):
         heights = table.iloc[:, i].to_numpy(float)
         at = np.arange(len(table)) + (i - (table.shape[1] - 1) / 2) * width
         bars = axes.bar(at, heights, width, label=series_label(label), color=look.colour, hatch=look.hatch, **EDGE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from archsim.report.figures.common import EDGE, SMALL, names, panels_or_one, rest_bars_on_axis
-from archsim.report.style import legend_below, looks, styled
+from archsim.report.style import legend_below, series_styles, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +59,7 @@ def _percents(frame: pd.DataFrame) -> pd.DataFrame:
 def _draw_bars(axes: Axes, percents: pd.DataFrame, networks: list[str]) -> None:
     bars = [(network, side) for network in networks for side in _SIDES]
     at = np.array([i // 2 + (i % 2 - 0.5) * 1.15 * _WIDTH for i in range(len(bars))])
-    heights, look, bottom = percents.reindex(bars).fillna(0), looks(BUCKETS), np.zeros(len(bars))
+    heights, look, bottom = percents.reindex(bars).fillna(0), series_styles(BUCKETS), np.zeros(len(bars))
     for bucket in percents.columns:
         style = {"label": BUCKETS[bucket], "color": look[bucket].colour, "hatch": look[bucket].hatch, **EDGE}
         axes.bar(at, heights[bucket], _WIDTH, bottom=bottom, **style)

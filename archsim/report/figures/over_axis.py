@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from archsim.report.figures.common import own_baselines
 from archsim.report.labels import label_of
 from archsim.report.study import MOST_LOSS, Study
-from archsim.report.style import at_least, legend_below, line, looks, panels, styled
+from archsim.report.style import at_least, legend_below, line, panels, series_styles, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from archsim.report.style import Look
+    from archsim.report.style import SeriesStyle
 
 MOST_TICKS = 6
 ALONE = 3
@@ -47,7 +47,7 @@ def draw(study: Study, x: str) -> Figure:
     moving, across = _moving(study, data), len(study.networks)
     columns = across if across > 1 else ALONE
     figure, axes = panels(len(moving) * across, columns=columns, height=2.1, width=max(2.7, 3.8 - 0.3 * columns))
-    style = looks(data["series"])
+    style = series_styles(data["series"])
     for i, axis in enumerate(axes):
         merit, network = moving[i // across], study.networks[i % across]
         _panel(axis, data[data["network"] == network], x, merit, style)
@@ -64,7 +64,7 @@ def _moving(study: Study, data: pd.DataFrame) -> list[str]:
     return [merit for merit in study.merits if groups[merit].nunique().max() > 1] or ["energy_saving"]
 
 
-def _panel(axis: Axes, data: pd.DataFrame, x: str, merit: str, style: dict[str, Look]) -> None:
+def _panel(axis: Axes, data: pd.DataFrame, x: str, merit: str, style: dict[str, SeriesStyle]) -> None:
     label, along = label_of(merit), label_of(x)
     for series, rows in data.groupby("series", sort=False):
         look, ordered = style[str(series)], rows.astype({x: float}).sort_values(x)

@@ -11,12 +11,12 @@ from archsim.experiment.record import LARGE_CHANGE
 from archsim.report.figures.common import own_baselines
 from archsim.report.labels import label_of
 from archsim.report.study import BOUND, GAINS, MOST_LOSS, Study
-from archsim.report.style import at_least, legend_below, looks, panels, series_label, styled
+from archsim.report.style import at_least, legend_below, panels, series_label, series_styles, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from archsim.report.style import Look
+    from archsim.report.style import SeriesStyle
 
 NAME = "tradeoff"
 TITLE = "What is gained, what is lost"
@@ -46,7 +46,7 @@ def draw(study: Study) -> Figure:
     x, bound = study.lost, BOUND if study.lost == "metric_loss" else label_of(study.lost).factor * LARGE_CHANGE
     across = len(study.networks)
     figure, axes = panels(len(GAINS) * across, columns=across, height=2.3, width=max(2.7, 3.8 - 0.3 * across))
-    style = looks(study.points["policy"])
+    style = series_styles(study.points["policy"])
     for i, axis in enumerate(axes):
         gain, network = GAINS[i // across], study.networks[i % across]
         data = study.points[study.points["network"] == network].dropna(subset=[x])
@@ -61,7 +61,7 @@ def draw(study: Study) -> Figure:
     return figure
 
 
-def _marks(axis: Axes, rows: pd.DataFrame, x: str, gain: str, look: Look, label: str) -> None:
+def _marks(axis: Axes, rows: pd.DataFrame, x: str, gain: str, look: SeriesStyle, label: str) -> None:
     xs, ys = label_of(x).scaled(rows[x]), label_of(gain).scaled(rows[gain])
     mark: dict[str, Any] = {"color": look.colour, "marker": look.marker, "label": series_label(label)}
     axis.scatter(xs, ys, s=16, alpha=0.7, linewidths=0, **mark)

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from archsim.report.study import Study
-from archsim.report.style import Look, legend_below, looks, panels, styled
+from archsim.report.style import SeriesStyle, legend_below, panels, series_styles, styled
 
 NAME = "utilisation"
 TITLE = "What the units do"
@@ -18,7 +18,7 @@ WAITS = (
     *("inputs", "outputs", "refresh", "rows and turns"),
 )
 """Known reasons, so that each looks the same in every report."""
-IDLE = Look("#e6e6e6", "x", "-", "")
+IDLE = SeriesStyle("#e6e6e6", "x", "-", "")
 
 
 @styled()
@@ -29,7 +29,7 @@ def draw(study: Study) -> Figure:
     uses = uses[(uses["side"] == "policy") & uses["point"].isin(best["point"])]
     waits = uses[~uses["state"].isin(["busy", "idle"])].groupby("state")["share"].max()
     shown = {"busy", *waits[waits > LEAST_SHARE].index}
-    everything = looks(["busy", *WAITS, *sorted(shown.difference(WAITS))])
+    everything = series_styles(["busy", *WAITS, *sorted(shown.difference(WAITS))])
     style = {state: look for state, look in everything.items() if state in shown} | {"idle": IDLE}
     units = list(dict.fromkeys(uses["unit"]))
     figure, axes = panels(len(best), columns=2, width=4.4 if len(best) > 1 else 8.8, height=0.8 + 0.17 * len(units))

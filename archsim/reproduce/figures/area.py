@@ -9,7 +9,7 @@ import numpy as np
 
 from archsim.report.figures.common import EDGE, SMALL, names, panels_or_one
 from archsim.report.labels import LABELS
-from archsim.report.style import legend_below, looks, styled
+from archsim.report.style import legend_below, series_styles, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ def _table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _draw_bars(axes: Axes, table: pd.DataFrame, machines: list[str]) -> None:
     table, left = table.reindex(machines), np.zeros(len(machines))
-    for component, look in looks(table.columns).items():
+    for component, look in series_styles(table.columns).items():
         mm2 = table[component].to_numpy(float)
         axes.barh(machines, mm2, 0.6, left=left, label=component, color=look.colour, hatch=look.hatch, **EDGE)
         left = left + mm2

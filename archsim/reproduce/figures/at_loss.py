@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from archsim.report.figures.common import grouped_bars, names, panels_or_one, with_mean
 from archsim.report.labels import LABELS
-from archsim.report.style import legend_below, looks, styled
+from archsim.report.style import legend_below, series_styles, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,9 @@ def draw(frame: pd.DataFrame) -> Figure:
 def _draw_column(axes: Axes, frame: pd.DataFrame, column: str) -> None:
     table = frame.pivot(index="network", columns="max_loss", values=column).reindex(names(frame, "network"))
     labels = [_allowed(float(loss)) for loss in table.columns.to_list()]
-    grouped_bars(axes, with_mean(table.astype(float) * LABELS[column].factor), list(looks(labels).values()), labels)
+    grouped_bars(
+        axes, with_mean(table.astype(float) * LABELS[column].factor), list(series_styles(labels).values()), labels
+    )
     axes.margins(y=0.1)
     if frame[column].min() < 0:
         axes.axhline(0, color="black", linewidth=0.8)

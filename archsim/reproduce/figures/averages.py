@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from archsim.report.figures.common import grouped_bars, names
 from archsim.report.labels import LABELS
-from archsim.report.style import legend_below, looks, panels, styled
+from archsim.report.style import legend_below, panels, series_styles, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     for axis, merit in zip(axes, MERITS, strict=True):
         table = frame.pivot(index="source", columns="policy", values=merit).reindex(sources, columns=policies)
         label = LABELS[merit]
-        grouped_bars(axis, table * label.factor, list(looks(policies).values()), policies, "{:.3g}")
+        grouped_bars(axis, table * label.factor, list(series_styles(policies).values()), policies, "{:.3g}")
         axis.set(xlabel="source", ylabel=label.axis)
         axis.margins(y=0.1)
     legend_below(figure, axes)

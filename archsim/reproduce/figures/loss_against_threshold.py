@@ -9,13 +9,13 @@ import pandas as pd
 from archsim.report.figures.common import GREY, names, panels_or_one
 from archsim.report.labels import LABELS
 from archsim.report.study import BOUND, MOST_LOSS
-from archsim.report.style import legend_below, line, looks, styled
+from archsim.report.style import legend_below, line, series_styles, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from archsim.report.style import Look
+    from archsim.report.style import SeriesStyle
 
 NAME = "loss-against-threshold"
 TITLE = "Computation reuse and loss against the threshold"
@@ -32,7 +32,7 @@ _ACRONYMS = {"wer": "WER", "bleu": "BLEU"}
 def draw(frame: pd.DataFrame) -> Figure:
     """Rows of a sweep's results over thresholds: a column of two panels a network, a line a policy."""
     frame = frame.assign(threshold=pd.to_numeric(frame["threshold"], errors="coerce")).dropna(subset="threshold")
-    networks, look = names(frame, "network"), looks(names(frame, "policy"))
+    networks, look = names(frame, "network"), series_styles(names(frame, "policy"))
     figure, axes = panels_or_one(2 * len(networks), columns=max(1, len(networks)), height=2.2)
     for i, network in enumerate(networks):
         of_network = frame[frame["network"] == network].sort_values("threshold")
@@ -49,7 +49,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_policy(above: Axes, below: Axes, points: pd.DataFrame, look: Look, label: str) -> None:
+def _draw_policy(above: Axes, below: Axes, points: pd.DataFrame, look: SeriesStyle, label: str) -> None:
     line(above, points["threshold"], LABELS["reuse_fraction"].scaled(points["reuse_fraction"]), look, label)
     low, high = (points[column].astype(float) for column in ("metric_loss_low", "metric_loss_high"))
     below.fill_between(points["threshold"], low, high, color=look.colour, alpha=0.2, linewidth=0)

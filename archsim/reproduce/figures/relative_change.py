@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from archsim.report.figures.common import GREY, SMALL, names, panels_or_one
-from archsim.report.style import legend_below, looks, styled
+from archsim.report.style import legend_below, series_styles, styled
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from archsim.report.style import Look
+    from archsim.report.style import SeriesStyle
 
 NAME = "relative-change"
 TITLE = "Relative change between consecutive steps"
@@ -31,7 +31,7 @@ _MARKED_PERCENT = 10
 @styled()
 def draw(frame: pd.DataFrame) -> Figure:
     """`Observation.changes()` of one or several networks: a panel a quantity, a line a network."""
-    quantities, look = names(frame, "quantity"), looks(names(frame, "network"))
+    quantities, look = names(frame, "quantity"), series_styles(names(frame, "network"))
     figure, axes = panels_or_one(len(quantities), columns=2)
     for one, quantity in zip(axes, quantities, strict=False):
         for network, counts in frame[frame["quantity"] == quantity].groupby("network", sort=False):
@@ -43,7 +43,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_cumulated(axes: Axes, counts: pd.DataFrame, look: Look, label: str) -> None:
+def _draw_cumulated(axes: Axes, counts: pd.DataFrame, look: SeriesStyle, label: str) -> None:
     """The cumulative distribution at the upper edge of each bin; a mark each half decade."""
     edges = counts["high"].to_numpy(float) * 100
     share = counts["count"].cumsum().to_numpy(float) / max(1, counts["count"].sum()) * 100

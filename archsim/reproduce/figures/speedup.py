@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from archsim.paper import AVERAGES
 from archsim.report.figures.common import GREY, grouped_bars, names, panels_or_one, with_mean
 from archsim.report.labels import LABELS
-from archsim.report.style import legend_below, looks, styled
+from archsim.report.style import legend_below, series_styles, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 def _draw_bars(axes: Axes, frame: pd.DataFrame, networks: list[str], policies: list[str]) -> None:
     table = frame.pivot(index="network", columns="policy", values="speedup").reindex(networks, columns=policies)
-    grouped_bars(axes, with_mean(table.astype(float)), list(looks(policies).values()), policies, "{:.2f}")
+    grouped_bars(axes, with_mean(table.astype(float)), list(series_styles(policies).values()), policies, "{:.2f}")
     axes.axhline(1, color="black", linewidth=0.8, zorder=0)
     axes.axhline(AVERAGES.speedup, color=GREY, linestyle="--", linewidth=1, zorder=0, label="mean in the paper")
     axes.margins(y=0.1)

@@ -16,13 +16,13 @@ import simpy
 
 from archsim.config.dram import DramSpec
 from archsim.engine.environment import Engine
-from archsim.engine.facts import ActionDone, TransferDone
 from archsim.engine.probe import Probe
+from archsim.engine.trace_events import ActionDone, TransferDone
 from archsim.kernels.arrays import I64
-from archsim.kernels.banks import COUNTS, COUNTS_FROM, NEVER, DramTimes
-from archsim.kernels.requests import FINISH_PS, NO_PORT, Memory, idle_memory, submit
-from archsim.kernels.scheduler import advance, catch_up
-from archsim.sim.units.wires import Process
+from archsim.kernels.dram.channel import COUNTS, COUNTS_FROM, NEVER, DramTimes
+from archsim.kernels.dram.frfcfs import advance, catch_up
+from archsim.kernels.dram.requests import FINISH_PS, NO_PORT, Memory, idle_memory, submit
+from archsim.sim.units.unit import Process
 
 
 class Client(IntEnum):
@@ -45,7 +45,7 @@ class WritePorts:
 
 
 @dataclass(frozen=True)
-class Landing:
+class FillTarget:
     """Where a fill goes: so many bytes to each computation unit from unit `first` on."""
 
     first: int
@@ -99,7 +99,7 @@ class MainMemory:
         what: str,
         write: bool = False,
         client: int,
-        landing: Landing | None = None,
+        landing: FillTarget | None = None,
     ) -> simpy.Event:
         """Start a transfer; the event fires when its last byte has arrived, or is written where it lands.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archsim.config.specs import ArchSpec
+from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
 from archsim.sim.actions import cell_update, emit_actions
-from archsim.sim.units.wires import Credits, Process, Unit
-from archsim.sim.work import UpdateWork
+from archsim.sim.items import UpdateWork
+from archsim.sim.units.unit import Credits, Process, Unit
 
 
 class MultiFunctionalUnit(Unit):

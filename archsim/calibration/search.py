@@ -1,0 +1,165 @@
+"""θ from calibration data: the largest reuse whose loss of the task metric stays within bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from archsim.calibration.greedy import BELOW, Ascent, Knobs
+from archsim.calibration.trials import Point, Trials
+from archsim.calibration.uniform import largest_uniform, steps_of
+from archsim.errors import ConfigError
+from archsim.ir.manifest import CalibratedPoint, CalibrationManifest, Per, reaches
+from archsim.ir.network import Network
+from archsim.policies import Policy, policy_from, skips_columns
+from archsim.task_metrics.bootstrap import CONFIDENCE
+from archsim.traceio.trace import Trace
+from archsim.validation import whole_number
+
+MOST_STEPS = 1_000_000
+"""Values on the grid of θ."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The thresholds chosen, and every point they were chosen from: one θ for all first, by rising θ."""
+
+    chosen: dict[float, Point]
+    """By the loss allowed, in points."""
+    uniform: dict[float, Point]
+    """The same with one θ for the network; equal to `chosen` where no more was asked for."""
+    metric: str
+    metric_baseline: float
+    points: tuple[Point, ...]
+    cut_short: bool
+    """Whether the passes allowed ran out before everything was tried."""
+    highest: float
+    """The largest θ that the search could try."""
+    evidence: CalibrationManifest
+    """What the network's manifest keeps of it."""
+
+    def reached_end(self, max_loss: float) -> bool:
+        """Return whether the search ended at a θ chosen for this bound: a larger one may stay within it, too."""
+        return reaches(self.chosen[max_loss].threshold, self.highest)
+
+
+def calibrate_threshold(
+    network: Network,
+    trace: Trace,
+    policy_name: str = "bnn",
+    *,
+    max_losses: Sequence[float] = (1.0,),
+    margin: float = 0.0,
+    highest: float = 4.0,
+    resolution: float = 0.01,
+    per: Per = "network",
+    passes: int = 200,
+    precision: str = "fp16",
+    tick: Callable[[Point], None] = lambda point: None,
+) -> Calibration:
+    """Find, for each loss allowed, the largest θ in [0, highest] up to which no tried threshold loses more.
+
+    Where that is the last θ of the search, a larger one may do as well: see `Calibration.reached_end`.
+
+    `margin` is how many of its standard errors a loss must stay below the bound: 0 takes it at its word, 1 is the
+    one-standard-error rule of Breiman et al. (1984). `per` layer, gate or kind of gate goes on, for at most `passes`
+    over the trace, to thresholds of their own: the most reuse found within the bound whose outputs change no more than
+    with one θ.
+    Choose on training or validation data only.
+    Raises ConfigError where there is no metric to lose, no θ to choose, or even θ = 0 loses too much.
+    """
+    policy = check_search(policy_name, max_losses, margin, highest, resolution, per, passes)
+    trials = Trials(network, trace, policy, precision, tick, compares=per != "network")
+    bounds = sorted(max_losses)
+    uniform = {bound: largest_uniform(trials, bound, margin, highest, resolution) for bound in bounds}
+    end = steps_of(highest, resolution) * resolution if per == "network" else highest
+    points, chosen, cut_short = sorted(trials.tried.values(), key=lambda point: point.threshold), uniform, False
+    if per != "network":
+        cut_short = _ascend(trials, per, list(uniform.values()), highest, resolution, passes)
+        points += list(trials.tried.values())[len(points) :]
+        chosen = {bound: _best(points, uniform[bound], bound, margin) for bound in bounds}
+    metric, before = trials.baseline.metric, trials.baseline.metric_value
+    assert metric is not None and before is not None, "checked by the first trial"
+    evidence = CalibrationManifest(
+        trace=trace.name,
+        trace_digest=trace.digest,
+        sequences=len(trace),
+        precision=precision,
+        per=per,
+        margin=margin,
+        highest=round(end, 6),
+        confidence=CONFIDENCE,
+        metric_baseline=round(before, 6),
+        points=tuple(_kept(max_loss, point) for max_loss, point in chosen.items()),
+    )
+    return Calibration(chosen, uniform, metric.name, before, tuple(points), cut_short, end, evidence)
+
+
+def check_amount(name: str, value: float) -> None:
+    """ConfigError for what is no finite number >= 0."""
+    if not (math.isfinite(value) and value >= 0):
+        raise ConfigError(f"{name} = {value}: need a finite number >= 0")
+
+
+def check_search(
+    policy_name: str,
+    max_losses: Sequence[float],
+    margin: float,
+    highest: float,
+    resolution: float,
+    per: str,
+    passes: int,
+) -> Policy:
+    """Return the policy of a search; ConfigError, before any work, for what `calibrate_threshold` does not take."""
+    policy = _checked(policy_from(policy_name), max_losses, highest, resolution, margin)
+    _check_effort(policy, per, passes)
+    return policy
+
+
+def _checked(policy: Policy, max_losses: Sequence[float], highest: float, resolution: float, margin: float) -> Policy:
+    for name, value in (*(("max_loss", loss) for loss in max_losses), ("highest", highest), ("margin", margin)):
+        check_amount(name, value)
+    if not (math.isfinite(resolution) and resolution > 0):
+        raise ConfigError(f"resolution = {resolution}: need a number > 0")
+    if highest / resolution > MOST_STEPS:
+        raise ConfigError(f"highest = {highest} and resolution = {resolution}: need at most {MOST_STEPS:,} steps")
+    if not max_losses:
+        raise ConfigError("max_losses is empty: need at least one number of points")
+    if not policy.needs_threshold:
+        raise ConfigError(f"policy {policy.name!r} has no threshold to calibrate")
+    return policy
+
+
+def _check_effort(policy: Policy, per: str, passes: int) -> None:
+    if per not in get_args(Per):
+        raise ConfigError(f"per = {per!r}: accepted: {', '.join(get_args(Per))}")
+    if skips_columns(policy) and per in ("gate", "kind"):
+        raise ConfigError(f"per = {per!r}: policy {policy.name!r} skips columns, which all gates share: need layer")
+    if (whole_number(passes) or 0) < 1:
+        raise ConfigError(f"passes = {passes!r}: need a whole number >= 1")
+
+
+def _ascend(trials: Trials, per: str, uniform: list[Point], highest: float, resolution: float, passes: int) -> bool:
+    """One ascent serves all bounds: it passes the smaller ones on its way to the largest. Whether passes ran out."""
+    start = min(uniform[0].threshold / BELOW or resolution, highest)
+    ascent = Ascent(trials, Knobs.of(trials.network, per), start, highest, passes)
+    for point in uniform:
+        ascent.run(point.change)
+    return ascent.cut_short
+
+
+def _best(points: list[Point], uniform: Point, max_loss: float, margin: float) -> Point:
+    """The most reuse that neither loses more than the bound nor changes the outputs more than one θ does.
+
+    Of so many points, some lose little by luck: the second condition keeps them out.
+    """
+    within = [p for p in points if p.within(max_loss, margin) and p.change <= uniform.change]
+    return max(within, key=lambda point: (point.reuse_fraction, -point.change))
+
+
+def _kept(max_loss: float, point: Point) -> CalibratedPoint:
+    figures = {name: getattr(point, name) for name in CalibratedPoint.model_fields if name in Point._fields}
+    plain = {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
+    return CalibratedPoint(max_loss=max_loss, **plain)

@@ -1,0 +1,170 @@
+"""The accelerator, part by part. Defaults are E-PUR with the memoization unit of the paper."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from archsim.config.buffers import InputBufferSpec, IntermediateMemorySpec, WeightBufferSpec
+from archsim.config.dram import DramSpec, with_preset
+from archsim.config.field import Spec, annotated
+from archsim.config.memo_units import DeltaSpec, FmuSpec
+from archsim.config.predictor import Predictor
+from archsim.errors import ConfigError, UnknownNameError, did_you_mean
+from archsim.units import Clock
+from archsim.validation import explain, plain
+
+Dataflow = Literal["step", "mwl"]
+Dispatch = Literal["gate", "shared"]
+
+
+class DpuSpec(Spec):
+    """Dot product unit of a computation unit."""
+
+    lanes: int = annotated(16, unit="multiply-adds/cycle", source="E-PUR, PACT 2018", certainty="B", ge=1)
+    pipeline_cycles: int = annotated(8, unit="cycle", source="SEMANTICS 2.2, L_d", certainty="choice")
+
+
+class MuSpec(Spec):
+    """Multi-functional unit: bias, activation functions and cell update."""
+
+    interval_cycles: int = annotated(1, unit="cycle", source="SEMANTICS 2.2, II_m", certainty="choice")
+    pipeline_cycles: int = annotated(
+        20,
+        unit="cycle",
+        source="SEMANTICS 2.2, L_m; ADD/MUL/EXP take 2/4/5 cycles in E-PUR",
+        certainty="choice",
+    )
+    result_lag: int = annotated(16, unit="results", source="SEMANTICS 2.2, Q_m", certainty="choice", ge=1)
+    writeback_cycles: int = annotated(1, unit="cycle", source="SEMANTICS 2.2, L_w", certainty="choice")
+
+
+class ArchSpec(Spec):
+    """An accelerator: one computation unit per gate, shared memories, one clock.
+
+    `fmu` and `delta` are what a policy may ask for: a machine that runs has one of them at most.
+    """
+
+    name: str = "epur"
+    description: str = ""
+    technology: str = "28nm-lstp"
+    clock_period_ps: int = annotated(2000, unit="ps", source="500 MHz, E-PUR, PACT 2018", certainty="B", ge=1)
+    dataflow: Dataflow = Field(
+        default="step",
+        json_schema_extra={
+            "unit": "order",
+            "source": "step: all products of a step; mwl: products with x_t of all steps first (E-PUR, PACT 2018)",
+            "certainty": "choice",
+        },
+    )
+    baseline_dataflow: Dataflow | Literal["same"] = Field(
+        default="same", json_schema_extra={"unit": "order", "source": "that of the baseline", "certainty": "choice"}
+    )
+    dispatch: Dispatch = Field(
+        default="gate",
+        json_schema_extra={
+            "unit": "order",
+            "source": "gate: a dot product unit evaluates its own gate (E-PUR, PACT 2018); shared: an idle one "
+            "takes a neuron of the gate furthest behind. The baseline's is always gate",
+            "certainty": "choice",
+        },
+    )
+    computation_units: int = annotated(
+        4, unit="units", source="one per LSTM gate, E-PUR, PACT 2018", certainty="B", ge=1, most=64
+    )
+    dpu: DpuSpec = DpuSpec()
+    mu: MuSpec = MuSpec()
+    fmu: FmuSpec | None = FmuSpec()
+    delta: DeltaSpec | None = DeltaSpec()
+    weight_buffer: WeightBufferSpec = WeightBufferSpec()
+    input_buffer: InputBufferSpec = InputBufferSpec()
+    intermediate_memory: IntermediateMemorySpec = IntermediateMemorySpec()
+    dram: DramSpec = DramSpec()
+
+    @field_validator("fmu", "delta", mode="before")
+    @classmethod
+    def _false_is_none(cls, value: object) -> object:
+        """TOML knows no None: `fmu = false` is the machine without memoization unit, `delta = false` alike."""
+        return None if value is False else value
+
+    @field_validator("dram", mode="before")
+    @classmethod
+    def _preset_beneath(cls, value: object) -> object:
+        return with_preset(value) if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _can_share(self) -> ArchSpec:
+        if self.dispatch == "shared":
+            if self.fmu is None:
+                raise ValueError("dispatch = 'shared' without fmu: all units are equally busy, need dispatch = 'gate'")
+            if self.weight_buffer.banks == 1:
+                raise ValueError("dispatch = 'shared': two units read a weight buffer, need weight_buffer.banks >= 2")
+            if self.dataflow != "step":
+                raise ValueError(f"dispatch = 'shared', dataflow = {self.dataflow!r}: need dataflow = 'step'")
+        return self
+
+    @property
+    def clock(self) -> Clock:
+        """The accelerator's clock domain."""
+        return Clock(self.clock_period_ps)
+
+    def replace(self, field: str, value: object) -> ArchSpec:
+        """Return a copy with one field, named with dots (`fmu.latency_cycles`), set to `value`.
+
+        Raises ConfigError naming the field, the value and what would be accepted.
+        """
+        data = self.model_dump()
+        *path, last = field.split(".")
+        node: Any = data
+        for part in path:
+            node = node.get(part) if isinstance(node, dict) else None
+        known = fields_of(self)
+        if not isinstance(node, dict) or last not in node:
+            raise ConfigError(
+                f"{self.name}: unknown field {field!r}{did_you_mean(field, known)}; known: {', '.join(known)}"
+            )
+        node[last] = plain(value)
+        if field == "dram.preset":  # a preset brings all its fields
+            data["dram"] = {last: value}
+        return parse_arch(data, self.name)
+
+    def with_predictor(self, predictor: Predictor, n_inputs: int) -> ArchSpec:
+        """The same machine with what a policy's predictor needs."""
+        return self.model_copy(update={"fmu": self.fmu and self.fmu.fitted(predictor, n_inputs)})
+
+    def without_memo(self) -> ArchSpec:
+        """The same machine without memoization or delta units: the baseline."""
+        dataflow = self.dataflow if self.baseline_dataflow == "same" else self.baseline_dataflow
+        return self.model_copy(update={"fmu": None, "delta": None, "dataflow": dataflow, "dispatch": "gate"})
+
+    def by_neurons(self) -> ArchSpec:
+        """The machine for policies that reuse neurons."""
+        return self.model_copy(update={"delta": None})
+
+    def by_columns(self) -> ArchSpec:
+        """The machine for policies that skip columns, which all units do alike."""
+        return self.model_copy(update={"fmu": None, "dispatch": "gate"})
+
+
+def parse_arch(data: dict[str, Any], where: str) -> ArchSpec:
+    """Check a nested dictionary and build the spec; ConfigError starts with `where`."""
+    try:
+        return ArchSpec.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {explain(error, ArchSpec)}") from None
+    except UnknownNameError as error:  # of a memory
+        raise ConfigError(f"{where}: dram.preset: {error}") from None
+
+
+def fields_of(spec: Spec, prefix: str = "") -> dict[str, tuple[object, dict[str, str]]]:
+    """Return every field by dotted name: its value, and its unit, source and certainty."""
+    found: dict[str, tuple[object, dict[str, str]]] = {}
+    for name, info in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if isinstance(value, Spec):
+            found |= fields_of(value, f"{prefix}{name}.")
+        else:
+            extra = info.json_schema_extra
+            found[f"{prefix}{name}"] = (value, dict(extra) if isinstance(extra, dict) else {})  # type: ignore[arg-type]
+    return found

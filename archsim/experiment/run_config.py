@@ -1,0 +1,198 @@
+"""Everything that determines a run: named things resolved, every choice checked, one digest over it all."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from archsim._version import __version__
+from archsim.config.arch import ArchSpec
+from archsim.config.load import load_arch
+from archsim.config.predictor import Predictor
+from archsim.config.technology import TechnologySpec, load_technology
+from archsim.corpora.catalogue import load_trace
+from archsim.energy.parts import DELTA_PARTS
+from archsim.errors import ConfigError
+from archsim.inference.run import pass_shapes
+from archsim.inference.scales import scales_for
+from archsim.inference.thresholds import Threshold, plain_threshold, thresholds_for
+from archsim.inference.workload import PRECISIONS
+from archsim.ir.folder import load_network
+from archsim.ir.network import Network
+from archsim.policies import Policy, policy_from, saves_work, skips_columns
+from archsim.sim.accelerator import Detail
+from archsim.sim.capacity import check_columns, check_fit
+from archsim.traceio.trace import Trace
+from archsim.validation import whole_number
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class RunConfig:
+    """A run, checked as far as it can be without running it."""
+
+    network: Network
+    trace: Trace
+    arch: ArchSpec
+    policy: Policy
+    threshold: Any
+    """θ as a number or nested lists of numbers; None where the policy has none."""
+    technology: TechnologySpec
+    precision: str
+    detail: Detail
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name, value, accepted in (
+            ("precision", self.precision, PRECISIONS),
+            ("detail", self.detail, get_args(Detail)),
+        ):
+            if value not in accepted:
+                raise ConfigError(f"{name} = {value!r}: accepted: {', '.join(accepted)}")
+        seed = whole_number(self.seed)
+        if seed is None or seed < 0:
+            raise ConfigError(f"seed = {self.seed!r}: need a whole number >= 0")
+        object.__setattr__(self, "seed", seed)
+        for field, unit, needed in (
+            ("fmu", self.arch.fmu, self.policy.uses_memo_unit),
+            ("delta", self.arch.delta, skips_columns(self.policy)),
+        ):
+            if needed and unit is None:
+                name = self.policy.name
+                raise ConfigError(f"{self.arch.name} has no {field}, which policy {name!r} needs: use policy none")
+        scales_for(self.network, self.policy)
+        for machine in (self.machine, self.baseline_machine):
+            check_fit(self.network, pass_shapes(self.network), machine)
+        if skips_columns(self.policy):
+            check_columns(self.network, pass_shapes(self.network), self.machine)
+
+    @property
+    def machine(self) -> ArchSpec:
+        """The architecture as the policy needs it: a memoization unit for its predictor, a delta unit, or neither."""
+        if skips_columns(self.policy):
+            return self.arch.by_columns()
+        if not self.policy.uses_memo_unit:
+            return self.baseline_machine
+        longest = max(layer.joint_size for layer in self.network.layers)
+        return self.arch.by_neurons().with_predictor(getattr(self.policy, "predictor", Predictor()), longest)
+
+    @property
+    def baseline_machine(self) -> ArchSpec:
+        """The architecture with neither."""
+        return self.arch.without_memo()
+
+    @property
+    def compares(self) -> bool:
+        """Whether the baseline is another machine than the policy's."""
+        return saves_work(self.policy)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over everything that determines the figures."""
+        return _digest(self._run_on(self.arch, skips_columns(self.policy)) | self._decided)
+
+    @cached_property
+    def baseline_digest(self) -> str:
+        """SHA-256 over everything that determines the figures of the baseline."""
+        return _digest(self._run_on(self.baseline_machine, skips_columns=False))
+
+    @cached_property
+    def workload_digest(self) -> str:
+        """SHA-256 over what is computed on, whatever the policy."""
+        return _digest(self._computed)
+
+    @cached_property
+    def functional_digest(self) -> str:
+        """SHA-256 over everything that determines what the network computes; no machine is in it."""
+        return _digest(self._computed | self._decided)
+
+    @property
+    def _decided(self) -> dict[str, Any]:
+        policy = self.policy
+        options = {k: v for k, v in vars(policy).items() if isinstance(v, bool | int | float | str)}
+        decided = {"policy": [policy.name, options], "threshold": self.threshold if policy.needs_threshold else None}
+        scales = scales_for(self.network, policy)
+        if scales is not None:
+            decided["scales"] = sorted(scales.items())
+        return decided | _code_of(policy)
+
+    @property
+    def _computed(self) -> dict[str, Any]:
+        return {
+            "archsim": __version__,
+            "network": self.network.digest,
+            "trace": self.trace.digest,
+            "precision": self.precision,
+        }
+
+    def _run_on(self, arch: ArchSpec, skips_columns: bool) -> dict[str, Any]:
+        """What the runs of a machine share; a delta unit that takes no part in them decides nothing."""
+        parts: set[str] = set() if skips_columns else set(DELTA_PARTS)
+        return self._computed | {
+            "arch": arch.model_dump(exclude=set() if skips_columns else {"delta"}),
+            "technology": self.technology.model_dump(exclude=dict.fromkeys(("actions", "static", "buffers"), parts)),
+            "detail": self.detail,
+            "seed": self.seed,
+        }
+
+
+def _code_of(policy: Policy) -> dict[str, Any]:
+    """The source of a policy that is not archsim's own, whose version says nothing of it."""
+    module = sys.modules.get(type(policy).__module__)
+    if module is None or module.__name__.startswith("archsim."):
+        return {}
+    try:
+        return {"code": inspect.getsource(module)}
+    except (OSError, TypeError):  # typed in, not in a file
+        return {}
+
+
+def _digest(parts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def resolve(
+    network: Network | str | Path,
+    trace: Trace | str | Path,
+    arch: ArchSpec | str | Path,
+    policy: Policy | str,
+    threshold: Threshold | None,
+    precision: str,
+    detail: Detail,
+    seed: int,
+) -> RunConfig:
+    """Turn names into things; raises subclasses of UsageError for whatever cannot be run."""
+    policy = policy_from(policy)
+    network = load_network(network) if isinstance(network, str | Path) else _known(network, Network, "network")
+    trace = load_trace(trace) if isinstance(trace, str | Path) else _known(trace, Trace, "trace")
+    arch = load_arch(arch) if isinstance(arch, str | Path) else _known(arch, ArchSpec, "arch")
+    theta = _threshold_for(network, policy, threshold)
+    technology = load_technology(arch.technology)
+    return RunConfig(network, trace, arch, policy, theta, technology, precision, detail, seed)
+
+
+def _known(value: object, kind: type[T], name: str) -> T:
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} is a {type(value).__name__}: need a name, a path, or an archsim {kind.__name__}")
+    return value
+
+
+def _threshold_for(network: Network, policy: Policy, threshold: Threshold | None) -> Any:
+    if not policy.needs_threshold:
+        return None
+    if threshold is None:
+        threshold = network.thresholds.get(policy.name)
+    if threshold is None:
+        missing = f"{network.name} has no calibrated threshold for policy {policy.name!r}"
+        if network.metric is None:
+            raise ConfigError(f"{missing}, and no metric to calibrate one by: give a threshold, a number >= 0")
+        raise ConfigError(f"{missing}: give a threshold, a number >= 0, or find one with archsim calibrate")
+    thresholds_for(network, policy, threshold)
+    return plain_threshold(threshold)

@@ -1,0 +1,94 @@
+"""The event simulation of one machine with its listeners attached: time, energy, area."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from archsim.activity import ActivityRecord
+from archsim.config.arch import ArchSpec
+from archsim.config.technology import TechnologySpec
+from archsim.energy.ledger import EnergyRow, energy_rows
+from archsim.energy.parts import area_mm2
+from archsim.inference.run import InferenceResult
+from archsim.ir.network import Network
+from archsim.sim.accelerator import Detail, simulate_activity
+from archsim.sim.head import simulate_head
+from archsim.sim.items import Run
+from archsim.sim.listeners.counters import ActionCounts, BytesMoved, PassProgress, UnitTimes
+
+
+@dataclass(frozen=True, eq=False)
+class CostedRun:
+    """How long something took on a machine, what was done, and what it cost."""
+
+    arch: ArchSpec
+    run: Run
+    counts: Mapping[tuple[str, str], int]
+    """By component and action."""
+    energy: list[EnergyRow]
+
+    @property
+    def energy_j(self) -> float:
+        """All of it."""
+        return math.fsum(row.joules for row in self.energy)
+
+    def count(self, component: str, action: str) -> int:
+        """How often a component did something."""
+        return self.counts.get((component, action), 0)
+
+    def bucket_j(self, bucket: str) -> float:
+        """One part of the paper's breakdown."""
+        return math.fsum(row.joules for row in self.energy if row.bucket == bucket)
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedRun(CostedRun):
+    """What a machine did with an activity record."""
+
+    head: CostedRun | None
+    """What is not recurrent, by itself; None for a network without a head."""
+    unit_times: UnitTimes
+    dram_bytes: int
+    areas_mm2: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """The run without reuse that a policy is compared with."""
+
+    digest: str
+    """Over everything that determines it."""
+    functional: InferenceResult
+    timed: SimulatedRun
+
+
+def simulate_and_cost(
+    network: Network,
+    activity: ActivityRecord,
+    arch: ArchSpec,
+    technology: TechnologySpec,
+    detail: Detail,
+    tick: Callable[[int], None],
+) -> SimulatedRun:
+    """Replay an activity record on `arch`; `tick` hears of each finished sequence."""
+    actions, moved, use = ActionCounts(), BytesMoved(), UnitTimes()
+    progress = PassProgress(activity.shapes[-1].place, tick)
+    run = simulate_activity(network, activity, arch, detail=detail, listeners=[actions, moved, use, progress])
+    return SimulatedRun(
+        arch=arch,
+        run=run,
+        counts=actions.counts,
+        energy=energy_rows(actions.counts, run.time_ps, arch, technology),
+        head=_weigh_head(network, activity, arch, technology) if network.head else None,
+        unit_times=use,
+        dram_bytes=moved.n_bytes,
+        areas_mm2=area_mm2(arch, technology),
+    )
+
+
+def _weigh_head(network: Network, activity: ActivityRecord, arch: ArchSpec, technology: TechnologySpec) -> CostedRun:
+    actions = ActionCounts()
+    run = simulate_head(network, activity, arch, [actions])
+    return CostedRun(arch, run, actions.counts, energy_rows(actions.counts, run.time_ps, arch, technology))

@@ -1,1 +1,0 @@
-"""The functional pass: what the network computes under a policy, and which neurons were reused."""

@@ -1,0 +1,104 @@
+"""A policy's run and the run without reuse side by side, and how far their outputs differ (SEMANTICS 1.5).
+
+Both go through the same window of steps before either goes on, so that no run's outputs have to be kept.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from archsim.inference.batch_runner import BatchResult, BatchRun, NetworkRunner
+from archsim.inference.batching import Batch
+from archsim.inference.thresholds import thresholds_for
+from archsim.inference.workload import Workload
+from archsim.kernels.arrays import F32, F64
+from archsim.kernels.numerics.squares import add_squares
+from archsim.policies import NoReuse
+
+EMPTY: F32 = np.empty((0, 0), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedBatch:
+    """One batch under a policy and without reuse."""
+
+    reused: BatchResult
+    plain: BatchResult
+    squares: F64
+    """Sums of (h' - h)² and of h² per sequence, (B, 2); NaN for a sequence that has two lengths."""
+
+
+@dataclass(frozen=True, eq=False)
+class KeptRun:
+    """A run without reuse through one window, kept for the next policy; it answers as `BatchRun` does."""
+
+    top: F32
+    """Packed outputs of the top layer; empty where they are compared only after decoding."""
+    result: BatchResult
+
+    def advance(self, window: Batch) -> F32:
+        """Return the outputs of its window."""
+        return self.top
+
+    def finish(self) -> BatchResult:
+        """Return its answers and steps."""
+        return self.result
+
+
+class ComparedRunner:
+    """Runs batches under the policy of `runner` and without reuse."""
+
+    def __init__(self, workload: Workload, runner: NetworkRunner) -> None:
+        none = NoReuse()
+        thetas = thresholds_for(workload.network, none, 0.0)
+        self.workload, self.runner = workload, runner
+        self.plain = NetworkRunner(workload, none, thetas, keep_outputs=False)
+
+    def run(self, batch: Batch, pool: Executor | None) -> ComparedBatch:
+        """Run both through all layers, window by window."""
+        key = batch.sequences.tobytes()
+        kept = self.workload.plain_runs.find(key)
+        plain: BatchRun | KeptRun = kept or self.plain.begin(batch, pool)
+        reusing, squares, windows = self.runner.begin(batch, pool), np.zeros((batch.sequences.size, 2)), 0
+        for window in self.runner.windows(batch):
+            before, after = plain.advance(window), reusing.advance(window)
+            if not self.workload.network.decoder:
+                add_squares(before, after, window.active, squares)
+            windows += 1
+        done = ComparedBatch(reusing.finish(), plain.finish(), squares)
+        if self.workload.network.decoder:
+            _compare_decoded(done)
+        if kept is None and windows == 1:
+            self._keep(key, before, done.plain)
+        return done
+
+    def _keep(self, key: bytes, top: F32, result: BatchResult) -> None:
+        if self.workload.network.decoder:
+            n_bytes = sum(values.nbytes for values in result.top or ())
+            self.workload.plain_runs.keep(key, KeptRun(EMPTY, result), n_bytes)
+        else:
+            self.workload.plain_runs.keep(key, KeptRun(top, replace(result, top=None)), top.nbytes)
+
+
+def _compare_decoded(done: ComparedBatch) -> None:
+    """Fill in the squares of decoded sequences: the outputs compared are those of the top decoder layer."""
+    assert done.plain.top is not None and done.reused.top is not None, "a decoder's outputs are always there"
+    for row, (before, after) in enumerate(zip(done.plain.top, done.reused.top, strict=True)):
+        if before.shape == after.shape:
+            add_squares(before, after, np.ones(len(before), np.int64), done.squares[row : row + 1])
+        else:
+            done.squares[row] = np.nan
+
+
+def output_change(squares: F64) -> float | None:
+    """Return sqrt(Σ (h' - h)² / Σ h²) over all sequences; None where a sequence has two lengths or no output moves."""
+    change, square = (math.fsum(column) for column in squares.T.tolist())
+    if math.isnan(change):
+        return None
+    if square == 0:
+        return 0.0 if change == 0 else None
+    return math.sqrt(change / square)

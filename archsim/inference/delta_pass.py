@@ -1,0 +1,79 @@
+"""One (layer, direction) over a batch under a policy that goes by columns: sums that follow what changed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from archsim.errors import ConfigError
+from archsim.inference.batching import Batch
+from archsim.inference.cells import State, begin_state, update_cells
+from archsim.inference.recurrent_pass import step_by_step
+from archsim.inference.weights import StoredWeights
+from archsim.ir.layers import Layer
+from archsim.kernels.arrays import F32, U8, Bools
+from archsim.kernels.prediction.delta_update import add_changes
+from archsim.policies.columns import ColumnContext, ColumnPolicy, ColumnStep
+from archsim.units import ceil_div
+
+
+class RunningColumns:
+    """A pass under way: its state, what was propagated of each input, and the sums of products, float32 throughout.
+
+    Sums start at 0 and live for this pass only. Raises ConfigError for a policy that breaks its contract.
+    """
+
+    def __init__(
+        self,
+        layer: Layer,
+        weights: StoredWeights,
+        policy: ColumnPolicy,
+        threshold: float,
+        size: int,
+        *,
+        fp16: bool,
+        start: State | None = None,
+    ) -> None:
+        self.layer, self.weights, self.policy, self.fp16 = layer, weights, policy, fp16
+        self.running = policy.begin(ColumnContext(layer.joint_size, size, threshold))
+        if not (hasattr(self.running, "represent") and hasattr(self.running, "decide")):
+            found = f"policy {policy.name!r} began a pass with {self.running!r}"
+            raise ConfigError(f"{found}: need an object with represent(inputs) and decide(step)")
+        self.state = begin_state(layer, size, start)
+        self.bytes_per_step = ceil_div(layer.joint_size, 8)
+        self.propagated = np.zeros((size, layer.joint_size), np.float32)
+        self.sums = np.zeros((size, weights.joint_t.shape[1]), np.float32)
+
+    def input_products(self, inputs: F32) -> F32:
+        """Nothing is made ahead: which inputs enter is decided step by step. (rows, I) to (rows, 0)."""
+        return np.empty((inputs.shape[0], 0), np.float32)
+
+    def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """Run the steps of a window, packed by rows in and out."""
+        return step_by_step(self, window, inputs, products)
+
+    def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """Run step `index` of the first B sequences from their inputs (B, I).
+
+        Returns h (B, H), a view that the next step overwrites, and the packed skips (B, bytes), 1 = skipped.
+        """
+        B = inputs.shape[0]
+        values = self._represented(np.hstack([inputs, self.state.h[:B]]))
+        skipped = self.running.decide(ColumnStep(index, values, self.propagated[:B]))
+        self._check_skips(index, skipped, values.shape)
+        add_changes(values, self.propagated[:B], skipped, self.weights.joint_t, self.sums[:B])
+        sums = self.sums[:B].reshape(B, self.layer.cell.n_products, -1)
+        h = update_cells(self.layer, self.weights, sums, self.state, fp16=self.fp16)
+        return h, np.packbits(skipped, axis=1)
+
+    def _represented(self, inputs: F32) -> F32:
+        values = self.running.represent(inputs)
+        if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.shape != inputs.shape:
+            raise ConfigError(f"policy {self.policy.name!r} represents inputs not as float32 of shape {inputs.shape}")
+        return values
+
+    def _check_skips(self, index: int, skipped: Bools, shape: tuple[int, ...]) -> None:
+        """A kernel reads as many bits as there are inputs, so a plug-in's answer is checked before."""
+        if not isinstance(skipped, np.ndarray) or skipped.dtype != np.bool_ or skipped.shape != shape:
+            raise ConfigError(f"policy {self.policy.name!r} decided {skipped!r}, need bool of shape {shape}")
+        if index == 0 and skipped.any():
+            raise ConfigError(f"policy {self.policy.name!r} skips columns at step 0, where every sum is empty")

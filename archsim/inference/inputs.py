@@ -1,0 +1,95 @@
+"""From a trace to the numbers the first layer takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from archsim.errors import TraceError
+from archsim.inference.batching import Batch
+from archsim.ir.network import Network
+from archsim.kernels.arrays import F32, I64
+from archsim.kernels.numerics.fp16 import HALF_MAX, to_half
+from archsim.traceio.trace import Trace
+
+
+class Inputs:
+    """The first layer's inputs of each sequence, made when asked for.
+
+    Raises TraceError where the trace is not of the kind or width the network takes.
+    """
+
+    def __init__(self, network: Network, trace: Trace, *, fp16: bool) -> None:
+        trace = prepared(network, trace)
+        self.network, self.trace, self.fp16 = network, trace, fp16
+        self._sequences = trace.sequences
+        self.lengths: I64 = np.array([len(s) for s in self._sequences], np.int64)
+        if trace.kind == "frames":
+            width = self._sequences[0].shape[1]
+            if width != network.input_size:
+                raise TraceError(
+                    f"trace {trace.name} has {width} inputs a step, {network.name} takes {network.input_size}"
+                )
+        elif network.embedding is None:
+            raise TraceError(f"trace {trace.name} holds {trace.kind}, {network.name} takes {_takes(network)}")
+
+    def of(self, sequence: int, steps: slice = slice(None)) -> F32:
+        """Inputs (T, I) of one sequence, or of some of its steps, as the machine stores them, float32."""
+        values = self._sequences[sequence][steps]
+        frames = values if self.trace.kind == "frames" else self.network.lookup(values)
+        if not self.fp16:
+            return frames
+        largest = max(frames.max(), -frames.min())
+        if largest > HALF_MAX:
+            raise TraceError(
+                f"trace {self.trace.name}: sequence {sequence} holds {largest:g}, binary16 ends at {HALF_MAX:g}: "
+                "scale the inputs or use precision fp32"
+            )
+        return to_half(frames)
+
+    def packed(self, batch: Batch) -> F32:
+        """Inputs of a batch, or of a window of one, (rows, I)."""
+        lengths = zip(batch.sequences.tolist(), batch.lengths.tolist(), strict=True)
+        return batch.pack([self.of(sequence, slice(batch.start, batch.start + n)) for sequence, n in lengths])
+
+
+def prepared(network: Network, trace: Trace) -> Trace:
+    """Return texts as the network's tokens and audio as its frames, any other trace as it is.
+
+    Worth doing once for many runs.
+    """
+    if trace.kind == "text":
+        return trace.holding("tokens", _tokens(network, trace))
+    if trace.kind == "audio":
+        return trace.holding("frames", _frames(network, trace))
+    return trace
+
+
+def _tokens(network: Network, trace: Trace) -> Iterator[I64]:
+    encoder = network.embedding.encoder if network.embedding else None
+    if encoder is None:
+        raise TraceError(f"trace {trace.name} holds text, {network.name} has no vocabulary: it takes {_takes(network)}")
+    for i, text in enumerate(trace.sequences):
+        ids = encoder.encode(text)
+        if ids.size == 0:
+            raise TraceError(f"trace {trace.name}: sequence {i} has no token, need at least one word")
+        yield ids
+
+
+def _frames(network: Network, trace: Trace) -> Iterator[F32]:
+    front = network.frontend
+    if front is None:
+        raise TraceError(f"trace {trace.name} holds audio, {network.name} has no front end: it takes {_takes(network)}")
+    if trace.sample_rate_hz != front.sample_rate_hz:
+        rates = f"{trace.sample_rate_hz} samples a second, {network.name} takes {front.sample_rate_hz}"
+        raise TraceError(f"trace {trace.name} has {rates}: resample the recordings")
+    for i, samples in enumerate(trace.sequences):
+        try:
+            yield front.features(samples)
+        except TraceError as error:
+            raise TraceError(f"trace {trace.name}: sequence {i}: {error}") from None
+
+
+def _takes(network: Network) -> str:
+    return "tokens" if network.embedding else f"frames of {network.input_size} numbers"

@@ -1,0 +1,184 @@
+"""One (layer, direction) over a batch: products, decisions, memo, cell update, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from archsim.errors import ConfigError
+from archsim.inference.batching import Batch
+from archsim.inference.cells import State, begin_state, update_cells
+from archsim.inference.weights import StoredWeights
+from archsim.ir.cells import is_lstm
+from archsim.ir.layers import Layer
+from archsim.kernels.arrays import F32, U8, Bools
+from archsim.kernels.numerics.dense import accumulate_products
+from archsim.kernels.prediction.recurrent_steps import PassArrays, run_steps
+from archsim.kernels.prediction.reuse_decider import ReuseDecider, check_reuse_decider
+from archsim.kernels.prediction.reuse_rule import apply_memo
+from archsim.policies.kernel_pass import KernelPass
+from archsim.policies.protocol import PassContext, ReusePolicy, Step
+from archsim.units import ceil_div
+
+CHUNK_ROWS = 4096
+"""Rows whose input products are made at once; bounds memory for long sequences."""
+
+
+class Running(Protocol):
+    """A pass under way, whatever its policy goes by."""
+
+    layer: Layer
+    state: State
+    bytes_per_step: int
+    """Of packed decisions."""
+
+    def input_products(self, inputs: F32) -> F32:
+        """What can be made ahead of the steps: (rows, I) to (rows, any)."""
+
+    def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """Run a step from its inputs (B, I) and what was made ahead; return h (B, H) and packed decisions."""
+
+    def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """Run the steps of a window, packed by rows in and out."""
+
+
+class RunningPass:
+    """A pass under way: its state and its memos, which start empty and live for this pass only (SEMANTICS 1.4).
+
+    Steps run in one kernel where the policy decides in one; a plug-in that decides in Python is asked at every step.
+    Raises ConfigError for a policy that breaks its contract.
+    """
+
+    def __init__(
+        self,
+        layer: Layer,
+        weights: StoredWeights,
+        policy: ReusePolicy,
+        context: PassContext,
+        *,
+        fp16: bool,
+        start: State | None = None,
+    ) -> None:
+        self.layer, self.weights, self.policy, self.fp16 = layer, weights, policy, fp16
+        self.running = policy.begin(context)
+        if not hasattr(self.running, "decide"):
+            found = f"policy {policy.name!r} began a pass with {self.running!r}"
+            raise ConfigError(f"{found}: need an object with decide(step)")
+        self.decider = self._decider(context)
+        self.state = begin_state(layer, context.batch, start)
+        self.bytes_per_step = ceil_div(layer.neurons_per_step, 8)
+        self.memo = np.zeros((context.batch, layer.cell.n_products, layer.hidden_size), np.float32)
+        self.arrays = PassArrays(
+            hidden_t=weights.hidden_t,
+            bias=weights.bias,
+            gate_of_product=layer.cell.product_gates,
+            memo=self.memo,
+            c=self.state.c,
+            h=self.state.h,
+            is_lstm=is_lstm(layer.cell),
+            fp16=fp16,
+        )
+
+    def _decider(self, context: PassContext) -> ReuseDecider | None:
+        """What decides in the kernel; None where a plug-in's `decide` is to be asked."""
+        if type(self.running) is not KernelPass or "decide" in vars(self.running):
+            return None
+        layer, decider = self.layer, self.running.decider
+        try:
+            check_reuse_decider(decider, context.batch, layer.cell.n_gates, layer.hidden_size, layer.joint_size)
+        except ValueError as error:
+            raise ConfigError(f"policy {self.policy.name!r} began a pass that does not fit: {error}") from None
+        return decider
+
+    def input_products(self, inputs: F32) -> F32:
+        """The part of each dot product that does not wait for h: (rows, I) to (rows, P·H)."""
+        products = np.zeros((inputs.shape[0], self.weights.input_t.shape[1]), np.float32)
+        accumulate_products(inputs, self.weights.input_t, products)
+        return products
+
+    def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """Run the steps of a window from packed inputs (rows, I) and input products (rows, P·H).
+
+        Returns packed h (rows, H) and packed decisions (rows, bytes). `products` become those the cell updates read.
+        """
+        if self.decider is None:
+            return step_by_step(self, window, inputs, products)
+        outputs, reused = run_steps(self.arrays, self.decider, window.start, window.active, inputs, products)
+        _check_unit(self.policy, reused)
+        return outputs, np.packbits(reused.reshape(len(reused), -1), axis=1)
+
+    def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """Run step `index` of the first B sequences from their inputs (B, I) and input products.
+
+        Returns h (B, H), which the next step may overwrite, and the packed decisions (B, bytes). `products`
+        (B, P·H), contiguous, becomes the products the cell update read: memoized ones where reused.
+        """
+        if self.decider is None:
+            return self._ask(index, inputs, products)
+        step = Batch.of(np.arange(len(inputs)), np.ones(len(inputs), np.int64), index)
+        return self.run(step, inputs, products)
+
+    def _ask(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """The same, of a policy that decides in Python."""
+        cell, B = self.layer.cell, inputs.shape[0]
+        h, memo = self.state.h[:B], self.memo[:B]
+        accumulate_products(h, self.weights.hidden_t, products)
+        products = products.reshape(B, cell.n_products, -1)
+        step = Step(index, inputs, h, products, memo, cell.n_gates)
+        reused = self.running.decide(step)
+        _check_decision(self.policy, step, reused)
+        correction = getattr(self.running, "correction", None)
+        _check_correction(self.policy, step, correction)
+        apply_memo(products, memo, reused, cell.product_gates, self.fp16, correction)
+        h = update_cells(self.layer, self.weights, products, self.state, fp16=self.fp16)
+        return h, np.packbits(reused.reshape(B, -1), axis=1)
+
+
+InputProducts = Callable[[slice], F32]
+"""Makes, or finds, the input products of packed rows, which whoever asked may write over."""
+
+
+def run_direction(running: Running, inputs: F32, batch: Batch, input_products: InputProducts) -> tuple[F32, U8]:
+    """Run a pass over packed inputs (rows, I); return packed outputs (rows, H) and packed decisions."""
+    outputs = np.empty((inputs.shape[0], running.layer.hidden_size), np.float32)
+    decisions = np.empty((inputs.shape[0], running.bytes_per_step), np.uint8)
+    first = 0
+    for window in batch.windows(max(1, CHUNK_ROWS // batch.sequences.size)):
+        rows = slice(first, first + window.n_rows)
+        outputs[rows], decisions[rows] = running.run(window, inputs[rows], input_products(rows))
+        first = rows.stop
+    return outputs, decisions
+
+
+def step_by_step(running: Running, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
+    """Run the steps of a window one by one."""
+    outputs = np.empty((inputs.shape[0], running.layer.hidden_size), np.float32)
+    decisions = np.empty((inputs.shape[0], running.bytes_per_step), np.uint8)
+    for index, rows in enumerate(window.steps(), window.start):
+        outputs[rows], decisions[rows] = running.advance(index, inputs[rows], products[rows])
+    return outputs, decisions
+
+
+def _check_correction(policy: ReusePolicy, step: Step, correction: object) -> None:
+    if correction is None:
+        return
+    if not isinstance(correction, np.ndarray) or (correction.dtype, correction.shape) != (np.float32, step.shape):
+        found = f"{correction.dtype} of shape {correction.shape}" if isinstance(correction, np.ndarray) else correction
+        raise ConfigError(f"policy {policy.name!r} corrects by {found}, need float32 of shape {step.shape}")
+
+
+def _check_decision(policy: ReusePolicy, step: Step, reused: Bools) -> None:
+    """A kernel reads as many decisions as there are neurons, so a plug-in's answer is checked before."""
+    if not isinstance(reused, np.ndarray) or reused.dtype != np.bool_ or reused.shape != step.shape:
+        found = f"{reused.dtype} of shape {reused.shape}" if isinstance(reused, np.ndarray) else repr(reused)
+        raise ConfigError(f"policy {policy.name!r} decided {found}, need bool of shape {step.shape}")
+    if step.index == 0 and reused.any():
+        raise ConfigError(f"policy {policy.name!r} reuses neurons at step 0, where every memo is empty")
+    _check_unit(policy, reused)
+
+
+def _check_unit(policy: ReusePolicy, reused: Bools) -> None:
+    if not policy.uses_memo_unit and reused.any():
+        raise ConfigError(f"policy {policy.name!r} reuses neurons but says it needs no memoization unit")

@@ -1,0 +1,172 @@
+"""A whole trace through a network under one policy: outputs, answers, activity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from archsim.activity import ActivityRecord, Kind, PassShape
+from archsim.cores import cores, map_in_order, thread_pool
+from archsim.inference.batch_runner import BatchResult, NetworkRunner
+from archsim.inference.batching import Batch, batches
+from archsim.inference.comparison import ComparedRunner, output_change
+from archsim.inference.head import Answer
+from archsim.inference.thresholds import Threshold, thresholds_for
+from archsim.inference.workload import Workload
+from archsim.ir.network import Network
+from archsim.kernels.arrays import F32, I64, U8
+from archsim.policies import NoReuse, Policy, saves_work, skips_columns
+from archsim.task_metrics.metrics import Metric
+from archsim.traceio.trace import Trace
+from archsim.units import ceil_div
+
+T = TypeVar("T")
+Tick = Callable[[int], None]
+"""Called with the number of sequences just finished."""
+
+
+@dataclass(frozen=True, eq=False)
+class InferenceResult:
+    """What the network computed."""
+
+    activity: ActivityRecord
+    outputs: list[F32] | None
+    """Top layer, (T, D·H) per sequence; None where not asked for."""
+    answers: list[Answer] | None
+    """A class, a transcript or a translation per sequence; None for a network without a head."""
+    metric: Metric | None
+    """The task metric; None where network or trace have no task."""
+    statistics: I64 | None
+    """Its counts per sequence, (sequences, counts)."""
+    without_reuse: InferenceResult | None = None
+    """Result of the same sequences with nothing reused; None where not compared, or where nothing is ever reused."""
+    output_change: float | None = None
+    """Change of the top layer's outputs (SEMANTICS 1.5); None where not compared, or where lengths differ."""
+
+    @property
+    def metric_value(self) -> float | None:
+        """The task metric against the trace's targets."""
+        return None if self.metric is None or self.statistics is None else self.metric.of(self.statistics)
+
+
+def run_inference(
+    network: Network, trace: Trace, policy: Policy, threshold: Threshold = 0.0, *, precision: str = "fp16", **how: Any
+) -> InferenceResult:
+    """Run every sequence of `trace` through the recurrent layers of `network`: `run_workload`, for a single run."""
+    return run_workload(Workload(network, trace, precision=precision), policy, threshold, **how)
+
+
+def run_workload(
+    workload: Workload,
+    policy: Policy,
+    threshold: Threshold = 0.0,
+    *,
+    keep_outputs: bool = True,
+    threads: int | None = None,
+    tick: Tick | None = None,
+) -> InferenceResult:
+    """Run every sequence of a workload through its recurrent layers (SEMANTICS 1).
+
+    Memory grows with one bit per neuron evaluation, and with the outputs if they are kept. The answer does not
+    depend on `threads` (default: one per core).
+    """
+    runner = _runner(workload, policy, threshold, keep_outputs)
+    collected = _Collected(workload, policy, keep_outputs)
+    for done in _run_batches(workload, runner.run, threads):
+        collected.add(done)
+        if tick is not None:
+            tick(done.batch.sequences.size)
+    return collected.result()
+
+
+def run_compared(
+    workload: Workload,
+    policy: Policy,
+    threshold: Threshold = 0.0,
+    *,
+    keep_outputs: bool = True,
+    threads: int | None = None,
+    tick: Tick | None = None,
+) -> InferenceResult:
+    """Run a workload as `run_workload` does, and without reuse beside it, to measure the change of the outputs."""
+    if not saves_work(policy):
+        result = run_workload(workload, policy, threshold, keep_outputs=keep_outputs, threads=threads, tick=tick)
+        return replace(result, output_change=0.0)
+    runner = ComparedRunner(workload, _runner(workload, policy, threshold, keep_outputs))
+    reusing, plain = _Collected(workload, policy, keep_outputs), _Collected(workload, NoReuse(), keep_outputs=False)
+    squares = np.zeros((workload.inputs.lengths.size, 2))
+    for done in _run_batches(workload, runner.run, threads):
+        sequences = done.reused.batch.sequences
+        reusing.add(done.reused)
+        plain.add(done.plain)
+        squares[sequences] = done.squares
+        if tick is not None:
+            tick(sequences.size)
+    return replace(reusing.result(), without_reuse=plain.result(), output_change=output_change(squares))
+
+
+def _runner(workload: Workload, policy: Policy, threshold: Threshold, keep_outputs: bool) -> NetworkRunner:
+    thresholds = thresholds_for(workload.network, policy, threshold)
+    return NetworkRunner(workload, policy, thresholds, keep_outputs=keep_outputs)
+
+
+def _run_batches(workload: Workload, run: Callable[[Batch, Executor | None], T], threads: int | None) -> Iterator[T]:
+    """Cut a workload into batches and yield what `run` makes of each, in a fixed order."""
+    threads = threads or cores()
+    with thread_pool(threads) as pool:
+        # The directions of a layer run side by side: with fewer batches, of more sequences each, steps cost less.
+        at_once = min(len(layer.directions) for layer in workload.network.layers)
+        parts = batches(workload.inputs.lengths, pieces=ceil_div(threads, at_once))
+        yield from map_in_order(pool, lambda batch: run(batch, pool), parts)
+
+
+class _Collected:
+    """The results of batches, put back in the order of the trace."""
+
+    def __init__(self, workload: Workload, policy: Policy, keep_outputs: bool) -> None:
+        n_sequences = workload.inputs.lengths.size
+        self.workload, self.kind = workload, kind_of(policy)
+        self.shapes, self.reuses = pass_shapes(workload.network), saves_work(policy)
+        nothing = np.empty((0, 0), np.uint8)
+        self.bits: dict[tuple[int, int], list[U8]] = {s.place: [nothing] * n_sequences for s in self.shapes}
+        self.outputs = [np.empty((0, 0), np.float32)] * n_sequences if keep_outputs else None
+        self.answers: list[Answer] = [""] * n_sequences
+        self.answered = False
+
+    def add(self, done: BatchResult) -> None:
+        """Take in a batch."""
+        for row, sequence in enumerate(done.batch.sequences.tolist()):
+            if self.outputs is not None and done.top is not None:
+                self.outputs[sequence] = done.top[row]
+            if done.answers is not None:
+                self.answers[sequence], self.answered = done.answers[row], True
+            for place, decisions in done.decisions.items():
+                self.bits[place][sequence] = decisions[row]
+
+    def result(self) -> InferenceResult:
+        """Return everything, scored against the trace's targets if there are any."""
+        metric, trace = self.workload.metric, self.workload.trace
+        activity = ActivityRecord(self.shapes, self.bits, self.reuses, self.kind)
+        statistics = None
+        if metric is not None and trace.targets is not None:
+            statistics = metric.statistics(self.answers, trace.targets)
+        return InferenceResult(activity, self.outputs, self.answers if self.answered else None, metric, statistics)
+
+
+def kind_of(policy: Policy) -> Kind:
+    """What the bits of a policy's record stand for."""
+    return "columns" if skips_columns(policy) else "neurons"
+
+
+def pass_shapes(network: Network) -> tuple[PassShape, ...]:
+    """The passes over a sequence in machine order: layer by layer, one direction after the other."""
+    first_decoder = len(network.encoder)
+    return tuple(
+        PassShape(index, d, layer.cell.n_gates, layer.hidden_size, layer.joint_size, decodes=index >= first_decoder)
+        for index, layer in enumerate(network.layers)
+        for d in range(len(layer.directions))
+    )

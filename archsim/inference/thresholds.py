@@ -1,0 +1,63 @@
+"""θ given as one number, one per layer, or one per (layer, gate), brought to one form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from archsim.errors import ConfigError
+from archsim.ir.layers import Layer
+from archsim.ir.network import Network
+from archsim.kernels.arrays import F32
+from archsim.policies import Policy, skips_columns
+
+Threshold = float | Sequence[float] | Sequence[Sequence[float]]
+
+
+def thresholds_per_gate(network: Network, threshold: Threshold) -> list[F32]:
+    """Return one (G,) float32 array per layer; ConfigError for a negative, infinite, NaN or ill-shaped θ."""
+    layers = network.layers
+    if isinstance(threshold, str | bool):
+        raise ConfigError(f"threshold = {threshold!r}: need a number >= 0")
+    per_layer: list[object] = list(threshold) if _is_list(threshold) else [threshold] * len(layers)  # type: ignore[arg-type]
+    if len(per_layer) != len(layers):
+        raise ConfigError(
+            f"threshold: {len(per_layer)} entries for {len(layers)} layers, need one number or one entry a layer"
+        )
+    return [_of_layer(layer, value) for layer, value in zip(layers, per_layer, strict=True)]
+
+
+def thresholds_for(network: Network, policy: Policy, threshold: Threshold) -> list[F32]:
+    """The same, for a policy: ConfigError also for one θ per gate where gates share their columns."""
+    per_gate = thresholds_per_gate(network, threshold)
+    if skips_columns(policy) and _is_list(threshold) and any(map(_is_list, threshold)):  # type: ignore[arg-type]
+        raise ConfigError(
+            f"threshold = {threshold!r}: policy {policy.name!r} skips columns, which all gates of a layer share: "
+            "need one number, or one a layer"
+        )
+    return per_gate
+
+
+def plain_threshold(threshold: Any) -> Any:
+    """Return θ as JSON holds it: a float, or nested lists of floats."""
+    return [plain_threshold(part) for part in threshold] if _is_list(threshold) else float(threshold)
+
+
+def _is_list(threshold: object) -> bool:
+    """Return whether θ is given in parts: as a sequence, or an array or tensor of a dimension or more."""
+    return isinstance(threshold, Sequence) or getattr(threshold, "ndim", 0) > 0
+
+
+def _of_layer(layer: Layer, value: object) -> F32:
+    try:
+        with np.errstate(over="ignore"):
+            gates = np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        raise ConfigError(f"threshold = {value!r} for {layer.name}: need a number >= 0") from None
+    if gates.shape not in ((), (layer.cell.n_gates,)):
+        raise ConfigError(f"threshold: {value!r} for {layer.name}, need one number or {layer.cell.n_gates}, one a gate")
+    if not (np.isfinite(gates) & (gates >= 0)).all():
+        raise ConfigError(f"threshold = {value!r}: need a number >= 0 that float32 can hold")
+    return np.broadcast_to(gates, layer.cell.n_gates).astype(np.float32)

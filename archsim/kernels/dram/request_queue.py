@@ -1,0 +1,93 @@
+"""A channel's queue in front of the scheduler, kept by age: by arrival, and of one cycle by the order of asking."""
+
+from __future__ import annotations
+
+from archsim.kernels.dram.channel import NEVER
+from archsim.kernels.dram.requests import (
+    ARRIVAL,
+    BACKLOG_FROM,
+    BACKLOG_TO,
+    BANK,
+    ENTERED_PS,
+    ORDER,
+    QUEUED,
+    ROOM_FROM,
+    TRANSFER,
+    copy_request,
+)
+from archsim.kernels.jit import inner
+
+
+@inner
+def fill_queue(memory, times, channel, until):  # type: ignore[no-untyped-def]
+    """Let requests that have arrived into the queue; return when the next one could enter, NEVER if none can."""
+    cursors = memory.cursors
+    while cursors[channel, BACKLOG_FROM] < cursors[channel, BACKLOG_TO]:
+        if cursors[channel, QUEUED] == times.queue_depth:
+            return NEVER
+        head, place = cursors[channel, BACKLOG_FROM], memory.by_age[channel, cursors[channel, QUEUED]]
+        arrival = max(memory.backlog[channel, head, ARRIVAL], cursors[channel, ROOM_FROM])
+        if arrival + times.controller > until:
+            return arrival + times.controller
+        copy_request(memory.backlog, channel, head, memory.queue, place)
+        memory.queue[channel, place, ARRIVAL] = arrival
+        transfer = memory.backlog[channel, head, TRANSFER]
+        if memory.transfers[transfer, ENTERED_PS] < 0:
+            memory.transfers[transfer, ENTERED_PS] = arrival * times.cycle_ps
+        cursors[channel, BACKLOG_FROM] += 1
+        cursors[channel, QUEUED] += 1
+        _sort_last(memory, channel)
+    return NEVER
+
+
+@inner
+def grow_younger(memory, channel, age):  # type: ignore[no-untyped-def]
+    """Let a request that has a later arrival now find its new place."""
+    _make_last(memory, channel, age)
+    _sort_last(memory, channel)
+
+
+@inner
+def leave_queue(memory, channel, age, at):  # type: ignore[no-untyped-def]
+    """Free a request's place."""
+    if memory.cursors[channel, QUEUED] == memory.queue.shape[1]:
+        memory.cursors[channel, ROOM_FROM] = at
+    _make_last(memory, channel, age)
+    memory.cursors[channel, QUEUED] -= 1
+
+
+@inner
+def ready_from(memory, times, channel, rank):  # type: ignore[no-untyped-def]
+    """From when a request for a rank could be served; NEVER if there is none."""
+    for age in range(memory.cursors[channel, QUEUED]):
+        place = memory.by_age[channel, age]
+        if memory.queue[channel, place, BANK] // times.banks == rank:
+            return memory.queue[channel, place, ARRIVAL] + times.controller
+    return NEVER
+
+
+@inner
+def _sort_last(memory, channel):  # type: ignore[no-untyped-def]
+    """Put the last request of the queue ahead of those that are younger."""
+    by_age, age = memory.by_age, memory.cursors[channel, QUEUED] - 1
+    place = by_age[channel, age]
+    while age > 0 and _is_older(memory.queue, channel, place, by_age[channel, age - 1]):
+        by_age[channel, age] = by_age[channel, age - 1]
+        age -= 1
+    by_age[channel, age] = place
+
+
+@inner
+def _make_last(memory, channel, age):  # type: ignore[no-untyped-def]
+    by_age, last = memory.by_age, memory.cursors[channel, QUEUED] - 1
+    place = by_age[channel, age]
+    for other in range(age, last):
+        by_age[channel, other] = by_age[channel, other + 1]
+    by_age[channel, last] = place
+
+
+@inner
+def _is_older(queue, channel, place, than):  # type: ignore[no-untyped-def]
+    if queue[channel, place, ARRIVAL] != queue[channel, than, ARRIVAL]:
+        return queue[channel, place, ARRIVAL] < queue[channel, than, ARRIVAL]
+    return queue[channel, place, ORDER] < queue[channel, than, ORDER]

@@ -1,0 +1,77 @@
+"""The steps of a pass, one after the other: products, decisions, memo, cell update (SEMANTICS 1)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from archsim.kernels.arrays import F32, I64, Bools, check_shapes
+from archsim.kernels.numerics.cells import step_gru, step_lstm
+from archsim.kernels.numerics.dense import add_products
+from archsim.kernels.numerics.fp16 import round_all
+from archsim.kernels.prediction.reuse_decider import SIGNS, ReuseDecider, correct_step, decide_step
+from archsim.kernels.prediction.reuse_rule import recall
+
+
+class PassArrays(NamedTuple):
+    """What a pass under way computes with and remembers; B sequences at the start, fewer as they end."""
+
+    hidden_t: F32
+    """(H, P·H)."""
+    bias: F32
+    """(P, H)."""
+    gate_of_product: I64
+    """(P,)."""
+    memo: F32
+    """Products as last evaluated, (B, P, H)."""
+    c: F32
+    """(B, H)."""
+    h: F32
+    """(B, H)."""
+    is_lstm: bool
+    fp16: bool
+    """Whether h and the memo are binary16."""
+
+
+def run_steps(
+    arrays: PassArrays, decider: ReuseDecider, start: int, active: I64, inputs: F32, products: F32
+) -> tuple[F32, Bools]:
+    """Run the steps `start`, `start` + 1, ... of the first `active` (T,) sequences.
+
+    inputs (rows, I) and products (rows, P·H) are packed step by step; products, with x alone, become the ones the cell
+    updates read. Returns h after each row's step, (rows, H), and which neurons were reused, (rows, G, H).
+    """
+    rows, n_units = int(active.sum()), arrays.h.shape[1]
+    width = inputs.shape[1] if decider.predictor_kind < SIGNS else decider.n_inputs - n_units
+    check_shapes(products=(products, (rows, arrays.hidden_t.shape[1])), inputs=(inputs, (rows, width)))
+    if int(active[0]) > len(arrays.h):
+        raise ValueError(f"step {start} has {active[0]} sequences, the pass began with {len(arrays.h)}")
+    outputs = np.empty((rows, n_units), np.float32)
+    reused = np.empty((rows, decider.thresholds.size, n_units), np.bool_)
+    _run_steps(arrays, decider, start, active, inputs, products, outputs, reused)
+    return outputs, reused
+
+
+@njit(cache=True, nogil=True)
+def _run_steps(arrays, decider, start, active, inputs, products, outputs, reused):  # type: ignore[no-untyped-def]
+    row = 0
+    for t in range(active.size):
+        B, rows = active[t], slice(row, row + active[t])
+        x, y, r = inputs[rows], products[rows], reused[rows]
+        h, c, memo = arrays.h[:B], arrays.c[:B], arrays.memo[:B]
+        add_products(h, arrays.hidden_t, y)
+        by_product = y.reshape(memo.shape)
+        decide_step(decider, start + t, x, h, by_product, memo, r)
+        recall(by_product, memo, r, arrays.gate_of_product, arrays.fp16)
+        if decider.small.unit.size:
+            correct_step(decider, by_product, r, arrays.gate_of_product)
+        if arrays.is_lstm:
+            step_lstm(by_product, arrays.bias, c, h)
+        else:
+            step_gru(by_product, arrays.bias, h)
+        if arrays.fp16:
+            round_all(h.reshape(-1))
+        outputs[rows] = h
+        row += B

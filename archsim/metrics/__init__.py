@@ -1,1 +1,0 @@
-"""Listeners that keep score: actions, busy time, step times."""

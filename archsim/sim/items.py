@@ -1,0 +1,155 @@
+"""What goes through the machine: groups of parts, parts of passes, steps; and what a run says at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from archsim.activity import PassShape
+from archsim.config.arch import ArchSpec
+from archsim.kernels.arrays import U8, Bools
+from archsim.kernels.pipeline.columns import ColumnTimes
+from archsim.kernels.pipeline.gates import StepTimes
+from archsim.units import BYTES_PER_HALF, ceil_div
+
+
+class Products(Enum):
+    """Which of a pass's products are made together."""
+
+    ALL = ""
+    INPUTS = "inputs"
+    """With x_t of all steps, before the recurrence begins."""
+    RECURRENT = "recurrent"
+
+
+@dataclass(frozen=True)
+class PassPart:
+    """A pass, or one of the two halves into which the data flow `mwl` cuts it."""
+
+    shape: PassShape
+    products: Products = Products.ALL
+
+    @property
+    def columns(self) -> int:
+        """Numbers a dot product runs over."""
+        n_x, n_h = self.shape.n_inputs - self.shape.n_units, self.shape.n_units
+        return {Products.ALL: n_x + n_h, Products.INPUTS: n_x, Products.RECURRENT: n_h}[self.products]
+
+    @property
+    def row_bytes(self) -> int:
+        """Weights of one neuron."""
+        return self.columns * BYTES_PER_HALF
+
+    @property
+    def weight_bytes(self) -> int:
+        """Weights in one computation unit."""
+        return self.shape.n_units * self.row_bytes
+
+    @property
+    def updates(self) -> bool:
+        """Whether cells are updated as the products come, and neurons may be reused."""
+        return self.products is not Products.INPUTS
+
+    @property
+    def label(self) -> str:
+        """A name for people: layer, direction, half."""
+        name = f"layer {self.shape.layer}{'r' if self.shape.direction else ''}"
+        return f"{name} {self.products.value}".rstrip()
+
+    def extra_sign_bytes(self, arch: ArchSpec) -> int:
+        """Signs in one computation unit of weights that are not among the part's own: the predictor takes all."""
+        foreign = self.shape.n_inputs - self.columns
+        return ceil_div(self.shape.n_units * foreign, 8) if arch.fmu and self.updates else 0
+
+    def extra_plane_bytes(self, arch: ArchSpec) -> int:
+        """Bits in one computation unit that a predictor keeps of weights beside their signs, in banks of their own."""
+        planes = arch.fmu.planes - 1 if arch.fmu and self.updates else 0
+        return ceil_div(planes * self.shape.n_units * self.shape.n_inputs, 8)
+
+    def held_bytes(self, arch: ArchSpec) -> int:
+        """What one computation unit needs to have all of it on chip."""
+        return self.weight_bytes + self.extra_sign_bytes(arch)
+
+
+ResidentGroup = tuple[PassPart, ...]
+"""Parts whose weights must be on chip together."""
+
+
+def resident_groups(shapes: Sequence[PassShape], arch: ArchSpec) -> list[ResidentGroup]:
+    """Every pass by itself, in two halves under `mwl`; but all layers of a decoder together, which take turns."""
+    parts = [Products.INPUTS, Products.RECURRENT] if arch.dataflow == "mwl" else [Products.ALL]
+    groups: list[ResidentGroup] = [(PassPart(s, part),) for s in shapes if not s.decodes for part in parts]
+    decoder = tuple(PassPart(shape) for shape in shapes if shape.decodes)
+    return [*groups, decoder] if decoder else groups
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a simulation says of itself; everything else listeners have heard."""
+
+    time_ps: int
+    cycles: int
+    events: int
+
+
+@dataclass(frozen=True, eq=False)
+class PassWork:
+    """A part of a pass over one sequence."""
+
+    sequence: int
+    part: PassPart
+    reuse_bits: U8
+    """(T, bytes_per_step), as the activity record packs them: of neurons, or of columns."""
+    streamed: Streamed | None = None
+    """Where the weights that are not on chip come from, if any."""
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        return int(self.reuse_bits.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed:
+    """A part whose weights do not all fit: some rows stay, the others are fetched in every step."""
+
+    resident: Bools
+    """(H,) whether a neuron's weights stay; the same in every computation unit."""
+    addresses: tuple[int, ...]
+    """Where each gate's weights begin in main memory."""
+    slots: int
+    """Rows on their way or in use at a time, per computation unit."""
+
+
+@dataclass(frozen=True, eq=False)
+class StepWork:
+    """One time step as one computation unit sees it: the decisions of its gate's neurons."""
+
+    part: PassPart
+    times: StepTimes
+    reused: list[bool]
+    """Of each neuron, in order."""
+    streamed: Streamed | None
+
+    def fetches(self, neuron: int) -> bool:
+        """Whether the weights of a neuron that is evaluated come from main memory."""
+        return self.streamed is not None and not self.streamed.resident[neuron]
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnStepWork:
+    """One time step as a computation unit that goes by columns sees it."""
+
+    part: PassPart
+    times: ColumnTimes
+    entering: Bools
+    """(N,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class UpdateWork:
+    """One time step as the multi-functional unit sees it."""
+
+    part: PassPart
+    times: StepTimes | ColumnTimes

@@ -1,0 +1,1 @@
+"""Listeners that subscribe to trace events: counters, step ends, the timeline."""

@@ -1,0 +1,1 @@
+"""The machines: each a folder with its units, both levels of detail, actions and parts."""

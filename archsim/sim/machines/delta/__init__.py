@@ -1,0 +1,1 @@
+"""The column-skipping machine: a delta unit per computation unit."""

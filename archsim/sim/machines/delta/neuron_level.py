@@ -1,0 +1,88 @@
+"""Detail `neuron` of a machine that goes by columns: every unit a process that goes from column to column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from archsim.config.arch import ArchSpec
+from archsim.config.memo_units import DeltaSpec
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.ir.cells import Cell
+from archsim.kernels.arrays import I64
+from archsim.sim.actions import emit_actions, step_transfers, step_words, sums_read
+from archsim.sim.items import ColumnStepWork, PassWork, UpdateWork
+from archsim.sim.machines.delta.units.column_dpu import ColumnDotProductUnit
+from archsim.sim.machines.delta.units.delta_unit import DeltaUnit
+from archsim.sim.memory.intermediate_port import IntermediatePort
+from archsim.sim.step_times import column_times
+from archsim.sim.units.mu import MultiFunctionalUnit
+from archsim.sim.units.unit import Process
+
+
+class ColumnUnit(NamedTuple):
+    """One gate's hardware: the delta unit goes ahead, the dot product unit follows."""
+
+    delta: DeltaUnit
+    dot_product: ColumnDotProductUnit
+    results: Port[int]
+
+
+class ColumnsByNeuron:
+    """The compute side of the accelerator, wired unit by unit.
+
+    step ──> delta unit ──columns──> DPU ──sums──> ┐
+                 └────── places ──────┘            ├──> MU ──> step ends
+    step ──> delta unit ──columns──> DPU ──sums──> ┘
+    """
+
+    def __init__(
+        self,
+        env: Engine,
+        arch: ArchSpec,
+        delta: DeltaSpec,
+        cells: Sequence[Cell],
+        *,
+        port: IntermediatePort,
+        probe: Probe,
+    ) -> None:
+        self.env, self.arch, self.delta, self.cells, self.port, self.probe = env, arch, delta, cells, port, probe
+        self.units = [_column_unit(env, k, arch, delta, probe) for k in range(arch.computation_units)]
+        results = [unit.results for unit in self.units]
+        self.multi_functional = MultiFunctionalUnit(
+            env, "MU", arch, results=results, result_lags=[], cells=cells, probe=probe
+        )
+
+    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
+        """Run all steps of a pass; the process returns S_{t+1} of each, in cycles from now."""
+        part, times, clock = work.part, column_times(self.arch, self.delta, work.part), self.arch.clock
+        start_ps, words = self.env.now_ps, sum(step_words(self.arch, part))
+        ends: I64 = np.empty(work.n_steps, np.int64)
+        for t in range(work.n_steps):
+            entering = ~np.unpackbits(work.reuse_bits[t], count=part.shape.n_inputs).astype(np.bool_)
+            step = ColumnStepWork(part, times, entering)
+            for unit in self.units[: part.shape.n_gates]:
+                unit.delta.steps.send(step)
+                unit.dot_product.steps.send(step)
+            self.multi_functional.steps.send(UpdateWork(part, times))
+            self.port.claim(np.array([clock.to_cycles(self.env.now_ps)]), words)
+            end_ps = yield from self.multi_functional.step_ends.get()
+            ends[t] = clock.to_cycles(end_ps - start_ps)
+        emit_actions(self.probe, step_transfers(self.arch, part), work.n_steps)
+        sums = sums_read(self.delta, self.cells[part.shape.layer], part.shape.n_units)
+        emit_actions(self.probe, sums, work.n_steps)
+        return ends
+
+
+def _column_unit(env: Engine, gate: int, arch: ArchSpec, delta: DeltaSpec, probe: Probe) -> ColumnUnit:
+    columns: Port[int | None] = Port(env)
+    results: Port[int] = Port(env)
+    unit = DeltaUnit(env, f"CU{gate}.delta", arch, delta, columns=columns, probe=probe)
+    dot_product = ColumnDotProductUnit(
+        env, f"CU{gate}.DPU", arch, delta, columns=columns, places=unit.places, results=results, probe=probe
+    )
+    return ColumnUnit(unit, dot_product, results)

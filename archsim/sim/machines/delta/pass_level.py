@@ -1,0 +1,118 @@
+"""Detail `block` of a machine that goes by columns: one event per pass, its step times by a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from archsim.config.arch import ArchSpec
+from archsim.config.memo_units import DeltaSpec
+from archsim.engine.environment import Engine
+from archsim.engine.probe import Probe
+from archsim.engine.trace_events import Waited, Worked
+from archsim.ir.cells import Cell
+from archsim.kernels.arrays import row_lists
+from archsim.kernels.pipeline.columns import (
+    ENTERED,
+    FIRST_COLUMN,
+    FIRST_UPDATE,
+    LAST_COLUMN,
+    LAST_UPDATE,
+    ON_COLUMN,
+    ON_PLACE,
+    ON_SUMS,
+    SCANNED,
+    ColumnPassTimes,
+    time_columns,
+)
+from archsim.sim.actions import (
+    cell_update,
+    column,
+    emit_actions,
+    scan,
+    step_transfers,
+    step_words,
+    sums_read,
+)
+from archsim.sim.items import PassWork
+from archsim.sim.memory.intermediate_port import IntermediatePort
+from archsim.sim.step_times import column_times
+from archsim.sim.units.unit import Process, emit_span
+from archsim.units import ceil_div
+
+
+class ColumnsByBlock:
+    """The compute side as one unit that knows when each step of a pass ends."""
+
+    def __init__(
+        self,
+        env: Engine,
+        arch: ArchSpec,
+        delta: DeltaSpec,
+        cells: Sequence[Cell],
+        *,
+        port: IntermediatePort,
+        probe: Probe,
+    ) -> None:
+        self.env, self.arch, self.delta, self.cells, self.port, self.probe = env, arch, delta, cells, port, probe
+
+    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
+        """Run all steps of a pass; the process returns S_{t+1} of each, in cycles from now."""
+        start_ps, part = self.env.now_ps, work.part
+        times = column_times(self.arch, self.delta, part)
+        found = time_columns(work.reuse_bits, part.shape.n_inputs, part.shape.n_units, times)
+        starts = np.concatenate([[0], found.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
+        self.port.claim(starts, sum(step_words(self.arch, part)))
+        yield self.env.timeout(self.arch.clock.to_ps(int(found.step_ends[-1])))
+        self._emit_actions(work, found)
+        self._emit_times(work, found)
+        if self.probe.wants_spans:
+            self._emit_spans(work, found, start_ps)
+        return found.step_ends
+
+    def _emit_actions(self, work: PassWork, found: ColumnPassTimes) -> None:
+        shape, steps, cell = work.part.shape, work.n_steps, self.cells[work.part.shape.layer]
+        entering = np.unpackbits(~work.reuse_bits, axis=1, count=shape.n_inputs).astype(np.bool_)
+        columns = int(found.tally[ENTERED]) * shape.n_gates
+        emit_actions(self.probe, scan(self.arch, self.delta, entering), shape.n_gates)
+        emit_actions(self.probe, column(self.arch, self.delta, shape.n_units), columns)
+        emit_actions(self.probe, sums_read(self.delta, cell, shape.n_units), steps)
+        emit_actions(self.probe, cell_update(cell), steps * shape.n_units)
+        emit_actions(self.probe, step_transfers(self.arch, work.part), steps)
+
+    def _emit_times(self, work: PassWork, found: ColumnPassTimes) -> None:
+        shape, tally = work.part.shape, found.tally.tolist()
+        times = column_times(self.arch, self.delta, work.part)
+        groups = ceil_div(shape.n_inputs, times.width)
+        for k in range(shape.n_gates):
+            self._emit(Worked, f"CU{k}.delta", work.n_steps * groups)
+            self._emit(Worked, f"CU{k}.DPU", tally[ENTERED] * times.column_cycles)
+            self._emit(Waited, f"CU{k}.delta", tally[ON_PLACE], reason="a place among the columns")
+            self._emit(Waited, f"CU{k}.DPU", tally[ON_COLUMN], reason="a column")
+        self._emit(Worked, "MU", work.n_steps * shape.n_units * times.update_interval_cycles)
+        self._emit(Waited, "MU", tally[ON_SUMS], reason="products")
+
+    def _emit(self, fact: type[Worked] | type[Waited], unit: str, n_cycles: int, **reason: str) -> None:
+        if n_cycles:
+            self.probe.emit(fact, unit=unit, time_ps=self.arch.clock.to_ps(n_cycles), **reason)
+
+    def _emit_spans(self, work: PassWork, found: ColumnPassTimes, start_ps: int) -> None:
+        """What each unit was about in each step, for who draws it."""
+        clock = self.arch.clock
+        begins = [0, *found.step_ends.tolist()]
+        for t, (begin, span) in enumerate(zip(begins, row_lists(found.spans), strict=False)):
+            what = f"step {t}, {work.part.label}"
+            for k in range(work.part.shape.n_gates):
+                emit_span(self.probe, clock, f"CU{k}.delta", f"{what}, scan", start_ps, begin, span[SCANNED])
+                if span[LAST_COLUMN] > span[FIRST_COLUMN]:
+                    emit_span(
+                        self.probe,
+                        clock,
+                        f"CU{k}.DPU",
+                        f"{what}, columns",
+                        start_ps,
+                        span[FIRST_COLUMN],
+                        span[LAST_COLUMN],
+                    )
+            emit_span(self.probe, clock, "MU", what, start_ps, span[FIRST_UPDATE], span[LAST_UPDATE])

@@ -1,0 +1,1 @@
+"""The units of the column-skipping machine, as SimPy processes."""

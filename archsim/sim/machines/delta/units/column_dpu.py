@@ -1,0 +1,54 @@
+"""The dot product unit by columns: adds a column of weights, times its input's change, to the sums of all neurons."""
+
+from __future__ import annotations
+
+from archsim.config.arch import ArchSpec
+from archsim.config.memo_units import DeltaSpec
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.sim.actions import column, emit_actions
+from archsim.sim.items import ColumnStepWork
+from archsim.sim.units.unit import Credits, Process, Unit
+
+
+class ColumnDotProductUnit(Unit):
+    """Takes columns in order, c_h cycles each; all sums of a step are ready L_d after its last one."""
+
+    def __init__(
+        self,
+        env: Engine,
+        name: str,
+        arch: ArchSpec,
+        delta: DeltaSpec,
+        *,
+        columns: Port[int | None],
+        places: Credits,
+        results: Port[int],
+        probe: Probe,
+    ) -> None:
+        super().__init__(env, name, arch, probe)
+        self.delta, self.columns, self.places, self.results = delta, columns, places, results
+        self.steps: Port[ColumnStepWork] = Port(env)
+        env.process(self.run())
+
+    def run(self) -> Process:
+        """Serve step after step."""
+        while True:
+            step = yield from self.steps.get()
+            part, times, n_columns = step.part, step.times, 0
+            column_ps, label = self.clock.to_ps(times.column_cycles), part.label
+            free_ps = ready_ps = self.env.now_ps
+            while (element := (yield from self.columns.get())) is not None:
+                self.count_wait("a column", free_ps)
+                self.places.give()
+                self.count_work(column_ps, "column {}, {}", element, label)
+                yield self.env.timeout(column_ps)
+                n_columns += 1
+                free_ps = self.env.now_ps
+                ready_ps = free_ps + self.clock.to_ps(times.dot_pipeline_cycles)
+            self.count_wait("a column", free_ps)
+            emit_actions(self.probe, column(self.arch, self.delta, part.shape.n_units), n_columns)
+            self.emit_times()
+            for neuron in range(part.shape.n_units):
+                self.results.send(neuron, max(0, ready_ps - self.env.now_ps))

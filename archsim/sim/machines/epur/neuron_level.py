@@ -1,0 +1,130 @@
+"""Detail `neuron`: every unit a process that goes from neuron to neuron. The definition of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from archsim.config.arch import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.ir.cells import Cell
+from archsim.kernels.arrays import I64, Bools
+from archsim.sim.actions import emit_actions, step_transfers, step_words
+from archsim.sim.items import PassWork, StepWork, UpdateWork
+from archsim.sim.machines.epur.units.dpu import DotProductUnit
+from archsim.sim.machines.epur.units.fmu import EvaluateAll, FuzzyMemoUnit
+from archsim.sim.machines.epur.units.row_fetcher import RowFetcher
+from archsim.sim.machines.epur.units.shared_dpus import GateWires, SharedDotProductUnits
+from archsim.sim.memory.dram import MainMemory
+from archsim.sim.memory.intermediate_port import IntermediatePort
+from archsim.sim.step_times import step_times
+from archsim.sim.units.mu import MultiFunctionalUnit
+from archsim.sim.units.unit import Credits, Process
+
+
+class ComputationUnit(NamedTuple):
+    """One gate's hardware: the memoization unit goes ahead, the dot product unit follows."""
+
+    predictor: FuzzyMemoUnit | EvaluateAll
+    fetcher: RowFetcher
+    dot_product: DotProductUnit | GateWires
+    """The gate's own unit, or its wires to units that share their work."""
+    results: Port[int]
+    result_lag: Credits
+
+
+class NeuronDetail:
+    """The compute side of the accelerator, wired unit by unit.
+
+    step ──> FMU ──decisions──> DPU ──results──> ┐
+              │└─── run-ahead credits ──┘│       ├──> MU ──> step ends
+              └──> row fetcher ──rows────┘       │
+    step ──> FMU ──decisions──> DPU ──results──> ┘
+                                 └── result-lag credits ──┘
+
+    Arrows are ports: what goes through one says when it arrives, so only a unit that has to wait for it takes an event.
+    Where dot product units share their work, all DPUs are one block between the same wires.
+    """
+
+    def __init__(
+        self,
+        env: Engine,
+        arch: ArchSpec,
+        cells: Sequence[Cell],
+        *,
+        dram: MainMemory,
+        port: IntermediatePort,
+        probe: Probe,
+    ) -> None:
+        self.env, self.arch, self.port, self.probe = env, arch, port, probe
+        self.units = [_computation_unit(env, k, arch, dram, probe) for k in range(arch.computation_units)]
+        if wires := [unit.dot_product for unit in self.units if isinstance(unit.dot_product, GateWires)]:
+            SharedDotProductUnits(env, arch, wires, probe)
+        self.multi_functional = MultiFunctionalUnit(
+            env,
+            "MU",
+            arch,
+            results=[u.results for u in self.units],
+            result_lags=[u.result_lag for u in self.units],
+            cells=cells,
+            probe=probe,
+        )
+
+    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
+        """Run all steps of a part; the process returns S_{t+1} of each, in cycles from now."""
+        part, times, clock = work.part, step_times(self.arch, work.part), self.arch.clock
+        start_ps, words = self.env.now_ps, sum(step_words(self.arch, part))
+        ends: I64 = np.empty(work.n_steps, np.int64)
+        for t, reused in enumerate(_reused(work)):
+            for unit, gate_reused in zip(self.units, reused.tolist(), strict=False):
+                step = StepWork(part, times, gate_reused, work.streamed)
+                unit.predictor.steps.send(step)
+                unit.fetcher.steps.send(step)
+                unit.dot_product.steps.send(step)
+            self.multi_functional.steps.send(UpdateWork(part, times))
+            self.port.claim(np.array([clock.to_cycles(self.env.now_ps)]), words)
+            end_ps = yield from self.multi_functional.step_ends.get()
+            ends[t] = clock.to_cycles(end_ps - start_ps)
+        emit_actions(self.probe, step_transfers(self.arch, part), work.n_steps)
+        return ends
+
+
+def _reused(work: PassWork) -> Bools:
+    """The decisions of a part (T, G, H)."""
+    shape = work.part.shape
+    bits = np.unpackbits(work.reuse_bits, axis=1, count=shape.neurons_per_step)
+    return bits.astype(np.bool_).reshape(-1, shape.n_gates, shape.n_units)
+
+
+def _computation_unit(env: Engine, gate: int, arch: ArchSpec, dram: MainMemory, probe: Probe) -> ComputationUnit:
+    name = f"CU{gate}"
+    fetcher = RowFetcher(env, gate, arch, dram=dram, probe=probe)
+    decisions: Port[bool] = Port(env)
+    predictor: FuzzyMemoUnit | EvaluateAll
+    if arch.fmu is None:
+        predictor = EvaluateAll(env, arch, decisions=decisions, rows=fetcher.decisions, probe=probe)
+    else:
+        predictor = FuzzyMemoUnit(
+            env, f"{name}.FMU", arch, arch.fmu, decisions=decisions, rows=fetcher.decisions, probe=probe
+        )
+    results: Port[int] = Port(env)
+    result_lag = Credits(env, arch.mu.result_lag, f"{name}.DPU results ahead", probe)
+    if arch.dispatch == "shared":
+        wires = GateWires(Port(env), decisions, predictor.run_ahead, results, result_lag)
+        return ComputationUnit(predictor, fetcher, wires, results, result_lag)
+    dot_product = DotProductUnit(
+        env,
+        f"{name}.DPU",
+        arch,
+        decisions=decisions,
+        run_ahead=predictor.run_ahead,
+        fetcher=fetcher,
+        results=results,
+        result_lag=result_lag,
+        probe=probe,
+    )
+    return ComputationUnit(predictor, fetcher, dot_product, results, result_lag)

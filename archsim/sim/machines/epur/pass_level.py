@@ -1,0 +1,195 @@
+"""Detail `block`: one event per pass, its step times by the recurrence of SEMANTICS 2.2. The default.
+
+A pass that leans on main memory while it runs goes in step with it, from one event of the rest to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from archsim.config.arch import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.probe import Probe
+from archsim.engine.trace_events import TransferDone, Waited, Worked
+from archsim.ir.cells import Cell
+from archsim.kernels.arrays import I64, row_lists
+from archsim.kernels.pipeline.gates import (
+    EVALUATED,
+    FIRST_ISSUE,
+    FIRST_TAKEN,
+    LAST_DECISION,
+    LAST_FREE,
+    ON_BANK,
+    ON_DECISION,
+    ON_PLACE,
+    ON_RESULTS,
+    ON_WEIGHTS,
+    REUSED,
+    VISITED,
+    PassTimes,
+    StepTimes,
+)
+from archsim.kernels.pipeline.passes import time_pass
+from archsim.sim.actions import (
+    Action,
+    cell_update,
+    crossing,
+    emit_actions,
+    evaluation,
+    prediction,
+    step_transfers,
+    step_words,
+    weight_fill,
+)
+from archsim.sim.items import PassPart, PassWork, Streamed
+from archsim.sim.machines.epur.streamed_pass import CoupledPass
+from archsim.sim.memory.dram import MainMemory
+from archsim.sim.memory.intermediate_port import IntermediatePort
+from archsim.sim.step_times import step_times
+from archsim.sim.units.unit import Process, emit_span
+
+WAITS = (
+    ("FMU", "a place among the decisions", ON_PLACE),
+    ("DPU", "a decision", ON_DECISION),
+    ("DPU", "weights", ON_WEIGHTS),
+    ("DPU", "a place among the results", ON_RESULTS),
+    ("DPU", "a bank", ON_BANK),
+)
+"""What units wait for, and where the kernels count it."""
+
+
+class PartCosts(NamedTuple):
+    """What all passes of a part have in common: cycles, and the actions behind each thing that is done."""
+
+    times: StepTimes
+    port_words: int
+    """Of intermediate memory, in a step."""
+    decision: tuple[Action, ...]
+    update: tuple[Action, ...]
+    evaluation: tuple[Action, ...]
+    visit: tuple[Action, ...]
+    step: tuple[Action, ...]
+
+
+def part_costs(arch: ArchSpec, part: PassPart, cell: Cell) -> PartCosts:
+    """Return what a part costs on a machine; where no cells are updated, nothing is decided either."""
+    return PartCosts(
+        times=step_times(arch, part),
+        port_words=sum(step_words(arch, part)),
+        decision=tuple(prediction(arch, part.shape)) if part.updates else (),
+        update=tuple(cell_update(cell)) if part.updates else (),
+        evaluation=tuple(evaluation(arch, part.columns)),
+        visit=tuple(crossing(part.columns)),
+        step=tuple(step_transfers(arch, part)),
+    )
+
+
+class BlockDetail:
+    """The compute side as one unit that knows when each step of a pass ends."""
+
+    def __init__(
+        self,
+        env: Engine,
+        arch: ArchSpec,
+        cells: Sequence[Cell],
+        *,
+        dram: MainMemory,
+        port: IntermediatePort,
+        probe: Probe,
+    ) -> None:
+        self.env, self.arch, self.cells = env, arch, cells
+        self.dram, self.port, self.probe = dram, port, probe
+        self.costs: dict[PassPart, PartCosts] = {}
+
+    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
+        """Run all steps of a part; the process returns S_{t+1} of each, in cycles from now.
+
+        fills: whether weights may arrive meanwhile, which matters to who shares a bank with them.
+        """
+        start_ps, costs = self.env.now_ps, self._costs(work.part)
+        if work.streamed or (fills and self.arch.weight_buffer.banks == 1):
+            found = yield from self._run_with_memory(work)
+        else:
+            shape = work.part.shape
+            options = {"shared": self.arch.dispatch == "shared", "spans": self.probe.wants_spans}
+            found = time_pass(work.reuse_bits, shape.n_gates, shape.n_units, costs.times, **options)
+            starts = np.concatenate([[0], found.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
+            self.port.claim(starts, costs.port_words)
+            yield self.env.timeout(self.arch.clock.to_ps(int(found.step_ends[-1])))
+        self._emit(work, costs, found, start_ps)
+        return found.step_ends
+
+    def _costs(self, part: PassPart) -> PartCosts:
+        if part not in self.costs:
+            self.costs[part] = part_costs(self.arch, part, self.cells[part.shape.layer])
+        return self.costs[part]
+
+    def _run_with_memory(self, work: PassWork) -> Process:
+        run = CoupledPass(self.env, self.arch, work, dram=self.dram, port=self.port, spans=self.probe.wants_spans)
+        found: PassTimes = yield run.ended
+        return found
+
+    def _emit(self, work: PassWork, costs: PartCosts, found: PassTimes, start_ps: int) -> None:
+        shape, tally = work.part.shape, found.tally.sum(axis=0).tolist()
+        emit_actions(self.probe, costs.decision, work.n_steps * shape.neurons_per_step)
+        emit_actions(self.probe, costs.update, work.n_steps * shape.n_units)
+        emit_actions(self.probe, costs.evaluation, tally[EVALUATED])
+        emit_actions(self.probe, costs.visit, tally[VISITED])
+        emit_actions(self.probe, costs.step, work.n_steps)
+        if work.streamed:
+            self._emit_rows(work, work.streamed, found, start_ps)
+        self._emit_times(work, costs.times, found)
+        self._emit_spans(work, found, start_ps)
+
+    def _emit_rows(self, work: PassWork, streamed: Streamed, found: PassTimes, start_ps: int) -> None:
+        part, rows = work.part, _rows_fetched(work, streamed)
+        emit_actions(self.probe, weight_fill(self.arch, part.row_bytes), int(rows.sum()))
+        ends_ps = (start_ps + found.step_ends * self.arch.clock.period_ps).tolist()
+        for n_rows, begin_ps, end_ps in zip(rows.tolist(), [start_ps, *ends_ps], ends_ps, strict=False):
+            self.probe.emit(
+                TransferDone,
+                what=f"rows of {part.label}",
+                n_bytes=n_rows * part.row_bytes,
+                write=False,
+                start_ps=begin_ps,
+                end_ps=end_ps,
+            )
+
+    def _emit_times(self, work: PassWork, times: StepTimes, found: PassTimes) -> None:
+        clock, steps = self.arch.clock, work.n_steps * work.part.shape.n_units
+        for gate, tally in enumerate(found.tally.tolist()):
+            busy = tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.pass_on_cycles
+            self.probe.emit(Worked, unit=f"CU{gate}.DPU", time_ps=clock.to_ps(busy))
+            if times.has_memo:
+                self.probe.emit(Worked, unit=f"CU{gate}.FMU", time_ps=clock.to_ps(steps * times.issue_cycles))
+            for unit, reason, column in WAITS:
+                if tally[column]:
+                    waited_ps = clock.to_ps(tally[column])
+                    self.probe.emit(Waited, unit=f"CU{gate}.{unit}", reason=reason, time_ps=waited_ps)
+        if work.part.updates:
+            self.probe.emit(Worked, unit="MU", time_ps=clock.to_ps(steps * times.update_interval_cycles))
+        if found.update_wait[0]:
+            self.probe.emit(Waited, unit="MU", reason="products", time_ps=clock.to_ps(int(found.update_wait[0])))
+
+    def _emit_spans(self, work: PassWork, found: PassTimes, start_ps: int) -> None:
+        """What each unit was about in each step, for who draws it."""
+        clock = self.arch.clock
+        for t, (gates, update) in enumerate(zip(row_lists(found.spans), row_lists(found.update_spans), strict=True)):
+            what = f"step {t}, {work.part.label}, neurons 0 to {work.part.shape.n_units - 1}"
+            for k, span in enumerate(gates):
+                if self.arch.fmu and work.part.updates:
+                    emit_span(self.probe, clock, f"CU{k}.FMU", what, start_ps, span[FIRST_ISSUE], span[LAST_DECISION])
+                emit_span(self.probe, clock, f"CU{k}.DPU", what, start_ps, span[FIRST_TAKEN], span[LAST_FREE])
+            emit_span(self.probe, clock, "MU", what, start_ps, *update)
+
+
+def _rows_fetched(work: PassWork, streamed: Streamed) -> I64:
+    """Evaluations of neurons whose weights are not on chip, in each step (T,)."""
+    shape = work.part.shape
+    reused = np.unpackbits(work.reuse_bits, axis=1, count=shape.neurons_per_step)
+    evaluated = (1 - reused.reshape(-1, shape.n_gates, shape.n_units))[..., ~streamed.resident]
+    fetched: I64 = evaluated.sum(axis=(1, 2), dtype=np.int64)
+    return fetched

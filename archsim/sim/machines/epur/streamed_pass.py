@@ -1,0 +1,70 @@
+"""A pass on its way together with main memory: rows are asked for as it goes, and it waits for them."""
+
+from __future__ import annotations
+
+import numpy as np
+import simpy
+
+from archsim.config.arch import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.kernels.arrays import I64
+from archsim.kernels.dram.channel import DramTimes
+from archsim.kernels.dram.requests import Memory
+from archsim.kernels.pipeline.streamed import DONE, START, STEP, StreamedPass, begin, streamed_pass
+from archsim.kernels.pipeline.streaming import advance_pass
+from archsim.sim.actions import step_words
+from archsim.sim.items import PassWork
+from archsim.sim.memory.dram import MainMemory
+from archsim.sim.memory.intermediate_port import IntermediatePort
+from archsim.sim.step_times import step_times
+
+
+class CoupledPass:
+    """A pass as the memory drives it; `ended` fires at its end with its times."""
+
+    def __init__(
+        self, env: Engine, arch: ArchSpec, work: PassWork, *, dram: MainMemory, port: IntermediatePort, spans: bool
+    ) -> None:
+        self.env, self.arch, self.work, self.dram, self.port = env, arch, work, dram, port
+        self.times, self.ended = step_times(arch, work.part), env.event()
+        self.run = self._streamed_pass(spans)
+        self.claimed = 0
+        begin(self.run, self.times)
+        dram.couple(self)
+
+    def advance(self, memory: Memory, times: DramTimes, until_ps: int, finished: I64) -> tuple[int, int]:
+        """Go on up to `until_ps`; let the memory go when the pass is over."""
+        n_finished, wake_ps = advance_pass(self.run, self.times, memory, times, until_ps, finished)
+        self._claim_steps()
+        if self.run.state[DONE]:
+            self.dram.uncouple(self.run.numbers)
+            end_ps = self.arch.clock.to_ps(int(self.run.state[START]))
+            self.env.timeout(end_ps - self.env.now_ps).callbacks.append(self._end)
+        return n_finished, wake_ps
+
+    def _end(self, _: simpy.Event) -> None:
+        self.ended.succeed(self.run.found)
+
+    def _claim_steps(self) -> None:
+        """Let the steps that have begun access the intermediate memory."""
+        begun = min(int(self.run.state[STEP]) + 1, self.work.n_steps)
+        if begun > self.claimed:
+            starts = self.run.start + np.concatenate([[0], self.run.found.step_ends])[self.claimed : begun]
+            self.port.claim(starts, sum(step_words(self.arch, self.work.part)))
+            self.claimed = begun
+
+    def _streamed_pass(self, spans: bool) -> StreamedPass:
+        part, streamed = self.work.part, self.work.streamed
+        n_gates, n_units = part.shape.n_gates, part.shape.n_units
+        slots, addresses = (streamed.slots, streamed.addresses) if streamed else (1, (0,) * n_gates)
+        return streamed_pass(
+            np.ascontiguousarray(self.work.reuse_bits),
+            streamed.resident if streamed else np.ones(n_units, np.bool_),
+            np.array(addresses, np.int64),
+            self.dram.reserve(n_gates * slots).reshape(n_gates, slots),
+            row_bytes=part.row_bytes,
+            n_transfers=self.dram.memory.transfers.shape[0],
+            shares_bank=self.arch.weight_buffer.banks == 1,
+            start=self.arch.clock.to_cycles(self.env.now_ps),
+            spans=spans,
+        )

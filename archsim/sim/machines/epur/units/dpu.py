@@ -1,0 +1,78 @@
+"""The dot product unit: evaluates a neuron in c_d cycles, or passes on its memo in c_r."""
+
+from __future__ import annotations
+
+from archsim.config.arch import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.sim.actions import emit_actions, evaluation
+from archsim.sim.items import StepWork
+from archsim.sim.machines.epur.units.row_fetcher import RowFetcher
+from archsim.sim.units.unit import Credits, Process, Unit
+
+
+class DotProductUnit(Unit):
+    """Takes decided neurons in order and delivers their products in order, L_d later if evaluated."""
+
+    def __init__(
+        self,
+        env: Engine,
+        name: str,
+        arch: ArchSpec,
+        *,
+        decisions: Port[bool],
+        run_ahead: Credits | None,
+        fetcher: RowFetcher,
+        results: Port[int],
+        result_lag: Credits,
+        probe: Probe,
+    ) -> None:
+        super().__init__(env, name, arch, probe)
+        self.decisions, self.run_ahead, self.fetcher = decisions, run_ahead, fetcher
+        self.results, self.result_lag = results, result_lag
+        self.steps: Port[StepWork] = Port(env)
+        env.process(self.run())
+
+    def run(self) -> Process:
+        """Serve step after step."""
+        while True:
+            step = yield from self.steps.get()
+            yield from self._serve(step)
+            emit_actions(self.probe, evaluation(self.arch, step.part.columns), step.reused.count(False))
+            self.emit_times()
+
+    def _serve(self, step: StepWork) -> Process:
+        env, times, label = self.env, step.times, step.part.label
+        run_ahead = self.run_ahead if times.has_memo else None
+        pass_on_ps, evaluate_ps = self.clock.to_ps(times.pass_on_cycles), self.clock.to_ps(times.dot_cycles)
+        pipeline_ps = self.clock.to_ps(times.dot_pipeline_cycles)
+        for neuron in range(step.part.shape.n_units):
+            if not self.decisions.has_arrived:
+                yield from self.wait_for(self.decisions.arrival(), "a decision")
+            reused = self.decisions.take()
+            is_streamed = not reused and step.fetches(neuron)
+            if is_streamed:
+                yield from self._wait_for_weights()
+            if not self.result_lag.free:
+                yield from self.wait_for(self.result_lag.returned(), "a place among the results")
+            self.result_lag.take()
+            if run_ahead is not None:
+                run_ahead.give()
+            if reused:
+                self.count_work(pass_on_ps, "reuse {}, {}", neuron, label)
+                yield env.timeout(pass_on_ps)
+                self.results.send(neuron)
+            else:
+                self.count_work(evaluate_ps, "evaluate {}, {}", neuron, label)
+                could_end_ps = env.now_ps + evaluate_ps
+                yield from self.fetcher.read(times.dot_cycles)
+                self.count_wait("a bank", could_end_ps)
+                self.results.send(neuron, pipeline_ps)
+            if is_streamed:
+                self.fetcher.places.give()
+
+    def _wait_for_weights(self) -> Process:
+        decided_ps = self.env.now_ps
+        yield (yield from self.fetcher.rows.get())
+        self.count_wait("weights", decided_ps)

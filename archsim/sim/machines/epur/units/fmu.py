@@ -1,0 +1,91 @@
+"""The fuzzy memoization unit: predicts, for one neuron after the other, whether its memo will do."""
+
+from __future__ import annotations
+
+from archsim.config.arch import ArchSpec
+from archsim.config.memo_units import FmuSpec
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.sim.actions import emit_actions, prediction
+from archsim.sim.items import StepWork
+from archsim.sim.units.unit import Credits, Process, Unit
+
+
+class FuzzyMemoUnit(Unit):
+    """Issues a neuron every c_f cycles, at most Q ahead of the dot product unit; a decision takes L_f."""
+
+    def __init__(
+        self,
+        env: Engine,
+        name: str,
+        arch: ArchSpec,
+        fmu: FmuSpec,
+        *,
+        decisions: Port[bool],
+        rows: Port[bool],
+        probe: Probe,
+    ) -> None:
+        super().__init__(env, name, arch, probe)
+        self.decisions, self.rows = decisions, rows
+        self.run_ahead = Credits(env, fmu.run_ahead, f"{name} decisions ahead", probe)
+        self.steps: Port[StepWork] = Port(env)
+        env.process(self.run())
+
+    def run(self) -> Process:
+        """Serve step after step."""
+        while True:
+            step = yield from self.steps.get()
+            told = _told(step, self.decisions, self.rows)
+            if step.times.has_memo:
+                yield from self._predict(step, told)
+            else:
+                _evaluate_all(step, told)
+
+    def _predict(self, step: StepWork, told: list[Port[bool]]) -> Process:
+        env, times, label = self.env, step.times, step.part.label
+        issue_ps, decision_ps = self.clock.to_ps(times.issue_cycles), self.clock.to_ps(times.decision_cycles)
+        may_issue_ps = env.now_ps
+        for neuron, reused in enumerate(step.reused):
+            # For a place first: meanwhile the interval between two issues goes by.
+            if not self.run_ahead.free:
+                yield self.run_ahead.returned()
+            if env.now_ps < may_issue_ps:
+                yield env.timeout(may_issue_ps - env.now_ps)
+            self.count_wait("a place among the decisions", may_issue_ps)
+            self.run_ahead.take()
+            self.count_work(issue_ps, "predict {}, {}", neuron, label)
+            for port in told:
+                port.send(reused, decision_ps)
+            may_issue_ps = env.now_ps + issue_ps
+        emit_actions(self.probe, prediction(self.arch, step.part.shape), step.part.shape.n_units)
+        self.emit_times()
+
+
+class EvaluateAll(Unit):
+    """What stands in the memoization unit's place on the baseline machine: every neuron, at once."""
+
+    run_ahead: Credits | None = None
+
+    def __init__(self, env: Engine, arch: ArchSpec, *, decisions: Port[bool], rows: Port[bool], probe: Probe) -> None:
+        super().__init__(env, "none", arch, probe)
+        self.decisions, self.rows = decisions, rows
+        self.steps: Port[StepWork] = Port(env)
+        env.process(self.run())
+
+    def run(self) -> Process:
+        """Serve step after step."""
+        while True:
+            step = yield from self.steps.get()
+            _evaluate_all(step, _told(step, self.decisions, self.rows))
+
+
+def _told(step: StepWork, decisions: Port[bool], rows: Port[bool]) -> list[Port[bool]]:
+    """Who hears of a decision: the dot product unit, and whoever has to fetch the neuron's weights."""
+    return [decisions, rows] if step.streamed else [decisions]
+
+
+def _evaluate_all(step: StepWork, told: list[Port[bool]]) -> None:
+    for reused in step.reused:
+        for port in told:
+            port.send(reused)

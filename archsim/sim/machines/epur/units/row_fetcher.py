@@ -1,0 +1,66 @@
+"""The row fetcher: asks main memory for weights that are not on chip, as their neurons are decided."""
+
+from __future__ import annotations
+
+import simpy
+
+from archsim.config.arch import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.kernels.dram.write_ports import read_end
+from archsim.sim.actions import emit_actions, weight_fill
+from archsim.sim.items import StepWork, Streamed
+from archsim.sim.memory.dram import FillTarget, MainMemory
+from archsim.sim.units.unit import Credits, Process, Unit, settle
+
+
+class RowFetcher(Unit):
+    """Fetches the rows of neurons to be evaluated, in order, as many at a time as there are places."""
+
+    def __init__(self, env: Engine, gate: int, arch: ArchSpec, *, dram: MainMemory, probe: Probe) -> None:
+        super().__init__(env, f"CU{gate}.rows", arch, probe)
+        self.gate, self.dram = gate, dram
+        self.steps: Port[StepWork] = Port(env)
+        self.decisions: Port[bool] = Port(env)
+        self.rows: Port[simpy.Event] = Port(env)
+        self.shares_bank = arch.weight_buffer.banks == 1
+        self.places = self._places(arch.weight_buffer.stream_rows)
+        env.process(self.run())
+
+    def run(self) -> Process:
+        """Serve step after step."""
+        while True:
+            step = yield from self.steps.get()
+            if step.streamed is None:
+                continue
+            self.places = self._places(step.streamed.slots)
+            for neuron in range(step.part.shape.n_units):
+                reused = yield from self.decisions.get()
+                if not reused and step.fetches(neuron):
+                    if not self.places.free:
+                        yield self.places.returned()
+                    self.places.take()
+                    self.rows.send(self._fetch(step, step.streamed, neuron))
+
+    def _places(self, number: int) -> Credits:
+        return Credits(self.env, number, f"{self.name} on their way", self.probe)
+
+    def _fetch(self, step: StepWork, streamed: Streamed, neuron: int) -> simpy.Event:
+        n_bytes = step.part.row_bytes
+        emit_actions(self.probe, weight_fill(self.arch, n_bytes))
+        return self.dram.transfer(
+            streamed.addresses[self.gate] + neuron * n_bytes,
+            n_bytes,
+            what=f"row {neuron} of {step.part.label}, gate {self.gate}",
+            client=self.gate,
+            landing=FillTarget(self.gate, n_bytes),
+        )
+
+    def read(self, n_cycles: int) -> Process:
+        """Read weights for so many cycles; where there is one bank, the fills in it go first."""
+        if not self.shares_bank:
+            yield self.cycles(n_cycles)
+            return
+        start = self.clock.to_cycles(self.env.now_ps)
+        yield from settle(self.env, self.clock, lambda: int(read_end(self.dram.memory, self.gate, start, n_cycles)))

@@ -1,0 +1,116 @@
+"""Dot product units that share their work: one that has nothing to do takes a neuron of another gate (`dispatch`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import simpy
+
+from archsim.config.arch import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.sim.actions import crossing, emit_actions, evaluation
+from archsim.sim.items import StepWork
+from archsim.sim.units.unit import Credits, Process, Unit
+
+
+class GateWires(NamedTuple):
+    """What connects the shared units to one gate's memoization unit and to the multi-functional unit."""
+
+    steps: Port[StepWork]
+    decisions: Port[bool]
+    run_ahead: Credits | None
+    results: Port[int]
+    result_lag: Credits
+
+
+class Offer(NamedTuple):
+    """A gate's next neuron, which may be taken."""
+
+    step: StepWork
+    neuron: int
+    reused: bool
+    taken: simpy.Event
+
+
+class SharedDotProductUnits:
+    """Units j for gates k: each takes what it can take first, of its own gate if it can, or of the one furthest behind.
+
+    A unit reads the weights of another in its place, over wires that carry one row at a time from each weight buffer.
+    """
+
+    def __init__(self, env: Engine, arch: ArchSpec, gates: Sequence[GateWires], probe: Probe) -> None:
+        self.env, self.arch, self.gates, self.probe = env, arch, gates, probe
+        self.units = [Unit(env, f"CU{k}.DPU", arch, probe) for k in range(len(gates))]
+        self.free_ps: dict[int, int] = {}
+        """Units that are free, and since when."""
+        self.offers: dict[int, Offer] = {}
+        self.lent: set[int] = set()
+        """Gates whose weights another unit reads."""
+        self.is_due = False
+        for gate in range(len(gates)):
+            env.process(self._offer(gate))
+
+    def _offer(self, gate: int) -> Process:
+        """Offer a gate's neurons in order, step after step; its unit is free as a step begins."""
+        wires = self.gates[gate]
+        while True:
+            step = yield from wires.steps.get()
+            self.free_ps[gate] = self.env.now_ps
+            for idle in range(step.part.shape.n_gates, len(self.gates)):  # a pass before may have had more gates
+                self.free_ps.pop(idle, None)
+            for neuron in range(step.part.shape.n_units):
+                reused = yield from wires.decisions.get()
+                if not wires.result_lag.free:
+                    yield wires.result_lag.returned()
+                wires.result_lag.take()
+                self.offers[gate] = Offer(step, neuron, reused, self.env.event())
+                self._match_at_last()
+                yield self.offers[gate].taken
+                if wires.run_ahead is not None:
+                    wires.run_ahead.give()
+            emit_actions(self.probe, evaluation(self.arch, step.part.columns), step.reused.count(False))
+            # They serve other gates too: the last gate to get here states what is left of the step.
+            for unit in self.units[: step.part.shape.n_gates]:
+                unit.emit_times()
+
+    def _match_at_last(self) -> None:
+        """Match once all that happens at this instant has happened."""
+        if not self.is_due:
+            self.is_due = True
+            self.env.end_of_instant().callbacks.append(self._match)
+
+    def _match(self, _: simpy.Event) -> None:
+        """Let one unit take a neuron, then look again: its gate may have the next one ready."""
+        self.is_due = False
+        pairs = [
+            (unit != gate, offer.neuron, gate, unit)
+            for gate, offer in self.offers.items()
+            for unit in self.free_ps
+            if unit == gate or offer.reused or gate not in self.lent
+        ]
+        if pairs:
+            gate, unit = min(pairs)[2:]
+            self.env.process(self._serve(self.offers.pop(gate), gate, unit))
+            self._match_at_last()
+
+    def _serve(self, offer: Offer, gate: int, unit: int) -> Process:
+        step, neuron, reused, times = offer.step, offer.neuron, offer.reused, offer.step.times
+        is_guest = unit != gate and not reused
+        cycles, later = (times.pass_on_cycles, 0) if reused else (times.dot_cycles, times.dot_pipeline_cycles)
+        self.units[unit].count_wait("a decision", self.free_ps.pop(unit))
+        what = "reuse {}, {}" if reused else "evaluate {}, {}"
+        self.units[unit].count_work(self.arch.clock.to_ps(cycles), what, neuron, step.part.label)
+        # Sent as it is taken, to arrive as it is made: so the gate's results keep their order.
+        self.gates[gate].results.send(neuron, self.arch.clock.to_ps(cycles + later))
+        offer.taken.succeed()
+        if is_guest:
+            emit_actions(self.probe, crossing(step.part.columns))
+            self.lent.add(gate)
+        yield self.units[unit].cycles(cycles)
+        if is_guest:
+            self.lent.remove(gate)
+        self.free_ps[unit] = self.env.now_ps
+        self._match_at_last()

@@ -1,0 +1,130 @@
+"""Intermediate memory: input and output sequences of layers, loaded ahead and stored behind (SEMANTICS 2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import simpy
+
+from archsim.activity import ActivityRecord
+from archsim.config.arch import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.port import Port
+from archsim.engine.probe import Probe
+from archsim.engine.trace_events import Busy
+from archsim.ir.network import Network
+from archsim.sim.actions import emit_actions, sequence_load, sequence_store
+from archsim.sim.memory.dram import Client, MainMemory
+from archsim.sim.memory.intermediate_port import IntermediatePort
+from archsim.sim.units.unit import Process
+from archsim.units import BYTES_PER_HALF, BYTES_PER_SUM
+
+
+@dataclass(frozen=True)
+class LayerTraffic:
+    """What a layer reads, writes and needs kept, in bytes per sequence."""
+
+    inputs: list[int]
+    outputs: list[int]
+    kept: list[int]
+    """The encoded sequence that a decoder looks back at; 0 elsewhere."""
+    partial: list[int]
+    """Products with the inputs of all steps, waiting for the recurrent ones; 0 where a step makes all its products."""
+
+    def held_bytes(self, sequence: int) -> int:
+        """What has to lie in the memory while the layer runs."""
+        return sum(held[sequence] for held in (self.inputs, self.outputs, self.kept, self.partial))
+
+
+def layer_traffic(network: Network, activity: ActivityRecord, arch: ArchSpec) -> list[LayerTraffic]:
+    """The traffic of each layer in a run."""
+    traffic: list[LayerTraffic] = []
+    kept = [0] * activity.n_sequences
+    for index, layer in enumerate(network.layers):
+        if index == len(network.encoder):
+            kept = traffic[-1].outputs
+        shape = activity.shape(index, 0)
+        steps = activity.steps(shape)
+        waiting = shape.neurons_per_step if arch.dataflow == "mwl" and not shape.decodes else 0
+        sizes = (layer.input_size * BYTES_PER_HALF, layer.output_size * BYTES_PER_HALF, waiting * BYTES_PER_SUM)
+        inputs, outputs, partial = ([n * size for n in steps] for size in sizes)
+        traffic.append(LayerTraffic(inputs, outputs, kept, partial))
+    return traffic
+
+
+class IntermediateMemory:
+    """Holds a sequence's largest layer, input and output together, from its loading to its storing.
+
+    What does not fit spills: it is written to main memory and read back while the layer runs.
+    """
+
+    def __init__(
+        self,
+        env: Engine,
+        arch: ArchSpec,
+        layers: Sequence[LayerTraffic],
+        *,
+        dram: MainMemory,
+        port: IntermediatePort,
+        base_address_bytes: int,
+        probe: Probe,
+    ) -> None:
+        self.env, self.arch, self.layers = env, arch, layers
+        self.dram, self.port, self.probe = dram, port, probe
+        self.input_addresses = [*accumulate(layers[0].inputs, initial=base_address_bytes)]
+        self.output_addresses = [*accumulate(layers[-1].outputs, initial=self.input_addresses[-1])]
+        self.capacity_bytes = arch.intermediate_memory.capacity_bytes
+        self.free_bytes = simpy.Container(env, capacity=self.capacity_bytes, init=self.capacity_bytes)
+        self.loaded: Port[int] = Port(env)
+        self.stores: list[simpy.Event] = []
+        self.store_slot = simpy.Resource(env)
+        env.process(self._load_all())
+
+    def spill(self, layer: int, sequence: int) -> list[simpy.Event]:
+        """Start the traffic of what this layer cannot keep on chip; no event where everything fits."""
+        excess = self.layers[layer].held_bytes(sequence) - self.capacity_bytes
+        return [self.env.process(self._spill(excess, f"spill of sequence {sequence}"))] if excess > 0 else []
+
+    def store(self, sequence: int) -> None:
+        """Send the top layer's outputs to main memory and free the sequence's place."""
+        under_way = [store for store in self.stores if not store.processed]
+        self.stores = [*under_way, self.env.process(self._store(sequence))]
+
+    def all_stored(self) -> simpy.Event:
+        """An event that fires when every store so far is done."""
+        return self.env.all_of(self.stores)
+
+    def _load_all(self) -> Process:
+        for sequence, n_bytes in enumerate(self.layers[0].inputs):
+            yield self.free_bytes.get(self._place_bytes(sequence))
+            address, what = self.input_addresses[sequence], f"inputs of sequence {sequence}"
+            yield from self._move(Client.INPUTS, address, n_bytes, what)
+            self.loaded.send(sequence)
+
+    def _store(self, sequence: int) -> Process:
+        n_bytes, what = self.layers[-1].outputs[sequence], f"outputs of sequence {sequence}"
+        with self.store_slot.request() as turn:
+            yield turn
+            yield from self._move(Client.OUTPUTS, self.output_addresses[sequence], n_bytes, what, write=True)
+        yield self.free_bytes.put(self._place_bytes(sequence))
+
+    def _spill(self, n_bytes: int, what: str) -> Process:
+        address = self.output_addresses[-1]
+        yield from self._move(Client.SPILLS, address, n_bytes, what, write=True)
+        yield from self._move(Client.SPILLS, address, n_bytes, what)
+
+    def _move(self, client: Client, address: int, n_bytes: int, what: str, *, write: bool = False) -> Process:
+        """To main memory or from it, word by word as the transfer goes; its first or last row by itself."""
+        start_ps = self.env.now_ps
+        if write:
+            yield from self.port.move(n_bytes)
+        yield self.dram.transfer(address, n_bytes, what=what, write=write, client=client)
+        if not write:
+            yield from self.port.move(n_bytes)
+        emit_actions(self.probe, sequence_store(self.arch, n_bytes) if write else sequence_load(self.arch, n_bytes))
+        self.probe.emit(Busy, unit="sequences", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
+
+    def _place_bytes(self, sequence: int) -> int:
+        return min(max(layer.held_bytes(sequence) for layer in self.layers), self.capacity_bytes)

@@ -1,0 +1,159 @@
+"""A sweep from its grid to its tables; run again, it does what is left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archsim.errors import ArchsimError, RunFailedError
+from archsim.files import check_writable, make_folder, remove_unfinished
+from archsim.policies import Policy
+from archsim.reading import is_file
+from archsim.sweeps.driver import Driver
+from archsim.sweeps.frames import EXPORTED, SweepResults, export
+from archsim.sweeps.grid import Grid, load_grid
+from archsim.sweeps.plan import Point, plan_points, plan_tasks
+from archsim.sweeps.pools import Pool, pool_for
+from archsim.sweeps.store import DATABASE, LOG, Store, only_driver, open_store, provenance
+from archsim.sweeps.task import MAIN, Done, Kind, Task
+
+CACHE = "cache"
+
+
+@dataclass
+class Progress:
+    """How far a sweep is."""
+
+    points: int
+    """Different points of the grid."""
+    finished: int
+    """Of these, failed ones included."""
+    failed: int
+    weight: float
+    """Work to do when the driver began."""
+    done: float = 0.0
+    """Of this."""
+
+    @property
+    def share(self) -> float:
+        """Of the work, 0 to 1."""
+        return self.done / self.weight if self.weight else 1.0
+
+
+Tell = Callable[[Progress], None]
+
+
+def run_sweep(
+    grid: str | Path | Mapping[str, Any],
+    folder: str | Path,
+    *,
+    jobs: int | None = None,
+    dask: str | None = None,
+    retry: bool = False,
+    tell: Tell = lambda progress: None,
+    command: str = "archsim.run_sweep",
+) -> SweepResults:
+    """Run every point of a grid (a TOML file, or its tables) that `folder` does not hold yet; return all results.
+
+    jobs: processes, by default one a core. dask: address of a scheduler, or `local`, instead. The results are the
+    same bytes whoever does the work. retry: also run again what has failed. `tell` hears of each finished task.
+    Raises UsageError for a grid that cannot run, before anything is written; a point that fails is a result.
+    RunFailedError where the machine could not do some of the points (a full disk, no memory): they are left to do.
+    """
+    parsed, text = load_grid(grid)
+    points = plan_points(parsed)
+    policies = [point.setting.policy for point in points if point.setting]
+    with pool_for(jobs, dask, needs_main=defined_in_main(policies)) as pool:
+        return run_points(points, text, folder, pool, retry=retry, tell=tell, command=command)
+
+
+def run_points(
+    points: list[Point],
+    grid: str,
+    folder: str | Path,
+    pool: Pool,
+    *,
+    retry: bool = False,
+    tell: Tell = lambda progress: None,
+    command: str,
+) -> SweepResults:
+    """Run the points of a grid, given with its text, on workers that are there already; else as `run_sweep`."""
+    folder = Path(folder)
+    make_sweep_folders(folder)
+    with only_driver(folder), closing(Store(folder)) as store:
+        store.begin(points, provenance(command, grid, points))
+        try:
+            _finish(points, store, pool, retry, tell)
+        except BaseException:  # interrupted, too: what stopped it is told, not that the tables fail as well
+            with suppress(ArchsimError):
+                export(store, folder)
+            raise
+        return export(store, folder)
+
+
+def defined_in_main(policies: Iterable[Policy]) -> bool:
+    """Whether worker processes have to import the driver's main module to know these policies."""
+    return any(type(policy).__module__ == MAIN for policy in policies)
+
+
+def left_to_do(grid: Grid, folder: Path, retry: bool = False) -> tuple[list[Point], list[Task]]:
+    """The points of a grid, and the tasks that are left of it in a folder that need not exist."""
+    points = plan_points(grid)
+    finished: dict[str, str | None] = {}
+    if is_file(folder / DATABASE):
+        with closing(open_store(folder)) as store:
+            finished = store.finished()
+    return points, plan_tasks(_unfinished(points, finished, retry), folder / CACHE)
+
+
+def _finish(points: list[Point], store: Store, pool: Pool, retry: bool, tell: Tell) -> None:
+    finished, cache = store.finished(), store.folder / CACHE
+    remove_unfinished(store.folder, cache)
+    tasks = plan_tasks(_unfinished(points, finished, retry), cache)
+    due = {task.digest for task in tasks if task.kind is Kind.POINT}
+    errors = {point.digest: finished.get(point.digest) for point in points if point.digest not in due}
+    progress = Progress(
+        points=len({point.digest for point in points}),
+        finished=len(errors),
+        failed=sum(error is not None for error in errors.values()),
+        weight=math.fsum(task.weight for task in tasks),
+    )
+    tell(progress)
+    said: set[str] = set()
+    hindered: list[str] = []
+
+    def keep(task: Task, done: Done) -> None:
+        progress.done += task.weight
+        for note in done.notes:
+            if note not in said:
+                said.add(note)
+                LOG.warning("%s", note)
+        if task.kind is Kind.POINT and done.hindered:
+            hindered.append(done.error or "")
+        elif task.kind is Kind.POINT:
+            store.put({task.digest: done})
+            progress.finished += 1
+            progress.failed += done.error is not None
+        tell(progress)
+
+    Driver(tasks, pool, str(cache.resolve()), keep).run()
+    if hindered:
+        left = f"{len(hindered)} of {progress.points} points could not be run here, and are left to do"
+        raise RunFailedError(f"{left}: {hindered[0]}; finished points are kept: mend it, and run it again to go on")
+
+
+def make_sweep_folders(folder: Path) -> None:
+    """Make the folders of a sweep; UsageError, before any work, where something stands in the way of its files."""
+    for made in (folder, folder / CACHE):
+        make_folder(made)
+    for name in EXPORTED:
+        check_writable(folder / name)
+
+
+def _unfinished(points: list[Point], finished: Mapping[str, str | None], retry: bool) -> list[Point]:
+    """Points without an outcome, and with `retry` those whose outcome is a failure."""
+    return [p for p in points if p.digest not in finished or (retry and finished[p.digest] is not None)]
