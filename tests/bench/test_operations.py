@@ -7,15 +7,15 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from archsim.functional import batch, direction, runner, weights
 from harness import HerePool, arch_with, make_network, make_trace, write_classifier, write_own
 
 import archsim
+from archsim.inference import batch_runner, batching, recurrent_pass, weights
 from archsim.inference.recurrent_pass import RunningPass
 from archsim.inference.run import run_inference
 from archsim.policies import NoReuse, policy_from
 from archsim.sim.accelerator import simulate_activity
-from archsim.sweeps import sweep
+from archsim.sweeps import run as sweep
 from archsim.sweeps.grid import load_grid
 from archsim.sweeps.plan import plan_points
 
@@ -82,16 +82,16 @@ def test_a_neuron_takes_few_events(benchmark):
 @pytest.mark.parametrize("policy", ["none", "bnn", "ternary", "lowbit:correct=on", "oracle"])
 def test_the_steps_of_a_pass_are_one_kernel_call(policy, benchmark, count):
     network, trace = layer((50, 50, 30))
-    count(direction, "run_steps")
-    count(direction, "accumulate_products")
+    count(recurrent_pass, "run_steps")
+    count(recurrent_pass, "accumulate_products")
     once(benchmark, run_inference, network, trace, policy_from(policy), THETA, threads=1)
     assert count.counts == {"run_steps": 2, "accumulate_products": 2}  # one of each for a direction
 
 
 def test_a_long_sequence_goes_in_pieces(benchmark, count, monkeypatch):
-    monkeypatch.setattr(direction, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(recurrent_pass, "CHUNK_ROWS", 100)
     network, trace = layer((1000,))
-    count(direction, "run_steps")
+    count(recurrent_pass, "run_steps")
     once(benchmark, run_inference, network, trace, BNN, THETA)
     assert count.counts == {"run_steps": 2 * 10}
 
@@ -118,14 +118,14 @@ def test_machines_share_decisions(benchmark, count, tmp_path, passes):
     """A point of another machine computes nothing of the network: one run with reuse, one without."""
     own = write_own(tmp_path, [9, 7, 4])
     axes = {"arch.fmu.latency_cycles": [1, 2, 3, 4, 5], "threshold": [THETA]}
-    count(direction, "run_steps")
+    count(recurrent_pass, "run_steps")
     swept(benchmark, {"axes": axes, "fixed": fixed(own / "net", own / "trace.npz")}, tmp_path)
     assert passes == ["bnn"] and count.counts == {"run_steps": 2}
 
 
 def test_thresholds_share_the_run_without_reuse(benchmark, count, tmp_path):
     own = write_own(tmp_path, [9, 7, 4])
-    count(direction, "run_steps")
+    count(recurrent_pass, "run_steps")
     axes = {"threshold": [0.1, 0.2, 0.3, 0.4, 0.5]}
     swept(benchmark, {"axes": axes, "fixed": fixed(own / "net", own / "trace.npz")}, tmp_path)
     assert count.counts == {"run_steps": 5 + 1}
@@ -133,8 +133,8 @@ def test_thresholds_share_the_run_without_reuse(benchmark, count, tmp_path):
 
 @pytest.mark.parametrize("small, large", [((1, 5000), (1, 10_000)), ((500, 60), (1000, 60))])
 def test_memory_grows_by_little_more_than_a_bit_a_decision(small, large, benchmark, monkeypatch):
-    monkeypatch.setattr(batch, "MAX_ROWS", 1000)
-    monkeypatch.setattr(runner, "MAX_ROWS", 1000)
+    monkeypatch.setattr(batching, "MAX_ROWS", 1000)
+    monkeypatch.setattr(batch_runner, "MAX_ROWS", 1000)
     network = make_network("lstm", inputs=4, units=64)
     less, more = peak_bytes(network, *small), once(benchmark, peak_bytes, network, *large)
     decisions = (large[0] * large[1] - small[0] * small[1]) * network.neurons_per_step

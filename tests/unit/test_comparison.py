@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from archsim.functional import comparison
 from harness import make_network, make_tokens, make_trace, make_translator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
+from archsim.inference import comparison
 from archsim.inference.run import run_compared, run_workload
 from archsim.inference.workload import Workload
 from archsim.kernels.numerics.squares import add_squares

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from archsim.functional import direction, runner
 from harness import make_network, make_tokens, make_trace, make_translator
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import archsim
 from archsim.cores import thread_pool
+from archsim.inference import batch_runner, recurrent_pass
 from archsim.inference.batching import Batch
 from archsim.inference.run import run_inference
 from archsim.ir.cells import LSTM
@@ -84,8 +84,8 @@ def test_windows_and_chunks_are_not_seen(policy, bidirectional, monkeypatch):
     network = make_network("lstm", inputs=6, units=5, layers=2, bidirectional=bidirectional)
     trace = make_trace(network, [7, 3, 11, 1])
     whole = run_inference(network, trace, policy_from(policy), 0.4)
-    monkeypatch.setattr(runner, "MAX_ROWS", 2)
-    monkeypatch.setattr(direction, "CHUNK_ROWS", 5)
+    monkeypatch.setattr(batch_runner, "MAX_ROWS", 2)
+    monkeypatch.setattr(recurrent_pass, "CHUNK_ROWS", 5)
     cut = run_inference(network, trace, policy_from(policy), 0.4)
     assert all((a == b).all() for a, b in zip(whole.outputs, cut.outputs, strict=True))
     assert whole.activity.bits.keys() == cut.activity.bits.keys()

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 import archsim
 from archsim.errors import ConfigError, UsageError
-from archsim.exploration import explore as search
-from archsim.exploration import figure
+from archsim.exploration import figure, search
 from archsim.exploration.candidates import POLICIES, WIDTH, Candidate, candidates, predictor_of
 from archsim.exploration.findings import findings
 from archsim.exploration.front import energy_delay_area, pareto_front
@@ -20,7 +19,7 @@ from archsim.exploration.ladder import MOST_BISECTIONS, Ladder
 from archsim.exploration.page import LABELS, chosen_on, write_exploration
 from archsim.exploration.search import Bound, explore
 from archsim.policies import policy_from
-from archsim.sweeps import sweep as sweeps
+from archsim.sweeps import run as sweeps
 from archsim.sweeps.frames import SweepResults
 from archsim.sweeps.run import run_sweep
 

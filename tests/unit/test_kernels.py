@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numba import njit
 
-from archsim.kernels import activation
+from archsim.kernels.numerics import activation
 from archsim.kernels.numerics.attention import softmax, tanh_inplace
 from archsim.kernels.numerics.dense import accumulate_products
 from archsim.kernels.numerics.fp16 import to_half

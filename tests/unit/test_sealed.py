@@ -16,7 +16,7 @@ from safetensors import safe_open
 from archsim.files import write_whole
 from archsim.reproduce import findings
 from archsim.sealed import blank_seal, digest_of, is_sealed, seal
-from archsim.sweeps import sweep as sweeps
+from archsim.sweeps import run as sweeps
 from archsim.sweeps.run import run_sweep
 
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from archsim.calibration import calibrate_threshold
 from archsim.cli.main import archsim as command
 from archsim.corpora.catalogue import load_trace
-from archsim.exploration import explore as exploring
+from archsim.exploration import search as exploring
 from archsim.ir.folder import load_network
 from archsim.report.assemble import write_report
 from archsim.reproduce.observe import observe
 from archsim.reproduce.paper_tables import area_table
 from archsim.sums import add_along, mean
-from archsim.sweeps import sweep as sweeps
+from archsim.sweeps import run as sweeps
 from archsim.task_metrics.metrics import METRICS
 
 BUILTIN = builtins.sum

@@ -18,8 +18,8 @@ from archsim.files import write_whole
 from archsim.report.assemble import write_report
 from archsim.reproduce.run import reproduce
 from archsim.sweeps import cache
+from archsim.sweeps import run as sweeps
 from archsim.sweeps import store as stores
-from archsim.sweeps import sweep as sweeps
 from archsim.sweeps.frames import EXPORTED, read_sweep
 from archsim.sweeps.grid import load_grid
 from archsim.sweeps.run import left_to_do, run_sweep

@@ -25,7 +25,7 @@ from archsim.report.assemble import write_report
 from archsim.report.html_tables import best_table
 from archsim.report.study import study_of
 from archsim.sweeps import driver
-from archsim.sweeps import sweep as sweeps
+from archsim.sweeps import run as sweeps
 from archsim.sweeps.cache import CachedStages, pass_path
 from archsim.sweeps.driver import Driver
 from archsim.sweeps.frames import read_sweep

@@ -14,9 +14,9 @@ from archsim.kernels.pipeline.gates import EVALUATED, LAST_FREE, ON_DECISION, ON
 from archsim.kernels.pipeline.lanes import LANES, earlier, everywhere, gather, later, load, scatter, store, where
 from archsim.kernels.pipeline.passes import time_pass
 from archsim.policies import policy_from
-from archsim.sim import block
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.items import PassPart
+from archsim.sim.machines.epur import pass_level
 from archsim.sim.machines.epur.pass_level import part_costs
 from archsim.sim.step_times import step_times
 
@@ -159,7 +159,7 @@ def test_one_more_reuse_is_never_slower_on_one_unit(times, units, random):
 def test_what_a_part_costs_is_worked_out_once_per_run(monkeypatch):
     """Not per pass: three passes, five sequences."""
     asked = []
-    monkeypatch.setattr(block, "part_costs", lambda *args: (asked.append(args), part_costs(*args))[1])
+    monkeypatch.setattr(pass_level, "part_costs", lambda *args: (asked.append(args), part_costs(*args))[1])
     network = make_network("gru", inputs=5, units=4, layers=3)
     activity = run_inference(network, make_trace(network, [3] * 5), policy_from("none")).activity
     simulate_activity(network, activity, ArchSpec())
