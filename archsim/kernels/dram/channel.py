@@ -3,6 +3,8 @@
 All times are cycles of the memory clock. Names are JEDEC's (JESD209-4), in lower case.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -86,7 +88,7 @@ def idle_channels(times: DramTimes) -> Channels:
 
 
 @inner
-def plan(state, times, channel, bank, row, write, ready):  # type: ignore[no-untyped-def]
+def plan(state, times, channel, bank, row, write, ready):
     """Return when the row could be activated (NEVER: it is open) and its first column command be issued."""
     rank = bank // times.banks
     bus = state.buses[channel, WRITE_FROM if write else READ_FROM]
@@ -104,7 +106,7 @@ def plan(state, times, channel, bank, row, write, ready):  # type: ignore[no-unt
 
 
 @inner
-def activate_row(state, times, channel, bank, row, at):  # type: ignore[no-untyped-def]
+def activate_row(state, times, channel, bank, row, at):
     """Open a row, closing the one before it in time."""
     if state.banks[channel, bank, OPEN_ROW] != NO_ROW:
         state.buses[channel, PRECHARGE] += 1
@@ -120,7 +122,7 @@ def activate_row(state, times, channel, bank, row, at):  # type: ignore[no-untyp
 
 
 @inner
-def transfer_bursts(state, times, channel, bank, n_bursts, write, column):  # type: ignore[no-untyped-def]
+def transfer_bursts(state, times, channel, bank, n_bursts, write, column):
     """Read or write bursts of the open row from cycle `column` on; return when the last one's data have passed."""
     spacing = max(times.tccd, times.burst)
     last = column + (n_bursts - 1) * spacing
@@ -140,7 +142,7 @@ def transfer_bursts(state, times, channel, bank, n_bursts, write, column):  # ty
 
 
 @inner
-def refresh_rank(state, times, channel, rank):  # type: ignore[no-untyped-def]
+def refresh_rank(state, times, channel, rank):
     """Close all banks of a rank, one after the other, and refresh it."""
     due = state.ranks[channel, rank, REFRESH_AT]
     stand_by(state, channel, due)
@@ -161,7 +163,7 @@ def refresh_rank(state, times, channel, rank):  # type: ignore[no-untyped-def]
 
 
 @inner
-def be_active(state, channel, start, end):  # type: ignore[no-untyped-def]
+def be_active(state, channel, start, end):
     """Count a channel as active from `start` to `end`, and as standing by before."""
     stand_by(state, channel, start)
     more = end - state.buses[channel, ACTIVE_UNTIL]
@@ -171,7 +173,7 @@ def be_active(state, channel, start, end):  # type: ignore[no-untyped-def]
 
 
 @inner
-def stand_by(state, channel, until):  # type: ignore[no-untyped-def]
+def stand_by(state, channel, until):
     """Count the idle cycles up to `until` as powered down, with rows open or with all of them closed."""
     idle = until - state.buses[channel, ACTIVE_UNTIL]
     if idle <= 0:

@@ -5,6 +5,8 @@ hits, and makes the streaming of megabytes cheap. A queue is looked through from
 before the bus is free or before an older one could be, so that the search ends early.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from archsim.kernels.dram.channel import (
@@ -46,7 +48,7 @@ from archsim.kernels.jit import inner, outer
 
 
 @inner
-def next_column(memory, times, until):  # type: ignore[no-untyped-def]
+def next_column(memory, times, until):
     """Return (cycle, channel, age) of the next column command: so many requests are older; -1 if there is none.
 
     Requests enter the queue up to cycle `until`; a later command may yet be overtaken.
@@ -64,7 +66,7 @@ def next_column(memory, times, until):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _refresh_idle_ranks(memory, times, channel):  # type: ignore[no-untyped-def]
+def _refresh_idle_ranks(memory, times, channel):
     """Refresh ranks that have been due since before any of their requests could be served."""
     for rank in range(times.ranks):
         ready = ready_from(memory, times, channel, rank)
@@ -73,7 +75,7 @@ def _refresh_idle_ranks(memory, times, channel):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _first_ready(memory, times, channel):  # type: ignore[no-untyped-def]
+def _first_ready(memory, times, channel):
     """The request whose next burst can be on the bus first, the oldest of equals; but row hits end somewhere."""
     column, age = _earliest(memory, times, channel, memory.passed_over[:0])
     if age < 0 or not _must_let_pass(memory, times, channel, age):
@@ -87,7 +89,7 @@ def _first_ready(memory, times, channel):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _earliest(memory, times, channel, passed_over):  # type: ignore[no-untyped-def]
+def _earliest(memory, times, channel, passed_over):
     """Cycle and age of the first possible column command, leaving out row hits of the banks passed over."""
     queue, state = memory.queue, memory.channels
     bus = min(state.buses[channel, READ_FROM], state.buses[channel, WRITE_FROM])
@@ -107,7 +109,7 @@ def _earliest(memory, times, channel, passed_over):  # type: ignore[no-untyped-d
 
 
 @inner
-def _must_let_pass(memory, times, channel, age):  # type: ignore[no-untyped-def]
+def _must_let_pass(memory, times, channel, age):
     """Whether a row hit, after enough of them, keeps an older request for another row of the bank waiting."""
     queue, banks, by_age = memory.queue, memory.channels.banks, memory.by_age
     bank, row = queue[channel, by_age[channel, age], BANK], queue[channel, by_age[channel, age], ROW]
@@ -121,7 +123,7 @@ def _must_let_pass(memory, times, channel, age):  # type: ignore[no-untyped-def]
 
 
 @inner
-def serve(memory, times, channel, age):  # type: ignore[no-untyped-def]
+def serve(memory, times, channel, age):
     """Serve a request's bursts of one row, or let a refresh go first; return the transfer if that finished it."""
     place = memory.by_age[channel, age]
     state, queue, transfers = memory.channels, memory.queue, memory.transfers
@@ -160,7 +162,7 @@ def serve(memory, times, channel, age):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _land(memory, times, channel, transfer, burst, n_bursts, at_ps):  # type: ignore[no-untyped-def]
+def _land(memory, times, channel, transfer, burst, n_bursts, at_ps):
     """Data have arrived: they are where they are wanted, or are written there through a port, word by word."""
     transfers = memory.transfers
     if transfers[transfer, PORT] == NO_PORT:
@@ -180,7 +182,7 @@ def _land(memory, times, channel, transfer, burst, n_bursts, at_ps):  # type: ig
 
 
 @outer
-def advance(memory, times, until_ps, finished):  # type: ignore[no-untyped-def]
+def advance(memory, times, until_ps, finished):
     """Serve all that can be served up to `until_ps`, or to the first moment a finished transfer is heard of.
 
     Writes the finished transfers to `finished`; returns their number and the time of the next column command.
@@ -198,7 +200,7 @@ def advance(memory, times, until_ps, finished):  # type: ignore[no-untyped-def]
 
 
 @outer
-def catch_up(memory, times, now_ps):  # type: ignore[no-untyped-def]
+def catch_up(memory, times, now_ps):
     """Refresh and stand by up to the present."""
     now = now_ps // times.cycle_ps
     for channel in range(times.channels):

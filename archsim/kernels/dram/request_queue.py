@@ -1,5 +1,7 @@
 """A channel's queue in front of the scheduler, kept by age: by arrival, and of one cycle by the order of asking."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from archsim.kernels.dram.channel import NEVER
@@ -19,7 +21,7 @@ from archsim.kernels.jit import inner
 
 
 @inner
-def fill_queue(memory, times, channel, until):  # type: ignore[no-untyped-def]
+def fill_queue(memory, times, channel, until):
     """Let requests that have arrived into the queue; return when the next one could enter, NEVER if none can."""
     cursors = memory.cursors
     while cursors[channel, BACKLOG_FROM] < cursors[channel, BACKLOG_TO]:
@@ -41,14 +43,14 @@ def fill_queue(memory, times, channel, until):  # type: ignore[no-untyped-def]
 
 
 @inner
-def grow_younger(memory, channel, age):  # type: ignore[no-untyped-def]
+def grow_younger(memory, channel, age):
     """Let a request that has a later arrival now find its new place."""
     _make_last(memory, channel, age)
     _sort_last(memory, channel)
 
 
 @inner
-def leave_queue(memory, channel, age, at):  # type: ignore[no-untyped-def]
+def leave_queue(memory, channel, age, at):
     """Free a request's place."""
     if memory.cursors[channel, QUEUED] == memory.queue.shape[1]:
         memory.cursors[channel, ROOM_FROM] = at
@@ -57,7 +59,7 @@ def leave_queue(memory, channel, age, at):  # type: ignore[no-untyped-def]
 
 
 @inner
-def ready_from(memory, times, channel, rank):  # type: ignore[no-untyped-def]
+def ready_from(memory, times, channel, rank):
     """From when a request for a rank could be served; NEVER if there is none."""
     for age in range(memory.cursors[channel, QUEUED]):
         place = memory.by_age[channel, age]
@@ -67,7 +69,7 @@ def ready_from(memory, times, channel, rank):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _sort_last(memory, channel):  # type: ignore[no-untyped-def]
+def _sort_last(memory, channel):
     """Put the last request of the queue ahead of those that are younger."""
     by_age, age = memory.by_age, memory.cursors[channel, QUEUED] - 1
     place = by_age[channel, age]
@@ -78,7 +80,7 @@ def _sort_last(memory, channel):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _make_last(memory, channel, age):  # type: ignore[no-untyped-def]
+def _make_last(memory, channel, age):
     by_age, last = memory.by_age, memory.cursors[channel, QUEUED] - 1
     place = by_age[channel, age]
     for other in range(age, last):
@@ -87,7 +89,7 @@ def _make_last(memory, channel, age):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _is_older(queue, channel, place, than):  # type: ignore[no-untyped-def]
+def _is_older(queue, channel, place, than):
     if queue[channel, place, ARRIVAL] != queue[channel, than, ARRIVAL]:
         return queue[channel, place, ARRIVAL] < queue[channel, than, ARRIVAL]
     return queue[channel, place, ORDER] < queue[channel, than, ORDER]

@@ -1,5 +1,7 @@
 """Transfers and the requests they are made of: a bounded queue per channel, and a backlog behind it."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -69,7 +71,7 @@ def idle_memory(times: DramTimes, *, n_transfers: int, ports: int, period_ps: in
 
 
 @outer
-def submit(memory, times, transfer, address, n_bytes, write, at_ps, order, port, port_bytes):  # type: ignore[no-untyped-def]
+def submit(memory, times, transfer, address, n_bytes, write, at_ps, order, port, port_bytes):
     """Put a transfer behind all that has arrived before; `order` is that of transfers of one cycle."""
     first = address // times.burst_bytes
     end = (address + n_bytes - 1) // times.burst_bytes + 1
@@ -97,14 +99,14 @@ def submit(memory, times, transfer, address, n_bytes, write, at_ps, order, port,
 
 
 @outer
-def submit_all(memory, times, addresses, n_bytes, write, at_ps):  # type: ignore[no-untyped-def]
+def submit_all(memory, times, addresses, n_bytes, write, at_ps):
     """Put one transfer per address behind all others, in order of arrival."""
     for transfer in range(addresses.size):
         submit(memory, times, transfer, addresses[transfer], n_bytes, write, at_ps[transfer], transfer, NO_PORT, 0)
 
 
 @inner
-def _own_bursts(end, channel, times):  # type: ignore[no-untyped-def]
+def _own_bursts(end, channel, times):
     """How many of the bursts below `end` are a channel's: stripes of all its banks' rows go round."""
     stripe = times.ranks * times.banks * times.row_bursts
     rounds, rest = end // (stripe * times.channels), end % (stripe * times.channels)
@@ -112,7 +114,7 @@ def _own_bursts(end, channel, times):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _place_in_backlog(memory, channel, arrival, order):  # type: ignore[no-untyped-def]
+def _place_in_backlog(memory, channel, arrival, order):
     """Make room behind all that arrived before, and return the place."""
     backlog, cursors = memory.backlog, memory.cursors
     if cursors[channel, BACKLOG_TO] == backlog.shape[1]:
@@ -132,14 +134,14 @@ def _place_in_backlog(memory, channel, arrival, order):  # type: ignore[no-untyp
 
 
 @inner
-def copy_request(source, channel, place, target, new_place):  # type: ignore[no-untyped-def]
+def copy_request(source, channel, place, target, new_place):
     """Copy a request from one place of a channel to another."""
     for field in range(source.shape[2]):
         target[channel, new_place, field] = source[channel, place, field]
 
 
 @inner
-def aim(requests, channel, place, times):  # type: ignore[no-untyped-def]
+def aim(requests, channel, place, times):
     """Note a request's bank and row. Address bits from the top: row, (channel,) rank, bank, column."""
     piece, banks = requests[channel, place, BURST] // times.row_bursts, times.ranks * times.banks
     requests[channel, place, BANK], requests[channel, place, ROW] = piece % banks, piece // banks

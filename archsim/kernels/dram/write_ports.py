@@ -1,5 +1,7 @@
 """Write ports of the weight buffers: words are written as data arrive, and who shares the bank reads past them."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from archsim.kernels.jit import inner, outer
@@ -9,7 +11,7 @@ LATEST = 1024
 
 
 @inner
-def write_words(memory, port, n_bytes, at_ps):  # type: ignore[no-untyped-def]
+def write_words(memory, port, n_bytes, at_ps):
     """Write words through a port from a time on; return when that is done."""
     begin = max(-(-at_ps // memory.period_ps), memory.port_free_at[port])
     end = begin - (-n_bytes // memory.word_bytes)
@@ -21,7 +23,7 @@ def write_words(memory, port, n_bytes, at_ps):  # type: ignore[no-untyped-def]
 
 
 @outer
-def read_end(memory, port, start, cycles):  # type: ignore[no-untyped-def]
+def read_end(memory, port, start, cycles):
     """When `cycles` reads from `start` on are done, if the bank's fills that are known of go first."""
     windows, newest = memory.windows, memory.n_windows[port]
     ring, first = windows.shape[1], newest

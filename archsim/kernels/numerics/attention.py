@@ -1,5 +1,7 @@
 """What attention needs beside products: a softmax and an activation, the same bits on every machine."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from numba import njit
@@ -19,7 +21,7 @@ def tanh_inplace(values: F32) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _softmax(scores):  # type: ignore[no-untyped-def]
+def _softmax(scores):
     largest = scores.max()
     for i in range(scores.size):
         scores[i] = exp(scores[i] - largest)
@@ -31,6 +33,6 @@ def _softmax(scores):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _squash(values):  # type: ignore[no-untyped-def]
+def _squash(values):
     for i in range(values.size):
         values[i] = tanh(values[i])

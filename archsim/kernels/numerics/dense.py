@@ -1,5 +1,7 @@
 """Dot products of all neurons of a layer, each a chain of fused multiply-adds in input order."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from numba import njit
@@ -20,7 +22,7 @@ def accumulate_products(x: F32, weights_t: F32, out: F32) -> None:
 
 
 @njit(cache=True, nogil=True)
-def add_products(x, weights_t, out):  # type: ignore[no-untyped-def]
+def add_products(x, weights_t, out):
     """`accumulate_products`, for kernels."""
     n_tiled = x.shape[0] - x.shape[0] % 4
     for b in range(0, n_tiled, 4):
@@ -30,7 +32,7 @@ def add_products(x, weights_t, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _accumulate_four_rows(x, weights_t, out):  # type: ignore[no-untyped-def]
+def _accumulate_four_rows(x, weights_t, out):
     # Four inputs of four rows a sweep: a weight is loaded once for four rows, a sum once for four terms.
     n_tiled = x.shape[1] - x.shape[1] % 4
     y0, y1, y2, y3 = out[0], out[1], out[2], out[3]
@@ -53,7 +55,7 @@ def _accumulate_four_rows(x, weights_t, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _accumulate_row(x, weights_t, y, first):  # type: ignore[no-untyped-def]
+def _accumulate_row(x, weights_t, y, first):
     n_tiled = first + (x.size - first) // 4 * 4
     for i in range(first, n_tiled, 4):
         add_four_columns(weights_t[i], weights_t[i + 1], weights_t[i + 2], weights_t[i + 3], x[i : i + 4], y)
@@ -62,7 +64,7 @@ def _accumulate_row(x, weights_t, y, first):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def add_four_columns(w0, w1, w2, w3, x, y):  # type: ignore[no-untyped-def]
+def add_four_columns(w0, w1, w2, w3, x, y):
     """Add four columns of weights (M,), times x (4,), to y (M,) one after the other; for kernels."""
     x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
     for m in range(y.size):
@@ -70,7 +72,7 @@ def add_four_columns(w0, w1, w2, w3, x, y):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def add_column(w, x, y):  # type: ignore[no-untyped-def]
+def add_column(w, x, y):
     """Add w (M,) times x to y (M,); for kernels."""
     for m in range(y.size):
         y[m] = fma(x, w[m], y[m])

@@ -4,6 +4,8 @@ Loops are many and short because the compiler puts a loop over few arrays into v
 reordered (fastmath): training needs the speed, not the last bit.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import numpy as np
@@ -44,7 +46,7 @@ def gru_backward(
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
-def _lstm_backward(acts, c_before, c, held, zone, dh, dc, carry, d_inputs):  # type: ignore[no-untyped-def]
+def _lstm_backward(acts, c_before, c, held, zone, dh, dc, carry, d_inputs):
     B, H = dh.shape
     for b in range(B):
         for n in range(H):
@@ -65,7 +67,7 @@ def _lstm_backward(acts, c_before, c, held, zone, dh, dc, carry, d_inputs):  # t
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
-def _gru_backward(acts, before, held, zone, dh, carry, d_inputs, d_hidden):  # type: ignore[no-untyped-def]
+def _gru_backward(acts, before, held, zone, dh, carry, d_inputs, d_hidden):
     B, H = dh.shape
     for b in range(B):
         for n in range(H):

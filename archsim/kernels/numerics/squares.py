@@ -1,5 +1,7 @@
 """Sums of squares of a difference, sequence by sequence, in one fixed order."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import numpy as np
@@ -22,7 +24,7 @@ def add_squares(before: F32, after: F32, active: I64, sums: F64) -> None:
 
 
 @outer
-def _add_squares(before, after, active, sums):  # type: ignore[no-untyped-def]
+def _add_squares(before, after, active, sums):
     row = 0
     for n_rows in active:
         for b in range(n_rows):

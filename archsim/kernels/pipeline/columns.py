@@ -15,6 +15,8 @@ In cycles from S_t, symbols as in SEMANTICS 2.2; `j` a column that enters, in th
 All computation units find the same columns, so one stands for all. At step 0 all N enter.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -81,7 +83,7 @@ def time_columns(skip_bits: U8, n_inputs: int, n_units: int, times: ColumnTimes)
 
 
 @njit(cache=True, nogil=True)
-def _time_columns(skip_bits, n_inputs, n_units, times, found):  # type: ignore[no-untyped-def]
+def _time_columns(skip_bits, n_inputs, n_units, times, found):
     start = 0
     taken = np.zeros(n_inputs, np.int64)  # a[j]
     for t in range(skip_bits.shape[0]):
@@ -93,7 +95,7 @@ def _time_columns(skip_bits, n_inputs, n_units, times, found):  # type: ignore[n
 
 
 @njit(cache=True, nogil=True)
-def _time_step(skip_bits, n_inputs, n_units, times, taken, tally, span):  # type: ignore[no-untyped-def]
+def _time_step(skip_bits, n_inputs, n_units, times, taken, tally, span):
     scanned = placed = free = j = 0  # s[g], p[j-1], free[j-1]
     for i in range(n_inputs):
         if i > 0 and i % times.width == 0:

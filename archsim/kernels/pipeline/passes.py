@@ -4,6 +4,8 @@ A step's duration follows from its decisions alone (SEMANTICS 2.2): steps need n
 ones in a row, as on the baseline, one is enough.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import numpy as np
@@ -41,7 +43,7 @@ def time_pass(
 
 
 @outer
-def _time_pass(reuse_bits, n_units, times, shared, firsts, steps, found):  # type: ignore[no-untyped-def]
+def _time_pass(reuse_bits, n_units, times, shared, firsts, steps, found):
     start, n_different = 0, _find_firsts(reuse_bits, firsts)
     for block in range(0, n_different, LANES):
         first, n_lanes = firsts[block:], min(LANES, n_different - block)
@@ -59,7 +61,7 @@ def _time_pass(reuse_bits, n_units, times, shared, firsts, steps, found):  # typ
 
 
 @inner
-def _find_firsts(reuse_bits, firsts):  # type: ignore[no-untyped-def]
+def _find_firsts(reuse_bits, firsts):
     """Write the first of each row of steps with equal decisions, then T; return how many there are."""
     n = 0
     for t in range(reuse_bits.shape[0]):
@@ -71,7 +73,7 @@ def _find_firsts(reuse_bits, firsts):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _are_equal(these, those):  # type: ignore[no-untyped-def]
+def _are_equal(these, those):
     byte = 0
     while byte < these.size and these[byte] == those[byte]:
         byte += 1
@@ -79,7 +81,7 @@ def _are_equal(these, those):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _add_up(found, steps, first, n_lanes):  # type: ignore[no-untyped-def]
+def _add_up(found, steps, first, n_lanes):
     """Add what the units did and waited for in steps, and in those that follow and are equal."""
     for lane in range(n_lanes):
         n_equal = first[lane + 1] - first[lane]
@@ -90,7 +92,7 @@ def _add_up(found, steps, first, n_lanes):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _end_step(found, t, start, steps, lane):  # type: ignore[no-untyped-def]
+def _end_step(found, t, start, steps, lane):
     """Note a step like the one in a lane; return its end."""
     if t < found.spans.shape[0]:
         for k in range(found.tally.shape[0]):

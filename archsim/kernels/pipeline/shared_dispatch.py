@@ -14,6 +14,8 @@ So what can be taken first is taken first; at equal times a unit prefers its own
 Every step takes G·H pairs, so steps go side by side, each with a pair of its own.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -52,7 +54,7 @@ class Layout(NamedTuple):
 
 
 @inner
-def share_steps(steps, n_units, times):  # type: ignore[no-untyped-def]
+def share_steps(steps, n_units, times):
     """Run the recurrence of steps, and note what their units did and waited for."""
     n_gates = steps.gates.shape[1]
     layout = _layout(n_gates, n_units)
@@ -72,7 +74,7 @@ def share_steps(steps, n_units, times):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _layout(n_gates, n_units):  # type: ignore[no-untyped-def]
+def _layout(n_gates, n_units):
     gate_bits = neuron_bits = 0
     while 1 << gate_bits < n_gates:
         gate_bits += 1
@@ -82,7 +84,7 @@ def _layout(n_gates, n_units):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _begin(steps, n_units, times):  # type: ignore[no-untyped-def]
+def _begin(steps, n_units, times):
     """Every gate offers its first neuron, every unit is free."""
     steps.gates[:], steps.tally[:], steps.spans[:] = 0, 0, 0
     steps.ready[:], steps.updated[:], steps.spans[FIRST_TAKEN] = 0, 0, NEVER
@@ -92,12 +94,12 @@ def _begin(steps, n_units, times):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _is_reused(steps, bit):  # type: ignore[no-untyped-def]
+def _is_reused(steps, bit):
     return (gather(steps.reuse_bytes, bit >> 3) >> (7 - (bit & 7))) & 1
 
 
 @inner
-def _first_pair(steps, n_units, times, layout, n_updated):  # type: ignore[no-untyped-def]
+def _first_pair(steps, n_units, times, layout, n_updated):
     """What is taken next: the least of all pairs."""
     gates, first = steps.gates, everywhere(NEVER)
     for k in range(gates.shape[1]):
@@ -113,7 +115,7 @@ def _first_pair(steps, n_units, times, layout, n_updated):  # type: ignore[no-un
 
 
 @inner
-def _take(steps, n_units, times, layout, pair):  # type: ignore[no-untyped-def]
+def _take(steps, n_units, times, layout, pair):
     """Let unit j take the next neuron of gate k, which then offers another."""
     gates, tally, first_taken, ready = steps.gates, steps.tally, steps.spans[FIRST_TAKEN], steps.ready
     j, k = _bits(pair, 0, layout.gate), _bits(pair, layout.gate, layout.neuron)
@@ -148,7 +150,7 @@ def _take(steps, n_units, times, layout, pair):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _offer(steps, times, k, n, issued, taken):  # type: ignore[no-untyped-def]
+def _offer(steps, times, k, n, issued, taken):
     """When gate k issues neuron n, and offers it as far as that is known; the last was taken a moment ago."""
     place = gather(steps.taken, _place(steps.taken, k, n - times.run_ahead))
     issue = issued + times.issue_cycles
@@ -159,7 +161,7 @@ def _offer(steps, times, k, n, issued, taken):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _next_update(steps, times, n, may_start):  # type: ignore[no-untyped-def]
+def _next_update(steps, times, n, may_start):
     """Whether all gates have delivered neuron n, and when its cell is updated if so; who waits for that then offers."""
     gates, place = steps.gates, n & (steps.ready.shape[0] - 1)
     least_head = load(gates[HEAD, 0])
@@ -177,16 +179,16 @@ def _next_update(steps, times, n, may_start):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _bits(number, first, end):  # type: ignore[no-untyped-def]
+def _bits(number, first, end):
     return (number >> first) & ((1 << (end - first)) - 1)
 
 
 @inner
-def _place(taken, k, n):  # type: ignore[no-untyped-def]
+def _place(taken, k, n):
     """The row of a[k, n] in the ring."""
     return (n & (taken.shape[0] - 1)) * taken.shape[1] + k
 
 
 @inner
-def _set(row, truths, lanes):  # type: ignore[no-untyped-def]
+def _set(row, truths, lanes):
     store(row, where(truths, lanes, load(row)))

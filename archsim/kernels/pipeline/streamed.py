@@ -3,6 +3,8 @@
 A neuron is evaluated when its weights have arrived; each unit goes on until what it waits for is not known yet.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -104,7 +106,7 @@ def begin(run: StreamedPass, times: StepTimes) -> None:
 
 
 @inner
-def _start_step(run, times):  # type: ignore[no-untyped-def]
+def _start_step(run, times):
     start = run.state[START]
     run.state[UPDATED] = 0
     run.arrived[:] = UNKNOWN
@@ -118,21 +120,21 @@ def _start_step(run, times):  # type: ignore[no-untyped-def]
 
 
 @inner
-def is_reused(run, k, n):  # type: ignore[no-untyped-def]
+def is_reused(run, k, n):
     """The decision on a neuron of this step."""
     bit = k * run.resident.size + n
     return (run.reuse_bits[run.state[STEP], bit >> 3] >> (7 - (bit & 7))) & 1
 
 
 @inner
-def go_ahead(run, times, memory):  # type: ignore[no-untyped-def]
+def go_ahead(run, times, memory):
     """Let all units go as far as what is known takes them."""
     for k in range(run.units.shape[0]):
         go_ahead_from(run, times, memory, k)
 
 
 @inner
-def go_ahead_from(run, times, memory, k):  # type: ignore[no-untyped-def]
+def go_ahead_from(run, times, memory, k):
     """The same where only unit `k` knows of something new; the others may hear of it through the cells updated."""
     _decide_and_take(run, times, memory, k)
     while _update(run, times):
@@ -141,13 +143,13 @@ def go_ahead_from(run, times, memory, k):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _decide_and_take(run, times, memory, k):  # type: ignore[no-untyped-def]
+def _decide_and_take(run, times, memory, k):
     while _issue(run, times, k) or _take(run, times, memory, k):
         pass
 
 
 @inner
-def _issue(run, times, k):  # type: ignore[no-untyped-def]
+def _issue(run, times, k):
     """The memoization unit's next neuron."""
     n = run.units[k, ISSUED]
     if n == run.resident.size or (n >= times.run_ahead and run.units[k, TAKEN] <= n - times.run_ahead):
@@ -164,7 +166,7 @@ def _issue(run, times, k):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _take(run, times, memory, k):  # type: ignore[no-untyped-def]
+def _take(run, times, memory, k):
     """The dot product unit's next neuron, if all it waits for is known."""
     n, free = run.units[k, TAKEN], run.units[k, FREE]
     if run.units[k, READ_END] or n >= run.units[k, ISSUED]:
@@ -199,7 +201,7 @@ def _take(run, times, memory, k):  # type: ignore[no-untyped-def]
 
 
 @inner
-def end_read(run, times, k, end):  # type: ignore[no-untyped-def]
+def end_read(run, times, k, end):
     """A dot product is made; if its weights were fetched for it, their place is free."""
     n = run.units[k, TAKEN] - 1
     if not run.resident[n]:
@@ -210,14 +212,14 @@ def end_read(run, times, k, end):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _deliver(run, k, n, free, later):  # type: ignore[no-untyped-def]
+def _deliver(run, k, n, free, later):
     run.units[k, FREE] = free
     run.units[k, DELIVERED] = max(run.units[k, DELIVERED], free + later)
     run.delivered[k, n] = run.units[k, DELIVERED]
 
 
 @inner
-def _update(run, times):  # type: ignore[no-untyped-def]
+def _update(run, times):
     """The multi-functional unit's next cell, once all its products are known."""
     n = run.state[UPDATED]
     if n == run.resident.size:
@@ -235,7 +237,7 @@ def _update(run, times):  # type: ignore[no-untyped-def]
 
 
 @inner
-def end_step(run, times):  # type: ignore[no-untyped-def]
+def end_step(run, times):
     """Note the step's end and enter the next."""
     t, last = run.state[STEP], run.resident.size - 1
     end = run.updated[last] + times.update_pipeline_cycles

@@ -5,6 +5,8 @@ them; then the earliest of three things happens: a dot product that shares its b
 for, or the memory issues a column command.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from archsim.kernels.dram.channel import NEVER
@@ -33,7 +35,7 @@ from archsim.kernels.pipeline.streamed import (
 
 
 @inner
-def _next_row(run):  # type: ignore[no-untyped-def]
+def _next_row(run):
     """Return when a row is asked for next, and by which unit; NEVER if that is not known yet."""
     best, best_unit = NEVER, 0
     for k in range(run.units.shape[0]):
@@ -53,7 +55,7 @@ def _next_row(run):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _ask(run, memory, dram, k, at):  # type: ignore[no-untyped-def]
+def _ask(run, memory, dram, k, at):
     n = run.units[k, ROW]
     number = run.numbers[k, run.units[k, ROWS_ASKED] % run.numbers.shape[1]]
     run.owner[number] = k * run.resident.size + n
@@ -66,7 +68,7 @@ def _ask(run, memory, dram, k, at):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _next_read_end(run):  # type: ignore[no-untyped-def]
+def _next_read_end(run):
     best, best_unit = NEVER, 0
     for k in range(run.units.shape[0]):
         if 0 < run.units[k, READ_END] < best:
@@ -75,12 +77,12 @@ def _next_read_end(run):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _to_ps(cycle, period_ps):  # type: ignore[no-untyped-def]
+def _to_ps(cycle, period_ps):
     return cycle * period_ps if cycle < NEVER else NEVER
 
 
 @outer
-def advance_pass(run, times, memory, dram, until_ps, finished):  # type: ignore[no-untyped-def]
+def advance_pass(run, times, memory, dram, until_ps, finished):
     """Go on up to `until_ps`, to the first moment a finished transfer of others is heard of, or to the pass's end.
 
     Writes those transfers to `finished`; returns their number and the time of what happens next.

@@ -4,6 +4,8 @@ A code of b bits is a sum of b signs, 2^(b-1)·s_{b-1} + ... + s_0 with each s =
 b·b binary products; with one bit it is the binary network. A ternary code is a sign and a mask.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import numpy as np
@@ -87,7 +89,7 @@ def _empty_planes(planes: int, x: F32, h: F32) -> U64:
 
 
 @njit(cache=True, nogil=True)
-def _mean_magnitudes(a, b, means):  # type: ignore[no-untyped-def]
+def _mean_magnitudes(a, b, means):
     for row in range(means.size):
         total = 0.0
         for i in range(a.shape[1]):
@@ -98,7 +100,7 @@ def _mean_magnitudes(a, b, means):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def put_signs(values, packed, first_bit):  # type: ignore[no-untyped-def]
+def put_signs(values, packed, first_bit):
     """Set the bits of values (B, n) that are >= 0 in packed (B, words), from a bit on; for kernels."""
     for b in range(values.shape[0]):
         for i in range(values.shape[1]):
@@ -108,7 +110,7 @@ def put_signs(values, packed, first_bit):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def put_codes(values, steps, packed, first_bit):  # type: ignore[no-untyped-def]
+def put_codes(values, steps, packed, first_bit):
     """The same in planes (bits, B, words), for codes; for kernels."""
     bits = packed.shape[0]
     half = np.float32(1 << (bits - 1))
@@ -124,7 +126,7 @@ def put_codes(values, steps, packed, first_bit):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def put_ternary(values, least, packed, first_bit):  # type: ignore[no-untyped-def]
+def put_ternary(values, least, packed, first_bit):
     """The same in planes (2, B, words), for signs and masks; for kernels."""
     for b in range(values.shape[0]):
         for i in range(values.shape[1]):
@@ -135,7 +137,7 @@ def put_ternary(values, least, packed, first_bit):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def add_code_products(inputs, weights_t, out):  # type: ignore[no-untyped-def]
+def add_code_products(inputs, weights_t, out):
     """Take the mismatches of codes from out (B, M), which begins at the largest product; for kernels."""
     # Pads are 0 on both sides, so XOR counts mismatches without a mask; n - 2·mismatches is the same
     # integer as 2·popcount(XNOR) - n over the n valid bits.
@@ -151,7 +153,7 @@ def add_code_products(inputs, weights_t, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def add_ternary_products(inputs, weights_t, out):  # type: ignore[no-untyped-def]
+def add_ternary_products(inputs, weights_t, out):
     """Add the products of -1, 0 and 1 to out (B, M) int32; for kernels.
 
     inputs (2, B, words), weights_t (2, words, M), signs and masks.

@@ -1,5 +1,7 @@
 """Sums of products brought up to date by what changed in the inputs, column by column of the weights."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import numpy as np
@@ -24,7 +26,7 @@ def add_changes(values: F32, propagated: F32, skipped: Bools, weights_t: F32, su
 
 
 @njit(cache=True, nogil=True)
-def _add_changes(values, propagated, skipped, weights_t, sums):  # type: ignore[no-untyped-def]
+def _add_changes(values, propagated, skipped, weights_t, sums):
     entering = np.empty(values.shape[1], np.int64)
     changes = np.empty(values.shape[1], np.float32)
     for b in range(values.shape[0]):

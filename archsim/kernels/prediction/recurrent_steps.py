@@ -1,5 +1,7 @@
 """The steps of a pass, one after the other: products, decisions, memo, cell update (SEMANTICS 1)."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -55,7 +57,7 @@ def run_steps(
 
 
 @njit(cache=True, nogil=True)
-def _run_steps(arrays, decider, start, active, inputs, products, outputs, reused):  # type: ignore[no-untyped-def]
+def _run_steps(arrays, decider, start, active, inputs, products, outputs, reused):
     row = 0
     for t in range(active.size):
         B, rows = active[t], slice(row, row + active[t])

@@ -1,5 +1,7 @@
 """Reuse decided within a step: what a pass watches of its neurons, and the rule of SEMANTICS 1.4."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -111,7 +113,7 @@ def decide(decider: ReuseDecider, index: int, x: F32, h: F32, products: F32, mem
 
 
 @njit(cache=True, nogil=True)
-def decide_step(decider, index, x, h, products, memo_products, reused):  # type: ignore[no-untyped-def]
+def decide_step(decider, index, x, h, products, memo_products, reused):
     """The same, into `reused`; for kernels."""
     reused[:] = False
     if decider.predictor_kind == EXACT and index > 0:
@@ -130,7 +132,7 @@ def decide_step(decider, index, x, h, products, memo_products, reused):  # type:
 
 
 @njit(cache=True, nogil=True)
-def correct_step(decider, products, reused, gate_of_product):  # type: ignore[no-untyped-def]
+def correct_step(decider, products, reused, gate_of_product):
     """Add the change of the prediction, in its unit, to the first product of each reused neuron; for kernels."""
     for b in range(products.shape[0]):
         for p in range(products.shape[1]):
@@ -144,7 +146,7 @@ def correct_step(decider, products, reused, gate_of_product):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def _decide_exactly(products, memo, thresholds, reused):  # type: ignore[no-untyped-def]
+def _decide_exactly(products, memo, thresholds, reused):
     # A GRU's candidate is the sum of its last two products.
     n_gates = thresholds.size
     if products.shape[1] == n_gates:
@@ -157,7 +159,7 @@ def _decide_exactly(products, memo, thresholds, reused):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True)
-def _predict(decider, x, h, out):  # type: ignore[no-untyped-def]
+def _predict(decider, x, h, out):
     B, n_x = x.shape
     small, planes = decider.small, decider.planes[:, :B]
     x_steps, h_steps = np.full(B, small.x_step, np.float32), np.full(B, small.h_step, np.float32)

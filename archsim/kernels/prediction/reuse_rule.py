@@ -1,5 +1,7 @@
 """The reuse rule of SEMANTICS 1.4 and the memo of neuron products."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import numpy as np
@@ -38,7 +40,7 @@ def apply_memo(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def relative_change(now, memo):  # type: ignore[no-untyped-def]
+def relative_change(now, memo):
     """ε of SEMANTICS 1.4, for kernels."""
     # With numpy's error model x / 0 is infinite, as the semantics have it; only 0 / 0 needs a word.
     change = abs(np.float32(now) - np.float32(memo)) / abs(np.float32(now))
@@ -46,7 +48,7 @@ def relative_change(now, memo):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def judge_drift(now, memo, drift, thresholds, throttle, out):  # type: ignore[no-untyped-def]
+def judge_drift(now, memo, drift, thresholds, throttle, out):
     """`decide_by_drift`, for kernels."""
     for b in range(now.shape[0]):
         for g in range(now.shape[1]):
@@ -60,7 +62,7 @@ def judge_drift(now, memo, drift, thresholds, throttle, out):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def judge_change(now, memo, thresholds, out):  # type: ignore[no-untyped-def]
+def judge_change(now, memo, thresholds, out):
     """Reuse where the relative change of `now` against `memo` is at most the threshold, no drift; for kernels.
 
     now, memo (B, G, H) float32; thresholds (G,) float32; out (B, G, H), True = reuse.
@@ -72,7 +74,7 @@ def judge_change(now, memo, thresholds, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def recall(products, memo, reused, gate_of_product, fp16):  # type: ignore[no-untyped-def]
+def recall(products, memo, reused, gate_of_product, fp16):
     """`apply_memo` without correction, for kernels."""
     for b in range(products.shape[0]):
         for p in range(products.shape[1]):

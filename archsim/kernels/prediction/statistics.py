@@ -1,5 +1,7 @@
 """What an observer keeps of neuron evaluations: histograms of relative change, moments of two products."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import numpy as np
@@ -52,7 +54,7 @@ def merge_moments(n: int, moments: F64, more: int, others: F64) -> tuple[int, F6
 
 
 @njit(cache=True, nogil=True)
-def _count_changes(now, before, edges, starts, counts):  # type: ignore[no-untyped-def]
+def _count_changes(now, before, edges, starts, counts):
     for b in range(now.shape[0]):
         for m in range(now.shape[1]):
             change = relative_change(now[b, m], before[b, m])
@@ -64,7 +66,7 @@ def _count_changes(now, before, edges, starts, counts):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True)
-def _add_moments(a, b, n, moments):  # type: ignore[no-untyped-def]
+def _add_moments(a, b, n, moments):
     mean_a, mean_b, aa, bb, ab = moments
     for row in range(a.shape[0]):
         share = 1.0 / (n + row + 1)
