@@ -1,39 +1,44 @@
-"""Where facts go: components emit, whoever cares listens."""
+"""Distribution of trace events: components emit them, subscribed listeners receive them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from typing import Concatenate, ParamSpec
 
 from archsim.engine.environment import Engine
 from archsim.engine.trace_events import TraceEvent
 
+Details = ParamSpec("Details")
 Listener = Callable[[TraceEvent], None]
+EventType = Callable[Concatenate[int, Details], TraceEvent]
+"""A class of events, called with the present time and the event's other fields."""
 
 
 class Probe:
-    """Hands each fact to those who hear its kind: all of them, unless a listener has `hears`, a tuple of kinds.
+    """Passes each event to the listeners subscribed to its type, in the order of the listeners.
 
-    A fact that nobody hears is not even made.
+    A listener subscribes by an attribute `subscribes_to`, a tuple of event types; one without it receives all events.
+    No event is constructed unless a listener subscribes to it.
     """
 
     def __init__(self, env: Engine, listeners: Iterable[Listener] = ()) -> None:
         self._env = env
         self._listeners = tuple(listeners)
-        self._hearers: dict[type[TraceEvent], tuple[Listener, ...]] = {}
+        self._subscribers: dict[object, tuple[Listener, ...]] = {}
         self.wants_spans = any(getattr(listener, "wants_spans", False) for listener in self._listeners)
         """Whether a listener wants a span of every unit in every step."""
 
-    def emit(self, fact_type: type[TraceEvent], /, **details: object) -> None:
-        """State a fact, stamped with the present."""
-        hearers = self._hearers.get(fact_type)
-        if hearers is None:
-            hearers = self._hearers[fact_type] = tuple(filter(partial(_hears, fact_type), self._listeners))
-        if hearers:
-            fact = fact_type(at_ps=self._env.now_ps, **details)
-            for listener in hearers:
-                listener(fact)
+    def emit(self, event_type: EventType[Details], /, *args: Details.args, **details: Details.kwargs) -> None:
+        """Pass a new event to its subscribers, stamped with the present time."""
+        subscribers = self._subscribers.get(event_type)
+        if subscribers is None:
+            subscribers = self._subscribers[event_type] = self._subscribers_of(event_type)
+        if subscribers:
+            event = event_type(self._env.now_ps, *args, **details)
+            for listener in subscribers:
+                listener(event)
 
-
-def _hears(fact_type: type[TraceEvent], listener: Listener) -> bool:
-    return issubclass(fact_type, tuple(getattr(listener, "subscribes_to", (TraceEvent,))))
+    def _subscribers_of(self, event_type: object) -> tuple[Listener, ...]:
+        assert isinstance(event_type, type)
+        wanted = ((listener, getattr(listener, "subscribes_to", (TraceEvent,))) for listener in self._listeners)
+        return tuple(listener for listener, types in wanted if issubclass(event_type, tuple(types)))

@@ -65,8 +65,8 @@ class Unit:
 
 def emit_span(probe: Probe, clock: Clock, unit: str, what: str, start_ps: int, begin: int, end: int) -> None:
     """State that a unit is busy from one cycle to another, counted from `start_ps`."""
-    span = {"start_ps": start_ps + clock.to_ps(begin), "end_ps": start_ps + clock.to_ps(end)}
-    probe.emit(Busy, unit=unit, what=what, **span)
+    begin_ps, end_ps = start_ps + clock.to_ps(begin), start_ps + clock.to_ps(end)
+    probe.emit(Busy, unit=unit, what=what, start_ps=begin_ps, end_ps=end_ps)
 
 
 def settle(env: Engine, clock: Clock, end_of: Callable[[], int]) -> Process:

@@ -86,16 +86,20 @@ class ColumnsByBlock:
         times = column_times(self.arch, self.delta, work.part)
         groups = ceil_div(shape.n_inputs, times.width)
         for k in range(shape.n_gates):
-            self._emit(Worked, f"CU{k}.delta", work.n_steps * groups)
-            self._emit(Worked, f"CU{k}.DPU", tally[ENTERED] * times.column_cycles)
-            self._emit(Waited, f"CU{k}.delta", tally[ON_PLACE], reason="a place among the columns")
-            self._emit(Waited, f"CU{k}.DPU", tally[ON_COLUMN], reason="a column")
-        self._emit(Worked, "MU", work.n_steps * shape.n_units * times.update_interval_cycles)
-        self._emit(Waited, "MU", tally[ON_SUMS], reason="products")
+            self._emit_work(f"CU{k}.delta", work.n_steps * groups)
+            self._emit_work(f"CU{k}.DPU", tally[ENTERED] * times.column_cycles)
+            self._emit_wait(f"CU{k}.delta", "a place among the columns", tally[ON_PLACE])
+            self._emit_wait(f"CU{k}.DPU", "a column", tally[ON_COLUMN])
+        self._emit_work("MU", work.n_steps * shape.n_units * times.update_interval_cycles)
+        self._emit_wait("MU", "products", tally[ON_SUMS])
 
-    def _emit(self, fact: type[Worked] | type[Waited], unit: str, n_cycles: int, **reason: str) -> None:
+    def _emit_work(self, unit: str, n_cycles: int) -> None:
         if n_cycles:
-            self.probe.emit(fact, unit=unit, time_ps=self.arch.clock.to_ps(n_cycles), **reason)
+            self.probe.emit(Worked, unit=unit, time_ps=self.arch.clock.to_ps(n_cycles))
+
+    def _emit_wait(self, unit: str, reason: str, n_cycles: int) -> None:
+        if n_cycles:
+            self.probe.emit(Waited, unit=unit, reason=reason, time_ps=self.arch.clock.to_ps(n_cycles))
 
     def _emit_spans(self, work: PassWork, found: ColumnPassTimes, start_ps: int) -> None:
         """What each unit was about in each step, for who draws it."""
