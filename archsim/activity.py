@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from archsim.errors import NoSuchPassError
+from archsim.ir.network import Network
 from archsim.kernels.arrays import U8, Bools
 from archsim.units import ceil_div
 
@@ -49,6 +50,16 @@ class PassShape:
     def bytes_per_step(self, kind: Kind) -> int:
         """Bytes of one step's decisions, packed."""
         return ceil_div(self.bits_per_step(kind), 8)
+
+
+def pass_shapes(network: Network) -> tuple[PassShape, ...]:
+    """The passes over a sequence in machine order: layer by layer, one direction after the other."""
+    first_decoder = len(network.encoder)
+    return tuple(
+        PassShape(index, d, layer.cell.n_gates, layer.hidden_size, layer.joint_size, decodes=index >= first_decoder)
+        for index, layer in enumerate(network.layers)
+        for d in range(len(layer.directions))
+    )
 
 
 @dataclass(eq=False)

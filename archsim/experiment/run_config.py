@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from archsim._version import __version__
+from archsim.activity import pass_shapes
 from archsim.config.arch import ArchSpec
 from archsim.config.load import load_arch
 from archsim.config.predictor import Predictor
@@ -19,9 +20,7 @@ from archsim.config.technology import TechnologySpec, load_technology
 from archsim.corpora.catalogue import load_trace
 from archsim.energy.parts import DELTA_PARTS
 from archsim.errors import ConfigError
-from archsim.inference.run import pass_shapes
-from archsim.inference.scales import scales_for
-from archsim.inference.thresholds import Threshold, plain_threshold, thresholds_for
+from archsim.inference.policy_parameters import Threshold, plain_threshold, scales_for, thresholds_for
 from archsim.inference.workload import PRECISIONS
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network

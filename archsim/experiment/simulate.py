@@ -15,7 +15,7 @@ from archsim.experiment.result import Result
 from archsim.experiment.run_config import RunConfig, resolve
 from archsim.experiment.simulated_run import Baseline
 from archsim.experiment.stages import Progress, Stages
-from archsim.inference.thresholds import Threshold
+from archsim.inference.policy_parameters import Threshold
 from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.ir.network import Network
 from archsim.policies import Policy

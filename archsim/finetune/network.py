@@ -18,7 +18,7 @@ from archsim.finetune.rnn import ReuseRNN
 from archsim.importers.pytorch import from_torch
 from archsim.inference.head import metric_for
 from archsim.inference.inputs import Inputs
-from archsim.inference.thresholds import Threshold
+from archsim.inference.policy_parameters import Threshold
 from archsim.ir.folder import MANIFEST, WEIGHTS, load_network, read_manifest
 from archsim.ir.heads import CtcHead, MeanClassifier
 from archsim.ir.manifest import CtcManifest, MeanLinearManifest, StackManifest

@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archsim.activity import ActivityRecord
+from archsim.activity import ActivityRecord, pass_shapes
 from archsim.errors import ConfigError, TraceError
 from archsim.finetune.steadiness import unsteadiness
 from archsim.finetune.steps import MemoizedSteps, Parameters, RoundedToHalf
 from archsim.importers.pytorch import from_torch
+from archsim.inference.batch_runner import Passes
 from archsim.inference.batching import Batch
-from archsim.inference.passes import Passes
-from archsim.inference.run import pass_shapes
-from archsim.inference.thresholds import Threshold, thresholds_per_gate
+from archsim.inference.policy_parameters import Threshold, thresholds_per_gate
 from archsim.inference.workload import is_fp16
 from archsim.ir.network import Network, Scales
 from archsim.kernels.arrays import U8

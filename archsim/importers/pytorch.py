@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from archsim.errors import NetworkError
 from archsim.ir.manifest import StackManifest
 from archsim.ir.network import Network
-from archsim.ir.weights import Weights, stack_layers
+from archsim.ir.tensors import Weights, stack_layers
 
 if TYPE_CHECKING:
     import torch

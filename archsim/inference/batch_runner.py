@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from archsim.cores import run_parallel
 from archsim.inference.batching import MAX_ROWS, Batch
 from archsim.inference.decoding import DecoderWeights, decode
+from archsim.inference.delta_pass import RunningColumns
 from archsim.inference.head import Answer, classify, transcribe
-from archsim.inference.passes import Passes
-from archsim.inference.recurrent_pass import Running, run_direction
+from archsim.inference.policy_parameters import scales_for
+from archsim.inference.recurrent_pass import Running, RunningPass, State, run_direction
+from archsim.inference.weights import store_network
 from archsim.inference.workload import Workload
 from archsim.ir.heads import CtcHead, MeanClassifier
+from archsim.ir.network import Network
 from archsim.ir.text import Subwords
 from archsim.kernels.arrays import F32, U8
-from archsim.policies import Policy, saves_work, skips_columns
+from archsim.policies import PassContext, Policy, saves_work, skips_columns
 
 Place = tuple[int, int]
 """(layer, direction)."""
@@ -37,6 +40,36 @@ class BatchResult:
     answers: list[Answer] | None
     decisions: dict[Place, list[U8]]
     """Packed, (T, bytes)."""
+
+
+class Passes:
+    """What every pass of a network begins with.
+
+    Raises NetworkError for a weight beyond the range of binary16, ConfigError where a policy lacks scales.
+    """
+
+    def __init__(self, network: Network, policy: Policy, thresholds: list[F32], *, fp16: bool) -> None:
+        self.network, self.policy, self.thresholds, self.fp16 = network, policy, thresholds, fp16
+        self.scales = scales_for(network, policy)
+        self.weights = store_network(network, fp16=fp16)
+
+    def begin(self, index: int, direction: int, size: int, start: State | None = None) -> Running:
+        """Begin the pass of a (layer, direction) over `size` sequences."""
+        layer, weights = self.network.layers[index], self.weights[index][direction]
+        policy, theta, fp16 = self.policy, self.thresholds[index], self.fp16
+        if skips_columns(policy):
+            return RunningColumns(layer, weights, policy, float(theta[0]), size, fp16=fp16, start=start)
+        context = PassContext(
+            weight_ih=weights.weight_ih,
+            weight_hh=weights.weight_hh,
+            n_gates=layer.cell.n_gates,
+            n_units=layer.hidden_size,
+            batch=size,
+            thresholds=theta,
+            place=(index, direction),
+            scales=self.scales[index, direction] if self.scales else None,
+        )
+        return RunningPass(layer, weights, policy, context, fp16=fp16, start=start)
 
 
 class NetworkRunner:

@@ -13,7 +13,7 @@ import numpy as np
 
 from archsim.inference.batch_runner import BatchResult, BatchRun, NetworkRunner
 from archsim.inference.batching import Batch
-from archsim.inference.thresholds import thresholds_for
+from archsim.inference.policy_parameters import thresholds_for
 from archsim.inference.workload import Workload
 from archsim.kernels.arrays import F32, F64
 from archsim.kernels.numerics.squares import add_squares

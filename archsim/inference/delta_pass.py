@@ -6,8 +6,7 @@ import numpy as np
 
 from archsim.errors import ConfigError
 from archsim.inference.batching import Batch
-from archsim.inference.cells import State, begin_state, update_cells
-from archsim.inference.recurrent_pass import step_by_step
+from archsim.inference.recurrent_pass import State, begin_state, step_by_step, update_cells
 from archsim.inference.weights import StoredWeights
 from archsim.ir.layers import Layer
 from archsim.kernels.arrays import F32, U8, Bools

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from archsim.inference.batch_runner import Place
 from archsim.inference.inputs import prepared
 from archsim.inference.run import run_inference
-from archsim.inference.scales import Place
 from archsim.ir.network import Network, Scales
 from archsim.kernels.arrays import Bools
 from archsim.policies import NoReuse, PassContext, Step

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from archsim.activity import ActivityRecord, Kind, PassShape
+from archsim.activity import ActivityRecord, Kind, pass_shapes
 from archsim.cores import cores, map_in_order, thread_pool
 from archsim.inference.batch_runner import BatchResult, NetworkRunner
 from archsim.inference.batching import Batch, batches
 from archsim.inference.comparison import ComparedRunner, output_change
 from archsim.inference.head import Answer
-from archsim.inference.thresholds import Threshold, thresholds_for
+from archsim.inference.policy_parameters import Threshold, thresholds_for
 from archsim.inference.workload import Workload
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, I64, U8
@@ -160,13 +160,3 @@ class _Collected:
 def kind_of(policy: Policy) -> Kind:
     """What the bits of a policy's record stand for."""
     return "columns" if skips_columns(policy) else "neurons"
-
-
-def pass_shapes(network: Network) -> tuple[PassShape, ...]:
-    """The passes over a sequence in machine order: layer by layer, one direction after the other."""
-    first_decoder = len(network.encoder)
-    return tuple(
-        PassShape(index, d, layer.cell.n_gates, layer.hidden_size, layer.joint_size, decodes=index >= first_decoder)
-        for index, layer in enumerate(network.layers)
-        for d in range(len(layer.directions))
-    )

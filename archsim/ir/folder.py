@@ -18,8 +18,8 @@ from archsim.ir.manifest import (
 )
 from archsim.ir.network import Embedding, Network, Scales
 from archsim.ir.speech import frontend_named
+from archsim.ir.tensors import Weights, read_weights, stack_layers
 from archsim.ir.text import Subwords, TextEncoder, Vocabulary
-from archsim.ir.weights import Weights, read_weights, stack_layers
 from archsim.reading import is_folder, is_there, lines_of, read_bytes, read_text, read_toml
 from archsim.validation import explain
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from archsim.activity import pass_shapes
 from archsim.cores import cores, map_in_order, thread_pool
 from archsim.inference.inputs import prepared
-from archsim.inference.run import pass_shapes
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, F64, I64
 from archsim.kernels.prediction.statistics import N_MOMENTS, add_moments, count_changes, first_bins, merge_moments

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from archsim.activity import PassShape
+from archsim.activity import PassShape, pass_shapes
 from archsim.inference.batching import batches
 from archsim.inference.inputs import Inputs
-from archsim.inference.run import pass_shapes, run_inference
+from archsim.inference.run import run_inference
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, I32, I64, Bools
 from archsim.kernels.prediction.bitplanes import binary_products, pack_joint_signs

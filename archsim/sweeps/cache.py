@@ -13,14 +13,14 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from archsim.activity import ActivityRecord, Kind, PassShape
+from archsim.activity import ActivityRecord, Kind, PassShape, pass_shapes
 from archsim.errors import ArchsimError
 from archsim.experiment.run_config import RunConfig
 from archsim.experiment.serialization import StoredRun, restored, stored
 from archsim.experiment.simulated_run import Baseline
 from archsim.experiment.stages import Stages
 from archsim.files import write_whole
-from archsim.inference.run import InferenceResult, pass_shapes
+from archsim.inference.run import InferenceResult
 from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.ir.network import Network
 from archsim.kernels.arrays import I64, U8

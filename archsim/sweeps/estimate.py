@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from archsim.activity import pass_shapes
 from archsim.experiment.run_config import RunConfig
 from archsim.experiment.stages import Stages
-from archsim.inference.run import kind_of, pass_shapes
+from archsim.inference.run import kind_of
 from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.sweeps.plan import functional_weight, rough_steps
 from archsim.sweeps.point import resolve_point

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from archsim.activity import pass_shapes
 from archsim.errors import UsageError
 from archsim.experiment.run_config import RunConfig
-from archsim.inference.run import pass_shapes
 from archsim.sweeps.cache import baseline_path, pass_path
 from archsim.sweeps.choices import Choices
 from archsim.sweeps.grid import Grid

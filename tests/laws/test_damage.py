@@ -11,7 +11,7 @@ from archsim.config.load import load_arch
 from archsim.corpora.digits import read_samples
 from archsim.errors import UsageError
 from archsim.ir.folder import read_manifest
-from archsim.ir.weights import read_weights
+from archsim.ir.tensors import read_weights
 from archsim.sweeps.grid import load_grid
 from archsim.traceio.files import read_trace
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
+from archsim.activity import pass_shapes
 from archsim.config.predictor import Predictor
 from archsim.errors import DoesNotFitError
-from archsim.inference.run import pass_shapes
 from archsim.sim.capacity import check_fit
 from archsim.sim.items import resident_groups
 from archsim.sim.memory.weight_buffers import group_bytes

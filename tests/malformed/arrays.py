@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from archsim.ir.weights import read_weights
+from archsim.ir.tensors import read_weights
 from archsim.traceio.files import read_trace
 from malformed import Case
 

@@ -6,12 +6,11 @@ from harness import arch_with, make_network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archsim.activity import ActivityRecord
+from archsim.activity import ActivityRecord, pass_shapes
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy, QueueDepth, TraceEvent, Worked
-from archsim.inference.run import pass_shapes
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.listeners.counters import UnitTimes
 from archsim.sim.units.unit import Credits, Unit

@@ -13,7 +13,7 @@ import archsim
 from archsim.calibration import calibrate_threshold, trials
 from archsim.calibration.change import change_of
 from archsim.calibration.greedy import Knobs
-from archsim.inference.thresholds import thresholds_per_gate
+from archsim.inference.policy_parameters import thresholds_per_gate
 from archsim.ir.heads import MeanClassifier
 from archsim.task_metrics.metrics import METRICS
 from archsim.traceio.trace import Trace

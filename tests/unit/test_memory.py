@@ -7,13 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
-from archsim.activity import ActivityRecord, PassShape
+from archsim.activity import ActivityRecord, PassShape, pass_shapes
 from archsim.config.arch import ArchSpec
 from archsim.config.dram import DramSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy, TransferDone
-from archsim.inference.run import pass_shapes
 from archsim.kernels.dram.write_ports import read_end
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.capacity import check_fit

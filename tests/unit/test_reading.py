@@ -14,7 +14,7 @@ from archsim.corpora.imdb import imdb_trace
 from archsim.corpora.multi30k import multi30k_trace
 from archsim.errors import ConfigError, DoesNotFitError, NoSuchPassError, UnknownNameError, UsageError
 from archsim.ir.folder import load_network, read_manifest
-from archsim.ir.weights import read_weights
+from archsim.ir.tensors import read_weights
 from archsim.reading import MOST_DEPTH, lines_of, parse_toml
 from archsim.sweeps.grid import load_grid
 

@@ -1,4 +1,4 @@
-"""θ given as one number, one per layer, or one per (layer, gate), brought to one form."""
+"""What a policy runs with on a network: θ brought to one form, and the scales of inputs."""
 
 from __future__ import annotations
 
@@ -61,3 +61,19 @@ def _of_layer(layer: Layer, value: object) -> F32:
     if not (np.isfinite(gates) & (gates >= 0)).all():
         raise ConfigError(f"threshold = {value!r}: need a number >= 0 that float32 can hold")
     return np.broadcast_to(gates, layer.cell.n_gates).astype(np.float32)
+
+
+def scales_for(network: Network, policy: Policy) -> dict[tuple[int, int], tuple[float, float]] | None:
+    """Return the scales of x and h by (layer, direction); None for a policy that needs none.
+
+    Raises ConfigError where a policy needs scales that nobody has measured.
+    """
+    if not getattr(policy, "needs_scales", False):
+        return None
+    if network.scales is None:
+        missing = f"{network.name} has no scales, which policy {policy.name!r} quantises inputs by"
+        by_shell = "archsim calibrate --network FOLDER --trace TRACE --scales-only --save"
+        in_python = "dataclasses.replace(network, scales=archsim.measure_scales(network, trace))"
+        raise ConfigError(f"{missing}: measure them with {by_shell}, or in Python {in_python}")
+    by_layer = enumerate(zip(network.scales.inputs, network.scales.hidden, strict=True))
+    return {(layer, d): (x, h) for layer, (x, sides) in by_layer for d, h in enumerate(sides)}
