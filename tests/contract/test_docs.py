@@ -5,18 +5,24 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from functools import reduce
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
 
+import archsim
+from archsim.cli.main import archsim as command_line
 from archsim.config.arch import parse_arch
+from archsim.errors import ArchsimError
 from archsim.ir.manifest import HeadManifest, Manifest
+from archsim.policies import policy_from
 from archsim.sweeps.grid import load_grid
 
 PAGE_NAMES = ("how-a-run-flows", "recipes", "sweeps", "predictors", "cluster", "files", "memory", "performance")
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{page}.md" for page in PAGE_NAMES)]
+ALL_PAGES = [path for folder in (".", "docs", "docs/reference", "models/*") for path in ROOT.glob(f"{folder}/*.md")]
 
 
 def blocks(language):
@@ -79,10 +85,53 @@ def test_the_two_commands_are_marked():
 
 
 def test_links_inside_the_repository_lead_somewhere():
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+    for page in ALL_PAGES:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+                assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_entries_of_deviations_have_consecutive_ids_and_a_status():
+    rows = re.findall(r"^\| (.*)", (ROOT / "docs" / "DEVIATIONS.md").read_text("utf-8"), re.MULTILINE)[1:]
+    entries = [re.match(r'<a id="d(\d+)"></a>D(\d+) \| (settled|open|superseded by D\d+) \| ', row) for row in rows]
+    assert [entry and (int(entry[1]), int(entry[2])) for entry in entries] == [(i, i) for i in range(1, len(rows) + 1)]
+
+
+def test_every_reference_to_a_deviation_names_an_entry():
+    known = set(re.findall(r'<a id="(d\d+)">', (ROOT / "docs" / "DEVIATIONS.md").read_text("utf-8")))
+    for page in ALL_PAGES:
+        for text, target in re.findall(r"\[D(\d+)\]\([^)]*DEVIATIONS\.md#(\w+)\)", page.read_text("utf-8")):
+            assert target == f"d{text}" and target in known, f"{page}: D{text}"
+
+
+def test_python_names_of_the_contract_are_there_unless_marked():
+    text = (ROOT / "docs" / "CONTRACT.md").read_text("utf-8")
+    code = re.search(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
+    for line in code.splitlines():
+        for name in re.findall(r"archsim\.(\w+(?:\.\w+)?)\(", line):
+            is_there = reduce(lambda owner, part: getattr(owner, part, None), name.split("."), archsim) is not None
+            is_option = name == "from_torch"  # there, for fewer modules than the marked lines say
+            assert is_option or is_there == ("# (not yet)" not in line), line
+
+
+def test_commands_of_the_contract_are_there_unless_marked():
+    text = (ROOT / "docs" / "CONTRACT.md").read_text("utf-8")
+    for row in re.findall(r"^\| `archsim .*", text, re.MULTILINE):
+        usage, is_marked = row.split("`")[1], "(not yet)" in row.split("` ")[1].split("|")[0]
+        for name in re.findall(r"archsim (\w+)", row.rsplit("|", 2)[0]):
+            command = command_line.commands.get(name)
+            options = {word for parameter in command.params for word in parameter.opts} if command else set()
+            is_there = command is not None and set(re.findall(r"--[\w-]+", usage)) <= options
+            assert is_there != is_marked, row
+
+
+def test_policies_of_the_semantics_are_there_unless_marked():
+    text = (ROOT / "docs" / "SEMANTICS.md").read_text("utf-8")
+    marked = re.findall(r"^(?:- )?`([\w-]+:\w+=\w+(?:,\w+=\w+)?)`.*?\*\*\(not yet\)\*\*", text, re.MULTILINE)
+    assert {"bnn:centre=on", "delta:weighted=on"} <= set(marked)
+    for name in marked:
+        with pytest.raises(ArchsimError):
+            policy_from(name.replace("=B", "=4"))
 
 
 def test_recipes_of_dask_bind_to_private_addresses():
