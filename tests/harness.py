@@ -22,6 +22,7 @@ from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
 
 CORPORA = os.environ.get("ARCHSIM_DATA")
+COLUMN_POLICIES = ["delta", "input-similarity"]
 
 
 def make_network(cell_name, *, inputs, units, layers=1, bidirectional=False, seed=0):

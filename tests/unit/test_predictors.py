@@ -7,9 +7,7 @@ import pytest
 from harness import (
     arch_with,
     make_network,
-    make_tokens,
     make_trace,
-    make_translator,
     naive_code,
     naive_drift_rule,
     naive_ternary,
@@ -19,7 +17,7 @@ import archsim
 from archsim.config.predictor import Predictor
 from archsim.inference.run import run_inference
 from archsim.ir.network import Scales
-from archsim.policies import BinaryPolicy, LowBitPolicy, NoReuse, TernaryPolicy, policy_from
+from archsim.policies import NoReuse, policy_from
 from archsim.policies.quantised import STEP, TERNARY_INPUT, TERNARY_WEIGHT
 
 TERNARY, LOWBIT = "ternary", "lowbit"
@@ -72,58 +70,6 @@ def test_a_guard_evaluates_everything_every_so_often(tiny_lstm, tiny_trace):
     assert not reused[steps % 4 == 0].any() and reused[steps % 4 != 0].all()
 
 
-def test_names_spell_options_and_back():
-    for name in ("bnn", "bnn:throttle=off", "lowbit:bits=4", "lowbit:bits=2,throttle=off,guard=8", "ternary:guard=2"):
-        assert policy_from(name).name == name
-    assert policy_from("lowbit:throttle=ON,bits=3").name == "lowbit"
-    assert LowBitPolicy(bits=4, throttle=False).name == "lowbit:bits=4,throttle=off"
-    assert BinaryPolicy.name == "bnn" and TernaryPolicy().name == "ternary"
-
-
-def test_names_tell_large_numbers_apart():
-    one, other = (policy_from(f"bnn:guard={guard}") for guard in (1234567, 1234568))
-    assert one.name == "bnn:guard=1234567" != other.name
-    assert policy_from(one.name).guard == 1234567
-
-
-def test_options_of_plug_ins_stand_in_their_names():
-    """Whether the class says them or not, and also where it has more of them than what it is made of."""
-
-    class Every(NoReuse):
-        name = "every"
-
-        def __init__(self, *, period: int = 4) -> None:
-            self.period = period
-
-    class Windowed(BinaryPolicy):
-        name = "windowed"
-
-        def __init__(self, *, window: int = 4, throttle: bool = True, guard: int = 0) -> None:
-            super().__init__(throttle=throttle, guard=guard)
-            self.window = window
-
-    for policy in (Every, Windowed):
-        archsim.register_policy(policy)
-    assert [policy_from(name).name for name in ("every", "every:period=8")] == ["every", "every:period=8"]
-    assert policy_from("windowed:window=2").window == 2
-    assert policy_from("windowed:throttle=off").name == "windowed:throttle=off"
-
-
-@pytest.mark.parametrize(
-    "make, message",
-    [
-        (lambda: BinaryPolicy(throttle="off"), "throttle = 'off': need on or off"),
-        (lambda: BinaryPolicy(guard=2.5), "guard = 2.5: need a whole number"),
-        (lambda: LowBitPolicy(bits=[3]), r"bits = \[3\]: need a whole number"),
-        (lambda: LowBitPolicy(bits=7, correct=True), "need 2 to 6 where correct = on"),
-        (lambda: Predictor(planes=0), "planes = 0: need 1 to 16"),
-    ],
-)
-def test_what_a_policy_is_made_of_is_checked(make, message):
-    with pytest.raises(archsim.ArchsimError, match=message):
-        make()
-
-
 @pytest.mark.parametrize("correction", [[0.0], np.zeros((1, 1, 1), np.float32), np.float64(1)])
 def test_corrections_of_plug_ins_are_checked(correction, tiny_lstm, tiny_trace):
     class Correcting(NoReuse):
@@ -140,80 +86,6 @@ def test_corrections_of_plug_ins_are_checked(correction, tiny_lstm, tiny_trace):
 
     with pytest.raises(archsim.ArchsimError, match="'correcting' corrects by"):
         archsim.simulate(tiny_lstm, tiny_trace, policy=Correcting())
-
-
-@pytest.mark.parametrize(
-    "name, message",
-    [
-        ("lowbit:bits=1", "bits = 1: need 2 to 8"),
-        ("lowbit:bits=9", "bits = 9"),
-        ("lowbit:bits=three", "need a whole number"),
-        ("bnn:throttle=maybe", "need on or off"),
-        ("bnn:bits=3", "unknown option 'bits'"),
-        ("bnn:throtle=off", "did you mean 'throttle'"),
-        ("bnn:guard=-1", "guard = -1"),
-        ("bnn:guard", "need key=value"),
-        ("bnn:guard=1,guard=2", "once a key"),
-        ("oracle:guard=2", "unknown option 'guard'.*known: none"),
-        ("lowbits:bits=2", "unknown policy 'lowbits'.*did you mean 'lowbit'"),
-    ],
-)
-def test_bad_options_are_named(name, message):
-    with pytest.raises(archsim.ArchsimError, match=message):
-        policy_from(name)
-
-
-def test_a_network_without_scales_says_how_to_get_them(tiny_lstm, tiny_trace):
-    bare = replace(tiny_lstm, scales=None)
-    with pytest.raises(archsim.ArchsimError, match="no scales.*'ternary'.*measure_scales"):
-        archsim.simulate(bare, tiny_trace, policy="ternary", threshold=0.3)
-
-
-@pytest.mark.parametrize("value", [float("nan"), -1.0, 1e300])
-def test_scales_are_numbers_that_float32_can_hold(value, tiny_lstm):
-    with pytest.raises(archsim.ArchsimError, match="scales hold"):
-        replace(tiny_lstm, scales=Scales((0.1, value), ((0.1, 0.1), (0.1, 0.1))))
-
-
-def test_scales_must_suit_the_network(tiny_lstm):
-    with pytest.raises(archsim.ArchsimError, match="scales.inputs has 1 entries, need 2"):
-        replace(tiny_lstm, scales=Scales((0.1,), ((0.1, 0.1), (0.1, 0.1))))
-
-
-def test_measured_scales_are_means_and_depend_on_no_company(tiny_lstm, tiny_trace):
-    found = archsim.measure_scales(tiny_lstm, tiny_trace, precision="fp32")
-    x = np.concatenate([sequence.ravel() for sequence in tiny_trace.sequences])
-    assert found.inputs[0] == pytest.approx(np.abs(x).mean(dtype=np.float64), rel=1e-5)
-    outputs = run_inference(tiny_lstm, tiny_trace, NoReuse(), precision="fp32").outputs
-    H = tiny_lstm.layers[-1].hidden_size
-    sums = [sum(np.abs(y[:-1, :H]).sum(dtype=np.float64) for y in outputs)]
-    sums += [sum(np.abs(y[1:, H:]).sum(dtype=np.float64) for y in outputs)]
-    count = H * sum(map(len, outputs))
-    assert found.hidden[-1] == pytest.approx([total / count for total in sums], rel=1e-5)
-    backwards = replace(tiny_trace, sequences=tiny_trace.sequences[::-1])
-    assert archsim.measure_scales(tiny_lstm, backwards, precision="fp32") == found
-
-
-def test_scales_of_a_decoder_leave_out_what_runs_on_after_an_answers_end():
-    """Sequences of different lengths side by side, and one by one."""
-    network = make_translator(width=5, units=6, seed=3)
-    trace = make_tokens(network, [2, 9, 4, 7, 3, 5, 8])
-    together = archsim.measure_scales(network, trace, precision="fp32")
-    alone = [archsim.measure_scales(network, trace.limit(i + 1), precision="fp32") for i in range(len(trace))]
-    assert alone[-1] == together
-    answers = run_inference(network, trace, NoReuse(), precision="fp32", threads=1)
-    steps = sum(answers.activity.steps(answers.activity.shapes[-1]))
-    H = network.layers[-1].hidden_size
-    sums = sum(np.abs(y[:-1]).sum(dtype=np.float64) for y in answers.outputs)
-    starts = sum(np.abs(_encoded_end(network, trace, i)).sum(dtype=np.float64) for i in range(len(trace)))
-    assert together.hidden[-1][0] == pytest.approx((sums + starts) / (steps * H), rel=1e-4)
-
-
-def _encoded_end(network, trace, index):
-    """Where the encoder ends and the decoder begins."""
-    encoder = replace(network, layers=network.encoder, decoder_depth=0, head=None, scales=None)
-    tokens = archsim.Trace.from_arrays([trace.sequences[index]])
-    return run_inference(encoder, tokens, NoReuse(), precision="fp32").outputs[0][-1]
 
 
 def test_silence_and_dead_neurons_are_no_trouble():

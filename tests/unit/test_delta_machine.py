@@ -1,200 +1,20 @@
-"""Policies that go by columns: what they compute, when, and at what cost; against loops and against figures by hand."""
+"""Machines that skip columns: counts, energy, area, records and refusals."""
 
 import json
 
 import numpy as np
 import pytest
-from harness import arch_with, make_network, make_tokens, make_trace, make_translator
+from harness import COLUMN_POLICIES, arch_with, make_network, make_trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
-from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.config.technology import load_technology
 from archsim.energy.parts import area_mm2, parts_of
 from archsim.inference.run import run_inference
-from archsim.kernels.pipeline.columns import ColumnTimes, time_columns
-from archsim.policies import POLICIES, DeltaPolicy, policy_from
+from archsim.policies import POLICIES, DeltaPolicy
 from archsim.sim.accelerator import simulate_activity
-from archsim.sim.items import PassPart
-from archsim.sim.step_times import column_times
-
-COLUMN_POLICIES = ["delta", "input-similarity"]
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def naive_pass(layer, direction, inputs, theta, policy):
-    """A delta network by loops, in float64: inputs (T, I) to outputs (T, H) and skips (T, N)."""
-    H, G, v_hat = layer.hidden_size, layer.cell.n_gates, np.zeros(layer.joint_size, np.float32)
-    weights = np.hstack([direction.weight_ih, direction.weight_hh]).astype(float)
-    of_x, of_h = np.zeros(G * H), np.zeros(G * H)
-    h, c, outputs, skips = np.zeros(H, np.float32), np.zeros(H), [], []
-    for t, x in enumerate(inputs[::-1] if direction.reverse else inputs):
-        v = np.concatenate([x, h]).astype(np.float32)
-        if policy == "input-similarity" and theta:
-            v = np.rint(v / np.float32(theta)) * np.float32(theta)
-        still = np.abs(v - v_hat) <= np.float32(theta) if policy == "delta" else v == v_hat
-        skips.append(still if t else np.zeros_like(still))
-        for i in np.flatnonzero(~skips[-1]):
-            products = weights[:, i] * float(v[i] - v_hat[i])
-            of_x, of_h = (of_x + products, of_h) if i < layer.input_size else (of_x, of_h + products)
-            v_hat[i] = v[i]
-        a, b = of_x + direction.bias_ih, of_h + direction.bias_hh
-        if layer.cell.name == "lstm":
-            i_, f, g, o = (a + b).reshape(4, H)
-            c = sigmoid(f) * c + sigmoid(i_) * np.tanh(g)
-            h = (sigmoid(o) * np.tanh(c)).astype(np.float32)
-        else:
-            (r, z, n), (_, _, n_h) = (a + b).reshape(3, H), b.reshape(3, H)
-            z = sigmoid(z)
-            n = np.tanh(a[2 * H :] + sigmoid(r) * n_h)
-            h = ((1 - z) * n + z * h).astype(np.float32)
-        outputs.append(h)
-    return np.array(outputs[::-1] if direction.reverse else outputs), np.array(skips)
-
-
-@pytest.mark.parametrize("policy", COLUMN_POLICIES)
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-@pytest.mark.parametrize("theta", [0.0, 0.07, 0.3])
-def test_it_is_the_delta_network_of_the_paper(cell, theta, policy):
-    """Skips bit by bit and outputs to 1e-5, both directions, against loops."""
-    network = make_network(cell, inputs=5, units=6, bidirectional=True)
-    trace = make_trace(network, [12, 7])
-    found = run_inference(network, trace, policy_from(policy), theta, precision="fp32")
-    for sequence, frames in enumerate(trace.sequences):
-        sides = [naive_pass(network.layers[0], d, frames, theta, policy) for d in network.layers[0].directions]
-        for d, (_, skips) in enumerate(sides):
-            np.testing.assert_array_equal(found.activity.skipped(sequence, 0, d), skips)
-        np.testing.assert_allclose(found.outputs[sequence], np.hstack([o for o, _ in sides]), atol=1e-5)
-    assert (found.activity.avoided_fraction > 0.05) == (theta > 0)
-
-
-@pytest.mark.parametrize("policy", COLUMN_POLICIES)
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_without_patience_it_is_the_dense_network(cell, policy):
-    """θ = 0 skips only what did not change: the answer of no reuse, to 1e-5 in fp32 over 50 steps.
-
-    A sum in float32 is rounded at each change: after 1000 steps of a random walk that is some 1e-4.
-    """
-    network = make_network(cell, inputs=20, units=30, layers=2, bidirectional=True)
-    frames = make_trace(network, [1000]).sequences[0].round(1)
-    trace = archsim.Trace.from_arrays([frames, frames[:50]])
-    found, dense = (
-        run_inference(network, trace, policy_from(name), 0.0, precision="fp32") for name in (policy, "none")
-    )
-    for ours, theirs, tolerance in zip(found.outputs, dense.outputs, (1e-3, 1e-5), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
-
-
-def test_a_still_input_is_skipped_for_ever():
-    network = make_network("lstm", inputs=4, units=3)
-    trace = archsim.Trace.from_arrays([np.full((40, 4), 0.5, np.float32)])
-    for name in COLUMN_POLICIES:
-        skipped = run_inference(network, trace, policy_from(name), 0.0).activity.skipped(0, 0, 0)
-        assert not skipped[0].any() and skipped[1:, :4].all()
-
-
-@pytest.mark.parametrize("policy", COLUMN_POLICIES)
-def test_answers_depend_on_neither_company_nor_threads(policy):
-    network = make_network("gru", inputs=9, units=11, layers=2)
-    trace = make_trace(network, [9, 4, 9, 1, 6])
-    together = run_inference(network, trace, policy_from(policy), 0.1, threads=1)
-    for threads in (2, 5):
-        apart = run_inference(network, trace, policy_from(policy), 0.1, threads=threads)
-        for ours, theirs in zip(together.outputs, apart.outputs, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
-
-
-def test_a_translator_decodes_with_columns():
-    network = make_translator(width=6, units=5, depth=2)
-    trace = make_tokens(network, [4, 2])
-    dense, still = (run_inference(network, trace, policy_from(p), 0.0, precision="fp32") for p in ("none", "delta"))
-    for ours, theirs in zip(still.outputs, dense.outputs, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    moved = archsim.simulate(network, trace, policy="delta", threshold=0.2)
-    assert 0 < moved.record["macs_avoided_fraction"] < 1
-
-
-def test_a_quantiser_finer_than_float32_leaves_values_alone():
-    network = make_network("lstm", inputs=4, units=3)
-    trace = make_trace(network, [5])
-    fine, none = (run_inference(network, trace, policy_from("input-similarity"), t) for t in (1e-40, 0.0))
-    np.testing.assert_array_equal(fine.outputs[0], none.outputs[0])
-
-
-def ends(skipped, n_units=32, arch=None):
-    """S_{t+1} of skips (T, N) on a machine."""
-    skipped = np.atleast_2d(np.asarray(skipped, np.bool_))
-    arch = (arch or ArchSpec()).by_columns()
-    times = column_times(arch, arch.delta, PassPart(PassShape(0, 0, 4, n_units, skipped.shape[1])))
-    return time_columns(np.packbits(skipped, axis=1), skipped.shape[1], n_units, times).step_ends.tolist()
-
-
-def test_one_column_pinned():
-    """32 inputs: found in cycle 0, known at 3, added by 5, ready at 13, 32 updates by 44, + 20 + 1."""
-    assert ends([[0] + [1] * 31]) == [3 + 2 + 8 + 31 + 20 + 1]
-
-
-def test_no_column_still_updates_all_cells():
-    """Two groups: the last is scanned in cycle 1, known to be empty at 4."""
-    assert ends([[1] * 32]) == [1 + 3 + 31 + 20 + 1]
-
-
-def test_the_last_group_is_waited_for():
-    """A first column alone is through at 13; of 400 inputs the last group is known at 24 + 3."""
-    assert ends([[0] + [1] * 399]) == [27 + 31 + 20 + 1]
-
-
-def test_all_columns_keep_the_dot_product_unit_busy():
-    """20 columns of two cycles from cycle 3 on."""
-    assert ends([[0] * 20]) == [3 + 20 * 2 + 8 + 31 + 20 + 1]
-
-
-def test_a_queue_of_one_holds_the_scan_back():
-    """Each column gets its place when the one before is taken: known 3 cycles later."""
-    assert ends([[0] * 5], arch=arch_with(delta__queue_places=1)) == [3 * 5 + 2 + 8 + 31 + 20 + 1]
-
-
-def naive_ends(skipped, n_units, times):
-    """The formulas at the top of the kernel, by dictionaries."""
-    start, found = 0, []
-    for row in skipped:
-        s, p, a, free, order = {}, {}, {}, {}, np.flatnonzero(~row).tolist()
-        last_of = {}
-        for j, i in enumerate(order):
-            last_of[i // times.width] = j
-        for g in range(-(-row.size // times.width)):
-            s[g] = 0 if g == 0 else max(s[g - 1], p[last_of[g - 1]] if g - 1 in last_of else 0) + 1
-            for j, i in enumerate(order):
-                if i // times.width == g:
-                    credit = a[j - times.queue_places] if j >= times.queue_places else 0
-                    p[j] = max(s[g], p[j - 1] if j else 0, credit)
-                    a[j] = max(p[j] + times.latency_cycles, free[j - 1] if j else 0)
-                    free[j] = a[j] + times.column_cycles
-        no_more = max(s[g], p[len(order) - 1] if order else 0) + times.latency_cycles
-        ready = max(no_more, free[len(order) - 1] + times.dot_pipeline_cycles if order else 0)
-        start += ready + (n_units - 1) * times.update_interval_cycles
-        start += times.update_pipeline_cycles + times.writeback_cycles
-        found.append(start)
-    return found
-
-
-small = st.integers(1, 6)
-
-
-@given(
-    st.builds(ColumnTimes, small, small, small, small, *[st.integers(0, 9)] * 4), small, st.integers(1, 40),
-    st.integers(1, 3), st.randoms(use_true_random=False),
-)  # fmt: skip
-def test_kernel_is_the_recurrence(times, n_units, n_inputs, n_steps, random):
-    share = random.random()
-    skipped = np.array([[random.random() < share for _ in range(n_inputs)] for _ in range(n_steps)])
-    found = time_columns(np.packbits(skipped, axis=1), n_inputs, n_units, times)
-    assert found.step_ends.tolist() == naive_ends(skipped, n_units, times)
 
 
 def counts_of(result):
@@ -382,15 +202,6 @@ def test_timeline_shows_the_delta_unit_in_both_details(tiny_lstm, tiny_trace, tm
         assert {"CU0.delta", "CU3.DPU", "MU"} <= named
         assert any(event["name"] == "columns skipped" for event in events)
         assert all(event["dur"] >= 0 for event in events if event["ph"] == "X")
-
-
-@given(st.integers(1, 40), st.integers(1, 60), st.integers(1, 4), st.randoms(use_true_random=False))
-def test_one_more_skip_is_never_slower(n_units, n_inputs, places, random):
-    skipped = np.array([random.random() < 0.5 for _ in range(n_inputs)])
-    more = skipped.copy()
-    more[random.randrange(n_inputs)] = True
-    arch = arch_with(delta__queue_places=places)
-    assert ends([more], n_units, arch) <= ends([skipped], n_units, arch)
 
 
 @settings(max_examples=25)

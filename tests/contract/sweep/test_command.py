@@ -1,0 +1,173 @@
+"""`archsim sweep` as a user runs it: files, exit codes and messages."""
+
+import csv
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pandas as pd
+import pytest
+from harness_processes import LIMIT_S, POINTS, exported, mid_run, outcomes, started, sweep, write_grid
+
+from archsim.sweeps.store import only_driver
+
+CONTRACT = """network trace arch policy threshold precision detail sequences steps neurons_total neurons_reused
+    reuse_fraction macs_total macs_avoided_fraction cycles time_s baseline_cycles speedup energy_j baseline_energy_j
+    energy_saving energy_scratchpad_j energy_operations_j energy_dram_j energy_memo_j energy_static_j dram_bytes
+    area_mm2 metric metric_baseline metric_value metric_loss events wall_s archsim_version digest""".split()
+
+
+def test_a_row_a_point_with_the_columns_of_the_contract(undisturbed):
+    with (undisturbed / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == POINTS and {*CONTRACT, "point", "error", "arch.fmu.latency_cycles"} <= set(rows[0])
+    chosen = [(float(row["threshold"]), int(row["arch.fmu.latency_cycles"])) for row in rows]
+    assert chosen == [(theta, cycles) for theta in (0.1, 0.2, 0.5, 1.0) for cycles in (3, 5, 8, 9)]
+    assert not any(row["error"] for row in rows) and all(float(row["speedup"]) > 0 for row in rows)
+    frame = pd.read_parquet(undisturbed / "results.parquet")
+    assert list(frame.columns) == list(rows[0]) and frame["cycles"].dtype == "Int64"
+    assert set(exported(undisturbed)) == {
+        f"{name}.{kind}" for name in ("results", "energy", "utilisation") for kind in ("csv", "parquet")
+    }
+
+
+def test_hardware_costs_no_arithmetic(undisturbed):
+    """16 points: a pass for each of 4 thresholds, and one baseline."""
+    names = sorted(path.name.partition(".")[2] for path in (undisturbed / "cache").iterdir())
+    assert names == ["baseline.json", *["pass.safetensors"] * 4]
+
+
+def test_run_again_does_nothing_twice(own, undisturbed):
+    before, bytes_before = outcomes(undisturbed), exported(undisturbed)
+    done = sweep(own / "grid.toml", "-o", undisturbed)
+    assert done.returncode == 0 and "16 of 16 points" in done.stdout, done.stderr
+    assert outcomes(undisturbed) == before and exported(undisturbed) == bytes_before
+
+
+@pytest.mark.slow
+def test_one_process_writes_the_same_bytes(own, undisturbed, tmp_path):
+    assert sweep(own / "grid.toml", "-o", tmp_path / "one", "--jobs", 1).returncode == 0
+    assert exported(tmp_path / "one") == exported(undisturbed)
+
+
+def test_dry_run_prints_points_and_time_and_writes_nothing(own, tmp_path):
+    done = sweep(own / "grid.toml", "-o", tmp_path / "out", "--dry-run", "--jobs", 3, cwd=tmp_path)
+    assert done.returncode == 0 and list(tmp_path.iterdir()) == [], done.stderr
+    for words in ("16 points: 16 to run", "4 functional passes, 1 baselines", "with 3 processes", "threshold"):
+        assert words in done.stdout
+    assert len([line for line in done.stdout.splitlines() if "trace.npz" in line]) == POINTS
+
+
+def test_dry_run_of_a_finished_sweep_has_nothing_to_do(own, undisturbed):
+    before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")}
+    done = sweep(own / "grid.toml", "-o", undisturbed, "--dry-run")
+    assert done.returncode == 0 and "16 points: 0 to run" in done.stdout, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")} == before
+
+
+@pytest.mark.parametrize("old, new, message", [
+    ("threshold =", "treshold =", "unknown key 'treshold', did you mean 'threshold'"),
+    ("[0.5]", "[-1]", "none of 2 points can run"),
+    ("/net", "/nett", "nett"),
+    ("limit = 1", "limit = ", "not TOML: Invalid value"),
+])  # fmt: skip
+@pytest.mark.parametrize("more", [[], pytest.param(["--dry-run"], marks=pytest.mark.slow)])
+def test_a_bad_grid_is_one_message_and_exit_code_two(old, new, message, more, own, tmp_path):
+    grid = tmp_path / "grid.toml"
+    grid.write_text((own / "quick.toml").read_text().replace(old, new, 1))
+    done = sweep(grid, "-o", tmp_path / "out", *more)
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == "" and list(tmp_path.iterdir()) == [grid]
+
+
+def test_a_grid_that_is_not_there_makes_no_folder(tmp_path):
+    done = sweep("nowhere.toml", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 2 and "nowhere.toml: no such file" in done.stderr and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [["--jobs", "0"], ["--dask", "nowhere"]])
+def test_bad_options_write_nothing(options, own, tmp_path):
+    done = sweep(own / "quick.toml", "-o", tmp_path / "out", *options)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_is_a_file_is_refused(own, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    done = sweep(own / "quick.toml", "-o", tmp_path / "file")
+    assert done.returncode == 2 and "it is not a folder" in done.stderr and (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_point_that_fails_is_told_and_the_others_are_done(own, tmp_path):
+    grid = write_grid(tmp_path / "grid.toml", own, "limit = 1", threshold=[0.5, -1], latency=[3, 5])
+    done = sweep(grid, "-o", tmp_path / "out")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "point 2 failed: threshold = -1: need a number >= 0" in done.stdout and "4 of 4 points" in done.stdout
+    results = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert results["error"].isna().tolist() == [True, True, False, False]
+
+
+def test_what_failed_is_run_again_if_asked_for(own, undisturbed, tmp_path):
+    """As if a process had died of something that is gone now."""
+    out = tmp_path / "out"
+    shutil.copytree(undisturbed, out)
+    with closing(sqlite3.connect(out / "sweep.sqlite")) as database, database:
+        database.execute(
+            "UPDATE outcomes SET error = 'died', record = NULL, energy = NULL, utilisation = NULL "
+            "WHERE digest = (SELECT digest FROM points WHERE position = 5)"
+        )
+    done = sweep(own / "grid.toml", "-o", out)
+    assert done.returncode == 1 and "point 5 failed: died" in done.stdout
+    done = sweep(own / "grid.toml", "-o", out, "--retry")
+    assert done.returncode == 0 and exported(out) == exported(undisturbed), done.stdout
+
+
+def test_a_second_driver_is_refused(own, undisturbed):
+    with only_driver(undisturbed):
+        done = sweep(own / "grid.toml", "-o", undisturbed)
+    assert done.returncode == 2 and "another sweep is writing here" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_paths_may_be_relative_and_of_any_letters(own, tmp_path):
+    (tmp_path / "Größe θ").mkdir()
+    shutil.copytree(own / "net", tmp_path / "Größe θ" / "net")
+    shutil.copy(own / "trace.npz", tmp_path / "Größe θ" / "trace.npz")
+    write_grid(tmp_path / "grid.toml", "Größe θ", "limit = 1", threshold=[0.5, [0.2]], latency=[3])
+    done = sweep("grid.toml", "-o", "aus/gabe", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = pd.read_csv(tmp_path / "aus" / "gabe" / "results.csv")
+    assert results["trace"].tolist() == ["Größe θ/trace.npz"] * 2 and results["threshold"].tolist() == ["0.5", "[0.2]"]
+
+
+@pytest.mark.slow
+def test_results_can_be_read_while_it_runs(own, tmp_path):
+    out = tmp_path / "out"
+    with started(own / "grid.toml", "-o", out, "--jobs", 2) as process:
+        mid_run(process, out)
+        look = "import archsim, sys; r = archsim.read_sweep(sys.argv[1]); print(len(r.results), r.n_points)"
+        seen = subprocess.run(
+            [sys.executable, "-P", "-c", look, str(out)], capture_output=True, text=True, check=True, timeout=LIMIT_S
+        )
+        assert process.wait(LIMIT_S) == 0, process.said.read_text()
+    n_finished, n_points = map(int, seen.stdout.split())
+    assert 1 <= n_finished <= n_points == POINTS
+
+
+SCRIPT = """
+import sys, archsim
+fixed = {"network": sys.argv[1] + "/net", "trace": sys.argv[1] + "/trace.npz", "limit": 1}
+found = archsim.run_sweep({"axes": {"threshold": [0.5]}, "fixed": fixed}, sys.argv[2], jobs=1)
+sys.exit(int(found.results["error"].notna().sum()))
+"""
+
+
+@pytest.mark.parametrize("from_file", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_plain_script_may_run_a_sweep(from_file, own, tmp_path):
+    """Without `if __name__ == "__main__"`, and from standard input."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    name = tmp_path / "script.py" if from_file else "-"
+    command = [sys.executable, "-P", str(name), str(own), str(tmp_path / "out")]
+    done = subprocess.run(command, input=SCRIPT, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,97 @@
+"""Sweeps on Dask workers: the same bytes as from local processes, also if a worker or the scheduler dies."""
+
+import json
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from harness_processes import LIMIT_S, POINTS, exported, finish, mid_run, outcomes, started, sweep, until, write_grid
+
+
+@contextmanager
+def dask_process(folder, *arguments):
+    """A scheduler or a worker, in a folder of its own."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "dask", *map(str, arguments), "--host", "127.0.0.1", "--no-dashboard"]
+    with (folder / "said").open("w") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, cwd=folder)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A scheduler on this machine and two workers, each a process in a folder of its own."""
+    pytest.importorskip("distributed")
+    file = tmp_path / "scheduler.json"
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        scheduler = enter(dask_process(tmp_path / "s", "scheduler", "--port", "0", "--scheduler-file", file))
+        until(lambda: file.exists() and file.read_text().endswith("}"), "a scheduler")
+        address = json.loads(file.read_text())["address"]
+        options = ("worker", address, "--no-nanny", "--nthreads", "1")
+        workers = [enter(dask_process(tmp_path / name, *options)) for name in ("a", "b")]
+        until(lambda: n_workers(address) == 2, "two workers")
+        yield SimpleNamespace(address=address, scheduler=scheduler, workers=workers)
+
+
+def n_workers(address):
+    from distributed import Client
+
+    with Client(address, timeout=LIMIT_S) as client:
+        return len(client.nthreads())
+
+
+def test_dask_writes_the_same_bytes(cluster, own, undisturbed, tmp_path):
+    out = tmp_path / "out"
+    done = sweep(own / "grid.toml", "-o", out, "--dask", cluster.address)
+    assert done.returncode == 0, done.stderr
+    assert exported(out) == exported(undisturbed)
+
+
+def test_a_dask_worker_that_dies_changes_nothing(cluster, own, undisturbed, tmp_path):
+    out = tmp_path / "out"
+    with started(own / "grid.toml", "-o", out, "--dask", cluster.address) as process:
+        mid_run(process, out)
+        cluster.workers[0].kill()
+        assert process.wait(LIMIT_S) == 0, process.said.read_text()
+    assert exported(out) == exported(undisturbed)
+
+
+@pytest.mark.slow
+def test_a_dask_scheduler_that_dies_loses_no_finished_point(cluster, own, undisturbed, tmp_path):
+    out = tmp_path / "out"
+    with started(own / "grid.toml", "-o", out, "--dask", cluster.address) as process:
+        mid_run(process, out)
+        cluster.scheduler.kill()
+        assert process.wait(LIMIT_S) == 1
+    assert 1 <= len(pd.read_csv(out / "results.csv")) == len(outcomes(out)) < POINTS
+    finish(own, out, undisturbed)
+
+
+def test_dask_workers_find_what_lies_in_the_folder_of_the_driver(cluster, own, tmp_path):
+    grid = write_grid(tmp_path / "grid.toml", ".", "limit = 1", threshold=[0.5], latency=[3])
+    done = sweep(grid, "-o", tmp_path / "out", "--dask", cluster.address, cwd=own)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_dask_local_writes_the_same_bytes(own, undisturbed, tmp_path):
+    pytest.importorskip("distributed")
+    done = sweep(own / "grid.toml", "-o", tmp_path / "out", "--dask", "local", "--jobs", 2)
+    assert done.returncode == 0, done.stderr
+    assert exported(tmp_path / "out") == exported(undisturbed)
+
+
+@pytest.mark.parametrize("address", [pytest.param("tcp://127.0.0.1:1", marks=pytest.mark.slow), "nowhere"])
+def test_no_scheduler_is_one_message_and_exit_code_two(address, own, tmp_path):
+    pytest.importorskip("distributed")
+    done = sweep(own / "quick.toml", "-o", tmp_path / "out", "--dask", address)
+    assert done.returncode == 2 and "no Dask scheduler there" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,98 @@
+"""Sweeps that are interrupted or lose a process: taken up again, they end in the same bytes."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from harness_processes import LIMIT_S, POINTS, alive, exported, finish, mid_run, outcomes, started, until, workers_of
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+
+
+@pytest.mark.parametrize("whom", [pytest.param("driver", marks=pytest.mark.slow), "terminal"])
+def test_ctrl_c_keeps_what_is_finished(whom, own, undisturbed, tmp_path):
+    """A terminal sends Ctrl-C to the driver and to its workers."""
+    out = tmp_path / "out"
+    with started(own / "grid.toml", "-o", out, "--jobs", 2) as process:
+        mid_run(process, out, points=3)
+        (os.kill if whom == "driver" else os.killpg)(process.pid, signal.SIGINT)
+        assert process.wait(LIMIT_S) == 130
+    said = process.said.read_text()
+    assert "Traceback" not in said and "interrupted" in said
+    results = pd.read_csv(out / "results.csv")
+    assert 3 <= len(results) == len(outcomes(out)) < POINTS
+    assert len(pd.read_parquet(out / "results.parquet")) == len(results)
+    finish(own, out, undisturbed)
+
+
+@needs_proc
+def test_ctrl_c_before_workers_begin_is_a_few_lines(own, tmp_path):
+    """They hear of it, too, while they import."""
+    with started(own / "grid.toml", "-o", tmp_path / "out", "--jobs", 2) as process:
+        until(lambda: workers_of(process) or process.poll() is not None, "workers")
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(LIMIT_S) == 130
+    said = process.said.read_text()
+    assert "Traceback" not in said and "archsim: interrupted" in said and len(said.splitlines()) <= 5
+
+
+def kill_at_random_moments(own, out, times, seed):
+    """SIGKILL to the driver some time between its start and its end."""
+    draw = random.Random(seed)
+    for _ in range(times):
+        wanted = draw.choice([0, draw.randrange(POINTS - 4)])
+        later = draw.uniform(0, 0.2 if wanted else 2)
+        with started(own / "grid.toml", "-o", out, "--jobs", 2) as process:
+            until(lambda p=process, n=wanted: len(outcomes(out)) >= n or p.poll() is not None, f"{wanted} points")
+            time.sleep(later)  # whatever the driver is doing then
+            process.kill()
+
+
+def test_kill_at_any_moment_loses_no_finished_point(own, undisturbed, tmp_path):
+    kill_at_random_moments(own, tmp_path / "out", times=3, seed=1)
+    finish(own, tmp_path / "out", undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 8))
+def test_kill_at_any_of_many_moments_loses_no_finished_point(seed, own, undisturbed, tmp_path):
+    kill_at_random_moments(own, tmp_path / "out", times=6, seed=seed)
+    finish(own, tmp_path / "out", undisturbed)
+
+
+@needs_proc
+def test_workers_end_with_a_killed_driver(own, tmp_path):
+    out = tmp_path / "out"
+    with started(own / "grid.toml", "-o", out, "--jobs", 2) as process:
+        mid_run(process, out)
+        workers = workers_of(process)
+        process.kill()
+    assert len(workers) == 2
+    until(lambda: not any(map(alive, workers)), "the end of the workers")
+
+
+@needs_proc
+@pytest.mark.parametrize("deaths", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_worker_that_dies_changes_nothing(deaths, own, undisturbed, tmp_path):
+    out = tmp_path / "out"
+    with started(own / "grid.toml", "-o", out, "--jobs", 2) as process:
+        for death in range(deaths):
+            mid_run(process, out, points=4 * death + 1)
+            until(lambda: workers_of(process), "workers")
+            os.kill(workers_of(process)[0], signal.SIGKILL)
+        assert process.wait(LIMIT_S) == 0, process.said.read_text()
+    assert exported(out) == exported(undisturbed)
+
+
+@needs_proc
+def test_a_worker_killed_before_it_begins_changes_nothing(own, undisturbed, tmp_path):
+    out = tmp_path / "out"
+    with started(own / "grid.toml", "-o", out, "--jobs", 2) as process:
+        until(lambda: workers_of(process) or process.poll() is not None, "workers")
+        os.kill(workers_of(process)[0], signal.SIGKILL)
+        assert process.wait(LIMIT_S) == 0, process.said.read_text()
+    assert exported(out) == exported(undisturbed)

@@ -1,0 +1,64 @@
+"""Runs for tests of the memories: what was moved for whom, and records of a given reuse."""
+
+import numpy as np
+
+from archsim.activity import ActivityRecord, pass_shapes
+from archsim.config.dram import DramSpec
+from archsim.engine.probe import Probe
+from archsim.engine.trace_events import Busy, TransferDone
+from archsim.sim.accelerator import simulate_activity
+from archsim.sim.items import PassPart
+from archsim.sim.listeners.counters import UnitTimes
+from archsim.sim.memory.dram import MainMemory, WritePorts
+
+FIRST_PS = (1 + 29 + 34 + 8) * 625
+"""Controller, tRCD, CL, BL/2."""
+
+
+def main_memory(env, spec=None, ports=0):
+    return MainMemory(
+        env, spec or DramSpec(), Probe(env), ports=WritePorts(ports, 32, 2000), n_transfers=64
+    )  # fmt: skip
+
+
+# Weights. Networks without reuse need no arithmetic: their record is known beforehand.
+
+
+class Heard:
+    """What was moved for whom, and what ran when."""
+
+    def __init__(self):
+        self.moved, self.spans, self.use = [], [], UnitTimes()
+
+    def __call__(self, fact):
+        self.use(fact)
+        if isinstance(fact, TransferDone):
+            self.moved.append((fact.what, fact.n_bytes))
+        elif isinstance(fact, Busy) and fact.unit in ("fill", "sequencer"):
+            self.spans.append((fact.unit, fact.what, fact.start_ps, fact.end_ps))
+
+    def bytes_of(self, kind):
+        return sum(n_bytes for what, n_bytes in self.moved if what.startswith(kind))
+
+    def spans_of(self, unit):
+        return [(start, end) for kind, _, start, end in self.spans if kind == unit]
+
+
+def run(network, lengths, arch, detail="block", activity=None):
+    shapes = pass_shapes(network)
+    activity = activity or ActivityRecord.without_reuse(shapes, {shape.place: lengths for shape in shapes})
+    heard = Heard()
+    return simulate_activity(network, activity, arch, detail=detail, listeners=[heard]), heard
+
+
+def reusing(network, steps, fraction, seed=0):
+    """A record of one sequence that reuses so much; of two such records one's reuse is part of the other's."""
+    bits = {}
+    for shape in pass_shapes(network):
+        drawn = np.random.default_rng(seed).random((steps, shape.neurons_per_step)) < fraction
+        bits[shape.place] = [np.packbits(drawn, axis=1)]
+    return ActivityRecord(pass_shapes(network), bits)
+
+
+def total_weights(network, arch):
+    return sum(PassPart(s).held_bytes(arch) * s.n_gates for s in pass_shapes(network))

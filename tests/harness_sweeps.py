@@ -1,0 +1,80 @@
+"""Makers of sweeps for tests: a tiny network in a folder, a grid over it, and what a sweep keeps of it."""
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from archsim.cli.exit import exit_code
+from archsim.sweeps.grid import load_grid
+from archsim.sweeps.plan import plan_points, plan_tasks
+from archsim.sweeps.point import resolve_point
+from archsim.sweeps.store import open_store
+from archsim.sweeps.task import Kind, Task, work
+from archsim.traceio.files import write_trace
+from archsim.traceio.trace import Trace
+
+HARDWARE = "arch.fmu.latency_cycles"
+
+
+def write_network(folder, *, labelled=False, seed=0):
+    """A tiny network and its trace `trace.npz` in a folder; labelled ones classify."""
+    rng = np.random.default_rng(seed)
+    text = 'name = "mine"\n{}[[stacks]]\nprefix = ""\ncell = "gru"\ninput_size = 6\nhidden_size = 5\nnum_layers = 2\n{}'
+    head = '[head]\nkind = "mean-linear"\nweight = "w"\nbias = "b"\n'
+    folder.mkdir(parents=True)
+    (folder / "network.toml").write_text(
+        text.format('metric = "accuracy"\n', head) if labelled else text.format("", "")
+    )
+    shapes = {"weight_ih_l0": (15, 6), "weight_hh_l0": (15, 5), "weight_ih_l1": (15, 5), "weight_hh_l1": (15, 5)}
+    shapes |= {"w": (2, 5), "b": (2,)} if labelled else {}
+    save_file(
+        {name: rng.standard_normal(s).astype(np.float32) for name, s in shapes.items()}, folder / "weights.safetensors"
+    )
+    frames = [np.cumsum(rng.standard_normal((t, 6)), axis=0) * 0.3 for t in (5, 1, 7)]
+    write_trace(Trace.from_arrays(frames, [0, 1, 0] if labelled else None, name="mine"), folder / "trace.npz")
+    return {"network": str(folder), "trace": str(folder / "trace.npz")}
+
+
+def grid(fixed, **axes):
+    return {"axes": {key.replace("__", "."): values for key, values in axes.items()}, "fixed": dict(fixed)}
+
+
+def tasks_of(tables, cache):
+    return plan_tasks(plan_points(load_grid(tables)[0]), cache)
+
+
+def kinds(tasks):
+    return {kind.name: sum(task.kind is kind for task in tasks) for kind in Kind}
+
+
+def choices_of(fixed, **more):
+    return dict(fixed) | {"threshold": 0.5} | more
+
+
+def record_of(choices, cache):
+    """The record of a point, through the cache."""
+    done = work(Task(Kind.POINT, resolve_point(choices).digest, choices, frozenset(), 1.0), str(cache), 1)
+    assert done.error is None
+    return done.outcome.record
+
+
+def outcomes(folder):
+    store = open_store(folder)
+    try:
+        return {row[0]: row for row in store.database.execute("SELECT * FROM outcomes")}
+    finally:
+        store.close()
+
+
+def points(**tables):
+    return load_grid(tables)[0].points()
+
+
+def one(key, values):
+    """The values one axis takes."""
+    return [point[key] for point in points(axes={key: values})]
+
+
+def said(work, capsys):
+    """Exit code of some work, and what it printed on standard error."""
+    code = exit_code(work)
+    return code, capsys.readouterr().err

@@ -1,0 +1,208 @@
+"""Cache of a sweep: passes and baselines read back are the computed ones, spoilt files are made anew."""
+
+import importlib
+import linecache
+import sys
+
+import numpy as np
+import pytest
+from harness_sweeps import HARDWARE, choices_of, grid, kinds, record_of, write_network
+from safetensors.numpy import save_file
+
+import archsim
+from archsim.policies import POLICIES
+from archsim.report.assemble import write_report
+from archsim.sweeps.cache import CachedStages, pass_path
+from archsim.sweeps.grid import load_grid
+from archsim.sweeps.point import resolve_point
+from archsim.sweeps.run import left_to_do, run_sweep
+
+
+def direct_record(choices):
+    """The record of a point without any cache, `wall_s` apart."""
+    arch = archsim.load_arch("epur")
+    for key, value in choices.items():
+        arch = arch.replace(key.removeprefix("arch."), value) if key.startswith("arch.") else arch
+    options = {key: choices[key] for key in ("policy", "precision", "detail") if key in choices}
+    found = archsim.simulate(choices["network"], choices["trace"], arch, threshold=choices["threshold"], **options)
+    return found.record | {"wall_s": None}
+
+
+@pytest.mark.parametrize("more", [
+    {}, {"policy": "oracle"}, {"policy": "none"}, {"precision": "fp32"}, {"detail": "neuron"}, {HARDWARE: 9},
+    {"threshold": [0.1, 0.9]}, {"arch.weight_buffer.capacity_bytes": 300},
+])  # fmt: skip
+@pytest.mark.parametrize("network", ["own", "labelled"])
+def test_what_is_read_back_gives_the_record_of_simulate(network, more, request, tmp_path, passes):
+    choices = choices_of(request.getfixturevalue(network), **more)
+    first = record_of(choices, tmp_path)
+    computed = len(passes)
+    again = record_of(choices, tmp_path)
+    assert len(passes) == computed > 0
+    assert first == again == direct_record(choices)
+
+
+def test_a_head_and_a_translators_steps_are_read_back(tmp_path, passes):
+    choices = {"network": "mnmt-lstm", "limit": 2, "threshold": 0.3}
+    first = record_of(choices, tmp_path)
+    del passes[:]
+    assert record_of(choices, tmp_path) == first and passes == []
+    trace = archsim.load_trace("mnmt-lstm").limit(2)
+    assert first == archsim.simulate("mnmt-lstm", trace, threshold=0.3).record | {"wall_s": None}
+
+
+def test_decisions_are_read_back_bit_by_bit(own, tmp_path):
+    setting = resolve_point(choices_of(own))
+    made = CachedStages(setting, tmp_path).functional()
+    read = CachedStages(setting, tmp_path).functional()
+    assert read.activity is not made.activity and read.activity.neurons_reused() > 0
+    for shape in made.activity.shapes:
+        for before, after in zip(made.activity.bits[shape.place], read.activity.bits[shape.place], strict=True):
+            np.testing.assert_array_equal(before, after)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def garble(path):
+    path.write_bytes(b"no such thing")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def other_tensors(path):
+    if path.suffix == ".safetensors":
+        save_file({"x": np.zeros(3, np.float32)}, path, {"reuses": "true", "metric": "unheard of"})
+    else:
+        path.write_text('{"time_ps": "soon"}')
+
+
+@pytest.mark.parametrize("spoil", [truncate, garble, empty, other_tensors])
+@pytest.mark.parametrize("network", ["own", "labelled"])
+def test_a_cached_file_that_is_spoilt_is_made_anew(network, spoil, request, tmp_path, passes):
+    choices = choices_of(request.getfixturevalue(network))
+    expected = record_of(choices, tmp_path)
+    sizes = {path: path.stat().st_size for path in tmp_path.iterdir()}
+    for path in sizes:
+        spoil(path)
+    assert record_of(choices, tmp_path) == expected
+    assert {path: path.stat().st_size for path in tmp_path.iterdir()} == sizes
+    del passes[:]
+    assert record_of(choices, tmp_path) == expected and passes == []
+
+
+def test_decisions_of_another_network_under_the_right_name_are_made_anew(own, tmp_path):
+    """Whatever was copied there: sizes must agree."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    setting, other = resolve_point(choices_of(own)), choices_of({"network": "imdb-lstm", "trace": "imdb-lstm"}, limit=1)
+    expected = record_of(choices_of(own), tmp_path / "here")
+    CachedStages(resolve_point(other), tmp_path / "there").functional()
+    (wrong,) = (tmp_path / "there").iterdir()
+    wrong.replace(pass_path(tmp_path / "here", setting.functional_digest))
+    assert record_of(choices_of(own), tmp_path / "here") == expected
+
+
+def cached(folder):
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "cache").iterdir()}
+
+
+def test_hardware_axes_cost_no_arithmetic(labelled, tmp_path, here, passes):
+    axes = {"threshold": [0.1, 0.5], "policy": ["bnn", "oracle"]}
+    first = run_sweep(grid(labelled, **axes), tmp_path)
+    assert sorted(passes) == ["bnn", "bnn", "oracle", "oracle"]
+    before, passes[:] = cached(tmp_path), []
+    more = run_sweep(grid(labelled, **axes, arch__fmu__latency_cycles=[3, 5, 9]), tmp_path)
+    assert passes == [] and cached(tmp_path) == before
+    assert len(first.results) == 4 and len(more.results) == 12 and more.results["error"].isna().all()
+    assert more.results["reuse_fraction"].nunique() == first.results["reuse_fraction"].nunique()
+
+
+def test_each_pass_is_computed_once(own, tmp_path, here, passes):
+    run_sweep(grid(own, threshold=[0.1, 0.5], arch__fmu__latency_cycles=[3, 5], arch__dpu__lanes=[8, 16]), tmp_path)
+    assert passes == ["bnn", "bnn"]
+
+
+def tasks_left(tables, folder):
+    """What is left of a grid, and the names of what that waits for but nobody is going to make."""
+    tasks = left_to_do(load_grid(tables)[0], folder)[1]
+    return tasks, {name for task in tasks for name in task.after} - {task.name for task in tasks}
+
+
+@pytest.mark.parametrize("network", ["own", "labelled"])
+def test_a_new_baseline_waits_for_no_pass_that_is_there_already(network, request, tmp_path, here):
+    fixed = request.getfixturevalue(network)
+    run_sweep(grid(fixed, threshold=[0.5]), tmp_path)
+    left, missing = tasks_left(grid(fixed, threshold=[0.5], arch__dpu__lanes=[8]), tmp_path)
+    assert kinds(left) == {"POINT": 1, "BASELINE": 1, "PASS": 0} and missing == set()
+
+
+@pytest.mark.parametrize("kept", ["*.baseline.json", "none of them"])
+def test_a_cache_that_was_cleared_is_filled_again(kept, labelled, tmp_path, here, passes):
+    run_sweep(grid(labelled, threshold=[0.5]), tmp_path)
+    del passes[:]
+    for path in (tmp_path / "cache").iterdir():
+        if not path.match(kept):
+            path.unlink()
+    found = run_sweep(grid(labelled, threshold=[0.5], arch__fmu__latency_cycles=[9]), tmp_path)
+    assert passes == ["bnn"] and found.results["error"].isna().all()
+
+
+def test_a_network_that_changed_in_place_is_read_anew(tmp_path, here):
+    """A session that trains, sweeps, and trains again."""
+    fixed = write_network(tmp_path / "net")
+    first = run_sweep(grid(fixed, threshold=[0.5]), tmp_path / "out").results["digest"]
+    rng = np.random.default_rng(5)
+    shapes = {"weight_ih_l0": (15, 6), "weight_hh_l0": (15, 5), "weight_ih_l1": (15, 5), "weight_hh_l1": (15, 5)}
+    weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    save_file(weights, tmp_path / "net" / "weights.safetensors")
+    assert run_sweep(grid(fixed, threshold=[0.5]), tmp_path / "out").results["digest"][0] != first[0]
+
+
+POLICY = """
+import numpy as np, archsim
+
+@archsim.register_policy
+class Every:
+    name, needs_threshold, uses_memo_unit = "every", False, True
+    def begin(self, context): return self
+    def decide(self, step): return np.full(step.shape, step.index % {n} != 0)
+"""
+
+
+def test_an_edited_policy_of_ones_own_is_run_anew(own, tmp_path, here, monkeypatch):
+    monkeypatch.setattr(POLICIES, "_items", dict(POLICIES._items))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    reuse = []
+    for n in (4, 2):
+        (tmp_path / "mine_every.py").write_text(POLICY.format(n=n))
+        sys.modules.pop("mine_every", None)
+        linecache.clearcache()
+        importlib.invalidate_caches()
+        importlib.import_module("mine_every")
+        reuse += run_sweep(grid(own, policy=["every"]), tmp_path / "out").results["reuse_fraction"].tolist()
+    assert reuse[0] > reuse[1]
+
+
+def test_policies_without_reuse_are_stored_without_bits(own, tmp_path):
+    setting = resolve_point(choices_of(own, policy="none"))
+    read = [CachedStages(setting, tmp_path).functional() for _ in range(2)][1]
+    assert read.activity.reuses is False and read.activity.neurons_reused() == 0
+    assert read.activity.total_steps == 13
+
+
+def test_columns_and_neurons_share_a_sweep(own, tmp_path, here):
+    """What a bit stands for survives the cache; the baseline is shared; the report shows what all points have."""
+    results = run_sweep(grid(own, policy=["bnn", "delta"], threshold=[0.2]), tmp_path / "out").results
+    by_policy = results.set_index("policy")
+    assert by_policy["reuse_fraction"].isna().to_dict() == {"bnn": False, "delta": True}
+    assert by_policy["baseline_cycles"].nunique() == 1 and (results["macs_avoided_fraction"] > 0).all()
+    setting = resolve_point(choices_of(own, policy="delta", threshold=0.2))
+    made, read = (CachedStages(setting, tmp_path / "cache").functional().activity for _ in range(2))
+    assert read.kind == "columns"
+    np.testing.assert_array_equal(read.skipped(0, 0, 0), made.skipped(0, 0, 0))
+    assert "multiply-accumulates avoided" in write_report(tmp_path / "out").read_text("utf-8")

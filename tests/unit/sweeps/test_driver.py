@@ -1,0 +1,203 @@
+"""Driver of a sweep: order of tasks, failures of tasks, and workers that die."""
+
+from concurrent.futures import BrokenExecutor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+from harness_sweeps import choices_of, grid
+
+from archsim.errors import RunFailedError
+from archsim.experiment import stages
+from archsim.sweeps import driver
+from archsim.sweeps.driver import Driver
+from archsim.sweeps.grid import load_grid
+from archsim.sweeps.plan import plan_points, plan_tasks
+from archsim.sweeps.point import resolve_point
+from archsim.sweeps.pools import LocalPool
+from archsim.sweeps.run import run_sweep
+from archsim.sweeps.task import Done, Kind, Task, work
+
+
+def task(name, *after, kind=Kind.POINT):
+    return Task(kind, name, {}, frozenset(f"{needed.kind.name} {needed.digest}" for needed in after), 1.0)
+
+
+class ScriptedPool:
+    """Ends all tasks under way whenever the driver waits, as a script says: ends by digest, else a good one."""
+
+    def __init__(self, places=1, **script):
+        self.places, self.script = places, {digest: list(ends) for digest, ends in script.items()}
+        self.under_way, self.rounds, self.revived = {}, [], 0
+
+    @property
+    def begun(self):
+        return [digest for together in self.rounds for digest in together]
+
+    def submit(self, task, cache):
+        assert cache == "cache" and task.digest not in self.under_way
+        self.under_way[task.digest] = Future()
+        return self.under_way[task.digest]
+
+    def wait(self, futures, return_when):
+        assert futures.keys() <= set(self.under_way.values()) and futures, "waits for nothing"
+        self.rounds.append(list(self.under_way))
+        ends = {digest: (self.script.get(digest) or [Done(0.0)]).pop(0) for digest in self.under_way}
+        if any(isinstance(end, BrokenExecutor) for end in ends.values()):
+            ends = dict.fromkeys(ends, BrokenProcessPool("somebody died"))
+        for digest, future in self.under_way.items():
+            _end(future, ends[digest])
+        self.under_way = {}
+        return wait(futures, timeout=0, return_when=return_when)
+
+    def revive(self):
+        self.revived += 1
+
+
+def _end(future, end):
+    if end == "cancelled":
+        future.cancel()
+        future.set_running_or_notify_cancel()
+    elif isinstance(end, Exception):
+        future.set_exception(end)
+    else:
+        future.set_result(end)
+
+
+def drive(tasks, pool):
+    """Run tasks; return the error told of each."""
+    told = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "wait", pool.wait)
+        Driver(tasks, pool, "cache", lambda task, done: told.setdefault(task.digest, []).append(done)).run()
+    assert all(len(ends) == 1 for ends in told.values()), "each task ends once"
+    return {digest: ends[0].error for digest, ends in told.items()}
+
+
+DEATH = BrokenProcessPool("died")
+
+
+class DyingPool(LocalPool):
+    """Loses a process just before each of the first tasks it is given."""
+
+    deaths = 2
+
+    def submit(self, task, cache):
+        if self.deaths and self._executor._processes:
+            self.deaths -= 1
+            process = next(iter(self._executor._processes.values()))
+            process.kill()
+            process.join()
+        return super().submit(task, cache)
+
+
+def test_a_process_that_dies_between_two_tasks_is_replaced(own, tmp_path):
+    points = plan_points(load_grid(grid(own, threshold=[0.1, 0.2, 0.3, 0.4]))[0])
+    (tmp_path / "cache").mkdir()
+    tasks, told, pool = plan_tasks(points, tmp_path / "cache"), [], DyingPool(1)
+    try:
+        Driver(tasks, pool, str(tmp_path / "cache"), lambda task, done: told.append(done.error)).run()
+    finally:
+        pool.kill()
+    assert told == [None] * len(tasks) and pool.deaths == 0
+
+
+def test_what_is_needed_comes_first_and_points_before_other_passes():
+    one, two = task("one", kind=Kind.PASS), task("two", kind=Kind.PASS)
+    base = task("base", one, kind=Kind.BASELINE)
+    pool = ScriptedPool()
+    assert not any(drive([task("a", one, base), task("b", two), base, two, one], pool).values())
+    assert set(pool.begun[:2]) <= {"one", "two", "b", "base"} and pool.begun[-1] in ("a", "b")
+    position = pool.begun.index
+    assert position("one") < position("base") < position("a") and position("two") < position("b")
+
+
+def test_points_are_finished_early():
+    """Each point follows its pass at once, rather than all passes first."""
+    tasks = []
+    for name in "abc":
+        made = task(f"pass-{name}", kind=Kind.PASS)
+        tasks += [made, task(name, made)]
+    pool = ScriptedPool()
+    drive(tasks, pool)
+    assert pool.begun == ["pass-a", "a", "pass-b", "b", "pass-c", "c"]
+
+
+@pytest.mark.parametrize("places", [1, 2, 3, 8])
+def test_no_more_is_under_way_than_there_are_places(places):
+    pool = ScriptedPool(places)
+    drive([task(str(i)) for i in range(24)], pool)
+    assert {len(together) for together in pool.rounds} == {places} and len(set(pool.begun)) == 24
+
+
+def test_a_death_is_forgiven_once():
+    pool = ScriptedPool(a=[DEATH])
+    assert drive([task("a"), task("b")], pool) == {"a": None, "b": None}
+    assert pool.begun == ["a", "a", "b"] and pool.revived == 1
+
+
+def test_whoever_went_down_with_a_neighbour_begins_again_alone():
+    pool = ScriptedPool(3, c=[DEATH])
+    names = ["a", "b", "c", "d"]
+    assert drive([task(name) for name in names], pool) == dict.fromkeys(names)
+    assert pool.rounds[0] == ["a", "b", "c"] and sorted(pool.rounds[1:4]) == [["a"], ["b"], ["c"]]
+
+
+def test_a_task_that_kills_twice_is_a_failure_and_the_rest_goes_on():
+    pool = ScriptedPool(2, bad=[DEATH, DEATH])
+    told = drive([task("a"), task("bad"), task("b"), task("c")], pool)
+    assert "its process died 2 times" in told.pop("bad")
+    assert told == {"a": None, "b": None, "c": None} and pool.revived == 2
+
+
+def test_a_pass_that_dies_twice_does_not_hold_up_its_points():
+    """They make it again, and say for themselves why they cannot."""
+    made = task("pass", kind=Kind.PASS)
+    pool = ScriptedPool(2, **{"pass": [DEATH, DEATH], "a": [Done(0.0, error="no")]})
+    told = drive([made, task("a", made), task("b", made), task("c")], pool)
+    assert "died" in told["pass"] and told["a"] == "no" and told["b"] is None and told["c"] is None
+
+
+def test_a_pass_that_fails_stops_nobody():
+    made = task("pass", kind=Kind.PASS)
+    told = drive([made, task("a", made), task("b")], ScriptedPool(**{"pass": [Done(0.0, error="oh")]}))
+    assert told == {"pass": "oh", "a": None, "b": None}
+
+
+def test_what_the_pool_itself_finds_wrong_with_a_task_is_its_failure():
+    told = drive([task("a"), task("b")], ScriptedPool(a=[ValueError("cannot be sent")]))
+    assert told == {"a": "ValueError: cannot be sent", "b": None}
+
+
+def test_workers_that_are_gone_for_good_end_the_sweep():
+    with pytest.raises(RunFailedError, match="finished points are kept: run it again"):
+        drive([task("a"), task("b")], ScriptedPool(a=["cancelled"]))
+
+
+def test_a_worker_that_sees_something_else_than_the_driver_says_so(own, tmp_path):
+    for kind in Kind:
+        done = work(Task(kind, "0" * 64, choices_of(own), frozenset(), 1.0), str(tmp_path), 1)
+        assert "sees another archsim, network, trace or machine" in done.error and done.outcome is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error, message", [
+    (ZeroDivisionError("x"), "ZeroDivisionError: x"),
+    (RunFailedError("just so"), "just so"),
+])  # fmt: skip
+def test_whatever_a_task_raises_is_its_message(error, message, own, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(stages, "run_compared", fail)
+    choices = choices_of(own)
+    done = work(Task(Kind.POINT, resolve_point(choices).digest, choices, frozenset(), 1.0), str(tmp_path), 1)
+    assert done.error == message and done.seconds >= 0 and not done.hindered
+
+
+def test_progress_goes_from_nothing_to_everything(own, tmp_path, here):
+    heard = []
+    run_sweep(
+        grid(own, threshold=[0.1, 0.5, -1]), tmp_path, tell=lambda p: heard.append((p.share, p.finished, p.failed))
+    )
+    assert heard[0] == (0.0, 1, 1) and heard[-1] == (pytest.approx(1.0), 3, 1)
+    assert heard == sorted(heard)

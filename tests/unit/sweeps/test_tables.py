@@ -1,0 +1,115 @@
+"""Tables of a sweep: rows, columns, types and files."""
+
+from contextlib import nullcontext
+
+import pandas as pd
+import pytest
+from harness import HerePool
+from harness_sweeps import HARDWARE, grid
+
+from archsim.experiment import stages
+from archsim.sweeps import run as sweeps
+from archsim.sweeps.frames import read_sweep
+from archsim.sweeps.grid import load_grid
+from archsim.sweeps.plan import plan_points
+from archsim.sweeps.run import run_sweep
+from archsim.sweeps.store import Store
+
+
+@pytest.fixture(scope="module")
+def mixed(own, tmp_path_factory):
+    """A sweep of points that ran and points that could not, and its folder."""
+    folder = tmp_path_factory.mktemp("mixed")
+    tables = {
+        "axes": {"threshold": [0.5, -1, [0.1, 0.2], 1], HARDWARE: [3, 5], "policy": ["bnn", "none"]},
+        "fixed": own | {"limit": 2, "precision": "fp32"},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+        return run_sweep(tables, folder), folder
+
+
+CONTRACT = """network trace arch policy threshold precision detail sequences steps neurons_total neurons_reused
+    reuse_fraction macs_total macs_avoided_fraction cycles time_s baseline_cycles speedup energy_j baseline_energy_j
+    energy_saving energy_scratchpad_j energy_operations_j energy_dram_j energy_memo_j energy_static_j dram_bytes
+    area_mm2 metric metric_baseline metric_value metric_loss events wall_s archsim_version digest""".split()
+
+
+def test_columns_are_those_of_the_contract_and_the_axes(mixed):
+    found, _ = mixed
+    assert set(CONTRACT) | {"point", "error", HARDWARE, "limit"} <= set(found.results.columns)
+    assert found.results.columns.is_unique and list(found.results.columns[:2]) == ["point", "error"]
+
+
+def test_a_failed_point_is_a_row_with_its_error(mixed):
+    results = mixed[0].results
+    failed = results[results["error"].notna()]
+    assert results["point"].tolist() == list(range(16)) and mixed[0].n_points == 16
+    assert failed["threshold"].tolist() == ["-1", "-1"] and set(failed["policy"]) == {"bnn"}
+    assert failed["error"].str.contains("need a number >= 0").all() and failed["cycles"].isna().all()
+    assert set(mixed[0].energy["point"]) == set(results["point"]) - set(failed["point"])
+
+
+def test_types_are_texts_whole_numbers_and_numbers(mixed):
+    kinds = mixed[0].results.dtypes.astype(str)
+    assert kinds["error"] == kinds["network"] == kinds["metric"] == "string"
+    assert kinds["cycles"] == kinds["steps"] == kinds["limit"] == kinds[HARDWARE] == kinds["point"] == "Int64"
+    assert kinds["speedup"] == kinds["metric_loss"] == kinds["energy_saving"] == kinds["energy_j"] == "float64"
+    assert "object" not in set(kinds)
+
+
+def test_files_say_what_the_frames_say(mixed):
+    found, folder = mixed
+    for name in ("results", "energy", "utilisation"):
+        frame = getattr(found, name)
+        pd.testing.assert_frame_equal(pd.read_parquet(folder / f"{name}.parquet"), frame)
+        written = pd.read_csv(folder / f"{name}.csv")
+        assert list(written.columns) == list(frame.columns) and len(written) == len(frame)
+    pd.testing.assert_frame_equal(read_sweep(folder).results, found.results)
+
+
+def test_energy_and_shares_add_up_to_the_results(mixed):
+    found, _ = mixed
+    ran = found.results[found.results["error"].isna()].set_index("point")
+    energy = found.energy.groupby(["point", "side"])["joules"].sum().unstack()
+    assert energy["policy"].to_numpy() == pytest.approx(ran["energy_j"].to_numpy(), rel=1e-9)
+    assert energy["baseline"].to_numpy() == pytest.approx(ran["baseline_energy_j"].to_numpy(), rel=1e-9)
+    shares = found.utilisation.groupby(["point", "side", "unit"])["share"].sum()
+    assert shares.to_numpy() == pytest.approx(1.0, abs=1e-9)
+
+
+def exported(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".csv", ".parquet")}
+
+
+def test_equal_sweeps_are_equal_bytes_in_whatever_order_points_end(own, tmp_path, here, monkeypatch):
+    tables = grid(own, threshold=[0.1, -1, 0.5], arch__fmu__latency_cycles=[3, 5])
+    run_sweep(tables, tmp_path / "a")
+    real = sweeps.plan_tasks
+    monkeypatch.setattr(sweeps, "plan_tasks", lambda *arguments: real(*arguments)[::-1])
+    run_sweep(tables, tmp_path / "b")
+    run_sweep(grid(own, threshold=[0.5]), tmp_path / "c")
+    run_sweep(tables, tmp_path / "c")
+    assert exported(tmp_path / "a") == exported(tmp_path / "b") == exported(tmp_path / "c")
+    assert len(exported(tmp_path / "a")) == 6
+
+
+def test_a_sweep_of_failures_only_is_a_table_too(own, tmp_path, here, monkeypatch):
+    def fail(*arguments, **options):
+        raise ArithmeticError("too little")
+
+    monkeypatch.setattr(stages, "run_compared", fail)
+    found = run_sweep(grid(own, threshold=[0.1, 0.5]), tmp_path)
+    assert found.results["error"].notna().all() and found.energy.empty and len(exported(tmp_path)) == 6
+    assert list(found.results["threshold"]) == [0.1, 0.5]
+
+
+def test_nothing_finished_is_a_table_without_rows(own, tmp_path):
+    """What a sweep leaves that was interrupted before its first point."""
+    store = Store(tmp_path)
+    points = plan_points(load_grid(grid(own, threshold=[0.5]))[0])
+    store.begin(points, {})
+    store.close()
+    found = read_sweep(tmp_path)
+    assert found.n_points == 1 and found.results.empty and list(found.energy.columns)[:2] == ["point", "side"]
+    assert {"point", "error"} <= set(found.results.columns)

@@ -1,0 +1,55 @@
+"""Order of products: the dataflow `mwl` makes the products with the inputs before the recurrence."""
+
+from harness import arch_with, make_network, make_translator
+from harness_memory import main_memory, run, total_weights
+
+from archsim.activity import PassShape, pass_shapes
+from archsim.config.arch import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.probe import Probe
+from archsim.sim.items import Products, resident_groups
+from archsim.sim.memory.weight_buffers import WeightBuffers, group_bytes
+
+# The order of products.
+
+
+def streams(shapes, arch):
+    env, groups = Engine(), resident_groups(shapes, arch)
+    return WeightBuffers(env, arch, groups, dram=main_memory(env), probe=Probe(env)).streams
+
+
+def test_a_large_layer_fits_in_two_halves():
+    """1024 units over 1024 inputs: 4 MiB in one computation unit, exactly 2 MiB for each half."""
+    shapes = (PassShape(0, 0, 4, 1024, 2048),)
+    step, mwl = ArchSpec().without_memo(), arch_with(dataflow="mwl").without_memo()
+    assert [group_bytes(step, g) for g in resident_groups(shapes, step)] == [4 << 20]
+    assert [group_bytes(mwl, g) for g in resident_groups(shapes, mwl)] == [2 << 20, 2 << 20]
+    assert all(streams(shapes, step).values()) and not any(streams(shapes, mwl).values())
+
+
+def test_a_memoization_unit_also_keeps_the_signs_of_the_other_half():
+    """The predictor takes [x; h] of a step: a bit for each of 1024 times 1024 weights with x, 128 KiB too many."""
+    shapes, arch = (PassShape(0, 0, 4, 1024, 2048),), arch_with(dataflow="mwl")
+    inputs, recurrent = streams(shapes, arch).values()
+    assert inputs is None and recurrent is not None
+    larger = arch.replace("weight_buffer.capacity_bytes", (2 << 20) + (128 << 10))
+    assert not any(streams(shapes, larger).values())
+
+
+def test_a_decoder_keeps_the_order_of_its_steps():
+    """Its next input is its own output: no products can be made ahead."""
+    shapes = pass_shapes(make_translator(width=6, units=9, depth=2))
+    *encoder, decoder = resident_groups(shapes, arch_with(dataflow="mwl"))
+    assert [part.products for group in encoder for part in group] == [Products.INPUTS, Products.RECURRENT] * 2
+    assert [part.products for part in decoder] == [Products.ALL] * 2
+
+
+def test_two_halves_make_the_same_products():
+    """Each half's weights once, and each half's dot products at every step."""
+    network, lengths = make_network("lstm", inputs=24, units=20), [6]
+    step, mwl = ArchSpec().without_memo(), arch_with(dataflow="mwl").without_memo()
+    (_, one), (_, two) = run(network, lengths, step), run(network, lengths, mwl)
+    assert one.bytes_of("weights") == two.bytes_of("weights") == total_weights(network, step)
+    assert len(one.spans_of("sequencer")) == 1 and len(two.spans_of("sequencer")) == 2
+    # 44 columns in 3 cycles of 16 lanes, or 24 in 2 and 20 in 2
+    assert one.use.worked_ps["CU0.DPU"] == 6 * 20 * 3 * 2000 and two.use.worked_ps["CU0.DPU"] == 6 * 20 * 4 * 2000

@@ -1,0 +1,112 @@
+"""Column-skipping inference against a delta network written as loops in float64."""
+
+import numpy as np
+import pytest
+from harness import COLUMN_POLICIES, make_network, make_tokens, make_trace, make_translator
+
+import archsim
+from archsim.inference.run import run_inference
+from archsim.policies import policy_from
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def naive_pass(layer, direction, inputs, theta, policy):
+    """A delta network by loops, in float64: inputs (T, I) to outputs (T, H) and skips (T, N)."""
+    H, G, v_hat = layer.hidden_size, layer.cell.n_gates, np.zeros(layer.joint_size, np.float32)
+    weights = np.hstack([direction.weight_ih, direction.weight_hh]).astype(float)
+    of_x, of_h = np.zeros(G * H), np.zeros(G * H)
+    h, c, outputs, skips = np.zeros(H, np.float32), np.zeros(H), [], []
+    for t, x in enumerate(inputs[::-1] if direction.reverse else inputs):
+        v = np.concatenate([x, h]).astype(np.float32)
+        if policy == "input-similarity" and theta:
+            v = np.rint(v / np.float32(theta)) * np.float32(theta)
+        still = np.abs(v - v_hat) <= np.float32(theta) if policy == "delta" else v == v_hat
+        skips.append(still if t else np.zeros_like(still))
+        for i in np.flatnonzero(~skips[-1]):
+            products = weights[:, i] * float(v[i] - v_hat[i])
+            of_x, of_h = (of_x + products, of_h) if i < layer.input_size else (of_x, of_h + products)
+            v_hat[i] = v[i]
+        a, b = of_x + direction.bias_ih, of_h + direction.bias_hh
+        if layer.cell.name == "lstm":
+            i_, f, g, o = (a + b).reshape(4, H)
+            c = sigmoid(f) * c + sigmoid(i_) * np.tanh(g)
+            h = (sigmoid(o) * np.tanh(c)).astype(np.float32)
+        else:
+            (r, z, n), (_, _, n_h) = (a + b).reshape(3, H), b.reshape(3, H)
+            z = sigmoid(z)
+            n = np.tanh(a[2 * H :] + sigmoid(r) * n_h)
+            h = ((1 - z) * n + z * h).astype(np.float32)
+        outputs.append(h)
+    return np.array(outputs[::-1] if direction.reverse else outputs), np.array(skips)
+
+
+@pytest.mark.parametrize("policy", COLUMN_POLICIES)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("theta", [0.0, 0.07, 0.3])
+def test_it_is_the_delta_network_of_the_paper(cell, theta, policy):
+    """Skips bit by bit and outputs to 1e-5, both directions, against loops."""
+    network = make_network(cell, inputs=5, units=6, bidirectional=True)
+    trace = make_trace(network, [12, 7])
+    found = run_inference(network, trace, policy_from(policy), theta, precision="fp32")
+    for sequence, frames in enumerate(trace.sequences):
+        sides = [naive_pass(network.layers[0], d, frames, theta, policy) for d in network.layers[0].directions]
+        for d, (_, skips) in enumerate(sides):
+            np.testing.assert_array_equal(found.activity.skipped(sequence, 0, d), skips)
+        np.testing.assert_allclose(found.outputs[sequence], np.hstack([o for o, _ in sides]), atol=1e-5)
+    assert (found.activity.avoided_fraction > 0.05) == (theta > 0)
+
+
+@pytest.mark.parametrize("policy", COLUMN_POLICIES)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_without_patience_it_is_the_dense_network(cell, policy):
+    """θ = 0 skips only what did not change: the answer of no reuse, to 1e-5 in fp32 over 50 steps.
+
+    A sum in float32 is rounded at each change: after 1000 steps of a random walk that is some 1e-4.
+    """
+    network = make_network(cell, inputs=20, units=30, layers=2, bidirectional=True)
+    frames = make_trace(network, [1000]).sequences[0].round(1)
+    trace = archsim.Trace.from_arrays([frames, frames[:50]])
+    found, dense = (
+        run_inference(network, trace, policy_from(name), 0.0, precision="fp32") for name in (policy, "none")
+    )
+    for ours, theirs, tolerance in zip(found.outputs, dense.outputs, (1e-3, 1e-5), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
+
+
+def test_a_still_input_is_skipped_for_ever():
+    network = make_network("lstm", inputs=4, units=3)
+    trace = archsim.Trace.from_arrays([np.full((40, 4), 0.5, np.float32)])
+    for name in COLUMN_POLICIES:
+        skipped = run_inference(network, trace, policy_from(name), 0.0).activity.skipped(0, 0, 0)
+        assert not skipped[0].any() and skipped[1:, :4].all()
+
+
+@pytest.mark.parametrize("policy", COLUMN_POLICIES)
+def test_answers_depend_on_neither_company_nor_threads(policy):
+    network = make_network("gru", inputs=9, units=11, layers=2)
+    trace = make_trace(network, [9, 4, 9, 1, 6])
+    together = run_inference(network, trace, policy_from(policy), 0.1, threads=1)
+    for threads in (2, 5):
+        apart = run_inference(network, trace, policy_from(policy), 0.1, threads=threads)
+        for ours, theirs in zip(together.outputs, apart.outputs, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_translator_decodes_with_columns():
+    network = make_translator(width=6, units=5, depth=2)
+    trace = make_tokens(network, [4, 2])
+    dense, still = (run_inference(network, trace, policy_from(p), 0.0, precision="fp32") for p in ("none", "delta"))
+    for ours, theirs in zip(still.outputs, dense.outputs, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    moved = archsim.simulate(network, trace, policy="delta", threshold=0.2)
+    assert 0 < moved.record["macs_avoided_fraction"] < 1
+
+
+def test_a_quantiser_finer_than_float32_leaves_values_alone():
+    network = make_network("lstm", inputs=4, units=3)
+    trace = make_trace(network, [5])
+    fine, none = (run_inference(network, trace, policy_from("input-similarity"), t) for t in (1e-40, 0.0))
+    np.testing.assert_array_equal(fine.outputs[0], none.outputs[0])

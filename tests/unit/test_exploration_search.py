@@ -1,0 +1,92 @@
+"""Search of an exploration: the thresholds it tries, and the Pareto front of its points."""
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archsim.errors import ConfigError
+from archsim.exploration.front import energy_delay_area, pareto_front
+from archsim.exploration.ladder import MOST_BISECTIONS, Ladder
+
+# The climb
+
+
+def climbed(ladder, fits):
+    """Rungs tried in order, and the highest that fits below all that do not."""
+    tried = {}
+    while (rung := ladder.next_rung(tried)) is not None:
+        assert rung not in tried and len(tried) < ladder.most
+        tried[rung] = fits(rung)
+    bad = min((rung for rung, fit in tried.items() if not fit), default=10**6)
+    return tried, max((rung for rung, fit in tried.items() if fit and rung < bad), default=None)
+
+
+ladders = st.builds(
+    Ladder,
+    doublings=st.integers(0, 8),
+    halvings=st.integers(0, 5),
+    bisections=st.integers(0, MOST_BISECTIONS),
+)
+
+
+@given(ladders, st.integers(-300, 300))
+def test_a_climb_finds_what_trying_every_rung_finds(ladder, last):
+    """Where loss only rises: the highest rung that fits, if there is one on the ladder."""
+    rungs = range(-ladder.halvings * ladder.stride, ladder.doublings * ladder.stride + 1)
+    assert climbed(ladder, lambda rung: rung <= last)[1] == max((r for r in rungs if r <= last), default=None)
+
+
+@given(ladders, st.randoms(use_true_random=False))
+def test_whatever_the_loss_does_a_climb_ends_in_time(ladder, random):
+    tried, best = climbed(ladder, lambda rung: random.random() < 0.7)
+    assert len(tried) <= ladder.most
+    assert best is None or all(fits for rung, fits in tried.items() if rung <= best)
+
+
+@pytest.mark.parametrize("bisections", range(MOST_BISECTIONS + 1))
+def test_every_rung_has_a_threshold_of_its_own(bisections):
+    ladder = Ladder(bisections=bisections)
+    rungs = range(-ladder.halvings * ladder.stride, ladder.doublings * ladder.stride + 1)
+    thetas = [ladder.theta(rung) for rung in rungs]
+    assert thetas == sorted(set(thetas)) and thetas[-1] == 8 and ladder.theta(0) == 0.0625
+
+
+def test_a_ladder_with_too_many_bisections_is_refused():
+    with pytest.raises(ConfigError, match="refine = 6: need 0 to 5 bisections"):
+        Ladder(bisections=6)
+
+
+# The front
+
+# Few different values, so that there are ties.
+tables = st.lists(st.tuples(*[st.integers(1, 4)] * 3), min_size=1, max_size=25).map(
+    lambda rows: pd.DataFrame(rows, columns=["energy_saving", "speedup", "area_mm2"]) / [5, 1, 1]
+)
+
+
+def dominates(one, other):
+    """Whether a point is no worse than another in all, and better in one."""
+    gains = [(one[key] - other[key]) * sign for key, sign in (("energy_saving", 1), ("speedup", 1), ("area_mm2", -1))]
+    return min(gains) >= 0 and max(gains) > 0
+
+
+@given(tables)
+def test_the_front_is_what_nothing_dominates(points):
+    rows, on_front = points.to_dict("records"), pareto_front(points)
+    front = [row for row, on in zip(rows, on_front, strict=True) if on]
+    assert front and not any(dominates(a, b) for a in front for b in front)
+    for row, on in zip(rows, on_front, strict=True):
+        assert on or any(dominates(one, row) for one in front)
+
+
+@given(tables, st.randoms(use_true_random=False))
+def test_the_order_of_points_does_not_matter(points, random):
+    order = random.sample(range(len(points)), len(points))
+    assert (pareto_front(points.iloc[order]) == pareto_front(points)[order]).all()
+
+
+@given(tables)
+def test_the_least_product_is_on_the_front(points):
+    product = energy_delay_area(points, area_mm2=2.0)
+    assert pareto_front(points)[product.to_numpy().argmin()]

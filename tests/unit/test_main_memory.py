@@ -1,0 +1,96 @@
+"""Main memory among events: the same as in replay, the priority of clients, and the write ports."""
+
+import numpy as np
+import pytest
+from harness_memory import main_memory
+from hypothesis import given
+from hypothesis import strategies as st
+
+import archsim
+from archsim.config.dram import DramSpec
+from archsim.engine.environment import Engine
+from archsim.kernels.dram.write_ports import read_end
+from archsim.sim.memory.dram import Client, FillTarget
+
+
+def finishes_ps(transfers, *, spec=None, tick_ps=0):
+    """Ask for (address, bytes, write, time) as the time comes, perhaps while something else ticks; when each is done."""
+    env = Engine()
+    dram, ends = main_memory(env, spec), {}
+
+    def ask(i, address, n_bytes, write, at_ps):
+        yield env.timeout(at_ps)
+        yield dram.transfer(address, n_bytes, what="", write=write, client=Client.INPUTS)
+        ends[i] = env.now_ps
+
+    def tick():
+        while True:
+            yield env.timeout(tick_ps)
+
+    asked = [env.process(ask(i, *transfer)) for i, transfer in enumerate(transfers)]
+    if tick_ps:
+        env.process(tick())
+    env.run(until=env.all_of(asked))
+    return [ends[i] for i in range(len(transfers))]
+
+
+addresses = st.integers(0, 60).map(lambda i: i * 1024)
+times_ps = st.integers(0, 4000).map(lambda i: i * 1250)
+
+
+@given(st.lists(st.tuples(addresses, times_ps), min_size=1, max_size=50))
+def test_among_events_it_is_as_in_replay(asked):
+    """The same arrivals, put to the process in the event loop and to `replay_dram`."""
+    found = finishes_ps([(address, 64, False, at) for address, at in asked])
+    replayed = archsim.replay_dram([a for a, _ in asked], issue=[at / 1000 for _, at in asked])
+    assert found == np.round(replayed["finish_ns"] * 1000).astype(int).tolist()
+
+
+transfers = st.tuples(addresses, st.integers(1, 9000), st.booleans(), times_ps)
+
+
+@given(st.lists(transfers, min_size=1, max_size=20), st.sampled_from([1000, 3137, 50_000]), st.integers(1, 2))
+def test_serving_ahead_changes_nothing(asked, tick_ps, channels):
+    """With something due all the time it cannot look ahead, and everything is done at the same moment."""
+    spec = DramSpec().model_copy(update={"channels": channels})
+    assert finishes_ps(asked, spec=spec, tick_ps=tick_ps) == finishes_ps(asked, spec=spec)
+
+
+def test_units_come_before_fills_and_fills_before_sequences():
+    """Asked for in the same memory cycle, whoever calls first: rows closed alike, so the smaller client is first."""
+    env = Engine()
+    dram, order = main_memory(env), []
+    clients = [Client.HEAD, Client.OUTPUTS, Client.WEIGHTS, 3, Client.SPILLS, 0, Client.INPUTS]
+    for i, client in enumerate(clients):
+        done = dram.transfer(4096 * i, 64, what="", client=client)
+        done.callbacks.append(lambda _, client=client: order.append(client))
+    env.run()
+    assert order == sorted(clients)
+
+
+@pytest.mark.parametrize("n_bytes, each, end_cycle", [
+    (64, 64, 23 + 2),  # there at 45 ns, written from cycle 23 on in two words
+    (64, 32, 23 + 1),  # a word for each of two units, at the same time
+    (63, 63, 23 + 2),
+    (4096, 4096, 180 + 128),  # a memory row is there at 360 ns
+])  # fmt: skip
+def test_a_fill_is_written_through_its_port(n_bytes, each, end_cycle):
+    env = Engine()
+    env.run(until=main_memory(env, ports=2).transfer(0, n_bytes, what="", client=0, landing=FillTarget(0, each)))
+    assert env.now_ps == 2000 * end_cycle
+
+
+@pytest.mark.parametrize("start, cycles, end", [
+    (0, 10, 10),  # over when the fill begins
+    (8, 5, 8 + 5 + 4),
+    (12, 5, 14 + 5),  # begins in the fill
+    (14, 5, 19),
+    (8, 20, 8 + 20 + 4 + 3),
+    (8, 8, 8 + 8 + 4),  # over when the second fill begins
+])  # fmt: skip
+def test_fills_of_a_single_bank_go_before_reads(start, cycles, end):
+    """Fills from cycle 10 to 14 and from 20 to 23."""
+    memory = main_memory(Engine(), ports=1).memory
+    memory.windows[0, :2] = [[10, 14], [20, 23]]
+    memory.n_windows[0] = 2
+    assert read_end(memory, 0, start, cycles) == end
