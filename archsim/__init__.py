@@ -10,28 +10,28 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from archsim._version import __version__
+from archsim._version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from archsim.config.arch import ArchSpec
-    from archsim.config.load import load_arch
-    from archsim.corpora.catalogue import load_trace
-    from archsim.errors import ArchsimError
-    from archsim.experiment.replay import replay_dram
-    from archsim.experiment.result import Result
-    from archsim.experiment.simulate import simulate
-    from archsim.exploration.search import explore
-    from archsim.importers.pytorch import from_torch
-    from archsim.inference.measure import measure_scales
-    from archsim.ir.folder import load_network
-    from archsim.ir.network import Network
-    from archsim.policies import register_policy
-    from archsim.sweeps.frames import read_sweep
-    from archsim.sweeps.run import run_sweep
-    from archsim.traceio.files import write_trace
-    from archsim.traceio.trace import Trace
+if TYPE_CHECKING:  # type checkers do not run `__getattr__`; `X as X` marks a name that this package exports
+    from archsim.config.arch import ArchSpec as ArchSpec
+    from archsim.config.load import load_arch as load_arch
+    from archsim.corpora.catalogue import load_trace as load_trace
+    from archsim.errors import ArchsimError as ArchsimError
+    from archsim.experiment.replay import replay_dram as replay_dram
+    from archsim.experiment.result import Result as Result
+    from archsim.experiment.simulate import simulate as simulate
+    from archsim.exploration.search import explore as explore
+    from archsim.importers.pytorch import from_torch as from_torch
+    from archsim.inference.measure import measure_scales as measure_scales
+    from archsim.ir.folder import load_network as load_network
+    from archsim.ir.network import Network as Network
+    from archsim.policies import register_policy as register_policy
+    from archsim.sweeps.frames import read_sweep as read_sweep
+    from archsim.sweeps.run import run_sweep as run_sweep
+    from archsim.traceio.files import write_trace as write_trace
+    from archsim.traceio.trace import Trace as Trace
 
-# Numba, SimPy and pydantic take their time to import: a name brings in its module when first asked for.
+# Numba, SimPy and pydantic are slow to import, so a name imports its module only when it is first used.
 _HOMES = {
     "ArchSpec": "archsim.config.arch",
     "ArchsimError": "archsim.errors",
@@ -52,26 +52,7 @@ _HOMES = {
     "write_trace": "archsim.traceio.files",
 }
 
-__all__ = [
-    "ArchSpec",
-    "ArchsimError",
-    "Network",
-    "Result",
-    "Trace",
-    "__version__",
-    "explore",
-    "from_torch",
-    "load_arch",
-    "load_network",
-    "load_trace",
-    "measure_scales",
-    "read_sweep",
-    "register_policy",
-    "replay_dram",
-    "run_sweep",
-    "simulate",
-    "write_trace",
-]
+__all__ = sorted(["__version__", *_HOMES])
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
-"""`python -m archsim`: the command line."""
+"""The command line as `python -m archsim`."""
 
 from archsim.cli.main import main
 
-if __name__ == "__main__":  # worker processes import it, too
+if __name__ == "__main__":  # because worker processes import this module as well
     main()

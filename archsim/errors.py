@@ -1,14 +1,14 @@
-"""The errors archsim raises: each message says what, where, which value, and what would be accepted.
+"""Errors that archsim raises. Each message says what is wrong, where, which value, and what would be accepted.
 
 ArchsimError
-├── RunFailedError        good input, but the run came to no good end: the command line exits with 1
-└── UsageError            bad input: the command line exits with 2
+├── RunFailedError        the input is good, but the run failed (exit code 1)
+└── UsageError            the input is bad (exit code 2)
     ├── ConfigError       an architecture, a technology table, or a parameter of a run
     ├── NetworkError      a network folder, its manifest or its weights
     ├── TraceError        a trace or corpus file, or arrays given as one
     ├── UnknownNameError  a name that is in no registry
     ├── DoesNotFitError   a network that the chosen machine cannot hold
-    └── NoSuchPassError   a place in a result that the run did not have; also an IndexError
+    └── NoSuchPassError   a pass that the run did not have; also an IndexError
 """
 
 from __future__ import annotations
@@ -25,47 +25,47 @@ def _with_message(kind: type[ArchsimError], message: str) -> ArchsimError:
     return error
 
 
-MOST_LETTERS = 4000
-"""Length of a message from which on it is cut."""
-MOST_GUESSED = 200
-"""Letters of a name up to which the nearest known one is looked for; that takes their square."""
+MAX_MESSAGE_CHARACTERS = 4000
+"""Characters of a message that are kept; the rest is cut off."""
+MAX_GUESS_CHARACTERS = 200
+"""Characters of the longest name for which a similar one is sought, because the search takes quadratic time."""
 _LONG_WORD = re.compile(r"\S{400,}")
 
 
 class ArchsimError(Exception):
-    """Root of every error archsim raises on purpose; its message stays short, whatever a file has put in."""
+    """Base of every error that archsim raises on purpose. Long words and long messages are shortened."""
 
     def __init__(self, message: str = "") -> None:
         text = _LONG_WORD.sub(_shortened, message)
-        super().__init__(text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…")
+        super().__init__(text if len(text) <= MAX_MESSAGE_CHARACTERS else f"{text[:MAX_MESSAGE_CHARACTERS]}…")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return what pickle needs: the message as it is, since constructors make it of other things."""
+        """Return the message for pickle, because constructors of subclasses take other arguments than the message."""
         return _with_message, (type(self), str(self)), vars(self)
 
 
 class ArchsimWarning(UserWarning):
-    """Something a run can go on with, and that whoever runs it may want to mend."""
+    """A problem that does not stop a run, and that the user may want to correct."""
 
 
 class RunFailedError(ArchsimError):
-    """What was asked for could not be finished, through no fault of the input."""
+    """A run that could not be finished although its input is valid."""
 
 
 class UsageError(ArchsimError):
-    """The input is at fault; nothing was written."""
+    """An input that is not valid. Nothing was written."""
 
 
 class ConfigError(UsageError):
-    """A hardware or run parameter that cannot be."""
+    """A hardware or run parameter with a value that is not possible."""
 
 
 class NetworkError(UsageError):
-    """A network that cannot be read or is not what it says."""
+    """A network that cannot be read or contradicts its manifest."""
 
 
 class TraceError(UsageError):
-    """A trace that cannot be read or does not suit the network."""
+    """A trace that cannot be read or does not match the network."""
 
 
 class NoSuchPassError(UsageError, IndexError):
@@ -73,15 +73,18 @@ class NoSuchPassError(UsageError, IndexError):
 
 
 class DoesNotFitError(UsageError):
-    """A network whose layer outgrows a part of the machine."""
+    """A network with a layer that is too large for a part of the machine."""
 
     def __init__(self, layer: str, field: str, need: int, have: int, unit: str) -> None:
-        self.layer, self.field, self.need, self.have = layer, field, need, have
+        self.layer = layer
+        self.field = field
+        self.need = need
+        self.have = have
         super().__init__(f"{layer} needs {field} >= {need} {unit}, the machine has {have}: raise it or choose another")
 
 
 class UnknownNameError(UsageError):
-    """A name nobody registered; the message lists what there is and the nearest one."""
+    """A name that is not registered. The message lists the known names and suggests the most similar one."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, also: str = "") -> None:
         listed = ", ".join(sorted(known))
@@ -94,7 +97,7 @@ def _shortened(word: re.Match[str]) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `, did you mean 'x'?` for the nearest known name, or nothing."""
-    by_lower = {item.lower(): item for item in known} if len(name) <= MOST_GUESSED else {}
+    """Return `, did you mean 'x'?` for the most similar known name, or an empty text if none is similar."""
+    by_lower = {item.lower(): item for item in known} if len(name) <= MAX_GUESS_CHARACTERS else {}
     near = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
     return f", did you mean {by_lower[near[0]]!r}?" if near else ""

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and where the bundled ones lie."""
+"""Atomic writing of files, checks of output paths, and the places of bundled files."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from archsim.errors import RunFailedError, UsageError
-from archsim.reading import is_folder, is_there, leads_in_a_circle
+from archsim.reading import is_folder, is_link_loop, is_there
 
 UNFINISHED = ".archsim-"
-"""How the names of files begin that are not whole yet."""
+"""Prefix of the names of files that are still being written."""
 MAX_NAME_BYTES = 255
-"""Longest file name of the usual file systems."""
-HINDRANCES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
-"""Errors of a machine that is out of something, whatever it was asked to write."""
+"""Bytes of the longest file name that common file systems accept."""
+RESOURCE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+"""Error numbers of a machine that lacks space, handles or memory, whichever path it was asked to write."""
 
 
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the final name only if the block succeeds.
+    """Yield a temporary path beside `path`, which is renamed to `path` only if the block succeeds.
 
-    A file that is replaced hands on its mode, and its owner where that is allowed; behind a link it is the link's
-    target that is replaced. A new file has the mode that the umask gives. Raises UsageError as `check_writable` does,
-    RunFailedError where the file cannot be written to its end.
+    A replaced file passes on its mode, and its owner if the system allows it. If `path` is a link, its target is
+    replaced. A new file has the mode that the umask gives. Raises UsageError as `check_writable` does, and
+    RunFailedError if the file cannot be written completely.
     """
     final = check_writable(path)
     before = final.stat() if final.exists() else None
-    temporary = _new_file_beside(final, before)
+    temporary = _create_beside(final, before)
     try:
         yield temporary
         if before is not None:
-            _hand_on_access(before, temporary)
+            _copy_access(before, temporary)
         temporary.replace(final)
     except OSError as error:
         raise RunFailedError(f"cannot write {final}: {error.strerror or error}") from error
@@ -45,37 +45,37 @@ def write_whole(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _new_file_beside(final: Path, before: os.stat_result | None) -> Path:
-    """Make an empty file in the folder of `final`, which nobody may read who may not read the file it replaces."""
-    # The system applies the umask as it creates the file: asking for the umask would change it for other threads.
+def _create_beside(final: Path, before: os.stat_result | None) -> Path:
+    """Create an empty file in the folder of `final`, no more widely readable than the file that it will replace."""
+    # The system applies the umask on creation, because reading the umask here would change it for other threads.
     mode = 0o666 if before is None else stat.S_IMODE(before.st_mode) & 0o666 | stat.S_IWUSR | stat.S_IRUSR
     temporary = final.with_name(f"{UNFINISHED}{secrets.token_hex(8)}{final.suffix}")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
     except OSError as error:
-        kind = RunFailedError if error.errno in HINDRANCES else UsageError
+        kind = RunFailedError if error.errno in RESOURCE_ERRORS else UsageError
         raise kind(f"cannot write {final}: {error.strerror}") from error
     return temporary
 
 
-def _hand_on_access(before: os.stat_result, path: Path) -> None:
-    """Give a file the owner and the mode of the file that it replaces; the owner only where the system allows it."""
+def _copy_access(before: os.stat_result, path: Path) -> None:
+    """Give a file the mode of the file that it replaces, and its owner if the system allows it."""
     now = path.stat()
     if hasattr(os, "chown") and (before.st_uid, before.st_gid) != (now.st_uid, now.st_gid):
         with suppress(OSError):
             os.chown(path, before.st_uid, before.st_gid)
-    path.chmod(stat.S_IMODE(before.st_mode))  # after the owner: a change of owner clears bits of the mode
+    path.chmod(stat.S_IMODE(before.st_mode))  # after the owner, because a change of owner clears bits of the mode
 
 
 def remove_unfinished(*folders: Path) -> None:
-    """Remove what processes that were killed have left half written; only for who has the folders to himself."""
+    """Remove files that killed processes left incomplete. No other process may be writing into the folders."""
     for folder in folders:
         for path in folder.glob(f"{UNFINISHED}*"):
             path.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for results; UsageError where there can be none."""
+    """Make a folder for results; raise UsageError if that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -87,12 +87,12 @@ def make_folder(folder: Path) -> None:
 
 
 def check_writable(path: str | Path) -> Path:
-    """Return the absolute path of the file that writing to `path` makes, links followed; ask before long work.
+    """Return the absolute path of the file that writing to `path` will create, with links followed.
 
-    Raises UsageError if it cannot become a file.
+    Raises UsageError if no file can be written there. Call it before long work.
     """
     path = named_path(path)
-    if leads_in_a_circle(path):
+    if is_link_loop(path):
         raise UsageError(f"cannot write {path}: its links lead in a circle")
     try:
         final = path.resolve()
@@ -105,7 +105,7 @@ def check_writable(path: str | Path) -> Path:
 
 
 def named_path(path: str | Path) -> Path:
-    """Return `path` as a Path; UsageError for an empty text, which would stand for the working folder, or no path."""
+    """Return `path` as a Path; raise UsageError for another type, and for an empty text, which Path takes as `.`."""
     if not isinstance(path, str | Path):
         raise UsageError(f"cannot write to a {type(path).__name__}: need the name of a file or folder")
     if path == "":
@@ -114,7 +114,7 @@ def named_path(path: str | Path) -> Path:
 
 
 def _unwritable(path: Path) -> str | None:
-    """Return why `path` cannot become a file; None if it can."""
+    """Return the reason why no file can be written at `path`, or None if it can."""
     if len(os.fsencode(path.name)) > MAX_NAME_BYTES:
         return f"the name is longer than {MAX_NAME_BYTES} bytes"
     if not is_folder(path.parent):
@@ -129,13 +129,13 @@ def _unwritable(path: Path) -> str | None:
 
 
 def bundled_tables(package: str) -> dict[str, Traversable]:
-    """Return the TOML files inside a package by name, without their suffix."""
+    """Return the TOML files of a package by their name without suffix."""
     items = sorted(files(package).iterdir(), key=lambda item: item.name)
     return {item.name.removesuffix(".toml"): item for item in items if item.name.endswith(".toml")}
 
 
 def bundled_folder(kind: str) -> Path:
-    """Return the folder of bundled `models` or `traces`: inside an installed package, beside it in a checkout."""
+    """Return the folder of bundled `models` or `traces`, inside an installed package or beside it in a checkout."""
     package = Path(__file__).parent
     inside = package / kind
     return inside if inside.is_dir() else package.parent / kind

@@ -1,4 +1,4 @@
-"""Arrays that belong to one object: nobody else can change them, and copies and pickles stay that way."""
+"""Read-only arrays that belong to one object, also after a copy or a pickle of it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from numpy.typing import DTypeLike, NDArray
 
 
 class OwnsArrays:
-    """Base of dataclasses whose digest and caches hold only while no array of theirs changes.
+    """Base of dataclasses whose digest and caches are valid only while their arrays do not change.
 
-    Arrays, also those in tuples, are taken over read-only; pickle and `copy.deepcopy`, which make writeable ones, too.
+    Each array, also inside a tuple, is replaced by a read-only one. The same happens after pickle and `copy.deepcopy`,
+    because they make writeable arrays.
     """
 
     def __post_init__(self) -> None:
@@ -22,14 +23,14 @@ class OwnsArrays:
 
 
 def own(array: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
-    """Return a read-only, C-ordered array of `dtype` that nobody else can change: a copy, unless it is one already."""
-    mine = np.ascontiguousarray(array, dtype)
-    if np.may_share_memory(mine, array):
-        if _is_fixed(mine):
-            return mine
-        mine = mine.copy()
-    mine.flags.writeable = False
-    return mine
+    """Return a read-only, C-ordered array of `dtype` that no other object can change, copied only if necessary."""
+    result = np.ascontiguousarray(array, dtype)
+    if np.may_share_memory(result, array):
+        if _is_fixed(result):
+            return result
+        result = result.copy()
+    result.flags.writeable = False
+    return result
 
 
 def _owned(value: Any) -> Any:
@@ -39,10 +40,10 @@ def _owned(value: Any) -> Any:
 
 
 def _is_fixed(array: NDArray[Any]) -> bool:
-    """Return whether an array and everything it is a view of are read-only, down to memory of numpy's or bytes."""
-    part: object = array
-    while isinstance(part, np.ndarray):
-        if part.flags.writeable:
+    """Return whether an array and all arrays beneath its view are read-only, down to numpy's own memory or bytes."""
+    owner: object = array
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
             return False
-        part = part.base
-    return part is None or isinstance(part, bytes)
+        owner = owner.base
+    return owner is None or isinstance(owner, bytes)

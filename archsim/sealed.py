@@ -1,7 +1,7 @@
-"""Files that know what they were made for and whether they are still as they were written.
+"""Sealed files, which record the key they were made for and a digest that shows whether they have changed.
 
-A file carries a seal in its own text: the key it was made for, and a digest over all its bytes, those of the seal left
-out. Any format that holds a text as it is (safetensors, JSON, Parquet) can be sealed and is still read by its readers.
+The seal is a text inside the file: the key, and a digest over all bytes except its own. Any format that stores a text
+unchanged (safetensors, JSON, Parquet) can be sealed, and its usual readers still read it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ _BLANK = b"0" * _DIGITS
 
 
 def blank_seal(key: str) -> str:
-    """Return the text that a file has to hold, once, before it can be sealed for a key of ASCII letters."""
+    """Return the text that a file must contain exactly once before it is sealed for `key` (ASCII letters)."""
     return f"{_MARK.decode()}{key}:{_BLANK.decode()}"
 
 
 def seal(path: Path, key: str) -> None:
-    """Put the digest of a file that holds `blank_seal(key)` in its place."""
+    """Write the digest of a file into the `blank_seal(key)` that it contains."""
     data = path.read_bytes()
     at = _digest_at(data, key)
     assert at is not None, f"{path} holds one blank seal"
@@ -30,7 +30,7 @@ def seal(path: Path, key: str) -> None:
 
 
 def is_sealed(path: Path, key: str) -> bool:
-    """Return whether a file was made for this key and is, byte by byte, as it was sealed; False if unreadable."""
+    """Return whether a file was sealed for this key and has not changed since; False if it cannot be read."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -40,12 +40,12 @@ def is_sealed(path: Path, key: str) -> bool:
 
 
 def digest_of(*texts: str | None) -> str:
-    """Return a digest over some texts, each with its length, for what is sealed elsewhere than in a file."""
+    """Return a digest over texts and their lengths, for results that are not sealed inside a file."""
     return _hash(*(b"-" if text is None else b"%d:%s" % (len(text.encode()), text.encode()) for text in texts)).decode()
 
 
 def _digest_at(data: bytes, key: str) -> int | None:
-    """Return where the digest of the one seal for this key begins; None where there is no such seal, or more seals."""
+    """Return the offset of the digest in the seal for this key; None unless the data contain exactly one seal."""
     mark = _MARK + key.encode() + b":"
     at = data.find(mark)
     if at < 0 or data.count(_MARK) != 1 or len(data) < at + len(mark) + _DIGITS:
@@ -59,7 +59,7 @@ def _digest(data: bytes, at: int) -> bytes:
 
 
 def _hash(*pieces: bytes | memoryview) -> bytes:
-    found = hashlib.blake2b(digest_size=_DIGITS // 2)
+    digest = hashlib.blake2b(digest_size=_DIGITS // 2)
     for piece in pieces:
-        found.update(piece)
-    return found.hexdigest().encode()
+        digest.update(piece)
+    return digest.hexdigest().encode()

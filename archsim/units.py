@@ -1,4 +1,4 @@
-"""Time and size conversions, each made in this one place.
+"""Conversions of time, size and energy, each made only here.
 
 Simulated time is an integer number of picoseconds (SEMANTICS 2).
 """
@@ -9,25 +9,24 @@ from dataclasses import dataclass
 
 PS_PER_S = 1_000_000_000_000
 KIB, MIB = 1 << 10, 1 << 20
-BYTES_PER_HALF = 2
-"""A weight, an input or a hidden value on the machine is a binary16 number."""
-
+BYTES_PER_FP16 = 2
+"""Bytes of a weight, an input or a hidden value on the machine (binary16)."""
 BYTES_PER_SUM = 4
-"""A sum of products is a float32 number."""
+"""Bytes of a sum of products (float32)."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """A clock domain: cycles to picoseconds and back."""
+    """Clock domain, which converts cycles to picoseconds and back."""
 
     period_ps: int
 
     def to_ps(self, cycles: int) -> int:
-        """Picoseconds of a whole number of cycles."""
+        """Return the picoseconds of a whole number of cycles."""
         return cycles * self.period_ps
 
     def to_cycles(self, time_ps: int) -> int:
-        """Cycles begun by `time_ps`: a started cycle counts."""
+        """Return the cycles begun by `time_ps`; a started cycle counts."""
         return ceil_div(time_ps, self.period_ps)
 
 
@@ -37,10 +36,10 @@ def ceil_div(a: int, b: int) -> int:
 
 
 def joules(energy_pj: float) -> float:
-    """Picojoules to joules."""
+    """Convert picojoules to joules."""
     return energy_pj * 1e-12
 
 
 def leakage_pj(power_mw: float, time_ps: int) -> float:
-    """Energy in picojoules of a constant power in milliwatts over a time: 1 mW for 1 ps is 1e-3 pJ."""
+    """Return the energy in picojoules of a constant power over a time (1 mW for 1 ps is 1e-3 pJ)."""
     return power_mw * time_ps * 1e-3

@@ -1,4 +1,4 @@
-"""pydantic's findings in one plain sentence: which field, which value, what would be accepted."""
+"""Validation of records read from TOML, with one plain sentence per error: field, value, what would be accepted."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from archsim.errors import did_you_mean
 
 
 class FrozenRecord(BaseModel):
-    """A record read from TOML: never changed, and a key it does not know is an error."""
+    """Immutable record read from TOML; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def whole_number(value: object) -> int | None:
-    """Return a whole number of Python's or numpy's as an int; None for anything else, truth values among it."""
+    """Return an integer of Python or numpy as an int; None for anything else, booleans included."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "ndim", None):
         return None
     try:
@@ -29,7 +29,7 @@ def whole_number(value: object) -> int | None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value with numbers and arrays of numpy as Python's own; tables and lists are copied."""
+    """Return a value with numpy's numbers and arrays converted to Python's; tables and lists are copied."""
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -45,9 +45,9 @@ _NEEDS = {
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the first finding as `field = value: reason`, with the nearest known name for an unknown one."""
-    # A misspelt key is both unknown and missing; the unknown one is what the user wrote.
-    first = min(error.errors(), key=lambda finding: finding["type"] != "extra_forbidden")
+    """Return the first error as `field = value: reason`; suggest the most similar name for an unknown one."""
+    # A misspelt key is both unknown and missing, so report the unknown one, which is what the user wrote.
+    first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     unknown = first["type"] == "extra_forbidden"
     parts, around = _walk(model, first["loc"][:-1] if unknown else first["loc"])
     path = ".".join([*parts, str(first["loc"][-1])] if unknown else parts)
@@ -60,22 +60,22 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         need = _NEEDS[first["type"]] if around else "a list"
         return f"{path} is a {type(first['input']).__name__}: need {need.format(path)}"
     reason = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error" and isinstance(first["input"], dict):  # about several keys, and names them
+    if first["type"] == "value_error" and isinstance(first["input"], dict):  # it concerns several keys and names them
         return f"{path}: {reason}" if path else reason
     return f"{path} = {first['input']!r}: {reason[0].lower()}{reason[1:]}" if path else reason
 
 
 def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], list[type[BaseModel]]]:
-    """The parts of a place as its author wrote them, and the models that may stand there."""
+    """Return the keys of a location as its author wrote them, and the models that may stand there."""
     parts, candidates = [], [model]
     for part in location:
-        # A union's choice, which pydantic names by its `kind`, stands in no file.
+        # pydantic adds the `kind` of a chosen union member to the location, but no file contains it.
         chosen = [c for c in candidates if part in _kinds(c)]
         if chosen:
             candidates = chosen
             continue
         parts.append(str(part))
-        if candidates and part in candidates[0].model_fields:  # else a list's index or a dictionary's key
+        if candidates and part in candidates[0].model_fields:  # otherwise an index of a list or a key of a dictionary
             candidates = _models_in(candidates[0].model_fields[str(part)].annotation)
     return parts, candidates
 
@@ -85,7 +85,7 @@ def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The models a field may hold, however they are wrapped: `X | None`, `tuple[X, ...]`, `dict[str, X]`."""
+    """Return the models that a field may hold, wrapped or not: `X | None`, `tuple[X, ...]`, `dict[str, X]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models_in(part)]

@@ -12,7 +12,7 @@ from typing import IO
 
 from archsim.corpora.roots import check_split, data_root
 from archsim.errors import TraceError
-from archsim.reading import MOST_TEXT_BYTES, is_folder, is_there, read_bytes, require_regular
+from archsim.reading import MAX_TEXT_BYTES, is_folder, is_there, read_bytes, require_regular
 from archsim.traceio.trace import Trace
 
 _REVIEW = re.compile(r"(?:^|/)aclImdb/(train|test)/(pos|neg)/(\d+)_\d+\.txt$")
@@ -89,7 +89,7 @@ def _members_of(archive: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
 
 
 def _read_member(file: IO[bytes], where: str) -> bytes:
-    data = file.read(MOST_TEXT_BYTES + 1)
-    if len(data) > MOST_TEXT_BYTES:
-        raise TraceError(f"{where} is larger, need a review of at most {MOST_TEXT_BYTES} bytes")
+    data = file.read(MAX_TEXT_BYTES + 1)
+    if len(data) > MAX_TEXT_BYTES:
+        raise TraceError(f"{where} is larger, need a review of at most {MAX_TEXT_BYTES} bytes")
     return data

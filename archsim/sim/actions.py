@@ -15,7 +15,7 @@ from archsim.engine.trace_events import ActionDone
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import Bools
 from archsim.sim.items import PassPart, Products
-from archsim.units import BYTES_PER_HALF, BYTES_PER_SUM, ceil_div
+from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
 
 
 class Action(NamedTuple):
@@ -39,7 +39,7 @@ def evaluation(arch: ArchSpec, columns: int) -> Iterator[Action]:
     A word costs the same with and without memoization: a split weight buffer reads magnitudes and signs apart a little
     cheaper, but any machine could have it, so nothing of that is credited to reuse.
     """
-    n_bytes = columns * BYTES_PER_HALF
+    n_bytes = columns * BYTES_PER_FP16
     yield Action("input_buffer", "read", ceil_div(n_bytes, arch.input_buffer.port_bytes))
     yield Action("dpu", "mac", columns)
     yield Action("weight_buffer", "read", ceil_div(n_bytes, arch.weight_buffer.port_bytes))
@@ -47,7 +47,7 @@ def evaluation(arch: ArchSpec, columns: int) -> Iterator[Action]:
 
 def crossing(columns: int) -> Iterator[Action]:
     """The weights of a dot product, on their way to a computation unit that is not theirs."""
-    yield Action("crossbar", "bit", columns * BYTES_PER_HALF * 8)
+    yield Action("crossbar", "bit", columns * BYTES_PER_FP16 * 8)
 
 
 def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
@@ -75,7 +75,7 @@ def scan(arch: ArchSpec, delta: DeltaSpec, entering: Bools) -> Iterator[Action]:
     n_steps, n_inputs = entering.shape
     firsts = np.arange(0, n_inputs, delta.width)
     written = np.count_nonzero(np.logical_or.reduceat(entering, firsts, axis=1))
-    words = ceil_div(n_inputs * BYTES_PER_HALF, arch.input_buffer.port_bytes)
+    words = ceil_div(n_inputs * BYTES_PER_FP16, arch.input_buffer.port_bytes)
     yield Action("input_buffer", "read", n_steps * words)
     yield Action("delta_unit", "compare", n_steps * n_inputs)
     yield Action("propagated_buffer", "read", n_steps * firsts.size)
@@ -85,7 +85,7 @@ def scan(arch: ArchSpec, delta: DeltaSpec, entering: Bools) -> Iterator[Action]:
 def column(arch: ArchSpec, delta: DeltaSpec, n_units: int) -> Iterator[Action]:
     """A column of weights times a change, added to the sums of all neurons of a gate."""
     sums = ceil_div(n_units * BYTES_PER_SUM, delta.accumulator_port_bytes)
-    yield Action("weight_buffer", "read", ceil_div(n_units * BYTES_PER_HALF, arch.weight_buffer.port_bytes))
+    yield Action("weight_buffer", "read", ceil_div(n_units * BYTES_PER_FP16, arch.weight_buffer.port_bytes))
     yield Action("dpu", "mac", n_units)
     yield Action("accumulator_buffer", "read", sums)
     yield Action("accumulator_buffer", "write", sums)
@@ -113,11 +113,11 @@ def step_bytes(arch: ArchSpec, part: PassPart) -> tuple[int, int]:
     n_x, n_h = part.shape.n_inputs - part.shape.n_units, part.shape.n_units
     partial = part.shape.neurons_per_step * BYTES_PER_SUM
     if part.products is Products.INPUTS:
-        return n_x * BYTES_PER_HALF, partial
+        return n_x * BYTES_PER_FP16, partial
     if part.products is Products.RECURRENT:
         bits = ceil_div(n_x * arch.fmu.planes, 8) if arch.fmu else 0
-        return partial + bits, n_h * BYTES_PER_HALF
-    return n_x * BYTES_PER_HALF, n_h * BYTES_PER_HALF
+        return partial + bits, n_h * BYTES_PER_FP16
+    return n_x * BYTES_PER_FP16, n_h * BYTES_PER_FP16
 
 
 def step_words(arch: ArchSpec, part: PassPart) -> tuple[int, int]:
@@ -137,7 +137,7 @@ def step_transfers(arch: ArchSpec, part: PassPart) -> Iterator[Action]:
     yield Action("intermediate_memory", "write", written)
     n_x, n_h = part.shape.n_inputs - part.shape.n_units, part.shape.n_units
     sizes = {Products.ALL: (n_x, n_h), Products.INPUTS: (n_x,), Products.RECURRENT: (n_h,)}[part.products]
-    words = sum(ceil_div(n * BYTES_PER_HALF, arch.input_buffer.port_bytes) for n in sizes)
+    words = sum(ceil_div(n * BYTES_PER_FP16, arch.input_buffer.port_bytes) for n in sizes)
     yield Action("input_buffer", "write", words * part.shape.n_gates)
     if arch.fmu and part.updates:
         yield Action("fmu", "quantise", part.shape.n_inputs * (arch.fmu.planes - 1) * part.shape.n_gates)

@@ -10,7 +10,7 @@ from archsim.ir.cells import Cell
 from archsim.ir.network import Network
 from archsim.sim.items import ResidentGroup, resident_groups
 from archsim.sim.memory.weight_buffers import group_bytes, least_share
-from archsim.units import BYTES_PER_HALF, BYTES_PER_SUM, ceil_div
+from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
 
 
 def check_fit(network: Network, shapes: tuple[PassShape, ...], arch: ArchSpec) -> None:
@@ -61,7 +61,7 @@ def _least_bytes(arch: ArchSpec, group: ResidentGroup) -> int:
 def _needs(shape: PassShape, arch: ArchSpec) -> list[tuple[str, int, int, str]]:
     needs = [
         ("computation_units", shape.n_gates, arch.computation_units, "units"),
-        ("input_buffer.capacity_bytes", shape.n_inputs * BYTES_PER_HALF, arch.input_buffer.capacity_bytes, "bytes"),
+        ("input_buffer.capacity_bytes", shape.n_inputs * BYTES_PER_FP16, arch.input_buffer.capacity_bytes, "bytes"),
     ]
     if arch.fmu is not None:
         entries = shape.n_units * arch.fmu.memo_entry_bytes
@@ -73,6 +73,6 @@ def _column_needs(shape: PassShape, cell: Cell, delta: DeltaSpec) -> list[tuple[
     # One unit has both products of a GRU's candidate.
     sums = shape.n_units * (1 + cell.n_products - cell.n_gates)
     return [
-        ("delta.propagated_buffer_bytes", shape.n_inputs * BYTES_PER_HALF, delta.propagated_buffer_bytes, "bytes"),
+        ("delta.propagated_buffer_bytes", shape.n_inputs * BYTES_PER_FP16, delta.propagated_buffer_bytes, "bytes"),
         ("delta.accumulator_buffer_bytes", sums * BYTES_PER_SUM, delta.accumulator_buffer_bytes, "bytes"),
     ]

@@ -20,7 +20,7 @@ from archsim.sim.actions import Action, emit_actions, evaluation, weight_fill
 from archsim.sim.items import Run
 from archsim.sim.memory.dram import Client, MainMemory, WritePorts
 from archsim.sim.units.unit import Process
-from archsim.units import BYTES_PER_HALF, ceil_div
+from archsim.units import BYTES_PER_FP16, ceil_div
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def simulate_head(
 
 def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: MainMemory, probe: Probe) -> Process:
     """One matrix on all units, each a share of the rows; what is fetched arrives while the products run."""
-    start_ps, n_bytes = env.now_ps, work.fetched * BYTES_PER_HALF
+    start_ps, n_bytes = env.now_ps, work.fetched * BYTES_PER_FP16
     fetch = dram.transfer(0, n_bytes, what=work.what, client=Client.HEAD) if n_bytes else env.timeout(0)
     yield env.timeout(arch.clock.to_ps(_cycles(work, arch)))
     yield fetch
@@ -116,7 +116,7 @@ def _products(work: DenseWork, arch: ArchSpec) -> Iterator[Action]:
     """A vector comes from intermediate memory into all input buffers; a matrix from there or the weight buffers."""
     if not work.macs:
         return
-    port, vector_bytes = arch.intermediate_memory.port_bytes, work.inputs * BYTES_PER_HALF
+    port, vector_bytes = arch.intermediate_memory.port_bytes, work.inputs * BYTES_PER_FP16
     words = ceil_div(vector_bytes, arch.input_buffer.port_bytes)
     yield Action("intermediate_memory", "read", ceil_div(vector_bytes, port) * work.times)
     yield Action("input_buffer", "write", words * arch.computation_units * work.times)

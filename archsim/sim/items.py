@@ -11,7 +11,7 @@ from archsim.config.arch import ArchSpec
 from archsim.kernels.arrays import U8, Bools
 from archsim.kernels.pipeline.columns import ColumnTimes
 from archsim.kernels.pipeline.gates import StepTimes
-from archsim.units import BYTES_PER_HALF, ceil_div
+from archsim.units import BYTES_PER_FP16, ceil_div
 
 
 class Products(Enum):
@@ -39,7 +39,7 @@ class PassPart:
     @property
     def row_bytes(self) -> int:
         """Weights of one neuron."""
-        return self.columns * BYTES_PER_HALF
+        return self.columns * BYTES_PER_FP16
 
     @property
     def weight_bytes(self) -> int:

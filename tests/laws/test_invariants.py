@@ -18,7 +18,7 @@ from archsim.policies import BinaryPolicy, NoReuse, policy_from
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.items import PassPart
 from archsim.sim.listeners.counters import BytesMoved, UnitTimes
-from archsim.units import BYTES_PER_HALF
+from archsim.units import BYTES_PER_FP16
 
 CELLS = st.sampled_from(["lstm", "gru"])
 
@@ -101,8 +101,8 @@ def test_dram_bytes_asked_are_bytes_served(cell, lengths, capacity):
     arch = arch_with(intermediate_memory__capacity_bytes=capacity)
     simulate_activity(network, activity, arch, listeners=[tally, moved])
     weights = sum(PassPart(s).weight_bytes * s.n_gates for s in activity.shapes)
-    ends = sum(t * (6 + 10) * BYTES_PER_HALF for t in lengths)
-    spill = sum(max(0, t * (i + 10) * BYTES_PER_HALF - capacity) for t in lengths for i in (6, 10))
+    ends = sum(t * (6 + 10) * BYTES_PER_FP16 for t in lengths)
+    spill = sum(max(0, t * (i + 10) * BYTES_PER_FP16 - capacity) for t in lengths for i in (6, 10))
     assert moved.n_bytes == weights + ends + 2 * spill
     transfers = [fact for fact in tally.facts if isinstance(fact, TransferDone)]
     for action, write in (("read", False), ("write", True)):

@@ -8,7 +8,7 @@ from harness import CORPORA
 import archsim
 from archsim.corpora.imdb import imdb_trace
 from archsim.errors import TraceError
-from archsim.reading import MOST_TEXT_BYTES
+from archsim.reading import MAX_TEXT_BYTES
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_review_that_is_too_large_is_refused_and_not_cut(tmp_path):
     """As a file is in a folder, so is a member of the archive."""
     review = tmp_path / "aclImdb" / "train" / "pos" / "1_9.txt"
     review.parent.mkdir(parents=True)
-    review.write_bytes(b"a" * (MOST_TEXT_BYTES + 1))
+    review.write_bytes(b"a" * (MAX_TEXT_BYTES + 1))
     with pytest.raises(TraceError, match="1_9.txt has 16777217 bytes, need a review of at most 16777216"):
         imdb_trace("all", tmp_path)
     archive_path = tmp_path / "aclImdb_v1.tar.gz"

@@ -15,7 +15,7 @@ from archsim.corpora.multi30k import multi30k_trace
 from archsim.errors import ConfigError, DoesNotFitError, NoSuchPassError, UnknownNameError, UsageError
 from archsim.ir.folder import load_network, read_manifest
 from archsim.ir.tensors import read_weights
-from archsim.reading import MOST_DEPTH, lines_of, parse_toml
+from archsim.reading import MAX_DEPTH, lines_of, parse_toml
 from archsim.sweeps.grid import load_grid
 
 BOM = b"\xef\xbb\xbf"
@@ -83,7 +83,7 @@ def test_a_mark_before_a_text_is_no_part_of_it():
 @pytest.mark.parametrize("text", [
     "a = '''" + "[{" * 100 + "'''", 'a = """' + "[" * 100 + '"""', 'a = "' + "{" * 100 + '\\""', "# " + "[" * 100,
     "a = '" + ".b" * 100 + "'", "# " + "a." * 100, "a = [" + "1.5, " * 1000 + "]", "a = " + "9" * 18,
-    ".".join("a" * MOST_DEPTH) + " = 1", "a = " + "[" * MOST_DEPTH + "]" * MOST_DEPTH,
+    ".".join("a" * MAX_DEPTH) + " = 1", "a = " + "[" * MAX_DEPTH + "]" * MAX_DEPTH,
     "a = -9223372036854775807", "a = 1e300", "[a]\n" * 1 + "\n".join(f"k{i} = {i}" for i in range(3000)),
 ])  # fmt: skip
 def test_what_only_looks_too_deep_is_read(text):

@@ -19,7 +19,7 @@ from archsim.sim.actions import emit_actions, sequence_load, sequence_store
 from archsim.sim.memory.dram import Client, MainMemory
 from archsim.sim.memory.intermediate_port import IntermediatePort
 from archsim.sim.units.unit import Process
-from archsim.units import BYTES_PER_HALF, BYTES_PER_SUM
+from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def layer_traffic(network: Network, activity: ActivityRecord, arch: ArchSpec) ->
         shape = activity.shape(index, 0)
         steps = activity.steps(shape)
         waiting = shape.neurons_per_step if arch.dataflow == "mwl" and not shape.decodes else 0
-        sizes = (layer.input_size * BYTES_PER_HALF, layer.output_size * BYTES_PER_HALF, waiting * BYTES_PER_SUM)
+        sizes = (layer.input_size * BYTES_PER_FP16, layer.output_size * BYTES_PER_FP16, waiting * BYTES_PER_SUM)
         inputs, outputs, partial = ([n * size for n in steps] for size in sizes)
         traffic.append(LayerTraffic(inputs, outputs, kept, partial))
     return traffic
