@@ -17,7 +17,9 @@ from archsim.kernels.arrays import U8, Bools
 from archsim.units import ceil_div
 
 COUNT_ROWS = 1 << 16
-Kind = Literal["neurons", "columns"]
+PassKey = tuple[int, int]
+"""(layer, direction), the key of a pass in a record."""
+DecisionKind = Literal["neurons", "columns"]
 """What a bit of a record stands for."""
 
 
@@ -34,8 +36,8 @@ class PassShape:
     """True in a decoder, whose steps alternate with those of its other layers."""
 
     @property
-    def place(self) -> tuple[int, int]:
-        """(layer, direction), the key of a pass in a record."""
+    def pass_key(self) -> PassKey:
+        """(layer, direction)."""
         return self.layer, self.direction
 
     @property
@@ -43,11 +45,11 @@ class PassShape:
         """G·H."""
         return self.n_gates * self.n_units
 
-    def bits_per_step(self, kind: Kind) -> int:
+    def bits_per_step(self, kind: DecisionKind) -> int:
         """Decisions of one step: G·H neurons, or N columns."""
         return self.n_inputs if kind == "columns" else self.neurons_per_step
 
-    def bytes_per_step(self, kind: Kind) -> int:
+    def bytes_per_step(self, kind: DecisionKind) -> int:
         """Bytes of one step's decisions, packed."""
         return ceil_div(self.bits_per_step(kind), 8)
 
@@ -71,20 +73,18 @@ class ActivityRecord:
     """
 
     shapes: tuple[PassShape, ...]
-    bits: dict[tuple[int, int], list[U8]] = field(repr=False)
+    bits: dict[PassKey, list[U8]] = field(repr=False)
     """(layer, direction) to (T, bytes_per_step) per sequence as `numpy.packbits` lays bits out; neurons gate-major."""
     reuses: bool = True
     """False where all bits are known to be 0."""
-    kind: Kind = "neurons"
+    kind: DecisionKind = "neurons"
 
     @classmethod
-    def without_reuse(
-        cls, shapes: tuple[PassShape, ...], steps: Mapping[tuple[int, int], Sequence[int]]
-    ) -> ActivityRecord:
+    def without_reuse(cls, shapes: tuple[PassShape, ...], steps: Mapping[PassKey, Sequence[int]]) -> ActivityRecord:
         """The record of policy `none`: every neuron evaluated, in no memory to speak of."""
         nothing = np.uint8(0)
         bits = {
-            s.place: [np.broadcast_to(nothing, (t, s.bytes_per_step("neurons"))) for t in steps[s.place]]
+            s.pass_key: [np.broadcast_to(nothing, (t, s.bytes_per_step("neurons"))) for t in steps[s.pass_key]]
             for s in shapes
         }
         return cls(shapes, bits, reuses=False)
@@ -92,16 +92,16 @@ class ActivityRecord:
     @property
     def n_sequences(self) -> int:
         """Sequences run."""
-        return len(self.bits[self.shapes[0].place])
+        return len(self.bits[self.shapes[0].pass_key])
 
     def steps(self, shape: PassShape) -> list[int]:
         """T of each sequence in one pass."""
-        return [bits.shape[0] for bits in self.bits[shape.place]]
+        return [bits.shape[0] for bits in self.bits[shape.pass_key]]
 
     def shape(self, layer: int, direction: int) -> PassShape:
         """The shape of one pass; NoSuchPassError where the network has none."""
         for shape in self.shapes:
-            if shape.place == (layer, direction):
+            if shape.pass_key == (layer, direction):
                 return shape
         raise NoSuchPassError(f"no pass (layer {layer}, direction {direction}) in this record")
 
@@ -118,13 +118,13 @@ class ActivityRecord:
         """Columns of one pass, (T, N), True = skipped, in processing order; NoSuchPassError for neurons."""
         return self._decisions("columns", sequence, self.shape(layer, direction))
 
-    def _decisions(self, kind: Kind, sequence: int, shape: PassShape) -> Bools:
+    def _decisions(self, kind: DecisionKind, sequence: int, shape: PassShape) -> Bools:
         if kind != self.kind:
             other = {"neurons": "reused()", "columns": "skipped()"}[self.kind]
             raise NoSuchPassError(f"this record is of {self.kind}, not of {kind}: use {other}")
         if not 0 <= sequence < self.n_sequences:
             raise NoSuchPassError(f"sequence {sequence} is not in 0..{self.n_sequences - 1}")
-        bits = self.pass_bits(sequence, *shape.place)
+        bits = self.pass_bits(sequence, *shape.pass_key)
         return np.unpackbits(bits, axis=1, count=shape.bits_per_step(kind)).astype(np.bool_)
 
     @property
@@ -155,7 +155,7 @@ class ActivityRecord:
         return sum(self._ones_in(s) * s.neurons_per_step for s in self.shapes) / self.macs_total
 
     def _ones_in(self, shape: PassShape) -> int:
-        return sum(count_ones(bits) for bits in self.bits[shape.place]) if self.reuses else 0
+        return sum(count_ones(bits) for bits in self.bits[shape.pass_key]) if self.reuses else 0
 
 
 def count_ones(bits: U8) -> int:

@@ -10,7 +10,7 @@ from make_digits import spoken_digits
 
 from archsim.cli.exit import exit_code
 from archsim.ir.speech import FRONTENDS
-from archsim.kernels.numerics.fp16 import to_half
+from archsim.kernels.numerics.fp16 import to_fp16
 from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
 
@@ -49,7 +49,7 @@ def digit_strings(network: str) -> Trace:
     """Digit strings as one of the speech networks hears them, in the binary16 of the machine."""
     spoken = spoken_digits(DIGIT_STRINGS, DIGITS_SEED)
     features = FRONTENDS[LISTENERS[network]].features
-    frames = [to_half(features(samples)) for samples, _ in spoken]
+    frames = [to_fp16(features(samples)) for samples, _ in spoken]
     trace = Trace.from_arrays(frames, [transcript for _, transcript in spoken], name=network)
     return trace.described(
         f"strings of 3 to 7 digits in synthetic voices, {LISTENERS[network]} features",

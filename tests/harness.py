@@ -236,7 +236,7 @@ def write_classifier(folder, lengths, seed=0):
     save_file(tensors, folder / "weights.safetensors")
     frames = [np.cumsum(rng.standard_normal((t, 6)), axis=0).astype(np.float32) * 0.3 for t in lengths]
     unlabelled = Trace.from_arrays(frames, name="own")
-    answers = simulate(load_network(folder), unlabelled, policy="none").answers
+    answers = simulate(load_network(folder), unlabelled, policy="none").predictions
     write_trace(Trace.from_arrays(frames, answers, name="own"), folder / "trace.npz")
     return {"network": str(folder), "trace": str(folder / "trace.npz")}
 

@@ -46,7 +46,7 @@ class Heard:
 
 def run(network, lengths, arch, detail="block", activity=None):
     shapes = pass_shapes(network)
-    activity = activity or ActivityRecord.without_reuse(shapes, {shape.place: lengths for shape in shapes})
+    activity = activity or ActivityRecord.without_reuse(shapes, {shape.pass_key: lengths for shape in shapes})
     heard = Heard()
     return simulate_activity(network, activity, arch, detail=detail, listeners=[heard]), heard
 
@@ -56,7 +56,7 @@ def reusing(network, steps, fraction, seed=0):
     bits = {}
     for shape in pass_shapes(network):
         drawn = np.random.default_rng(seed).random((steps, shape.neurons_per_step)) < fraction
-        bits[shape.place] = [np.packbits(drawn, axis=1)]
+        bits[shape.pass_key] = [np.packbits(drawn, axis=1)]
     return ActivityRecord(pass_shapes(network), bits)
 
 

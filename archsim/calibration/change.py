@@ -26,9 +26,9 @@ def change_of(before: InferenceResult, after: InferenceResult, *, decodes: bool)
 
 def disagreement(before: InferenceResult, after: InferenceResult) -> float:
     """Loss of the task metric, as a fraction, where the answers before are the targets."""
-    metric, own = before.metric, before.answers
-    assert metric is not None and own is not None and after.answers is not None, "a calibrated network has a task"
-    right, found = (metric.of(metric.statistics(answers, own)) for answers in (own, after.answers))
+    metric, own = before.metric, before.predictions
+    assert metric is not None and own is not None and after.predictions is not None, "a calibrated network has a task"
+    right, found = (metric.of(metric.statistics(answers, own)) for answers in (own, after.predictions))
     return metric.loss(right, found) / 100
 
 

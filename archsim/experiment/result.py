@@ -17,7 +17,7 @@ from archsim.experiment.sensitivity import Sensitivity, sensitivity
 from archsim.experiment.simulated_run import Baseline, SimulatedRun
 from archsim.experiment.utilisation import utilisation
 from archsim.files import write_whole
-from archsim.inference.head import Answer
+from archsim.inference.head import Prediction
 from archsim.kernels.arrays import F32
 from archsim.sim.listeners.counters import StepEnds
 from archsim.sim.listeners.perfetto import Timeline
@@ -37,7 +37,7 @@ class Result:
     """What the machine did and when, and what that cost."""
     outputs: list[F32] | None
     """Top layer, (T, D·H) float32 per sequence; None where not kept."""
-    answers: list[Answer] | None
+    predictions: list[Prediction] | None
     """A class, a transcript or a translation per sequence; None for a network without a head."""
     has_task: bool
     """Whether the network names a task metric."""

@@ -74,7 +74,7 @@ def simulate_and_cost(
 ) -> SimulatedRun:
     """Replay an activity record on `arch`; `tick` hears of each finished sequence."""
     actions, moved, use = ActionCounts(), BytesMoved(), UnitTimes()
-    progress = PassProgress(activity.shapes[-1].place, tick)
+    progress = PassProgress(activity.shapes[-1].pass_key, tick)
     run = simulate_activity(network, activity, arch, detail=detail, listeners=[actions, moved, use, progress])
     return SimulatedRun(
         arch=arch,

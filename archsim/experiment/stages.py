@@ -53,7 +53,7 @@ class Stages:
             0.0 if setting.threshold is None else setting.threshold,
             keep_outputs=keep_outputs,
             threads=self.threads,
-            tick=partial(self._tick, f"outputs, policy {setting.policy.name}"),
+            on_progress=partial(self._tick, f"outputs, policy {setting.policy.name}"),
         )
 
     def replay(self, activity: ActivityRecord, machine: ArchSpec, stage: str) -> SimulatedRun:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from archsim.activity import ActivityRecord, pass_shapes
 from archsim.errors import ConfigError, TraceError
 from archsim.finetune.steadiness import unsteadiness
-from archsim.finetune.steps import MemoizedSteps, Parameters, RoundedToHalf
+from archsim.finetune.steps import MemoizedSteps, Parameters, RoundToFp16
 from archsim.importers.pytorch import from_torch
 from archsim.inference.batch_runner import Passes
 from archsim.inference.batching import Batch
@@ -21,7 +21,7 @@ from archsim.inference.policy_parameters import Threshold, thresholds_per_gate
 from archsim.inference.workload import is_fp16
 from archsim.ir.network import Network, Scales
 from archsim.kernels.arrays import U8
-from archsim.kernels.numerics.fp16 import HALF_MAX
+from archsim.kernels.numerics.fp16 import FP16_MAX
 from archsim.policies import ReusePolicy, policy_from, skips_columns
 
 
@@ -112,9 +112,9 @@ class ReuseRNN(nn.Module):
         if not self.fp16:
             return inputs
         largest = float(inputs.detach().abs().max())
-        if largest > HALF_MAX:
-            raise TraceError(f"inputs hold {largest:g}, binary16 ends at {HALF_MAX:g}: use precision fp32")
-        rounded: Tensor = RoundedToHalf.apply(inputs)
+        if largest > FP16_MAX:
+            raise TraceError(f"inputs hold {largest:g}, binary16 ends at {FP16_MAX:g}: use precision fp32")
+        rounded: Tensor = RoundToFp16.apply(inputs)
         return rounded
 
 
@@ -144,7 +144,7 @@ def _batch_of(x: Tensor, lengths: Tensor | Sequence[int] | None, input_size: int
 
 def _places(batch: Batch) -> tuple[Tensor, Tensor]:
     """Step and column in a padded tensor of each packed row."""
-    steps, positions = batch.places()
+    steps, positions = batch.steps_and_positions()
     return torch.from_numpy(steps), torch.from_numpy(batch.sequences[positions])
 
 
@@ -156,7 +156,7 @@ def _reversed(packed: Tensor, batch: Batch) -> Tensor:
 def _activity(network: Network, batch: Batch, decisions: Sequence[U8]) -> ActivityRecord:
     shapes, rows = pass_shapes(network), np.argsort(batch.sequences)
     by_place = zip(shapes, decisions, strict=True)
-    bits = {shape.place: [packed[batch.rows_of(row)] for row in rows.tolist()] for shape, packed in by_place}
+    bits = {shape.pass_key: [packed[batch.rows_of(row)] for row in rows.tolist()] for shape, packed in by_place}
     return ActivityRecord(shapes, bits)
 
 

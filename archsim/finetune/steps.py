@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from archsim.inference.batching import Batch
-from archsim.inference.recurrent_pass import RunningPass
+from archsim.inference.recurrent_pass import RecurrentPass
 from archsim.ir.cells import is_lstm
 from archsim.kernels.arrays import F32, U8, Bools
-from archsim.kernels.numerics.fp16 import to_half
+from archsim.kernels.numerics.fp16 import to_fp16
 from archsim.kernels.numerics.gradients import gru_backward, lstm_backward
 from archsim.units import ceil_div
 
@@ -38,7 +38,7 @@ class Taken(NamedTuple):
     """Packed, (rows, bytes)."""
 
 
-def take_steps(running: RunningPass, inputs: F32, batch: Batch) -> Taken:
+def take_steps(running: RecurrentPass, inputs: F32, batch: Batch) -> Taken:
     """Run a pass over packed inputs (rows, I) as `run_direction` does, and keep what its gradient needs."""
     layer, rows = running.layer, len(inputs)
     outputs, cells = np.empty((2, rows, layer.hidden_size), np.float32)
@@ -59,13 +59,13 @@ class Parameters(NamedTuple):
     bias_hh: Tensor | None
 
 
-class RoundedToHalf(torch.autograd.Function):
+class RoundToFp16(torch.autograd.Function):
     """Values as binary16 holds them, gradients unchanged."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
         """Round float32 values."""
-        return torch.from_numpy(to_half(values.numpy()))
+        return torch.from_numpy(to_fp16(values.numpy()))
 
     @staticmethod
     def backward(ctx: Any, d_values: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class MemoizedSteps(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, running: RunningPass, batch: Batch, decided: list[U8], inputs: Tensor, *weights: Tensor | None
+        ctx: Any, running: RecurrentPass, batch: Batch, decided: list[U8], inputs: Tensor, *weights: Tensor | None
     ) -> Tensor:
         """Map inputs (rows, I) to hidden values (rows, H); `weights` are those of `running`, before rounding."""
         taken = take_steps(running, inputs.numpy(), batch)
@@ -100,7 +100,7 @@ class MemoizedSteps(torch.autograd.Function):
 
 
 def _product_gradients(
-    running: RunningPass, batch: Batch, taken: Taken, before: F32, d_outputs: Tensor
+    running: RecurrentPass, batch: Batch, taken: Taken, before: F32, d_outputs: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gradients (rows, G·H) of the products with x and with h, step by step from the last to the first."""
     cell, (size, H) = running.layer.cell, running.state.h.shape
@@ -121,7 +121,7 @@ def _product_gradients(
     return d_products, d_hidden
 
 
-def _activations(running: RunningPass, taken: Taken) -> F32:
+def _activations(running: RecurrentPass, taken: Taken) -> F32:
     """What the gradient kernels need of each step, (rows, 4·H)."""
     acts = torch.from_numpy(taken.products + running.weights.bias)
     if is_lstm(running.layer.cell):
@@ -134,7 +134,7 @@ def _activations(running: RunningPass, taken: Taken) -> F32:
     return np.asarray(acts.flatten(1).numpy(), np.float32)
 
 
-def _held(running: RunningPass, taken: Taken) -> Bools:
+def _held(running: RecurrentPass, taken: Taken) -> Bools:
     """Which neurons were reused, (rows, G·H)."""
     bits = np.unpackbits(taken.decisions, axis=1, count=running.layer.neurons_per_step)
     return bits.view(np.bool_)

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from archsim.activity import PassKey
 from archsim.cores import run_parallel
 from archsim.inference.batching import MAX_ROWS, Batch
 from archsim.inference.decoding import DecoderWeights, decode
-from archsim.inference.delta_pass import RunningColumns
-from archsim.inference.head import Answer, classify, transcribe
+from archsim.inference.delta_pass import ColumnSkippingPass
+from archsim.inference.head import Prediction, classify, transcribe
 from archsim.inference.policy_parameters import scales_for
-from archsim.inference.recurrent_pass import Running, RunningPass, State, run_direction
+from archsim.inference.recurrent_pass import LayerPass, RecurrentPass, State, run_direction
 from archsim.inference.weights import store_network
 from archsim.inference.workload import Workload
 from archsim.ir.heads import CtcHead, MeanClassifier
@@ -25,9 +26,6 @@ from archsim.ir.network import Network
 from archsim.ir.text import Subwords
 from archsim.kernels.arrays import F32, U8
 from archsim.policies import PassContext, Policy, saves_work, skips_columns
-
-Place = tuple[int, int]
-"""(layer, direction)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +35,8 @@ class BatchResult:
     batch: Batch
     top: list[F32] | None
     """Top-layer outputs, (T, D·H); None where nobody needs them."""
-    answers: list[Answer] | None
-    decisions: dict[Place, list[U8]]
+    predictions: list[Prediction] | None
+    decisions: dict[PassKey, list[U8]]
     """Packed, (T, bytes)."""
 
 
@@ -53,12 +51,12 @@ class Passes:
         self.scales = scales_for(network, policy)
         self.weights = store_network(network, fp16=fp16)
 
-    def begin(self, index: int, direction: int, size: int, start: State | None = None) -> Running:
+    def begin(self, index: int, direction: int, size: int, start: State | None = None) -> LayerPass:
         """Begin the pass of a (layer, direction) over `size` sequences."""
         layer, weights = self.network.layers[index], self.weights[index][direction]
         policy, theta, fp16 = self.policy, self.thresholds[index], self.fp16
         if skips_columns(policy):
-            return RunningColumns(layer, weights, policy, float(theta[0]), size, fp16=fp16, start=start)
+            return ColumnSkippingPass(layer, weights, policy, float(theta[0]), size, fp16=fp16, start=start)
         context = PassContext(
             weight_ih=weights.weight_ih,
             weight_hh=weights.weight_hh,
@@ -66,10 +64,10 @@ class Passes:
             n_units=layer.hidden_size,
             batch=size,
             thresholds=theta,
-            place=(index, direction),
+            pass_key=(index, direction),
             scales=self.scales[index, direction] if self.scales else None,
         )
-        return RunningPass(layer, weights, policy, context, fp16=fp16, start=start)
+        return RecurrentPass(layer, weights, policy, context, fp16=fp16, start=start)
 
 
 class NetworkRunner:
@@ -101,9 +99,9 @@ class NetworkRunner:
         """Cut a batch into the windows that a run takes."""
         return batch.windows(self.window_steps or batch.active.size)
 
-    def run_side(self, running: Running, place: Place, values: F32, window: Batch) -> tuple[F32, U8]:
+    def run_side(self, running: LayerPass, pass_key: PassKey, values: F32, window: Batch) -> tuple[F32, U8]:
         """Run one pass over packed values in the order of the sequence; return outputs in that order, and decisions."""
-        layer, d = place
+        layer, d = pass_key
         order = window.backwards() if running.layer.directions[d].reverse else slice(None)
         inputs = values[order]
 
@@ -124,8 +122,8 @@ class NetworkRunner:
         weights: DecoderWeights,
         batch: Batch,
         memories: list[F32],
-        stack: list[list[Running]],
-        decisions: dict[Place, list[U8]],
+        stack: list[list[LayerPass]],
+        decisions: dict[PassKey, list[U8]],
     ) -> BatchResult:
         """Decode a batch with layers that start in the states the encoder's ended in."""
         ends, size = [running.state for sides in stack for running in sides], batch.sequences.size
@@ -133,13 +131,13 @@ class NetworkRunner:
         decoded = decode(weights, layers, memories, fp16=self.workload.fp16)
         for depth in range(len(layers)):
             decisions[len(stack) + depth, 0] = [one.decisions[depth] for one in decoded]
-        answers: list[Answer] | None = None
+        predictions: list[Prediction] | None = None
         subwords = self.network.embedding.encoder if self.network.embedding else None
         if isinstance(subwords, Subwords):
-            answers = [subwords.decode(one.tokens[one.tokens != weights.head.end]) for one in decoded]
-        return BatchResult(batch, [one.top for one in decoded], answers, decisions)
+            predictions = [subwords.decode(one.tokens[one.tokens != weights.head.end]) for one in decoded]
+        return BatchResult(batch, [one.top for one in decoded], predictions, decisions)
 
-    def answers(self, outputs: Sequence[F32]) -> list[Answer] | None:
+    def predictions(self, outputs: Sequence[F32]) -> list[Prediction] | None:
         """Return what the head makes of top-layer outputs, one answer per sequence; None without such a head."""
         match self.network.head:
             case MeanClassifier() as head:
@@ -159,7 +157,9 @@ class BatchRun:
             [runner.passes.begin(i, d, size) for d in range(len(layer.directions))] for i, layer in enumerate(encoder)
         ]
         self.tops: list[F32] = []
-        self.bits: dict[Place, list[U8]] = {(i, d): [] for i, sides in enumerate(self.stack) for d in range(len(sides))}
+        self.bits: dict[PassKey, list[U8]] = {
+            (i, d): [] for i, sides in enumerate(self.stack) for d in range(len(sides))
+        }
 
     def advance(self, window: Batch) -> F32:
         """Run the steps of a window through all encoder layers; return the top layer's outputs (rows, D·H)."""
@@ -177,16 +177,16 @@ class BatchRun:
         return values
 
     def finish(self) -> BatchResult:
-        """Return decisions, outputs and answers, after the last window."""
+        """Return decisions, outputs and predictions, after the last window."""
         runner, batch = self.runner, self.batch
         if runner.saves_work:
-            decisions = {place: batch.unpack(_joined(pieces)) for place, pieces in self.bits.items()}
+            decisions = {pass_key: batch.unpack(_joined(pieces)) for pass_key, pieces in self.bits.items()}
         else:
             decisions = {(i, d): _nothing(batch, self.stack[i][d].bytes_per_step) for i, d in self.bits}
         outputs = batch.unpack(_joined(self.tops)) if runner.needs_top else None
         if runner.decoder is not None and outputs is not None:
             return runner.decode(runner.decoder, batch, outputs, self.stack, decisions)
-        return BatchResult(batch, outputs, runner.answers(outputs or []), decisions)
+        return BatchResult(batch, outputs, runner.predictions(outputs or []), decisions)
 
 
 def _nothing(batch: Batch, n_bytes: int) -> list[U8]:

@@ -62,14 +62,14 @@ class Batch:
             return slice(position, None, self.lengths.size)
         return self.first[: self.lengths[position]] + position
 
-    def places(self) -> tuple[I64, I64]:
+    def steps_and_positions(self) -> tuple[I64, I64]:
         """Step and position (row of the batch) of each packed row."""
         steps = np.repeat(np.arange(self.active.size), self.active)
         return steps, np.arange(steps.size) - self.first[steps]
 
     def backwards(self) -> I64:
         """Packed rows in the order of a pass the other way; the same brings them back."""
-        steps, positions = self.places()
+        steps, positions = self.steps_and_positions()
         rows: I64 = self.first[self.lengths[positions] - 1 - steps] + positions
         return rows
 

@@ -33,8 +33,8 @@ class ComparedBatch:
 
 
 @dataclass(frozen=True, eq=False)
-class KeptRun:
-    """A run without reuse through one window, kept for the next policy; it answers as `BatchRun` does."""
+class CachedRun:
+    """A run without reuse through one window, kept for the next policy; used as a `BatchRun` is."""
 
     top: F32
     """Packed outputs of the top layer; empty where they are compared only after decoding."""
@@ -45,7 +45,7 @@ class KeptRun:
         return self.top
 
     def finish(self) -> BatchResult:
-        """Return its answers and steps."""
+        """Return its predictions and steps."""
         return self.result
 
 
@@ -62,7 +62,7 @@ class ComparedRunner:
         """Run both through all layers, window by window."""
         key = batch.sequences.tobytes()
         kept = self.workload.plain_runs.find(key)
-        plain: BatchRun | KeptRun = kept or self.plain.begin(batch, pool)
+        plain: BatchRun | CachedRun = kept or self.plain.begin(batch, pool)
         reusing, squares, windows = self.runner.begin(batch, pool), np.zeros((batch.sequences.size, 2)), 0
         for window in self.runner.windows(batch):
             before, after = plain.advance(window), reusing.advance(window)
@@ -79,9 +79,9 @@ class ComparedRunner:
     def _keep(self, key: bytes, top: F32, result: BatchResult) -> None:
         if self.workload.network.decoder:
             n_bytes = sum(values.nbytes for values in result.top or ())
-            self.workload.plain_runs.keep(key, KeptRun(EMPTY, result), n_bytes)
+            self.workload.plain_runs.keep(key, CachedRun(EMPTY, result), n_bytes)
         else:
-            self.workload.plain_runs.keep(key, KeptRun(top, replace(result, top=None)), top.nbytes)
+            self.workload.plain_runs.keep(key, CachedRun(top, replace(result, top=None)), top.nbytes)
 
 
 def _compare_decoded(done: ComparedBatch) -> None:

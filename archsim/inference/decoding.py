@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from archsim.inference.recurrent_pass import Running
+from archsim.inference.recurrent_pass import LayerPass
 from archsim.ir.heads import AttentionDecoder
 from archsim.kernels.arrays import F32, I64, U8
 from archsim.kernels.numerics.attention import softmax, tanh_inplace
 from archsim.kernels.numerics.dense import accumulate_products
-from archsim.kernels.numerics.fp16 import to_half
+from archsim.kernels.numerics.fp16 import to_fp16
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class AttentionStep:
 
 def decode(
     weights: DecoderWeights,
-    layers: Sequence[Running],
+    layers: Sequence[LayerPass],
     memories: Sequence[F32],
     *,
     fp16: bool,
@@ -80,7 +80,7 @@ def decode(
     while (open_rows := np.flatnonzero(lengths == 0)).size:
         B = int(open_rows[-1]) + 1
         values = weights.table[tokens[:B]]
-        values = to_half(values) if fp16 else values
+        values = to_fp16(values) if fp16 else values
         decisions = []
         for layer in layers:
             values, packed = layer.advance(len(steps), values, layer.input_products(values))

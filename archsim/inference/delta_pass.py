@@ -15,7 +15,7 @@ from archsim.policies.columns import ColumnContext, ColumnPolicy, ColumnStep
 from archsim.units import ceil_div
 
 
-class RunningColumns:
+class ColumnSkippingPass:
     """A pass under way: its state, what was propagated of each input, and the sums of products, float32 throughout.
 
     Sums start at 0 and live for this pass only. Raises ConfigError for a policy that breaks its contract.

@@ -1,4 +1,4 @@
-"""What a network answers: a class, a transcript, or a translation per sequence."""
+"""The prediction of a network: a class, a transcript, or a translation per sequence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from archsim.kernels.arrays import F32, I64
 from archsim.task_metrics.metrics import METRICS, Metric
 from archsim.traceio.trace import Trace
 
-Answer = int | str
+Prediction = int | str
 
 
 def classify(head: MeanClassifier, outputs: F32) -> int:
@@ -33,7 +33,7 @@ def merged(path: I64) -> I64:
 
 
 def metric_for(network: Network, trace: Trace) -> Metric | None:
-    """The metric the network's answers to a trace are scored by; None where either has no task.
+    """The metric the network's predictions for a trace are scored by; None where either has no task.
 
     Raises TraceError for a target that the network could never answer.
     """

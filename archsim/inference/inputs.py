@@ -10,7 +10,7 @@ from archsim.errors import TraceError
 from archsim.inference.batching import Batch
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, I64
-from archsim.kernels.numerics.fp16 import HALF_MAX, to_half
+from archsim.kernels.numerics.fp16 import FP16_MAX, to_fp16
 from archsim.traceio.trace import Trace
 
 
@@ -41,12 +41,12 @@ class Inputs:
         if not self.fp16:
             return frames
         largest = max(frames.max(), -frames.min())
-        if largest > HALF_MAX:
+        if largest > FP16_MAX:
             raise TraceError(
-                f"trace {self.trace.name}: sequence {sequence} holds {largest:g}, binary16 ends at {HALF_MAX:g}: "
+                f"trace {self.trace.name}: sequence {sequence} holds {largest:g}, binary16 ends at {FP16_MAX:g}: "
                 "scale the inputs or use precision fp32"
             )
-        return to_half(frames)
+        return to_fp16(frames)
 
     def packed(self, batch: Batch) -> F32:
         """Inputs of a batch, or of a window of one, (rows, I)."""

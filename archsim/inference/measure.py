@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from archsim.inference.batch_runner import Place
+from archsim.activity import PassKey
 from archsim.inference.inputs import prepared
 from archsim.inference.run import run_inference
 from archsim.ir.network import Network, Scales
@@ -27,8 +27,8 @@ def measure_scales(network: Network, trace: Trace, *, precision: str = "fp16") -
     for part in _parts(network, prepared(network, trace)):
         run_inference(network, part, seen, precision=precision, keep_outputs=False)
     sides = [[(index, d) for d in range(len(layer.directions))] for index, layer in enumerate(network.layers)]
-    inputs = tuple(seen.mean(places, "x") for places in sides)
-    return Scales(inputs, tuple(tuple(seen.mean([place], "h") for place in places) for places in sides))
+    inputs = tuple(seen.mean(pass_keys, "x") for pass_keys in sides)
+    return Scales(inputs, tuple(tuple(seen.mean([pass_key], "h") for pass_key in pass_keys) for pass_keys in sides))
 
 
 def _parts(network: Network, trace: Trace) -> list[Trace]:
@@ -44,16 +44,16 @@ class _Magnitudes(NoReuse):
     name = "magnitudes"
 
     def __init__(self) -> None:
-        self.passes: defaultdict[Place, list[_Watched]] = defaultdict(list)
+        self.passes: defaultdict[PassKey, list[_Watched]] = defaultdict(list)
 
     def begin(self, context: PassContext) -> _Watched:  # type: ignore[override]
         watched = _Watched(context.batch)
-        self.passes[context.place].append(watched)
+        self.passes[context.pass_key].append(watched)
         return watched
 
-    def mean(self, places: list[Place], what: str) -> float:
+    def mean(self, pass_keys: list[PassKey], what: str) -> float:
         """Of all elements of x or h in these passes."""
-        passes = [watched for place in places for watched in self.passes[place]]
+        passes = [watched for pass_key in pass_keys for watched in self.passes[pass_key]]
         total = math.fsum(value for watched in passes for value in watched.sums[what])
         return float(f"{total / sum(watched.counts[what] for watched in passes):.{DIGITS}g}")
 

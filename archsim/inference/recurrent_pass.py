@@ -15,7 +15,7 @@ from archsim.ir.layers import Layer
 from archsim.kernels.arrays import F32, U8, Bools
 from archsim.kernels.numerics.cells import update_gru, update_lstm
 from archsim.kernels.numerics.dense import accumulate_products
-from archsim.kernels.numerics.fp16 import round_to_half
+from archsim.kernels.numerics.fp16 import round_to_fp16
 from archsim.kernels.prediction.recurrent_steps import PassArrays, run_steps
 from archsim.kernels.prediction.reuse_decider import ReuseDecider, check_reuse_decider
 from archsim.kernels.prediction.reuse_rule import apply_memo
@@ -51,11 +51,11 @@ def update_cells(layer: Layer, weights: StoredWeights, products: F32, state: Sta
     else:
         update_gru(products, weights.bias, h)
     if fp16:
-        round_to_half(h)
+        round_to_fp16(h)
     return h
 
 
-class Running(Protocol):
+class LayerPass(Protocol):
     """A pass under way, whatever its policy goes by."""
 
     layer: Layer
@@ -73,7 +73,7 @@ class Running(Protocol):
         """Run the steps of a window, packed by rows in and out."""
 
 
-class RunningPass:
+class RecurrentPass:
     """A pass under way: its state and its memos, which start empty and live for this pass only (SEMANTICS 1.4).
 
     Steps run in one kernel where the policy decides in one; a plug-in that decides in Python is asked at every step.
@@ -169,7 +169,7 @@ InputProducts = Callable[[slice], F32]
 """Makes, or finds, the input products of packed rows, which whoever asked may write over."""
 
 
-def run_direction(running: Running, inputs: F32, batch: Batch, input_products: InputProducts) -> tuple[F32, U8]:
+def run_direction(running: LayerPass, inputs: F32, batch: Batch, input_products: InputProducts) -> tuple[F32, U8]:
     """Run a pass over packed inputs (rows, I); return packed outputs (rows, H) and packed decisions."""
     outputs = np.empty((inputs.shape[0], running.layer.hidden_size), np.float32)
     decisions = np.empty((inputs.shape[0], running.bytes_per_step), np.uint8)
@@ -181,7 +181,7 @@ def run_direction(running: Running, inputs: F32, batch: Batch, input_products: I
     return outputs, decisions
 
 
-def step_by_step(running: Running, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
+def step_by_step(running: LayerPass, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
     """Run the steps of a window one by one."""
     outputs = np.empty((inputs.shape[0], running.layer.hidden_size), np.float32)
     decisions = np.empty((inputs.shape[0], running.bytes_per_step), np.uint8)

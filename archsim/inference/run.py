@@ -1,4 +1,4 @@
-"""A whole trace through a network under one policy: outputs, answers, activity."""
+"""A whole trace through a network under one policy: outputs, predictions, activity."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from archsim.activity import ActivityRecord, Kind, pass_shapes
+from archsim.activity import ActivityRecord, DecisionKind, PassKey, pass_shapes
 from archsim.cores import cores, map_in_order, thread_pool
 from archsim.inference.batch_runner import BatchResult, NetworkRunner
 from archsim.inference.batching import Batch, batches
 from archsim.inference.comparison import ComparedRunner, output_change
-from archsim.inference.head import Answer
+from archsim.inference.head import Prediction
 from archsim.inference.policy_parameters import Threshold, thresholds_for
 from archsim.inference.workload import Workload
 from archsim.ir.network import Network
@@ -25,7 +25,7 @@ from archsim.traceio.trace import Trace
 from archsim.units import ceil_div
 
 T = TypeVar("T")
-Tick = Callable[[int], None]
+OnProgress = Callable[[int], None]
 """Called with the number of sequences just finished."""
 
 
@@ -36,7 +36,7 @@ class InferenceResult:
     activity: ActivityRecord
     outputs: list[F32] | None
     """Top layer, (T, D·H) per sequence; None where not asked for."""
-    answers: list[Answer] | None
+    predictions: list[Prediction] | None
     """A class, a transcript or a translation per sequence; None for a network without a head."""
     metric: Metric | None
     """The task metric; None where network or trace have no task."""
@@ -67,7 +67,7 @@ def run_workload(
     *,
     keep_outputs: bool = True,
     threads: int | None = None,
-    tick: Tick | None = None,
+    on_progress: OnProgress | None = None,
 ) -> InferenceResult:
     """Run every sequence of a workload through its recurrent layers (SEMANTICS 1).
 
@@ -78,8 +78,8 @@ def run_workload(
     collected = _Collected(workload, policy, keep_outputs)
     for done in _run_batches(workload, runner.run, threads):
         collected.add(done)
-        if tick is not None:
-            tick(done.batch.sequences.size)
+        if on_progress is not None:
+            on_progress(done.batch.sequences.size)
     return collected.result()
 
 
@@ -90,11 +90,13 @@ def run_compared(
     *,
     keep_outputs: bool = True,
     threads: int | None = None,
-    tick: Tick | None = None,
+    on_progress: OnProgress | None = None,
 ) -> InferenceResult:
     """Run a workload as `run_workload` does, and without reuse beside it, to measure the change of the outputs."""
     if not saves_work(policy):
-        result = run_workload(workload, policy, threshold, keep_outputs=keep_outputs, threads=threads, tick=tick)
+        result = run_workload(
+            workload, policy, threshold, keep_outputs=keep_outputs, threads=threads, on_progress=on_progress
+        )
         return replace(result, output_change=0.0)
     runner = ComparedRunner(workload, _runner(workload, policy, threshold, keep_outputs))
     reusing, plain = _Collected(workload, policy, keep_outputs), _Collected(workload, NoReuse(), keep_outputs=False)
@@ -104,8 +106,8 @@ def run_compared(
         reusing.add(done.reused)
         plain.add(done.plain)
         squares[sequences] = done.squares
-        if tick is not None:
-            tick(sequences.size)
+        if on_progress is not None:
+            on_progress(sequences.size)
     return replace(reusing.result(), without_reuse=plain.result(), output_change=output_change(squares))
 
 
@@ -132,9 +134,9 @@ class _Collected:
         self.workload, self.kind = workload, kind_of(policy)
         self.shapes, self.reuses = pass_shapes(workload.network), saves_work(policy)
         nothing = np.empty((0, 0), np.uint8)
-        self.bits: dict[tuple[int, int], list[U8]] = {s.place: [nothing] * n_sequences for s in self.shapes}
+        self.bits: dict[PassKey, list[U8]] = {s.pass_key: [nothing] * n_sequences for s in self.shapes}
         self.outputs = [np.empty((0, 0), np.float32)] * n_sequences if keep_outputs else None
-        self.answers: list[Answer] = [""] * n_sequences
+        self.predictions: list[Prediction] = [""] * n_sequences
         self.answered = False
 
     def add(self, done: BatchResult) -> None:
@@ -142,10 +144,10 @@ class _Collected:
         for row, sequence in enumerate(done.batch.sequences.tolist()):
             if self.outputs is not None and done.top is not None:
                 self.outputs[sequence] = done.top[row]
-            if done.answers is not None:
-                self.answers[sequence], self.answered = done.answers[row], True
-            for place, decisions in done.decisions.items():
-                self.bits[place][sequence] = decisions[row]
+            if done.predictions is not None:
+                self.predictions[sequence], self.answered = done.predictions[row], True
+            for pass_key, decisions in done.decisions.items():
+                self.bits[pass_key][sequence] = decisions[row]
 
     def result(self) -> InferenceResult:
         """Return everything, scored against the trace's targets if there are any."""
@@ -153,10 +155,10 @@ class _Collected:
         activity = ActivityRecord(self.shapes, self.bits, self.reuses, self.kind)
         statistics = None
         if metric is not None and trace.targets is not None:
-            statistics = metric.statistics(self.answers, trace.targets)
-        return InferenceResult(activity, self.outputs, self.answers if self.answered else None, metric, statistics)
+            statistics = metric.statistics(self.predictions, trace.targets)
+        return InferenceResult(activity, self.outputs, self.predictions if self.answered else None, metric, statistics)
 
 
-def kind_of(policy: Policy) -> Kind:
+def kind_of(policy: Policy) -> DecisionKind:
     """What the bits of a policy's record stand for."""
     return "columns" if skips_columns(policy) else "neurons"

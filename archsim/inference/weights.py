@@ -13,7 +13,7 @@ from archsim.ir.cells import is_lstm
 from archsim.ir.layers import Direction, Layer
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
-from archsim.kernels.numerics.fp16 import HALF_MAX, to_half
+from archsim.kernels.numerics.fp16 import FP16_MAX, to_fp16
 
 _STORED: WeakKeyDictionary[Network, dict[bool, list[list[StoredWeights]]]] = WeakKeyDictionary()
 
@@ -71,12 +71,12 @@ def store_weights(layer: Layer, direction: Direction, *, fp16: bool) -> StoredWe
 def _stored(layer: Layer, name: str, weights: F32, fp16: bool) -> F32:
     if not fp16:
         return weights.copy()
-    check_half(f"{layer.name}: {name}", weights)
-    return to_half(weights)
+    check_fp16_range(f"{layer.name}: {name}", weights)
+    return to_fp16(weights)
 
 
-def check_half(what: str, weights: F32) -> None:
+def check_fp16_range(what: str, weights: F32) -> None:
     """Raise NetworkError for a number beyond the range of binary16."""
     largest = np.abs(weights).max()
-    if largest > HALF_MAX:
-        raise NetworkError(f"{what} holds {largest:g}, binary16 ends at {HALF_MAX:g}: use precision fp32")
+    if largest > FP16_MAX:
+        raise NetworkError(f"{what} holds {largest:g}, binary16 ends at {FP16_MAX:g}: use precision fp32")

@@ -11,14 +11,14 @@ from archsim.errors import ConfigError
 from archsim.inference.decoding import DecoderWeights
 from archsim.inference.head import metric_for
 from archsim.inference.inputs import Inputs
-from archsim.inference.weights import check_half
+from archsim.inference.weights import check_fp16_range
 from archsim.ir.heads import AttentionDecoder
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
 from archsim.traceio.trace import Trace
 
 if TYPE_CHECKING:
-    from archsim.inference.comparison import KeptRun
+    from archsim.inference.comparison import CachedRun
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ class Workload:
         self.trace = self.inputs.trace
         self.metric = metric_for(network, self.trace)
         self.input_products = ArrayCache(cache_bytes, once=once)
-        self.plain_runs: ByteCache[KeptRun] = ByteCache(0 if once else cache_bytes)
+        self.plain_runs: ByteCache[CachedRun] = ByteCache(0 if once else cache_bytes)
         """Runs without reuse by the sequences of a batch, for the policies that are compared with them."""
 
     @cached_property
@@ -101,7 +101,7 @@ class Workload:
         if not isinstance(network.head, AttentionDecoder) or not network.embedding:
             return None
         if self.fp16:
-            check_half(f"{network.name}: embedding", network.embedding.table)
+            check_fp16_range(f"{network.name}: embedding", network.embedding.table)
         return DecoderWeights(network.head, network.embedding.table)
 
 

@@ -23,7 +23,7 @@ class PassContext:
     batch: int
     thresholds: F32
     """θ of each gate, (G,)."""
-    place: tuple[int, int] = (0, 0)
+    pass_key: tuple[int, int] = (0, 0)
     """(layer, direction)."""
     scales: tuple[float, float] | None = None
     """Mean magnitude of x and of h on calibration data; None unless the policy needs them."""

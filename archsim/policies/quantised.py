@@ -13,7 +13,7 @@ import numpy as np
 from archsim.config.predictor import Predictor
 from archsim.errors import ConfigError
 from archsim.kernels.arrays import F32, U64
-from archsim.kernels.numerics.fp16 import HALF_MAX, to_half
+from archsim.kernels.numerics.fp16 import FP16_MAX, to_fp16
 from archsim.kernels.prediction.bitplanes import MAX_BITS, mean_magnitudes, pack_joint_codes, pack_joint_ternary
 from archsim.kernels.prediction.reuse_decider import CODES, NO_NETWORK, TERNARY, PredictorNetwork
 from archsim.policies.predicted import PredictedPolicy
@@ -84,7 +84,7 @@ class LowBitPolicy(PredictedPolicy):
         folded = _folded(context, STEP[bits])
         steps = np.float32(STEP[bits]) * folded.means
         # Codes count halves of a step, of the weight and of the input; the machine keeps the unit as binary16.
-        unit = to_half(np.minimum(steps / np.float32(4), np.float32(HALF_MAX))) if self.correct else NO_NETWORK.unit
+        unit = to_fp16(np.minimum(steps / np.float32(4), np.float32(FP16_MAX))) if self.correct else NO_NETWORK.unit
         return _small(folded, pack_joint_codes(folded.weight_ih, steps, folded.weight_hh, steps, bits), unit)
 
 

@@ -115,7 +115,7 @@ def typical_neuron(network: Network, moments: dict[tuple[int, int], tuple[int, F
         if flat < shape.neurons_per_step:
             break
         flat -= shape.neurons_per_step
-    return Neuron(*shape.place, *divmod(flat, shape.n_units))
+    return Neuron(*shape.pass_key, *divmod(flat, shape.n_units))
 
 
 class _Tally:
@@ -123,7 +123,7 @@ class _Tally:
 
     def __init__(self, network: Network) -> None:
         self.counts = np.zeros((len(QUANTITIES), _EDGES.size + 1), np.int64)
-        self.moments = {s.place: (0, np.zeros((N_MOMENTS, s.neurons_per_step))) for s in pass_shapes(network)}
+        self.moments = {s.pass_key: (0, np.zeros((N_MOMENTS, s.neurons_per_step))) for s in pass_shapes(network)}
 
     def see(self, seen: Seen) -> None:
         """Take in a step."""
@@ -131,8 +131,8 @@ class _Tally:
         for counts, (now, before) in zip(self.counts, pairs, strict=True):
             if before is not None:
                 count_changes(now, before, _EDGES, _STARTS, counts)
-        n, moments = self.moments[seen.shape.place]
-        self.moments[seen.shape.place] = add_moments(seen.binary, seen.exact, n, moments), moments
+        n, moments = self.moments[seen.shape.pass_key]
+        self.moments[seen.shape.pass_key] = add_moments(seen.binary, seen.exact, n, moments), moments
 
     def joined(self, other: _Tally) -> _Tally:
         """Take in another piece, whole."""
@@ -153,7 +153,7 @@ def _samples(network: Network, trace: Trace, neuron: Neuron, precision: str) -> 
     column = neuron.gate * network.layers[neuron.layer].hidden_size + neuron.unit
 
     def see(seen: Seen) -> None:
-        if seen.shape.place == neuron[:2]:
+        if seen.shape.pass_key == neuron[:2]:
             for sequence, a, b in zip(seen.sequences, seen.binary[:, column], seen.exact[:, column], strict=True):
                 rows.append((int(sequence), seen.index, int(a), float(b)))
 

@@ -45,7 +45,7 @@ class DenseWork:
 def head_work(network: Network, activity: ActivityRecord, sequence: int) -> Iterator[DenseWork]:
     """What the head does for one sequence, in order."""
     last = activity.shapes[-1]
-    steps, width = activity.pass_bits(sequence, *last.place).shape[0], network.layers[-1].output_size
+    steps, width = activity.pass_bits(sequence, *last.pass_key).shape[0], network.layers[-1].output_size
     match network.head:
         case MeanClassifier() as head:
             classes = head.bias.size
@@ -54,7 +54,7 @@ def head_work(network: Network, activity: ActivityRecord, sequence: int) -> Iter
             labels = head.bias.size
             yield DenseWork("label", labels, width, steps, fetched=labels * width)
         case AttentionDecoder() as head:
-            source = activity.pass_bits(sequence, *activity.shapes[0].place).shape[0]
+            source = activity.pass_bits(sequence, *activity.shapes[0].pass_key).shape[0]
             for _ in range(steps):
                 yield from _decoder_step(head, source)
 

@@ -86,7 +86,7 @@ class Sequencer:
     def _run_part(self, sequence: int, part: PassPart) -> Process:
         # Memories answer at any picosecond; the units start at the next edge of their clock.
         yield self.env.timeout(-self.env.now_ps % self.clock_period_ps)
-        bits = self.activity.pass_bits(sequence, *part.shape.place)
+        bits = self.activity.pass_bits(sequence, *part.shape.pass_key)
         if part.products is Products.INPUTS:  # nothing is decided yet
             bits = np.broadcast_to(np.uint8(0), bits.shape)
         work = PassWork(sequence, part, bits, self.weights.streams[part])
@@ -100,7 +100,7 @@ class Sequencer:
             self._emit_steps(what, bits, part, start_ps, ends)
         if part.updates:
             before = (start_ps - self.pass_start_ps) // self.clock_period_ps
-            layer, direction = part.shape.place
+            layer, direction = part.shape.pass_key
             self.probe.emit(
                 PassDone, sequence=sequence, layer=layer, direction=direction, step_end_cycles=ends + before
             )

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from archsim.activity import ActivityRecord, Kind, PassShape, pass_shapes
+from archsim.activity import ActivityRecord, DecisionKind, PassShape, pass_shapes
 from archsim.errors import ArchsimError
 from archsim.experiment.run_config import RunConfig
 from archsim.experiment.serialization import StoredRun, restored, stored
@@ -141,7 +141,7 @@ def _tensors(result: InferenceResult) -> dict[str, U8 | I64]:
         name = f"{shape.layer}.{shape.direction}"
         tensors[f"steps.{name}"] = np.array(activity.steps(shape), np.int64)
         if activity.reuses:
-            tensors[f"bits.{name}"] = np.concatenate(activity.bits[shape.place])
+            tensors[f"bits.{name}"] = np.concatenate(activity.bits[shape.pass_key])
     if result.statistics is not None:
         tensors["statistics"] = result.statistics
     return tensors
@@ -156,12 +156,12 @@ def _read_pass(path: Path, setting: RunConfig) -> InferenceResult | None:
         metric = METRICS[about["metric"]] if about["metric"] else None
         if about["reuses"] == "false":
             return _plain_result(shapes, tensors, metric, "", json.loads(about["output_change"]))
-        kind: Kind = "columns" if about["kind"] == "columns" else "neurons"
-        bits = {shape.place: _split(tensors, shape, kind) for shape in shapes}
+        kind: DecisionKind = "columns" if about["kind"] == "columns" else "neurons"
+        bits = {shape.pass_key: _split(tensors, shape, kind) for shape in shapes}
         return InferenceResult(
             ActivityRecord(shapes, bits, kind=kind),
             outputs=None,
-            answers=None,
+            predictions=None,
             metric=metric,
             statistics=tensors["statistics"] if metric else None,
             without_reuse=_plain_result(shapes, tensors, metric, PLAIN),
@@ -179,13 +179,13 @@ def _plain_result(
     output_change: float | None = None,
 ) -> InferenceResult:
     """Return the run without reuse whose tensors' names begin with `prefix`."""
-    steps = {s.place: tensors[f"{prefix}steps.{s.layer}.{s.direction}"].tolist() for s in shapes}
+    steps = {s.pass_key: tensors[f"{prefix}steps.{s.layer}.{s.direction}"].tolist() for s in shapes}
     statistics = tensors[f"{prefix}statistics"] if metric else None
     activity = ActivityRecord.without_reuse(shapes, steps)
     return InferenceResult(activity, None, None, metric, statistics, output_change=output_change)
 
 
-def _split(tensors: dict[str, Any], shape: PassShape, kind: Kind) -> list[U8]:
+def _split(tensors: dict[str, Any], shape: PassShape, kind: DecisionKind) -> list[U8]:
     """The decisions of a pass, by sequence; ValueError where sizes do not agree."""
     name = f"{shape.layer}.{shape.direction}"
     bits, steps = tensors[f"bits.{name}"], tensors[f"steps.{name}"]

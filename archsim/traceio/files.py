@@ -20,7 +20,7 @@ import numpy as np
 
 from archsim.errors import TraceError
 from archsim.files import check_writable, named_path, write_whole
-from archsim.kernels.numerics.fp16 import HALF_MAX
+from archsim.kernels.numerics.fp16 import FP16_MAX
 from archsim.reading import require_regular
 from archsim.traceio.arrays import ANY_GROWTH_BYTES, Array, read_h5, read_npz
 from archsim.traceio.trace import UNNAMED, Trace
@@ -94,7 +94,7 @@ def _pack(trace: Trace) -> Arrays:
 
 def _smallest(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Halve frames that binary16 holds exactly, as features shipped for the machine are."""
-    if data.dtype != np.float32 or np.abs(data).max() > HALF_MAX:
+    if data.dtype != np.float32 or np.abs(data).max() > FP16_MAX:
         return data
     half = data.astype(np.float16)
     return half if np.array_equal(half, data) else data

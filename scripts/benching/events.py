@@ -32,7 +32,7 @@ def events() -> Iterator[Figure]:
         rate = _cycles(layer.network, activity, machine, "block") / _seconds(layer.network, activity, machine, "block")
         yield Figure("block", f"simulated cycles, {name}", rate / 1e6, "M/s", LEAST_CYCLES / 1e6, at_least=True)
     few = _first_steps(activity)
-    plain = ActivityRecord.without_reuse(few.shapes, {shape.place: few.steps(shape) for shape in few.shapes})
+    plain = ActivityRecord.without_reuse(few.shapes, {shape.pass_key: few.steps(shape) for shape in few.shapes})
     for name, record, machine in (("epur", few, arch), ("epur, baseline", plain, arch.without_memo())):
         rate = record.neurons_total / _seconds(layer.network, record, machine, "neuron")
         yield Figure("neuron", f"neurons, {name}", rate / 1e3, "k/s", LEAST_NEURONS / 1e3, at_least=True)

@@ -11,7 +11,7 @@ from harness import HerePool, arch_with, make_network, make_trace, write_classif
 
 import archsim
 from archsim.inference import batch_runner, batching, recurrent_pass, weights
-from archsim.inference.recurrent_pass import RunningPass
+from archsim.inference.recurrent_pass import RecurrentPass
 from archsim.inference.run import run_inference
 from archsim.policies import NoReuse, policy_from
 from archsim.sim.accelerator import simulate_activity
@@ -100,7 +100,7 @@ def test_thresholds_share_input_products_and_weights(benchmark, count, tmp_path)
     """Eight thresholds make as many input products as one, and so they do where precisions take turns in the grid."""
     own = write_own(tmp_path, [9, 7, 4])
     axes = {"threshold": [0.1 * n for n in range(8)], "precision": ["fp16", "fp32"]}
-    count(RunningPass, "input_products", of=lambda running, inputs: len(inputs))
+    count(RecurrentPass, "input_products", of=lambda running, inputs: len(inputs))
     count(weights, "store_weights")
     swept(benchmark, {"axes": axes, "fixed": fixed(own / "net", own / "trace.npz")}, tmp_path)
     assert count.counts == {"input_products": 2 * (9 + 7 + 4), "store_weights": 2}
@@ -108,7 +108,7 @@ def test_thresholds_share_input_products_and_weights(benchmark, count, tmp_path)
 
 def test_policy_and_baseline_share_input_products(benchmark, count, tmp_path):
     own = write_classifier(tmp_path / "own", [9, 7, 4])
-    count(RunningPass, "input_products", of=lambda running, inputs: len(inputs))
+    count(RecurrentPass, "input_products", of=lambda running, inputs: len(inputs))
     result = once(benchmark, archsim.simulate, own["network"], own["trace"], threshold=THETA)
     assert result.record["metric_baseline"] == 100
     assert count.counts == {"input_products": 9 + 7 + 4}

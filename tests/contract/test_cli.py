@@ -248,7 +248,7 @@ def test_calibrate_by_layer_or_gate(labelled, tmp_path, per, count):
     """Numbers of its own for a layer or gate: found, saved, shown, and taken by a run."""
     net, trace = shutil.copytree(labelled, tmp_path / "net"), tmp_path / "trace.npz"
     unlabelled = load_trace(labelled / "trace.npz")
-    answers = run_inference(load_network(net), unlabelled, NoReuse()).answers
+    answers = run_inference(load_network(net), unlabelled, NoReuse()).predictions
     write_trace(Trace.from_arrays(unlabelled.sequences, answers, name="its own answers"), trace)
     options = ("--max-loss", 10, "--max-loss", 20, "--resolution", 0.2, "--passes", 30, "--per", per, "--save")
     done = archsim("calibrate", "-n", net, "-t", trace, *options)

@@ -85,7 +85,7 @@ def test_runs_beside_each_other_are_those_by_themselves(tiny_lstm, tiny_trace):
 def test_a_workload_that_is_kept_computes_without_reuse_once(tiny_lstm, tiny_trace, monkeypatch):
     workload, begun = Workload(tiny_lstm, tiny_trace, cache_bytes=1 << 20), []
     real = NoReuse.begin
-    monkeypatch.setattr(NoReuse, "begin", lambda self, context: begun.append(context.place) or real(self, context))
+    monkeypatch.setattr(NoReuse, "begin", lambda self, context: begun.append(context.pass_key) or real(self, context))
     first = [run_compared(workload, policy_from(name), 0.5, threads=1).output_change for name in ("bnn", "oracle")]
     assert sorted(begun) == [(0, 0), (0, 1), (1, 0), (1, 1)]
     again = [

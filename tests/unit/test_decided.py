@@ -99,10 +99,10 @@ def test_windows_of_a_batch_are_its_rows_in_order(lengths, n_steps):
     batch = Batch.of(np.arange(lengths.size), lengths)
     found = []
     for window in batch.windows(n_steps):
-        steps, positions = window.places()
+        steps, positions = window.steps_and_positions()
         found += zip((steps + window.start).tolist(), window.sequences[positions].tolist(), strict=True)
         assert window.active.size <= n_steps
-    steps, positions = batch.places()
+    steps, positions = batch.steps_and_positions()
     assert found == list(zip(steps.tolist(), positions.tolist(), strict=True))
     there = batch.backwards()
     assert (there[there] == np.arange(batch.n_rows)).all()

@@ -164,7 +164,7 @@ def neuron_run(arch, reuse, **shape):
     network = make_network("lstm", **shape)
     rng = np.random.default_rng(0)
     bits = {
-        shape.place: [np.packbits(rng.random((12, shape.neurons_per_step)) < reuse, axis=1)]
+        shape.pass_key: [np.packbits(rng.random((12, shape.neurons_per_step)) < reuse, axis=1)]
         for shape in pass_shapes(network)
     }
     activity = ActivityRecord(pass_shapes(network), bits)

@@ -40,7 +40,7 @@ class Landscape:
             metric=METRICS["accuracy"],
             metric_value=right / 100,
             statistics=np.array([[right, 10000]] * 3),
-            answers=None,
+            predictions=None,
             activity=SimpleNamespace(avoided_fraction=reused / 10**6),
             outputs=[np.array([[1.0, np.sqrt(change)]], np.float32)] if keep_outputs else None,
         )
@@ -128,7 +128,7 @@ def test_change_of_outputs_is_relative():
 def test_a_decoder_is_compared_with_its_own_answers():
     """Right and wrong answers count alike where they change; how far its outputs have gone does not."""
     before, after = (
-        SimpleNamespace(metric=METRICS["wer"], outputs=None, answers=answers)
+        SimpleNamespace(metric=METRICS["wer"], outputs=None, predictions=answers)
         for answers in (["a b c", "d e f", "g h"], ["a b c", "d x f", "g"])
     )
     assert change_of(before, before, decodes=True) == 0.0

@@ -11,7 +11,7 @@ from numba import njit
 from archsim.kernels.numerics import activation
 from archsim.kernels.numerics.attention import softmax, tanh_inplace
 from archsim.kernels.numerics.dense import accumulate_products
-from archsim.kernels.numerics.fp16 import to_half
+from archsim.kernels.numerics.fp16 import to_fp16
 from archsim.kernels.prediction.bitplanes import (
     add_ternary_products,
     binary_products,
@@ -68,7 +68,7 @@ def test_half_rounding_equals_numpy_on_every_half_and_every_tie():
     values = np.concatenate([finite, ties, ties * 1.0001, [65519.9, 65520.0, 1e30, -1e30]]).astype(np.float32)
     with np.errstate(over="ignore"):
         expected = values.astype(np.float16).astype(np.float32)
-    np.testing.assert_array_equal(to_half(values).view(np.uint32), expected.view(np.uint32))
+    np.testing.assert_array_equal(to_fp16(values).view(np.uint32), expected.view(np.uint32))
 
 
 @given(arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 150)), elements=FLOATS), st.integers(1, 70))

@@ -185,7 +185,7 @@ def test_audio_runs_to_a_transcript_and_its_word_errors(tmp_path):
         [rng.integers(-9000, 9000, 8000).astype(np.int16)] * 2, ["yes no", "no"], sample_rate_hz=8000
     )
     result = archsim.simulate(network, speech, threshold=0.3)
-    assert result.record["metric"] == "wer" and set(" ".join(result.answers).split()) <= {"yes", "no"}
+    assert result.record["metric"] == "wer" and set(" ".join(result.predictions).split()) <= {"yes", "no"}
     slow = archsim.Trace.from_audio(speech.sequences, sample_rate_hz=16000)
     with pytest.raises(archsim.ArchsimError, match="16000 samples a second, words takes 8000: resample"):
         archsim.simulate(network, slow, threshold=0.3)

@@ -70,7 +70,7 @@ def test_a_copied_network_and_trace_compute_the_same(network, trace, round_trip)
     assert {**after.record, "wall_s": 0} == {**before.record, "wall_s": 0}
     for one, other in zip(before.outputs, after.outputs, strict=True):
         assert one.tobytes() == other.tobytes()
-    assert after.answers == before.answers
+    assert after.predictions == before.predictions
 
 
 def test_a_deep_copy_has_thresholds_of_its_own():

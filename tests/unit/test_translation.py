@@ -64,7 +64,7 @@ def test_greedy_translation_is_torchs(network, subwords):
     result = archsim.simulate(network, trace, policy="none", precision="fp32")
     expected = [torch_greedy(network, subwords.encode(text)) for text in TEXTS]
     kept = [[token for token in tokens if token != subwords.end] for tokens in expected]
-    assert result.answers == [subwords.decode(tokens) for tokens in kept]
+    assert result.predictions == [subwords.decode(tokens) for tokens in kept]
     assert [len(top) for top in result.outputs] == [len(tokens) for tokens in expected]
     assert result.activity.steps(result.activity.shape(DEPTH, 0)) == [len(tokens) for tokens in expected]
 
@@ -74,7 +74,7 @@ def test_a_sequence_does_not_depend_on_its_company(network):
     together = archsim.simulate(network, archsim.Trace.from_texts(TEXTS), threshold=0.6)
     for index, text in enumerate(TEXTS):
         alone = archsim.simulate(network, archsim.Trace.from_texts([text]), threshold=0.6)
-        assert alone.answers[0] == together.answers[index]
+        assert alone.predictions[0] == together.predictions[index]
         assert alone.outputs[0].tobytes() == together.outputs[index].tobytes()
         for layer in range(2 * DEPTH):
             ours, theirs = (r.activity.pass_bits(i, layer, 0) for r, i in ((alone, 0), (together, index)))
@@ -85,7 +85,7 @@ def test_reuse_changes_what_the_decoder_reads(network):
     """Reuse may change a word and so the length of an answer: the baseline is decoded for itself."""
     reusing = archsim.simulate(network, archsim.Trace.from_texts(TEXTS, TEXTS), threshold=3.0)
     plain = archsim.simulate(network, archsim.Trace.from_texts(TEXTS, TEXTS), policy="none")
-    assert reusing.record["reuse_fraction"] > 0.3 and reusing.answers != plain.answers
+    assert reusing.record["reuse_fraction"] > 0.3 and reusing.predictions != plain.predictions
     assert reusing.record["steps"] != plain.record["steps"]
     assert reusing.record["baseline_cycles"] == plain.record["cycles"]
     assert reusing.record["metric_baseline"] == plain.record["metric_value"]
@@ -151,7 +151,7 @@ def test_bleu_needs_subwords(network):
     with pytest.raises(ArchsimError, match="metric 'bleu' needs subwords to write texts with"):
         replace(network, embedding=Embedding(network.embedding.table))
     silent = replace(network, embedding=Embedding(network.embedding.table), metric=None)
-    assert archsim.simulate(silent, make_tokens(silent, (4,)), policy="none").answers is None
+    assert archsim.simulate(silent, make_tokens(silent, (4,)), policy="none").predictions is None
 
 
 def test_embeddings_beyond_binary16_are_refused(network):

@@ -52,7 +52,7 @@ def rows_to_fetch(network, activity, arch):
     total = 0
     for part, stream in weights.streams.items():
         for sequence in range(activity.n_sequences):
-            evaluated = ~activity.reused(sequence, *part.shape.place)
+            evaluated = ~activity.reused(sequence, *part.shape.pass_key)
             total += int(evaluated[:, :, ~stream.resident].sum()) * part.row_bytes if stream else 0
     return total
 

@@ -13,24 +13,24 @@ from numba import njit
 from archsim.kernels.arrays import F32
 from archsim.kernels.numerics.intrinsics import bits_of, float_of
 
-HALF_MAX = 65504.0
+FP16_MAX = 65504.0
 """Largest finite binary16 number."""
 
 
-def to_half(values: F32) -> F32:
+def to_fp16(values: F32) -> F32:
     """Return a copy of float32 values rounded to binary16, half to even; beyond the range they become infinite."""
     rounded = np.array(values, np.float32, order="C")
     round_all(rounded.reshape(-1))
     return rounded
 
 
-def round_to_half(values: F32) -> None:
+def round_to_fp16(values: F32) -> None:
     """Round a contiguous float32 array to binary16 in place."""
     round_all(values.reshape(-1))
 
 
 @njit(cache=True, nogil=True)
-def half_rounded(value):
+def fp16_rounded(value):
     """Return one float32 rounded to binary16, half to even, without the conversion numba lacks."""
     bits = bits_of(np.float32(value))
     sign = bits & np.uint32(0x80000000)
@@ -50,4 +50,4 @@ def half_rounded(value):
 def round_all(values):
     """Round all of values (n,) in place; for kernels."""
     for i in range(values.size):
-        values[i] = half_rounded(values[i])
+        values[i] = fp16_rounded(values[i])

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from archsim.kernels.arrays import F32, I32, I64, Bools, check_shapes
-from archsim.kernels.numerics.fp16 import half_rounded
+from archsim.kernels.numerics.fp16 import fp16_rounded
 
 
 def decide_by_drift(now: I32, memo: I32, drift: F32, thresholds: F32, throttle: bool, out: Bools) -> None:
@@ -83,4 +83,4 @@ def recall(products, memo, reused, gate_of_product, fp16):
             for n in range(y.size):
                 now, held = y[n], m[n]
                 y[n] = held if r[n] else now
-                m[n] = held if r[n] else (half_rounded(now) if fp16 else now)
+                m[n] = held if r[n] else (fp16_rounded(now) if fp16 else now)

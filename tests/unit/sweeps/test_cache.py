@@ -57,7 +57,7 @@ def test_decisions_are_read_back_bit_by_bit(own, tmp_path):
     read = CachedStages(setting, tmp_path).functional()
     assert read.activity is not made.activity and read.activity.neurons_reused() > 0
     for shape in made.activity.shapes:
-        for before, after in zip(made.activity.bits[shape.place], read.activity.bits[shape.place], strict=True):
+        for before, after in zip(made.activity.bits[shape.pass_key], read.activity.bits[shape.pass_key], strict=True):
             np.testing.assert_array_equal(before, after)
 
 
