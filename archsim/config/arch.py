@@ -7,9 +7,10 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from archsim.config.buffers import InputBufferSpec, IntermediateMemorySpec, WeightBufferSpec
+from archsim.config.delta_unit import DeltaSpec
 from archsim.config.dram import DramSpec, with_preset
 from archsim.config.field import Spec, annotated
-from archsim.config.memo_units import DeltaSpec, FmuSpec
+from archsim.config.memo_unit import FmuSpec
 from archsim.config.predictor import Predictor
 from archsim.errors import ConfigError, UnknownNameError, did_you_mean
 from archsim.units import Clock

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import numpy as np
-
-from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
-from archsim.config.memo_units import DeltaSpec
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import ActionDone
 from archsim.ir.cells import Cell
-from archsim.kernels.arrays import Bools
 from archsim.sim.items import PassPart, Products
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
 
@@ -43,58 +38,6 @@ def evaluation(arch: ArchSpec, columns: int) -> Iterator[Action]:
     yield Action("input_buffer", "read", ceil_div(n_bytes, arch.input_buffer.port_bytes))
     yield Action("dpu", "mac", columns)
     yield Action("weight_buffer", "read", ceil_div(n_bytes, arch.weight_buffer.port_bytes))
-
-
-def crossing(columns: int) -> Iterator[Action]:
-    """The weights of a dot product, on their way to a computation unit that is not theirs."""
-    yield Action("crossbar", "bit", columns * BYTES_PER_FP16 * 8)
-
-
-def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
-    """A small network's dot product, its comparison, and one read and write of the memo entry.
-
-    The entry is written in either case: drift after a reuse, product and prediction after an evaluation. A corrector
-    works beside the comparator, before it is known whether its product will be taken.
-    """
-    if arch.fmu is None:
-        return
-    bits = shape.n_inputs * arch.fmu.planes
-    yield Action("sign_bank", "predict", ceil_div(bits, arch.fmu.sign_bank_width_bits))
-    yield Action("fmu", "xnor_popcount", bits * arch.fmu.bit_operations)
-    yield Action("fmu", "compare", 1)
-    yield Action("corrector", "mac", arch.fmu.correctors)
-    yield Action("memo_buffer", "read", 1)
-    yield Action("memo_buffer", "write", 1)
-
-
-def scan(arch: ArchSpec, delta: DeltaSpec, entering: Bools) -> Iterator[Action]:
-    """Inputs of some steps, (T, N), against what was last propagated of each.
-
-    A word of propagated values is written back if an element of it enters.
-    """
-    n_steps, n_inputs = entering.shape
-    firsts = np.arange(0, n_inputs, delta.width)
-    written = np.count_nonzero(np.logical_or.reduceat(entering, firsts, axis=1))
-    words = ceil_div(n_inputs * BYTES_PER_FP16, arch.input_buffer.port_bytes)
-    yield Action("input_buffer", "read", n_steps * words)
-    yield Action("delta_unit", "compare", n_steps * n_inputs)
-    yield Action("propagated_buffer", "read", n_steps * firsts.size)
-    yield Action("propagated_buffer", "write", int(written))
-
-
-def column(arch: ArchSpec, delta: DeltaSpec, n_units: int) -> Iterator[Action]:
-    """A column of weights times a change, added to the sums of all neurons of a gate."""
-    sums = ceil_div(n_units * BYTES_PER_SUM, delta.accumulator_port_bytes)
-    yield Action("weight_buffer", "read", ceil_div(n_units * BYTES_PER_FP16, arch.weight_buffer.port_bytes))
-    yield Action("dpu", "mac", n_units)
-    yield Action("accumulator_buffer", "read", sums)
-    yield Action("accumulator_buffer", "write", sums)
-
-
-def sums_read(delta: DeltaSpec, cell: Cell, n_units: int) -> Iterator[Action]:
-    """The sums of a step, for the update of its cells: all gates, both parts of a GRU's candidate."""
-    words = ceil_div(n_units * BYTES_PER_SUM, delta.accumulator_port_bytes)
-    yield Action("accumulator_buffer", "read", words * cell.n_products)
 
 
 def cell_update(cell: Cell) -> Iterator[Action]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
-from archsim.config.memo_units import DeltaSpec
+from archsim.config.delta_unit import DeltaSpec
 from archsim.errors import ConfigError, DoesNotFitError
 from archsim.ir.cells import Cell
 from archsim.ir.network import Network

@@ -12,7 +12,7 @@ import archsim
 from archsim.config.arch import ArchSpec, fields_of
 from archsim.config.dram import bundled_memories, load_dram
 from archsim.config.load import bundled_archs
-from archsim.config.memo_units import FmuSpec
+from archsim.config.memo_unit import FmuSpec
 from archsim.config.technology import load_technology
 from archsim.energy.dram import command_pj
 from archsim.energy.ledger import energy_rows

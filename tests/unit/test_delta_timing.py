@@ -9,7 +9,7 @@ from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.kernels.pipeline.columns import ColumnTimes, time_columns
 from archsim.sim.items import PassPart
-from archsim.sim.step_times import column_times
+from archsim.sim.machines.delta.column_times import column_times
 
 
 def ends(skipped, n_units=32, arch=None):

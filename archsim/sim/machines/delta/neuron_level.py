@@ -8,18 +8,19 @@ from typing import NamedTuple
 import numpy as np
 
 from archsim.config.arch import ArchSpec
-from archsim.config.memo_units import DeltaSpec
+from archsim.config.delta_unit import DeltaSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import I64
-from archsim.sim.actions import emit_actions, step_transfers, step_words, sums_read
+from archsim.sim.actions import emit_actions, step_transfers, step_words
 from archsim.sim.items import ColumnStepWork, PassWork, UpdateWork
+from archsim.sim.machines.delta.actions import sums_read
+from archsim.sim.machines.delta.column_times import column_times
 from archsim.sim.machines.delta.units.column_dpu import ColumnDotProductUnit
 from archsim.sim.machines.delta.units.delta_unit import DeltaUnit
 from archsim.sim.memory.intermediate_port import IntermediatePort
-from archsim.sim.step_times import column_times
 from archsim.sim.units.mu import MultiFunctionalUnit
 from archsim.sim.units.unit import Process
 

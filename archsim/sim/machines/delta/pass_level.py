@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from archsim.config.arch import ArchSpec
-from archsim.config.memo_units import DeltaSpec
+from archsim.config.delta_unit import DeltaSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Waited, Worked
@@ -26,18 +26,11 @@ from archsim.kernels.pipeline.columns import (
     ColumnPassTimes,
     time_columns,
 )
-from archsim.sim.actions import (
-    cell_update,
-    column,
-    emit_actions,
-    scan,
-    step_transfers,
-    step_words,
-    sums_read,
-)
+from archsim.sim.actions import cell_update, emit_actions, step_transfers, step_words
 from archsim.sim.items import PassWork
+from archsim.sim.machines.delta.actions import column, scan, sums_read
+from archsim.sim.machines.delta.column_times import column_times
 from archsim.sim.memory.intermediate_port import IntermediatePort
-from archsim.sim.step_times import column_times
 from archsim.sim.units.unit import Process, emit_span
 from archsim.units import ceil_div
 

@@ -15,13 +15,13 @@ from archsim.ir.cells import Cell
 from archsim.kernels.arrays import I64, Bools
 from archsim.sim.actions import emit_actions, step_transfers, step_words
 from archsim.sim.items import PassWork, StepWork, UpdateWork
+from archsim.sim.machines.epur.shared_dispatch.units import GateWires, SharedDotProductUnits
+from archsim.sim.machines.epur.step_times import step_times
 from archsim.sim.machines.epur.units.dpu import DotProductUnit
 from archsim.sim.machines.epur.units.fmu import EvaluateAll, FuzzyMemoUnit
 from archsim.sim.machines.epur.units.row_fetcher import RowFetcher
-from archsim.sim.machines.epur.units.shared_dpus import GateWires, SharedDotProductUnits
 from archsim.sim.memory.dram import MainMemory
 from archsim.sim.memory.intermediate_port import IntermediatePort
-from archsim.sim.step_times import step_times
 from archsim.sim.units.mu import MultiFunctionalUnit
 from archsim.sim.units.unit import Credits, Process
 

@@ -33,22 +33,14 @@ from archsim.kernels.pipeline.gates import (
     StepTimes,
 )
 from archsim.kernels.pipeline.passes import time_pass
-from archsim.sim.actions import (
-    Action,
-    cell_update,
-    crossing,
-    emit_actions,
-    evaluation,
-    prediction,
-    step_transfers,
-    step_words,
-    weight_fill,
-)
+from archsim.sim.actions import Action, cell_update, emit_actions, evaluation, step_transfers, step_words, weight_fill
 from archsim.sim.items import PassPart, PassWork, Streamed
+from archsim.sim.machines.epur.actions import prediction
+from archsim.sim.machines.epur.shared_dispatch.actions import crossing
+from archsim.sim.machines.epur.step_times import step_times
 from archsim.sim.machines.epur.streamed_pass import CoupledPass
 from archsim.sim.memory.dram import MainMemory
 from archsim.sim.memory.intermediate_port import IntermediatePort
-from archsim.sim.step_times import step_times
 from archsim.sim.units.unit import Process, emit_span
 
 WAITS = (

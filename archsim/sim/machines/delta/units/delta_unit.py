@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from archsim.config.arch import ArchSpec
-from archsim.config.memo_units import DeltaSpec
+from archsim.config.delta_unit import DeltaSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
-from archsim.sim.actions import emit_actions, scan
+from archsim.sim.actions import emit_actions
 from archsim.sim.items import ColumnStepWork
+from archsim.sim.machines.delta.actions import scan
 from archsim.sim.units.unit import Credits, Process, Unit
 
 

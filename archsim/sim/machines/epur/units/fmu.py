@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from archsim.config.arch import ArchSpec
-from archsim.config.memo_units import FmuSpec
+from archsim.config.memo_unit import FmuSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
-from archsim.sim.actions import emit_actions, prediction
+from archsim.sim.actions import emit_actions
 from archsim.sim.items import StepWork
+from archsim.sim.machines.epur.actions import prediction
 from archsim.sim.units.unit import Credits, Process, Unit
 
 

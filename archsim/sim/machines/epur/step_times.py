@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from archsim.config.arch import ArchSpec
-from archsim.config.memo_units import DeltaSpec
-from archsim.kernels.pipeline.columns import ColumnTimes
 from archsim.kernels.pipeline.gates import StepTimes
 from archsim.sim.items import PassPart
 from archsim.units import ceil_div
@@ -28,19 +26,5 @@ def step_times(arch: ArchSpec, part: PassPart) -> StepTimes:
         update_interval_cycles=arch.mu.interval_cycles if part.updates else 0,
         update_pipeline_cycles=arch.mu.pipeline_cycles if part.updates else 0,
         result_lag=arch.mu.result_lag,
-        writeback_cycles=arch.mu.writeback_cycles,
-    )
-
-
-def column_times(arch: ArchSpec, delta: DeltaSpec, part: PassPart) -> ColumnTimes:
-    """Return the constants of `archsim/kernels/pipeline/columns.py`."""
-    return ColumnTimes(
-        width=delta.width,
-        latency_cycles=delta.latency_cycles,
-        queue_places=delta.queue_places,
-        column_cycles=ceil_div(part.shape.n_units, arch.dpu.lanes),
-        dot_pipeline_cycles=arch.dpu.pipeline_cycles,
-        update_interval_cycles=arch.mu.interval_cycles,
-        update_pipeline_cycles=arch.mu.pipeline_cycles,
         writeback_cycles=arch.mu.writeback_cycles,
     )

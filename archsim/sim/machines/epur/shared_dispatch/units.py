@@ -11,8 +11,9 @@ from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
-from archsim.sim.actions import crossing, emit_actions, evaluation
+from archsim.sim.actions import emit_actions, evaluation
 from archsim.sim.items import StepWork
+from archsim.sim.machines.epur.shared_dispatch.actions import crossing
 from archsim.sim.units.unit import Credits, Process, Unit
 
 
