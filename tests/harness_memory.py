@@ -9,7 +9,7 @@ from archsim.engine.trace_events import Busy, TransferDone
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.items import PassPart
 from archsim.sim.listeners.counters import UnitTimes
-from archsim.sim.memory.dram import MainMemory, WritePorts
+from archsim.sim.memory.dram import FillPorts, MainMemory
 
 FIRST_PS = (1 + 29 + 34 + 8) * 625
 """Controller, tRCD, CL, BL/2."""
@@ -17,7 +17,7 @@ FIRST_PS = (1 + 29 + 34 + 8) * 625
 
 def main_memory(env, spec=None, ports=0):
     return MainMemory(
-        env, spec or DramSpec(), Probe(env), ports=WritePorts(ports, 32, 2000), n_transfers=64
+        env, spec or DramSpec(), Probe(env), ports=FillPorts(ports, 32, 2000), n_transfers=64
     )  # fmt: skip
 
 

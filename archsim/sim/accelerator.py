@@ -17,7 +17,7 @@ from archsim.sim.machines.delta.neuron_level import ColumnsByNeuron
 from archsim.sim.machines.delta.pass_level import ColumnsByBlock
 from archsim.sim.machines.epur.neuron_level import NeuronDetail
 from archsim.sim.machines.epur.pass_level import BlockDetail
-from archsim.sim.memory.dram import MainMemory, WritePorts
+from archsim.sim.memory.dram import FillPorts, MainMemory
 from archsim.sim.memory.intermediate_memory import IntermediateMemory, layer_traffic
 from archsim.sim.memory.intermediate_port import IntermediatePort
 from archsim.sim.memory.weight_buffers import WeightBuffers
@@ -54,7 +54,7 @@ def simulate_activity(
     probe = Probe(env, listeners)
     cells = [layer.cell for layer in network.layers]
     groups = resident_groups(activity.shapes, arch)
-    ports = WritePorts(arch.computation_units, arch.weight_buffer.port_bytes, arch.clock_period_ps)
+    ports = FillPorts(arch.computation_units, arch.weight_buffer.port_bytes, arch.clock_period_ps)
     dram = MainMemory(env, arch.dram, probe, ports=ports, n_transfers=_most_transfers(arch, groups))
     weights = WeightBuffers(env, arch, groups, dram=dram, probe=probe)
     port = IntermediatePort(env, arch)

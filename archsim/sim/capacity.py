@@ -9,7 +9,7 @@ from archsim.errors import ConfigError, DoesNotFitError
 from archsim.ir.cells import Cell
 from archsim.ir.network import Network
 from archsim.sim.items import ResidentGroup, resident_groups
-from archsim.sim.memory.weight_buffers import group_bytes, least_share
+from archsim.sim.memory.weight_buffers import group_bytes, least_stream_bytes
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
 
 
@@ -55,7 +55,7 @@ def _least_bytes(arch: ArchSpec, group: ResidentGroup) -> int:
     total = group_bytes(arch, group)
     if arch.dispatch == "shared":  # rows that stream are one unit's own
         return total
-    return min(total, max(ceil_div(least_share(arch, part) * total, part.held_bytes(arch)) for part in group))
+    return min(total, max(ceil_div(least_stream_bytes(arch, part) * total, part.held_bytes(arch)) for part in group))
 
 
 def _needs(shape: PassShape, arch: ArchSpec) -> list[tuple[str, int, int, str]]:

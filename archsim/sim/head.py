@@ -18,7 +18,7 @@ from archsim.ir.heads import AttentionDecoder, CtcHead, MeanClassifier
 from archsim.ir.network import Network
 from archsim.sim.actions import Action, emit_actions, evaluation, weight_fill
 from archsim.sim.items import Run
-from archsim.sim.memory.dram import Client, MainMemory, WritePorts
+from archsim.sim.memory.dram import FillPorts, MainMemory, Requester
 from archsim.sim.units.unit import Process
 from archsim.units import BYTES_PER_FP16, ceil_div
 
@@ -77,7 +77,7 @@ def simulate_head(
     """Run the head for every sequence of an activity record on the computation units of `arch`."""
     env = Engine()
     probe = Probe(env, listeners)
-    dram = MainMemory(env, arch.dram, probe, ports=WritePorts(0, 1, arch.clock_period_ps))
+    dram = MainMemory(env, arch.dram, probe, ports=FillPorts(0, 1, arch.clock_period_ps))
 
     def run() -> Process:
         for sequence in range(activity.n_sequences):
@@ -92,7 +92,7 @@ def simulate_head(
 def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: MainMemory, probe: Probe) -> Process:
     """One matrix on all units, each a share of the rows; what is fetched arrives while the products run."""
     start_ps, n_bytes = env.now_ps, work.fetched * BYTES_PER_FP16
-    fetch = dram.transfer(0, n_bytes, what=work.what, client=Client.HEAD) if n_bytes else env.timeout(0)
+    fetch = dram.transfer(0, n_bytes, what=work.what, requester=Requester.HEAD) if n_bytes else env.timeout(0)
     yield env.timeout(arch.clock.to_ps(_cycles(work, arch)))
     yield fetch
     probe.emit(Busy, unit="head", what=work.what, start_ps=start_ps, end_ps=env.now_ps)

@@ -49,7 +49,7 @@ def test_a_queue_is_kept_by_age(spec, wanted, n_bytes):
     while n:
         n, _ = advance(bench.memory, bench.times, FOREVER_PS, finished)
         for queue, places, queued in zip(
-            bench.memory.queue, bench.memory.by_age, bench.memory.cursors[:, QUEUED], strict=True
+            bench.memory.queue, bench.memory.age_order, bench.memory.cursors[:, QUEUED], strict=True
         ):
             ages = queue[places[:queued]][:, [ARRIVAL, ORDER]].tolist()
             assert ages == sorted(ages)

@@ -37,13 +37,13 @@ def moved_at(arch, n_bytes, *claims):
 
     def claim(told, starts, words):
         yield env.timeout(2000 * told)
-        port.claim(np.array(starts, np.int64), words)
+        port.reserve(np.array(starts, np.int64), words)
 
     for told, *rest in claims:
         if told:
             env.process(claim(told, *rest))
         else:
-            port.claim(np.array(rest[0], np.int64), rest[1])
+            port.reserve(np.array(rest[0], np.int64), rest[1])
     env.run(until=env.process(port.move(n_bytes)))
     return env.now_ps // 2000
 

@@ -1,4 +1,4 @@
-"""Main memory among events: the same as in replay, the priority of clients, and the write ports."""
+"""Main memory among events: the same as in replay, the priority of requesters, and the write ports."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import archsim
 from archsim.config.dram import DramSpec
 from archsim.engine.environment import Engine
-from archsim.kernels.dram.write_ports import read_end
-from archsim.sim.memory.dram import Client, FillTarget
+from archsim.kernels.dram.fill_ports import contended_read_end
+from archsim.sim.memory.dram import FillTarget, Requester
 
 
 def finishes_ps(transfers, *, spec=None, tick_ps=0):
@@ -20,7 +20,7 @@ def finishes_ps(transfers, *, spec=None, tick_ps=0):
 
     def ask(i, address, n_bytes, write, at_ps):
         yield env.timeout(at_ps)
-        yield dram.transfer(address, n_bytes, what="", write=write, client=Client.INPUTS)
+        yield dram.transfer(address, n_bytes, what="", write=write, requester=Requester.INPUTS)
         ends[i] = env.now_ps
 
     def tick():
@@ -57,15 +57,15 @@ def test_serving_ahead_changes_nothing(asked, tick_ps, channels):
 
 
 def test_units_come_before_fills_and_fills_before_sequences():
-    """Asked for in the same memory cycle, whoever calls first: rows closed alike, so the smaller client is first."""
+    """Asked for in the same memory cycle, whoever calls first: rows closed alike, so the smaller requester is first."""
     env = Engine()
     dram, order = main_memory(env), []
-    clients = [Client.HEAD, Client.OUTPUTS, Client.WEIGHTS, 3, Client.SPILLS, 0, Client.INPUTS]
-    for i, client in enumerate(clients):
-        done = dram.transfer(4096 * i, 64, what="", client=client)
-        done.callbacks.append(lambda _, client=client: order.append(client))
+    requesters = [Requester.HEAD, Requester.OUTPUTS, Requester.WEIGHTS, 3, Requester.SPILLS, 0, Requester.INPUTS]
+    for i, requester in enumerate(requesters):
+        done = dram.transfer(4096 * i, 64, what="", requester=requester)
+        done.callbacks.append(lambda _, requester=requester: order.append(requester))
     env.run()
-    assert order == sorted(clients)
+    assert order == sorted(requesters)
 
 
 @pytest.mark.parametrize("n_bytes, each, end_cycle", [
@@ -76,7 +76,7 @@ def test_units_come_before_fills_and_fills_before_sequences():
 ])  # fmt: skip
 def test_a_fill_is_written_through_its_port(n_bytes, each, end_cycle):
     env = Engine()
-    env.run(until=main_memory(env, ports=2).transfer(0, n_bytes, what="", client=0, landing=FillTarget(0, each)))
+    env.run(until=main_memory(env, ports=2).transfer(0, n_bytes, what="", requester=0, target=FillTarget(0, each)))
     assert env.now_ps == 2000 * end_cycle
 
 
@@ -93,4 +93,4 @@ def test_fills_of_a_single_bank_go_before_reads(start, cycles, end):
     memory = main_memory(Engine(), ports=1).memory
     memory.windows[0, :2] = [[10, 14], [20, 23]]
     memory.n_windows[0] = 2
-    assert read_end(memory, 0, start, cycles) == end
+    assert contended_read_end(memory, 0, start, cycles) == end

@@ -23,6 +23,7 @@ from archsim.kernels.dram.channel import (
     stand_by,
     transfer_bursts,
 )
+from archsim.kernels.dram.fill_ports import write_words
 from archsim.kernels.dram.request_queue import fill_queue, grow_younger, leave_queue, ready_from
 from archsim.kernels.dram.requests import (
     ADDRESS,
@@ -43,7 +44,6 @@ from archsim.kernels.dram.requests import (
     WRITES,
     aim,
 )
-from archsim.kernels.dram.write_ports import write_words
 from archsim.kernels.jit import inner, outer
 
 
@@ -83,7 +83,7 @@ def _first_ready(memory, times, channel):
     passed_over = memory.passed_over
     passed_over[:] = False
     while age >= 0 and _must_let_pass(memory, times, channel, age):
-        passed_over[memory.queue[channel, memory.by_age[channel, age], BANK]] = True
+        passed_over[memory.queue[channel, memory.age_order[channel, age], BANK]] = True
         column, age = _earliest(memory, times, channel, passed_over)
     return column, age
 
@@ -95,7 +95,7 @@ def _earliest(memory, times, channel, passed_over):
     bus = min(state.buses[channel, READ_FROM], state.buses[channel, WRITE_FROM])
     best, best_age = NEVER, -1
     for age in range(memory.cursors[channel, QUEUED]):
-        place = memory.by_age[channel, age]
+        place = memory.age_order[channel, age]
         ready = queue[channel, place, ARRIVAL] + times.controller
         if best <= max(ready, bus):
             break
@@ -111,12 +111,12 @@ def _earliest(memory, times, channel, passed_over):
 @inner
 def _must_let_pass(memory, times, channel, age):
     """Whether a row hit, after enough of them, keeps an older request for another row of the bank waiting."""
-    queue, banks, by_age = memory.queue, memory.channels.banks, memory.by_age
-    bank, row = queue[channel, by_age[channel, age], BANK], queue[channel, by_age[channel, age], ROW]
+    queue, banks, age_order = memory.queue, memory.channels.banks, memory.age_order
+    bank, row = queue[channel, age_order[channel, age], BANK], queue[channel, age_order[channel, age], ROW]
     if banks[channel, bank, OPEN_ROW] != row or banks[channel, bank, HITS] < times.row_hit_limit:
         return False
     for older in range(age):
-        place = by_age[channel, older]
+        place = age_order[channel, older]
         if queue[channel, place, BANK] == bank and queue[channel, place, ROW] != row:
             return True
     return False
@@ -125,7 +125,7 @@ def _must_let_pass(memory, times, channel, age):
 @inner
 def serve(memory, times, channel, age):
     """Serve a request's bursts of one row, or let a refresh go first; return the transfer if that finished it."""
-    place = memory.by_age[channel, age]
+    place = memory.age_order[channel, age]
     state, queue, transfers = memory.channels, memory.queue, memory.transfers
     bank, row, write = queue[channel, place, BANK], queue[channel, place, ROW], queue[channel, place, WRITES]
     burst, transfer = queue[channel, place, BURST], queue[channel, place, TRANSFER]

@@ -27,7 +27,7 @@ def fill_queue(memory, times, channel, until):
     while cursors[channel, BACKLOG_FROM] < cursors[channel, BACKLOG_TO]:
         if cursors[channel, QUEUED] == times.queue_depth:
             return NEVER
-        head, place = cursors[channel, BACKLOG_FROM], memory.by_age[channel, cursors[channel, QUEUED]]
+        head, place = cursors[channel, BACKLOG_FROM], memory.age_order[channel, cursors[channel, QUEUED]]
         arrival = max(memory.backlog[channel, head, ARRIVAL], cursors[channel, ROOM_FROM])
         if arrival + times.controller > until:
             return arrival + times.controller
@@ -62,7 +62,7 @@ def leave_queue(memory, channel, age, at):
 def ready_from(memory, times, channel, rank):
     """From when a request for a rank could be served; NEVER if there is none."""
     for age in range(memory.cursors[channel, QUEUED]):
-        place = memory.by_age[channel, age]
+        place = memory.age_order[channel, age]
         if memory.queue[channel, place, BANK] // times.banks == rank:
             return memory.queue[channel, place, ARRIVAL] + times.controller
     return NEVER
@@ -71,21 +71,21 @@ def ready_from(memory, times, channel, rank):
 @inner
 def _sort_last(memory, channel):
     """Put the last request of the queue ahead of those that are younger."""
-    by_age, age = memory.by_age, memory.cursors[channel, QUEUED] - 1
-    place = by_age[channel, age]
-    while age > 0 and _is_older(memory.queue, channel, place, by_age[channel, age - 1]):
-        by_age[channel, age] = by_age[channel, age - 1]
+    age_order, age = memory.age_order, memory.cursors[channel, QUEUED] - 1
+    place = age_order[channel, age]
+    while age > 0 and _is_older(memory.queue, channel, place, age_order[channel, age - 1]):
+        age_order[channel, age] = age_order[channel, age - 1]
         age -= 1
-    by_age[channel, age] = place
+    age_order[channel, age] = place
 
 
 @inner
 def _make_last(memory, channel, age):
-    by_age, last = memory.by_age, memory.cursors[channel, QUEUED] - 1
-    place = by_age[channel, age]
+    age_order, last = memory.age_order, memory.cursors[channel, QUEUED] - 1
+    place = age_order[channel, age]
     for other in range(age, last):
-        by_age[channel, other] = by_age[channel, other + 1]
-    by_age[channel, last] = place
+        age_order[channel, other] = age_order[channel, other + 1]
+    age_order[channel, last] = place
 
 
 @inner

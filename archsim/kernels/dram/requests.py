@@ -10,7 +10,7 @@ import numpy as np
 
 from archsim.kernels.arrays import I64, Bools
 from archsim.kernels.dram.channel import Channels, DramTimes, idle_channels
-from archsim.kernels.dram.write_ports import LATEST
+from archsim.kernels.dram.fill_ports import LATEST
 from archsim.kernels.jit import inner, outer
 
 TRANSFER, BURST, LEFT, ARRIVAL, ORDER, WRITES, BANK, ROW = FIELDS = range(8)
@@ -31,7 +31,7 @@ class Memory(NamedTuple):
     channels: Channels
     queue: I64
     """(C, depth, fields) what the scheduler sees."""
-    by_age: I64
+    age_order: I64
     """(C, depth) the queue's places: of its requests, from the oldest on, then the free ones."""
     backlog: I64
     """(C, n, fields) what waits for a place in the queue, by arrival."""
@@ -57,7 +57,7 @@ def idle_memory(times: DramTimes, *, n_transfers: int, ports: int, period_ps: in
     return Memory(
         channels=idle_channels(times),
         queue=np.zeros((times.channels, times.queue_depth, len(FIELDS)), np.int64),
-        by_age=np.tile(np.arange(times.queue_depth), (times.channels, 1)),
+        age_order=np.tile(np.arange(times.queue_depth), (times.channels, 1)),
         backlog=np.zeros((times.channels, n_transfers, len(FIELDS)), np.int64),
         cursors=np.zeros((times.channels, len(CURSORS)), np.int64),
         transfers=np.zeros((n_transfers, len(COLUMNS)), np.int64),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from archsim.kernels.arrays import I64, U8, Bools
-from archsim.kernels.dram.write_ports import read_end
+from archsim.kernels.dram.fill_ports import contended_read_end
 from archsim.kernels.jit import inner, outer
 from archsim.kernels.pipeline.gates import (
     EVALUATED,
@@ -194,7 +194,7 @@ def _take(run, times, memory, k):
         _deliver(run, k, n, take + times.pass_on_cycles, 0)
     elif run.shares_bank:
         run.units[k, READ_FROM] = take
-        run.units[k, READ_END] = read_end(memory, k, take, times.dot_cycles)
+        run.units[k, READ_END] = contended_read_end(memory, k, take, times.dot_cycles)
     else:
         end_read(run, times, k, take + times.dot_cycles)
     return True

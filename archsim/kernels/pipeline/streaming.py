@@ -10,9 +10,9 @@ for, or the memory issues a column command.
 from __future__ import annotations
 
 from archsim.kernels.dram.channel import NEVER
+from archsim.kernels.dram.fill_ports import contended_read_end
 from archsim.kernels.dram.frfcfs import next_column, serve
 from archsim.kernels.dram.requests import FINISH_PS, submit
-from archsim.kernels.dram.write_ports import read_end
 from archsim.kernels.jit import inner, outer
 from archsim.kernels.pipeline.gates import ON_BANK
 from archsim.kernels.pipeline.streamed import (
@@ -104,7 +104,7 @@ def advance_pass(run, times, memory, dram, until_ps, finished):
         if next_ps > until_ps or n_finished == finished.size:
             return n_finished, next_ps
         if end_ps == next_ps:
-            later = read_end(memory, reader, run.units[reader, READ_FROM], times.dot_cycles)
+            later = contended_read_end(memory, reader, run.units[reader, READ_FROM], times.dot_cycles)
             if later > end:
                 run.units[reader, READ_END] = later
             else:

@@ -25,7 +25,7 @@ from archsim.kernels.dram.requests import FINISH_PS, NO_PORT, Memory, idle_memor
 from archsim.sim.units.unit import Process
 
 
-class Client(IntEnum):
+class Requester(IntEnum):
     """Who asks; computation units, for rows of their gate, come before by their number."""
 
     WEIGHTS = 1 << 16
@@ -36,7 +36,7 @@ class Client(IntEnum):
 
 
 @dataclass(frozen=True)
-class WritePorts:
+class FillPorts:
     """The weight buffers' write ports: so many, of so many bytes a cycle."""
 
     number: int
@@ -63,7 +63,7 @@ class Transfer:
     done: simpy.Event
 
 
-class Coupled(Protocol):
+class CoSimulated(Protocol):
     """Something that runs in step with the memory: it asks for data as it goes, and waits for them."""
 
     def advance(self, memory: Memory, times: DramTimes, until_ps: int, finished: I64) -> tuple[int, int]:
@@ -73,7 +73,7 @@ class Coupled(Protocol):
 class MainMemory:
     """LPDDR4 behind a first-ready-first-come scheduler per channel."""
 
-    def __init__(self, env: Engine, spec: DramSpec, probe: Probe, *, ports: WritePorts, n_transfers: int = 16) -> None:
+    def __init__(self, env: Engine, spec: DramSpec, probe: Probe, *, ports: FillPorts, n_transfers: int = 16) -> None:
         self.env, self.probe = env, probe
         self.times = dram_times(spec)
         self.memory = idle_memory(
@@ -83,7 +83,7 @@ class MainMemory:
             period_ps=ports.period_ps,
             word_bytes=ports.word_bytes,
         )
-        self.coupled: Coupled | None = None
+        self.coupled: CoSimulated | None = None
         self._free = list(range(n_transfers - 1, -1, -1))
         self._under_way: dict[int, Transfer] = {}
         self._finished = np.zeros(n_transfers, np.int64)
@@ -98,34 +98,34 @@ class MainMemory:
         *,
         what: str,
         write: bool = False,
-        client: int,
-        landing: FillTarget | None = None,
+        requester: int,
+        target: FillTarget | None = None,
     ) -> simpy.Event:
         """Start a transfer; the event fires when its last byte has arrived, or is written where it lands.
 
-        Of transfers that start in the same memory cycle the one of the smaller `client` is the older.
+        Of transfers that start in the same memory cycle the one of the smaller `requester` is the older.
         """
         now_ps, number = self.env.now_ps, self._free.pop()
         self._asked += 1
-        port, port_bytes = (landing.first, landing.each_bytes) if landing else (NO_PORT, 0)
-        order = (client << 40) + self._asked
+        port, port_bytes = (target.first, target.each_bytes) if target else (NO_PORT, 0)
+        order = (requester << 40) + self._asked
         submit(self.memory, self.times, number, address_bytes, n_bytes, write, now_ps, order, port, port_bytes)
         done = self.env.event()
         self._under_way[number] = Transfer(what, n_bytes, write, now_ps, done)
         _answer(self._call)
         return done
 
-    def couple(self, coupled: Coupled) -> None:
+    def co_simulate(self, coupled: CoSimulated) -> None:
         """Let something run in step with the memory from now on."""
         self.coupled = coupled
         _answer(self._call)
 
-    def uncouple(self, numbers: I64) -> None:
+    def end_co_simulation(self, numbers: I64) -> None:
         """End that; the numbers it had reserved are free again."""
         self.coupled = None
         self._free.extend(numbers.ravel().tolist())
 
-    def reserve(self, n: int) -> I64:
+    def reserve_transfers(self, n: int) -> I64:
         """Take `n` numbers of transfers, for what is coupled to use as its own."""
         return np.array([self._free.pop() for _ in range(n)], np.int64)
 

@@ -16,7 +16,7 @@ from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy
 from archsim.ir.network import Network
 from archsim.sim.actions import emit_actions, sequence_load, sequence_store
-from archsim.sim.memory.dram import Client, MainMemory
+from archsim.sim.memory.dram import MainMemory, Requester
 from archsim.sim.memory.intermediate_port import IntermediatePort
 from archsim.sim.units.unit import Process
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM
@@ -100,27 +100,27 @@ class IntermediateMemory:
         for sequence, n_bytes in enumerate(self.layers[0].inputs):
             yield self.free_bytes.get(self._place_bytes(sequence))
             address, what = self.input_addresses[sequence], f"inputs of sequence {sequence}"
-            yield from self._move(Client.INPUTS, address, n_bytes, what)
+            yield from self._move(Requester.INPUTS, address, n_bytes, what)
             self.loaded.send(sequence)
 
     def _store(self, sequence: int) -> Process:
         n_bytes, what = self.layers[-1].outputs[sequence], f"outputs of sequence {sequence}"
         with self.store_slot.request() as turn:
             yield turn
-            yield from self._move(Client.OUTPUTS, self.output_addresses[sequence], n_bytes, what, write=True)
+            yield from self._move(Requester.OUTPUTS, self.output_addresses[sequence], n_bytes, what, write=True)
         yield self.free_bytes.put(self._place_bytes(sequence))
 
     def _spill(self, n_bytes: int, what: str) -> Process:
         address = self.output_addresses[-1]
-        yield from self._move(Client.SPILLS, address, n_bytes, what, write=True)
-        yield from self._move(Client.SPILLS, address, n_bytes, what)
+        yield from self._move(Requester.SPILLS, address, n_bytes, what, write=True)
+        yield from self._move(Requester.SPILLS, address, n_bytes, what)
 
-    def _move(self, client: Client, address: int, n_bytes: int, what: str, *, write: bool = False) -> Process:
+    def _move(self, requester: Requester, address: int, n_bytes: int, what: str, *, write: bool = False) -> Process:
         """To main memory or from it, word by word as the transfer goes; its first or last row by itself."""
         start_ps = self.env.now_ps
         if write:
             yield from self.port.move(n_bytes)
-        yield self.dram.transfer(address, n_bytes, what=what, write=write, client=client)
+        yield self.dram.transfer(address, n_bytes, what=what, write=write, requester=requester)
         if not write:
             yield from self.port.move(n_bytes)
         emit_actions(self.probe, sequence_store(self.arch, n_bytes) if write else sequence_load(self.arch, n_bytes))

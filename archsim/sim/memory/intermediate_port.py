@@ -10,7 +10,7 @@ import simpy
 from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.kernels.arrays import I64
-from archsim.sim.units.unit import Process, settle
+from archsim.sim.units.unit import Process, wait_until_stable
 from archsim.units import ceil_div
 
 
@@ -24,7 +24,7 @@ class IntermediatePort:
         """Cycles at which steps begin their accesses, and how many cycles each takes."""
         self._steps_end = 0
 
-    def claim(self, step_starts: I64, words: int) -> None:
+    def reserve(self, step_starts: I64, words: int) -> None:
         """State that steps beginning at these cycles, each a word a cycle, access so many words."""
         if self.arch.intermediate_memory.ports > 1 or not words or not step_starts.size:
             return
@@ -43,7 +43,7 @@ class IntermediatePort:
         with self.sequences.request() as turn:
             yield turn
             start = self.arch.clock.to_cycles(self.env.now_ps)
-            yield from settle(self.env, self.arch.clock, lambda: self._end_of(start, words))
+            yield from wait_until_stable(self.env, self.arch.clock, lambda: self._end_of(start, words))
 
     def _end_of(self, start: int, words: int) -> int:
         """When so many words from `start` on are through, after the accesses of steps known so far."""

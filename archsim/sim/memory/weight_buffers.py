@@ -16,7 +16,7 @@ from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy
 from archsim.sim.actions import emit_actions, weight_fill
 from archsim.sim.items import PassPart, ResidentGroup, Streamed
-from archsim.sim.memory.dram import Client, FillTarget, MainMemory
+from archsim.sim.memory.dram import FillTarget, MainMemory, Requester
 from archsim.sim.units.unit import Process
 from archsim.units import ceil_div
 
@@ -92,8 +92,8 @@ class WeightBuffers:
             self.addresses[part],
             each * part.shape.n_gates,
             what=f"weights of {part.label}",
-            client=Client.WEIGHTS,
-            landing=FillTarget(0, each),
+            requester=Requester.WEIGHTS,
+            target=FillTarget(0, each),
         )
 
     def _fill_bytes(self, part: PassPart) -> int:
@@ -115,7 +115,7 @@ class WeightBuffers:
         if total <= self.capacity_bytes:
             return None
         share = self.capacity_bytes * part.held_bytes(self.arch) // total
-        slots, n_resident = stream_places(self.arch, part, share)
+        slots, n_resident = stream_slots(self.arch, part, share)
         n_units = part.shape.n_units
         # Spread evenly, so that rows arrive while others are evaluated.
         resident = np.diff(np.arange(n_units + 1) * n_resident // n_units).astype(np.bool_)
@@ -128,7 +128,7 @@ def group_bytes(arch: ArchSpec, group: ResidentGroup) -> int:
     return sum(part.held_bytes(arch) for part in group)
 
 
-def stream_places(arch: ArchSpec, part: PassPart, share_bytes: int) -> tuple[int, int]:
+def stream_slots(arch: ArchSpec, part: PassPart, share_bytes: int) -> tuple[int, int]:
     """Rows that may be on their way or in use at a time, and rows that stay; no room for one is (0, 0) or less.
 
     With a memoization unit the signs of all rows stay, whatever happens to their magnitudes.
@@ -141,7 +141,7 @@ def stream_places(arch: ArchSpec, part: PassPart, share_bytes: int) -> tuple[int
     return slots, min((share_bytes - signs - slots * part.row_bytes) // magnitudes, n_units - 1)
 
 
-def least_share(arch: ArchSpec, part: PassPart) -> int:
+def least_stream_bytes(arch: ArchSpec, part: PassPart) -> int:
     """Bytes of a weight buffer with which a part can just stream: a row, and the signs that stay."""
     return part.row_bytes + _sign_bytes(arch, part)
 

@@ -69,7 +69,7 @@ def emit_span(probe: Probe, clock: Clock, unit: str, what: str, start_ps: int, b
     probe.emit(Busy, unit=unit, what=what, start_ps=begin_ps, end_ps=end_ps)
 
 
-def settle(env: Engine, clock: Clock, end_of: Callable[[], int]) -> Process:
+def wait_until_stable(env: Engine, clock: Clock, end_of: Callable[[], int]) -> Process:
     """Wait until the cycle `end_of` names; whoever has the right of way may come meanwhile, so then look again."""
     end = 0
     while (later := end_of()) > end:

@@ -56,7 +56,7 @@ class ColumnsByBlock:
         times = column_times(self.arch, self.delta, part)
         found = time_columns(work.reuse_bits, part.shape.n_inputs, part.shape.n_units, times)
         starts = np.concatenate([[0], found.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
-        self.port.claim(starts, sum(step_words(self.arch, part)))
+        self.port.reserve(starts, sum(step_words(self.arch, part)))
         yield self.env.timeout(self.arch.clock.to_ps(int(found.step_ends[-1])))
         self._emit_actions(work, found)
         self._emit_times(work, found)

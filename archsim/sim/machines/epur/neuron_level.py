@@ -86,7 +86,7 @@ class NeuronDetail:
                 unit.fetcher.steps.send(step)
                 unit.dot_product.steps.send(step)
             self.multi_functional.steps.send(UpdateWork(part, times))
-            self.port.claim(np.array([clock.to_cycles(self.env.now_ps)]), words)
+            self.port.reserve(np.array([clock.to_cycles(self.env.now_ps)]), words)
             end_ps = yield from self.multi_functional.step_ends.get()
             ends[t] = clock.to_cycles(end_ps - start_ps)
         emit_actions(self.probe, step_transfers(self.arch, part), work.n_steps)

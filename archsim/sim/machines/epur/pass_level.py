@@ -109,7 +109,7 @@ class BlockDetail:
             options = {"shared": self.arch.dispatch == "shared", "spans": self.probe.wants_spans}
             found = time_pass(work.reuse_bits, shape.n_gates, shape.n_units, costs.times, **options)
             starts = np.concatenate([[0], found.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
-            self.port.claim(starts, costs.port_words)
+            self.port.reserve(starts, costs.port_words)
             yield self.env.timeout(self.arch.clock.to_ps(int(found.step_ends[-1])))
         self._emit(work, costs, found, start_ps)
         return found.step_ends

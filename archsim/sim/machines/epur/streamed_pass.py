@@ -30,14 +30,14 @@ class CoupledPass:
         self.run = self._streamed_pass(spans)
         self.claimed = 0
         begin(self.run, self.times)
-        dram.couple(self)
+        dram.co_simulate(self)
 
     def advance(self, memory: Memory, times: DramTimes, until_ps: int, finished: I64) -> tuple[int, int]:
         """Go on up to `until_ps`; let the memory go when the pass is over."""
         n_finished, wake_ps = advance_pass(self.run, self.times, memory, times, until_ps, finished)
         self._claim_steps()
         if self.run.state[DONE]:
-            self.dram.uncouple(self.run.numbers)
+            self.dram.end_co_simulation(self.run.numbers)
             end_ps = self.arch.clock.to_ps(int(self.run.state[START]))
             self.env.timeout(end_ps - self.env.now_ps).callbacks.append(self._end)
         return n_finished, wake_ps
@@ -50,7 +50,7 @@ class CoupledPass:
         begun = min(int(self.run.state[STEP]) + 1, self.work.n_steps)
         if begun > self.claimed:
             starts = self.run.start + np.concatenate([[0], self.run.found.step_ends])[self.claimed : begun]
-            self.port.claim(starts, sum(step_words(self.arch, self.work.part)))
+            self.port.reserve(starts, sum(step_words(self.arch, self.work.part)))
             self.claimed = begun
 
     def _streamed_pass(self, spans: bool) -> StreamedPass:
@@ -61,7 +61,7 @@ class CoupledPass:
             np.ascontiguousarray(self.work.reuse_bits),
             streamed.resident if streamed else np.ones(n_units, np.bool_),
             np.array(addresses, np.int64),
-            self.dram.reserve(n_gates * slots).reshape(n_gates, slots),
+            self.dram.reserve_transfers(n_gates * slots).reshape(n_gates, slots),
             row_bytes=part.row_bytes,
             n_transfers=self.dram.memory.transfers.shape[0],
             shares_bank=self.arch.weight_buffer.banks == 1,

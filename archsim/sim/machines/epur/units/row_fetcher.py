@@ -8,11 +8,11 @@ from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
-from archsim.kernels.dram.write_ports import read_end
+from archsim.kernels.dram.fill_ports import contended_read_end
 from archsim.sim.actions import emit_actions, weight_fill
 from archsim.sim.items import StepWork, Streamed
 from archsim.sim.memory.dram import FillTarget, MainMemory
-from archsim.sim.units.unit import Credits, Process, Unit, settle
+from archsim.sim.units.unit import Credits, Process, Unit, wait_until_stable
 
 
 class RowFetcher(Unit):
@@ -53,8 +53,8 @@ class RowFetcher(Unit):
             streamed.addresses[self.gate] + neuron * n_bytes,
             n_bytes,
             what=f"row {neuron} of {step.part.label}, gate {self.gate}",
-            client=self.gate,
-            landing=FillTarget(self.gate, n_bytes),
+            requester=self.gate,
+            target=FillTarget(self.gate, n_bytes),
         )
 
     def read(self, n_cycles: int) -> Process:
@@ -63,4 +63,6 @@ class RowFetcher(Unit):
             yield self.cycles(n_cycles)
             return
         start = self.clock.to_cycles(self.env.now_ps)
-        yield from settle(self.env, self.clock, lambda: int(read_end(self.dram.memory, self.gate, start, n_cycles)))
+        yield from wait_until_stable(
+            self.env, self.clock, lambda: int(contended_read_end(self.dram.memory, self.gate, start, n_cycles))
+        )

@@ -23,7 +23,7 @@ def write_words(memory, port, n_bytes, at_ps):
 
 
 @outer
-def read_end(memory, port, start, cycles):
+def contended_read_end(memory, port, start, cycles):
     """When `cycles` reads from `start` on are done, if the bank's fills that are known of go first."""
     windows, newest = memory.windows, memory.n_windows[port]
     ring, first = windows.shape[1], newest
