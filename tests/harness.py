@@ -244,7 +244,7 @@ def write_classifier(folder, lengths, seed=0):
 class HerePool:
     """Does each task at once, in this process."""
 
-    places = 1
+    slots = 1
 
     def submit(self, task, cache):
         future = Future()

@@ -8,7 +8,7 @@ from archsim.sweeps.grid import load_grid
 from archsim.sweeps.plan import plan_points, plan_tasks
 from archsim.sweeps.point import resolve_point
 from archsim.sweeps.store import open_store
-from archsim.sweeps.task import Kind, Task, work
+from archsim.sweeps.task import Task, TaskKind, work
 from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
 
@@ -43,7 +43,7 @@ def tasks_of(tables, cache):
 
 
 def kinds(tasks):
-    return {kind.name: sum(task.kind is kind for task in tasks) for kind in Kind}
+    return {kind.name: sum(task.kind is kind for task in tasks) for kind in TaskKind}
 
 
 def choices_of(fixed, **more):
@@ -52,7 +52,7 @@ def choices_of(fixed, **more):
 
 def record_of(choices, cache):
     """The record of a point, through the cache."""
-    done = work(Task(Kind.POINT, resolve_point(choices).digest, choices, frozenset(), 1.0), str(cache), 1)
+    done = work(Task(TaskKind.POINT, resolve_point(choices).digest, choices, frozenset(), 1.0), str(cache), 1)
     assert done.error is None
     return done.outcome.record
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from archsim.calibration.greedy import BELOW, Ascent, Knobs
+from archsim.calibration.greedy import BELOW, GreedySearch, ThresholdParams
 from archsim.calibration.trials import Point, Trials
 from archsim.calibration.uniform import largest_uniform, steps_of
 from archsim.errors import ConfigError
@@ -57,7 +57,7 @@ def calibrate_threshold(
     per: Per = "network",
     passes: int = 200,
     precision: str = "fp16",
-    tick: Callable[[Point], None] = lambda point: None,
+    on_point: Callable[[Point], None] = lambda point: None,
 ) -> Calibration:
     """Find, for each loss allowed, the largest θ in [0, highest] up to which no tried threshold loses more.
 
@@ -71,13 +71,13 @@ def calibrate_threshold(
     Raises ConfigError where there is no metric to lose, no θ to choose, or even θ = 0 loses too much.
     """
     policy = check_search(policy_name, max_losses, margin, highest, resolution, per, passes)
-    trials = Trials(network, trace, policy, precision, tick, compares=per != "network")
+    trials = Trials(network, trace, policy, precision, on_point, compares=per != "network")
     bounds = sorted(max_losses)
     uniform = {bound: largest_uniform(trials, bound, margin, highest, resolution) for bound in bounds}
     end = steps_of(highest, resolution) * resolution if per == "network" else highest
     points, chosen, cut_short = sorted(trials.tried.values(), key=lambda point: point.threshold), uniform, False
     if per != "network":
-        cut_short = _ascend(trials, per, list(uniform.values()), highest, resolution, passes)
+        cut_short = _search_greedily(trials, per, list(uniform.values()), highest, resolution, passes)
         points += list(trials.tried.values())[len(points) :]
         chosen = {bound: _best(points, uniform[bound], bound, margin) for bound in bounds}
     metric, before = trials.baseline.metric, trials.baseline.metric_value
@@ -141,13 +141,15 @@ def _check_effort(policy: Policy, per: str, passes: int) -> None:
         raise ConfigError(f"passes = {passes!r}: need a whole number >= 1")
 
 
-def _ascend(trials: Trials, per: str, uniform: list[Point], highest: float, resolution: float, passes: int) -> bool:
+def _search_greedily(
+    trials: Trials, per: str, uniform: list[Point], highest: float, resolution: float, passes: int
+) -> bool:
     """One ascent serves all bounds: it passes the smaller ones on its way to the largest. Whether passes ran out."""
     start = min(uniform[0].threshold / BELOW or resolution, highest)
-    ascent = Ascent(trials, Knobs.of(trials.network, per), start, highest, passes)
+    search = GreedySearch(trials, ThresholdParams.of(trials.network, per), start, highest, passes)
     for point in uniform:
-        ascent.run(point.change)
-    return ascent.cut_short
+        search.run(point.change)
+    return search.cut_short
 
 
 def _best(points: list[Point], uniform: Point, max_loss: float, margin: float) -> Point:

@@ -64,13 +64,13 @@ class Trials:
         trace: Trace,
         policy: Policy,
         precision: str,
-        tick: Callable[[Point], None],
+        on_point: Callable[[Point], None],
         *,
         compares: bool,
     ) -> None:
         self.network, self.trace, self.policy = network, trace, policy
         self.workload = Workload(network, trace, precision=precision, cache_bytes=CACHE_BYTES)
-        self.tick, self.compares = tick, compares
+        self.on_point, self.compares = on_point, compares
         self.tried: dict[str, Point] = {}
         self.baseline = self._run(NoReuse(), 0.0)
 
@@ -78,7 +78,7 @@ class Trials:
         """What happens at θ: one number, one per layer, or one per (layer, gate)."""
         if (key := str(threshold)) not in self.tried:
             self.tried[key] = self._point(threshold, self._run(self.policy, threshold))
-            self.tick(self.tried[key])
+            self.on_point(self.tried[key])
         return self.tried[key]
 
     def _point(self, threshold: Any, result: InferenceResult) -> Point:

@@ -108,7 +108,7 @@ def calibrate(
         resolution=resolution,
         per=per,
         passes=passes,
-        tick=lambda point: _report(avoided, point),
+        on_point=lambda point: _report(avoided, point),
     )
     saved = save_calibration(folder, sought.name, calibration.evidence, evidence, force=force) if save else None
     output_console().show(_table(f"{network} on {trace}, policy {policy}", avoided, calibration))

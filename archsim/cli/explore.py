@@ -69,8 +69,16 @@ def explore(
     check_outputs({"--json": json_path}, inputs | {"--output": [folder, *files_of(folder)]})
     named = [name for text in policies for name in text.split()] or list(POLICIES)
     command = shlex.join(["archsim", *sys.argv[1:]])
-    with stage_bars() as tell:
-        found = find(network, folder, policies=named, widths=_numbers(widths), tell=tell, command=command, **options)
+    with stage_bars() as on_progress:
+        found = find(
+            network,
+            folder,
+            policies=named,
+            widths=_numbers(widths),
+            on_progress=on_progress,
+            command=command,
+            **options,
+        )
     page = write_exploration(found, folder)
     if json_path is not None:
         write_records(found.records(), json_path)

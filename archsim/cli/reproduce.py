@@ -34,8 +34,8 @@ def reproduce(output: Path, quick: bool, jobs: int | None) -> int:
     from archsim.cli.result_tables import summary_table
     from archsim.reproduce.run import reproduce as make
 
-    with stage_bars() as tell:
-        found = make(output, quick=quick, jobs=jobs, tell=tell)
+    with stage_bars() as on_progress:
+        found = make(output, quick=quick, jobs=jobs, on_progress=on_progress)
     console = output_console()
     for findings in found:
         console.show(summary_table(findings.records(), with_paper=True))

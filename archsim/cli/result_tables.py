@@ -73,8 +73,8 @@ def head_table(records: list[Record]) -> Table:
 
 def energy_table(result: Result) -> Table:
     """Energy by component and action, with and without the policy."""
-    baseline = {(row.component, row.action): row.joules for row in result.baseline.timed.energy}
-    ours = {(row.component, row.action): row.joules for row in result.timed.energy}
+    baseline = {(row.component, row.action): row.joules for row in result.baseline.simulated.energy}
+    ours = {(row.component, row.action): row.joules for row in result.simulated.energy}
     right = ("baseline", result.record["policy"])
     table = _table(f"{one_line(result.record['network'])}: energy in µJ", ("component", "action"), right)
     for key in sorted({*baseline, *ours}):
@@ -89,8 +89,8 @@ def utilisation_table(result: Result) -> Table:
     title = f"{one_line(result.record['network'])}: use of each unit, % of the time"
     table = _table(title, ("machine", "unit"), ("busy", "idle"))
     table.add_column("waits for", overflow="fold")
-    sides = ((result.record["policy"], result.timed), ("baseline", result.baseline.timed))
-    for name, timed in sides if result.timed is not result.baseline.timed else sides[:1]:
+    sides = ((result.record["policy"], result.simulated), ("baseline", result.baseline.simulated))
+    for name, timed in sides if result.simulated is not result.baseline.simulated else sides[:1]:
         for use in utilisation(timed):
             largest = sorted(use.waits.items(), key=lambda found: -found[1])
             waits = ", ".join(f"{reason} {100 * share:.1f}" for reason, share in largest if share >= 0.0005)

@@ -134,10 +134,10 @@ def _simulate_all(
     loaded = [load_network(name) for name in networks]
     pairs = [(network, (load_trace(trace) if trace else trace_of(network, split)).limit(limit)) for network in loaded]
     # All of it is checked before any of it runs.
-    settings = [[resolve(network, inputs, policy=p, **options) for p in policies] for network, inputs in pairs]
+    configs = [[resolve(network, inputs, policy=p, **options) for p in policies] for network, inputs in pairs]
     with progress_bars() as reporter:
         return [
             result
-            for (network, _), of_network in zip(pairs, settings, strict=True)
+            for (network, _), of_network in zip(pairs, configs, strict=True)
             for result in simulate_policies(of_network, reporter(network.name))
         ]

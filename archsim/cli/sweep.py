@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from archsim.sweeps.plan import Point
-    from archsim.sweeps.run import Progress
+    from archsim.sweeps.run import SweepProgress
 
 SHOWN_POINTS = 40
 SHORT_S = 10
@@ -65,7 +65,7 @@ def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: b
     command, kept = shlex.join(["archsim", *sys.argv[1:]]), "no points"
     with stage_bars() as report:
 
-        def tell(progress: Progress) -> None:
+        def on_progress(progress: SweepProgress) -> None:
             nonlocal kept
             failed = f", {progress.failed} failed" if progress.failed else ""
             kept = f"{progress.finished}/{progress.points} points"
@@ -74,7 +74,7 @@ def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: b
         if dask not in (None, "local"):
             say(f"waiting for the scheduler and a worker at {dask}", err=True)
         try:
-            found = run_sweep(grid, output, jobs=jobs, dask=dask, retry=retry, tell=tell, command=command)
+            found = run_sweep(grid, output, jobs=jobs, dask=dask, retry=retry, on_progress=on_progress, command=command)
         except KeyboardInterrupt:
             say(f"{kept} are kept in {output}; the same command does the rest", err=True)
             raise
@@ -98,7 +98,7 @@ def _dry_run(grid: Path, output: Path, jobs: int | None, retry: bool) -> None:
     points, tasks = left_to_do(load_grid(grid)[0], output, retry)
     console, left, processes = output_console(), estimate(tasks), jobs or cores()
     console.show(_points_table(points))
-    unable = sum(point.setting is None for point in points)
+    unable = sum(point.config is None for point in points)
     done = len(points) - unable - left.points
     console.print(
         f"{len(points)} points: {left.points} to run, {done} finished or the same as another, {unable} cannot run"

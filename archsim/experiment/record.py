@@ -31,29 +31,29 @@ METRIC_KEYS = (
 
 
 def make_record(
-    setting: RunConfig,
-    functional: InferenceResult,
-    timed: SimulatedRun,
+    config: RunConfig,
+    inference: InferenceResult,
+    simulated: SimulatedRun,
     baseline: Baseline,
 ) -> Record:
     """Bring all figures of a run into one flat record; `wall_s` is left to the caller."""
     return {
-        "network": setting.network.name,
-        "trace": setting.trace.name,
-        "arch": setting.arch.name,
-        "policy": setting.policy.name,
-        "threshold": _flat(setting.threshold),
-        "precision": setting.precision,
-        "detail": setting.detail,
-        **_reuse_figures(functional.activity, timed),
-        **_machine_figures(timed, baseline.timed, with_memo=setting.compares),
-        **_head_figures(timed, baseline.timed),
-        "output_change": functional.output_change,
-        **_metric_figures(functional, baseline.functional),
-        "events": timed.run.events,
+        "network": config.network.name,
+        "trace": config.trace.name,
+        "arch": config.arch.name,
+        "policy": config.policy.name,
+        "threshold": _flat(config.threshold),
+        "precision": config.precision,
+        "detail": config.detail,
+        **_reuse_figures(inference.activity, simulated),
+        **_machine_figures(simulated, baseline.simulated, with_memo=config.compares),
+        **_head_figures(simulated, baseline.simulated),
+        "output_change": inference.output_change,
+        **_metric_figures(inference, baseline.inference),
+        "events": simulated.run.events,
         "wall_s": None,
         "archsim_version": __version__,
-        "digest": setting.digest,
+        "digest": config.digest,
     }
 
 
@@ -62,7 +62,7 @@ def _flat(threshold: Any) -> float | str | None:
     return json.dumps(threshold) if isinstance(threshold, list) else threshold
 
 
-def _reuse_figures(activity: ActivityRecord, timed: SimulatedRun) -> Record:
+def _reuse_figures(activity: ActivityRecord, simulated: SimulatedRun) -> Record:
     total, reused = activity.neurons_total, activity.neurons_reused()
     return {
         "sequences": activity.n_sequences,
@@ -71,49 +71,49 @@ def _reuse_figures(activity: ActivityRecord, timed: SimulatedRun) -> Record:
         "neurons_reused": reused,
         "reuse_fraction": None if reused is None else reused / total,
         "macs_total": activity.macs_total,
-        "macs_avoided_fraction": 1 - timed.count("dpu", "mac") / activity.macs_total,
+        "macs_avoided_fraction": 1 - simulated.count("dpu", "mac") / activity.macs_total,
     }
 
 
-def _machine_figures(timed: SimulatedRun, baseline: SimulatedRun, *, with_memo: bool) -> Record:
+def _machine_figures(simulated: SimulatedRun, baseline: SimulatedRun, *, with_memo: bool) -> Record:
     return {
-        "cycles": timed.run.cycles,
-        "time_s": timed.run.time_ps / PS_PER_S,
+        "cycles": simulated.run.cycles,
+        "time_s": simulated.run.time_ps / PS_PER_S,
         "baseline_cycles": baseline.run.cycles,
-        "speedup": baseline.run.cycles / timed.run.cycles,
-        "energy_j": timed.energy_j,
+        "speedup": baseline.run.cycles / simulated.run.cycles,
+        "energy_j": simulated.energy_j,
         "baseline_energy_j": baseline.energy_j,
-        "energy_saving": 1 - timed.energy_j / baseline.energy_j,
-        "energy_scratchpad_j": timed.bucket_j("scratchpad"),
-        "energy_operations_j": timed.bucket_j("operations"),
-        "energy_dram_j": timed.bucket_j("dram"),
-        "energy_memo_j": timed.bucket_j("memo") if with_memo else None,
-        "energy_static_j": timed.bucket_j("static"),
-        "dram_bytes": timed.dram_bytes,
-        "area_mm2": math.fsum(timed.areas_mm2.values()),
+        "energy_saving": 1 - simulated.energy_j / baseline.energy_j,
+        "energy_scratchpad_j": simulated.bucket_j("scratchpad"),
+        "energy_operations_j": simulated.bucket_j("operations"),
+        "energy_dram_j": simulated.bucket_j("dram"),
+        "energy_memo_j": simulated.bucket_j("memo") if with_memo else None,
+        "energy_static_j": simulated.bucket_j("static"),
+        "dram_bytes": simulated.dram_bytes,
+        "area_mm2": math.fsum(simulated.areas_mm2.values()),
     }
 
 
-def _head_figures(timed: SimulatedRun, baseline: SimulatedRun) -> Record:
+def _head_figures(simulated: SimulatedRun, baseline: SimulatedRun) -> Record:
     """What is not recurrent, beside the figures of the recurrent layers, and the gains with it counted in."""
-    if timed.head is None or baseline.head is None:
+    if simulated.head is None or baseline.head is None:
         return dict.fromkeys(HEAD_KEYS)
-    time_ps, baseline_ps = timed.head.run.time_ps, baseline.head.run.time_ps
-    energy_j, baseline_j = timed.head.energy_j, baseline.head.energy_j
+    time_ps, baseline_ps = simulated.head.run.time_ps, baseline.head.run.time_ps
+    energy_j, baseline_j = simulated.head.energy_j, baseline.head.energy_j
     figures = (
-        timed.head.count("dpu", "mac"),
+        simulated.head.count("dpu", "mac"),
         time_ps / PS_PER_S,
         energy_j,
         baseline_ps / PS_PER_S,
         baseline_j,
-        (baseline.run.time_ps + baseline_ps) / (timed.run.time_ps + time_ps),
-        1 - (timed.energy_j + energy_j) / (baseline.energy_j + baseline_j),
+        (baseline.run.time_ps + baseline_ps) / (simulated.run.time_ps + time_ps),
+        1 - (simulated.energy_j + energy_j) / (baseline.energy_j + baseline_j),
     )
     return dict(zip(HEAD_KEYS, figures, strict=True))
 
 
-def _metric_figures(functional: InferenceResult, baseline: InferenceResult) -> Record:
-    metric, before, after = functional.metric, baseline.statistics, functional.statistics
+def _metric_figures(inference: InferenceResult, baseline: InferenceResult) -> Record:
+    metric, before, after = inference.metric, baseline.statistics, inference.statistics
     if metric is None or before is None or after is None:
         return dict.fromkeys(METRIC_KEYS)
     value_before, value_after = metric.of(before), metric.of(after)

@@ -33,7 +33,7 @@ class Result:
     record: Record
     """The keys of the JSON record (docs/CONTRACT.md); None where a figure does not apply."""
     activity: ActivityRecord
-    timed: SimulatedRun
+    simulated: SimulatedRun
     """What the machine did and when, and what that cost."""
     outputs: list[F32] | None
     """Top layer, (T, D·H) float32 per sequence; None where not kept."""
@@ -73,20 +73,20 @@ class Result:
         """Energy by component and action: component, action, bucket, count, pj_each, joules."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(row) for row in self.timed.energy])
+        return pd.DataFrame([asdict(row) for row in self.simulated.energy])
 
     @cached_property
     def utilisation(self) -> pd.DataFrame:
         """What each unit does: unit, busy, a column for each thing waited for, idle; shares of the run's time."""
         import pandas as pd
 
-        rows = [{"unit": u.unit, "busy": u.busy, **u.waits, "idle": u.idle} for u in utilisation(self.timed)]
+        rows = [{"unit": u.unit, "busy": u.busy, **u.waits, "idle": u.idle} for u in utilisation(self.simulated)]
         return pd.DataFrame(rows).fillna(0.0)
 
     @cached_property
     def sensitivity(self) -> Sensitivity:
         """The energy saving over the plausible range of the doubtful constants."""
-        return sensitivity(self.timed, self.baseline.timed, self.technology)
+        return sensitivity(self.simulated, self.baseline.simulated, self.technology)
 
     def to_json(self, path: str | Path) -> None:
         """Write a list with this one record."""

@@ -108,7 +108,7 @@ class RunConfig:
         return _digest(self._computed)
 
     @cached_property
-    def functional_digest(self) -> str:
+    def inference_digest(self) -> str:
         """SHA-256 over everything that determines what the network computes; no machine is in it."""
         return _digest(self._computed | self._decided)
 

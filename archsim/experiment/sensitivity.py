@@ -84,6 +84,6 @@ class _Scales:
         return Saving(technology.name, mac_pj, pj_per_bit, 1 - policy / baseline)
 
 
-def _joules(weighed: CostedRun, technology: TechnologySpec, pj_per_bit: float) -> float:
-    arch = weighed.arch.replace("dram.transfer_pj_per_bit", pj_per_bit)
-    return math.fsum(row.joules for row in energy_rows(weighed.counts, weighed.run.time_ps, arch, technology))
+def _joules(costed: CostedRun, technology: TechnologySpec, pj_per_bit: float) -> float:
+    arch = costed.arch.replace("dram.transfer_pj_per_bit", pj_per_bit)
+    return math.fsum(row.joules for row in energy_rows(costed.counts, costed.run.time_ps, arch, technology))

@@ -17,7 +17,7 @@ Count = tuple[str, str, int]
 """Who, what, and how often or how long."""
 
 
-class StoredPart(FrozenRecord):
+class StoredTotals(FrozenRecord):
     """Time and counted actions."""
 
     time_ps: int
@@ -27,10 +27,10 @@ class StoredPart(FrozenRecord):
     """By component and action."""
 
 
-class StoredRun(StoredPart):
+class StoredRun(StoredTotals):
     """A whole run."""
 
-    head: StoredPart | None
+    head: StoredTotals | None
     worked_ps: tuple[tuple[str, int], ...]
     """By unit."""
     waited_ps: tuple[Count, ...]
@@ -38,36 +38,36 @@ class StoredRun(StoredPart):
     dram_bytes: int
 
 
-def stored(timed: SimulatedRun) -> StoredRun:
+def stored(simulated: SimulatedRun) -> StoredRun:
     """Take down what a machine did."""
-    times = timed.unit_times
+    times = simulated.unit_times
     return StoredRun(
-        **_part(timed).model_dump(),
-        head=_part(timed.head) if timed.head else None,
+        **_part(simulated).model_dump(),
+        head=_part(simulated.head) if simulated.head else None,
         worked_ps=tuple(sorted(times.worked_ps.items())),
         waited_ps=tuple((*who, ps) for who, ps in sorted(times.waited_ps.items())),
-        dram_bytes=timed.dram_bytes,
+        dram_bytes=simulated.dram_bytes,
     )
 
 
 def restored(run: StoredRun, arch: ArchSpec, technology: TechnologySpec) -> SimulatedRun:
     """Weigh anew what was taken down."""
-    whole = _weighed(run, arch, technology)
+    whole = _costed(run, arch, technology)
     return SimulatedRun(
         **vars(whole),
-        head=_weighed(run.head, arch, technology) if run.head else None,
+        head=_costed(run.head, arch, technology) if run.head else None,
         unit_times=UnitTimes(Counter(dict(run.worked_ps)), Counter({(u, r): ps for u, r, ps in run.waited_ps})),
         dram_bytes=run.dram_bytes,
         areas_mm2=area_mm2(arch, technology),
     )
 
 
-def _part(weighed: CostedRun) -> StoredPart:
-    counts = tuple((*what, count) for what, count in sorted(weighed.counts.items()))
-    return StoredPart(**vars(weighed.run), counts=counts)
+def _part(costed: CostedRun) -> StoredTotals:
+    counts = tuple((*what, count) for what, count in sorted(costed.counts.items()))
+    return StoredTotals(**vars(costed.run), counts=counts)
 
 
-def _weighed(part: StoredPart, arch: ArchSpec, technology: TechnologySpec) -> CostedRun:
+def _costed(part: StoredTotals, arch: ArchSpec, technology: TechnologySpec) -> CostedRun:
     counts = Counter({(component, action): count for component, action, count in part.counts})
     run = Run(part.time_ps, part.cycles, part.events)
     return CostedRun(arch, run, counts, energy_rows(counts, run.time_ps, arch, technology))

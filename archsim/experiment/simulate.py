@@ -14,7 +14,7 @@ from archsim.experiment.record import make_record
 from archsim.experiment.result import Result
 from archsim.experiment.run_config import RunConfig, resolve
 from archsim.experiment.simulated_run import Baseline
-from archsim.experiment.stages import Progress, Stages
+from archsim.experiment.stages import SequencesCallback, Stages
 from archsim.inference.policy_parameters import Threshold
 from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.ir.network import Network
@@ -35,7 +35,7 @@ def simulate(
     *,
     keep_outputs: bool = True,
     baseline: Baseline | None = None,
-    progress: Progress | None = None,
+    on_progress: SequencesCallback | None = None,
 ) -> Result:
     """Run a network over a trace with a reuse policy on an accelerator, and without reuse for comparison.
 
@@ -46,21 +46,21 @@ def simulate(
     Raises subclasses of ArchsimError for anything that cannot be simulated.
     """
     started = time.perf_counter()
-    setting = resolve(network, trace, arch, policy, threshold, precision, detail, seed)
-    result = run_stages(Stages(setting, progress=progress), keep_outputs=keep_outputs, baseline=baseline)
+    config = resolve(network, trace, arch, policy, threshold, precision, detail, seed)
+    result = run_stages(Stages(config, on_progress=on_progress), keep_outputs=keep_outputs, baseline=baseline)
     return _timed(result, started)
 
 
-def simulate_policies(settings: list[RunConfig], progress: Progress | None = None) -> list[Result]:
+def simulate_policies(configs: list[RunConfig], on_progress: SequencesCallback | None = None) -> list[Result]:
     """Run settings that differ in the policy only; what they share, the run without reuse, is computed once."""
     results: list[Result] = []
-    first, *others = settings
+    first, *others = configs
     workload = None
     if others:
         workload = Workload(first.network, first.trace, precision=first.precision, cache_bytes=CACHE_BYTES)
-    for setting in settings:
+    for config in configs:
         started = time.perf_counter()
-        stages = Stages(setting, progress=progress, workload=workload)
+        stages = Stages(config, on_progress=on_progress, workload=workload)
         baseline = results[-1].baseline if results else None
         results.append(_timed(run_stages(stages, baseline=baseline), started))
     return results
@@ -73,26 +73,26 @@ def _timed(result: Result, started: float) -> Result:
 
 def run_stages(stages: Stages, *, keep_outputs: bool = False, baseline: Baseline | None = None) -> Result:
     """Bring the parts of a run together; its record's `wall_s` is left to the caller."""
-    setting = stages.setting
-    functional = stages.functional(keep_outputs=keep_outputs)
-    timed = stages.replay(functional.activity, setting.machine, f"events, policy {setting.policy.name}")
+    config = stages.config
+    inference = stages.inference(keep_outputs=keep_outputs)
+    simulated = stages.replay(inference.activity, config.machine, f"events, policy {config.policy.name}")
     if baseline is None:
-        same = Baseline(setting.baseline_digest, functional, timed)
-        baseline = stages.baseline(functional) if setting.compares else same
-    elif baseline.digest != setting.baseline_digest:
+        same = Baseline(config.baseline_digest, inference, simulated)
+        baseline = stages.baseline(inference) if config.compares else same
+    elif baseline.digest != config.baseline_digest:
         raise ConfigError("baseline is that of another network, trace, machine or precision: leave it out")
     return Result(
-        record=make_record(setting, functional, timed, baseline),
-        activity=functional.activity,
-        timed=timed,
-        outputs=functional.outputs,
-        predictions=functional.predictions,
-        has_task=setting.network.metric is not None,
-        technology=setting.technology,
+        record=make_record(config, inference, simulated, baseline),
+        activity=inference.activity,
+        simulated=simulated,
+        outputs=inference.outputs,
+        predictions=inference.predictions,
+        has_task=config.network.metric is not None,
+        technology=config.technology,
         baseline=baseline,
-        replay=partial(_replay_for, setting, functional.activity),
+        replay=partial(_replay_for, config, inference.activity),
     )
 
 
-def _replay_for(setting: RunConfig, activity: ActivityRecord, listener: Listener) -> None:
-    simulate_activity(setting.network, activity, setting.machine, detail=setting.detail, listeners=[listener])
+def _replay_for(config: RunConfig, activity: ActivityRecord, listener: Listener) -> None:
+    simulate_activity(config.network, activity, config.machine, detail=config.detail, listeners=[listener])

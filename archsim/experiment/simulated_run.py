@@ -60,8 +60,8 @@ class Baseline:
 
     digest: str
     """Over everything that determines it."""
-    functional: InferenceResult
-    timed: SimulatedRun
+    inference: InferenceResult
+    simulated: SimulatedRun
 
 
 def simulate_and_cost(
@@ -81,14 +81,14 @@ def simulate_and_cost(
         run=run,
         counts=actions.counts,
         energy=energy_rows(actions.counts, run.time_ps, arch, technology),
-        head=_weigh_head(network, activity, arch, technology) if network.head else None,
+        head=_cost_head(network, activity, arch, technology) if network.head else None,
         unit_times=use,
         dram_bytes=moved.n_bytes,
         areas_mm2=area_mm2(arch, technology),
     )
 
 
-def _weigh_head(network: Network, activity: ActivityRecord, arch: ArchSpec, technology: TechnologySpec) -> CostedRun:
+def _cost_head(network: Network, activity: ActivityRecord, arch: ArchSpec, technology: TechnologySpec) -> CostedRun:
     actions = ActionCounts()
     run = simulate_head(network, activity, arch, [actions])
     return CostedRun(arch, run, actions.counts, energy_rows(actions.counts, run.time_ps, arch, technology))

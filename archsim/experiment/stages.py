@@ -13,7 +13,7 @@ from archsim.inference.run import InferenceResult, run_compared
 from archsim.inference.workload import PAIR_BYTES, Workload
 from archsim.policies import skips_columns
 
-Progress = Callable[[str, int, int], None]
+SequencesCallback = Callable[[str, int, int], None]
 """Called with the name of a stage, the sequences just finished in it, and the sequences in all."""
 
 
@@ -25,47 +25,47 @@ class Stages:
 
     def __init__(
         self,
-        setting: RunConfig,
+        config: RunConfig,
         *,
-        progress: Progress | None = None,
+        on_progress: SequencesCallback | None = None,
         threads: int | None = None,
         workload: Workload | None = None,
     ) -> None:
-        self.setting, self.threads, self._workload = setting, threads, workload
-        self.progress: Progress = progress or (lambda stage, done, total: None)
+        self.config, self.threads, self._workload = config, threads, workload
+        self.on_progress: SequencesCallback = on_progress or (lambda stage, done, total: None)
 
     @cached_property
     def workload(self) -> Workload:
         """The setting's network and trace; the run without reuse finds the input products of the policy's."""
         if self._workload is not None:
             return self._workload
-        setting = self.setting
-        shares = setting.compares and not skips_columns(setting.policy)
+        config = self.config
+        shares = config.compares and not skips_columns(config.policy)
         cache_bytes = PAIR_BYTES if shares else 0
-        return Workload(setting.network, setting.trace, precision=setting.precision, cache_bytes=cache_bytes, once=True)
+        return Workload(config.network, config.trace, precision=config.precision, cache_bytes=cache_bytes, once=True)
 
-    def functional(self, *, keep_outputs: bool = False) -> InferenceResult:
+    def inference(self, *, keep_outputs: bool = False) -> InferenceResult:
         """Return outputs and decisions under the setting's policy and θ, beside those without reuse."""
-        setting = self.setting
+        config = self.config
         return run_compared(
             self.workload,
-            setting.policy,
-            0.0 if setting.threshold is None else setting.threshold,
+            config.policy,
+            0.0 if config.threshold is None else config.threshold,
             keep_outputs=keep_outputs,
             threads=self.threads,
-            on_progress=partial(self._tick, f"outputs, policy {setting.policy.name}"),
+            on_progress=partial(self._tick, f"outputs, policy {config.policy.name}"),
         )
 
     def replay(self, activity: ActivityRecord, machine: ArchSpec, stage: str) -> SimulatedRun:
         """What `machine` does with the decisions."""
-        setting, tick = self.setting, partial(self._tick, stage)
-        return simulate_and_cost(setting.network, activity, machine, setting.technology, setting.detail, tick)
+        config, tick = self.config, partial(self._tick, stage)
+        return simulate_and_cost(config.network, activity, machine, config.technology, config.detail, tick)
 
-    def baseline(self, functional: InferenceResult) -> Baseline:
+    def baseline(self, inference: InferenceResult) -> Baseline:
         """The same network and trace, nothing reused, on the machine without memoization unit."""
-        plain = functional.without_reuse or functional
-        timed = self.replay(plain.activity, self.setting.baseline_machine, "events, baseline")
-        return Baseline(self.setting.baseline_digest, plain, timed)
+        plain = inference.without_reuse or inference
+        simulated = self.replay(plain.activity, self.config.baseline_machine, "events, baseline")
+        return Baseline(self.config.baseline_digest, plain, simulated)
 
     def _tick(self, stage: str, done: int) -> None:
-        self.progress(stage, done, len(self.setting.trace))
+        self.on_progress(stage, done, len(self.config.trace))

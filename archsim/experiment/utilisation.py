@@ -24,44 +24,44 @@ class UnitUse:
         return max(0.0, 1 - self.busy - math.fsum(self.waits.values()))
 
 
-def utilisation(timed: SimulatedRun) -> list[UnitUse]:
+def utilisation(simulated: SimulatedRun) -> list[UnitUse]:
     """Return the use of the machine as a whole, of each unit, and of the memories."""
-    return [_machine(timed), *_units(timed), *_buffers(timed), _main_memory(timed)]
+    return [_machine(simulated), *_units(simulated), *_buffers(simulated), _main_memory(simulated)]
 
 
-def _machine(timed: SimulatedRun) -> UnitUse:
+def _machine(simulated: SimulatedRun) -> UnitUse:
     """Passes run, or all wait for what a pass needs."""
-    waits = _waits(timed, "machine")
+    waits = _waits(simulated, "machine")
     return UnitUse("machine", 1 - math.fsum(waits.values()), waits)
 
 
-def _units(timed: SimulatedRun) -> Iterator[UnitUse]:
-    times = timed.unit_times
+def _units(simulated: SimulatedRun) -> Iterator[UnitUse]:
+    times = simulated.unit_times
     names = set(times.worked_ps) | {unit for unit, _ in times.waited_ps}
     for unit in sorted(names - {"machine"}):
-        yield UnitUse(unit, times.worked_ps[unit] / timed.run.time_ps, _waits(timed, unit))
+        yield UnitUse(unit, times.worked_ps[unit] / simulated.run.time_ps, _waits(simulated, unit))
 
 
-def _waits(timed: SimulatedRun, unit: str) -> dict[str, float]:
-    waited = timed.unit_times.waited_ps
-    return {reason: ps / timed.run.time_ps for (who, reason), ps in sorted(waited.items()) if who == unit}
+def _waits(simulated: SimulatedRun, unit: str) -> dict[str, float]:
+    waited = simulated.unit_times.waited_ps
+    return {reason: ps / simulated.run.time_ps for (who, reason), ps in sorted(waited.items()) if who == unit}
 
 
-def _buffers(timed: SimulatedRun) -> Iterator[UnitUse]:
+def _buffers(simulated: SimulatedRun) -> Iterator[UnitUse]:
     """Ports of the weight buffers in use while they are filled, and of the intermediate memory: a word a cycle."""
-    units = sum(unit.endswith(".DPU") for unit in timed.unit_times.worked_ps)
-    cycles = timed.run.time_ps / timed.arch.clock_period_ps
-    filled = timed.count("weight_buffer", "fill")
+    units = sum(unit.endswith(".DPU") for unit in simulated.unit_times.worked_ps)
+    cycles = simulated.run.time_ps / simulated.arch.clock_period_ps
+    filled = simulated.count("weight_buffer", "fill")
     yield UnitUse("weight fill", filled / units / cycles, {})
-    moved = timed.count("intermediate_memory", "read") + timed.count("intermediate_memory", "write")
-    yield UnitUse("intermediate memory", moved / timed.arch.intermediate_memory.ports / cycles, {})
+    moved = simulated.count("intermediate_memory", "read") + simulated.count("intermediate_memory", "write")
+    yield UnitUse("intermediate memory", moved / simulated.arch.intermediate_memory.ports / cycles, {})
 
 
-def _main_memory(timed: SimulatedRun) -> UnitUse:
+def _main_memory(simulated: SimulatedRun) -> UnitUse:
     """Data on the bus; the rest of the time it is awake it refreshes, or opens rows and turns round."""
-    dram = timed.arch.dram
-    cycles = timed.run.time_ps / dram.clock_period_ps * dram.channels
-    data = (timed.count("dram", "read") + timed.count("dram", "write")) * dram.burst_cycles / cycles
-    refresh = timed.count("dram", "refresh") * dram.trfc_cycles / dram.ranks / cycles
-    awake = timed.count("dram", "active_standby") / cycles
+    dram = simulated.arch.dram
+    cycles = simulated.run.time_ps / dram.clock_period_ps * dram.channels
+    data = (simulated.count("dram", "read") + simulated.count("dram", "write")) * dram.burst_cycles / cycles
+    refresh = simulated.count("dram", "refresh") * dram.trfc_cycles / dram.ranks / cycles
+    awake = simulated.count("dram", "active_standby") / cycles
     return UnitUse("DRAM", data, {"refresh": refresh, "rows and turns": max(0.0, awake - data - refresh)})

@@ -63,8 +63,8 @@ def _candidate(fixed: Choices, policy: str, widths: list[int]) -> Candidate:
     has_theta = plain.policy.needs_threshold
     if plain.arch.fmu is None:
         return Candidate(policy, (), has_unit=False, has_theta=has_theta)
-    settings = {w: resolve_point(fixed | {"policy": policy, "threshold": NO_THETA, WIDTH: w}) for w in widths}
-    machines = {setting.machine.model_dump_json(): w for w, setting in reversed(settings.items())}
+    configs = {w: resolve_point(fixed | {"policy": policy, "threshold": NO_THETA, WIDTH: w}) for w in widths}
+    machines = {config.machine.model_dump_json(): w for w, config in reversed(configs.items())}
     differing = tuple(sorted(machines.values()))
     return Candidate(policy, differing, plain.machine.fmu is not None, has_theta)
 

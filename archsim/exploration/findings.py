@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from archsim.experiment.record import Record
 from archsim.exploration.candidates import NONE, UNREAL, WIDTH, Candidate, plain_policy
 from archsim.exploration.front import energy_delay_area, pareto_front
-from archsim.exploration.ladder import Ladder
+from archsim.exploration.ladder import LogGrid
 from archsim.sweeps.frames import SweepResults
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def findings(
     holds: Callable[[Row], bool],
     max_loss: float,
     split: str | None,
-    ends: tuple[float, float] = Ladder().ends,
+    ends: tuple[float, float] = LogGrid().ends,
 ) -> Exploration:
     """Look at the points of a finished sweep; `holds` says whether a loss is within the bound."""
     points = sweep.ran.reset_index(drop=True)

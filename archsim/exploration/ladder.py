@@ -13,7 +13,7 @@ DIGITS = 3
 
 
 @dataclass(frozen=True)
-class Ladder:
+class LogGrid:
     """Values of θ by number, evenly spread on a log scale; rung 0 is where the climb begins."""
 
     start: float = 1 / 16
@@ -38,24 +38,24 @@ class Ladder:
         """Tries that one search may take."""
         return 1 + max(self.doublings, self.halvings) + self.bisections
 
-    def theta(self, rung: int) -> float:
+    def theta(self, index: int) -> float:
         """θ of a rung."""
-        return float(f"{self.start * 2.0 ** (rung / self.stride):.{DIGITS}g}")
+        return float(f"{self.start * 2.0 ** (index / self.stride):.{DIGITS}g}")
 
     @property
     def ends(self) -> tuple[float, float]:
         """The least and the largest θ that a climb can come to."""
         return self.theta(-self.halvings * self.stride), self.theta(self.doublings * self.stride)
 
-    def next_rung(self, fits: Mapping[int, bool]) -> int | None:
+    def next_index(self, fits: Mapping[int, bool]) -> int | None:
         """The rung to try after those tried, each with whether its loss fits; None at the end.
 
         What lies above a rung that does not fit is never taken: loss is not quite monotone.
         """
         if not fits:
             return 0
-        bad = min((rung for rung, fit in fits.items() if not fit), default=None)
-        good = max((rung for rung, fit in fits.items() if fit and (bad is None or rung < bad)), default=None)
+        bad = min((index for index, fit in fits.items() if not fit), default=None)
+        good = max((index for index, fit in fits.items() if fit and (bad is None or index < bad)), default=None)
         if bad is None:
             assert good is not None, "something was tried"
             return good + self.stride if good < self.doublings * self.stride else None

@@ -5,7 +5,6 @@ What a policy loses does not depend on the machine, so the search asks one machi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from archsim.errors import RunFailedError
 from archsim.exploration.candidates import POLICIES, WIDTHS, Candidate, candidates, grid_of
 from archsim.exploration.findings import Exploration, findings
 from archsim.exploration.front import pareto_front
-from archsim.exploration.ladder import Ladder
+from archsim.exploration.ladder import LogGrid
 from archsim.files import make_folder
 from archsim.policies import policy_from
 from archsim.report.page import check_page
@@ -26,10 +25,8 @@ from archsim.sweeps.frames import SweepResults
 from archsim.sweeps.grid import load_grid
 from archsim.sweeps.plan import plan_points
 from archsim.sweeps.pools import Pool, check_jobs, pool_for
-from archsim.sweeps.run import Progress, defined_in_main, run_points
+from archsim.sweeps.run import StageCallback, SweepCallback, SweepProgress, defined_in_main, run_points
 
-Tell = Callable[[str, float, str], None]
-"""Hears of the name of a stage, the share of it that is done, and a few words."""
 SWEEP, FILE = "sweep", "explore.html"
 
 
@@ -53,11 +50,11 @@ class Bound:
 
 
 @dataclass
-class Climb:
+class ThresholdSearch:
     """One policy's search for the largest θ within the bound."""
 
     candidate: Candidate
-    ladder: Ladder
+    grid: LogGrid
     bound: Bound
     tried: dict[int, pd.Series[Any]] = field(default_factory=dict)
     """Results on the first machine, by rung."""
@@ -65,23 +62,23 @@ class Climb:
     @property
     def fits(self) -> dict[int, bool]:
         """Rungs tried, and whether their loss is within the bound."""
-        return {rung: self.bound.holds(row) for rung, row in self.tried.items()}
+        return {index: self.bound.holds(row) for index, row in self.tried.items()}
 
     @property
     def due(self) -> int | None:
         """The rung to try next."""
         if not self.candidate.has_theta:
             return None if self.tried else 0
-        return self.ladder.next_rung(self.fits)
+        return self.grid.next_index(self.fits)
 
     @property
     def most(self) -> int:
         """Passes it may take."""
-        return self.ladder.most if self.candidate.has_theta else 1
+        return self.grid.most if self.candidate.has_theta else 1
 
-    def rows(self, rung: int, widths: tuple[int, ...]) -> list[Choices]:
+    def rows(self, index: int, widths: tuple[int, ...]) -> list[Choices]:
         """What the points at a rung choose."""
-        return self.candidate.rows(self.ladder.theta(rung), widths)
+        return self.candidate.rows(self.grid.theta(index), widths)
 
     @property
     def first_rows(self) -> list[Choices]:
@@ -92,12 +89,14 @@ class Climb:
     def all_rows(self) -> list[Choices]:
         """Every point tried, and the other machines where no other θ of the policy within the bound gains more."""
         best, widths = self._best(), self.candidate.widths
-        return [row for rung in sorted(self.tried) for row in self.rows(rung, widths if rung in best else widths[:1])]
+        return [
+            row for index in sorted(self.tried) for row in self.rows(index, widths if index in best else widths[:1])
+        ]
 
     def _best(self) -> set[int]:
-        rungs = [rung for rung, fits in self.fits.items() if fits]
-        front = pareto_front(pd.DataFrame([self.tried[rung] for rung in rungs])) if rungs else ()
-        return {rung for rung, on_it in zip(rungs, front, strict=True) if on_it}
+        indices = [index for index, fits in self.fits.items() if fits]
+        front = pareto_front(pd.DataFrame([self.tried[index] for index in indices])) if indices else ()
+        return {index for index, on_it in zip(indices, front, strict=True) if on_it}
 
 
 def explore(
@@ -114,7 +113,7 @@ def explore(
     margin: float = 0.0,
     refine: int = 3,
     jobs: int | None = None,
-    tell: Tell = lambda stage, share, words: None,
+    on_progress: StageCallback = lambda stage, share, words: None,
     command: str = "archsim.explore",
 ) -> Exploration:
     """Search each policy's θ up to `max_loss` points of loss, and run the best on every width of the FMU.
@@ -125,61 +124,63 @@ def explore(
     Raises subclasses of UsageError for what cannot be explored, before anything is written.
     """
     check_jobs(jobs)
-    bound, ladder = Bound(max_loss, margin), Ladder(bisections=refine)
+    bound, grid = Bound(max_loss, margin), LogGrid(bisections=refine)
     chosen = {"trace": trace, "split": split, "limit": limit}
     fixed: Choices = {"network": str(network), "arch": str(arch)}
     fixed |= {key: value if key == "limit" else str(value) for key, value in chosen.items() if value is not None}
-    climbs = [Climb(candidate, ladder, bound) for candidate in candidates(fixed, policies, widths)]
-    search = _Search(fixed, climbs, Path(folder) / SWEEP, tell, command)
-    names = [climb.candidate.policy for climb in climbs]
+    searches = [ThresholdSearch(candidate, grid, bound) for candidate in candidates(fixed, policies, widths)]
+    rounds = _Rounds(fixed, searches, Path(folder) / SWEEP, on_progress, command)
+    names = [search.candidate.policy for search in searches]
     make_folder(Path(folder))
     check_page(Path(folder), FILE)
     with pool_for(jobs, None, needs_main=defined_in_main(map(policy_from, names))) as pool:
-        results = search.run(pool)
-    return findings(results, [climb.candidate for climb in climbs], bound.holds, max_loss, split, ladder.ends)
+        results = rounds.run(pool)
+    return findings(results, [search.candidate for search in searches], bound.holds, max_loss, split, grid.ends)
 
 
 @dataclass
-class _Search:
+class _Rounds:
     """Climbs side by side: each round tries one θ of every policy that is not done."""
 
     fixed: Choices
-    climbs: list[Climb]
+    searches: list[ThresholdSearch]
     folder: Path
-    tell: Tell
+    on_progress: StageCallback
     command: str
 
     def run(self, pool: Pool) -> SweepResults:
         """Climb, then time every machine; what is found lies in the folder."""
-        while due := [climb for climb in self.climbs if climb.due is not None]:
+        while due := [search for search in self.searches if search.due is not None]:
             self._round(due, pool)
-        self.tell("search of θ", 1.0, f"{self.passes} passes")
+        self.on_progress("search of θ", 1.0, f"{self.passes} passes")
 
-        def heard(progress: Progress) -> None:
-            self.tell("machines", progress.share, f"{progress.finished}/{progress.points} points")
+        def report(progress: SweepProgress) -> None:
+            self.on_progress("machines", progress.share, f"{progress.finished}/{progress.points} points")
 
-        return self._sweep([row for climb in self.climbs for row in climb.all_rows], pool, heard)
+        return self._sweep([row for search in self.searches for row in search.all_rows], pool, report)
 
     @property
     def passes(self) -> int:
         """Thresholds tried so far, each a functional pass."""
-        return sum(len(climb.tried) for climb in self.climbs)
+        return sum(len(search.tried) for search in self.searches)
 
-    def _round(self, due: list[Climb], pool: Pool) -> None:
-        before, most = self.passes, sum(climb.most for climb in self.climbs)
+    def _round(self, due: list[ThresholdSearch], pool: Pool) -> None:
+        before, most = self.passes, sum(search.most for search in self.searches)
 
-        def heard(progress: Progress) -> None:
+        def report(progress: SweepProgress) -> None:
             done = before + progress.finished
-            self.tell("search of θ", done / most, f"{done} of at most {most} passes")
+            self.on_progress("search of θ", done / most, f"{done} of at most {most} passes")
 
-        found = self._sweep([row for climb in due for row in climb.first_rows], pool, heard).results
-        for climb, (_, row) in zip(due, found.iterrows(), strict=True):
-            assert climb.due is not None, "only those are tried"
-            climb.tried[climb.due] = row
+        found = self._sweep([row for search in due for row in search.first_rows], pool, report).results
+        for search, (_, row) in zip(due, found.iterrows(), strict=True):
+            assert search.due is not None, "only those are tried"
+            search.tried[search.due] = row
 
-    def _sweep(self, rows: list[Choices], pool: Pool, heard: Callable[[Progress], None]) -> SweepResults:
+    def _sweep(self, rows: list[Choices], pool: Pool, report: SweepCallback) -> SweepResults:
         grid, text = load_grid(grid_of(self.fixed, rows))
-        found = run_points(plan_points(grid), text, self.folder, pool, tell=heard, retry=True, command=self.command)
+        found = run_points(
+            plan_points(grid), text, self.folder, pool, on_progress=report, retry=True, command=self.command
+        )
         for _, row in found.failed.iterrows():
             raise RunFailedError(f"policy {row['policy']} at θ = {row['threshold']:g}: {row['error']}")
         return found

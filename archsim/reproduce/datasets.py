@@ -35,7 +35,7 @@ class Dataset:
     """For the results at 1, 2, 3 points of loss."""
     curves: Limits
     """For curves over θ."""
-    watched: Limits
+    observed: Limits
     """For what single neurons do."""
 
     def trace(self, network: str) -> Trace:
@@ -74,10 +74,10 @@ QUICK = Dataset(
     thresholds=(0.1, 0.3, 0.6, 1.2, 2.4),
     losses=_limits(132, 30, 24, 132),
     curves=_limits(66, 12, 8, 40),
-    watched=_limits(20, 6, 4, 16),
+    observed=_limits(20, 6, 4, 16),
 )
 BUNDLED = Dataset(
-    "bundled", "Bundled traces", None, _NETWORKS, _THETAS, losses={}, curves={}, watched=_limits(60, 20, 12, 60)
+    "bundled", "Bundled traces", None, _NETWORKS, _THETAS, losses={}, curves={}, observed=_limits(60, 20, 12, 60)
 )
 TEST = Dataset(
     "test",
@@ -87,7 +87,7 @@ TEST = Dataset(
     _THETAS,
     losses={},
     curves=_limits(4000, 100, 60, 300),
-    watched=_limits(200, 20, 12, 100),
+    observed=_limits(200, 20, 12, 100),
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,19 +18,17 @@ from archsim.reproduce.datasets import Dataset
 from archsim.reproduce.observe import observe
 from archsim.sealed import blank_seal, is_sealed, seal
 from archsim.sweeps.frames import SweepResults
-from archsim.sweeps.run import Progress, make_sweep_folders, run_sweep
+from archsim.sweeps.run import StageCallback, SweepProgress, make_sweep_folders, run_sweep
 from archsim.sweeps.store import LOG
 
-Tell = Callable[[str, float, str], None]
-"""Hears of the name of a stage, the share of it that is done, and a few words."""
 AT = 1
 """Points of loss that thresholds were calibrated for, as in the abstract."""
-SWEEPS, WATCHED_FOLDER = ("losses", "thresholds"), "watched"
-WATCHED = ("changes", "change_summary", "correlations", "scatter")
+SWEEPS, OBSERVED_FOLDER = ("losses", "thresholds"), "watched"
+OBSERVED = ("changes", "change_summary", "correlations", "scatter")
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class DatasetResults:
     """Everything the figures are drawn from."""
 
     dataset: Dataset
@@ -39,7 +36,7 @@ class Findings:
     """Networks by policies by points of loss allowed."""
     thresholds: SweepResults
     """Networks by policies by θ."""
-    watched: dict[str, pd.DataFrame]
+    observed: dict[str, pd.DataFrame]
     """Of all networks, by the names in `WATCHED`."""
 
     def at_loss(self, points: int, policy: str) -> pd.DataFrame:
@@ -68,51 +65,53 @@ class Findings:
 
 def make_folders(folder: Path) -> None:
     """Make the folders of a dataset; UsageError, before any work, where something stands in their way."""
-    make_folder(folder / WATCHED_FOLDER)
+    make_folder(folder / OBSERVED_FOLDER)
     for name in SWEEPS:
         make_sweep_folders(folder / name)
 
 
-def find(dataset: Dataset, folder: Path, jobs: int | None, tell: Tell) -> Findings:
+def find(dataset: Dataset, folder: Path, jobs: int | None, on_progress: StageCallback) -> DatasetResults:
     """Make what is missing in `folder`, and read the rest."""
     make_folders(folder)
     sweeps = dict(zip(SWEEPS, (dataset.losses_grid(), dataset.thresholds_grid()), strict=True))
-    watched = _watch_all(dataset, folder / WATCHED_FOLDER, tell)
+    observed = _observe_all(dataset, folder / OBSERVED_FOLDER, on_progress)
     results = {
-        name: _sweep(grid, folder / name, f"{dataset.name}, {name}", jobs, tell) for name, grid in sweeps.items()
+        name: _sweep(grid, folder / name, f"{dataset.name}, {name}", jobs, on_progress) for name, grid in sweeps.items()
     }
-    return Findings(dataset, results["losses"], results["thresholds"], watched)
+    return DatasetResults(dataset, results["losses"], results["thresholds"], observed)
 
 
-def _sweep(grid: dict[str, object], folder: Path, title: str, jobs: int | None, tell: Tell) -> SweepResults:
-    def heard(progress: Progress) -> None:
-        tell(title, progress.share, f"{progress.finished}/{progress.points} points")
+def _sweep(
+    grid: dict[str, object], folder: Path, title: str, jobs: int | None, on_progress: StageCallback
+) -> SweepResults:
+    def report(progress: SweepProgress) -> None:
+        on_progress(title, progress.share, f"{progress.finished}/{progress.points} points")
 
-    return run_sweep(grid, folder, jobs=jobs, retry=True, tell=heard, command="archsim reproduce")
+    return run_sweep(grid, folder, jobs=jobs, retry=True, on_progress=report, command="archsim reproduce")
 
 
-def _watch_all(dataset: Dataset, folder: Path, tell: Tell) -> dict[str, pd.DataFrame]:
-    found: dict[str, list[pd.DataFrame]] = {name: [] for name in WATCHED}
+def _observe_all(dataset: Dataset, folder: Path, on_progress: StageCallback) -> dict[str, pd.DataFrame]:
+    found: dict[str, list[pd.DataFrame]] = {name: [] for name in OBSERVED}
     for i, network in enumerate(dataset.networks):
-        tell(f"{dataset.name}, single neurons", i / len(dataset.networks), network)
-        for name, frame in _watch(dataset, network, folder).items():
+        on_progress(f"{dataset.name}, single neurons", i / len(dataset.networks), network)
+        for name, frame in _observe(dataset, network, folder).items():
             found[name].append(frame)
-    tell(f"{dataset.name}, single neurons", 1.0, f"{len(dataset.networks)} networks")
+    on_progress(f"{dataset.name}, single neurons", 1.0, f"{len(dataset.networks)} networks")
     return {name: pd.concat(frames, ignore_index=True) for name, frames in found.items()}
 
 
-def _watch(dataset: Dataset, name: str, folder: Path) -> dict[str, pd.DataFrame]:
-    network, trace = load_network(name), dataset.trace(name).limit(dataset.watched[name])
+def _observe(dataset: Dataset, name: str, folder: Path) -> dict[str, pd.DataFrame]:
+    network, trace = load_network(name), dataset.trace(name).limit(dataset.observed[name])
     digest = hashlib.sha256(f"{__version__} {network.digest} {trace.digest}".encode()).hexdigest()[:16]
-    paths = {part: folder / f"{name}-{part}-{digest}.parquet" for part in WATCHED}
+    paths = {part: folder / f"{name}-{part}-{digest}.parquet" for part in OBSERVED}
     damaged = {path: path.exists() for path in paths.values() if not is_sealed(path, path.stem)}
     for path, is_there in damaged.items():
         if is_there:
             LOG.warning("%s: not as it was written: it is made anew", path)
     if damaged:
-        seen = observe(network, trace)
+        observation = observe(network, trace)
         for part, path in paths.items():
-            _write_sealed(getattr(seen, part)(), path)
+            _write_sealed(getattr(observation, part)(), path)
     return {part: pd.read_parquet(path) for part, path in paths.items()}
 
 

@@ -20,7 +20,7 @@ from archsim.inference.inputs import prepared
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, F64, I64
 from archsim.kernels.prediction.statistics import N_MOMENTS, add_moments, count_changes, first_bins, merge_moments
-from archsim.reproduce.watching import Seen, watch
+from archsim.reproduce.watching import StepObservation, observe_steps
 from archsim.traceio.trace import Trace
 
 QUANTITIES = ("dot product", "output")
@@ -125,14 +125,14 @@ class _Tally:
         self.counts = np.zeros((len(QUANTITIES), _EDGES.size + 1), np.int64)
         self.moments = {s.pass_key: (0, np.zeros((N_MOMENTS, s.neurons_per_step))) for s in pass_shapes(network)}
 
-    def see(self, seen: Seen) -> None:
+    def add(self, step: StepObservation) -> None:
         """Take in a step."""
-        pairs = (seen.exact, seen.exact_before), (seen.output, seen.output_before)
+        pairs = (step.exact, step.exact_before), (step.output, step.output_before)
         for counts, (now, before) in zip(self.counts, pairs, strict=True):
             if before is not None:
                 count_changes(now, before, _EDGES, _STARTS, counts)
-        n, moments = self.moments[seen.shape.pass_key]
-        self.moments[seen.shape.pass_key] = add_moments(seen.binary, seen.exact, n, moments), moments
+        n, moments = self.moments[step.shape.pass_key]
+        self.moments[step.shape.pass_key] = add_moments(step.binary, step.exact, n, moments), moments
 
     def joined(self, other: _Tally) -> _Tally:
         """Take in another piece, whole."""
@@ -143,7 +143,7 @@ class _Tally:
 
 def _tally(network: Network, trace: Trace, *, precision: str) -> _Tally:
     tally = _Tally(network)
-    watch(network, trace, tally.see, precision=precision)
+    observe_steps(network, trace, tally.add, precision=precision)
     return tally
 
 
@@ -152,14 +152,14 @@ def _samples(network: Network, trace: Trace, neuron: Neuron, precision: str) -> 
     rows: list[tuple[int, int, int, float]] = []
     column = neuron.gate * network.layers[neuron.layer].hidden_size + neuron.unit
 
-    def see(seen: Seen) -> None:
-        if seen.shape.pass_key == neuron[:2]:
-            for sequence, a, b in zip(seen.sequences, seen.binary[:, column], seen.exact[:, column], strict=True):
-                rows.append((int(sequence), seen.index, int(a), float(b)))
+    def add(step: StepObservation) -> None:
+        if step.shape.pass_key == neuron[:2]:
+            for sequence, a, b in zip(step.sequences, step.binary[:, column], step.exact[:, column], strict=True):
+                rows.append((int(sequence), step.index, int(a), float(b)))
 
     steps = np.cumsum([len(sequence) for sequence in trace.sequences])
     enough = int(np.searchsorted(steps, SCATTER_POINTS)) + 1
-    watch(network, trace.limit(enough), see, precision=precision)
+    observe_steps(network, trace.limit(enough), add, precision=precision)
     return np.array(sorted(rows)[:SCATTER_POINTS], np.float64)[:, 2:].T
 
 

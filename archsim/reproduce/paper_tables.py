@@ -13,21 +13,21 @@ from archsim.report.html_tables import provenance_table
 from archsim.report.labels import label_of
 from archsim.report.page import Table
 from archsim.reproduce.datasets import POLICIES
-from archsim.reproduce.findings import AT, Findings
+from archsim.reproduce.findings import AT, DatasetResults
 from archsim.reproduce.pictures import area_frame
 from archsim.sums import mean
 
 MEANS = ("reuse_fraction", "energy_saving", "speedup", "metric_loss")
 
 
-def averages(found: Iterable[Findings]) -> pd.DataFrame:
+def averages(found: Iterable[DatasetResults]) -> pd.DataFrame:
     """Arithmetic means over the networks at one point of loss, the paper's first; NaN where a figure is missing."""
     paper = dict(zip(MEANS, (AVERAGES.reuse, AVERAGES.energy_saving, AVERAGES.speedup, float("nan")), strict=True))
     rows: list[dict[str, object]] = [{"source": "paper", "policy": POLICIES[0], "networks": 4} | paper]
-    for findings in found:
+    for results in found:
         for policy in POLICIES:
-            points = findings.at_loss(AT, policy).set_index("network").reindex(findings.dataset.networks)
-            about = {"source": findings.dataset.title.lower(), "policy": policy, "networks": len(points)}
+            points = results.at_loss(AT, policy).set_index("network").reindex(results.dataset.networks)
+            about = {"source": results.dataset.title.lower(), "policy": policy, "networks": len(points)}
             rows.append(about | {merit: mean(points[merit].astype(float)) for merit in MEANS})
     return pd.DataFrame(rows)
 
@@ -46,7 +46,7 @@ def averages_table(means: pd.DataFrame) -> Table:
     return Table("", columns, rows, note)
 
 
-def networks_table(findings: Findings) -> Table:
+def networks_table(results: DatasetResults) -> Table:
     """Each network at one point of loss."""
     before = ("threshold", "reuse_fraction", "metric_baseline", "metric_value", "metric_loss")
     gains = ("output_change", "speedup", "energy_saving")
@@ -54,7 +54,7 @@ def networks_table(findings: Findings) -> Table:
     columns += ["95 % of losses (points)", *(label_of(c).axis for c in gains), "the paper's reuse (%)"]
     rows = []
     for policy in POLICIES:
-        for _, row in findings.at_loss(AT, policy).iterrows():
+        for _, row in results.at_loss(AT, policy).iterrows():
             figures, gained = ([label_of(c).number(row[c]) for c in shown] for shown in (before, gains))
             interval = f"{row['metric_loss_low']:.2f} to {row['metric_loss_high']:.2f}"
             paper = label_of("reuse_fraction").number(REUSE.get(row["network"]) if policy == "bnn" else None)
@@ -64,10 +64,10 @@ def networks_table(findings: Findings) -> Table:
     return Table("At one point of loss on validation data", columns, rows, note)
 
 
-def neurons_table(findings: Findings) -> Table:
+def neurons_table(results: DatasetResults) -> Table:
     """How much neurons change from step to step, and how well the binary network follows them."""
-    changes = findings.watched["change_summary"]
-    r = findings.watched["correlations"].groupby("network", sort=False)["correlation"]
+    changes = results.observed["change_summary"]
+    r = results.observed["correlations"].groupby("network", sort=False)["correlation"]
     median, high = r.median(), r.agg(lambda values: (values > 0.8).sum() / len(values))
     columns = ["network", "of", "mean change, at most 100 % each (%)", "median change (%)", "changes under 10 % (%)"]
     columns += ["median correlation", "neurons above 0.8 (%)"]
@@ -98,7 +98,7 @@ def area_table() -> Table:
     return Table("Area in mm²", ["component", *map(str, wide.columns)], rows, note)
 
 
-def provenance_tables(found: Iterable[Findings]) -> list[Table]:
+def provenance_tables(found: Iterable[DatasetResults]) -> list[Table]:
     """Versions and digests of every dataset."""
     return [
         replace(provenance_table(one.losses.about), title=f"Provenance: {one.dataset.title.lower()}", folded=True)

@@ -19,29 +19,29 @@ from archsim.reproduce.figures import (
     scatter,
     speedup,
 )
-from archsim.reproduce.findings import AT, Findings
+from archsim.reproduce.findings import AT, DatasetResults
 
 
-def pictures(findings: Findings) -> list[Picture]:
+def pictures(results: DatasetResults) -> list[Picture]:
     """All figures of one dataset, in the paper's order."""
-    watched, curves, at_all = findings.watched, findings.thresholds.ran, findings.losses.ran
+    observed, curves, at_all = results.observed, results.thresholds.ran, results.losses.ran
     oracle, binary = curves[curves["policy"] == "oracle"], curves[curves["policy"] != "oracle"]
-    some = ", ".join(f"{network} {findings.dataset.watched[network]}" for network in findings.dataset.networks)
+    some = ", ".join(f"{network} {results.dataset.observed[network]}" for network in results.dataset.networks)
     first = f"The first sequences of each trace: {some}."
-    of_curves, at = f"Sequences: {findings.sequences(curves)}.", "At the θ calibrated for one point of loss"
+    of_curves, at = f"Sequences: {results.sequences(curves)}.", "At the θ calibrated for one point of loss"
     drawn = [
-        (relative_change, relative_change.draw(watched["changes"]), "", first),
+        (relative_change, relative_change.draw(observed["changes"]), "", first),
         (loss_against_threshold, loss_against_threshold.draw(oracle), "oracle", of_curves),
-        (scatter, scatter.draw(watched["scatter"]), "", first),
-        (correlation, correlation.draw(watched["correlations"]), "", first),
+        (scatter, scatter.draw(observed["scatter"]), "", first),
+        (correlation, correlation.draw(observed["correlations"]), "", first),
         (loss_against_threshold, loss_against_threshold.draw(binary), "binary network", of_curves),
-        (at_loss, at_loss.draw(at_all), "", f"Sequences: {findings.sequences(at_all)}."),
-        (energy_breakdown, energy_breakdown.draw(_energy(findings)), "", f"{at}, predictor bnn."),
+        (at_loss, at_loss.draw(at_all), "", f"Sequences: {results.sequences(at_all)}."),
+        (energy_breakdown, energy_breakdown.draw(_energy(results)), "", f"{at}, predictor bnn."),
         (speedup, speedup.draw(at_all[at_all["max_loss"] == AT]), "", f"{at}."),
     ]
     return [
         Picture(
-            "-".join([findings.dataset.name, module.NAME, *([which.split()[0]] if which else [])]),
+            "-".join([results.dataset.name, module.NAME, *([which.split()[0]] if which else [])]),
             f"{module.TITLE}: {which}" if which else module.TITLE,
             f"{module.CAPTION} {more}",
             figure,
@@ -69,9 +69,9 @@ def area_frame() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["machine", "component", "mm2"])
 
 
-def _energy(findings: Findings) -> pd.DataFrame:
+def _energy(results: DatasetResults) -> pd.DataFrame:
     """Energy of the binary predictor and the baseline at one point of loss, with the network's name."""
-    names = findings.at_loss(AT, "bnn").set_index("point")["network"]
-    energy = findings.losses.energy
+    names = results.at_loss(AT, "bnn").set_index("point")["network"]
+    energy = results.losses.energy
     energy = energy[energy["point"].isin(names.index)]
     return energy.assign(network=energy["point"].map(names))

@@ -20,7 +20,7 @@ from archsim.traceio.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class StepObservation:
     """One step of a pass: row b is the same sequence in every array, sequences that have ended are left out."""
 
     shape: PassShape
@@ -39,14 +39,14 @@ class Seen:
     """Those of the step before that; None until two are made."""
 
 
-Eye = Callable[[Seen], None]
+Observer = Callable[[StepObservation], None]
 
 
-def watch(network: Network, trace: Trace, eye: Eye, *, precision: str) -> None:
+def observe_steps(network: Network, trace: Trace, observer: Observer, *, precision: str) -> None:
     """Show every step of every pass to `eye`, batch by batch in machine order, on this thread's time."""
     lengths = Inputs(network, trace, fp16=precision == "fp16").lengths
     steps = _decoded_steps(network, trace, precision) if network.decoder else lengths
-    policy = _Watching(network, lengths, steps, eye)
+    policy = _ObservingPolicy(network, lengths, steps, observer)
     run_inference(network, trace, policy, precision=precision, keep_outputs=False, threads=1)
 
 
@@ -56,19 +56,19 @@ def _decoded_steps(network: Network, trace: Trace, precision: str) -> I64:
     return np.array([len(output) for output in outputs], np.int64)
 
 
-class _Watching:
+class _ObservingPolicy:
     """The policy; it knows passes by the order in which one thread begins them."""
 
     name = "watching"
     needs_threshold = False
     uses_memo_unit = False
 
-    def __init__(self, network: Network, lengths: I64, decoded: I64, eye: Eye) -> None:
-        self.passes, self.eye = _passes_in_order(network, lengths, decoded), eye
+    def __init__(self, network: Network, lengths: I64, decoded: I64, observer: Observer) -> None:
+        self.passes, self.observer = _passes_in_order(network, lengths, decoded), observer
 
-    def begin(self, context: PassContext) -> _WatchedPass:
+    def begin(self, context: PassContext) -> _ObservedPass:
         """Start a pass that nobody has looked at."""
-        return _WatchedPass(context, *next(self.passes), self.eye)
+        return _ObservedPass(context, *next(self.passes), self.observer)
 
 
 def _passes_in_order(network: Network, lengths: I64, decoded: I64) -> Iterator[tuple[PassShape, I64, I64]]:
@@ -78,12 +78,12 @@ def _passes_in_order(network: Network, lengths: I64, decoded: I64) -> Iterator[t
             yield shape, batch.sequences, (decoded if shape.decodes else lengths)[batch.sequences]
 
 
-class _WatchedPass:
+class _ObservedPass:
     """The binary weights of a pass, and what it showed last."""
 
-    def __init__(self, context: PassContext, shape: PassShape, sequences: I64, steps: I64, eye: Eye) -> None:
+    def __init__(self, context: PassContext, shape: PassShape, sequences: I64, steps: I64, observer: Observer) -> None:
         self.weights_t = np.ascontiguousarray(pack_joint_signs(context.weight_ih, context.weight_hh).T)
-        self.shape, self.sequences, self.steps, self.eye = shape, sequences, steps, eye
+        self.shape, self.sequences, self.steps, self.observer = shape, sequences, steps, observer
         nothing = np.empty((0, 0), np.float32)
         self.exact, self.output = nothing, nothing
 
@@ -98,6 +98,6 @@ class _WatchedPass:
             exact_before = self.exact[:B][live] if step.index > 0 else None
             output_before = self.output[:B][live] if step.index > 1 else None
             now = (self.sequences[:B][live], binary[live], exact[live], exact_before, output[live], output_before)
-            self.eye(Seen(self.shape, step.index, *now))
+            self.observer(StepObservation(self.shape, step.index, *now))
         self.exact, self.output = exact, output
         return np.zeros(step.shape, np.bool_)

@@ -39,37 +39,37 @@ class CachedStages(Stages):
     costs time only. Both are said in `notes`.
     """
 
-    def __init__(self, setting: RunConfig, folder: Path, *, threads: int | None = None) -> None:
-        super().__init__(setting, threads=threads)
+    def __init__(self, config: RunConfig, folder: Path, *, threads: int | None = None) -> None:
+        super().__init__(config, threads=threads)
         self.folder = folder
         self.notes: list[str] = []
 
     @property
     def workload(self) -> Workload:
         """That of the task before, where network, trace and precision are the same."""
-        return _kept_workload(self.setting.network, self.setting.trace, self.setting.precision)
+        return _kept_workload(self.config.network, self.config.trace, self.config.precision)
 
-    def functional(self, *, keep_outputs: bool = False) -> InferenceResult:
+    def inference(self, *, keep_outputs: bool = False) -> InferenceResult:
         """Return decisions, scores and output change; outputs and answers are not kept."""
-        digest = self.setting.functional_digest
+        digest = self.config.inference_digest
         path = pass_path(self.folder, digest)
-        found = _read_pass(path, self.setting) if self._holds(path, digest) else None
+        found = _read_pass(path, self.config) if self._holds(path, digest) else None
         if found is None:
-            found = super().functional()
+            found = super().inference()
             self._keep(path, digest, partial(_pass_bytes, found))
         return found
 
-    def baseline(self, functional: InferenceResult) -> Baseline:
+    def baseline(self, inference: InferenceResult) -> Baseline:
         """The machine without reuse; what it did is kept, when each of its steps ended is not."""
-        digest = self.setting.baseline_digest
+        digest = self.config.baseline_digest
         path = baseline_path(self.folder, digest)
         run = _read_baseline(path) if self._holds(path, digest) else None
         if run is None:
-            made = super().baseline(functional)
-            self._keep(path, digest, partial(_baseline_bytes, stored(made.timed)))
+            made = super().baseline(inference)
+            self._keep(path, digest, partial(_baseline_bytes, stored(made.simulated)))
             return made
-        timed = restored(run, self.setting.baseline_machine, self.setting.technology)
-        return Baseline(digest, functional.without_reuse or functional, timed)
+        simulated = restored(run, self.config.baseline_machine, self.config.technology)
+        return Baseline(digest, inference.without_reuse or inference, simulated)
 
     def _holds(self, path: Path, digest: str) -> bool:
         """Return whether a file is there, made for this, and as it was written."""
@@ -147,12 +147,12 @@ def _tensors(result: InferenceResult) -> dict[str, U8 | I64]:
     return tensors
 
 
-def _read_pass(path: Path, setting: RunConfig) -> InferenceResult | None:
+def _read_pass(path: Path, config: RunConfig) -> InferenceResult | None:
     try:
         with safe_open(path, "numpy") as file:
             about = file.metadata() or {}
             tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        shapes = pass_shapes(setting.network)
+        shapes = pass_shapes(config.network)
         metric = METRICS[about["metric"]] if about["metric"] else None
         if about["reuses"] == "false":
             return _plain_result(shapes, tensors, metric, "", json.loads(about["output_change"]))

@@ -11,9 +11,9 @@ from archsim.experiment.run_config import RunConfig
 from archsim.experiment.stages import Stages
 from archsim.inference.run import kind_of
 from archsim.inference.workload import CACHE_BYTES, Workload
-from archsim.sweeps.plan import functional_weight, rough_steps
+from archsim.sweeps.plan import inference_macs, rough_steps
 from archsim.sweeps.point import resolve_point
-from archsim.sweeps.task import Kind, Task
+from archsim.sweeps.task import Task, TaskKind
 
 SAMPLE_STEPS = 300
 
@@ -34,7 +34,7 @@ class Estimate:
 class _Rate:
     """Seconds a unit of weight."""
 
-    functional: float
+    inference: float
     replay: float
 
 
@@ -48,27 +48,27 @@ def estimate(tasks: list[Task]) -> Estimate:
         if (network, detail, policy) not in rates:
             rates[network, detail, policy] = _measured(resolve_point(task.choices))
         if (task.workload, policy) not in sizes:
-            setting = resolve_point(task.choices)
-            sizes[task.workload, policy] = functional_weight(setting), _pass_bytes(setting)
+            config = resolve_point(task.choices)
+            sizes[task.workload, policy] = inference_macs(config), _pass_bytes(config)
         rate, (weight, pass_bytes) = rates[network, detail, policy], sizes[task.workload, policy]
-        seconds += weight * (rate.functional if task.kind is Kind.PASS else rate.replay)
-        n_bytes += pass_bytes if task.kind is Kind.PASS else 0
-    n = {kind: sum(task.kind is kind for task in tasks) for kind in Kind}
-    return Estimate(n[Kind.POINT], n[Kind.PASS], n[Kind.BASELINE], seconds, n_bytes)
+        seconds += weight * (rate.inference if task.kind is TaskKind.PASS else rate.replay)
+        n_bytes += pass_bytes if task.kind is TaskKind.PASS else 0
+    n = {kind: sum(task.kind is kind for task in tasks) for kind in TaskKind}
+    return Estimate(n[TaskKind.POINT], n[TaskKind.PASS], n[TaskKind.BASELINE], seconds, n_bytes)
 
 
-def _measured(setting: RunConfig) -> _Rate:
+def _measured(config: RunConfig) -> _Rate:
     few = 1
-    while few < len(setting.trace) and rough_steps(setting.trace.limit(few)) < SAMPLE_STEPS:
+    while few < len(config.trace) and rough_steps(config.trace.limit(few)) < SAMPLE_STEPS:
         few += 1
-    sample = replace(setting, trace=setting.trace.limit(few))
+    sample = replace(config, trace=config.trace.limit(few))
     # As in a sweep, where all thresholds but the first find what there is without reuse.
     workload = Workload(sample.network, sample.trace, precision=sample.precision, cache_bytes=CACHE_BYTES)
-    stages, weight = Stages(sample, threads=1, workload=workload), functional_weight(sample)
-    activity = stages.functional().activity
-    functional_s = _seconds(stages.functional)
+    stages, weight = Stages(sample, threads=1, workload=workload), inference_macs(sample)
+    activity = stages.inference().activity
+    inference_s = _seconds(stages.inference)
     stages.replay(activity, sample.machine, "")
-    return _Rate(functional_s / weight, _seconds(lambda: stages.replay(activity, sample.machine, "")) / weight)
+    return _Rate(inference_s / weight, _seconds(lambda: stages.replay(activity, sample.machine, "")) / weight)
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -77,6 +77,6 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _pass_bytes(setting: RunConfig) -> int:
-    kind = kind_of(setting.policy)
-    return rough_steps(setting.trace) * sum(shape.bytes_per_step(kind) for shape in pass_shapes(setting.network))
+def _pass_bytes(config: RunConfig) -> int:
+    kind = kind_of(config.policy)
+    return rough_steps(config.trace) * sum(shape.bytes_per_step(kind) for shape in pass_shapes(config.network))

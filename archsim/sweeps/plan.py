@@ -13,7 +13,7 @@ from archsim.sweeps.cache import baseline_path, pass_path
 from archsim.sweeps.choices import Choices
 from archsim.sweeps.grid import Grid
 from archsim.sweeps.point import check_names, choices_digest, portable, resolve_point
-from archsim.sweeps.task import Kind, Task
+from archsim.sweeps.task import Task, TaskKind
 from archsim.traceio.trace import Trace
 
 REPLAY_SHARE = 0.1
@@ -27,7 +27,7 @@ class Point:
 
     choices: Choices
     digest: str
-    setting: RunConfig | None
+    config: RunConfig | None
     """None for a point that cannot run."""
     error: str | None = None
 
@@ -40,53 +40,53 @@ def plan_points(grid: Grid) -> list[Point]:
     choices = grid.points()
     check_names(choices)
     points = [_point(chosen) for chosen in choices]
-    if all(point.setting is None for point in points):
+    if all(point.config is None for point in points):
         raise UsageError(f"none of {len(points)} points can run; the first: {points[0].error}")
     return points
 
 
 def _point(choices: Choices) -> Point:
     try:
-        setting = resolve_point(choices)
+        config = resolve_point(choices)
     except UsageError as error:
         return Point(choices, choices_digest(choices), None, str(error))
-    return Point(choices, setting.digest, setting)
+    return Point(choices, config.digest, config)
 
 
 def plan_tasks(points: Iterable[Point], cache: Path) -> list[Task]:
     """The tasks of these points, each thing once, without passes and baselines that are in the cache."""
     tasks: dict[str, Task] = {}
     for point in points:
-        if point.setting is not None:
-            for task in _tasks(point.setting, point.choices, cache):
+        if point.config is not None:
+            for task in _tasks(point.config, point.choices, cache):
                 tasks.setdefault(task.name, task)
     # One after the other, tasks of one workload find what the one before has laid out.
     first: dict[str, int] = {}
     return sorted(tasks.values(), key=lambda task: first.setdefault(task.workload, len(first)))
 
 
-def _tasks(setting: RunConfig, chosen: Choices, cache: Path) -> Iterator[Task]:
+def _tasks(config: RunConfig, chosen: Choices, cache: Path) -> Iterator[Task]:
     """What a point needs, and last the point itself."""
-    choices, module, heavy = portable(chosen), type(setting.policy).__module__, functional_weight(setting)
+    choices, module, heavy = portable(chosen), type(config.policy).__module__, inference_macs(config)
     light = REPLAY_SHARE * heavy
 
-    def task(kind: Kind, digest: str, after: list[Task], weight: float) -> Task:
+    def task(kind: TaskKind, digest: str, after: list[Task], weight: float) -> Task:
         after_names = frozenset(one.name for one in after)
-        return Task(kind, digest, choices, after_names, weight, module, setting.workload_digest)
+        return Task(kind, digest, choices, after_names, weight, module, config.workload_digest)
 
     needed: list[Task] = []
-    if not pass_path(cache, setting.functional_digest).is_file():
-        needed.append(task(Kind.PASS, setting.functional_digest, [], heavy))
-    if setting.compares and not baseline_path(cache, setting.baseline_digest).is_file():
-        needed.append(task(Kind.BASELINE, setting.baseline_digest, needed[:1], light))
+    if not pass_path(cache, config.inference_digest).is_file():
+        needed.append(task(TaskKind.PASS, config.inference_digest, [], heavy))
+    if config.compares and not baseline_path(cache, config.baseline_digest).is_file():
+        needed.append(task(TaskKind.BASELINE, config.baseline_digest, needed[:1], light))
     yield from needed
-    yield task(Kind.POINT, setting.digest, needed, light)
+    yield task(TaskKind.POINT, config.digest, needed, light)
 
 
-def functional_weight(setting: RunConfig) -> float:
+def inference_macs(config: RunConfig) -> float:
     """Multiply-accumulates of a functional pass, roughly: steps of texts and recordings are guessed from their size."""
-    per_step = sum(shape.neurons_per_step * shape.n_inputs for shape in pass_shapes(setting.network))
-    return float(per_step * rough_steps(setting.trace))
+    per_step = sum(shape.neurons_per_step * shape.n_inputs for shape in pass_shapes(config.network))
+    return float(per_step * rough_steps(config.trace))
 
 
 def rough_steps(trace: Trace) -> int:

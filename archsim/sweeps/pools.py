@@ -35,7 +35,7 @@ class Pool(Protocol):
     """Workers that do tasks. BrokenExecutor ends a task that went down with its pool, another error a hopeless one."""
 
     @property
-    def places(self) -> int:
+    def slots(self) -> int:
         """Tasks worth having under way at a time."""
 
     def submit(self, task: Task, cache: str) -> Future[Done]:
@@ -66,7 +66,7 @@ class LocalPool:
         """The executor forgets its processes when one of them dies."""
 
     @property
-    def places(self) -> int:
+    def slots(self) -> int:
         """One a process."""
         return self.jobs
 
@@ -112,7 +112,7 @@ class DaskPool:
         self._executor = client.get_executor(pure=False)
 
     @property
-    def places(self) -> int:
+    def slots(self) -> int:
         """One a thread of the workers now there, and at least one."""
         with _scheduler_there():
             return max(1, int(sum(self.client.nthreads().values())))

@@ -19,13 +19,13 @@ from archsim.sweeps.grid import Grid, load_grid
 from archsim.sweeps.plan import Point, plan_points, plan_tasks
 from archsim.sweeps.pools import Pool, pool_for
 from archsim.sweeps.store import DATABASE, LOG, Store, only_driver, open_store, provenance
-from archsim.sweeps.task import MAIN, Done, Kind, Task
+from archsim.sweeps.task import MAIN, Done, Task, TaskKind
 
 CACHE = "cache"
 
 
 @dataclass
-class Progress:
+class SweepProgress:
     """How far a sweep is."""
 
     points: int
@@ -44,7 +44,10 @@ class Progress:
         return self.done / self.weight if self.weight else 1.0
 
 
-Tell = Callable[[Progress], None]
+SweepCallback = Callable[[SweepProgress], None]
+"""Called after each finished task of a sweep."""
+StageCallback = Callable[[str, float, str], None]
+"""Called with the name of a stage, the share of it that is done (0 to 1), and a few words."""
 
 
 def run_sweep(
@@ -54,7 +57,7 @@ def run_sweep(
     jobs: int | None = None,
     dask: str | None = None,
     retry: bool = False,
-    tell: Tell = lambda progress: None,
+    on_progress: SweepCallback = lambda progress: None,
     command: str = "archsim.run_sweep",
 ) -> SweepResults:
     """Run every point of a grid (a TOML file, or its tables) that `folder` does not hold yet; return all results.
@@ -66,9 +69,9 @@ def run_sweep(
     """
     parsed, text = load_grid(grid)
     points = plan_points(parsed)
-    policies = [point.setting.policy for point in points if point.setting]
+    policies = [point.config.policy for point in points if point.config]
     with pool_for(jobs, dask, needs_main=defined_in_main(policies)) as pool:
-        return run_points(points, text, folder, pool, retry=retry, tell=tell, command=command)
+        return run_points(points, text, folder, pool, retry=retry, on_progress=on_progress, command=command)
 
 
 def run_points(
@@ -78,7 +81,7 @@ def run_points(
     pool: Pool,
     *,
     retry: bool = False,
-    tell: Tell = lambda progress: None,
+    on_progress: SweepCallback = lambda progress: None,
     command: str,
 ) -> SweepResults:
     """Run the points of a grid, given with its text, on workers that are there already; else as `run_sweep`."""
@@ -87,7 +90,7 @@ def run_points(
     with only_driver(folder), closing(Store(folder)) as store:
         store.begin(points, provenance(command, grid, points))
         try:
-            _finish(points, store, pool, retry, tell)
+            _finish(points, store, pool, retry, on_progress)
         except BaseException:  # interrupted, too: what stopped it is told, not that the tables fail as well
             with suppress(ArchsimError):
                 export(store, folder)
@@ -110,19 +113,19 @@ def left_to_do(grid: Grid, folder: Path, retry: bool = False) -> tuple[list[Poin
     return points, plan_tasks(_unfinished(points, finished, retry), folder / CACHE)
 
 
-def _finish(points: list[Point], store: Store, pool: Pool, retry: bool, tell: Tell) -> None:
+def _finish(points: list[Point], store: Store, pool: Pool, retry: bool, on_progress: SweepCallback) -> None:
     finished, cache = store.finished(), store.folder / CACHE
     remove_unfinished(store.folder, cache)
     tasks = plan_tasks(_unfinished(points, finished, retry), cache)
-    due = {task.digest for task in tasks if task.kind is Kind.POINT}
+    due = {task.digest for task in tasks if task.kind is TaskKind.POINT}
     errors = {point.digest: finished.get(point.digest) for point in points if point.digest not in due}
-    progress = Progress(
+    progress = SweepProgress(
         points=len({point.digest for point in points}),
         finished=len(errors),
         failed=sum(error is not None for error in errors.values()),
         weight=math.fsum(task.weight for task in tasks),
     )
-    tell(progress)
+    on_progress(progress)
     said: set[str] = set()
     hindered: list[str] = []
 
@@ -132,13 +135,13 @@ def _finish(points: list[Point], store: Store, pool: Pool, retry: bool, tell: Te
             if note not in said:
                 said.add(note)
                 LOG.warning("%s", note)
-        if task.kind is Kind.POINT and done.hindered:
+        if task.kind is TaskKind.POINT and done.hindered:
             hindered.append(done.error or "")
-        elif task.kind is Kind.POINT:
+        elif task.kind is TaskKind.POINT:
             store.put({task.digest: done})
             progress.finished += 1
             progress.failed += done.error is not None
-        tell(progress)
+        on_progress(progress)
 
     Driver(tasks, pool, str(cache.resolve()), keep).run()
     if hindered:

@@ -89,7 +89,7 @@ class Store:
             self.database.execute("DELETE FROM about")
             self.database.executemany("INSERT INTO about VALUES (?, ?)", sorted(about.items()))
             self.database.execute("INSERT OR REPLACE INTO seals VALUES (?, ?)", (GRID, self._digest_of_grid()))
-        self.put({point.digest: Done(0.0, error=point.error) for point in points if point.setting is None})
+        self.put({point.digest: Done(0.0, error=point.error) for point in points if point.config is None})
 
     def put(self, ends: Mapping[str, Done]) -> None:
         """Keep the ends of points' tasks, by digest; RunFailedError where they cannot be written."""
@@ -210,8 +210,8 @@ def provenance(command: str, grid: str, points: list[Point]) -> dict[str, str]:
     """What a reader needs to do it again: the grid, the command, versions, machines, and digests of what was read."""
     about = {"grid": grid, "command": one_line(command), "version.archsim": __version__, "machine": platform.machine()}
     about |= {f"version.{name}": version(name) for name in PACKAGES} | {"version.python": platform.python_version()}
-    settings = [point.setting for point in points if point.setting is not None]
-    about |= {f"digest.network.{setting.network.name}": setting.network.digest for setting in settings}
-    about |= {f"digest.trace.{setting.trace.name}": setting.trace.digest for setting in settings}
-    machines = {point.choices.get("arch", DEFAULT_ARCH) for point in points if point.setting is not None}
+    configs = [point.config for point in points if point.config is not None]
+    about |= {f"digest.network.{config.network.name}": config.network.digest for config in configs}
+    about |= {f"digest.trace.{config.trace.name}": config.trace.digest for config in configs}
+    machines = {point.choices.get("arch", DEFAULT_ARCH) for point in points if point.config is not None}
     return about | {f"{MACHINE}{name}": load_arch(name).model_dump_json() for name in sorted(machines)}

@@ -24,7 +24,7 @@ Row = dict[str, Any]
 MAIN = "__main__"
 
 
-class Kind(IntEnum):
+class TaskKind(IntEnum):
     """What a task makes; what stands first is due first, so that points are finished early."""
 
     POINT = 0
@@ -36,7 +36,7 @@ class Kind(IntEnum):
 class Task:
     """One thing to make, on behalf of the point that first asks for it."""
 
-    kind: Kind
+    kind: TaskKind
     digest: str
     """Of what is made."""
     choices: Choices
@@ -111,40 +111,40 @@ def _stages(task: Task, cache: Path, threads: int) -> CachedStages:
     """Resolve the point of a task; ConfigError where it is not what the driver sees."""
     if task.module != MAIN:
         import_module(task.module)  # registers the policy
-    setting = resolve_point(task.choices)
+    config = resolve_point(task.choices)
     made = {
-        Kind.PASS: setting.functional_digest,
-        Kind.BASELINE: setting.baseline_digest,
-        Kind.POINT: setting.digest,
+        TaskKind.PASS: config.inference_digest,
+        TaskKind.BASELINE: config.baseline_digest,
+        TaskKind.POINT: config.digest,
     }
     if task.digest != made[task.kind]:
         where = f"process {os.getpid()} in {Path.cwd()}"
         raise ConfigError(f"{where} sees another archsim, network, trace or machine than the driver of the sweep")
-    return CachedStages(setting, cache, threads=threads)
+    return CachedStages(config, cache, threads=threads)
 
 
 def _make(task: Task, stages: CachedStages) -> Outcome | None:
     match task.kind:
-        case Kind.PASS:
-            stages.functional()
-        case Kind.BASELINE:
-            stages.baseline(stages.functional())
-        case Kind.POINT:
+        case TaskKind.PASS:
+            stages.inference()
+        case TaskKind.BASELINE:
+            stages.baseline(stages.inference())
+        case TaskKind.POINT:
             return outcome_of(run_stages(stages))
     return None
 
 
 def outcome_of(result: Result) -> Outcome:
     """Plain figures of a result, policy and baseline side by side."""
-    sides = {"policy": result.timed, "baseline": result.baseline.timed}
-    energy = [{"side": side} | asdict(row) for side, timed in sides.items() for row in timed.energy]
-    uses = [{"side": side} | row for side, timed in sides.items() for row in _uses(timed)]
+    sides = {"policy": result.simulated, "baseline": result.baseline.simulated}
+    energy = [{"side": side} | asdict(row) for side, simulated in sides.items() for row in simulated.energy]
+    uses = [{"side": side} | row for side, simulated in sides.items() for row in _uses(simulated)]
     return Outcome(result.record, energy, uses)
 
 
-def _uses(timed: SimulatedRun) -> list[Row]:
+def _uses(simulated: SimulatedRun) -> list[Row]:
     return [
         {"unit": use.unit, "state": state, "share": share}
-        for use in utilisation(timed)
+        for use in utilisation(simulated)
         for state, share in (("busy", use.busy), *use.waits.items(), ("idle", use.idle))
     ]

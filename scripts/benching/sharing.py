@@ -42,7 +42,7 @@ prefix = ""
 class OneCore:
     """A pool that does a task at once, here, on one thread."""
 
-    places = 1
+    slots = 1
 
     def submit(self, task: Task, cache: str) -> Future[Done]:
         """Do it."""

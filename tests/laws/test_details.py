@@ -112,19 +112,21 @@ def check_details_agree(run):
     assert len(block.timing.ends) == len(trace) * sum(len(layer.directions) for layer in network.layers)
     said_alike = {key: value for key, value in block.record.items() if key not in SAID_OTHERWISE}
     assert said_alike == {key: value for key, value in neuron.record.items() if key not in SAID_OTHERWISE}
-    for ours, theirs in ((block.timed, neuron.timed), (block.baseline.timed, neuron.baseline.timed)):
+    for ours, theirs in ((block.simulated, neuron.simulated), (block.baseline.simulated, neuron.baseline.simulated)):
         assert ours.counts == theirs.counts
         assert +ours.unit_times.worked_ps == +theirs.unit_times.worked_ps
         assert +ours.unit_times.waited_ps == +theirs.unit_times.waited_ps
     COMPARED["with rows streamed"] += any(
-        unit.endswith("DPU") and reason == "weights" for unit, reason in block.timed.unit_times.waited_ps
+        unit.endswith("DPU") and reason == "weights" for unit, reason in block.simulated.unit_times.waited_ps
     )
-    COMPARED["with a bank contended for"] += any(reason == "a bank" for _, reason in block.timed.unit_times.waited_ps)
-    COMPARED["with work shared"] += block.timed.count("crossbar", "bit") > 0
+    COMPARED["with a bank contended for"] += any(
+        reason == "a bank" for _, reason in block.simulated.unit_times.waited_ps
+    )
+    COMPARED["with work shared"] += block.simulated.count("crossbar", "bit") > 0
     COMPARED["with places for columns waited for"] += any(
-        "columns" in reason for _, reason in block.timed.unit_times.waited_ps
+        "columns" in reason for _, reason in block.simulated.unit_times.waited_ps
     )
-    COMPARED["with spills"] += ("machine", "spills") in block.timed.unit_times.waited_ps
+    COMPARED["with spills"] += ("machine", "spills") in block.simulated.unit_times.waited_ps
 
 
 @settings(max_examples=60)

@@ -84,7 +84,7 @@ def test_cycles_respect_both_rooflines(cell, inputs, units, lengths, theta):
     """Neither the multiply-adds nor the memory traffic can be done faster than the hardware allows."""
     network = make_network(cell, inputs=inputs, units=units)
     result = archsim.simulate(network, make_trace(network, lengths), threshold=theta)
-    arch, tally = ArchSpec(), {(row.component, row.action): row.count for row in result.timed.energy}
+    arch, tally = ArchSpec(), {(row.component, row.action): row.count for row in result.simulated.energy}
     macs_per_cycle = arch.computation_units * arch.dpu.lanes
     assert result.record["cycles"] >= tally.get(("dpu", "mac"), 0) / macs_per_cycle
     assert result.record["time_s"] >= result.record["dram_bytes"] / arch.dram.peak_bytes_per_s
@@ -238,7 +238,7 @@ def test_a_machine_whose_buffers_are_too_small_says_so(tiny_lstm, tiny_trace):
         "computation_units": "needs computation_units >= 4 units",
     }.items():
         with pytest.raises(archsim.ArchsimError, match=message):
-            archsim.simulate(tiny_lstm, tiny_trace, arch_with(**{field: 3}), threshold=0.5, progress=pytest.fail)
+            archsim.simulate(tiny_lstm, tiny_trace, arch_with(**{field: 3}), threshold=0.5, on_progress=pytest.fail)
 
 
 def test_reuse_needs_a_memoization_unit(tiny_lstm, tiny_trace):

@@ -18,8 +18,8 @@ from archsim.sim.accelerator import simulate_activity
 
 
 def counts_of(result):
-    return {(row.component, row.action): row.count for row in result.timed.energy if row.bucket == "memo"} | {
-        (c, a): n for (c, a), n in result.timed.counts.items() if c in ("dpu", "weight_buffer", "input_buffer")
+    return {(row.component, row.action): row.count for row in result.simulated.energy if row.bucket == "memo"} | {
+        (c, a): n for (c, a), n in result.simulated.counts.items() if c in ("dpu", "weight_buffer", "input_buffer")
     }
 
 
@@ -48,7 +48,7 @@ def test_joules_are_counts_times_the_table(tiny_lstm, tiny_trace):
     technology, record = load_technology("28nm-lstp"), result.record
     memo = sum(
         n * technology.action(c, a).pj
-        for (c, a), n in result.timed.counts.items()
+        for (c, a), n in result.simulated.counts.items()
         if c in ("delta_unit", "propagated_buffer", "accumulator_buffer")
     )
     assert record["energy_memo_j"] == pytest.approx(memo * 1e-12)
@@ -213,7 +213,7 @@ def test_cycles_respect_both_rooflines(cell, inputs, units, lengths, policy, the
     """And every product asked for is either made or avoided, in the record and in what the machine counted."""
     network = make_network(cell, inputs=inputs, units=units)
     result, arch = archsim.simulate(network, make_trace(network, lengths), policy=policy, threshold=theta), ArchSpec()
-    record, macs = result.record, result.timed.count("dpu", "mac")
+    record, macs = result.record, result.simulated.count("dpu", "mac")
     assert record["cycles"] >= macs / (arch.computation_units * arch.dpu.lanes)
     assert record["time_s"] >= record["dram_bytes"] / arch.dram.peak_bytes_per_s
     assert macs == pytest.approx((1 - result.activity.avoided_fraction) * record["macs_total"])

@@ -11,7 +11,7 @@ from archsim.errors import ConfigError, UsageError
 from archsim.exploration import search
 from archsim.exploration.candidates import POLICIES, WIDTH, Candidate, candidates
 from archsim.exploration.front import energy_delay_area, pareto_front
-from archsim.exploration.ladder import Ladder
+from archsim.exploration.ladder import LogGrid
 from archsim.exploration.page import LABELS, write_exploration
 from archsim.exploration.search import explore
 from archsim.policies import policy_from
@@ -93,10 +93,10 @@ def test_a_task_is_needed(own, tmp_path):
 
 def test_it_finds_what_an_exhaustive_grid_finds_in_fewer_passes(own, tmp_path, here, passes):
     """The same largest θ of each policy, the same point to take, and of the front all but what has a smaller θ."""
-    ladder, widths = Ladder(bisections=0), [4, 64]
+    grid, widths = LogGrid(bisections=0), [4, 64]
     found = explore(**own, folder=tmp_path / "out", max_loss=BOUND, policies=REUSING, widths=widths, refine=0)
-    assert len(passes) <= 1 + len(REUSING) * ladder.most
-    thetas = [ladder.theta(rung) for rung in range(-4 * ladder.stride, 7 * ladder.stride + 1)]
+    assert len(passes) <= 1 + len(REUSING) * grid.most
+    thetas = [grid.theta(index) for index in range(-4 * grid.stride, 7 * grid.stride + 1)]
     axes = {"policy": list(REUSING), "threshold": thetas, WIDTH: widths}
     every = run_sweep({"axes": axes, "fixed": own}, tmp_path / "every").results
     every = every.assign(product=energy_delay_area(every, found.reference["area_mm2"]))
@@ -105,7 +105,7 @@ def test_it_finds_what_an_exhaustive_grid_finds_in_fewer_passes(own, tmp_path, h
     assert found.fitting.groupby("policy")["threshold"].max().to_dict() == largest.to_dict()
     for policy, theta in largest.items():  # else the largest is not what a climb looks for
         assert (every[(every["policy"] == policy) & (every["threshold"] <= theta)]["metric_loss"] <= BOUND).all()
-        assert theta < ladder.theta(7 * ladder.stride)
+        assert theta < grid.theta(7 * grid.stride)
     keys = ["policy", "threshold", WIDTH]
     best = fitting.sort_values("product", kind="stable").iloc[0]
     assert found.best[keys].tolist() == best[keys].tolist() and found.best["product"] == best["product"]

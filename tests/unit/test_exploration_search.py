@@ -7,54 +7,54 @@ from hypothesis import strategies as st
 
 from archsim.errors import ConfigError
 from archsim.exploration.front import energy_delay_area, pareto_front
-from archsim.exploration.ladder import MOST_BISECTIONS, Ladder
+from archsim.exploration.ladder import MOST_BISECTIONS, LogGrid
 
 # The climb
 
 
-def climbed(ladder, fits):
+def climbed(grid, fits):
     """Rungs tried in order, and the highest that fits below all that do not."""
     tried = {}
-    while (rung := ladder.next_rung(tried)) is not None:
-        assert rung not in tried and len(tried) < ladder.most
-        tried[rung] = fits(rung)
-    bad = min((rung for rung, fit in tried.items() if not fit), default=10**6)
-    return tried, max((rung for rung, fit in tried.items() if fit and rung < bad), default=None)
+    while (index := grid.next_index(tried)) is not None:
+        assert index not in tried and len(tried) < grid.most
+        tried[index] = fits(index)
+    bad = min((index for index, fit in tried.items() if not fit), default=10**6)
+    return tried, max((index for index, fit in tried.items() if fit and index < bad), default=None)
 
 
-ladders = st.builds(
-    Ladder,
+grids = st.builds(
+    LogGrid,
     doublings=st.integers(0, 8),
     halvings=st.integers(0, 5),
     bisections=st.integers(0, MOST_BISECTIONS),
 )
 
 
-@given(ladders, st.integers(-300, 300))
-def test_a_climb_finds_what_trying_every_rung_finds(ladder, last):
-    """Where loss only rises: the highest rung that fits, if there is one on the ladder."""
-    rungs = range(-ladder.halvings * ladder.stride, ladder.doublings * ladder.stride + 1)
-    assert climbed(ladder, lambda rung: rung <= last)[1] == max((r for r in rungs if r <= last), default=None)
+@given(grids, st.integers(-300, 300))
+def test_a_climb_finds_what_trying_every_rung_finds(grid, last):
+    """Where loss only rises: the highest index that fits, if there is one on the grid."""
+    indices = range(-grid.halvings * grid.stride, grid.doublings * grid.stride + 1)
+    assert climbed(grid, lambda index: index <= last)[1] == max((r for r in indices if r <= last), default=None)
 
 
-@given(ladders, st.randoms(use_true_random=False))
-def test_whatever_the_loss_does_a_climb_ends_in_time(ladder, random):
-    tried, best = climbed(ladder, lambda rung: random.random() < 0.7)
-    assert len(tried) <= ladder.most
-    assert best is None or all(fits for rung, fits in tried.items() if rung <= best)
+@given(grids, st.randoms(use_true_random=False))
+def test_whatever_the_loss_does_a_climb_ends_in_time(grid, random):
+    tried, best = climbed(grid, lambda index: random.random() < 0.7)
+    assert len(tried) <= grid.most
+    assert best is None or all(fits for index, fits in tried.items() if index <= best)
 
 
 @pytest.mark.parametrize("bisections", range(MOST_BISECTIONS + 1))
 def test_every_rung_has_a_threshold_of_its_own(bisections):
-    ladder = Ladder(bisections=bisections)
-    rungs = range(-ladder.halvings * ladder.stride, ladder.doublings * ladder.stride + 1)
-    thetas = [ladder.theta(rung) for rung in rungs]
-    assert thetas == sorted(set(thetas)) and thetas[-1] == 8 and ladder.theta(0) == 0.0625
+    grid = LogGrid(bisections=bisections)
+    indices = range(-grid.halvings * grid.stride, grid.doublings * grid.stride + 1)
+    thetas = [grid.theta(index) for index in indices]
+    assert thetas == sorted(set(thetas)) and thetas[-1] == 8 and grid.theta(0) == 0.0625
 
 
 def test_a_ladder_with_too_many_bisections_is_refused():
     with pytest.raises(ConfigError, match="refine = 6: need 0 to 5 bisections"):
-        Ladder(bisections=6)
+        LogGrid(bisections=6)
 
 
 # The front

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import archsim
 from archsim.calibration import calibrate_threshold, trials
 from archsim.calibration.change import change_of
-from archsim.calibration.greedy import Knobs
+from archsim.calibration.greedy import ThresholdParams
 from archsim.inference.policy_parameters import thresholds_per_gate
 from archsim.ir.heads import MeanClassifier
 from archsim.task_metrics.metrics import METRICS
@@ -154,9 +154,9 @@ def test_kinds_of_gates_are_alike_in_all_layers():
     """A GRU under an LSTM has kinds of its own; one θ a kind, so few passes for deep networks."""
     layers = (*make_network("gru", inputs=3, units=2).layers, *make_network("lstm", inputs=2, units=2, layers=2).layers)
     network = replace(make_network("gru", inputs=3, units=2), layers=layers, scales=None)
-    knobs = Knobs.of(network, "kind")
-    assert knobs.count == 3 + 4
+    params = ThresholdParams.of(network, "kind")
+    assert params.count == 3 + 4
     of_lstm = [3.0, 4.0, 5.0, 6.0]
-    assert knobs.arranged([0.0, 1.0, 2.0, *of_lstm]) == [[0.0, 1.0, 2.0], of_lstm, of_lstm]
-    assert Knobs.of(network, "layer").arranged([1.0, 2.0, 3.0]) == [1.0, 2.0, 3.0]
-    assert Knobs.of(network, "gate").count == 11
+    assert params.arranged([0.0, 1.0, 2.0, *of_lstm]) == [[0.0, 1.0, 2.0], of_lstm, of_lstm]
+    assert ThresholdParams.of(network, "layer").arranged([1.0, 2.0, 3.0]) == [1.0, 2.0, 3.0]
+    assert ThresholdParams.of(network, "gate").count == 11

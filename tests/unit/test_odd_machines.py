@@ -35,7 +35,10 @@ def test_details_agree_where_they_once_did_not(case):
     block, neuron = (
         archsim.simulate(network, trace, machine, "bnn", case["theta"], detail=detail) for detail in ("block", "neuron")
     )
-    assert block.timed.counts == neuron.timed.counts and block.timed.run.time_ps == neuron.timed.run.time_ps
+    assert (
+        block.simulated.counts == neuron.simulated.counts
+        and block.simulated.run.time_ps == neuron.simulated.run.time_ps
+    )
     for key, ends in block.timing.ends.items():
         np.testing.assert_array_equal(ends, neuron.timing.ends[key])
 

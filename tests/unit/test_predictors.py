@@ -114,7 +114,7 @@ def test_the_machine_is_given_what_the_predictor_needs(tiny_lstm, tiny_trace):
         name: archsim.simulate(tiny_lstm, tiny_trace, policy=name, threshold=0.3)
         for name in ("bnn", "ternary", "lowbit")
     }
-    fmus = {name: result.timed.arch.fmu for name, result in results.items()}
+    fmus = {name: result.simulated.arch.fmu for name, result in results.items()}
     assert [(f.planes, f.bit_operations, f.memo_entry_bytes) for f in fmus.values()] == [
         (1, 1, 8),
         (2, 1, 8),
@@ -122,12 +122,12 @@ def test_the_machine_is_given_what_the_predictor_needs(tiny_lstm, tiny_trace):
     ]
     steps = results["bnn"].record["steps"]
     for name, operations in (("bnn", 1), ("ternary", 2), ("lowbit", 9)):
-        timed = results[name].timed
+        timed = results[name].simulated
         counted = sum(s.neurons_per_step * s.n_inputs * steps for s in results[name].activity.shapes)
         assert timed.count("fmu", "xnor_popcount") == operations * counted
         quantised = (fmus[name].planes - 1) * sum(s.n_gates * s.n_inputs * steps for s in results[name].activity.shapes)
         assert timed.count("fmu", "quantise") == quantised
-    areas = [result.timed.areas_mm2 for result in results.values()]
+    areas = [result.simulated.areas_mm2 for result in results.values()]
     assert areas[1]["sign_bank"] == 2 * areas[0]["sign_bank"] and areas[2]["fmu"] == 3 * areas[0]["fmu"]
 
 
@@ -199,7 +199,7 @@ def test_correcting_costs_a_multiply_add_a_decision(tiny_lstm, tiny_trace):
         archsim.simulate(tiny_lstm, tiny_trace, policy=f"lowbit{option}", threshold=0.0)
         for option in ("", ":correct=on")
     )
-    assert plain.timed.count("corrector", "mac") == 0
-    assert corrected.timed.count("corrector", "mac") == corrected.record["neurons_total"]
-    assert corrected.timed.areas_mm2["corrector"] > 0 and "corrector" not in plain.timed.areas_mm2
-    assert corrected.timed.arch.fmu.memo_entry_bytes == plain.timed.arch.fmu.memo_entry_bytes + 2
+    assert plain.simulated.count("corrector", "mac") == 0
+    assert corrected.simulated.count("corrector", "mac") == corrected.record["neurons_total"]
+    assert corrected.simulated.areas_mm2["corrector"] > 0 and "corrector" not in plain.simulated.areas_mm2
+    assert corrected.simulated.arch.fmu.memo_entry_bytes == plain.simulated.arch.fmu.memo_entry_bytes + 2

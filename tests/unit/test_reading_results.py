@@ -71,4 +71,4 @@ def test_busy_units_are_busy_for_the_work_done(result):
     """The multi-functional unit takes a cycle a cell, the memoization units one a neuron: 10 steps, 2 layers of 12."""
     table = result.utilisation.set_index("unit")
     for unit in ("MU", "CU0.FMU", "CU3.FMU"):
-        assert table.loc[unit, "busy"] * result.timed.run.time_ps == pytest.approx(10 * 2 * 12 * 2000)
+        assert table.loc[unit, "busy"] * result.simulated.run.time_ps == pytest.approx(10 * 2 * 12 * 2000)

@@ -82,10 +82,10 @@ def test_words_that_cross_cost_energy_and_wires_cost_area():
     network = make_network("lstm", inputs=40, units=12)
     plain, shared = (archsim.simulate(network, make_trace(network, (9, 5)), arch, "bnn", 0.3)
                      for arch in (ArchSpec(), SHARED))  # fmt: skip
-    bits = shared.timed.count("crossbar", "bit")
-    assert bits > 0 and bits % (16 * (40 + 12)) == 0 and plain.timed.count("crossbar", "bit") == 0
-    assert {key: n for key, n in shared.timed.counts.items() if key[0] not in ("crossbar", "dram")} == {
-        key: n for key, n in plain.timed.counts.items() if key[0] != "dram"
+    bits = shared.simulated.count("crossbar", "bit")
+    assert bits > 0 and bits % (16 * (40 + 12)) == 0 and plain.simulated.count("crossbar", "bit") == 0
+    assert {key: n for key, n in shared.simulated.counts.items() if key[0] not in ("crossbar", "dram")} == {
+        key: n for key, n in plain.simulated.counts.items() if key[0] != "dram"
     }
     for key in ("baseline_cycles", "baseline_energy_j", "neurons_reused"):
         assert plain.record[key] == shared.record[key]
@@ -127,4 +127,4 @@ def test_only_the_units_of_a_pass_take_part(cells):
     trace = make_trace(network, [9, 6])
     block, neuron = (archsim.simulate(network, trace, SHARED, threshold=0.3, detail=d) for d in ("block", "neuron"))
     assert block.record["cycles"] == neuron.record["cycles"]
-    assert block.timed.counts == neuron.timed.counts
+    assert block.simulated.counts == neuron.simulated.counts

@@ -47,9 +47,9 @@ def _draw_cumulated(axes: Axes, counts: pd.DataFrame, look: SeriesStyle, label: 
     """The cumulative distribution at the upper edge of each bin; a mark each half decade."""
     edges = counts["high"].to_numpy(float) * 100
     share = counts["count"].cumsum().to_numpy(float) / max(1, counts["count"].sum()) * 100
-    seen = (edges >= 0.99 * _RANGE_PERCENT[0]) & np.isfinite(edges)
+    shown = (edges >= 0.99 * _RANGE_PERCENT[0]) & np.isfinite(edges)
     style = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "markevery": 10}
-    axes.plot(edges[seen], share[seen], label=label, **style)
+    axes.plot(edges[shown], share[shown], label=label, **style)
 
 
 def _finish(axes: Axes, quantity: str) -> None:

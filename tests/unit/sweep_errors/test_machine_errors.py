@@ -53,14 +53,14 @@ def test_reproduce_tells_before_any_work_what_is_in_its_way(name, message, tmp_p
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir() if "." in name else path.write_text("mine")
     with pytest.raises(UsageError, match=rf"cannot write .*{Path(name).name}.*{message}"):
-        reproduce(tmp_path, quick=True, tell=lambda *progress: pytest.fail("works already"))
+        reproduce(tmp_path, quick=True, on_progress=lambda *progress: pytest.fail("works already"))
     assert passes == []
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 10**9])
 def test_reproduce_refuses_jobs_before_any_work(jobs, tmp_path):
     with pytest.raises(UsageError, match=f"jobs = {jobs}: need at"):
-        reproduce(tmp_path / "out", quick=True, jobs=jobs, tell=lambda *progress: pytest.fail("works already"))
+        reproduce(tmp_path / "out", quick=True, jobs=jobs, on_progress=lambda *progress: pytest.fail("works already"))
     assert list(tmp_path.iterdir()) == []
 
 

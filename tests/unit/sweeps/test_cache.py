@@ -52,9 +52,9 @@ def test_a_head_and_a_translators_steps_are_read_back(tmp_path, passes):
 
 
 def test_decisions_are_read_back_bit_by_bit(own, tmp_path):
-    setting = resolve_point(choices_of(own))
-    made = CachedStages(setting, tmp_path).functional()
-    read = CachedStages(setting, tmp_path).functional()
+    config = resolve_point(choices_of(own))
+    made = CachedStages(config, tmp_path).inference()
+    read = CachedStages(config, tmp_path).inference()
     assert read.activity is not made.activity and read.activity.neurons_reused() > 0
     for shape in made.activity.shapes:
         for before, after in zip(made.activity.bits[shape.pass_key], read.activity.bits[shape.pass_key], strict=True):
@@ -98,11 +98,11 @@ def test_decisions_of_another_network_under_the_right_name_are_made_anew(own, tm
     """Whatever was copied there: sizes must agree."""
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
-    setting, other = resolve_point(choices_of(own)), choices_of({"network": "imdb-lstm", "trace": "imdb-lstm"}, limit=1)
+    config, other = resolve_point(choices_of(own)), choices_of({"network": "imdb-lstm", "trace": "imdb-lstm"}, limit=1)
     expected = record_of(choices_of(own), tmp_path / "here")
-    CachedStages(resolve_point(other), tmp_path / "there").functional()
+    CachedStages(resolve_point(other), tmp_path / "there").inference()
     (wrong,) = (tmp_path / "there").iterdir()
-    wrong.replace(pass_path(tmp_path / "here", setting.functional_digest))
+    wrong.replace(pass_path(tmp_path / "here", config.inference_digest))
     assert record_of(choices_of(own), tmp_path / "here") == expected
 
 
@@ -189,8 +189,8 @@ def test_an_edited_policy_of_ones_own_is_run_anew(own, tmp_path, here, monkeypat
 
 
 def test_policies_without_reuse_are_stored_without_bits(own, tmp_path):
-    setting = resolve_point(choices_of(own, policy="none"))
-    read = [CachedStages(setting, tmp_path).functional() for _ in range(2)][1]
+    config = resolve_point(choices_of(own, policy="none"))
+    read = [CachedStages(config, tmp_path).inference() for _ in range(2)][1]
     assert read.activity.reuses is False and read.activity.neurons_reused() == 0
     assert read.activity.total_steps == 13
 
@@ -201,8 +201,8 @@ def test_columns_and_neurons_share_a_sweep(own, tmp_path, here):
     by_policy = results.set_index("policy")
     assert by_policy["reuse_fraction"].isna().to_dict() == {"bnn": False, "delta": True}
     assert by_policy["baseline_cycles"].nunique() == 1 and (results["macs_avoided_fraction"] > 0).all()
-    setting = resolve_point(choices_of(own, policy="delta", threshold=0.2))
-    made, read = (CachedStages(setting, tmp_path / "cache").functional().activity for _ in range(2))
+    config = resolve_point(choices_of(own, policy="delta", threshold=0.2))
+    made, read = (CachedStages(config, tmp_path / "cache").inference().activity for _ in range(2))
     assert read.kind == "columns"
     np.testing.assert_array_equal(read.skipped(0, 0, 0), made.skipped(0, 0, 0))
     assert "multiply-accumulates avoided" in write_report(tmp_path / "out").read_text("utf-8")

@@ -15,18 +15,18 @@ from archsim.sweeps.plan import plan_points, plan_tasks
 from archsim.sweeps.point import resolve_point
 from archsim.sweeps.pools import LocalPool
 from archsim.sweeps.run import run_sweep
-from archsim.sweeps.task import Done, Kind, Task, work
+from archsim.sweeps.task import Done, Task, TaskKind, work
 
 
-def task(name, *after, kind=Kind.POINT):
+def task(name, *after, kind=TaskKind.POINT):
     return Task(kind, name, {}, frozenset(f"{needed.kind.name} {needed.digest}" for needed in after), 1.0)
 
 
 class ScriptedPool:
     """Ends all tasks under way whenever the driver waits, as a script says: ends by digest, else a good one."""
 
-    def __init__(self, places=1, **script):
-        self.places, self.script = places, {digest: list(ends) for digest, ends in script.items()}
+    def __init__(self, slots=1, **script):
+        self.slots, self.script = slots, {digest: list(ends) for digest, ends in script.items()}
         self.under_way, self.rounds, self.revived = {}, [], 0
 
     @property
@@ -102,8 +102,8 @@ def test_a_process_that_dies_between_two_tasks_is_replaced(own, tmp_path):
 
 
 def test_what_is_needed_comes_first_and_points_before_other_passes():
-    one, two = task("one", kind=Kind.PASS), task("two", kind=Kind.PASS)
-    base = task("base", one, kind=Kind.BASELINE)
+    one, two = task("one", kind=TaskKind.PASS), task("two", kind=TaskKind.PASS)
+    base = task("base", one, kind=TaskKind.BASELINE)
     pool = ScriptedPool()
     assert not any(drive([task("a", one, base), task("b", two), base, two, one], pool).values())
     assert set(pool.begun[:2]) <= {"one", "two", "b", "base"} and pool.begun[-1] in ("a", "b")
@@ -115,18 +115,18 @@ def test_points_are_finished_early():
     """Each point follows its pass at once, rather than all passes first."""
     tasks = []
     for name in "abc":
-        made = task(f"pass-{name}", kind=Kind.PASS)
+        made = task(f"pass-{name}", kind=TaskKind.PASS)
         tasks += [made, task(name, made)]
     pool = ScriptedPool()
     drive(tasks, pool)
     assert pool.begun == ["pass-a", "a", "pass-b", "b", "pass-c", "c"]
 
 
-@pytest.mark.parametrize("places", [1, 2, 3, 8])
-def test_no_more_is_under_way_than_there_are_places(places):
-    pool = ScriptedPool(places)
+@pytest.mark.parametrize("slots", [1, 2, 3, 8])
+def test_no_more_is_under_way_than_there_are_places(slots):
+    pool = ScriptedPool(slots)
     drive([task(str(i)) for i in range(24)], pool)
-    assert {len(together) for together in pool.rounds} == {places} and len(set(pool.begun)) == 24
+    assert {len(together) for together in pool.rounds} == {slots} and len(set(pool.begun)) == 24
 
 
 def test_a_death_is_forgiven_once():
@@ -151,14 +151,14 @@ def test_a_task_that_kills_twice_is_a_failure_and_the_rest_goes_on():
 
 def test_a_pass_that_dies_twice_does_not_hold_up_its_points():
     """They make it again, and say for themselves why they cannot."""
-    made = task("pass", kind=Kind.PASS)
+    made = task("pass", kind=TaskKind.PASS)
     pool = ScriptedPool(2, **{"pass": [DEATH, DEATH], "a": [Done(0.0, error="no")]})
     told = drive([made, task("a", made), task("b", made), task("c")], pool)
     assert "died" in told["pass"] and told["a"] == "no" and told["b"] is None and told["c"] is None
 
 
 def test_a_pass_that_fails_stops_nobody():
-    made = task("pass", kind=Kind.PASS)
+    made = task("pass", kind=TaskKind.PASS)
     told = drive([made, task("a", made), task("b")], ScriptedPool(**{"pass": [Done(0.0, error="oh")]}))
     assert told == {"pass": "oh", "a": None, "b": None}
 
@@ -174,7 +174,7 @@ def test_workers_that_are_gone_for_good_end_the_sweep():
 
 
 def test_a_worker_that_sees_something_else_than_the_driver_says_so(own, tmp_path):
-    for kind in Kind:
+    for kind in TaskKind:
         done = work(Task(kind, "0" * 64, choices_of(own), frozenset(), 1.0), str(tmp_path), 1)
         assert "sees another archsim, network, trace or machine" in done.error and done.outcome is None
     assert list(tmp_path.iterdir()) == []
@@ -190,14 +190,16 @@ def test_whatever_a_task_raises_is_its_message(error, message, own, tmp_path, mo
 
     monkeypatch.setattr(stages, "run_compared", fail)
     choices = choices_of(own)
-    done = work(Task(Kind.POINT, resolve_point(choices).digest, choices, frozenset(), 1.0), str(tmp_path), 1)
+    done = work(Task(TaskKind.POINT, resolve_point(choices).digest, choices, frozenset(), 1.0), str(tmp_path), 1)
     assert done.error == message and done.seconds >= 0 and not done.hindered
 
 
 def test_progress_goes_from_nothing_to_everything(own, tmp_path, here):
     heard = []
     run_sweep(
-        grid(own, threshold=[0.1, 0.5, -1]), tmp_path, tell=lambda p: heard.append((p.share, p.finished, p.failed))
+        grid(own, threshold=[0.1, 0.5, -1]),
+        tmp_path,
+        on_progress=lambda p: heard.append((p.share, p.finished, p.failed)),
     )
     assert heard[0] == (0.0, 1, 1) and heard[-1] == (pytest.approx(1.0), 3, 1)
     assert heard == sorted(heard)

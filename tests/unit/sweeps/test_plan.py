@@ -13,14 +13,14 @@ from archsim.sweeps.grid import load_grid
 from archsim.sweeps.plan import plan_points
 from archsim.sweeps.point import resolve_point
 from archsim.sweeps.run import run_sweep
-from archsim.sweeps.task import Kind
+from archsim.sweeps.task import TaskKind
 
 
 def test_points_that_differ_in_hardware_share_one_pass(own, tmp_path):
     tasks = tasks_of(grid(own, arch__fmu__latency_cycles=[3, 5, 8], threshold=[0.5]), tmp_path)
     assert kinds(tasks) == {"POINT": 3, "BASELINE": 1, "PASS": 1}
-    (made,) = [task for task in tasks if task.kind is Kind.PASS]
-    assert all(made.name in task.after for task in tasks if task.kind is not Kind.PASS)
+    (made,) = [task for task in tasks if task.kind is TaskKind.PASS]
+    assert all(made.name in task.after for task in tasks if task.kind is not TaskKind.PASS)
 
 
 def test_a_machine_of_its_own_has_a_baseline_of_its_own(own, tmp_path):
@@ -116,6 +116,6 @@ def test_a_name_that_nobody_knows_stops_the_whole_grid(more, message, own):
 
 def test_some_points_may_fail_but_not_all(own):
     points = plan_points(load_grid(grid(own, threshold=[0.5, -1]))[0])
-    assert [point.error is None for point in points] == [True, False] and points[1].setting is None
+    assert [point.error is None for point in points] == [True, False] and points[1].config is None
     with pytest.raises(UsageError, match=r"none of 2 points can run; the first: .*need a number >= 0"):
         plan_points(load_grid(grid(own, threshold=[-2, -1]))[0])
