@@ -174,10 +174,10 @@ def test_a_sealed_pass_is_still_safetensors(made):
 # Single neurons, as reproduce keeps them
 
 
-class PredictorNetwork:
+class SmallDataset:
     """A dataset of one tiny network."""
 
-    name, networks, watched = "small", ("tiny",), {"tiny": 2}
+    name, networks, observed = "small", ("tiny",), {"tiny": 2}
 
     def trace(self, name):
         return make_trace(make_network("lstm", inputs=5, units=4), (6, 5, 4))
@@ -193,8 +193,8 @@ def observed(monkeypatch):
 
 
 def test_watched_neurons_that_were_changed_are_watched_anew(observed, tmp_path, caplog):
-    first = findings._observe(PredictorNetwork(), "tiny", tmp_path)
-    again = findings._observe(PredictorNetwork(), "tiny", tmp_path)
+    first = findings._observe(SmallDataset(), "tiny", tmp_path)
+    again = findings._observe(SmallDataset(), "tiny", tmp_path)
     assert len(observed) == 1 and not caplog.records
     for part, frame in first.items():
         pd.testing.assert_frame_equal(frame, again[part])
@@ -203,7 +203,7 @@ def test_watched_neurons_that_were_changed_are_watched_anew(observed, tmp_path, 
     for spoil in (rewrite, lambda path: flip_bit(path, 40), lambda path: path.write_bytes(paths[1].read_bytes())):
         caplog.clear()
         spoil(paths[0])
-        found = findings._observe(PredictorNetwork(), "tiny", tmp_path)
+        found = findings._observe(SmallDataset(), "tiny", tmp_path)
         assert [paths[0].name in record.getMessage() for record in caplog.records] == [True]
         pd.testing.assert_frame_equal(found["change_summary"], first["change_summary"])
         pd.testing.assert_frame_equal(found["changes"], first["changes"])
@@ -218,9 +218,9 @@ def rewrite(path):
 
 
 def test_a_watched_file_that_is_missing_is_made_in_silence(observed, tmp_path, caplog):
-    findings._observe(PredictorNetwork(), "tiny", tmp_path)
+    findings._observe(SmallDataset(), "tiny", tmp_path)
     next(tmp_path.iterdir()).unlink()
-    findings._observe(PredictorNetwork(), "tiny", tmp_path)
+    findings._observe(SmallDataset(), "tiny", tmp_path)
     assert len(observed) == 2 and not caplog.records
 
 
