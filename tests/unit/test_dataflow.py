@@ -18,7 +18,7 @@ def streams(shapes, arch):
     return WeightBuffers(env, arch, groups, dram=main_memory(env), probe=Probe(env)).streams
 
 
-def test_a_large_layer_fits_in_two_halves():
+def test_mwl_halves_the_weights_a_large_layer_needs_at_once():
     """1024 units over 1024 inputs: 4 MiB in one computation unit, exactly 2 MiB for each half."""
     shapes = (PassShape(0, 0, 4, 1024, 2048),)
     step, mwl = ArchSpec().without_memo(), arch_with(dataflow="mwl").without_memo()
@@ -27,8 +27,8 @@ def test_a_large_layer_fits_in_two_halves():
     assert all(streams(shapes, step).values()) and not any(streams(shapes, mwl).values())
 
 
-def test_a_memoization_unit_also_keeps_the_signs_of_the_other_half():
-    """The predictor takes [x; h] of a step: a bit for each of 1024 times 1024 weights with x, 128 KiB too many."""
+def test_mwl_with_memo_unit_also_holds_signs_of_input_weights():
+    """The predictor takes [x; h] of a step: one bit per weight with x, 1024 × 1024 of them, is 128 KiB too many."""
     shapes, arch = (PassShape(0, 0, 4, 1024, 2048),), arch_with(dataflow="mwl")
     inputs, recurrent = streams(shapes, arch).values()
     assert inputs is None and recurrent is not None
@@ -36,16 +36,16 @@ def test_a_memoization_unit_also_keeps_the_signs_of_the_other_half():
     assert not any(streams(shapes, larger).values())
 
 
-def test_a_decoder_keeps_the_order_of_its_steps():
-    """Its next input is its own output: no products can be made ahead."""
+def test_decoder_layers_are_not_split_by_mwl():
+    """A decoder's next input is its own output, so no products can be computed ahead."""
     shapes = pass_shapes(make_translator(width=6, units=9, depth=2))
     *encoder, decoder = resident_groups(shapes, arch_with(dataflow="mwl"))
     assert [part.products for group in encoder for part in group] == [Products.INPUTS, Products.RECURRENT] * 2
     assert [part.products for part in decoder] == [Products.ALL] * 2
 
 
-def test_two_halves_make_the_same_products():
-    """Each half's weights once, and each half's dot products at every step."""
+def test_mwl_moves_the_same_weights_in_two_passes_and_rounds_lanes_twice():
+    """Each half's weights are fetched once, and each half's dot products are computed at every step."""
     network, lengths = make_network("lstm", inputs=24, units=20), [6]
     step, mwl = ArchSpec().without_memo(), arch_with(dataflow="mwl").without_memo()
     (_, one), (_, two) = run(network, lengths, step), run(network, lengths, mwl)

@@ -46,8 +46,8 @@ def naive_pass(layer, direction, inputs, theta, policy):
 @pytest.mark.parametrize("policy", COLUMN_POLICIES)
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("theta", [0.0, 0.07, 0.3])
-def test_it_is_the_delta_network_of_the_paper(cell, theta, policy):
-    """Skips bit by bit and outputs to 1e-5, both directions, against loops."""
+def test_column_skips_and_outputs_equal_a_delta_network_in_loops(cell, theta, policy):
+    """Skips are equal bit by bit and outputs to 1e-5, in both directions."""
     network = make_network(cell, inputs=5, units=6, bidirectional=True)
     trace = make_trace(network, [12, 7])
     found = run_inference(network, trace, policy_from(policy), theta, precision="fp32")
@@ -61,8 +61,8 @@ def test_it_is_the_delta_network_of_the_paper(cell, theta, policy):
 
 @pytest.mark.parametrize("policy", COLUMN_POLICIES)
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_without_patience_it_is_the_dense_network(cell, policy):
-    """θ = 0 skips only what did not change: the answer of no reuse, to 1e-5 in fp32 over 50 steps.
+def test_zero_threshold_gives_the_outputs_without_reuse(cell, policy):
+    """θ = 0 skips only unchanged inputs, so outputs equal those of no reuse, to 1e-5 in fp32 over 50 steps.
 
     A sum in float32 is rounded at each change: after 1000 steps of a random walk that is some 1e-4.
     """
@@ -76,7 +76,7 @@ def test_without_patience_it_is_the_dense_network(cell, policy):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
 
 
-def test_a_still_input_is_skipped_for_ever():
+def test_constant_input_is_skipped_after_the_first_step():
     network = make_network("lstm", inputs=4, units=3)
     trace = archsim.Trace.from_arrays([np.full((40, 4), 0.5, np.float32)])
     for name in COLUMN_POLICIES:
@@ -85,7 +85,7 @@ def test_a_still_input_is_skipped_for_ever():
 
 
 @pytest.mark.parametrize("policy", COLUMN_POLICIES)
-def test_answers_depend_on_neither_company_nor_threads(policy):
+def test_outputs_depend_on_neither_batch_nor_threads(policy):
     network = make_network("gru", inputs=9, units=11, layers=2)
     trace = make_trace(network, [9, 4, 9, 1, 6])
     together = run_inference(network, trace, policy_from(policy), 0.1, threads=1)
@@ -95,7 +95,7 @@ def test_answers_depend_on_neither_company_nor_threads(policy):
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_translator_decodes_with_columns():
+def test_translator_decodes_with_column_skipping():
     network = make_translator(width=6, units=5, depth=2)
     trace = make_tokens(network, [4, 2])
     dense, still = (run_inference(network, trace, policy_from(p), 0.0, precision="fp32") for p in ("none", "delta"))
@@ -105,7 +105,7 @@ def test_a_translator_decodes_with_columns():
     assert 0 < moved.record["macs_avoided_fraction"] < 1
 
 
-def test_a_quantiser_finer_than_float32_leaves_values_alone():
+def test_quantiser_step_below_float32_leaves_values_unchanged():
     network = make_network("lstm", inputs=4, units=3)
     trace = make_trace(network, [5])
     fine, none = (run_inference(network, trace, policy_from("input-similarity"), t) for t in (1e-40, 0.0))

@@ -23,8 +23,8 @@ def counts_of(result):
     }
 
 
-def test_actions_by_hand():
-    """A GRU of 20 units over 12 inputs, two steps: all 32 columns, then those of 20 hidden values; x stands still."""
+def test_action_counts_of_a_gru_equal_hand_arithmetic():
+    """A GRU of 20 units over 12 inputs, two steps: all 32 columns, then those of 20 hidden values; x does not change."""
     network = make_network("gru", inputs=12, units=20)
     trace = archsim.Trace.from_arrays([np.ones((2, 12), np.float32)])
     result = archsim.simulate(network, trace, policy="delta", threshold=0.0)
@@ -43,7 +43,7 @@ def test_actions_by_hand():
     assert result.activity.avoided_fraction == pytest.approx(12 / 64)
 
 
-def test_joules_are_counts_times_the_table(tiny_lstm, tiny_trace):
+def test_memo_energy_is_counts_times_energy_per_action(tiny_lstm, tiny_trace):
     result = archsim.simulate(tiny_lstm, tiny_trace, policy="delta", threshold=0.1)
     technology, record = load_technology("28nm-lstp"), result.record
     memo = sum(
@@ -57,8 +57,8 @@ def test_joules_are_counts_times_the_table(tiny_lstm, tiny_trace):
 
 
 @pytest.mark.parametrize("technology", ["28nm-lstp", "28nm-hp", "28nm-mixed"])
-def test_what_a_delta_unit_adds(technology):
-    """Three parts a unit, a few per cent of the baseline's area; a machine with a memoization unit has none of them."""
+def test_delta_unit_adds_three_parts_and_little_area(technology):
+    """Three parts per unit are a few per cent of the baseline's area; a machine with an FMU has none of them."""
     arch, table = ArchSpec(), load_technology(technology)
     plain, by_columns = (area_mm2(machine, table) for machine in (arch.without_memo(), arch.by_columns()))
     assert set(by_columns) - set(plain) == {"delta_unit", "propagated_buffer", "accumulator_buffer"}
@@ -70,7 +70,7 @@ def test_what_a_delta_unit_adds(technology):
     assert area_mm2(twice, table)["propagated_buffer"] == 2 * by_columns["propagated_buffer"]
 
 
-def test_figures_that_do_not_apply_are_null(tiny_lstm, tiny_trace, tmp_path):
+def test_neuron_figures_of_a_column_policy_are_null(tiny_lstm, tiny_trace, tmp_path):
     result = archsim.simulate(tiny_lstm, tiny_trace, policy="delta", threshold=0.2)
     result.to_json(tmp_path / "r.json")
     (record,) = json.loads((tmp_path / "r.json").read_text())
@@ -80,7 +80,7 @@ def test_figures_that_do_not_apply_are_null(tiny_lstm, tiny_trace, tmp_path):
     assert "MACs avoided 0." in repr(result)
 
 
-def test_a_record_says_what_its_bits_are(tiny_lstm, tiny_trace):
+def test_record_of_columns_refuses_neuron_queries_and_vice_versa(tiny_lstm, tiny_trace):
     columns, neurons = (
         archsim.simulate(tiny_lstm, tiny_trace, policy=p, threshold=0.2).activity for p in ("delta", "bnn")
     )
@@ -92,15 +92,15 @@ def test_a_record_says_what_its_bits_are(tiny_lstm, tiny_trace):
     assert neurons.avoided_fraction == neurons.neurons_reused() / neurons.neurons_total
 
 
-def test_a_baseline_serves_policies_of_both_kinds(tiny_lstm, tiny_trace):
+def test_baseline_of_a_neuron_policy_serves_a_column_policy(tiny_lstm, tiny_trace):
     first = archsim.simulate(tiny_lstm, tiny_trace, policy="bnn", threshold=0.2)
     shared = archsim.simulate(tiny_lstm, tiny_trace, policy="delta", threshold=0.2, baseline=first.baseline)
     own = archsim.simulate(tiny_lstm, tiny_trace, policy="delta", threshold=0.2)
     assert {**shared.record, "wall_s": 0} == {**own.record, "wall_s": 0}
 
 
-def test_only_column_policies_see_the_delta_unit(tiny_lstm, tiny_trace):
-    """Whoever has none is the same run, whatever the unit would be."""
+def test_delta_fields_enter_digests_of_column_policies_only(tiny_lstm, tiny_trace):
+    """A policy that does not use the delta unit is the same run, whatever the unit's fields."""
 
     def digest(policy, width):
         arch = arch_with(delta__width=width)
@@ -110,7 +110,7 @@ def test_only_column_policies_see_the_delta_unit(tiny_lstm, tiny_trace):
     assert digest("delta", 8) != digest("delta", 16)
 
 
-def test_thresholds_are_per_layer_not_per_gate(tiny_lstm, tiny_trace):
+def test_column_thresholds_are_per_layer_and_refused_per_gate(tiny_lstm, tiny_trace):
     result = archsim.simulate(tiny_lstm, tiny_trace, policy="delta", threshold=[0.0, 1e9])
     assert result.activity.skipped(2, 1, 0)[1:].all() and not result.activity.skipped(2, 0, 0).all()
     with pytest.raises(archsim.ArchsimError, match="threshold = '0.3': need a number"):
@@ -127,19 +127,19 @@ def test_thresholds_are_per_layer_not_per_gate(tiny_lstm, tiny_trace):
     ({"delta__accumulator_buffer_bytes": 15}, "needs delta.accumulator_buffer_bytes >= 16 bytes"),
     ({"delta": False}, "has no delta, which policy 'delta' needs: use policy none"),
 ])  # fmt: skip
-def test_machines_that_cannot_are_refused(fields, message, tiny_lstm, tiny_trace):
+def test_machine_that_cannot_skip_columns_is_refused(fields, message, tiny_lstm, tiny_trace):
     with pytest.raises(archsim.ArchsimError, match=message):
         archsim.simulate(tiny_lstm, tiny_trace, arch_with(**fields), "delta", threshold=0.2)
 
 
-def test_both_products_of_a_candidate_need_their_sums():
+def test_gru_needs_accumulators_for_both_candidate_products():
     network = make_network("gru", inputs=3, units=5)
     with pytest.raises(archsim.ArchsimError, match="needs delta.accumulator_buffer_bytes >= 40 bytes"):
         arch = arch_with(delta__accumulator_buffer_bytes=39)
         archsim.simulate(network, make_trace(network, [2]), arch, "delta", threshold=0.2)
 
 
-def test_columns_need_a_delta_unit_in_the_place_of_the_fmu(tiny_lstm, tiny_trace):
+def test_column_record_on_a_machine_without_delta_unit_is_refused(tiny_lstm, tiny_trace):
     activity = run_inference(tiny_lstm, tiny_trace, DeltaPolicy(), 0.2).activity
     for machine in (ArchSpec(), ArchSpec().without_memo()):
         with pytest.raises(archsim.ArchsimError, match="skipped by a delta unit, in the place of the fmu"):
@@ -165,12 +165,12 @@ class Wrong(DeltaPolicy):
     (Wrong("eager", lambda s: np.ones(s.values.shape, bool)), "'eager' skips columns at step 0"),
     (Wrong("wide", lambda s: None, lambda v: v.astype(float)), "'wide' represents inputs not as float32"),
 ])  # fmt: skip
-def test_a_column_policy_that_breaks_its_contract_is_refused(policy, message, tiny_lstm, tiny_trace):
+def test_column_policy_that_breaks_its_contract_is_refused(policy, message, tiny_lstm, tiny_trace):
     with pytest.raises(archsim.ArchsimError, match=message):
         archsim.simulate(tiny_lstm, tiny_trace, policy=policy)
 
 
-def test_a_user_adds_a_column_policy(tiny_lstm, tiny_trace, monkeypatch):
+def test_registered_column_policy_skips_as_it_decides(tiny_lstm, tiny_trace, monkeypatch):
     monkeypatch.setattr(POLICIES, "_items", dict(POLICIES._items))
 
     class Hourly:
@@ -209,8 +209,8 @@ def test_timeline_shows_the_delta_unit_in_both_details(tiny_lstm, tiny_trace, tm
     st.sampled_from(["lstm", "gru"]), st.integers(1, 40), st.integers(1, 30),
     st.lists(st.integers(1, 6), min_size=1, max_size=3), st.sampled_from(COLUMN_POLICIES), st.floats(0, 1),
 )  # fmt: skip
-def test_cycles_respect_both_rooflines(cell, inputs, units, lengths, policy, theta):
-    """And every product asked for is either made or avoided, in the record and in what the machine counted."""
+def test_column_cycles_respect_compute_and_memory_rooflines(cell, inputs, units, lengths, policy, theta):
+    """Every product is either computed or avoided, in the record and in the machine's counts."""
     network = make_network(cell, inputs=inputs, units=units)
     result, arch = archsim.simulate(network, make_trace(network, lengths), policy=policy, threshold=theta), ArchSpec()
     record, macs = result.record, result.simulated.count("dpu", "mac")

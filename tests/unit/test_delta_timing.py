@@ -20,18 +20,18 @@ def ends(skipped, n_units=32, arch=None):
     return time_columns(np.packbits(skipped, axis=1), skipped.shape[1], n_units, times).step_ends.tolist()
 
 
-def test_one_column_pinned():
-    """32 inputs: found in cycle 0, known at 3, added by 5, ready at 13, 32 updates by 44, + 20 + 1."""
+def test_step_of_one_column_takes_65_cycles():
+    """32 inputs: scanned in cycle 0, known at 3, added by 5, ready at 13, 32 updates by 44, + 20 + 1."""
     assert ends([[0] + [1] * 31]) == [3 + 2 + 8 + 31 + 20 + 1]
 
 
-def test_no_column_still_updates_all_cells():
-    """Two groups: the last is scanned in cycle 1, known to be empty at 4."""
+def test_step_without_columns_still_updates_all_cells():
+    """Two groups: the last is scanned in cycle 1 and known to be empty at 4."""
     assert ends([[1] * 32]) == [1 + 3 + 31 + 20 + 1]
 
 
-def test_the_last_group_is_waited_for():
-    """A first column alone is through at 13; of 400 inputs the last group is known at 24 + 3."""
+def test_step_waits_for_the_scan_of_the_last_group():
+    """A first column alone is through at 13; the last group of 400 inputs is known at 24 + 3."""
     assert ends([[0] + [1] * 399]) == [27 + 31 + 20 + 1]
 
 
@@ -40,8 +40,8 @@ def test_all_columns_keep_the_dot_product_unit_busy():
     assert ends([[0] * 20]) == [3 + 20 * 2 + 8 + 31 + 20 + 1]
 
 
-def test_a_queue_of_one_holds_the_scan_back():
-    """Each column gets its place when the one before is taken: known 3 cycles later."""
+def test_queue_of_one_stalls_the_scan_per_column():
+    """Each column gets its slot when the one before is taken, and is known 3 cycles later."""
     assert ends([[0] * 5], arch=arch_with(delta__queue_places=1)) == [3 * 5 + 2 + 8 + 31 + 20 + 1]
 
 
@@ -76,7 +76,7 @@ small = st.integers(1, 6)
     st.builds(ColumnTimes, small, small, small, small, *[st.integers(0, 9)] * 4), small, st.integers(1, 40),
     st.integers(1, 3), st.randoms(use_true_random=False),
 )  # fmt: skip
-def test_kernel_is_the_recurrence(times, n_units, n_inputs, n_steps, random):
+def test_column_kernel_equals_the_recurrence(times, n_units, n_inputs, n_steps, random):
     share = random.random()
     skipped = np.array([[random.random() < share for _ in range(n_inputs)] for _ in range(n_steps)])
     found = time_columns(np.packbits(skipped, axis=1), n_inputs, n_units, times)
@@ -84,7 +84,7 @@ def test_kernel_is_the_recurrence(times, n_units, n_inputs, n_steps, random):
 
 
 @given(st.integers(1, 40), st.integers(1, 60), st.integers(1, 4), st.randoms(use_true_random=False))
-def test_one_more_skip_is_never_slower(n_units, n_inputs, places, random):
+def test_one_more_skipped_column_is_never_slower(n_units, n_inputs, places, random):
     skipped = np.array([random.random() < 0.5 for _ in range(n_inputs)])
     more = skipped.copy()
     more[random.randrange(n_inputs)] = True

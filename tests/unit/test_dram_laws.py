@@ -22,8 +22,8 @@ machines = st.builds(
 
 @settings(max_examples=200)
 @given(machines, requests, st.integers(1, 400), st.integers(0, 2**60 - 1))
-def test_whatever_is_asked_for_is_served_once_and_not_too_early(spec, wanted, n_bytes, writes):
-    """Every transfer finishes, no sooner than its bursts can pass the bus; commands add up; time is one state each."""
+def test_every_transfer_finishes_once_within_bus_and_latency_bounds(spec, wanted, n_bytes, writes):
+    """Every transfer finishes, no sooner than its bursts can pass the bus; commands and power states add up."""
     bench = Bench(spec)
     for i, (address, at) in enumerate(wanted):
         bench.ask(address, at, n_bytes=n_bytes, write=bool(writes >> i & 1))
@@ -41,8 +41,8 @@ def test_whatever_is_asked_for_is_served_once_and_not_too_early(spec, wanted, n_
 
 
 @given(machines, requests, st.integers(1, 9000))
-def test_a_queue_is_kept_by_age(spec, wanted, n_bytes):
-    """Whatever enters late, leaves from the middle, or goes on in another row."""
+def test_queue_stays_in_age_order(spec, wanted, n_bytes):
+    """The queue is in order of age when requests enter late, leave from the middle, or are requeued for another row."""
     bench, finished, n = Bench(spec), np.zeros(1, np.int64), 1
     for address, at in wanted:
         bench.ask(address, at, n_bytes=n_bytes)
@@ -57,29 +57,29 @@ def test_a_queue_is_kept_by_age(spec, wanted, n_bytes):
 
 
 @given(machines, st.lists(st.integers(0, 40).map(lambda i: i * 1024), min_size=1, max_size=60))
-def test_a_queue_of_one_serves_in_order(spec, addresses):
-    """On one channel."""
+def test_queue_depth_of_one_serves_requests_in_order(spec, addresses):
+    """With one channel and a queue of one, requests finish in the order in which they were made."""
     spec = spec.model_copy(update={"queue_depth": 1, "channels": 1})
     ends = served(*((address, 0) for address in addresses), spec=spec)
     assert ends == sorted(ends)
 
 
 @given(requests)
-def test_moving_a_run_into_other_rows_changes_nothing(wanted):
-    """Only which row it is, of which bank, matters: the same requests, all a thousand rows on."""
+def test_finish_times_unchanged_when_all_rows_are_shifted(wanted):
+    """Times depend only on which accesses share a row and a bank: all requests are moved on by a thousand rows."""
     shifted = [(address + 1000 * NEXT_ROW, at) for address, at in wanted]
     assert served(*wanted) == served(*shifted)
 
 
 @given(requests, st.integers(0, 9))
-def test_a_read_that_comes_after_all_are_done_changes_nothing(wanted, address):
+def test_later_read_leaves_earlier_finish_times_unchanged(wanted, address):
     ends = served(*wanted)
     assert served(*wanted, (address * 64, max(ends)))[:-1] == ends
 
 
 @given(requests, st.randoms(use_true_random=False))
-def test_replay_takes_requests_in_any_order(wanted, random):
-    """Rows come back as they were given, whatever order of time they have."""
+def test_replay_returns_rows_in_the_order_of_its_requests(wanted, random):
+    """Rows of the result are in the order of the requests, whatever the order of their issue times."""
     order = list(range(len(wanted)))
     random.shuffle(order)
     distinct = [(address, 0.625 * at + 0.001 * i) for i, (address, at) in enumerate(wanted)]

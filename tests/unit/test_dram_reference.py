@@ -24,8 +24,8 @@ def reference(file):
 
 
 @pytest.mark.parametrize("row", reference("lpddr4_streaming.csv"), ids=lambda r: f"{r['config']}-{r['pattern']}")
-def test_streaming_is_the_references(row):
-    """Sequential reads, 64 bytes each: issue asks for 2 %, and it is 0.05 %."""
+def test_streaming_cycles_and_row_hits_equal_the_reference(row):
+    """Sequential reads of 64 bytes take the reference's cycles to 0.05 %; the target was 2 %."""
     preset = PRESETS[row["config"]]
     found = archsim.replay_dram(np.arange(int(row["requests"])) * int(row["access_bytes"]), preset)
     assert in_cycles(preset, found["finish_ns"]).max() == pytest.approx(int(row["cycles"]), rel=5e-4)
@@ -33,8 +33,8 @@ def test_streaming_is_the_references(row):
 
 
 @pytest.mark.parametrize("row", reference("lpddr4_pairs.csv"), ids=lambda r: f"{r['config']}-{r['pair']}")
-def test_pairs_are_the_references(row):
-    """The second of two reads, to the memory cycle."""
+def test_pair_latencies_equal_the_reference(row):
+    """Both reads of a pair finish in the memory cycle of the reference."""
     preset, gap = PRESETS[row["config"]], int(row["gap_cycles"])
     spec = load_dram(preset)
     # As the reference lays out addresses, a bank's row after the other; b2b pairs are asked for together.
@@ -55,8 +55,8 @@ def test_pairs_are_the_references(row):
 
 
 @pytest.mark.parametrize("row", reference("lpddr4_streaming.csv"), ids=lambda r: f"{r['config']}-{r['pattern']}")
-def test_energy_of_rows_and_refresh_is_the_references(row):
-    """Energy per byte of opening rows and of refresh; and of standing by, where a refresh's cycles are reckoned less."""
+def test_activate_refresh_and_standby_energy_equal_the_reference(row):
+    """Standby is within 2 %, because the reference counts the cycles of a refresh differently."""
     pj, n_bytes = command_pj(load_dram(PRESETS[row["config"]])), int(row["bytes_transferred"])
     assert int(row["acts"]) * pj["activate"] / n_bytes == pytest.approx(float(row["act_pj_per_byte"]), abs=0.006)
     assert int(row["refs"]) * pj["refresh"] / n_bytes == pytest.approx(float(row["ref_pj_per_byte"]), abs=0.006)
@@ -106,8 +106,8 @@ def addresses_of(pattern):
 
 
 @pytest.mark.parametrize("pattern", CYCLES)
-def test_another_controller_needs_as_long(pattern):
-    """Within 1.2 %; two interleaved streams, where what is open when matters most, within 10 %."""
+def test_cycles_match_an_independent_controller(pattern):
+    """Cycles agree within 1.2 %; two interleaved streams, where the choice of open rows matters most, within 10 %."""
     within = 0.1 if pattern == "two_streams_16MiB" else 0.012
     for preset, cycles in zip((JEDEC, SHIP), CYCLES[pattern], strict=True):
         assert finishes(preset, addresses_of(pattern)).max() == pytest.approx(cycles, rel=within)

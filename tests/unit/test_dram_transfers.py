@@ -15,13 +15,13 @@ def streamed(spec, n_bytes, write=False):
     return bench.serve()[0]
 
 
-def test_two_channels_stream_nearly_twice_as_fast():
+def test_two_channels_stream_twice_as_fast_within_one_percent():
     one, two = (streamed(changed(channels=n), 4 << 20) for n in (1, 2))
     assert one / two == pytest.approx(2, rel=0.01)
 
 
-def test_streaming_stays_below_the_peak_by_what_refresh_takes():
-    """Every tREFI the rows are closed, all eight if it must be, and the rank refreshed."""
+def test_streaming_bandwidth_is_peak_less_refresh():
+    """Every tREFI the open rows are precharged, eight at most, and the rank is refreshed."""
     share = (4 << 20) / 64 * BL / streamed(DramSpec(), 4 << 20)
     assert 1 - (TRFC + TRP + TRCD + CL + BL + 8 * TPPD) / TREFI < share < 1 - TRFC / TREFI
 
@@ -29,11 +29,11 @@ def test_streaming_stays_below_the_peak_by_what_refresh_takes():
 @pytest.mark.parametrize("preset", [JEDEC, SHIP])
 @pytest.mark.parametrize("n_bursts", [1, 2, 63, 64, 65, 1000, 16384])
 @pytest.mark.parametrize("first", [0, 63, 8 * 64 - 1])
-def test_a_large_transfer_is_its_bursts_one_by_one(preset, n_bursts, first):
-    """Served a row at a time, it ends when as many requests do.
+def test_large_transfer_ends_with_its_bursts_requested_one_by_one(preset, n_bursts, first):
+    """A transfer served one row at a time ends when as many single requests do.
 
-    Its second row is opened as the first is read, and not before: where that is one burst, it comes tRCD later at
-    most. And a refresh may find another row open.
+    The second row is activated while the first is read, so where the first is one burst, the transfer may end up to
+    tRCD later. A refresh may find other rows open.
     """
     one = finishes(preset, [64 * first], bytes_per_request=64 * n_bursts)[0]
     many = finishes(preset, (first + np.arange(n_bursts)) * 64).max()
@@ -44,14 +44,14 @@ def test_a_large_transfer_is_its_bursts_one_by_one(preset, n_bursts, first):
 
 
 @pytest.mark.parametrize("address, n_bytes, bursts", [(0, 64, 1), (0, 65, 2), (63, 2, 2), (60, 1, 1), (32, 64, 2)])
-def test_a_transfer_takes_every_burst_it_touches(address, n_bytes, bursts):
+def test_transfer_reads_every_burst_it_touches(address, n_bytes, bursts):
     bench = Bench()
     bench.ask(address, n_bytes=n_bytes)
     assert bench.serve() == [FIRST + BL * (bursts - 1)]
     assert bench.counts(until=0)["read"] == bursts
 
 
-def test_row_hit_is_that_of_the_first_burst():
+def test_row_hit_flag_is_that_of_the_first_burst():
     bench = Bench()
     bench.ask(0, n_bytes=2 * ROW)
     bench.ask(ROW, 5000, n_bytes=64)
@@ -59,8 +59,8 @@ def test_row_hit_is_that_of_the_first_burst():
     assert bench.memory.transfers[:2, ROW_HIT].tolist() == [0, 1]
 
 
-def test_states_of_an_idle_channel():
-    """One read: closed before it, active until its data have passed, then powered down with its row open."""
+def test_idle_channel_powers_down_before_and_after_a_read():
+    """The rows are closed before the read; afterwards its row stays open."""
     bench = Bench()
     bench.ask(0, 1000)
     bench.serve()
@@ -100,13 +100,12 @@ def test_states_of_an_idle_channel():
     (([0], JEDEC, 64, ["x"]), "issue: accepted: 'asap', or a list of times in ns"),
     (([0], JEDEC, 64, None), "issue"),
 ])  # fmt: skip
-def test_what_cannot_be_replayed_is_refused(arguments, message):
+def test_invalid_replay_arguments_are_refused(arguments, message):
     with pytest.raises(archsim.ArchsimError, match=message):
         archsim.replay_dram(*arguments)
 
 
-def test_the_ends_of_what_can_be_replayed():
-    """The largest address, the latest time."""
+def test_largest_address_and_late_issue_time_are_replayed():
     found = archsim.replay_dram([1 << 48], issue=[1e6])
     assert found["finish_ns"][0] == pytest.approx(1e6, rel=1e-3)
     assert list(found.columns) == ["issue_ns", "finish_ns", "row_hit"] and found["row_hit"].dtype == bool

@@ -39,18 +39,18 @@ def here(monkeypatch):
 # What is explored
 
 
-def test_the_default_policies_are_different_and_all_known():
+def test_default_policies_are_distinct_and_registered():
     assert len({policy_from(name).name for name in POLICIES}) == 10
 
 
-def test_only_machines_that_differ_are_tried(own, monkeypatch):
+def test_candidates_omit_machines_that_do_not_differ(own, monkeypatch):
     none, bnn, again = candidates(own, ["bnn", "oracle", "bnn:throttle=on"], [2048, 256, 256])[:3]
     assert none == Candidate("none", (2048,), has_unit=False, has_theta=False)
     assert bnn == Candidate("bnn", (256, 2048), has_unit=True, has_theta=True)
     assert again.policy == "oracle"
 
 
-def test_an_architecture_without_the_unit_needs_policies_that_do_without(own, tmp_path):
+def test_architecture_without_fmu_refuses_policies_that_need_it(own, tmp_path):
     (tmp_path / "bare.toml").write_text("fmu = false\n")
     bare = own | {"arch": str(tmp_path / "bare.toml")}
     assert candidates(bare, ["none"], [256]) == [Candidate("none", (), has_unit=False, has_theta=False)]
@@ -72,13 +72,13 @@ def test_an_architecture_without_the_unit_needs_policies_that_do_without(own, tm
     ({"arch": "epurr"}, "unknown architecture 'epurr'"),
     ({"jobs": 0}, "jobs = 0: need at least 1 process"),
 ])  # fmt: skip
-def test_what_cannot_be_explored_is_refused_before_anything_is_written(options, message, own, tmp_path):
+def test_invalid_exploration_is_refused_before_anything_is_written(options, message, own, tmp_path):
     with pytest.raises(UsageError, match=message):
         explore(folder=tmp_path / "out", **({"policies": REUSING} | own | options))
     assert not (tmp_path / "out").exists()
 
 
-def test_a_task_is_needed(own, tmp_path):
+def test_network_without_metric_is_refused(own, tmp_path):
     plain = write_own(tmp_path, (5, 3))
     with pytest.raises(ConfigError, match="network mine names no metric: there is no loss to hold to a bound"):
         explore(plain / "net", tmp_path / "out", trace=plain / "trace.npz")
@@ -91,7 +91,7 @@ def test_a_task_is_needed(own, tmp_path):
 # Next to a plain sweep
 
 
-def test_it_finds_what_an_exhaustive_grid_finds_in_fewer_passes(own, tmp_path, here, passes):
+def test_exploration_finds_the_results_of_a_full_grid_in_fewer_passes(own, tmp_path, here, passes):
     """The same largest θ of each policy, the same point to take, and of the front all but what has a smaller θ."""
     grid, widths = LogGrid(bisections=0), [4, 64]
     found = explore(**own, folder=tmp_path / "out", max_loss=BOUND, policies=REUSING, widths=widths, refine=0)
@@ -115,7 +115,7 @@ def test_it_finds_what_an_exhaustive_grid_finds_in_fewer_passes(own, tmp_path, h
     assert ours and ours <= theirs and all(theta < largest[policy] for policy, theta, _ in theirs - ours)
 
 
-def test_run_again_it_computes_nothing_and_with_another_bound_little(own, tmp_path, here, passes):
+def test_second_exploration_computes_nothing_or_little_for_a_new_bound(own, tmp_path, here, passes):
     options = own | {"folder": tmp_path / "out", "policies": REUSING, "widths": [8, 64]}
     first = explore(**options, max_loss=BOUND)
     computed = len(passes)
@@ -126,7 +126,7 @@ def test_run_again_it_computes_nothing_and_with_another_bound_little(own, tmp_pa
     assert len(passes) < 1.6 * computed
 
 
-def test_a_page_holds_the_front_and_the_recommendation(own, tmp_path, here):
+def test_page_holds_the_front_and_the_recommendation(own, tmp_path, here):
     found = explore(**own, folder=tmp_path / "out", max_loss=BOUND, policies=["bnn", "oracle"], widths=[64], refine=0)
     page = write_exploration(found, tmp_path / "out")
     text = page.read_text("utf-8")
@@ -138,7 +138,7 @@ def test_a_page_holds_the_front_and_the_recommendation(own, tmp_path, here):
     assert write_exploration(found, tmp_path / "out").read_text("utf-8") == text
 
 
-def test_policies_without_theta_take_one_pass_each(own, tmp_path, here, passes):
+def test_policies_without_threshold_take_one_pass_each(own, tmp_path, here, passes):
     found = explore(**own, folder=tmp_path / "out", policies=["none"], widths=[64, 256])
     assert passes == ["none"] and len(found.points) == 1
     assert found.recommendation == "No policy that reuses and that a machine can have was explored."

@@ -42,7 +42,7 @@ LOWBIT = ("lowbit:bits=3", 0.24, 512, 0.61, 0.4, 0.1, 2.3, 0.55, 10.8)
 WIDE = ("lowbit:bits=4", 0.2, 1024, 0.62, 0.5, 0.1, 2.2, 0.57, 12.0)
 
 
-def test_the_recommendation_has_the_figures_of_its_point_and_of_its_neighbours():
+def test_recommendation_gives_figures_of_its_point_and_neighbours():
     assert found_of(BNN, LOWBIT, WIDE).recommendation == (
         "lowbit:bits=3 at θ = 0.24 with an FMU of 512 bits: avoids 61 %, loses 0.4 points, is 2.30x as fast and saves "
         "55 % energy for 8 % more area. bnn at θ = 0.5: 40 % less energy and 1.90x for 1 % more area. "
@@ -50,7 +50,7 @@ def test_the_recommendation_has_the_figures_of_its_point_and_of_its_neighbours()
     )
 
 
-def test_where_the_papers_predictor_is_best_the_next_is_named():
+def test_next_best_is_named_if_the_papers_predictor_is_best():
     better = (*BNN[:6], 3.0, 0.7, 10.1)
     words = found_of(better, LOWBIT).recommendation
     assert words.startswith("bnn at θ = 0.5 with an FMU of 512 bits: avoids 48 %")
@@ -59,12 +59,12 @@ def test_where_the_papers_predictor_is_best_the_next_is_named():
     assert "No other policy has a point within the bound." in found_of(better).recommendation
 
 
-def test_the_papers_predictor_may_have_no_point_within_the_bound():
+def test_papers_predictor_without_a_point_within_the_bound_is_named():
     lossy = (*BNN[:4], 1.2, 0.1, *BNN[6:])
     assert "bnn has no point within the bound." in found_of(lossy, LOWBIT).recommendation
 
 
-def test_nothing_within_the_bound():
+def test_no_point_within_the_bound_gives_no_recommendation():
     rows = [(*row[:4], loss, 0.1, *row[6:]) for row, loss in ((BNN, 1.5), (LOWBIT, 1.2))]
     found = found_of(*rows)
     assert found.best is None and found.chosen is None and list(found.front["policy"]) == ["none"]
@@ -74,7 +74,7 @@ def test_nothing_within_the_bound():
     )
 
 
-def test_reuse_that_does_not_pay():
+def test_reuse_that_saves_nothing_is_not_recommended():
     found = found_of(("bnn", 0.5, 512, 0.1, 0.0, 0.0, 0.9, -0.05, 10.5))
     assert found.chosen is None and found.best is not None
     assert found.recommendation == (
@@ -84,7 +84,7 @@ def test_reuse_that_does_not_pay():
     )
 
 
-def test_a_loss_within_noise_of_the_bound_says_so_and_what_is_sure():
+def test_loss_within_noise_of_the_bound_names_the_certain_choice():
     noisy = (*LOWBIT[:4], 0.4, 0.7, *LOWBIT[6:])
     words = found_of(BNN, noisy).recommendation
     assert (
@@ -95,40 +95,40 @@ def test_a_loss_within_noise_of_the_bound_says_so_and_what_is_sure():
     assert "noise" not in found_of(BNN, LOWBIT).recommendation
 
 
-def test_a_margin_counts_standard_errors():
-    """Loss 0.4, half an interval 0.7: a standard error of 0.357, so 1.68 of them fit below 1."""
+def test_margin_is_a_number_of_standard_errors():
+    """Loss 0.4 and half an interval of 0.7 give a standard error of 0.357, so 1.68 of them fit below 1."""
     noisy = (*LOWBIT[:4], 0.4, 0.7, *LOWBIT[6:])
     assert [found_of(noisy, margin=m).best is not None for m in (0, 1.6, 1.7, 1.96)] == [True, True, False, False]
 
 
-def test_the_oracle_is_never_recommended_nor_on_the_front():
+def test_oracle_is_neither_recommended_nor_on_the_front():
     found = found_of(BNN, ("oracle", 0.5, 512, 0.9, 0.0, 0.0, 9.0, 0.9, 10.1))
     assert found.chosen["policy"] == "bnn" and "oracle" not in set(found.front["policy"])
     assert list(found.others["policy"]) == ["oracle"] and "oracle" not in found.recommendation
     assert "No policy that reuses" in found_of(("oracle", 0.5, 512, 0.9, 0.0, 0.0, 9.0, 0.9, 10.1)).recommendation
 
 
-def test_a_policy_without_a_unit_or_a_threshold_is_named_without():
+def test_policy_without_unit_or_threshold_is_named_without_them():
     words = found_of(("delta", 0.1, 512, *LOWBIT[3:]), BNN).recommendation
     assert words.startswith("delta at θ = 0.1: avoids 61 %")
     words = found_of(("fixed", 0.1, 512, *LOWBIT[3:])).recommendation
     assert words.startswith("fixed with an FMU of 512 bits: avoids 61 %")
 
 
-def test_records_say_null_where_a_figure_does_not_apply():
+def test_records_hold_null_for_figures_that_do_not_apply():
     none, bnn, chosen = found_of(BNN, LOWBIT).records()
     assert none["threshold"] is None and none["width_bits"] is None and none["error"] is None
     assert bnn["front"] and not bnn["recommended"] and chosen["recommended"] and chosen["width_bits"] == 512
 
 
-def test_it_says_what_to_choose_on():
+def test_page_states_the_trace_of_the_choice():
     assert "choose it on validation data (--split valid" in chosen_on(found_of(BNN))
     found = found_of(BNN)
     object.__setattr__(found, "split", "valid")
     assert chosen_on(found) == "θ was chosen on trace data, 7 sequences: report results on other data."
 
 
-def test_the_figure_labels_its_axes_and_every_policy_once():
+def test_figure_labels_its_axes_and_each_policy_once():
     off = ("bnn:throttle=off", *BNN[1:])
     for rows in ((BNN, off, LOWBIT, WIDE), (BNN,), ((*BNN[:4], 5.0, *BNN[5:]),)):
         drawn = figure.draw(found_of(*rows))
@@ -142,5 +142,5 @@ def test_the_figure_labels_its_axes_and_every_policy_once():
     ("bnn", ("bnn", True)), ("bnn:throttle=off", ("bnn", False)), ("bnn:throttle=on,guard=8", ("bnn:guard=8", True)),
     ("lowbit:bits=4,throttle=off", ("lowbit:bits=4", False)), ("every-fourth", ("every-fourth", True)),
 ])  # fmt: skip
-def test_a_predictor_is_a_policy_without_its_throttle(policy, expected):
+def test_predictor_name_drops_the_throttle_option(policy, expected):
     assert predictor_of(policy) == expected

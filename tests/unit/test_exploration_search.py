@@ -31,28 +31,28 @@ grids = st.builds(
 
 
 @given(grids, st.integers(-300, 300))
-def test_a_climb_finds_what_trying_every_rung_finds(grid, last):
-    """Where loss only rises: the highest index that fits, if there is one on the grid."""
+def test_search_finds_the_highest_threshold_of_a_rising_loss(grid, last):
+    """If the loss only rises, this is the highest index on the grid that fits, if there is one."""
     indices = range(-grid.halvings * grid.stride, grid.doublings * grid.stride + 1)
     assert climbed(grid, lambda index: index <= last)[1] == max((r for r in indices if r <= last), default=None)
 
 
 @given(grids, st.randoms(use_true_random=False))
-def test_whatever_the_loss_does_a_climb_ends_in_time(grid, random):
+def test_search_of_an_arbitrary_loss_ends_within_its_limit(grid, random):
     tried, best = climbed(grid, lambda index: random.random() < 0.7)
     assert len(tried) <= grid.most
     assert best is None or all(fits for index, fits in tried.items() if index <= best)
 
 
 @pytest.mark.parametrize("bisections", range(MOST_BISECTIONS + 1))
-def test_every_rung_has_a_threshold_of_its_own(bisections):
+def test_every_index_of_the_grid_has_a_distinct_threshold(bisections):
     grid = LogGrid(bisections=bisections)
     indices = range(-grid.halvings * grid.stride, grid.doublings * grid.stride + 1)
     thetas = [grid.theta(index) for index in indices]
     assert thetas == sorted(set(thetas)) and thetas[-1] == 8 and grid.theta(0) == 0.0625
 
 
-def test_a_ladder_with_too_many_bisections_is_refused():
+def test_grid_with_too_many_bisections_is_refused():
     with pytest.raises(ConfigError, match="refine = 6: need 0 to 5 bisections"):
         LogGrid(bisections=6)
 
@@ -72,7 +72,7 @@ def dominates(one, other):
 
 
 @given(tables)
-def test_the_front_is_what_nothing_dominates(points):
+def test_front_is_the_set_of_undominated_points(points):
     rows, on_front = points.to_dict("records"), pareto_front(points)
     front = [row for row, on in zip(rows, on_front, strict=True) if on]
     assert front and not any(dominates(a, b) for a in front for b in front)
@@ -81,12 +81,12 @@ def test_the_front_is_what_nothing_dominates(points):
 
 
 @given(tables, st.randoms(use_true_random=False))
-def test_the_order_of_points_does_not_matter(points, random):
+def test_front_does_not_depend_on_the_order_of_points(points, random):
     order = random.sample(range(len(points)), len(points))
     assert (pareto_front(points.iloc[order]) == pareto_front(points)[order]).all()
 
 
 @given(tables)
-def test_the_least_product_is_on_the_front(points):
+def test_point_of_least_energy_delay_area_is_on_the_front(points):
     product = energy_delay_area(points, area_mm2=2.0)
     assert pareto_front(points)[product.to_numpy().argmin()]

@@ -12,8 +12,8 @@ from archsim.sim.memory.intermediate_port import IntermediatePort
 
 @pytest.mark.parametrize("detail", ["block", "neuron"])
 @pytest.mark.parametrize("capacity", [1 << 20, 300, 100])
-def test_what_does_not_fit_is_written_and_read_back(capacity, detail):
-    """Two layers of 6 to 10 and 10 to 10 numbers, 2 bytes each, both ends of a layer together."""
+def test_bytes_beyond_capacity_are_spilled_and_read_back(capacity, detail):
+    """Two layers, 6 to 10 and 10 to 10 values of 2 bytes; inputs and outputs of a layer are held together."""
     network, lengths = make_network("gru", inputs=6, units=10, layers=2), [3, 9, 7]
     arch = arch_with(intermediate_memory__capacity_bytes=capacity).without_memo()
     _, heard = run(network, lengths, arch, detail)
@@ -22,8 +22,8 @@ def test_what_does_not_fit_is_written_and_read_back(capacity, detail):
     assert heard.bytes_of("inputs") == sum(lengths) * 6 * 2 and heard.bytes_of("outputs") == sum(lengths) * 10 * 2
 
 
-def test_partial_products_take_place_as_well():
-    """Four products a unit and step, until the recurrence takes them."""
+def test_partial_products_of_mwl_count_toward_capacity():
+    """Four products per unit and step are held until the recurrence takes them."""
     network, arch = make_network("lstm", inputs=6, units=10), arch_with(dataflow="mwl").without_memo()
     arch = arch.replace("intermediate_memory.capacity_bytes", 200)
     _, heard = run(network, [5], arch)
@@ -59,21 +59,21 @@ def moved_at(arch, n_bytes, *claims):
     ([(5, [12], 4)], 24),  # told of meanwhile
     ([(5, [19], 4), (22, [23], 2)], 26),
 ])  # fmt: skip
-def test_steps_go_first(claims, end):
-    """Twenty words of a sequence from cycle 0 on."""
+def test_transfer_yields_the_port_to_reserved_step_words(claims, end):
+    """Twenty words of a sequence move from cycle 0 on."""
     assert moved_at(ArchSpec(), 20 * 32, *claims) == end
 
 
-def test_two_ports_do_not_contend():
+def test_transfer_with_a_second_port_does_not_wait_for_steps():
     assert moved_at(arch_with(intermediate_memory__ports=2), 20 * 32, (0, [0, 10], 4)) == 20
 
 
-def test_a_sequence_occupies_the_port_for_a_row_of_main_memory_at_most():
-    """The rest goes through as the transfer goes."""
+def test_port_is_busy_for_at_most_one_dram_row_of_a_sequence():
+    """The rest passes while main memory transfers it."""
     assert moved_at(ArchSpec(), 1 << 20) == 4096 // 32
 
 
-def test_sequences_take_turns():
+def test_transfers_of_two_sequences_pass_the_port_in_order():
     env = Engine()
     port, ends = IntermediatePort(env, ArchSpec()), []
     for n_words in (20, 5):

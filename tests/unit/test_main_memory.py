@@ -39,8 +39,8 @@ times_ps = st.integers(0, 4000).map(lambda i: i * 1250)
 
 
 @given(st.lists(st.tuples(addresses, times_ps), min_size=1, max_size=50))
-def test_among_events_it_is_as_in_replay(asked):
-    """The same arrivals, put to the process in the event loop and to `replay_dram`."""
+def test_finish_times_in_the_event_loop_equal_replay(asked):
+    """The same arrivals are given to the process in the event loop and to `replay_dram`."""
     found = finishes_ps([(address, 64, False, at) for address, at in asked])
     replayed = archsim.replay_dram([a for a, _ in asked], issue=[at / 1000 for _, at in asked])
     assert found == np.round(replayed["finish_ns"] * 1000).astype(int).tolist()
@@ -50,14 +50,14 @@ transfers = st.tuples(addresses, st.integers(1, 9000), st.booleans(), times_ps)
 
 
 @given(st.lists(transfers, min_size=1, max_size=20), st.sampled_from([1000, 3137, 50_000]), st.integers(1, 2))
-def test_serving_ahead_changes_nothing(asked, tick_ps, channels):
-    """With something due all the time it cannot look ahead, and everything is done at the same moment."""
+def test_run_ahead_leaves_finish_times_unchanged(asked, tick_ps, channels):
+    """An event that is due all the time prevents run-ahead; every transfer still finishes at the same time."""
     spec = DramSpec().model_copy(update={"channels": channels})
     assert finishes_ps(asked, spec=spec, tick_ps=tick_ps) == finishes_ps(asked, spec=spec)
 
 
-def test_units_come_before_fills_and_fills_before_sequences():
-    """Asked for in the same memory cycle, whoever calls first: rows closed alike, so the smaller requester is first."""
+def test_simultaneous_requests_are_served_in_order_of_client_id():
+    """All requests are made in the same memory cycle to closed rows, so the smaller client id is served first."""
     env = Engine()
     dram, order = main_memory(env), []
     requesters = [Requester.HEAD, Requester.OUTPUTS, Requester.WEIGHTS, 3, Requester.SPILLS, 0, Requester.INPUTS]
@@ -74,7 +74,7 @@ def test_units_come_before_fills_and_fills_before_sequences():
     (63, 63, 23 + 2),
     (4096, 4096, 180 + 128),  # a memory row is there at 360 ns
 ])  # fmt: skip
-def test_a_fill_is_written_through_its_port(n_bytes, each, end_cycle):
+def test_fill_ends_when_its_words_are_written_through_the_port(n_bytes, each, end_cycle):
     env = Engine()
     env.run(until=main_memory(env, ports=2).transfer(0, n_bytes, what="", requester=0, target=FillTarget(0, each)))
     assert env.now_ps == 2000 * end_cycle
@@ -88,8 +88,8 @@ def test_a_fill_is_written_through_its_port(n_bytes, each, end_cycle):
     (8, 20, 8 + 20 + 4 + 3),
     (8, 8, 8 + 8 + 4),  # over when the second fill begins
 ])  # fmt: skip
-def test_fills_of_a_single_bank_go_before_reads(start, cycles, end):
-    """Fills from cycle 10 to 14 and from 20 to 23."""
+def test_reads_of_a_single_bank_wait_for_fills(start, cycles, end):
+    """Fills take cycles 10 to 14 and 20 to 23."""
     memory = main_memory(Engine(), ports=1).memory
     memory.windows[0, :2] = [[10, 14], [20, 23]]
     memory.n_windows[0] = 2

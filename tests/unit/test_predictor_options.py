@@ -7,7 +7,7 @@ from archsim.config.predictor import Predictor
 from archsim.policies import BinaryPolicy, LowBitPolicy, NoReuse, TernaryPolicy, policy_from
 
 
-def test_names_spell_options_and_back():
+def test_policy_names_with_options_round_trip():
     for name in ("bnn", "bnn:throttle=off", "lowbit:bits=4", "lowbit:bits=2,throttle=off,guard=8", "ternary:guard=2"):
         assert policy_from(name).name == name
     assert policy_from("lowbit:throttle=ON,bits=3").name == "lowbit"
@@ -15,14 +15,14 @@ def test_names_spell_options_and_back():
     assert BinaryPolicy.name == "bnn" and TernaryPolicy().name == "ternary"
 
 
-def test_names_tell_large_numbers_apart():
+def test_policy_names_distinguish_large_numbers():
     one, other = (policy_from(f"bnn:guard={guard}") for guard in (1234567, 1234568))
     assert one.name == "bnn:guard=1234567" != other.name
     assert policy_from(one.name).guard == 1234567
 
 
-def test_options_of_plug_ins_stand_in_their_names():
-    """Whether the class says them or not, and also where it has more of them than what it is made of."""
+def test_options_of_plug_ins_appear_in_their_names():
+    """Options appear whether the class declares them itself or passes some on to its parent."""
 
     class Every(NoReuse):
         name = "every"
@@ -54,7 +54,7 @@ def test_options_of_plug_ins_stand_in_their_names():
         (lambda: Predictor(planes=0), "planes = 0: need 1 to 16"),
     ],
 )
-def test_what_a_policy_is_made_of_is_checked(make, message):
+def test_invalid_arguments_of_a_policy_are_refused(make, message):
     with pytest.raises(archsim.ArchsimError, match=message):
         make()
 
@@ -75,6 +75,6 @@ def test_what_a_policy_is_made_of_is_checked(make, message):
         ("lowbits:bits=2", "unknown policy 'lowbits'.*did you mean 'lowbit'"),
     ],
 )
-def test_bad_options_are_named(name, message):
+def test_invalid_option_is_refused_by_name(name, message):
     with pytest.raises(archsim.ArchsimError, match=message):
         policy_from(name)

@@ -50,8 +50,8 @@ def naive_predictions(policy, network, inputs, hidden):
         "lowbit:bits=8",
     ],
 )
-def test_decisions_are_those_of_the_semantics(cell, name):
-    """Predictions from the network's own hidden values; one chain of float32 operations, so equal to the bit."""
+def test_reuse_decisions_equal_the_naive_rule_to_the_bit(cell, name):
+    """Predictions take the network's own hidden values; both sides are the same float32 operations."""
     network, policy = make_network(cell, inputs=7, units=9), policy_from(name)
     trace = make_trace(network, [40])
     found = run_inference(network, trace, policy, 0.4, precision="fp32")
@@ -63,7 +63,7 @@ def test_decisions_are_those_of_the_semantics(cell, name):
     assert 0 < reused.mean() < 1
 
 
-def test_a_guard_evaluates_everything_every_so_often(tiny_lstm, tiny_trace):
+def test_guard_evaluates_all_neurons_every_n_steps(tiny_lstm, tiny_trace):
     result = archsim.simulate(tiny_lstm, tiny_trace, policy="bnn:guard=4", threshold=1e9)
     reused = result.activity.reused(2, 0, 0)
     steps = np.arange(len(reused))
@@ -71,7 +71,7 @@ def test_a_guard_evaluates_everything_every_so_often(tiny_lstm, tiny_trace):
 
 
 @pytest.mark.parametrize("correction", [[0.0], np.zeros((1, 1, 1), np.float32), np.float64(1)])
-def test_corrections_of_plug_ins_are_checked(correction, tiny_lstm, tiny_trace):
+def test_invalid_correction_of_a_plug_in_is_refused(correction, tiny_lstm, tiny_trace):
     class Correcting(NoReuse):
         name = "correcting"
 
@@ -88,8 +88,8 @@ def test_corrections_of_plug_ins_are_checked(correction, tiny_lstm, tiny_trace):
         archsim.simulate(tiny_lstm, tiny_trace, policy=Correcting())
 
 
-def test_silence_and_dead_neurons_are_no_trouble():
-    """Scales of zero, rows of zeros: codes stay where they are, so everything is reused."""
+def test_zero_scales_and_zero_weights_reuse_everything():
+    """The codes never change, so every neuron is reused after the first step."""
     network = make_network("lstm", inputs=4, units=3)
     side = network.layers[0].directions[0]
     silent = replace(
@@ -108,8 +108,8 @@ def test_silence_and_dead_neurons_are_no_trouble():
         assert record["neurons_reused"] == 4 * 12
 
 
-def test_the_machine_is_given_what_the_predictor_needs(tiny_lstm, tiny_trace):
-    """Three planes, nine bit operations an input, wider memo words; all of it in time, energy and area."""
+def test_predictor_bits_set_planes_operations_memo_and_area(tiny_lstm, tiny_trace):
+    """Three planes take nine bit operations per input and wider memo words, in counts, energy and area."""
     results = {
         name: archsim.simulate(tiny_lstm, tiny_trace, policy=name, threshold=0.3)
         for name in ("bnn", "ternary", "lowbit")
@@ -131,8 +131,8 @@ def test_the_machine_is_given_what_the_predictor_needs(tiny_lstm, tiny_trace):
     assert areas[1]["sign_bank"] == 2 * areas[0]["sign_bank"] and areas[2]["fmu"] == 3 * areas[0]["fmu"]
 
 
-def test_planes_take_issue_slots():
-    """SEMANTICS 2.2: c_f = ceil(P·N / W_b); a step's last decision waits for four issues. Nine signs never cancel out."""
+def test_each_plane_adds_an_issue_cycle_per_neuron():
+    """SEMANTICS 2.2: c_f = ceil(P·N / W_b); a step's last decision waits for four issues. A sum of nine signs is never 0."""
     network = make_network("lstm", inputs=5, units=4)
     trace = make_trace(network, [6])
     machines = [arch_with(fmu__width_bits=9, fmu__planes=planes) for planes in (1, 2, 3)]
@@ -141,7 +141,7 @@ def test_planes_take_issue_slots():
     assert np.diff(cycles).tolist() == [6 * 4, 6 * 4]
 
 
-def test_planes_are_fetched_and_wide_memos_are_as_deep(tiny_lstm, tiny_trace):
+def test_extra_planes_are_fetched_and_memo_depth_is_kept(tiny_lstm, tiny_trace):
     plain, wide = (archsim.simulate(tiny_lstm, tiny_trace, policy=p, threshold=0.3) for p in ("bnn", "lowbit:bits=8"))
     extra = sum(s.n_gates * -(-7 * s.n_units * s.n_inputs // 8) for s in plain.activity.shapes)
     assert wide.record["dram_bytes"] - plain.record["dram_bytes"] == extra
@@ -150,7 +150,7 @@ def test_planes_are_fetched_and_wide_memos_are_as_deep(tiny_lstm, tiny_trace):
 
 
 @pytest.mark.parametrize("cell, better", [("lstm", 5), ("gru", 2)])
-def test_six_bits_of_correction_are_almost_the_product(cell, better):
+def test_corrected_outputs_stay_near_those_without_reuse(cell, better):
     """Everything is reused after the first step, and yet the network follows its inputs: the prediction carries them.
 
     A GRU's candidate less so, whose input part takes the correction of both.
@@ -169,7 +169,7 @@ def test_six_bits_of_correction_are_almost_the_product(cell, better):
     assert worst < worst_stale / better
 
 
-def test_a_correction_is_the_change_of_the_prediction_in_its_unit():
+def test_correction_is_the_change_of_the_prediction_times_its_unit():
     network = make_network("lstm", inputs=3, units=2)
     trace, policy = make_trace(network, [6]), policy_from("lowbit:bits=4,correct=on")
     seen = []
@@ -194,7 +194,7 @@ def test_a_correction_is_the_change_of_the_prediction_in_its_unit():
         assert (correction == np.where(reused, change.astype(np.float32) * unit, 0)).all()
 
 
-def test_correcting_costs_a_multiply_add_a_decision(tiny_lstm, tiny_trace):
+def test_correction_costs_one_multiply_add_per_decision(tiny_lstm, tiny_trace):
     plain, corrected = (
         archsim.simulate(tiny_lstm, tiny_trace, policy=f"lowbit{option}", threshold=0.0)
         for option in ("", ":correct=on")

@@ -15,24 +15,24 @@ from archsim.ir.network import Scales
 from archsim.policies import NoReuse
 
 
-def test_a_network_without_scales_says_how_to_get_them(tiny_lstm, tiny_trace):
+def test_network_without_scales_is_refused_with_advice(tiny_lstm, tiny_trace):
     bare = replace(tiny_lstm, scales=None)
     with pytest.raises(archsim.ArchsimError, match="no scales.*'ternary'.*measure_scales"):
         archsim.simulate(bare, tiny_trace, policy="ternary", threshold=0.3)
 
 
 @pytest.mark.parametrize("value", [float("nan"), -1.0, 1e300])
-def test_scales_are_numbers_that_float32_can_hold(value, tiny_lstm):
+def test_scales_beyond_float32_are_refused(value, tiny_lstm):
     with pytest.raises(archsim.ArchsimError, match="scales hold"):
         replace(tiny_lstm, scales=Scales((0.1, value), ((0.1, 0.1), (0.1, 0.1))))
 
 
-def test_scales_must_suit_the_network(tiny_lstm):
+def test_scales_of_another_shape_are_refused(tiny_lstm):
     with pytest.raises(archsim.ArchsimError, match="scales.inputs has 1 entries, need 2"):
         replace(tiny_lstm, scales=Scales((0.1,), ((0.1, 0.1), (0.1, 0.1))))
 
 
-def test_measured_scales_are_means_and_depend_on_no_company(tiny_lstm, tiny_trace):
+def test_measured_scales_are_means_whatever_the_order_of_sequences(tiny_lstm, tiny_trace):
     found = archsim.measure_scales(tiny_lstm, tiny_trace, precision="fp32")
     x = np.concatenate([sequence.ravel() for sequence in tiny_trace.sequences])
     assert found.inputs[0] == pytest.approx(np.abs(x).mean(dtype=np.float64), rel=1e-5)
@@ -46,8 +46,8 @@ def test_measured_scales_are_means_and_depend_on_no_company(tiny_lstm, tiny_trac
     assert archsim.measure_scales(tiny_lstm, backwards, precision="fp32") == found
 
 
-def test_scales_of_a_decoder_leave_out_what_runs_on_after_an_answers_end():
-    """Sequences of different lengths side by side, and one by one."""
+def test_decoder_scales_exclude_steps_after_the_end_token():
+    """Sequences of different lengths are measured in one batch and one by one."""
     network = make_translator(width=5, units=6, seed=3)
     trace = make_tokens(network, [2, 9, 4, 7, 3, 5, 8])
     together = archsim.measure_scales(network, trace, precision="fp32")

@@ -16,8 +16,8 @@ from archsim.sim.items import PassPart, resident_groups
 from archsim.sim.memory.weight_buffers import WeightBuffers
 
 
-def test_a_fetch_hides_behind_the_pass_that_runs():
-    """The second layer's weights are on their way from the first one's start, and it starts where that ends."""
+def test_next_layers_weights_are_fetched_during_the_running_pass():
+    """The second layer's fetch starts with the first layer's pass, and its own pass starts where that one ends."""
     network = make_network("lstm", inputs=64, units=64, layers=3)
     _, heard = run(network, [40], ArchSpec().without_memo())
     fills, passes = heard.spans_of("fill"), heard.spans_of("sequencer")
@@ -27,8 +27,8 @@ def test_a_fetch_hides_behind_the_pass_that_runs():
         assert passes[layer][0] == passes[layer - 1][1]
 
 
-def test_a_fetch_waits_for_room():
-    """If no two layers fit, the next one's weights are fetched when the one before is over."""
+def test_fetch_waits_for_the_previous_pass_if_two_layers_do_not_fit():
+    """No two layers fit, so the next layer's weights are fetched when the pass before is over."""
     network = make_network("lstm", inputs=64, units=64, layers=3)
     _, heard = run(network, [40], arch_with(weight_buffer__capacity_bytes=64 * 128 * 2).without_memo())
     fills, passes = heard.spans_of("fill"), heard.spans_of("sequencer")
@@ -38,7 +38,7 @@ def test_a_fetch_waits_for_room():
     assert heard.use.waited_ps["machine", "weights"] == sum(end - start for start, end in fills)
 
 
-def test_a_network_that_fits_is_fetched_once():
+def test_weights_of_a_network_that_fits_are_fetched_once():
     network = make_network("gru", inputs=20, units=16, layers=2, bidirectional=True)
     arch = ArchSpec()
     _, heard = run(network, [5, 3, 8], arch)
@@ -59,7 +59,7 @@ def rows_to_fetch(network, activity, arch):
 
 @pytest.mark.parametrize("detail", ["block", "neuron"])
 @pytest.mark.parametrize("fraction", [0, 0.4, 0.9, 1])
-def test_a_pass_that_does_not_fit_fetches_the_rows_it_evaluates(detail, fraction):
+def test_streamed_pass_fetches_only_the_rows_of_evaluated_neurons(detail, fraction):
     network, arch = make_network("lstm", inputs=24, units=20), arch_with(weight_buffer__capacity_bytes=1000)
     activity = reusing(network, 6, fraction)
     _, heard = run(network, None, arch, detail, activity)
@@ -69,8 +69,8 @@ def test_a_pass_that_does_not_fit_fetches_the_rows_it_evaluates(detail, fraction
     assert 0 < resident <= 4 * 1000  # what stays is fetched once
 
 
-def test_without_memoization_all_rows_that_do_not_stay_come_in_every_step():
-    """20 rows of 88 bytes, 1000 bytes: some places for rows on their way, the rest stays."""
+def test_baseline_fetches_all_streamed_rows_in_every_step():
+    """20 rows of 88 bytes, 1000 bytes: four slots for rows on their way, the rest stays."""
     network, arch = make_network("lstm", inputs=24, units=20), arch_with(weight_buffer__capacity_bytes=1000)
     arch = arch.replace("weight_buffer.stream_rows", 4).without_memo()
     _, heard = run(network, [6], arch)
@@ -81,7 +81,7 @@ def test_without_memoization_all_rows_that_do_not_stay_come_in_every_step():
 
 @settings(max_examples=30)
 @given(st.integers(1, 6), st.floats(0, 1), st.floats(0, 1), st.integers(0, 99), st.integers(300, 1700))
-def test_more_reuse_fetches_less(steps, one, other, seed, capacity):
+def test_more_reuse_fetches_no_more_bytes(steps, one, other, seed, capacity):
     network, arch = make_network("lstm", inputs=24, units=20), arch_with(weight_buffer__capacity_bytes=capacity)
     less, more = (
         run(network, None, arch, activity=reusing(network, steps, fraction, seed))[1].bytes_of("row")
@@ -95,8 +95,10 @@ def test_more_reuse_fetches_less(steps, one, other, seed, capacity):
     st.sampled_from(["lstm", "gru"]), st.integers(1, 60), st.integers(2, 40), st.integers(1, 6),
     st.floats(0, 1), st.floats(0.2, 1), st.integers(1, 2), st.integers(1, 20),
 )  # fmt: skip
-def test_a_streaming_pass_is_not_faster_than_main_memory(cell, inputs, units, steps, fraction, share, channels, slots):
-    """Nor than its own dot products."""
+def test_streamed_pass_is_bounded_by_bandwidth_and_by_busy_units(
+    cell, inputs, units, steps, fraction, share, channels, slots
+):
+    """The run takes no less time than its bytes at peak bandwidth, nor than the work of any unit."""
     network = make_network(cell, inputs=inputs, units=units)
     held = PassPart(pass_shapes(network)[0]).held_bytes(ArchSpec())
     arch = arch_with(
@@ -128,8 +130,8 @@ class Ticking(Engine):
     st.integers(1, 3), st.integers(1, 5), st.floats(0, 1), st.sampled_from([300, 1000, 4000, 1 << 20]),
     st.sampled_from([1, 16]), st.sampled_from([100, 1 << 20]), st.integers(1, 2),
 )  # fmt: skip
-def test_a_pass_in_step_with_the_memory_does_not_mind_company(layers, steps, fraction, capacity, banks, kept, channels):
-    """What is due elsewhere only cuts its progress into pieces."""
+def test_streamed_pass_unaffected_by_unrelated_traffic(layers, steps, fraction, capacity, banks, kept, channels):
+    """Events that are due elsewhere only cut the co-simulation into shorter pieces."""
     network = make_network("lstm", inputs=12, units=10, layers=layers)
     arch = arch_with(
         weight_buffer__capacity_bytes=capacity, weight_buffer__banks=banks,
@@ -144,8 +146,8 @@ def test_a_pass_in_step_with_the_memory_does_not_mind_company(layers, steps, fra
     assert also_heard.use == heard.use and also_heard.moved == heard.moved and also_heard.spans == heard.spans
 
 
-def test_waiting_for_weights_is_what_streaming_costs():
-    """One row at a time: every one of 20 rows a step takes at least a first access to an open row."""
+def test_streaming_one_row_at_a_time_waits_a_read_latency_per_row():
+    """One slot: each of 20 rows per step takes at least a read of an open row."""
     network = make_network("lstm", inputs=24, units=20)
     arch = arch_with(weight_buffer__capacity_bytes=1000, weight_buffer__stream_rows=1).without_memo()
     finished, heard = run(network, [6], arch)
@@ -154,8 +156,8 @@ def test_waiting_for_weights_is_what_streaming_costs():
     assert all(heard.use.waited_ps[f"CU{k}.DPU", "weights"] > 0 for k in range(4))
 
 
-def test_one_bank_is_slower_while_a_fill_arrives():
-    """Reads and fills of two layers that fit together: one bank serves one at a time, more do not notice."""
+def test_single_bank_delays_reads_during_fills_two_banks_do_not():
+    """Two layers fit together, so one is filled while the other is read. A single bank serves one access at a time."""
     network = make_network("lstm", inputs=64, units=64, layers=3)
     times, waits = {}, {}
     for banks in (1, 2, 16):
@@ -172,8 +174,8 @@ def test_one_bank_is_slower_while_a_fill_arrives():
     st.sampled_from(["lstm", "gru"]), st.integers(1, 40), st.integers(1, 30), st.integers(1, 3),
     st.lists(st.integers(1, 6), min_size=1, max_size=3), st.sampled_from([2, 8, 32]),
 )  # fmt: skip
-def test_one_bank_is_never_faster_than_two(cell, inputs, units, layers, lengths, port_bytes):
-    """Where weights stay; a pass that streams may meet a refresh at a better moment for being late."""
+def test_single_bank_is_never_faster_than_two_if_weights_stay(cell, inputs, units, layers, lengths, port_bytes):
+    """Weights stay here; a streamed pass that is late may meet a refresh at a better moment."""
     network = make_network(cell, inputs=inputs, units=units, layers=layers)
     one, two = (
         run(network, lengths, arch_with(weight_buffer__banks=n, weight_buffer__port_bytes=port_bytes))[0]
@@ -188,8 +190,8 @@ def test_one_bank_is_never_faster_than_two(cell, inputs, units, layers, lengths,
     make_network("lstm", inputs=24, units=20, layers=2), make_network("gru", inputs=70, units=3),
     make_translator(width=6, units=9, depth=2),
 ], ids=lambda n: n.name)  # fmt: skip
-def test_the_capacity_asked_for_is_enough(network, memo, kind):
-    """And one byte less is not; a machine of that size has a place for a row of every part."""
+def test_capacity_named_by_the_refusal_is_the_smallest_that_fits(network, memo, kind):
+    """One byte less is refused. A machine of that capacity has a slot for a row of every part."""
     arch = arch_with(weight_buffer__capacity_bytes=1, dataflow=kind)
     arch = arch if memo else arch.without_memo()
     shapes = pass_shapes(network)

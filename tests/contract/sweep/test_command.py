@@ -19,7 +19,7 @@ CONTRACT = """network trace arch policy threshold precision detail sequences ste
     area_mm2 metric metric_baseline metric_value metric_loss events wall_s archsim_version digest""".split()
 
 
-def test_a_row_a_point_with_the_columns_of_the_contract(undisturbed):
+def test_results_have_a_row_per_point_and_the_columns_of_the_contract(undisturbed):
     with (undisturbed / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == POINTS and {*CONTRACT, "point", "error", "arch.fmu.latency_cycles"} <= set(rows[0])
@@ -33,13 +33,13 @@ def test_a_row_a_point_with_the_columns_of_the_contract(undisturbed):
     }
 
 
-def test_hardware_costs_no_arithmetic(undisturbed):
-    """16 points: a pass for each of 4 thresholds, and one baseline."""
+def test_hardware_axis_shares_passes_and_baseline(undisturbed):
+    """16 points: one pass for each of 4 thresholds, and one baseline."""
     names = sorted(path.name.partition(".")[2] for path in (undisturbed / "cache").iterdir())
     assert names == ["baseline.json", *["pass.safetensors"] * 4]
 
 
-def test_run_again_does_nothing_twice(own, undisturbed):
+def test_finished_sweep_run_again_recomputes_nothing(own, undisturbed):
     before, bytes_before = outcomes(undisturbed), exported(undisturbed)
     done = sweep(own / "grid.toml", "-o", undisturbed)
     assert done.returncode == 0 and "16 of 16 points" in done.stdout, done.stderr
@@ -47,7 +47,7 @@ def test_run_again_does_nothing_twice(own, undisturbed):
 
 
 @pytest.mark.slow
-def test_one_process_writes_the_same_bytes(own, undisturbed, tmp_path):
+def test_one_process_exports_the_same_bytes_as_two(own, undisturbed, tmp_path):
     assert sweep(own / "grid.toml", "-o", tmp_path / "one", "--jobs", 1).returncode == 0
     assert exported(tmp_path / "one") == exported(undisturbed)
 
@@ -60,7 +60,7 @@ def test_dry_run_prints_points_and_time_and_writes_nothing(own, tmp_path):
     assert len([line for line in done.stdout.splitlines() if "trace.npz" in line]) == POINTS
 
 
-def test_dry_run_of_a_finished_sweep_has_nothing_to_do(own, undisturbed):
+def test_dry_run_of_a_finished_sweep_has_no_points_to_run(own, undisturbed):
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")}
     done = sweep(own / "grid.toml", "-o", undisturbed, "--dry-run")
     assert done.returncode == 0 and "16 points: 0 to run" in done.stdout, done.stderr
@@ -74,7 +74,7 @@ def test_dry_run_of_a_finished_sweep_has_nothing_to_do(own, undisturbed):
     ("limit = 1", "limit = ", "not TOML: Invalid value"),
 ])  # fmt: skip
 @pytest.mark.parametrize("more", [[], pytest.param(["--dry-run"], marks=pytest.mark.slow)])
-def test_a_bad_grid_is_one_message_and_exit_code_two(old, new, message, more, own, tmp_path):
+def test_invalid_grid_exits_with_2_and_one_message(old, new, message, more, own, tmp_path):
     grid = tmp_path / "grid.toml"
     grid.write_text((own / "quick.toml").read_text().replace(old, new, 1))
     done = sweep(grid, "-o", tmp_path / "out", *more)
@@ -82,25 +82,25 @@ def test_a_bad_grid_is_one_message_and_exit_code_two(old, new, message, more, ow
     assert done.stdout == "" and list(tmp_path.iterdir()) == [grid]
 
 
-def test_a_grid_that_is_not_there_makes_no_folder(tmp_path):
+def test_missing_grid_file_exits_with_2_and_makes_no_folder(tmp_path):
     done = sweep("nowhere.toml", "-o", "out", cwd=tmp_path)
     assert done.returncode == 2 and "nowhere.toml: no such file" in done.stderr and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("options", [["--jobs", "0"], ["--dask", "nowhere"]])
-def test_bad_options_write_nothing(options, own, tmp_path):
+def test_invalid_options_exit_with_2_and_write_nothing(options, own, tmp_path):
     done = sweep(own / "quick.toml", "-o", tmp_path / "out", *options)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_output_that_is_a_file_is_refused(own, tmp_path):
+def test_output_path_of_a_file_exits_with_2(own, tmp_path):
     (tmp_path / "file").write_text("mine")
     done = sweep(own / "quick.toml", "-o", tmp_path / "file")
     assert done.returncode == 2 and "it is not a folder" in done.stderr and (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_point_that_fails_is_told_and_the_others_are_done(own, tmp_path):
+def test_failed_point_is_reported_and_the_others_finish(own, tmp_path):
     grid = write_grid(tmp_path / "grid.toml", own, "limit = 1", threshold=[0.5, -1], latency=[3, 5])
     done = sweep(grid, "-o", tmp_path / "out")
     assert done.returncode == 1 and "Traceback" not in done.stderr
@@ -109,8 +109,8 @@ def test_a_point_that_fails_is_told_and_the_others_are_done(own, tmp_path):
     assert results["error"].isna().tolist() == [True, True, False, False]
 
 
-def test_what_failed_is_run_again_if_asked_for(own, undisturbed, tmp_path):
-    """As if a process had died of something that is gone now."""
+def test_failed_point_is_run_again_with_retry(own, undisturbed, tmp_path):
+    """The store is edited as if the point's process had died of a cause that is gone now."""
     out = tmp_path / "out"
     shutil.copytree(undisturbed, out)
     with closing(sqlite3.connect(out / "sweep.sqlite")) as database, database:
@@ -124,13 +124,13 @@ def test_what_failed_is_run_again_if_asked_for(own, undisturbed, tmp_path):
     assert done.returncode == 0 and exported(out) == exported(undisturbed), done.stdout
 
 
-def test_a_second_driver_is_refused(own, undisturbed):
+def test_second_driver_exits_with_2(own, undisturbed):
     with only_driver(undisturbed):
         done = sweep(own / "grid.toml", "-o", undisturbed)
     assert done.returncode == 2 and "another sweep is writing here" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_paths_may_be_relative_and_of_any_letters(own, tmp_path):
+def test_relative_paths_and_letters_beyond_ascii_work(own, tmp_path):
     (tmp_path / "Größe θ").mkdir()
     shutil.copytree(own / "net", tmp_path / "Größe θ" / "net")
     shutil.copy(own / "trace.npz", tmp_path / "Größe θ" / "trace.npz")
@@ -142,7 +142,7 @@ def test_paths_may_be_relative_and_of_any_letters(own, tmp_path):
 
 
 @pytest.mark.slow
-def test_results_can_be_read_while_it_runs(own, tmp_path):
+def test_results_can_be_read_during_a_sweep(own, tmp_path):
     out = tmp_path / "out"
     with started(own / "grid.toml", "-o", out, "--jobs", 2) as process:
         mid_run(process, out)
@@ -164,8 +164,8 @@ sys.exit(int(found.results["error"].notna().sum()))
 
 
 @pytest.mark.parametrize("from_file", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_a_plain_script_may_run_a_sweep(from_file, own, tmp_path):
-    """Without `if __name__ == "__main__"`, and from standard input."""
+def test_script_without_main_guard_may_run_a_sweep(from_file, own, tmp_path):
+    """The script lacks `if __name__ == "__main__"` and may come from standard input."""
     (tmp_path / "script.py").write_text(SCRIPT)
     name = tmp_path / "script.py" if from_file else "-"
     command = [sys.executable, "-P", str(name), str(own), str(tmp_path / "out")]

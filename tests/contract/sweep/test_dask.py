@@ -48,14 +48,14 @@ def n_workers(address):
         return len(client.nthreads())
 
 
-def test_dask_writes_the_same_bytes(cluster, own, undisturbed, tmp_path):
+def test_dask_exports_the_same_bytes_as_local_processes(cluster, own, undisturbed, tmp_path):
     out = tmp_path / "out"
     done = sweep(own / "grid.toml", "-o", out, "--dask", cluster.address)
     assert done.returncode == 0, done.stderr
     assert exported(out) == exported(undisturbed)
 
 
-def test_a_dask_worker_that_dies_changes_nothing(cluster, own, undisturbed, tmp_path):
+def test_killed_dask_worker_leaves_exports_unchanged(cluster, own, undisturbed, tmp_path):
     out = tmp_path / "out"
     with started(own / "grid.toml", "-o", out, "--dask", cluster.address) as process:
         mid_run(process, out)
@@ -65,7 +65,7 @@ def test_a_dask_worker_that_dies_changes_nothing(cluster, own, undisturbed, tmp_
 
 
 @pytest.mark.slow
-def test_a_dask_scheduler_that_dies_loses_no_finished_point(cluster, own, undisturbed, tmp_path):
+def test_killed_dask_scheduler_loses_no_finished_point(cluster, own, undisturbed, tmp_path):
     out = tmp_path / "out"
     with started(own / "grid.toml", "-o", out, "--dask", cluster.address) as process:
         mid_run(process, out)
@@ -75,14 +75,14 @@ def test_a_dask_scheduler_that_dies_loses_no_finished_point(cluster, own, undist
     finish(own, out, undisturbed)
 
 
-def test_dask_workers_find_what_lies_in_the_folder_of_the_driver(cluster, own, tmp_path):
+def test_dask_workers_resolve_paths_relative_to_the_driver(cluster, own, tmp_path):
     grid = write_grid(tmp_path / "grid.toml", ".", "limit = 1", threshold=[0.5], latency=[3])
     done = sweep(grid, "-o", tmp_path / "out", "--dask", cluster.address, cwd=own)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.slow
-def test_dask_local_writes_the_same_bytes(own, undisturbed, tmp_path):
+def test_dask_local_exports_the_same_bytes_as_local_processes(own, undisturbed, tmp_path):
     pytest.importorskip("distributed")
     done = sweep(own / "grid.toml", "-o", tmp_path / "out", "--dask", "local", "--jobs", 2)
     assert done.returncode == 0, done.stderr
@@ -90,7 +90,7 @@ def test_dask_local_writes_the_same_bytes(own, undisturbed, tmp_path):
 
 
 @pytest.mark.parametrize("address", [pytest.param("tcp://127.0.0.1:1", marks=pytest.mark.slow), "nowhere"])
-def test_no_scheduler_is_one_message_and_exit_code_two(address, own, tmp_path):
+def test_missing_dask_scheduler_exits_with_2(address, own, tmp_path):
     pytest.importorskip("distributed")
     done = sweep(own / "quick.toml", "-o", tmp_path / "out", "--dask", address)
     assert done.returncode == 2 and "no Dask scheduler there" in done.stderr, done.stderr

@@ -14,7 +14,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 
 
 @pytest.mark.parametrize("whom", [pytest.param("driver", marks=pytest.mark.slow), "terminal"])
-def test_ctrl_c_keeps_what_is_finished(whom, own, undisturbed, tmp_path):
+def test_ctrl_c_keeps_finished_points_and_exits_with_130(whom, own, undisturbed, tmp_path):
     """A terminal sends Ctrl-C to the driver and to its workers."""
     out = tmp_path / "out"
     with started(own / "grid.toml", "-o", out, "--jobs", 2) as process:
@@ -30,8 +30,8 @@ def test_ctrl_c_keeps_what_is_finished(whom, own, undisturbed, tmp_path):
 
 
 @needs_proc
-def test_ctrl_c_before_workers_begin_is_a_few_lines(own, tmp_path):
-    """They hear of it, too, while they import."""
+def test_ctrl_c_while_workers_import_prints_a_few_lines(own, tmp_path):
+    """The workers receive Ctrl-C as well."""
     with started(own / "grid.toml", "-o", tmp_path / "out", "--jobs", 2) as process:
         until(lambda: workers_of(process) or process.poll() is not None, "workers")
         os.killpg(process.pid, signal.SIGINT)
@@ -52,20 +52,20 @@ def kill_at_random_moments(own, out, times, seed):
             process.kill()
 
 
-def test_kill_at_any_moment_loses_no_finished_point(own, undisturbed, tmp_path):
+def test_killed_driver_loses_no_finished_point(own, undisturbed, tmp_path):
     kill_at_random_moments(own, tmp_path / "out", times=3, seed=1)
     finish(own, tmp_path / "out", undisturbed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 8))
-def test_kill_at_any_of_many_moments_loses_no_finished_point(seed, own, undisturbed, tmp_path):
+def test_driver_killed_many_times_loses_no_finished_point(seed, own, undisturbed, tmp_path):
     kill_at_random_moments(own, tmp_path / "out", times=6, seed=seed)
     finish(own, tmp_path / "out", undisturbed)
 
 
 @needs_proc
-def test_workers_end_with_a_killed_driver(own, tmp_path):
+def test_workers_end_after_their_driver_is_killed(own, tmp_path):
     out = tmp_path / "out"
     with started(own / "grid.toml", "-o", out, "--jobs", 2) as process:
         mid_run(process, out)
@@ -77,7 +77,7 @@ def test_workers_end_with_a_killed_driver(own, tmp_path):
 
 @needs_proc
 @pytest.mark.parametrize("deaths", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_worker_that_dies_changes_nothing(deaths, own, undisturbed, tmp_path):
+def test_killed_worker_leaves_exports_unchanged(deaths, own, undisturbed, tmp_path):
     out = tmp_path / "out"
     with started(own / "grid.toml", "-o", out, "--jobs", 2) as process:
         for death in range(deaths):
@@ -89,7 +89,7 @@ def test_a_worker_that_dies_changes_nothing(deaths, own, undisturbed, tmp_path):
 
 
 @needs_proc
-def test_a_worker_killed_before_it_begins_changes_nothing(own, undisturbed, tmp_path):
+def test_worker_killed_before_it_starts_leaves_exports_unchanged(own, undisturbed, tmp_path):
     out = tmp_path / "out"
     with started(own / "grid.toml", "-o", out, "--jobs", 2) as process:
         until(lambda: workers_of(process) or process.poll() is not None, "workers")

@@ -59,7 +59,7 @@ DAMAGES = [random_bytes, truncated, overwritten_in_the_middle, of_another_applic
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_database_is_one_message(damage, finished, grid, tmp_path, capsys):
+def test_damaged_database_is_refused_in_one_line_and_left_alone(damage, finished, grid, tmp_path, capsys):
     path = tmp_path / DATABASE
     path.write_bytes(finished[0])
     damage(path)
@@ -81,7 +81,7 @@ def test_a_damaged_database_is_one_message(damage, finished, grid, tmp_path, cap
     "UPDATE seals SET seal = '0' WHERE digest <> 'grid'",
     "DELETE FROM seals WHERE digest <> 'grid'",
 ])  # fmt: skip
-def test_a_changed_outcome_is_refused_and_made_anew(statement, finished, grid, tmp_path, caplog):
+def test_changed_outcome_is_refused_by_readers_and_recomputed(statement, finished, grid, tmp_path, caplog):
     path = tmp_path / DATABASE
     path.write_bytes(finished[0])
     execute(path, statement)
@@ -101,7 +101,7 @@ def test_a_changed_outcome_is_refused_and_made_anew(statement, finished, grid, t
     "DELETE FROM about",
     "DROP TABLE seals",
 ])  # fmt: skip
-def test_a_changed_grid_is_refused_and_made_anew(statement, finished, grid, tmp_path):
+def test_changed_grid_is_refused_by_readers_and_rewritten(statement, finished, grid, tmp_path):
     path = tmp_path / DATABASE
     path.write_bytes(finished[0])
     execute(path, statement)
@@ -112,14 +112,14 @@ def test_a_changed_grid_is_refused_and_made_anew(statement, finished, grid, tmp_
     pd.testing.assert_frame_equal(read_sweep(tmp_path).results, finished[1])
 
 
-def test_an_empty_database_is_begun_anew_but_not_read(grid, tmp_path):
+def test_empty_database_is_refused_by_readers_and_started_afresh(grid, tmp_path):
     (tmp_path / DATABASE).write_bytes(b"")
     with pytest.raises(UsageError, match="not the results of a sweep"):
         read_sweep(tmp_path)
     assert len(run_sweep(grid, tmp_path).results) == 4
 
 
-def test_a_database_that_somebody_holds_is_one_message(finished, grid, tmp_path):
+def test_database_held_by_another_program_is_refused(finished, grid, tmp_path):
     (tmp_path / DATABASE).write_bytes(finished[0])
     with closing(sqlite3.connect(tmp_path / DATABASE)) as held:
         held.execute("BEGIN EXCLUSIVE")
@@ -128,7 +128,7 @@ def test_a_database_that_somebody_holds_is_one_message(finished, grid, tmp_path)
                 work(tmp_path)
 
 
-def test_results_that_cannot_be_written_can_be_read(finished, tmp_path):
+def test_read_only_results_can_be_read(finished, tmp_path):
     path = tmp_path / DATABASE
     path.write_bytes(finished[0])
     path.chmod(stat.S_IRUSR)
@@ -136,13 +136,13 @@ def test_results_that_cannot_be_written_can_be_read(finished, tmp_path):
     assert path.read_bytes() == finished[0]
 
 
-def test_a_dry_run_of_a_damaged_sweep_is_one_message(grid, tmp_path):
+def test_dry_run_of_a_damaged_sweep_is_refused(grid, tmp_path):
     random_bytes(tmp_path / DATABASE)
     with pytest.raises(UsageError, match="not the results of a sweep, or damaged"):
         left_to_do(load_grid(grid)[0], tmp_path)
 
 
-def test_a_lock_of_another_kind_is_one_message(grid, tmp_path):
+def test_lock_file_that_is_no_database_is_refused(grid, tmp_path):
     random_bytes(tmp_path / "driver.lock")
     with pytest.raises(UsageError, match="not the lock of a sweep"):
         run_sweep(grid, tmp_path)

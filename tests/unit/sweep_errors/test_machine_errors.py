@@ -27,7 +27,7 @@ from archsim.sweeps.store import DATABASE
 
 
 @pytest.mark.parametrize("name", ["", "cache"])
-def test_a_file_where_a_folder_should_be_is_refused(name, grid, tmp_path, passes):
+def test_file_in_place_of_a_folder_is_refused_before_any_work(name, grid, tmp_path, passes):
     path = tmp_path / "out" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
@@ -37,7 +37,7 @@ def test_a_file_where_a_folder_should_be_is_refused(name, grid, tmp_path, passes
 
 
 @pytest.mark.parametrize("name", EXPORTED)
-def test_a_folder_in_a_tables_place_is_told_before_any_work(name, grid, tmp_path, passes):
+def test_folder_in_place_of_a_table_is_refused_before_any_work(name, grid, tmp_path, passes):
     (tmp_path / name).mkdir()
     with pytest.raises(UsageError, match=r"cannot write .*: it is a folder"):
         run_sweep(grid, tmp_path)
@@ -48,7 +48,7 @@ def test_a_folder_in_a_tables_place_is_told_before_any_work(name, grid, tmp_path
     ("report.html", "it is a folder"), ("figures", "it is not a folder"), ("bundled", "watched: it is not a folder"),
     ("bundled/watched", "it is not a folder"), ("bundled/losses/cache", "it is not a folder"),
 ])  # fmt: skip
-def test_reproduce_tells_before_any_work_what_is_in_its_way(name, message, tmp_path, passes):
+def test_reproduce_refuses_an_occupied_output_before_any_work(name, message, tmp_path, passes):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir() if "." in name else path.write_text("mine")
@@ -58,14 +58,14 @@ def test_reproduce_tells_before_any_work_what_is_in_its_way(name, message, tmp_p
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 10**9])
-def test_reproduce_refuses_jobs_before_any_work(jobs, tmp_path):
+def test_reproduce_refuses_invalid_jobs_before_any_work(jobs, tmp_path):
     with pytest.raises(UsageError, match=f"jobs = {jobs}: need at"):
         reproduce(tmp_path / "out", quick=True, jobs=jobs, on_progress=lambda *progress: pytest.fail("works already"))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["figures", "report.html"])
-def test_a_report_with_something_in_its_way_is_one_message(name, finished, tmp_path):
+def test_report_over_an_occupied_path_is_refused(name, finished, tmp_path):
     (tmp_path / DATABASE).write_bytes(finished[0])
     path = tmp_path / name
     path.mkdir() if "." in name else path.write_text("mine")
@@ -79,7 +79,7 @@ def test_a_report_with_something_in_its_way_is_one_message(name, finished, tmp_p
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_cache_on_a_full_disk_costs_time_only(grid, finished, tmp_path, caplog, monkeypatch, passes):
+def test_full_disk_under_the_cache_changes_no_result(grid, finished, tmp_path, caplog, monkeypatch, passes):
     def full(path, data):
         raise NO_SPACE
 
@@ -96,7 +96,7 @@ def test_a_cache_on_a_full_disk_costs_time_only(grid, finished, tmp_path, caplog
     NO_SPACE, OSError(errno.EMFILE, "Too many open files"), OSError(errno.EIO, "Input/output error"),
     PermissionError(errno.EACCES, "Permission denied"), MemoryError("no more"),
 ])  # fmt: skip
-def test_what_the_machine_cannot_do_is_left_to_do(error, grid, finished, tmp_path, monkeypatch, capsys):
+def test_point_that_meets_a_machine_error_is_left_to_do(error, grid, finished, tmp_path, monkeypatch, capsys):
     real, calls = stages.run_compared, []
 
     def fail(workload, policy, threshold, **options):
@@ -116,8 +116,8 @@ def test_what_the_machine_cannot_do_is_left_to_do(error, grid, finished, tmp_pat
     pd.testing.assert_frame_equal(run_sweep(grid, tmp_path).results, finished[1])
 
 
-def test_a_worker_that_cannot_find_the_network_is_no_outcome(own, grid, finished, tmp_path, monkeypatch):
-    """As on a cluster whose worker has lost the shared file system."""
+def test_point_whose_network_vanished_is_left_to_do(own, grid, finished, tmp_path, monkeypatch):
+    """A worker of a cluster may have lost the shared file system."""
     moved = tmp_path / "away"
     real = sweeps.Driver.run
 
@@ -136,7 +136,7 @@ def test_a_worker_that_cannot_find_the_network_is_no_outcome(own, grid, finished
     pd.testing.assert_frame_equal(run_sweep(grid, tmp_path / "out").results, finished[1])
 
 
-def test_results_that_cannot_be_stored_end_the_sweep(grid, finished, tmp_path, monkeypatch, capsys):
+def test_full_disk_under_the_store_ends_the_sweep(grid, finished, tmp_path, monkeypatch, capsys):
     class Full:
         """A database that takes two outcomes."""
 
@@ -174,7 +174,7 @@ def test_results_that_cannot_be_stored_end_the_sweep(grid, finished, tmp_path, m
     pd.testing.assert_frame_equal(run_sweep(grid, tmp_path).results, finished[1])
 
 
-def test_a_file_cut_short_by_a_full_disk_is_not_left(tmp_path):
+def test_file_cut_short_by_a_full_disk_is_removed(tmp_path):
     message = r"cannot write .*x\.json: No space left on device"
     with pytest.raises(RunFailedError, match=message), write_whole(tmp_path / "x.json") as path:
         path.write_text("half")
@@ -186,7 +186,7 @@ def test_a_file_cut_short_by_a_full_disk_is_not_left(tmp_path):
     (errno.ENOSPC, RunFailedError), (errno.EDQUOT, RunFailedError), (errno.EMFILE, RunFailedError),
     (errno.EACCES, UsageError), (errno.EROFS, UsageError),
 ])  # fmt: skip
-def test_a_file_that_cannot_be_begun_says_who_is_at_fault(number, kind, tmp_path, monkeypatch):
+def test_file_that_cannot_be_created_blames_the_machine_or_the_user(number, kind, tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError(number, os.strerror(number))
 

@@ -33,7 +33,7 @@ def direct_record(choices):
     {"threshold": [0.1, 0.9]}, {"arch.weight_buffer.capacity_bytes": 300},
 ])  # fmt: skip
 @pytest.mark.parametrize("network", ["own", "labelled"])
-def test_what_is_read_back_gives_the_record_of_simulate(network, more, request, tmp_path, passes):
+def test_cached_record_equals_the_record_of_simulate(network, more, request, tmp_path, passes):
     choices = choices_of(request.getfixturevalue(network), **more)
     first = record_of(choices, tmp_path)
     computed = len(passes)
@@ -42,7 +42,7 @@ def test_what_is_read_back_gives_the_record_of_simulate(network, more, request, 
     assert first == again == direct_record(choices)
 
 
-def test_a_head_and_a_translators_steps_are_read_back(tmp_path, passes):
+def test_cached_translation_equals_simulate_and_computes_nothing(tmp_path, passes):
     choices = {"network": "mnmt-lstm", "limit": 2, "threshold": 0.3}
     first = record_of(choices, tmp_path)
     del passes[:]
@@ -51,7 +51,7 @@ def test_a_head_and_a_translators_steps_are_read_back(tmp_path, passes):
     assert first == archsim.simulate("mnmt-lstm", trace, threshold=0.3).record | {"wall_s": None}
 
 
-def test_decisions_are_read_back_bit_by_bit(own, tmp_path):
+def test_cached_decisions_are_equal_bit_by_bit(own, tmp_path):
     config = resolve_point(choices_of(own))
     made = CachedStages(config, tmp_path).inference()
     read = CachedStages(config, tmp_path).inference()
@@ -82,7 +82,7 @@ def other_tensors(path):
 
 @pytest.mark.parametrize("spoil", [truncate, garble, empty, other_tensors])
 @pytest.mark.parametrize("network", ["own", "labelled"])
-def test_a_cached_file_that_is_spoilt_is_made_anew(network, spoil, request, tmp_path, passes):
+def test_damaged_cache_file_is_recomputed(network, spoil, request, tmp_path, passes):
     choices = choices_of(request.getfixturevalue(network))
     expected = record_of(choices, tmp_path)
     sizes = {path: path.stat().st_size for path in tmp_path.iterdir()}
@@ -94,8 +94,8 @@ def test_a_cached_file_that_is_spoilt_is_made_anew(network, spoil, request, tmp_
     assert record_of(choices, tmp_path) == expected and passes == []
 
 
-def test_decisions_of_another_network_under_the_right_name_are_made_anew(own, tmp_path):
-    """Whatever was copied there: sizes must agree."""
+def test_cached_pass_of_another_network_is_recomputed(own, tmp_path):
+    """The file of another network is copied to the right name; its sizes do not agree."""
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
     config, other = resolve_point(choices_of(own)), choices_of({"network": "imdb-lstm", "trace": "imdb-lstm"}, limit=1)
@@ -110,7 +110,7 @@ def cached(folder):
     return {path.name: path.stat().st_mtime_ns for path in (folder / "cache").iterdir()}
 
 
-def test_hardware_axes_cost_no_arithmetic(labelled, tmp_path, here, passes):
+def test_added_hardware_axis_reuses_cached_passes(labelled, tmp_path, here, passes):
     axes = {"threshold": [0.1, 0.5], "policy": ["bnn", "oracle"]}
     first = run_sweep(grid(labelled, **axes), tmp_path)
     assert sorted(passes) == ["bnn", "bnn", "oracle", "oracle"]
@@ -121,7 +121,7 @@ def test_hardware_axes_cost_no_arithmetic(labelled, tmp_path, here, passes):
     assert more.results["reuse_fraction"].nunique() == first.results["reuse_fraction"].nunique()
 
 
-def test_each_pass_is_computed_once(own, tmp_path, here, passes):
+def test_each_pass_of_a_grid_is_computed_once(own, tmp_path, here, passes):
     run_sweep(grid(own, threshold=[0.1, 0.5], arch__fmu__latency_cycles=[3, 5], arch__dpu__lanes=[8, 16]), tmp_path)
     assert passes == ["bnn", "bnn"]
 
@@ -133,7 +133,7 @@ def tasks_left(tables, folder):
 
 
 @pytest.mark.parametrize("network", ["own", "labelled"])
-def test_a_new_baseline_waits_for_no_pass_that_is_there_already(network, request, tmp_path, here):
+def test_new_baseline_waits_for_no_cached_pass(network, request, tmp_path, here):
     fixed = request.getfixturevalue(network)
     run_sweep(grid(fixed, threshold=[0.5]), tmp_path)
     left, missing = tasks_left(grid(fixed, threshold=[0.5], arch__dpu__lanes=[8]), tmp_path)
@@ -141,7 +141,7 @@ def test_a_new_baseline_waits_for_no_pass_that_is_there_already(network, request
 
 
 @pytest.mark.parametrize("kept", ["*.baseline.json", "none of them"])
-def test_a_cache_that_was_cleared_is_filled_again(kept, labelled, tmp_path, here, passes):
+def test_cleared_cache_is_filled_again(kept, labelled, tmp_path, here, passes):
     run_sweep(grid(labelled, threshold=[0.5]), tmp_path)
     del passes[:]
     for path in (tmp_path / "cache").iterdir():
@@ -151,8 +151,8 @@ def test_a_cache_that_was_cleared_is_filled_again(kept, labelled, tmp_path, here
     assert passes == ["bnn"] and found.results["error"].isna().all()
 
 
-def test_a_network_that_changed_in_place_is_read_anew(tmp_path, here):
-    """A session that trains, sweeps, and trains again."""
+def test_network_rewritten_in_place_gets_a_new_digest(tmp_path, here):
+    """One session trains a network, sweeps, and trains it again."""
     fixed = write_network(tmp_path / "net")
     first = run_sweep(grid(fixed, threshold=[0.5]), tmp_path / "out").results["digest"]
     rng = np.random.default_rng(5)
@@ -173,7 +173,7 @@ class Every:
 """
 
 
-def test_an_edited_policy_of_ones_own_is_run_anew(own, tmp_path, here, monkeypatch):
+def test_edited_user_policy_is_run_again(own, tmp_path, here, monkeypatch):
     monkeypatch.setattr(POLICIES, "_items", dict(POLICIES._items))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -188,15 +188,15 @@ def test_an_edited_policy_of_ones_own_is_run_anew(own, tmp_path, here, monkeypat
     assert reuse[0] > reuse[1]
 
 
-def test_policies_without_reuse_are_stored_without_bits(own, tmp_path):
+def test_pass_without_reuse_is_cached_without_bits(own, tmp_path):
     config = resolve_point(choices_of(own, policy="none"))
     read = [CachedStages(config, tmp_path).inference() for _ in range(2)][1]
     assert read.activity.reuses is False and read.activity.neurons_reused() == 0
     assert read.activity.total_steps == 13
 
 
-def test_columns_and_neurons_share_a_sweep(own, tmp_path, here):
-    """What a bit stands for survives the cache; the baseline is shared; the report shows what all points have."""
+def test_sweep_of_neuron_and_column_policies_shares_the_baseline(own, tmp_path, here):
+    """The kind of a record survives the cache, and the report shows the figure that all points have."""
     results = run_sweep(grid(own, policy=["bnn", "delta"], threshold=[0.2]), tmp_path / "out").results
     by_policy = results.set_index("policy")
     assert by_policy["reuse_fraction"].isna().to_dict() == {"bnn": False, "delta": True}

@@ -90,7 +90,7 @@ class DyingPool(LocalPool):
         return super().submit(task, cache)
 
 
-def test_a_process_that_dies_between_two_tasks_is_replaced(own, tmp_path):
+def test_worker_that_dies_between_tasks_is_replaced(own, tmp_path):
     points = plan_points(load_grid(grid(own, threshold=[0.1, 0.2, 0.3, 0.4]))[0])
     (tmp_path / "cache").mkdir()
     tasks, told, pool = plan_tasks(points, tmp_path / "cache"), [], DyingPool(1)
@@ -101,7 +101,7 @@ def test_a_process_that_dies_between_two_tasks_is_replaced(own, tmp_path):
     assert told == [None] * len(tasks) and pool.deaths == 0
 
 
-def test_what_is_needed_comes_first_and_points_before_other_passes():
+def test_tasks_run_after_the_tasks_they_need():
     one, two = task("one", kind=TaskKind.PASS), task("two", kind=TaskKind.PASS)
     base = task("base", one, kind=TaskKind.BASELINE)
     pool = ScriptedPool()
@@ -111,8 +111,8 @@ def test_what_is_needed_comes_first_and_points_before_other_passes():
     assert position("one") < position("base") < position("a") and position("two") < position("b")
 
 
-def test_points_are_finished_early():
-    """Each point follows its pass at once, rather than all passes first."""
+def test_each_point_runs_directly_after_its_pass():
+    """Points come before the next pass, so that results are finished early."""
     tasks = []
     for name in "abc":
         made = task(f"pass-{name}", kind=TaskKind.PASS)
@@ -123,57 +123,57 @@ def test_points_are_finished_early():
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3, 8])
-def test_no_more_is_under_way_than_there_are_places(slots):
+def test_tasks_in_flight_equal_the_slots_of_the_pool(slots):
     pool = ScriptedPool(slots)
     drive([task(str(i)) for i in range(24)], pool)
     assert {len(together) for together in pool.rounds} == {slots} and len(set(pool.begun)) == 24
 
 
-def test_a_death_is_forgiven_once():
+def test_task_is_retried_after_one_worker_death():
     pool = ScriptedPool(a=[DEATH])
     assert drive([task("a"), task("b")], pool) == {"a": None, "b": None}
     assert pool.begun == ["a", "a", "b"] and pool.revived == 1
 
 
-def test_whoever_went_down_with_a_neighbour_begins_again_alone():
+def test_tasks_in_flight_at_a_worker_death_are_retried_one_by_one():
     pool = ScriptedPool(3, c=[DEATH])
     names = ["a", "b", "c", "d"]
     assert drive([task(name) for name in names], pool) == dict.fromkeys(names)
     assert pool.rounds[0] == ["a", "b", "c"] and sorted(pool.rounds[1:4]) == [["a"], ["b"], ["c"]]
 
 
-def test_a_task_that_kills_twice_is_a_failure_and_the_rest_goes_on():
+def test_task_whose_worker_dies_twice_fails_and_others_finish():
     pool = ScriptedPool(2, bad=[DEATH, DEATH])
     told = drive([task("a"), task("bad"), task("b"), task("c")], pool)
     assert "its process died 2 times" in told.pop("bad")
     assert told == {"a": None, "b": None, "c": None} and pool.revived == 2
 
 
-def test_a_pass_that_dies_twice_does_not_hold_up_its_points():
-    """They make it again, and say for themselves why they cannot."""
+def test_points_run_after_their_pass_failed_by_worker_deaths():
+    """The points compute the pass themselves and report their own errors."""
     made = task("pass", kind=TaskKind.PASS)
     pool = ScriptedPool(2, **{"pass": [DEATH, DEATH], "a": [Done(0.0, error="no")]})
     told = drive([made, task("a", made), task("b", made), task("c")], pool)
     assert "died" in told["pass"] and told["a"] == "no" and told["b"] is None and told["c"] is None
 
 
-def test_a_pass_that_fails_stops_nobody():
+def test_points_run_after_their_pass_failed():
     made = task("pass", kind=TaskKind.PASS)
     told = drive([made, task("a", made), task("b")], ScriptedPool(**{"pass": [Done(0.0, error="oh")]}))
     assert told == {"pass": "oh", "a": None, "b": None}
 
 
-def test_what_the_pool_itself_finds_wrong_with_a_task_is_its_failure():
+def test_error_of_the_pool_is_the_error_of_the_task():
     told = drive([task("a"), task("b")], ScriptedPool(a=[ValueError("cannot be sent")]))
     assert told == {"a": "ValueError: cannot be sent", "b": None}
 
 
-def test_workers_that_are_gone_for_good_end_the_sweep():
+def test_sweep_ends_if_the_pool_cancels_a_task():
     with pytest.raises(RunFailedError, match="finished points are kept: run it again"):
         drive([task("a"), task("b")], ScriptedPool(a=["cancelled"]))
 
 
-def test_a_worker_that_sees_something_else_than_the_driver_says_so(own, tmp_path):
+def test_worker_refuses_a_task_whose_digest_differs(own, tmp_path):
     for kind in TaskKind:
         done = work(Task(kind, "0" * 64, choices_of(own), frozenset(), 1.0), str(tmp_path), 1)
         assert "sees another archsim, network, trace or machine" in done.error and done.outcome is None
@@ -184,7 +184,7 @@ def test_a_worker_that_sees_something_else_than_the_driver_says_so(own, tmp_path
     (ZeroDivisionError("x"), "ZeroDivisionError: x"),
     (RunFailedError("just so"), "just so"),
 ])  # fmt: skip
-def test_whatever_a_task_raises_is_its_message(error, message, own, tmp_path, monkeypatch):
+def test_exception_of_a_task_is_its_error_message(error, message, own, tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise error
 
@@ -194,7 +194,7 @@ def test_whatever_a_task_raises_is_its_message(error, message, own, tmp_path, mo
     assert done.error == message and done.seconds >= 0 and not done.hindered
 
 
-def test_progress_goes_from_nothing_to_everything(own, tmp_path, here):
+def test_progress_rises_from_zero_to_one(own, tmp_path, here):
     heard = []
     run_sweep(
         grid(own, threshold=[0.1, 0.5, -1]),

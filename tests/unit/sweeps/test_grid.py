@@ -14,7 +14,7 @@ from archsim.sweeps.grid import load_grid
 from archsim.sweeps.text import toml_text
 
 
-def test_every_combination_and_the_last_axis_changes_fastest():
+def test_points_are_all_combinations_with_the_last_axis_fastest():
     found = points(axes={"policy": ["bnn", "oracle"], "threshold": [0.1, 0.2], "arch.fmu.latency_cycles": [3, 5]})
     chosen = [(p["policy"], p["threshold"], p["arch.fmu.latency_cycles"]) for p in found]
     assert chosen == [
@@ -28,23 +28,23 @@ def test_fixed_choices_are_in_every_point():
     assert found == [{"network": "imdb-lstm", "limit": 3, "seed": seed} for seed in (0, 1)]
 
 
-def test_without_axes_it_is_one_point():
+def test_grid_without_axes_is_one_point():
     assert points(fixed={"network": "imdb-lstm"}) == [{"network": "imdb-lstm"}]
 
 
-def test_a_threshold_may_be_a_list_per_layer():
+def test_threshold_value_may_be_a_list_per_layer():
     assert one("threshold", [0.1, [0.1, 0.2], [[0.1], [0.2]]]) == [0.1, [0.1, 0.2], [[0.1], [0.2]]]
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4))
-def test_a_grid_has_as_many_points_as_its_axes_multiply_to(sizes):
+def test_number_of_points_is_the_product_of_the_axes(sizes):
     keys = ("threshold", "seed", "limit", "arch.fmu.latency_cycles")
     found = points(axes={key: list(range(size)) for key, size in zip(keys, sizes, strict=False)})
     assert len(found) == math.prod(sizes)
     assert found == sorted(found, key=lambda point: [point[key] for key in keys[: len(sizes)]])
 
 
-def test_zipped_axes_go_together_and_after_the_axes():
+def test_zipped_axes_advance_together_inside_the_plain_axes():
     found = points(
         axes={"policy": ["bnn", "oracle"]},
         zip=[{"threshold": [0.1, 0.2], "seed": [1, 2]}, {"limit": [5, 6]}],
@@ -53,17 +53,17 @@ def test_zipped_axes_go_together_and_after_the_axes():
     assert chosen == [(p, t, s, l) for p in ("bnn", "oracle") for t, s in ((0.1, 1), (0.2, 2)) for l in (5, 6)]
 
 
-def test_zipped_axes_may_say_a_value_twice_but_no_row():
+def test_zipped_axes_may_repeat_a_value_but_not_a_row():
     found = points(zip=[{"seed": [1, 1, 2], "limit": [7, 8, 7]}])
     assert found == [{"seed": 1, "limit": 7}, {"seed": 1, "limit": 8}, {"seed": 2, "limit": 7}]
 
 
-def test_a_range_may_be_zipped():
+def test_range_may_be_zipped():
     found = points(zip=[{"seed": {"from": 1, "to": 3, "step": 1}, "limit": [7, 8, 9]}])
     assert found == [{"seed": 1, "limit": 7}, {"seed": 2, "limit": 8}, {"seed": 3, "limit": 9}]
 
 
-def test_a_preset_brings_its_choices_and_overrides_fixed_ones():
+def test_preset_adds_its_choices_and_overrides_fixed_ones():
     found = points(
         axes={"preset": ["small", "large"]},
         fixed={"limit": 5, "policy": "bnn"},
@@ -94,34 +94,34 @@ ALL = {(policy, seed) for policy in ("bnn", "oracle", "none") for seed in range(
     ({"seed": [0, 4], "policy": "none"}, lambda policy, seed: seed in (0, 4) and policy == "none"),
     ({"seed": 2}, lambda policy, seed: seed == 2),
 ])  # fmt: skip
-def test_only_keeps_what_skip_leaves_out(condition, meets):
+def test_only_keeps_the_points_that_skip_drops(condition, meets):
     expected = {point for point in ALL if meets(*point)}
     assert kept(only=[condition]) == expected
     assert kept(skip=[condition]) == ALL - expected
 
 
-def test_any_of_several_conditions_will_do_and_skip_comes_after_only():
+def test_one_matching_condition_suffices_and_skip_follows_only():
     found = kept(only=[{"policy": "bnn"}, {"seed": 0}], skip=[{"policy": "none"}])
     assert found == {("bnn", seed) for seed in range(5)} | {("oracle", 0)}
 
 
-def test_a_condition_on_what_no_point_chooses_is_refused():
+def test_condition_on_an_unset_key_is_refused():
     with pytest.raises(ConfigError, match=r"\[\[skip\]\] asks for 'limit', which the grid does not set"):
         points(axes=AXES, skip=[{"limit": 3}])
 
 
-def test_a_condition_on_what_a_point_does_not_choose_is_not_met():
+def test_condition_fails_for_a_point_without_its_key():
     presets = {"a": {"limit": 1}, "b": {}}
     assert points(axes={"preset": ["a", "b"]}, preset=presets, skip=[{"limit": 1}]) == [{"preset": "b"}]
 
 
-def test_a_condition_may_ask_for_what_a_preset_sets():
+def test_condition_may_test_a_key_set_by_a_preset():
     presets = {"a": {"limit": 1}, "b": {"limit": 2}}
     assert points(axes={"preset": ["a", "b"]}, preset=presets, only=[{"limit": 2}]) == [{"preset": "b", "limit": 2}]
     assert points(axes={"preset": ["a", "b"]}, preset=presets, skip=[{"preset": "b"}]) == [{"preset": "a", "limit": 1}]
 
 
-def test_a_file_and_its_tables_are_the_same_grid(tmp_path):
+def test_grid_file_equals_its_tables(tmp_path):
     text = """
         [axes]
         policy = ["bnn", "none"]
@@ -152,7 +152,7 @@ def test_a_file_and_its_tables_are_the_same_grid(tmp_path):
     assert load_grid(tmp_path / "again.toml")[0] == from_file
 
 
-def test_a_hundred_thousand_listed_values_are_points():
+def test_grid_of_100000_points_is_taken_and_one_more_refused():
     values = [i / 100_000 for i in range(100_000)]
     grid, text = load_grid({"axes": {"threshold": values}, "fixed": {"network": "imdb-lstm"}})
     assert len(grid.points()) == 100_000 and tomllib.loads(text)["axes"]["threshold"] == values
@@ -165,5 +165,5 @@ def test_a_hundred_thousand_listed_values_are_points():
     {"zip": [{"seed": [1, 2], "threshold": (0.5, 1)}, {"arch": ["x"]}], "only": [{"seed": [1]}, {"seed": 2}]},
     {"preset": {"p": {"arch.dpu.lanes": 8}}, "axes": {"preset": ["p"]}, "zip": [], "fixed": {"limit": 3}},
 ])  # fmt: skip
-def test_the_text_of_tables_is_that_of_tomlkit(tables):
+def test_text_of_tables_equals_tomlkit(tables):
     assert toml_text(tables) == tomlkit.dumps(tables)

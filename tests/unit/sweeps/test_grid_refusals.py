@@ -50,7 +50,7 @@ from archsim.sweeps.grid import load_grid
     ({"axes": {"seed": {"from": 0, "to": 999, "step": 1}, "threshold": {"from": 0, "to": 999, "step": 1}, "limit": [1, 2]}},
      "2000000 points: need at most 100000"),
 ])  # fmt: skip
-def test_what_is_no_grid_says_why(tables, message):
+def test_invalid_grid_is_refused_with_its_reason(tables, message):
     with pytest.raises(ConfigError) as caught:
         load_grid(tables)
     assert message in str(caught.value) and "\n" not in str(caught.value)
@@ -61,7 +61,7 @@ def test_what_is_no_grid_says_why(tables, message):
     ({"zip": {"seed": [1]}}, "zip is a dict: need a list of tables, each written [[zip]]"),
     ({"preset": {"x": 1}}, "preset.x is a int: need a table of keys, written [preset.x]"),
 ])  # fmt: skip
-def test_a_table_of_another_kind_says_how_it_is_written(tables, message):
+def test_table_of_a_wrong_kind_is_refused_with_its_notation(tables, message):
     with pytest.raises(ConfigError) as caught:
         load_grid(tables)
     assert message in str(caught.value)
@@ -78,7 +78,7 @@ def test_a_table_of_another_kind_says_how_it_is_written(tables, message):
     ({"axes": {"preset": [["a"]]}}, "[axes] preset = ['a']: need a name"),
     ({"axes": {"arch.fmu.latency_cycles": [[3]]}}, "[axes] arch.fmu.latency_cycles = [3]: need one value"),
 ])  # fmt: skip
-def test_a_value_of_another_kind_is_refused(tables, message):
+def test_value_of_a_wrong_kind_is_refused(tables, message):
     with pytest.raises(ConfigError) as caught:
         load_grid(tables)
     assert message in str(caught.value)
@@ -88,7 +88,7 @@ def test_a_value_of_another_kind_is_refused(tables, message):
     ({"leest": 2}, "[[skip]] seed: unknown key 'leest', did you mean 'least'?"),
     ({"least": "x"}, "[[skip]] seed: least"),
 ])  # fmt: skip
-def test_a_misspelt_condition_is_named_as_it_was_written(condition, message):
+def test_misspelt_condition_is_named_with_its_table(condition, message):
     with pytest.raises(ConfigError) as caught:
         load_grid({"axes": {"seed": [1]}, "skip": [{"seed": condition}]})
     assert message in str(caught.value)
@@ -100,7 +100,7 @@ def test_a_misspelt_condition_is_named_as_it_was_written(condition, message):
     (b"[axes]\nseed = [1]\nseed = [2]", "not TOML: Cannot overwrite a value"),
     (b"[axes]\ntreshold = [1]", "did you mean 'threshold'"),
 ])  # fmt: skip
-def test_a_bad_file_is_named(content, message, tmp_path):
+def test_invalid_grid_file_is_named(content, message, tmp_path):
     path = tmp_path / "grid.toml"
     path.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
@@ -108,16 +108,16 @@ def test_a_bad_file_is_named(content, message, tmp_path):
     assert str(caught.value).startswith(f"{path}: ") and message in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_missing_grid_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match="nowhere.toml: no such file, need a TOML file with a table"):
         load_grid(tmp_path / "nowhere.toml")
 
 
-def test_a_folder_is_no_grid(tmp_path):
+def test_folder_as_a_grid_file_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="is a folder, need a TOML file"):
         load_grid(tmp_path)
 
 
-def test_what_toml_cannot_say_is_refused():
+def test_none_as_a_value_is_refused():
     with pytest.raises(ConfigError, match=r"\[fixed\] limit = None: need a whole number"):
         load_grid({"fixed": {"limit": None}})

@@ -16,14 +16,14 @@ from archsim.sweeps.run import run_sweep
 from archsim.sweeps.task import TaskKind
 
 
-def test_points_that_differ_in_hardware_share_one_pass(own, tmp_path):
+def test_points_differing_in_hardware_share_one_pass(own, tmp_path):
     tasks = tasks_of(grid(own, arch__fmu__latency_cycles=[3, 5, 8], threshold=[0.5]), tmp_path)
     assert kinds(tasks) == {"POINT": 3, "BASELINE": 1, "PASS": 1}
     (made,) = [task for task in tasks if task.kind is TaskKind.PASS]
     assert all(made.name in task.after for task in tasks if task.kind is not TaskKind.PASS)
 
 
-def test_a_machine_of_its_own_has_a_baseline_of_its_own(own, tmp_path):
+def test_points_differing_in_a_shared_unit_have_a_baseline_each(own, tmp_path):
     tasks = tasks_of(grid(own, arch__dpu__lanes=[8, 16], threshold=[0.5]), tmp_path)
     assert kinds(tasks) == {"POINT": 2, "BASELINE": 2, "PASS": 1}
 
@@ -34,36 +34,36 @@ def test_a_machine_of_its_own_has_a_baseline_of_its_own(own, tmp_path):
     {"limit": [1, 2], "threshold": [0.1]},
     {"policy": ["bnn", "oracle"], "threshold": [0.1]},
 ])  # fmt: skip
-def test_points_that_compute_something_else_share_no_pass(axis, own, tmp_path):
+def test_points_differing_in_decisions_or_outputs_share_no_pass(axis, own, tmp_path):
     assert kinds(tasks_of(grid(own, **axis), tmp_path))["PASS"] == 2
 
 
-def test_the_baseline_is_shared_over_thresholds_and_policies(own, labelled, tmp_path):
+def test_baseline_is_shared_across_thresholds_and_policies(own, labelled, tmp_path):
     axes = {"threshold": [0.1, 0.2, 0.3], "policy": ["bnn", "oracle"]}
     assert kinds(tasks_of(grid(own, **axes), tmp_path)) == {"POINT": 6, "BASELINE": 1, "PASS": 6}
     assert kinds(tasks_of(grid(labelled, **axes), tmp_path)) == {"POINT": 6, "BASELINE": 1, "PASS": 6}
 
 
-def test_policy_none_is_its_own_baseline(labelled, tmp_path):
+def test_policy_none_needs_no_baseline_task(labelled, tmp_path):
     tasks = tasks_of(grid(labelled, policy=["none"], threshold=[0.1, 0.2]), tmp_path)
     assert kinds(tasks) == {"POINT": 1, "BASELINE": 0, "PASS": 1}
 
 
-def test_policy_none_is_run_once_for_all_thresholds_and_has_a_row_for_each(own, tmp_path, here):
+def test_policy_none_runs_once_and_has_a_row_per_threshold(own, tmp_path, here):
     found = run_sweep(grid(own, policy=["none"], threshold=[0.1, 0.2]), tmp_path / "out")
     assert found.n_points == 2 and found.results["digest"].nunique() == 1
     assert found.results["threshold"].tolist() == [0.1, 0.2]
 
 
-def test_max_loss_is_the_calibrated_threshold_of_a_bundled_network():
+def test_max_loss_selects_the_calibrated_threshold():
     chosen = {"network": "imdb-lstm", "limit": 1}
     found = [resolve_point(chosen | {"max_loss": loss, "policy": "bnn"}).threshold for loss in (1, 2)]
     assert found[0] <= found[1] and found[0] == resolve_point(chosen | {"policy": "bnn"}).threshold
     assert resolve_point(chosen | {"max_loss": 1, "policy": "none"}).threshold is None
 
 
-def test_max_loss_may_stand_for_thresholds_by_layer(tmp_path):
-    """One network calibrated by layer, one as a whole: a column of numbers and lists, which tables take as texts."""
+def test_max_loss_selects_thresholds_per_layer_written_as_text(tmp_path):
+    """One network is calibrated per layer, one as a whole, so the column of numbers and lists is text."""
     apart = write_network(tmp_path / "apart", labelled=True)
     whole = write_network(tmp_path / "whole", labelled=True, seed=1)
     figures = "reuse_fraction = 0.1, metric_loss = 0, metric_loss_low = 0, metric_loss_high = 0"
@@ -96,7 +96,7 @@ def zipped(*choices):
     ({HARDWARE: "x"}, "fmu.latency_cycles = 'x'"),
     ({"network": None}, "network is missing: set it in [axes] or [fixed]"),
 ])  # fmt: skip
-def test_a_point_that_cannot_run_says_why(more, message):
+def test_invalid_point_is_refused_with_its_reason(more, message):
     chosen = {key: value for key, value in ({"network": "imdb-lstm"} | more).items() if value is not None}
     with pytest.raises(UsageError) as caught:
         resolve_point(chosen)
@@ -109,12 +109,12 @@ def test_a_point_that_cannot_run_says_why(more, message):
     ({"arch": "epr"}, "did you mean 'epur'"),
     ({"policy": "orakle"}, "did you mean 'oracle'"),
 ])  # fmt: skip
-def test_a_name_that_nobody_knows_stops_the_whole_grid(more, message, own):
+def test_unknown_name_refuses_the_whole_grid(more, message, own):
     with pytest.raises(UsageError, match=message):
         plan_points(load_grid({"axes": {"threshold": [0.5, 1]}, "fixed": own | more})[0])
 
 
-def test_some_points_may_fail_but_not_all(own):
+def test_grid_is_refused_only_if_every_point_is_invalid(own):
     points = plan_points(load_grid(grid(own, threshold=[0.5, -1]))[0])
     assert [point.error is None for point in points] == [True, False] and points[1].config is None
     with pytest.raises(UsageError, match=r"none of 2 points can run; the first: .*need a number >= 0"):

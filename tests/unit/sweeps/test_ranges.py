@@ -27,7 +27,7 @@ def same_values_and_types(found, expected):
     ({"from": -0.2, "to": 0.2, "step": 0.2, "scale": "linear"}, [-0.2, 0.0, 0.2]),
     ({"from": 0, "to": 9999, "step": 1}, list(range(10000))),
 ])  # fmt: skip
-def test_a_range_is_its_values(written, values):
+def test_range_expands_to_its_values(written, values):
     same_values_and_types(one("threshold", written), values)
 
 
@@ -35,7 +35,7 @@ def test_a_range_is_its_values(written, values):
     ({"from": 1, "to": 5, "points": 5}, [1, 2, 3, 4, 5]),
     ({"from": 1, "to": 16, "points": 5, "scale": "log"}, [1, 2, 4, 8, 16]),
 ])  # fmt: skip
-def test_a_range_of_whole_numbers_stays_whole(written, values):
+def test_range_of_whole_numbers_yields_ints(written, values):
     same_values_and_types(one("arch.fmu.latency_cycles", written), values)
 
 
@@ -44,7 +44,7 @@ counts = st.integers(2, 200)
 
 
 @given(numbers, st.floats(1e-3, 1e6).map(lambda x: round(x, 3)), counts)
-def test_so_many_points_include_both_ends(first, width, count):
+def test_linear_range_by_points_includes_both_ends(first, width, count):
     found = Range(first=first, last=first + width, points=count).values()
     assert len(found) == count
     assert found[0] == pytest.approx(first, rel=1e-11) and found[-1] == pytest.approx(first + width, rel=1e-11)
@@ -52,7 +52,7 @@ def test_so_many_points_include_both_ends(first, width, count):
 
 
 @given(st.floats(1e-6, 1e3), st.floats(1.01, 1e6), counts)
-def test_a_log_range_includes_both_ends_and_grows_by_one_factor(first, ratio, count):
+def test_log_range_includes_both_ends_and_has_a_constant_ratio(first, ratio, count):
     found = Range(first=first, last=first * ratio, points=count, scale="log").values()
     assert len(found) == count
     assert found[0] == pytest.approx(first, rel=1e-10) and found[-1] == pytest.approx(first * ratio, rel=1e-10)
@@ -61,15 +61,15 @@ def test_a_log_range_includes_both_ends_and_grows_by_one_factor(first, ratio, co
 
 
 @given(st.integers(-1000, 1000), st.integers(0, 500), st.integers(1, 50))
-def test_whole_steps_are_pythons_range(first, width, step):
+def test_range_with_whole_step_equals_python_range(first, width, step):
     same_values_and_types(
         Range(first=first, last=first + width, step=step).values(), [*range(first, first + width + 1, step)]
     )
 
 
 @given(st.integers(-1000, 1000), st.integers(0, 300), st.sampled_from([0.1, 0.01, 0.05, 0.3, 0.125]))
-def test_decimal_steps_reach_the_end_they_are_meant_to_reach(first, steps, step):
-    """An end that decimal arithmetic reaches is not lost to binary fractions."""
+def test_range_with_decimal_step_reaches_its_end(first, steps, step):
+    """Binary rounding must not lose an end that decimal arithmetic reaches."""
     last = round(first + steps * step, 6)
     found = Range(first=first, last=last, step=step).values()
     assert len(found) == steps + 1 and found[-1] == pytest.approx(last, abs=1e-9)
@@ -77,14 +77,14 @@ def test_decimal_steps_reach_the_end_they_are_meant_to_reach(first, steps, step)
 
 
 @given(numbers, st.floats(0, 1e3), st.floats(0.2, 1e3))
-def test_no_step_goes_beyond_the_end(first, width, step):
+def test_range_by_step_never_exceeds_its_end(first, width, step):
     found = Range(first=first, last=first + width, step=step).values()
     assert found[-1] <= first + width + 1e-9 * max(1.0, step) + 1e-11 * abs(first + width)
     assert found[-1] + step > first + width - 1e-11 * abs(first + width)
 
 
 @given(st.lists(st.integers(), min_size=1, max_size=20, unique=True))
-def test_a_list_is_its_values(values):
+def test_list_axis_keeps_its_values(values):
     assert axis_values("seed", values) == values
 
 
@@ -94,12 +94,12 @@ def test_a_list_is_its_values(values):
     {"from": 1e-300, "to": 1e300, "points": 2, "scale": "log"},
     {"from": -1e308, "to": 1e308, "points": 2},
 ])  # fmt: skip
-def test_a_range_that_no_number_can_hold_is_refused(written):
+def test_range_that_overflows_or_vanishes_is_refused(written):
     with pytest.raises(ConfigError):
         one("threshold", written)
 
 
-def test_a_range_of_one_value_several_times_is_refused():
+def test_range_repeating_one_value_is_refused():
     with pytest.raises(ConfigError, match="twice"):
         one("threshold", {"from": 1, "to": 1, "points": 3})
 
@@ -107,13 +107,13 @@ def test_a_range_of_one_value_several_times_is_refused():
 @pytest.mark.parametrize("values", [
     [1, 1.0], [1, True], [0, False], [0.0, -0.0], [[1, 2], [1.0, 2]], [[[0.1]], 3, [[0.1]]], [2, 3, 2],
 ])  # fmt: skip
-def test_equal_values_on_an_axis_are_refused(values):
+def test_axis_with_equal_values_is_refused(values):
     with pytest.raises(ConfigError, match=r"threshold has .* twice: need each value once"):
         check_once("threshold", values)
 
 
 @pytest.mark.parametrize("values", [[1, [1]], [[1], [[1]]], [[1, 2], [2, 1]], ["1", 1], [[], [[]]]])
-def test_values_that_differ_may_share_an_axis(values):
+def test_axis_with_distinct_values_is_accepted(values):
     check_once("threshold", values)
 
 
@@ -129,6 +129,6 @@ class Counted(float):
     __hash__ = float.__hash__
 
 
-def test_a_long_axis_is_looked_through_once():
+def test_duplicate_check_compares_in_linear_time():
     check_once("threshold", [Counted(i) for i in range(3000)])
     assert Counted.compared < 3000

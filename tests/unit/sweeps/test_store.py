@@ -16,25 +16,25 @@ from archsim.sweeps.run import left_to_do, run_sweep
 from archsim.sweeps.store import DATABASE, only_driver
 
 
-def test_a_second_driver_is_refused(own, tmp_path, here):
+def test_second_driver_in_a_folder_is_refused(own, tmp_path, here):
     with only_driver(tmp_path), pytest.raises(UsageError, match="another sweep is writing here"):
         run_sweep(grid(own, threshold=[0.5]), tmp_path)
     assert len(run_sweep(grid(own, threshold=[0.5]), tmp_path).results) == 1
 
 
-def test_another_lock_is_not_taken_for_a_second_driver(tmp_path):
+def test_other_database_lock_is_not_reported_as_a_second_driver(tmp_path):
     with pytest.raises(sqlite3.OperationalError), only_driver(tmp_path):
         raise sqlite3.OperationalError("database is locked")
 
 
 @pytest.mark.parametrize("name", [DATABASE, "driver.lock"])
-def test_a_folder_where_a_file_should_be_is_one_message(name, own, tmp_path, here):
+def test_folder_in_place_of_a_file_is_refused(name, own, tmp_path, here):
     (tmp_path / name).mkdir()
     with pytest.raises(UsageError):
         run_sweep(grid(own, threshold=[0.5]), tmp_path)
 
 
-def test_a_folder_without_a_sweep_is_refused(tmp_path):
+def test_reading_a_folder_without_a_sweep_is_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(
             UsageError, match=r"holds no sweep: need a folder made by archsim sweep, with sweep\.sqlite"
@@ -44,20 +44,20 @@ def test_a_folder_without_a_sweep_is_refused(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the exception holds the connection
-def test_a_file_that_is_no_database_is_refused(tmp_path):
+def test_reading_a_file_that_is_no_database_is_refused(tmp_path):
     (tmp_path / DATABASE).write_text("results, of a kind, but not of this kind" * 100)
     with pytest.raises(UsageError, match="not the results of a sweep"):
         read_sweep(tmp_path)
 
 
-def test_an_output_that_is_a_file_is_refused(own, tmp_path):
+def test_output_path_of_a_file_is_refused(own, tmp_path):
     (tmp_path / "file").write_text("")
     for output in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UsageError, match=r"cannot write .*: it is not a folder"):
             run_sweep(grid(own, threshold=[0.5]), output)
 
 
-def test_earlier_points_are_kept_and_not_run_again(own, tmp_path, here):
+def test_points_of_an_earlier_grid_are_kept_and_not_run_again(own, tmp_path, here):
     run_sweep(grid(own, threshold=[0.1, 0.5]), tmp_path)
     before = outcomes(tmp_path)
     found = run_sweep(grid(own, threshold=[0.5, 0.9]), tmp_path)
@@ -68,7 +68,7 @@ def test_earlier_points_are_kept_and_not_run_again(own, tmp_path, here):
     assert back.results["threshold"].tolist() == [0.1, 0.5] and outcomes(tmp_path) == after
 
 
-def test_a_failure_is_run_again_only_if_asked_for(own, tmp_path, here, monkeypatch):
+def test_failed_point_is_run_again_only_with_retry(own, tmp_path, here, monkeypatch):
     def fail(*arguments, **options):
         raise ArithmeticError("too little")
 
@@ -80,33 +80,33 @@ def test_a_failure_is_run_again_only_if_asked_for(own, tmp_path, here, monkeypat
     assert run_sweep(tables, tmp_path, retry=True).results["error"].isna().all()
 
 
-def test_what_is_left_needs_no_folder(own, tmp_path):
+def test_tasks_left_are_counted_without_making_a_folder(own, tmp_path):
     points, tasks = left_to_do(load_grid(grid(own, threshold=[0.1, 0.5, -1]))[0], tmp_path / "nowhere")
     assert len(points) == 3 and kinds(tasks) == {"POINT": 2, "BASELINE": 1, "PASS": 2}
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_finished_sweep_leaves_nothing_to_do(own, tmp_path, here):
+def test_finished_sweep_leaves_no_tasks(own, tmp_path, here):
     tables = grid(own, threshold=[0.1, 0.5, -1])
     run_sweep(tables, tmp_path)
     assert left_to_do(load_grid(tables)[0], tmp_path)[1] == []
 
 
-def test_where_it_came_from_is_kept(own, tmp_path, here):
+def test_command_version_and_grid_are_stored(own, tmp_path, here):
     about = run_sweep(grid(own, threshold=[0.5]), tmp_path, command="archsim sweep x").about
     assert about["command"] == "archsim sweep x" and about["version.archsim"] == archsim.__version__
     (tmp_path / "again.toml").write_text(about["grid"])
     assert load_grid(tmp_path / "again.toml")[0].points() == load_grid(grid(own, threshold=[0.5]))[0].points()
 
 
-def test_a_reader_never_waits_for_the_driver(own, tmp_path, here):
-    """Results can be read while they are written, of as many points as are finished."""
+def test_results_are_read_while_a_driver_holds_the_folder(own, tmp_path, here):
+    """Results can be read while they are written; the points finished so far are returned."""
     run_sweep(grid(own, threshold=[0.5]), tmp_path)
     with only_driver(tmp_path):
         assert len(read_sweep(tmp_path).results) == 1
 
 
-def test_a_record_in_the_store_is_plain_json(own, tmp_path, here):
+def test_stored_record_is_json_whose_energy_adds_up(own, tmp_path, here):
     run_sweep(grid(own, threshold=[0.5]), tmp_path)
     ((_, error, record, energy, uses, seconds),) = outcomes(tmp_path).values()
     assert error is None and seconds >= 0

@@ -35,13 +35,13 @@ CONTRACT = """network trace arch policy threshold precision detail sequences ste
     area_mm2 metric metric_baseline metric_value metric_loss events wall_s archsim_version digest""".split()
 
 
-def test_columns_are_those_of_the_contract_and_the_axes(mixed):
+def test_results_have_the_columns_of_the_contract_and_the_axes(mixed):
     found, _ = mixed
     assert set(CONTRACT) | {"point", "error", HARDWARE, "limit"} <= set(found.results.columns)
     assert found.results.columns.is_unique and list(found.results.columns[:2]) == ["point", "error"]
 
 
-def test_a_failed_point_is_a_row_with_its_error(mixed):
+def test_failed_point_has_a_row_with_its_error(mixed):
     results = mixed[0].results
     failed = results[results["error"].notna()]
     assert results["point"].tolist() == list(range(16)) and mixed[0].n_points == 16
@@ -50,7 +50,7 @@ def test_a_failed_point_is_a_row_with_its_error(mixed):
     assert set(mixed[0].energy["point"]) == set(results["point"]) - set(failed["point"])
 
 
-def test_types_are_texts_whole_numbers_and_numbers(mixed):
+def test_columns_are_string_int64_or_float64(mixed):
     kinds = mixed[0].results.dtypes.astype(str)
     assert kinds["error"] == kinds["network"] == kinds["metric"] == "string"
     assert kinds["cycles"] == kinds["steps"] == kinds["limit"] == kinds[HARDWARE] == kinds["point"] == "Int64"
@@ -58,7 +58,7 @@ def test_types_are_texts_whole_numbers_and_numbers(mixed):
     assert "object" not in set(kinds)
 
 
-def test_files_say_what_the_frames_say(mixed):
+def test_exported_files_equal_the_frames(mixed):
     found, folder = mixed
     for name in ("results", "energy", "utilisation"):
         frame = getattr(found, name)
@@ -68,7 +68,7 @@ def test_files_say_what_the_frames_say(mixed):
     pd.testing.assert_frame_equal(read_sweep(folder).results, found.results)
 
 
-def test_energy_and_shares_add_up_to_the_results(mixed):
+def test_energy_rows_add_up_to_the_record_and_shares_to_one(mixed):
     found, _ = mixed
     ran = found.results[found.results["error"].isna()].set_index("point")
     energy = found.energy.groupby(["point", "side"])["joules"].sum().unstack()
@@ -82,7 +82,7 @@ def exported(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".csv", ".parquet")}
 
 
-def test_equal_sweeps_are_equal_bytes_in_whatever_order_points_end(own, tmp_path, here, monkeypatch):
+def test_exports_are_equal_bytes_in_any_order_of_completion(own, tmp_path, here, monkeypatch):
     tables = grid(own, threshold=[0.1, -1, 0.5], arch__fmu__latency_cycles=[3, 5])
     run_sweep(tables, tmp_path / "a")
     real = sweeps.plan_tasks
@@ -94,7 +94,7 @@ def test_equal_sweeps_are_equal_bytes_in_whatever_order_points_end(own, tmp_path
     assert len(exported(tmp_path / "a")) == 6
 
 
-def test_a_sweep_of_failures_only_is_a_table_too(own, tmp_path, here, monkeypatch):
+def test_sweep_of_failed_points_only_exports_tables(own, tmp_path, here, monkeypatch):
     def fail(*arguments, **options):
         raise ArithmeticError("too little")
 
@@ -104,8 +104,8 @@ def test_a_sweep_of_failures_only_is_a_table_too(own, tmp_path, here, monkeypatc
     assert list(found.results["threshold"]) == [0.1, 0.5]
 
 
-def test_nothing_finished_is_a_table_without_rows(own, tmp_path):
-    """What a sweep leaves that was interrupted before its first point."""
+def test_sweep_without_finished_points_reads_as_an_empty_table(own, tmp_path):
+    """A sweep interrupted before its first point leaves such a store."""
     store = Store(tmp_path)
     points = plan_points(load_grid(grid(own, threshold=[0.5]))[0])
     store.begin(points, {})
