@@ -1,5 +1,6 @@
 """What the documentation shows runs."""
 
+import importlib
 import re
 import shlex
 import subprocess
@@ -140,3 +141,28 @@ def test_recipes_of_dask_bind_to_private_addresses():
     assert len(starts) == 6
     assert all("--host" in line or "--interface" in line for line in starts)
     assert "0.0.0.0" not in text and "The network must be trusted" in text
+
+
+def test_every_place_that_the_glossary_names_exists():
+    text = (ROOT / "docs" / "GLOSSARY.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.*) \| (.*) \| (.*) \|$", text, re.MULTILINE)
+    where = {term: place for term, _, place in rows if term != "term"}
+    assert len(where) > 60
+    assert [term for term, place in where.items() if not exists(place)] == []
+
+
+def exists(place):
+    """Whether a section of SEMANTICS, an entry of DEVIATIONS, a page, a file or a name in a module is there."""
+    kind, _, key = place.partition(" ")
+    if kind == "SEMANTICS":
+        heading = rf"^##+ {re.escape(key)}[. ]"
+        return re.search(heading, (ROOT / "docs" / "SEMANTICS.md").read_text("utf-8"), re.MULTILINE) is not None
+    if kind == "DEVIATIONS":
+        return f'<a id="{key.lower()}"></a>' in (ROOT / "docs" / "DEVIATIONS.md").read_text("utf-8")
+    if page := re.fullmatch(r"\[(.*)\]\(\1\)", place):
+        return (ROOT / "docs" / page[1]).is_file()
+    name = place.strip("`")
+    if "/" in name:
+        return (ROOT / name).is_file()
+    module, _, attribute = name.rpartition(".")
+    return hasattr(importlib.import_module(module), attribute)
