@@ -20,10 +20,11 @@ from archsim.config.technology import TechnologySpec, load_technology
 from archsim.corpora.catalogue import load_trace
 from archsim.energy.parts import DELTA_PARTS
 from archsim.errors import ConfigError
-from archsim.inference.policy_parameters import Threshold, plain_threshold, scales_for, thresholds_for
+from archsim.inference.policy_parameters import Threshold, plain_threshold, scales_for, thresholds_for, zero_thresholds
 from archsim.inference.workload import PRECISIONS
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
+from archsim.kernels.arrays import F32
 from archsim.policies import Policy, policy_from, saves_work, skips_columns
 from archsim.sim.accelerator import Detail
 from archsim.sim.capacity import check_columns, check_fit
@@ -43,6 +44,8 @@ class RunConfig:
     policy: Policy
     threshold: Any
     """θ as a number or nested lists of numbers; None where the policy has none."""
+    thresholds: list[F32]
+    """The same θ per gate, (G,) for each layer; zeros where the policy has none."""
     technology: TechnologySpec
     precision: str
     detail: Detail
@@ -172,9 +175,9 @@ def resolve(
     network = load_network(network) if isinstance(network, str | Path) else _known(network, Network, "network")
     trace = load_trace(trace) if isinstance(trace, str | Path) else _known(trace, Trace, "trace")
     arch = load_arch(arch) if isinstance(arch, str | Path) else _known(arch, ArchSpec, "arch")
-    theta = _threshold_for(network, policy, threshold)
+    theta, thresholds = _threshold_for(network, policy, threshold)
     technology = load_technology(arch.technology)
-    return RunConfig(network, trace, arch, policy, theta, technology, precision, detail, seed)
+    return RunConfig(network, trace, arch, policy, theta, thresholds, technology, precision, detail, seed)
 
 
 def _known(value: object, kind: type[T], name: str) -> T:
@@ -183,9 +186,10 @@ def _known(value: object, kind: type[T], name: str) -> T:
     return value
 
 
-def _threshold_for(network: Network, policy: Policy, threshold: Threshold | None) -> Any:
+def _threshold_for(network: Network, policy: Policy, threshold: Threshold | None) -> tuple[Any, list[F32]]:
+    """Return θ as JSON holds it, and per gate; ConfigError where there is none or it does not fit the network."""
     if not policy.needs_threshold:
-        return None
+        return None, zero_thresholds(network)
     if threshold is None:
         threshold = network.thresholds.get(policy.name)
     if threshold is None:
@@ -193,5 +197,5 @@ def _threshold_for(network: Network, policy: Policy, threshold: Threshold | None
         if network.metric is None:
             raise ConfigError(f"{missing}, and no metric to calibrate one by: give a threshold, a number >= 0")
         raise ConfigError(f"{missing}: give a threshold, a number >= 0, or find one with archsim calibrate")
-    thresholds_for(network, policy, threshold)
-    return plain_threshold(threshold)
+    thresholds = thresholds_for(network, policy, threshold)
+    return plain_threshold(threshold), thresholds

@@ -50,7 +50,7 @@ class Stages:
         return run_compared(
             self.workload,
             config.policy,
-            0.0 if config.threshold is None else config.threshold,
+            config.thresholds,
             keep_outputs=keep_outputs,
             threads=self.threads,
             on_progress=partial(self._tick, f"outputs, policy {config.policy.name}"),

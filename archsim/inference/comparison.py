@@ -13,7 +13,7 @@ import numpy as np
 
 from archsim.inference.batch_runner import BatchResult, BatchRun, NetworkRunner
 from archsim.inference.batching import Batch
-from archsim.inference.policy_parameters import thresholds_for
+from archsim.inference.policy_parameters import zero_thresholds
 from archsim.inference.workload import Workload
 from archsim.kernels.arrays import F32, F64
 from archsim.kernels.numerics.squares import add_squares
@@ -53,10 +53,9 @@ class ComparedRunner:
     """Runs batches under the policy of `runner` and without reuse."""
 
     def __init__(self, workload: Workload, runner: NetworkRunner) -> None:
-        none = NoReuse()
-        thetas = thresholds_for(workload.network, none, 0.0)
-        self.workload, self.runner = workload, runner
-        self.plain = NetworkRunner(workload, none, thetas, keep_outputs=False)
+        self.workload = workload
+        self.runner = runner
+        self.plain = NetworkRunner(workload, NoReuse(), zero_thresholds(workload.network), keep_outputs=False)
 
     def run(self, batch: Batch, pool: Executor | None) -> ComparedBatch:
         """Run both through all layers, window by window."""

@@ -1,4 +1,4 @@
-"""What a policy runs with on a network: θ brought to one form, and the scales of inputs."""
+"""Parameters of a policy on a network: θ per gate, and the scales of inputs for policies that quantise them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from archsim.activity import PassKey
 from archsim.errors import ConfigError
 from archsim.ir.layers import Layer
 from archsim.ir.network import Network
@@ -14,6 +15,7 @@ from archsim.kernels.arrays import F32
 from archsim.policies import Policy, skips_columns
 
 Threshold = float | Sequence[float] | Sequence[Sequence[float]]
+"""One number, one number per layer, or one per (layer, gate)."""
 
 
 def thresholds_per_gate(network: Network, threshold: Threshold) -> list[F32]:
@@ -24,20 +26,25 @@ def thresholds_per_gate(network: Network, threshold: Threshold) -> list[F32]:
     per_layer: list[object] = list(threshold) if _is_list(threshold) else [threshold] * len(layers)  # type: ignore[arg-type]
     if len(per_layer) != len(layers):
         raise ConfigError(
-            f"threshold: {len(per_layer)} entries for {len(layers)} layers, need one number or one entry a layer"
+            f"threshold: {len(per_layer)} entries for {len(layers)} layers, need one number or one entry per layer"
         )
-    return [_of_layer(layer, value) for layer, value in zip(layers, per_layer, strict=True)]
+    return [_per_gate(layer, value) for layer, value in zip(layers, per_layer, strict=True)]
 
 
 def thresholds_for(network: Network, policy: Policy, threshold: Threshold) -> list[F32]:
-    """The same, for a policy: ConfigError also for one θ per gate where gates share their columns."""
+    """Return θ per gate as `thresholds_per_gate` does; ConfigError also if gates differ that share their columns."""
     per_gate = thresholds_per_gate(network, threshold)
     if skips_columns(policy) and _is_list(threshold) and any(map(_is_list, threshold)):  # type: ignore[arg-type]
         raise ConfigError(
             f"threshold = {threshold!r}: policy {policy.name!r} skips columns, which all gates of a layer share: "
-            "need one number, or one a layer"
+            "need one number, or one per layer"
         )
     return per_gate
+
+
+def zero_thresholds(network: Network) -> list[F32]:
+    """Return θ = 0 for every gate, for policies that have no θ."""
+    return [np.zeros(layer.cell.n_gates, np.float32) for layer in network.layers]
 
 
 def plain_threshold(threshold: Any) -> Any:
@@ -45,26 +52,8 @@ def plain_threshold(threshold: Any) -> Any:
     return [plain_threshold(part) for part in threshold] if _is_list(threshold) else float(threshold)
 
 
-def _is_list(threshold: object) -> bool:
-    """Return whether θ is given in parts: as a sequence, or an array or tensor of a dimension or more."""
-    return isinstance(threshold, Sequence) or getattr(threshold, "ndim", 0) > 0
-
-
-def _of_layer(layer: Layer, value: object) -> F32:
-    try:
-        with np.errstate(over="ignore"):
-            gates = np.asarray(value, np.float32)
-    except (TypeError, ValueError):
-        raise ConfigError(f"threshold = {value!r} for {layer.name}: need a number >= 0") from None
-    if gates.shape not in ((), (layer.cell.n_gates,)):
-        raise ConfigError(f"threshold: {value!r} for {layer.name}, need one number or {layer.cell.n_gates}, one a gate")
-    if not (np.isfinite(gates) & (gates >= 0)).all():
-        raise ConfigError(f"threshold = {value!r}: need a number >= 0 that float32 can hold")
-    return np.broadcast_to(gates, layer.cell.n_gates).astype(np.float32)
-
-
-def scales_for(network: Network, policy: Policy) -> dict[tuple[int, int], tuple[float, float]] | None:
-    """Return the scales of x and h by (layer, direction); None for a policy that needs none.
+def scales_for(network: Network, policy: Policy) -> dict[PassKey, tuple[float, float]] | None:
+    """Return the scales of x and h per (layer, direction); None for a policy that needs none.
 
     Raises ConfigError where a policy needs scales that nobody has measured.
     """
@@ -75,5 +64,24 @@ def scales_for(network: Network, policy: Policy) -> dict[tuple[int, int], tuple[
         by_shell = "archsim calibrate --network FOLDER --trace TRACE --scales-only --save"
         in_python = "dataclasses.replace(network, scales=archsim.measure_scales(network, trace))"
         raise ConfigError(f"{missing}: measure them with {by_shell}, or in Python {in_python}")
-    by_layer = enumerate(zip(network.scales.inputs, network.scales.hidden, strict=True))
-    return {(layer, d): (x, h) for layer, (x, sides) in by_layer for d, h in enumerate(sides)}
+    per_layer = enumerate(zip(network.scales.inputs, network.scales.hidden, strict=True))
+    return {(layer, d): (x, h) for layer, (x, directions) in per_layer for d, h in enumerate(directions)}
+
+
+def _is_list(threshold: object) -> bool:
+    """Return whether θ is given in parts: as a sequence, or an array or tensor of a dimension or more."""
+    return isinstance(threshold, Sequence) or getattr(threshold, "ndim", 0) > 0
+
+
+def _per_gate(layer: Layer, value: object) -> F32:
+    try:
+        with np.errstate(over="ignore"):
+            gates = np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        raise ConfigError(f"threshold = {value!r} for {layer.name}: need a number >= 0") from None
+    n_gates = layer.cell.n_gates
+    if gates.shape not in ((), (n_gates,)):
+        raise ConfigError(f"threshold: {value!r} for {layer.name}, need one number or {n_gates}, one per gate")
+    if not (np.isfinite(gates) & (gates >= 0)).all():
+        raise ConfigError(f"threshold = {value!r}: need a number >= 0 that float32 can hold")
+    return np.broadcast_to(gates, n_gates).astype(np.float32)

@@ -1,11 +1,11 @@
-"""A whole trace through a network under one policy: outputs, predictions, activity."""
+"""An inference run: a whole trace through a network under one policy. Gives outputs, predictions and activity."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,22 +26,22 @@ from archsim.units import ceil_div
 
 T = TypeVar("T")
 OnProgress = Callable[[int], None]
-"""Called with the number of sequences just finished."""
+"""Callback that takes the number of sequences just finished."""
 
 
 @dataclass(frozen=True, eq=False)
 class InferenceResult:
-    """What the network computed."""
+    """Activity, outputs and task metric of one inference run."""
 
     activity: ActivityRecord
     outputs: list[F32] | None
-    """Top layer, (T, D·H) per sequence; None where not asked for."""
+    """Top-layer outputs, (T, D·H) per sequence; None where not asked for."""
     predictions: list[Prediction] | None
     """A class, a transcript or a translation per sequence; None for a network without a head."""
     metric: Metric | None
     """The task metric; None where network or trace have no task."""
     statistics: I64 | None
-    """Its counts per sequence, (sequences, counts)."""
+    """Counts that the metric is computed from, (sequences, counts)."""
     without_reuse: InferenceResult | None = None
     """Result of the same sequences with nothing reused; None where not compared, or where nothing is ever reused."""
     output_change: float | None = None
@@ -54,10 +54,18 @@ class InferenceResult:
 
 
 def run_inference(
-    network: Network, trace: Trace, policy: Policy, threshold: Threshold = 0.0, *, precision: str = "fp16", **how: Any
+    network: Network,
+    trace: Trace,
+    policy: Policy,
+    threshold: Threshold = 0.0,
+    *,
+    precision: str = "fp16",
+    keep_outputs: bool = True,
+    threads: int | None = None,
 ) -> InferenceResult:
-    """Run every sequence of `trace` through the recurrent layers of `network`: `run_workload`, for a single run."""
-    return run_workload(Workload(network, trace, precision=precision), policy, threshold, **how)
+    """Run every sequence of `trace` through `network` once. Raises as `run_workload` and `Workload` do."""
+    workload = Workload(network, trace, precision=precision)
+    return run_workload(workload, policy, threshold, keep_outputs=keep_outputs, threads=threads)
 
 
 def run_workload(
@@ -67,39 +75,35 @@ def run_workload(
     *,
     keep_outputs: bool = True,
     threads: int | None = None,
-    on_progress: OnProgress | None = None,
 ) -> InferenceResult:
     """Run every sequence of a workload through its recurrent layers (SEMANTICS 1).
 
-    Memory grows with one bit per neuron evaluation, and with the outputs if they are kept. The answer does not
-    depend on `threads` (default: one per core).
+    Memory grows with one bit per neuron evaluation, and with the outputs if they are kept. Results do not depend on
+    `threads` (default: one per core). Raises ConfigError for a θ that does not fit the network.
     """
-    runner = _runner(workload, policy, threshold, keep_outputs)
-    collected = _Collected(workload, policy, keep_outputs)
-    for done in _run_batches(workload, runner.run, threads):
-        collected.add(done)
-        if on_progress is not None:
-            on_progress(done.batch.sequences.size)
-    return collected.result()
+    thresholds = thresholds_for(workload.network, policy, threshold)
+    return _run_plain(workload, policy, thresholds, keep_outputs, threads, on_progress=None)
 
 
 def run_compared(
     workload: Workload,
     policy: Policy,
-    threshold: Threshold = 0.0,
+    thresholds: list[F32],
     *,
     keep_outputs: bool = True,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> InferenceResult:
-    """Run a workload as `run_workload` does, and without reuse beside it, to measure the change of the outputs."""
+    """Run a workload under a policy and without reuse, window by window, to measure the change of the outputs.
+
+    thresholds: θ per gate, (G,) for each layer, as `thresholds_for` returns it.
+    """
     if not saves_work(policy):
-        result = run_workload(
-            workload, policy, threshold, keep_outputs=keep_outputs, threads=threads, on_progress=on_progress
-        )
+        result = _run_plain(workload, policy, thresholds, keep_outputs, threads, on_progress)
         return replace(result, output_change=0.0)
-    runner = ComparedRunner(workload, _runner(workload, policy, threshold, keep_outputs))
-    reusing, plain = _Collected(workload, policy, keep_outputs), _Collected(workload, NoReuse(), keep_outputs=False)
+    runner = ComparedRunner(workload, NetworkRunner(workload, policy, thresholds, keep_outputs=keep_outputs))
+    reusing = _Collected(workload, policy, keep_outputs)
+    plain = _Collected(workload, NoReuse(), keep_outputs=False)
     squares = np.zeros((workload.inputs.lengths.size, 2))
     for done in _run_batches(workload, runner.run, threads):
         sequences = done.reused.batch.sequences
@@ -111,54 +115,70 @@ def run_compared(
     return replace(reusing.result(), without_reuse=plain.result(), output_change=output_change(squares))
 
 
-def _runner(workload: Workload, policy: Policy, threshold: Threshold, keep_outputs: bool) -> NetworkRunner:
-    thresholds = thresholds_for(workload.network, policy, threshold)
-    return NetworkRunner(workload, policy, thresholds, keep_outputs=keep_outputs)
+def decision_kind(policy: Policy) -> DecisionKind:
+    """Return what one bit of the policy's activity record decides."""
+    return "columns" if skips_columns(policy) else "neurons"
+
+
+def _run_plain(
+    workload: Workload,
+    policy: Policy,
+    thresholds: list[F32],
+    keep_outputs: bool,
+    threads: int | None,
+    on_progress: OnProgress | None,
+) -> InferenceResult:
+    runner = NetworkRunner(workload, policy, thresholds, keep_outputs=keep_outputs)
+    collected = _Collected(workload, policy, keep_outputs)
+    for done in _run_batches(workload, runner.run, threads):
+        collected.add(done)
+        if on_progress is not None:
+            on_progress(done.batch.sequences.size)
+    return collected.result()
 
 
 def _run_batches(workload: Workload, run: Callable[[Batch, Executor | None], T], threads: int | None) -> Iterator[T]:
-    """Cut a workload into batches and yield what `run` makes of each, in a fixed order."""
+    """Cut a workload into batches and yield the result of `run` for each, in a fixed order."""
     threads = threads or cores()
     with thread_pool(threads) as pool:
-        # The directions of a layer run side by side: with fewer batches, of more sequences each, steps cost less.
-        at_once = min(len(layer.directions) for layer in workload.network.layers)
-        parts = batches(workload.inputs.lengths, pieces=ceil_div(threads, at_once))
+        # Directions of a layer run in parallel, so fewer batches occupy all threads, and steps of larger batches
+        # cost less per sequence.
+        parallel_directions = min(len(layer.directions) for layer in workload.network.layers)
+        parts = batches(workload.inputs.lengths, pieces=ceil_div(threads, parallel_directions))
         yield from map_in_order(pool, lambda batch: run(batch, pool), parts)
 
 
 class _Collected:
-    """The results of batches, put back in the order of the trace."""
+    """Results of batches, put back into the order of the trace."""
 
     def __init__(self, workload: Workload, policy: Policy, keep_outputs: bool) -> None:
         n_sequences = workload.inputs.lengths.size
-        self.workload, self.kind = workload, kind_of(policy)
-        self.shapes, self.reuses = pass_shapes(workload.network), saves_work(policy)
+        self.workload = workload
+        self.kind = decision_kind(policy)
+        self.shapes = pass_shapes(workload.network)
+        self.reuses = saves_work(policy)
         nothing = np.empty((0, 0), np.uint8)
         self.bits: dict[PassKey, list[U8]] = {s.pass_key: [nothing] * n_sequences for s in self.shapes}
         self.outputs = [np.empty((0, 0), np.float32)] * n_sequences if keep_outputs else None
         self.predictions: list[Prediction] = [""] * n_sequences
-        self.answered = False
+        self.predicts = False
 
     def add(self, done: BatchResult) -> None:
-        """Take in a batch."""
+        """Add the results of a batch."""
         for row, sequence in enumerate(done.batch.sequences.tolist()):
             if self.outputs is not None and done.top is not None:
                 self.outputs[sequence] = done.top[row]
             if done.predictions is not None:
-                self.predictions[sequence], self.answered = done.predictions[row], True
+                self.predictions[sequence] = done.predictions[row]
+                self.predicts = True
             for pass_key, decisions in done.decisions.items():
                 self.bits[pass_key][sequence] = decisions[row]
 
     def result(self) -> InferenceResult:
-        """Return everything, scored against the trace's targets if there are any."""
+        """Return the whole result, scored against the trace's targets if there are any."""
         metric, trace = self.workload.metric, self.workload.trace
         activity = ActivityRecord(self.shapes, self.bits, self.reuses, self.kind)
         statistics = None
         if metric is not None and trace.targets is not None:
             statistics = metric.statistics(self.predictions, trace.targets)
-        return InferenceResult(activity, self.outputs, self.predictions if self.answered else None, metric, statistics)
-
-
-def kind_of(policy: Policy) -> DecisionKind:
-    """What the bits of a policy's record stand for."""
-    return "columns" if skips_columns(policy) else "neurons"
+        return InferenceResult(activity, self.outputs, self.predictions if self.predicts else None, metric, statistics)

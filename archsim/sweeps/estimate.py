@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from archsim.activity import pass_shapes
 from archsim.experiment.run_config import RunConfig
 from archsim.experiment.stages import Stages
-from archsim.inference.run import kind_of
+from archsim.inference.run import decision_kind
 from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.sweeps.plan import inference_macs, rough_steps
 from archsim.sweeps.point import resolve_point
@@ -78,5 +78,5 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def _pass_bytes(config: RunConfig) -> int:
-    kind = kind_of(config.policy)
+    kind = decision_kind(config.policy)
     return rough_steps(config.trace) * sum(shape.bytes_per_step(kind) for shape in pass_shapes(config.network))

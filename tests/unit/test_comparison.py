@@ -8,10 +8,17 @@ from hypothesis import strategies as st
 
 import archsim
 from archsim.inference import comparison
+from archsim.inference.policy_parameters import thresholds_for
 from archsim.inference.run import run_compared, run_workload
 from archsim.inference.workload import Workload
 from archsim.kernels.numerics.squares import add_squares
 from archsim.policies import NoReuse, policy_from
+
+
+def compared(workload, policy, theta, **options):
+    """Run a workload under a named policy and without reuse."""
+    policy = policy_from(policy)
+    return run_compared(workload, policy, thresholds_for(workload.network, policy, theta), **options)
 
 
 def change_of_outputs(plain, changed):
@@ -55,7 +62,7 @@ def test_change_depends_on_neither_batches_nor_threads_nor_windows(tiny_lstm, mo
     trace = make_trace(tiny_lstm, (9, 30, 2, 17, 30, 1))
 
     def change(threads):
-        return run_compared(Workload(tiny_lstm, trace), policy_from("bnn"), 0.5, threads=threads).output_change
+        return compared(Workload(tiny_lstm, trace), "bnn", 0.5, threads=threads).output_change
 
     one = change(1)
     monkeypatch.setattr("archsim.inference.batching.MAX_BATCH", 2)
@@ -66,15 +73,15 @@ def test_change_does_not_depend_on_windows(monkeypatch):
     """A long sequence goes through all layers a window at a time."""
     network = make_network("gru", inputs=5, units=4, layers=2)
     trace = make_trace(network, (40, 23))
-    whole = run_compared(Workload(network, trace), policy_from("bnn"), 0.5)
+    whole = compared(Workload(network, trace), "bnn", 0.5)
     monkeypatch.setattr("archsim.inference.batch_runner.MAX_ROWS", 7)
-    cut = run_compared(Workload(network, trace), policy_from("bnn"), 0.5)
+    cut = compared(Workload(network, trace), "bnn", 0.5)
     assert cut.output_change == whole.output_change > 0
 
 
 def test_runs_beside_each_other_are_those_by_themselves(tiny_lstm, tiny_trace):
     workload = Workload(tiny_lstm, tiny_trace, cache_bytes=1 << 20, once=True)
-    together = run_compared(workload, policy_from("bnn"), 0.5)
+    together = compared(workload, "bnn", 0.5)
     alone = run_workload(Workload(tiny_lstm, tiny_trace), policy_from("bnn"), 0.5)
     for one, other in zip(together.outputs, alone.outputs, strict=True):
         assert one.tobytes() == other.tobytes()
@@ -86,19 +93,15 @@ def test_a_workload_that_is_kept_computes_without_reuse_once(tiny_lstm, tiny_tra
     workload, begun = Workload(tiny_lstm, tiny_trace, cache_bytes=1 << 20), []
     real = NoReuse.begin
     monkeypatch.setattr(NoReuse, "begin", lambda self, context: begun.append(context.pass_key) or real(self, context))
-    first = [run_compared(workload, policy_from(name), 0.5, threads=1).output_change for name in ("bnn", "oracle")]
+    first = [compared(workload, name, 0.5, threads=1).output_change for name in ("bnn", "oracle")]
     assert sorted(begun) == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    again = [
-        run_compared(Workload(tiny_lstm, tiny_trace), policy_from(n), 0.5).output_change for n in ("bnn", "oracle")
-    ]
+    again = [compared(Workload(tiny_lstm, tiny_trace), n, 0.5).output_change for n in ("bnn", "oracle")]
     assert again == first
 
 
 def test_what_does_not_fit_is_computed_again(tiny_lstm, tiny_trace):
     changes = {
-        run_compared(
-            Workload(tiny_lstm, tiny_trace, cache_bytes=room, once=once), policy_from("bnn"), 0.5
-        ).output_change
+        compared(Workload(tiny_lstm, tiny_trace, cache_bytes=room, once=once), "bnn", 0.5).output_change
         for room in (0, 100, 1 << 20)
         for once in (False, True)
     }
@@ -120,7 +123,7 @@ def test_translations_of_two_lengths_have_no_output_change():
 def test_a_decoder_that_is_kept_is_compared_alike():
     network = make_translator(width=6, units=5)
     workload = Workload(network, make_tokens(network, (4, 7, 3)), cache_bytes=1 << 20)
-    results = [run_compared(workload, policy_from("bnn"), 0.3) for _ in range(2)]
+    results = [compared(workload, "bnn", 0.3) for _ in range(2)]
     assert results[0].output_change == results[1].output_change
     steps = [[r.without_reuse.activity.steps(s) for s in r.activity.shapes] for r in results]
     assert steps[0] == steps[1]

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from harness import HerePool
@@ -97,13 +98,12 @@ def test_full_disk_under_the_cache_changes_no_result(grid, finished, tmp_path, c
     PermissionError(errno.EACCES, "Permission denied"), MemoryError("no more"),
 ])  # fmt: skip
 def test_point_that_meets_a_machine_error_is_left_to_do(error, grid, finished, tmp_path, monkeypatch, capsys):
-    real, calls = stages.run_compared, []
+    real = stages.run_compared
 
-    def fail(workload, policy, threshold, **options):
-        calls.append(threshold)
-        if threshold == 0.6:
+    def fail(workload, policy, thresholds, **options):
+        if thresholds[0][0] == np.float32(0.6):
             raise error
-        return real(workload, policy, threshold, **options)
+        return real(workload, policy, thresholds, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(stages, "run_compared", fail)
