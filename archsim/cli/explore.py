@@ -14,7 +14,8 @@ from archsim.cli.options import NamedPath
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from archsim.exploration.findings import Exploration, Row
+    from archsim.exploration.points import Row
+    from archsim.exploration.result import Exploration
 
 
 @click.command()

@@ -9,7 +9,7 @@ import pandas as pd
 from archsim.report.labels import Label, label_of
 
 if TYPE_CHECKING:
-    from archsim.exploration.findings import Exploration, Row
+    from archsim.exploration.points import ExploredPoints, Row
 
 RULE = (
     "Recommended is the point within the bound with the least product of energy, time and area, each next to that of "
@@ -22,28 +22,28 @@ SMALL = 0.005
 """Times and shares of energy that are not worth a word."""
 
 
-def advice(found: Exploration) -> str:
+def advice(explored: ExploredPoints) -> str:
     """One point to build and what the next ones cost, or why to build none."""
-    best, bound = found.best, _points(found.max_loss)
+    best, bound = explored.best, _points(explored.max_loss)
     if best is None:
-        return _nothing_fits(found)
-    if found.chosen is None:
+        return _nothing_fits(explored)
+    if explored.chosen is None:
         less = f"its energy × time × area is {best['product']:.3g} times that of the machine without"
         answer = f"Reuse does not pay within {bound} of loss: the best is {described(best)}; {less}."
-        return " ".join([answer, *_at_end(found)])
-    sentences = [f"{described(best)}.", _compared(found, best), _next_better(found, best)]
+        return " ".join([answer, *_at_end(explored)])
+    sentences = [f"{described(best)}.", _compared(explored, best), _next_better(explored, best)]
     if best["unsure"]:
-        sentences.append(_unsure(found, best))
-    return " ".join([*sentences, *_at_end(found)])
+        sentences.append(_unsure(explored, best))
+    return " ".join([*sentences, *_at_end(explored)])
 
 
-def _at_end(found: Exploration) -> list[str]:
+def _at_end(explored: ExploredPoints) -> list[str]:
     """Say for which policies the search ended at the largest θ it can come to: more may be gained beyond."""
-    policies = dict.fromkeys(found.fitting["policy"][found.fitting["threshold"] >= found.ends[1]])
+    policies = dict.fromkeys(explored.fitting["policy"][explored.fitting["threshold"] >= explored.ends[1]])
     if not policies:
         return []
     on = "a larger one may do, archsim calibrate --highest goes on"
-    return [f"The search of θ ended at {found.ends[1]:g} for {', '.join(policies)}: {on}."]
+    return [f"The search of θ ended at {explored.ends[1]:g} for {', '.join(policies)}: {on}."]
 
 
 def named(row: Row) -> str:
@@ -65,29 +65,29 @@ def _gains(row: Row) -> str:
     return f"is {row['speedup']:.2f}x as fast and {energy} for {MORE_AREA.shown(row['more_area'])} more area"
 
 
-def _nothing_fits(found: Exploration) -> str:
-    if found.reusing.empty:
+def _nothing_fits(explored: ExploredPoints) -> str:
+    if explored.reusing.empty:
         return "No policy that reuses and that a machine can have was explored."
-    least, bound = found.reusing.sort_values("metric_loss", kind="stable").iloc[0], _points(found.max_loss)
+    least, bound = explored.reusing.sort_values("metric_loss", kind="stable").iloc[0], _points(explored.max_loss)
     answer = f"No point stays within {bound} of loss: {named(least)} comes nearest and {_lost(least['metric_loss'])}."
-    ended = bool((found.reusing["threshold"] <= found.ends[0]).any())
-    return f"{answer} The search ended at θ = {found.ends[0]:g}." if ended else answer
+    ended = bool((explored.reusing["threshold"] <= explored.ends[0]).any())
+    return f"{answer} The search ended at θ = {explored.ends[0]:g}." if ended else answer
 
 
-def _unsure(found: Exploration, best: Row) -> str:
+def _unsure(explored: ExploredPoints, best: Row) -> str:
     """How far the loss may be beyond the bound, and what surely is not."""
     ends = f"{best['metric_loss_low']:.2g} to {best['metric_loss_high']:.2g}"
     noise = f"Its loss is within noise of the bound (95 % interval {ends}): take more sequences, or --margin"
-    sure = found.fitting[~found.fitting["unsure"]]
+    sure = explored.fitting[~explored.fitting["unsure"]]
     if sure.empty:
         return f"{noise}; no point is surely within."
     return f"{noise}; the best that is surely within is {_beside(sure.iloc[0])}."
 
 
-def _compared(found: Exploration, best: Row) -> str:
+def _compared(explored: ExploredPoints, best: Row) -> str:
     """The paper's predictor beside the best, or where it is the best, the next policy."""
-    fitting = found.fitting
-    if best["policy"] != PAPER and PAPER in set(found.points["policy"]):
+    fitting = explored.fitting
+    if best["policy"] != PAPER and PAPER in set(explored.points["policy"]):
         ours = fitting[fitting["policy"] == PAPER]
         return f"{_beside(ours.iloc[0])}." if len(ours) else f"{PAPER} has no point within the bound."
     rest = fitting[fitting["policy"] != best["policy"]]
@@ -100,9 +100,9 @@ def _beside(row: Row) -> str:
     return f"{row['policy']}{theta}: {gains} for {MORE_AREA.shown(row['more_area'])} more area"
 
 
-def _next_better(found: Exploration, best: Row) -> str:
+def _next_better(explored: ExploredPoints, best: Row) -> str:
     """The least area for which there is more of the saving."""
-    better = found.front[found.front["energy_saving"] > best["energy_saving"] + SMALL]
+    better = explored.front[explored.front["energy_saving"] > best["energy_saving"] + SMALL]
     if better.empty:
         return "No point within the bound saves more energy to speak of."
     row = better.iloc[0]

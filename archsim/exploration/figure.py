@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from archsim.escaping import one_line
 from archsim.exploration.advice import MORE_AREA, named
 from archsim.exploration.candidates import NONE, predictor_of
-from archsim.exploration.front import GAINS
+from archsim.exploration.points import GAINS
 from archsim.report.figures.common import HALO, SMALL
 from archsim.report.figures.tradeoff import pareto
 from archsim.report.labels import label_of
@@ -19,7 +19,7 @@ from archsim.report.style import SeriesStyle, at_least, legend_below, panels, se
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from archsim.exploration.findings import Exploration, Row
+    from archsim.exploration.points import ExploredPoints, Row
 
 NAME = "front"
 TITLE = "What is gained for how much area"
@@ -32,10 +32,10 @@ CAPTION = (
 
 
 @styled()
-def draw(found: Exploration) -> Figure:
+def draw(explored: ExploredPoints) -> Figure:
     """A panel a gain, over the area added."""
     figure, axes = panels(len(GAINS), width=4.2, height=3.4)
-    shown = _shown(found)
+    shown = _shown(explored)
     style = series_styles(predictor_of(policy)[0] for policy in shown["policy"] if policy != NONE)
     for axis, gain in zip(axes, GAINS, strict=True):
         rows = shown.assign(x=MORE_AREA.scaled(shown["more_area"]), y=label_of(gain).scaled(shown[gain]))
@@ -46,16 +46,16 @@ def draw(found: Exploration) -> Figure:
         axis.plot(front["x"], front["y"], color="black", linewidth=1, zorder=2)
         at_least(axis)
         axis.set(xlabel=MORE_AREA.axis, ylabel=label_of(gain).axis)
-        if found.chosen is not None:
-            _ring(axis, rows[rows["point"] == found.chosen["point"]].iloc[0])
+        if explored.chosen is not None:
+            _ring(axis, rows[rows["point"] == explored.chosen["point"]].iloc[0])
     legend_below(figure, axes)
     return figure
 
 
-def _shown(found: Exploration) -> pd.DataFrame:
+def _shown(explored: ExploredPoints) -> pd.DataFrame:
     """The front, and the best θ of each policy and width, in the order of the points."""
-    best = found.fitting.groupby(["policy", "width_bits"], dropna=False).head(1)
-    return found.points[found.points["front"] | found.points.index.isin(best.index)]
+    best = explored.fitting.groupby(["policy", "width_bits"], dropna=False).head(1)
+    return explored.points[explored.points["front"] | explored.points.index.isin(best.index)]
 
 
 def _series(axis: Axes, rows: pd.DataFrame, look: SeriesStyle | None, label: str, *, filled: bool) -> None:

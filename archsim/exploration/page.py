@@ -20,7 +20,8 @@ from archsim.sweeps.frames import EXPORTED
 from archsim.sweeps.store import DATABASE
 
 if TYPE_CHECKING:
-    from archsim.exploration.findings import Exploration, Row
+    from archsim.exploration.points import Row
+    from archsim.exploration.result import Exploration
 
 LABELS = {
     "policy": Label("policy"),
@@ -39,11 +40,11 @@ UNSURE = "*"
 NOTE = f"{UNSURE} within the bound, but its 95 % interval reaches beyond."
 
 
-def write_exploration(found: Exploration, folder: str | Path) -> Path:
+def write_exploration(exploration: Exploration, folder: str | Path) -> Path:
     """Write `explore.html` into a folder, and its figures as .svg and .png into `figures` there."""
-    study = study_of(found.sweep)
-    sections = [_front_section(found), _loss_section(study), _again_section(study)]
-    return write_page(Path(folder), f"Exploration of {found.network}", found.recommendation, sections, FILE)
+    study = study_of(exploration.sweep)
+    sections = [_front_section(exploration), _loss_section(study), _again_section(study)]
+    return write_page(Path(folder), f"Exploration of {exploration.network}", exploration.recommendation, sections, FILE)
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -56,10 +57,10 @@ def cells(row: Row) -> list[str]:
     return [_cell(row, column) for column in LABELS]
 
 
-def chosen_on(found: Exploration) -> str:
+def chosen_on(exploration: Exploration) -> str:
     """Which data θ was chosen on, and that it matters."""
-    data = f"θ was chosen on trace {found.trace}, {found.reference['sequences']} sequences"
-    if found.split == "valid":
+    data = f"θ was chosen on trace {exploration.trace}, {exploration.reference['sequences']} sequences"
+    if exploration.split == "valid":
         return f"{data}: report results on other data."
     where = "(--split valid with $ARCHSIM_DATA, or --trace)"
     return f"{data}: choose it on validation data {where} and report on other data."
@@ -75,14 +76,14 @@ def _cell(row: Row, column: str) -> str:
     return LABELS[column].number(None if pd.isna(value) else float(value))
 
 
-def _front_section(found: Exploration) -> Section:
-    lead = f"{RULE} The bound is a loss of {found.max_loss:g}. {chosen_on(found)}"
+def _front_section(exploration: Exploration) -> Section:
+    lead = f"{RULE} The bound is a loss of {exploration.max_loss:g}. {chosen_on(exploration)}"
     heads = [label.axis for label in LABELS.values()]
     tables = [
-        Table("The front", heads, [cells(row) for _, row in found.front.iterrows()], NOTE),
-        Table("Best of each other policy", heads, [cells(row) for _, row in found.others.iterrows()]),
+        Table("The front", heads, [cells(row) for _, row in exploration.front.iterrows()], NOTE),
+        Table("Best of each other policy", heads, [cells(row) for _, row in exploration.others.iterrows()]),
     ]
-    picture = Picture(figure.NAME, figure.TITLE, figure.CAPTION, figure.draw(found))
+    picture = Picture(figure.NAME, figure.TITLE, figure.CAPTION, figure.draw(exploration))
     return Section("Front", lead, [picture], [table for table in tables if table.rows])
 
 

@@ -5,18 +5,13 @@ What a policy loses does not depend on the machine, so the search asks one machi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from archsim.calibration import check_amount, standard_error
 from archsim.errors import RunFailedError
-from archsim.exploration.candidates import POLICIES, WIDTHS, Candidate, candidates, grid_of
-from archsim.exploration.findings import Exploration, findings
-from archsim.exploration.front import pareto_front
-from archsim.exploration.ladder import LogGrid
+from archsim.exploration.candidates import POLICIES, WIDTHS, candidates, grid_of
+from archsim.exploration.result import Exploration, evaluate_points
+from archsim.exploration.threshold_search import Bound, LogGrid, ThresholdSearch
 from archsim.files import make_folder
 from archsim.policies import policy_from
 from archsim.report.page import check_page
@@ -28,75 +23,6 @@ from archsim.sweeps.pools import Pool, check_jobs, pool_for
 from archsim.sweeps.run import StageCallback, SweepCallback, SweepProgress, defined_in_main, run_points
 
 SWEEP, FILE = "sweep", "explore.html"
-
-
-@dataclass(frozen=True)
-class Bound:
-    """How much may be lost."""
-
-    max_loss: float
-    """Points of the metric."""
-    margin: float
-    """Standard errors a loss must stay below."""
-
-    def __post_init__(self) -> None:
-        check_amount("max_loss", self.max_loss)
-        check_amount("margin", self.margin)
-
-    def holds(self, row: pd.Series[Any]) -> bool:
-        """Whether a point's loss stays within."""
-        error = standard_error(row["metric_loss_low"], row["metric_loss_high"])
-        return bool(row["metric_loss"] + self.margin * error <= self.max_loss)
-
-
-@dataclass
-class ThresholdSearch:
-    """One policy's search for the largest θ within the bound."""
-
-    candidate: Candidate
-    grid: LogGrid
-    bound: Bound
-    tried: dict[int, pd.Series[Any]] = field(default_factory=dict)
-    """Results on the first machine, by rung."""
-
-    @property
-    def fits(self) -> dict[int, bool]:
-        """Rungs tried, and whether their loss is within the bound."""
-        return {index: self.bound.holds(row) for index, row in self.tried.items()}
-
-    @property
-    def due(self) -> int | None:
-        """The rung to try next."""
-        if not self.candidate.has_theta:
-            return None if self.tried else 0
-        return self.grid.next_index(self.fits)
-
-    @property
-    def most(self) -> int:
-        """Passes it may take."""
-        return self.grid.most if self.candidate.has_theta else 1
-
-    def rows(self, index: int, widths: tuple[int, ...]) -> list[Choices]:
-        """What the points at a rung choose."""
-        return self.candidate.rows(self.grid.theta(index), widths)
-
-    @property
-    def first_rows(self) -> list[Choices]:
-        """The point to try next, on one machine."""
-        return [] if self.due is None else self.rows(self.due, self.candidate.widths[:1])
-
-    @property
-    def all_rows(self) -> list[Choices]:
-        """Every point tried, and the other machines where no other θ of the policy within the bound gains more."""
-        best, widths = self._best(), self.candidate.widths
-        return [
-            row for index in sorted(self.tried) for row in self.rows(index, widths if index in best else widths[:1])
-        ]
-
-    def _best(self) -> set[int]:
-        indices = [index for index, fits in self.fits.items() if fits]
-        front = pareto_front(pd.DataFrame([self.tried[index] for index in indices])) if indices else ()
-        return {index for index, on_it in zip(indices, front, strict=True) if on_it}
 
 
 def explore(
@@ -135,7 +61,7 @@ def explore(
     check_page(Path(folder), FILE)
     with pool_for(jobs, None, needs_main=defined_in_main(map(policy_from, names))) as pool:
         results = rounds.run(pool)
-    return findings(results, [search.candidate for search in searches], bound.holds, max_loss, split, grid.ends)
+    return evaluate_points(results, [search.candidate for search in searches], bound.holds, max_loss, split, grid.ends)
 
 
 @dataclass

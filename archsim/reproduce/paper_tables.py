@@ -12,8 +12,8 @@ from archsim.paper import AREA_MM2, AVERAGES, MEAN_CHANGE, REUSE, SHARE_UNDER_TE
 from archsim.report.html_tables import provenance_table
 from archsim.report.labels import label_of
 from archsim.report.page import Table
+from archsim.reproduce.dataset_results import AT, DatasetResults
 from archsim.reproduce.datasets import POLICIES
-from archsim.reproduce.findings import AT, DatasetResults
 from archsim.reproduce.pictures import area_frame
 from archsim.sums import mean
 

@@ -9,6 +9,7 @@ from archsim.config.technology import load_technology
 from archsim.energy.parts import area_mm2
 from archsim.report.figures import energy_breakdown
 from archsim.report.page import Picture
+from archsim.reproduce.dataset_results import AT, DatasetResults
 from archsim.reproduce.figures import (
     area,
     at_loss,
@@ -19,7 +20,6 @@ from archsim.reproduce.figures import (
     scatter,
     speedup,
 )
-from archsim.reproduce.findings import AT, DatasetResults
 
 
 def pictures(results: DatasetResults) -> list[Picture]:

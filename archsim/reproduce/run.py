@@ -7,8 +7,8 @@ from pathlib import Path
 from archsim.files import make_folder
 from archsim.report.html_tables import failures_table
 from archsim.report.page import Section, check_page, write_page
+from archsim.reproduce.dataset_results import DatasetResults, find, make_folders
 from archsim.reproduce.datasets import datasets
-from archsim.reproduce.findings import DatasetResults, find, make_folders
 from archsim.reproduce.paper_tables import (
     area_table,
     averages,

@@ -10,10 +10,10 @@ import archsim
 from archsim.errors import ConfigError, UsageError
 from archsim.exploration import search
 from archsim.exploration.candidates import POLICIES, WIDTH, Candidate, candidates
-from archsim.exploration.front import energy_delay_area, pareto_front
-from archsim.exploration.ladder import LogGrid
 from archsim.exploration.page import LABELS, write_exploration
+from archsim.exploration.points import energy_delay_area, pareto_front
 from archsim.exploration.search import explore
+from archsim.exploration.threshold_search import LogGrid
 from archsim.policies import policy_from
 from archsim.sweeps import run as sweeps
 from archsim.sweeps.run import run_sweep

@@ -5,9 +5,9 @@ import pytest
 
 from archsim.exploration import figure
 from archsim.exploration.candidates import WIDTH, Candidate, predictor_of
-from archsim.exploration.findings import findings
 from archsim.exploration.page import chosen_on
-from archsim.exploration.search import Bound
+from archsim.exploration.result import evaluate_points
+from archsim.exploration.threshold_search import Bound, LogGrid
 from archsim.sweeps.frames import SweepResults
 
 
@@ -30,11 +30,11 @@ def found_of(*rows, max_loss=1.0, margin=0.0):
     frame["macs_avoided_fraction"] = frame["reuse_fraction"]
     frame["metric_loss_low"], frame["metric_loss_high"] = (frame["metric_loss"] + s * frame["half"] for s in (-1, 1))
     sweep = SweepResults(frame, pd.DataFrame(), pd.DataFrame(), [], {}, len(frame))
-    explored = [
+    candidates = [
         Candidate(policy, (512,), policy not in ("none", "delta"), policy not in ("none", "fixed"))
         for policy in frame["policy"]
     ]
-    return findings(sweep, explored, Bound(max_loss, margin).holds, max_loss, None)
+    return evaluate_points(sweep, candidates, Bound(max_loss, margin).holds, max_loss, None, LogGrid().ends)
 
 
 BNN = ("bnn", 0.5, 512, 0.48, 0.2, 0.1, 1.9, 0.40, 10.1)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archsim.errors import ConfigError
-from archsim.exploration.front import energy_delay_area, pareto_front
-from archsim.exploration.ladder import MOST_BISECTIONS, LogGrid
+from archsim.exploration.points import energy_delay_area, pareto_front
+from archsim.exploration.threshold_search import MOST_BISECTIONS, LogGrid
 
 # The climb
 

@@ -19,7 +19,7 @@ from archsim.reproduce.figures import at_loss, loss_against_threshold, relative_
 from archsim.reproduce.figures.area import draw as draw_area
 from archsim.reproduce.figures.correlation import draw as draw_correlation
 from archsim.reproduce.figures.scatter import draw as draw_scatter
-from archsim.reproduce.observe import observe
+from archsim.reproduce.neurons import observe
 
 NETWORKS = ("one", "two", "three")
 POLICIES = ("bnn", "oracle")

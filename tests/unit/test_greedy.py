@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import archsim
 from archsim.calibration import calibrate_threshold, trials
-from archsim.calibration.change import change_of
 from archsim.calibration.greedy import ThresholdParams
+from archsim.calibration.trials import change_of
 from archsim.inference.policy_parameters import thresholds_per_gate
 from archsim.ir.heads import MeanClassifier
 from archsim.task_metrics.metrics import METRICS

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from archsim.inference.run import run_inference
 from archsim.kernels.prediction.statistics import N_MOMENTS, add_moments, count_changes, first_bins, merge_moments
-from archsim.reproduce.observe import observe, typical_neuron
+from archsim.reproduce.neurons import observe, typical_neuron
 
 EDGES = np.array([0.01, 0.1, 0.125, 1, 4], np.float32)
 

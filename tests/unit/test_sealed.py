@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from archsim.files import write_whole
-from archsim.reproduce import findings
+from archsim.reproduce import dataset_results
 from archsim.sealed import blank_seal, digest_of, is_sealed, seal
 from archsim.sweeps import run as sweeps
 from archsim.sweeps.run import run_sweep
@@ -186,15 +186,15 @@ class SmallDataset:
 @pytest.fixture
 def observed(monkeypatch):
     """How often neurons are observed from now on."""
-    seen, real = [], findings.observe
-    monkeypatch.setattr(findings, "load_network", lambda name: make_network("lstm", inputs=5, units=4))
-    monkeypatch.setattr(findings, "observe", lambda *what: seen.append(what) or real(*what))
+    seen, real = [], dataset_results.observe
+    monkeypatch.setattr(dataset_results, "load_network", lambda name: make_network("lstm", inputs=5, units=4))
+    monkeypatch.setattr(dataset_results, "observe", lambda *what: seen.append(what) or real(*what))
     return seen
 
 
 def test_watched_neurons_that_were_changed_are_watched_anew(observed, tmp_path, caplog):
-    first = findings._observe(SmallDataset(), "tiny", tmp_path)
-    again = findings._observe(SmallDataset(), "tiny", tmp_path)
+    first = dataset_results._observe(SmallDataset(), "tiny", tmp_path)
+    again = dataset_results._observe(SmallDataset(), "tiny", tmp_path)
     assert len(observed) == 1 and not caplog.records
     for part, frame in first.items():
         pd.testing.assert_frame_equal(frame, again[part])
@@ -203,7 +203,7 @@ def test_watched_neurons_that_were_changed_are_watched_anew(observed, tmp_path, 
     for spoil in (rewrite, lambda path: flip_bit(path, 40), lambda path: path.write_bytes(paths[1].read_bytes())):
         caplog.clear()
         spoil(paths[0])
-        found = findings._observe(SmallDataset(), "tiny", tmp_path)
+        found = dataset_results._observe(SmallDataset(), "tiny", tmp_path)
         assert [paths[0].name in record.getMessage() for record in caplog.records] == [True]
         pd.testing.assert_frame_equal(found["change_summary"], first["change_summary"])
         pd.testing.assert_frame_equal(found["changes"], first["changes"])
@@ -218,9 +218,9 @@ def rewrite(path):
 
 
 def test_a_watched_file_that_is_missing_is_made_in_silence(observed, tmp_path, caplog):
-    findings._observe(SmallDataset(), "tiny", tmp_path)
+    dataset_results._observe(SmallDataset(), "tiny", tmp_path)
     next(tmp_path.iterdir()).unlink()
-    findings._observe(SmallDataset(), "tiny", tmp_path)
+    dataset_results._observe(SmallDataset(), "tiny", tmp_path)
     assert len(observed) == 2 and not caplog.records
 
 

@@ -19,7 +19,7 @@ from archsim.corpora.catalogue import load_trace
 from archsim.exploration import search as exploring
 from archsim.ir.folder import load_network
 from archsim.report.assemble import write_report
-from archsim.reproduce.observe import observe
+from archsim.reproduce.neurons import observe
 from archsim.reproduce.paper_tables import area_table
 from archsim.sums import add_along, mean
 from archsim.sweeps import run as sweeps

@@ -15,7 +15,7 @@ from archsim.experiment.record import Record
 from archsim.files import make_folder, write_whole
 from archsim.ir.folder import load_network
 from archsim.reproduce.datasets import Dataset
-from archsim.reproduce.observe import observe
+from archsim.reproduce.neurons import observe
 from archsim.sealed import blank_seal, is_sealed, seal
 from archsim.sweeps.frames import SweepResults
 from archsim.sweeps.run import StageCallback, SweepProgress, make_sweep_folders, run_sweep

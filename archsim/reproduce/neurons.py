@@ -20,7 +20,7 @@ from archsim.inference.inputs import prepared
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, F64, I64
 from archsim.kernels.prediction.statistics import N_MOMENTS, add_moments, count_changes, first_bins, merge_moments
-from archsim.reproduce.watching import StepObservation, observe_steps
+from archsim.reproduce.observer import StepObservation, observe_steps
 from archsim.traceio.trace import Trace
 
 QUANTITIES = ("dot product", "output")

@@ -1,0 +1,76 @@
+"""What an exploration found: every point, which of them fit, the front, and the one to take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archsim.experiment.record import Record
+from archsim.exploration.advice import advice
+from archsim.exploration.candidates import NONE, UNREAL, WIDTH, Candidate, plain_policy
+from archsim.exploration.points import ExploredPoints, energy_delay_area, pareto_front
+from archsim.sweeps.frames import SweepResults
+
+if TYPE_CHECKING:
+    from archsim.exploration.points import Row
+
+
+@dataclass(frozen=True, eq=False)
+class Exploration(ExploredPoints):
+    """The points of an exploration, and the bound they are held to."""
+
+    sweep: SweepResults
+    split: str | None
+
+    @property
+    def network(self) -> str:
+        """Name of the network, or of its folder."""
+        return Path(self.reference["network"]).name
+
+    @property
+    def trace(self) -> str:
+        """Name of the trace, or of its file."""
+        return Path(self.reference["trace"]).name
+
+    @cached_property
+    def recommendation(self) -> str:
+        """What to build, in words."""
+        return advice(self)
+
+    def records(self) -> list[Record]:
+        """Every point as a flat record for JSON, null where a figure does not apply; `recommended` marks one."""
+        import pandas as pd
+
+        chosen = None if self.chosen is None else self.chosen["point"]
+        rows = self.points.assign(recommended=self.points["point"] == chosen).astype(object)
+        return [{str(k): None if pd.isna(v) else v for k, v in row.items()} for row in rows.to_dict("records")]
+
+
+def evaluate_points(
+    sweep: SweepResults,
+    candidates: list[Candidate],
+    holds: Callable[[Row], bool],
+    max_loss: float,
+    split: str | None,
+    ends: tuple[float, float],
+) -> Exploration:
+    """Look at the points of a finished sweep; `holds` says whether a loss is within the bound."""
+    points = sweep.ran.reset_index(drop=True)
+    with_theta = {one.policy for one in candidates if one.has_theta}
+    with_unit = {one.policy for one in candidates if one.has_unit}
+    points["threshold"] = points["threshold"].where(points["policy"].isin(with_theta))
+    widths = points[WIDTH] if WIDTH in points else points["point"]
+    points["width_bits"] = widths.astype("Int64").where(points["policy"].isin(with_unit))
+    points["fits"] = points.apply(holds, axis=1).astype(bool)
+    points["unsure"] = points["fits"] & (points["metric_loss_high"] > max_loss)
+    points["avoided"] = points["reuse_fraction"].astype(float).fillna(points["macs_avoided_fraction"].astype(float))
+    area_mm2 = float(points.loc[points["policy"] == NONE, "area_mm2"].iloc[0])
+    points["more_area"] = points["area_mm2"] / area_mm2 - 1
+    points["product"] = energy_delay_area(points, area_mm2)
+    real = points["fits"] & ~points["policy"].map(plain_policy).isin(UNREAL)
+    points["front"] = False
+    points.loc[real, "front"] = pareto_front(points[real])
+    return Exploration(points, max_loss, ends, sweep, split)
