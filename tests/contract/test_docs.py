@@ -166,3 +166,14 @@ def exists(place):
         return (ROOT / name).is_file()
     module, _, attribute = name.rpartition(".")
     return hasattr(importlib.import_module(module), attribute)
+
+
+def test_every_folder_of_the_package_is_in_the_list_of_folders():
+    text = (ROOT / "docs" / "how-a-run-flows.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`.*?) \| ", text, re.MULTILINE)
+    listed = {name.rstrip("/") for row in rows for name in re.findall(r"`([\w/.]+)`", row)} - {"archsim"}
+    package = ROOT / "archsim"
+    top = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
+    folders = {str(path.parent.relative_to(package)) for path in package.glob("**/__init__.py")} - {"."}
+    assert {name for name in listed if not (package / name).exists()} == set()
+    assert {name for name in top | folders if name not in listed and Path(name).parts[0] not in listed} == set()
