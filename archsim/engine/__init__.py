@@ -1,1 +1,1 @@
-"""A thin layer over SimPy: integer picoseconds, in-order ports, and facts for whoever listens."""
+"""A thin layer over SimPy: integer picoseconds, in-order ports, and trace events for listeners."""

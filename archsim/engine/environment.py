@@ -1,4 +1,4 @@
-"""The event loop: SimPy with integer time, counting what it processes."""
+"""The event loop: SimPy with integer time and a count of its events."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import simpy
 from simpy.events import NORMAL, EventPriority
 
 FOREVER_PS = 1 << 60
+"""Time later than any event of a simulation."""
 LAST = EventPriority(2)
-"""After SimPy's URGENT (0) and NORMAL (1)."""
+"""Priority after SimPy's URGENT (0) and NORMAL (1)."""
 
 
 class Engine(simpy.Environment):
@@ -22,34 +23,35 @@ class Engine(simpy.Environment):
         self._scheduled = 0
 
     def schedule(self, event: simpy.Event, priority: EventPriority = NORMAL, delay: float = 0) -> None:
-        """Let an event be processed after `delay`; of one time and priority they keep the order they come in."""
-        # In SimPy's place, not around it: numbering is all the counting there is, and costs nothing.
+        """Schedule an event after `delay`; events of equal time and priority keep their order."""
+        # This replaces SimPy's method instead of calling it, so that its numbering of events also counts them for free.
         self._scheduled += 1
         heappush(self._queue, (self._now + delay, priority, self._scheduled, event))
 
     def trigger(self, event: simpy.Event, delay_ps: int = 0, priority: EventPriority = NORMAL) -> None:
-        """Let an event, not yet triggered, happen after `delay_ps`."""
-        event._ok, event._value = True, None
+        """Trigger an event `delay_ps` from now; it must not have been triggered before."""
+        event._ok = True
+        event._value = None
         self.schedule(event, priority, delay_ps)
 
     def end_of_instant(self) -> simpy.Event:
-        """An event of the present time, after all others of it, those still to come included."""
+        """Return an event that happens now, after all others of this instant, later ones included."""
         event = self.event()
         self.trigger(event, priority=LAST)
         return event
 
     @property
     def processed_events(self) -> int:
-        """Events scheduled so far, less those still to come."""
+        """Number of events processed so far."""
         return self._scheduled - len(self._queue)
 
     @property
     def now_ps(self) -> int:
-        """The present, in picoseconds."""
+        """Present time in picoseconds."""
         return self._now
 
     @property
     def peek_ps(self) -> int:
-        """When the next event is due; a very late moment if there is none."""
+        """Time of the next event, `FOREVER_PS` if there is none."""
         due = self.peek()
         return FOREVER_PS if due == simpy.core.Infinity else int(due)

@@ -1,4 +1,4 @@
-"""A wire with latency: what is sent arrives later, and never out of order."""
+"""A link between units: items arrive after a latency, and never out of order."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ T = TypeVar("T")
 
 
 class Port(Generic[T]):
-    """First in, first out, from any number of senders to one receiver.
+    """First-in-first-out link from any number of senders to one receiver.
 
-    What has arrived is taken without an event; only waiting for what has not takes one.
+    Taking an arrived item schedules no event; only waiting does.
     """
 
     def __init__(self, env: Engine) -> None:
         self._env = env
         self._items: deque[tuple[int, T]] = deque()
-        """When each arrives, and what it is."""
+        """Arrival time and item, in order of arrival."""
         self._last_arrival_ps = 0
         self._awaited: simpy.Event | None = None
 
     def send(self, item: T, delay_ps: int = 0) -> None:
-        """Let `item` arrive after `delay_ps`, or with the item before it if that is later."""
+        """Send an item that arrives after `delay_ps`, or with the item before it if that is later."""
         now_ps = self._env.now_ps
         arrival_ps = now_ps + delay_ps
         if arrival_ps < self._last_arrival_ps:
@@ -40,22 +40,22 @@ class Port(Generic[T]):
 
     @property
     def has_arrived(self) -> bool:
-        """Whether there is an item to take."""
+        """True if an item can be taken."""
         return bool(self._items) and self._items[0][0] <= self._env.now_ps
 
     def arrival(self) -> simpy.Event:
-        """An event at the next item's arrival, at once if it has arrived."""
+        """Return an event at the arrival of the next item, which is now if it has arrived."""
         if self._items:
             return self._env.timeout(max(0, self._items[0][0] - self._env.now_ps))
         self._awaited = self._env.event()
         return self._awaited
 
     def take(self) -> T:
-        """The next item, which has arrived."""
+        """Take the next item, which must have arrived."""
         return self._items.popleft()[1]
 
     def get(self) -> Generator[simpy.Event, None, T]:
-        """Wait until the next item has arrived, and take it."""
+        """Wait for the next item, and take it."""
         if not self.has_arrived:
             yield self.arrival()
         return self.take()

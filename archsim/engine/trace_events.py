@@ -1,4 +1,4 @@
-"""What components state about themselves. A listener may read facts, never schedule events."""
+"""Trace events: what components report about themselves. Listeners may read them, but schedule nothing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from archsim.kernels.arrays import I64
 
 @dataclass(frozen=True, slots=True)
 class TraceEvent:
-    """Something that happened, stamped with the time it was stated."""
+    """A report by a component, stamped with the time at which it was emitted."""
 
     at_ps: int
 
 
 @dataclass(frozen=True, slots=True)
 class ActionDone(TraceEvent):
-    """`count` energy-relevant actions of a component."""
+    """A number of equal actions of a component that cost energy."""
 
     component: str
     action: str
@@ -25,7 +25,7 @@ class ActionDone(TraceEvent):
 
 @dataclass(frozen=True, slots=True)
 class Busy(TraceEvent):
-    """A unit is about `what` from `start_ps` to `end_ps`, which may lie ahead; for pictures."""
+    """A span in which a unit does `what`, for pictures; `end_ps` may lie ahead."""
 
     unit: str
     what: str
@@ -35,7 +35,7 @@ class Busy(TraceEvent):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PassDone(TraceEvent):
-    """A pass over one sequence ended; its S_{t+1}, in cycles from its S_0."""
+    """The end of a pass over one sequence, with its S_{t+1} in cycles from its S_0."""
 
     sequence: int
     layer: int
@@ -45,7 +45,7 @@ class PassDone(TraceEvent):
 
 @dataclass(frozen=True, slots=True)
 class TransferDone(TraceEvent):
-    """Main memory has moved `n_bytes` between `start_ps` and `end_ps`."""
+    """A finished transfer of main memory."""
 
     what: str
     n_bytes: int
@@ -56,11 +56,11 @@ class TransferDone(TraceEvent):
 
 @dataclass(frozen=True, slots=True)
 class StepDone(TraceEvent):
-    """A step ran from `start_ps` to `end_ps`, reusing some neurons or skipping some columns; for pictures."""
+    """A finished step, with the neurons reused or columns skipped in it, for pictures."""
 
     what: str
     saving: str
-    """`reuse`, or `columns skipped`."""
+    """Kind of saving: `reuse`, or `columns skipped`."""
     saved: int
     of: int
     start_ps: int
@@ -69,7 +69,7 @@ class StepDone(TraceEvent):
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth(TraceEvent):
-    """So many places of a queue between two units are taken from now on; for pictures."""
+    """Number of slots taken in a queue between two units from now on, for pictures."""
 
     queue: str
     depth: int
@@ -77,7 +77,7 @@ class QueueDepth(TraceEvent):
 
 @dataclass(frozen=True, slots=True)
 class Worked(TraceEvent):
-    """A unit has worked, or will have, for so long; not necessarily at a stretch."""
+    """Time that a unit has worked or is about to work, in one stretch or several."""
 
     unit: str
     time_ps: int
@@ -85,7 +85,7 @@ class Worked(TraceEvent):
 
 @dataclass(frozen=True, slots=True)
 class Waited(TraceEvent):
-    """A unit, or the whole machine, has waited this long for something."""
+    """Time that a unit, or the whole machine, has waited for one reason."""
 
     unit: str
     reason: str

@@ -91,6 +91,6 @@ def test_fill_ends_when_its_words_are_written_through_the_port(n_bytes, each, en
 def test_reads_of_a_single_bank_wait_for_fills(start, cycles, end):
     """Fills take cycles 10 to 14 and 20 to 23."""
     memory = main_memory(Engine(), ports=1).memory
-    memory.windows[0, :2] = [[10, 14], [20, 23]]
-    memory.n_windows[0] = 2
+    memory.fills[0, :2] = [[10, 14], [20, 23]]
+    memory.n_fills[0] = 2
     assert contended_read_end(memory, 0, start, cycles) == end

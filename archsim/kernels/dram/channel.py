@@ -1,6 +1,6 @@
-"""Timing of an LPDDR4 channel: when a row can be opened and read, and what that does to all that follows.
+"""Timing of an LPDDR4 channel: the cycles at which commands can be issued, and how each delays those after it.
 
-All times are cycles of the memory clock. Names are JEDEC's (JESD209-4), in lower case.
+All times are cycles of the memory clock. Names of timings are JEDEC's (JESD209-4), in lower case.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -15,38 +15,40 @@ from archsim.kernels.arrays import I64
 from archsim.kernels.jit import inner
 
 NEVER = 1 << 60
+"""Time later than any event of a simulation; sums of it with other times stay within int64."""
 NO_ROW = -1
 OPEN_ROW, COLUMN_FROM, PRECHARGE_FROM, ACTIVATE_FROM, HITS = range(5)
-"""A bank: its open row, from when it takes each command, and row hits since the row was opened."""
+"""Fields of a bank: its open row, the cycle from which it accepts each command, and row hits since the activation."""
 REFRESH_AT, FOURTH_LAST, LAST_ACTIVATE = 0, 1, 4
-"""A rank: when it is refreshed next, and its last four activations."""
+"""Fields of a rank: the cycle of its next refresh, then its last four activations, the latest at the end."""
 READ_FROM, WRITE_FROM, LAST_RANK, ACTIVE_UNTIL, COUNTS_FROM = range(5)
-"""A channel: from when its bus is free for each direction, who had it last, and what is counted."""
+"""Fields of a channel: the cycle from which its bus takes a command of each direction, the rank that used the bus last,
+the cycle up to which standby is accounted, and the first count."""
 COUNTS = (
     *("activate", "precharge", "read", "write", "refresh"),
     *("active_standby", "open_power_down", "closed_power_down"),
 )
 ACTIVATE, PRECHARGE, READ, WRITE, REFRESH, ACTIVE, OPEN_IDLE, CLOSED_IDLE = range(COUNTS_FROM, COUNTS_FROM + 8)
-"""Commands, and the cycles a channel spends in each state."""
+"""Counts of a channel: commands by kind, then cycles in each standby state."""
 
 
 class DramTimes(NamedTuple):
-    """One memory's shape and timing."""
+    """Shape and timing of one memory."""
 
     channels: int
     ranks: int
     banks: int
-    """Of one rank."""
+    """Banks per rank."""
     row_bursts: int
-    """Bursts in a row of a bank."""
+    """Bursts per row of a bank."""
     burst_bytes: int
     cycle_ps: int
     controller: int
-    """Cycles from a request's arrival to the first command it can cause."""
+    """Cycles from a request's arrival to the first command for it."""
     queue_depth: int
-    """Requests of a channel that the scheduler sees."""
+    """Requests per channel that the scheduler sees."""
     row_hit_limit: int
-    """Row hits that may pass an older request for another row of the bank."""
+    """Row hits that may overtake an older request for another row of the bank."""
     burst: int
     trcd: int
     trp: int
@@ -66,21 +68,23 @@ class DramTimes(NamedTuple):
 
 
 class Channels(NamedTuple):
-    """What the memory is able to do next; int64."""
+    """State of banks, ranks and buses, int64; C channels, R ranks, B banks."""
 
     banks: I64
     """(C, R·B, 5)."""
     ranks: I64
     """(C, R, 5)."""
     buses: I64
-    """(C, 4 and the counts)."""
+    """(C, 4 fields, then the counts)."""
 
 
 def idle_channels(times: DramTimes) -> Channels:
-    """Channels with all rows closed at cycle 0; the ranks of a channel refresh in turn."""
+    """Return channels with all rows closed at cycle 0."""
     banks = np.zeros((times.channels, times.ranks * times.banks, 5), np.int64)
     banks[..., OPEN_ROW] = NO_ROW
+    # Activations before the start lie so far back that neither tRRD nor tFAW delays the first ones.
     ranks = np.full((times.channels, times.ranks, 5), -NEVER, np.int64)
+    # Ranks refresh in turn, evenly within tREFI, so that they do not all stop serving at once.
     ranks[..., REFRESH_AT] = np.arange(1, times.ranks + 1) * (times.trefi // times.ranks)
     buses = np.zeros((times.channels, COUNTS_FROM + len(COUNTS)), np.int64)
     buses[:, LAST_RANK] = NO_ROW
@@ -88,8 +92,8 @@ def idle_channels(times: DramTimes) -> Channels:
 
 
 @inner
-def plan(state, times, channel, bank, row, write, ready):
-    """Return when the row could be activated (NEVER: it is open) and its first column command be issued."""
+def earliest_issue(state, times, channel, bank, row, write, ready):
+    """Return the earliest cycles of the row's activation (NEVER if it is open) and of its first column command."""
     rank = bank // times.banks
     bus = state.buses[channel, WRITE_FROM if write else READ_FROM]
     last_rank = state.buses[channel, LAST_RANK]
@@ -98,6 +102,7 @@ def plan(state, times, channel, bank, row, write, ready):
     open_row = state.banks[channel, bank, OPEN_ROW]
     if open_row == row:
         return NEVER, max(ready, state.banks[channel, bank, COLUMN_FROM], bus)
+    # At most four activations of a rank fall within tFAW, so the fifth waits for the fourth last.
     last, fourth_last = state.ranks[channel, rank, LAST_ACTIVATE], state.ranks[channel, rank, FOURTH_LAST]
     activate = max(ready, state.banks[channel, bank, ACTIVATE_FROM], last + times.trrd, fourth_last + times.tfaw)
     if open_row != NO_ROW:
@@ -107,7 +112,7 @@ def plan(state, times, channel, bank, row, write, ready):
 
 @inner
 def activate_row(state, times, channel, bank, row, at):
-    """Open a row, closing the one before it in time."""
+    """Open a row at cycle `at`; the caller has left time for the precharge of the row open before."""
     if state.banks[channel, bank, OPEN_ROW] != NO_ROW:
         state.buses[channel, PRECHARGE] += 1
     state.buses[channel, ACTIVATE] += 1
@@ -116,27 +121,29 @@ def activate_row(state, times, channel, bank, row, at):
     state.banks[channel, bank, PRECHARGE_FROM] = at + times.tras
     state.banks[channel, bank, HITS] = 0
     rank = bank // times.banks
-    for place in range(FOURTH_LAST, LAST_ACTIVATE):
-        state.ranks[channel, rank, place] = state.ranks[channel, rank, place + 1]
+    for position in range(FOURTH_LAST, LAST_ACTIVATE):
+        state.ranks[channel, rank, position] = state.ranks[channel, rank, position + 1]
     state.ranks[channel, rank, LAST_ACTIVATE] = at
 
 
 @inner
 def transfer_bursts(state, times, channel, bank, n_bursts, write, column):
-    """Read or write bursts of the open row from cycle `column` on; return when the last one's data have passed."""
+    """Read or write bursts of the open row from cycle `column` on; return the cycle at which the last data end."""
     spacing = max(times.tccd, times.burst)
     last = column + (n_bursts - 1) * spacing
     if write:
         end = last + times.cwl + times.burst
-        closable, write_from, read_from = end + times.twr, last + spacing, end + times.twtr
+        precharge_from, write_from, read_from = end + times.twr, last + spacing, end + times.twtr
     else:
         end = last + times.cl + times.burst
-        closable, write_from, read_from = last + times.trtp, end + times.trtrs - times.cwl, last + spacing
+        # Data of a write follow its command by CWL, so the command may come before the data of the reads end.
+        precharge_from, write_from, read_from = last + times.trtp, end + times.trtrs - times.cwl, last + spacing
     state.buses[channel, READ_FROM] = read_from
     state.buses[channel, WRITE_FROM] = write_from
     state.buses[channel, LAST_RANK] = bank // times.banks
     state.buses[channel, WRITE if write else READ] += n_bursts
-    state.banks[channel, bank, PRECHARGE_FROM] = max(state.banks[channel, bank, PRECHARGE_FROM], closable)
+    # tRAS may still hold the row open for longer than the bursts do.
+    state.banks[channel, bank, PRECHARGE_FROM] = max(state.banks[channel, bank, PRECHARGE_FROM], precharge_from)
     state.banks[channel, bank, HITS] += 1
     return end
 
@@ -145,8 +152,9 @@ def transfer_bursts(state, times, channel, bank, n_bursts, write, column):
 def refresh_rank(state, times, channel, rank):
     """Close all banks of a rank, one after the other, and refresh it."""
     due = state.ranks[channel, rank, REFRESH_AT]
-    stand_by(state, channel, due)
+    account_power_down(state, channel, due)
     banks = range(rank * times.banks, (rank + 1) * times.banks)
+    # Precharges are tPPD apart, in the order of the banks; the refresh waits for tRP after the last of them.
     precharge, start = due - times.tppd, due
     for bank in banks:
         start = max(start, state.banks[channel, bank, ACTIVATE_FROM])
@@ -158,14 +166,16 @@ def refresh_rank(state, times, channel, rank):
     for bank in banks:
         state.banks[channel, bank, ACTIVATE_FROM] = start + times.trfc
     state.buses[channel, REFRESH] += 1
+    # The next refresh follows the due cycle, not the actual start, so that a late one does not delay all others.
     state.ranks[channel, rank, REFRESH_AT] = due + times.trefi
-    be_active(state, channel, due, start + times.trfc)
+    account_active(state, channel, due, start + times.trfc)
 
 
 @inner
-def be_active(state, channel, start, end):
-    """Count a channel as active from `start` to `end`, and as standing by before."""
-    stand_by(state, channel, start)
+def account_active(state, channel, start, end):
+    """Count a channel's cycles from `start` to `end` as active, and uncounted ones before as power-down."""
+    account_power_down(state, channel, start)
+    # Commands of several banks overlap, so only cycles beyond those counted already are added.
     more = end - state.buses[channel, ACTIVE_UNTIL]
     if more > 0:
         state.buses[channel, ACTIVE] += more
@@ -173,8 +183,8 @@ def be_active(state, channel, start, end):
 
 
 @inner
-def stand_by(state, channel, until):
-    """Count the idle cycles up to `until` as powered down, with rows open or with all of them closed."""
+def account_power_down(state, channel, until):
+    """Count idle cycles up to `until` as power-down, with rows open or with all of them closed."""
     idle = until - state.buses[channel, ACTIVE_UNTIL]
     if idle <= 0:
         return

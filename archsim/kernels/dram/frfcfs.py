@@ -1,8 +1,7 @@
-"""The scheduler in front of the channels: first ready, first come.
+"""FR-FCFS scheduler in front of the channels: first ready, first come first served, with a starvation limit.
 
-Of a request one row's worth is served at a time. That is exact as long as nothing can interrupt a burst of row
-hits, and makes the streaming of megabytes cheap. A queue is looked through from its oldest request on: none is ready
-before the bus is free or before an older one could be, so that the search ends early.
+It serves up to one row of a request at a time. That is exact as long as nothing can interrupt a burst of row hits,
+and makes the streaming of megabytes cheap.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -16,25 +15,25 @@ from archsim.kernels.dram.channel import (
     READ_FROM,
     REFRESH_AT,
     WRITE_FROM,
+    account_active,
+    account_power_down,
     activate_row,
-    be_active,
-    plan,
+    earliest_issue,
     refresh_rank,
-    stand_by,
     transfer_bursts,
 )
 from archsim.kernels.dram.fill_ports import write_words
-from archsim.kernels.dram.request_queue import fill_queue, grow_younger, leave_queue, ready_from
+from archsim.kernels.dram.request_queue import fill_queue, leave_queue, ready_from, requeue
 from archsim.kernels.dram.requests import (
     ADDRESS,
     ARRIVAL,
     BANK,
     BURST,
+    BURSTS_LEFT,
+    CHANNELS_LEFT,
     FINISH_PS,
-    LEFT,
     N_BYTES,
     NO_PORT,
-    PARTS,
     PORT,
     PORT_BYTES,
     QUEUED,
@@ -42,22 +41,23 @@ from archsim.kernels.dram.requests import (
     ROW_HIT,
     TRANSFER,
     WRITES,
-    aim,
+    decode_address,
 )
 from archsim.kernels.jit import inner, outer
 
 
 @inner
 def next_column(memory, times, until):
-    """Return (cycle, channel, age) of the next column command: so many requests are older; -1 if there is none.
+    """Return cycle, channel and age of the next column command, age being the number of older requests.
 
-    Requests enter the queue up to cycle `until`; a later command may yet be overtaken.
+    Requests enter the queue up to cycle `until`. Age is -1 if a request that enters later may still be the next.
     """
     best, best_channel, best_age = NEVER, 0, -1
     for channel in range(times.channels):
         entrance = fill_queue(memory, times, channel, until)
         _refresh_idle_ranks(memory, times, channel)
         column, age = _first_ready(memory, times, channel)
+        # The request that enters then could be served before the command found, so that one is not certain yet.
         if entrance < column:
             column, age = entrance, -1
         if column < best:
@@ -67,7 +67,8 @@ def next_column(memory, times, until):
 
 @inner
 def _refresh_idle_ranks(memory, times, channel):
-    """Refresh ranks that have been due since before any of their requests could be served."""
+    """Refresh the ranks whose refresh is due before any of their requests can be served."""
+    # Refreshes of an idle rank are simulated late, when its next request comes, but at the cycles they were due.
     for rank in range(times.ranks):
         ready = ready_from(memory, times, channel, rank)
         while ready < NEVER and memory.channels.ranks[channel, rank, REFRESH_AT] <= ready:
@@ -76,114 +77,125 @@ def _refresh_idle_ranks(memory, times, channel):
 
 @inner
 def _first_ready(memory, times, channel):
-    """The request whose next burst can be on the bus first, the oldest of equals; but row hits end somewhere."""
-    column, age = _earliest(memory, times, channel, memory.passed_over[:0])
-    if age < 0 or not _must_let_pass(memory, times, channel, age):
+    """Return cycle and age of the earliest column command within the starvation limit, the oldest of equals."""
+    column, age = _earliest_column(memory, times, channel, memory.at_hit_limit[:0])
+    if age < 0 or not _exceeds_hit_limit(memory, times, channel, age):
         return column, age
-    passed_over = memory.passed_over
-    passed_over[:] = False
-    while age >= 0 and _must_let_pass(memory, times, channel, age):
-        passed_over[memory.queue[channel, memory.age_order[channel, age], BANK]] = True
-        column, age = _earliest(memory, times, channel, passed_over)
+    # Leaving out one bank's hits may bring up a hit of another bank beyond the limit, hence the loop.
+    at_hit_limit = memory.at_hit_limit
+    at_hit_limit[:] = False
+    while age >= 0 and _exceeds_hit_limit(memory, times, channel, age):
+        at_hit_limit[memory.queue[channel, memory.age_order[channel, age], BANK]] = True
+        column, age = _earliest_column(memory, times, channel, at_hit_limit)
     return column, age
 
 
 @inner
-def _earliest(memory, times, channel, passed_over):
-    """Cycle and age of the first possible column command, leaving out row hits of the banks passed over."""
+def _earliest_column(memory, times, channel, at_hit_limit):
+    """Return cycle and age of the earliest column command, without row hits of banks at their limit."""
     queue, state = memory.queue, memory.channels
     bus = min(state.buses[channel, READ_FROM], state.buses[channel, WRITE_FROM])
     best, best_age = NEVER, -1
     for age in range(memory.cursors[channel, QUEUED]):
-        place = memory.age_order[channel, age]
-        ready = queue[channel, place, ARRIVAL] + times.controller
+        slot = memory.age_order[channel, age]
+        ready = queue[channel, slot, ARRIVAL] + times.controller
+        # Younger requests are ready no earlier than this one, none is before the bus is free, and the older wins a tie.
         if best <= max(ready, bus):
             break
-        bank, row = queue[channel, place, BANK], queue[channel, place, ROW]
-        if passed_over.size and passed_over[bank] and state.banks[channel, bank, OPEN_ROW] == row:
+        bank, row = queue[channel, slot, BANK], queue[channel, slot, ROW]
+        if at_hit_limit.size and at_hit_limit[bank] and state.banks[channel, bank, OPEN_ROW] == row:
             continue
-        _, column = plan(state, times, channel, bank, row, queue[channel, place, WRITES], ready)
+        _, column = earliest_issue(state, times, channel, bank, row, queue[channel, slot, WRITES], ready)
         if column < best:
             best, best_age = column, age
     return best, best_age
 
 
 @inner
-def _must_let_pass(memory, times, channel, age):
-    """Whether a row hit, after enough of them, keeps an older request for another row of the bank waiting."""
+def _exceeds_hit_limit(memory, times, channel, age):
+    """Return True if this row hit exceeds row_hit_limit while an older request needs another row of the bank."""
     queue, banks, age_order = memory.queue, memory.channels.banks, memory.age_order
     bank, row = queue[channel, age_order[channel, age], BANK], queue[channel, age_order[channel, age], ROW]
     if banks[channel, bank, OPEN_ROW] != row or banks[channel, bank, HITS] < times.row_hit_limit:
         return False
     for older in range(age):
-        place = age_order[channel, older]
-        if queue[channel, place, BANK] == bank and queue[channel, place, ROW] != row:
+        slot = age_order[channel, older]
+        if queue[channel, slot, BANK] == bank and queue[channel, slot, ROW] != row:
             return True
     return False
 
 
 @inner
 def serve(memory, times, channel, age):
-    """Serve a request's bursts of one row, or let a refresh go first; return the transfer if that finished it."""
-    place = memory.age_order[channel, age]
+    """Serve the bursts of a request in one row, or a refresh that is due first; return the transfer if it is finished.
+
+    Returns -1 otherwise.
+    """
+    slot = memory.age_order[channel, age]
     state, queue, transfers = memory.channels, memory.queue, memory.transfers
-    bank, row, write = queue[channel, place, BANK], queue[channel, place, ROW], queue[channel, place, WRITES]
-    burst, transfer = queue[channel, place, BURST], queue[channel, place, TRANSFER]
-    ready = queue[channel, place, ARRIVAL] + times.controller
-    activate, column = plan(state, times, channel, bank, row, write, ready)
+    bank, row, write = queue[channel, slot, BANK], queue[channel, slot, ROW], queue[channel, slot, WRITES]
+    burst, transfer = queue[channel, slot, BURST], queue[channel, slot, TRANSFER]
+    ready = queue[channel, slot, ARRIVAL] + times.controller
+    activate, column = earliest_issue(state, times, channel, bank, row, write, ready)
     refresh = state.ranks[channel, bank // times.banks, REFRESH_AT]
     if refresh <= column:
-        if activate < refresh:  # the row was opened in vain
-            be_active(state, channel, activate, activate + times.trcd)
+        # A controller does not hold back an activation before the refresh is due, so the row is opened in vain.
+        if activate < refresh:
+            account_active(state, channel, activate, activate + times.trcd)
             activate_row(state, times, channel, bank, row, activate)
         refresh_rank(state, times, channel, bank // times.banks)
         return -1
     spacing = max(times.tccd, times.burst)
-    n_bursts = min(queue[channel, place, LEFT], times.row_bursts - burst % times.row_bursts)
+    n_bursts = min(queue[channel, slot, BURSTS_LEFT], times.row_bursts - burst % times.row_bursts)
+    # Column commands stop when the refresh is due; the rest of the row follows after it.
     n_bursts = min(n_bursts, (refresh - 1 - column) // spacing + 1)
     if transfers[transfer, ROW_HIT] < 0:
         transfers[transfer, ROW_HIT] = activate == NEVER
-    stand_by(state, channel, min(activate, column))
+    # Before the activation, because idle cycles count by whether a row is open.
+    account_power_down(state, channel, min(activate, column))
     if activate != NEVER:
         activate_row(state, times, channel, bank, row, activate)
     end = transfer_bursts(state, times, channel, bank, n_bursts, write, column)
-    be_active(state, channel, min(activate, column), end)
-    _land(memory, times, channel, transfer, burst, n_bursts, end * times.cycle_ps)
-    queue[channel, place, BURST] += n_bursts
-    queue[channel, place, LEFT] -= n_bursts
-    if queue[channel, place, LEFT] > 0:
-        aim(queue, channel, place, times)
-        queue[channel, place, ARRIVAL] = max(ready - times.controller, column)  # while this row is read
-        grow_younger(memory, channel, age)
+    account_active(state, channel, min(activate, column), end)
+    _deliver(memory, times, channel, transfer, burst, n_bursts, end * times.cycle_ps)
+    queue[channel, slot, BURST] += n_bursts
+    queue[channel, slot, BURSTS_LEFT] -= n_bursts
+    if queue[channel, slot, BURSTS_LEFT] > 0:
+        decode_address(queue, channel, slot, times)
+        # The next row may be opened while this one is read. Requests that arrived meanwhile become the older ones, so
+        # that a long transfer keeps none of them waiting for more than a row.
+        queue[channel, slot, ARRIVAL] = max(ready - times.controller, column)
+        requeue(memory, channel, age)
         return -1
     leave_queue(memory, channel, age, column + (n_bursts - 1) * spacing)
-    transfers[transfer, PARTS] -= 1
-    return transfer if transfers[transfer, PARTS] == 0 else -1
+    transfers[transfer, CHANNELS_LEFT] -= 1
+    return transfer if transfers[transfer, CHANNELS_LEFT] == 0 else -1
 
 
 @inner
-def _land(memory, times, channel, transfer, burst, n_bursts, at_ps):
-    """Data have arrived: they are where they are wanted, or are written there through a port, word by word."""
+def _deliver(memory, times, channel, transfer, burst, n_bursts, at_ps):
+    """Take note of bursts that have arrived, and write them through their fill ports, if they have any."""
     transfers = memory.transfers
     if transfers[transfer, PORT] == NO_PORT:
         transfers[transfer, FINISH_PS] = max(transfers[transfer, FINISH_PS], at_ps)
         return
+    # From the burst's number within its channel to its number in the memory, then to bytes of the transfer.
     stripe = times.ranks * times.banks * times.row_bursts
     overall = (burst // stripe * times.channels + channel) * stripe + burst % stripe
     begin = max(overall * times.burst_bytes - transfers[transfer, ADDRESS], 0)
     end = min((overall + n_bursts) * times.burst_bytes - transfers[transfer, ADDRESS], transfers[transfer, N_BYTES])
     each = transfers[transfer, PORT_BYTES]
     while begin < end:
-        which = begin // each
-        part_end = min(end, (which + 1) * each)
-        written_ps = write_words(memory, transfers[transfer, PORT] + which, part_end - begin, at_ps)
+        port = begin // each
+        port_end = min(end, (port + 1) * each)
+        written_ps = write_words(memory, transfers[transfer, PORT] + port, port_end - begin, at_ps)
         transfers[transfer, FINISH_PS] = max(transfers[transfer, FINISH_PS], written_ps)
-        begin = part_end
+        begin = port_end
 
 
 @outer
 def advance(memory, times, until_ps, finished):
-    """Serve all that can be served up to `until_ps`, or to the first moment a finished transfer is heard of.
+    """Serve column commands up to `until_ps`, or up to the end of the first transfer that finishes.
 
     Writes the finished transfers to `finished`; returns their number and the time of the next column command.
     """
@@ -196,15 +208,16 @@ def advance(memory, times, until_ps, finished):
         if transfer >= 0:
             finished[n] = transfer
             n += 1
+            # At that moment its requester may submit another transfer, so commands after it are not certain.
             until = min(until, memory.transfers[transfer, FINISH_PS] // times.cycle_ps)
 
 
 @outer
 def catch_up(memory, times, now_ps):
-    """Refresh and stand by up to the present."""
+    """Simulate refreshes and account standby up to the present."""
     now = now_ps // times.cycle_ps
     for channel in range(times.channels):
         for rank in range(times.ranks):
             while memory.channels.ranks[channel, rank, REFRESH_AT] <= now:
                 refresh_rank(memory.channels, times, channel, rank)
-        stand_by(memory.channels, channel, now)
+        account_power_down(memory.channels, channel, now)

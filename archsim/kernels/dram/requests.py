@@ -1,4 +1,4 @@
-"""Transfers and the requests they are made of: a bounded queue per channel, and a backlog behind it."""
+"""Transfers and their requests: one request per channel touched, first in a backlog, then in the channel's queue."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -10,50 +10,52 @@ import numpy as np
 
 from archsim.kernels.arrays import I64, Bools
 from archsim.kernels.dram.channel import Channels, DramTimes, idle_channels
-from archsim.kernels.dram.fill_ports import LATEST
+from archsim.kernels.dram.fill_ports import RECENT_FILLS
 from archsim.kernels.jit import inner, outer
 
-TRANSFER, BURST, LEFT, ARRIVAL, ORDER, WRITES, BANK, ROW = FIELDS = range(8)
-"""A request: its transfer, next burst (in the channel's own count), bursts left, cycle of arrival, place among
-requests of that cycle, whether it writes, and the bank and row of its next burst."""
-QUEUED, BACKLOG_FROM, BACKLOG_TO, ROOM_FROM = CURSORS = range(4)
-"""A channel's queue: requests in it, the backlog behind it, and when it last had a place again after being full."""
-PARTS, FINISH_PS, ENTERED_PS, ROW_HIT, ADDRESS, N_BYTES, PORT, PORT_BYTES = COLUMNS = range(8)
-"""A transfer: channels still at it, when it was done, when its first request had a place in the queue, whether its
-first burst found its row open, where it begins and how much it is, and the ports it is written through: so many
-bytes through the first, as many through the next, and so on."""
+TRANSFER, BURST, BURSTS_LEFT, ARRIVAL, ORDER, WRITES, BANK, ROW = FIELDS = range(8)
+"""Fields of a request: its transfer, its next burst (numbered within the channel), bursts left, the cycle of arrival,
+its rank among requests of that cycle, whether it writes, and the bank and row of its next burst."""
+QUEUED, BACKLOG_FROM, BACKLOG_TO, SLOT_FREE_FROM = CURSORS = range(4)
+"""Fields of a channel's queue: requests in it, the bounds of the backlog behind it, and the cycle from which it last
+had a free slot after being full."""
+CHANNELS_LEFT, FINISH_PS, ENTERED_PS, ROW_HIT, ADDRESS, N_BYTES, PORT, PORT_BYTES = COLUMNS = range(8)
+"""Fields of a transfer: channels that still serve it, its end, the time its first request entered a queue, whether its
+first burst hit an open row, its first address and size, and the first fill port with the bytes for each port: so many
+through the first, as many through the next, and so on."""
 NO_PORT = -1
 
 
 class Memory(NamedTuple):
-    """Everything about the main memory that changes, and the write ports of the weight buffers it fills."""
+    """State of the main memory and of the fill ports it writes to; C channels, R ranks, B banks, P ports."""
 
     channels: Channels
     queue: I64
-    """(C, depth, fields) what the scheduler sees."""
+    """(C, depth, fields) requests that the scheduler sees."""
     age_order: I64
-    """(C, depth) the queue's places: of its requests, from the oldest on, then the free ones."""
+    """(C, depth) slots of the queue: those of its requests, oldest first, then the free ones."""
     backlog: I64
-    """(C, n, fields) what waits for a place in the queue, by arrival."""
+    """(C, n, fields) requests that wait for a slot of the queue, by arrival."""
     cursors: I64
     """(C, 4)."""
     transfers: I64
     """(n, columns)."""
     port_free_at: I64
-    """(P,) the cycle of the accelerator a port is free from."""
-    windows: I64
-    """(P, ring, 2) begin and end of a port's latest writes, in cycles of the accelerator."""
-    n_windows: I64
-    """(P,) writes so far."""
-    passed_over: Bools
-    """(R·B,) room for the scheduler to note banks in."""
+    """(P,) accelerator cycle from which a fill port is free."""
+    fills: I64
+    """(P, ring, 2) begin and end of a port's latest fills, in accelerator cycles."""
+    n_fills: I64
+    """(P,) fills so far."""
+    at_hit_limit: Bools
+    """(R·B,) scratch space: banks whose row hits the scheduler leaves out."""
     period_ps: int
+    """Clock period of the accelerator."""
     word_bytes: int
-    """Of the accelerator's clock, and of a port."""
+    """Bytes a fill port writes per cycle."""
 
 
 def idle_memory(times: DramTimes, *, n_transfers: int, ports: int, period_ps: int, word_bytes: int) -> Memory:
-    """A memory with room for so many transfers at a time."""
+    """Return a memory that can hold `n_transfers` transfers at a time."""
     return Memory(
         channels=idle_channels(times),
         queue=np.zeros((times.channels, times.queue_depth, len(FIELDS)), np.int64),
@@ -62,9 +64,9 @@ def idle_memory(times: DramTimes, *, n_transfers: int, ports: int, period_ps: in
         cursors=np.zeros((times.channels, len(CURSORS)), np.int64),
         transfers=np.zeros((n_transfers, len(COLUMNS)), np.int64),
         port_free_at=np.zeros(ports, np.int64),
-        windows=np.zeros((ports, LATEST, 2), np.int64),
-        n_windows=np.zeros(ports, np.int64),
-        passed_over=np.zeros(times.ranks * times.banks, np.bool_),
+        fills=np.zeros((ports, RECENT_FILLS, 2), np.int64),
+        n_fills=np.zeros(ports, np.int64),
+        at_hit_limit=np.zeros(times.ranks * times.banks, np.bool_),
         period_ps=period_ps,
         word_bytes=word_bytes,
     )
@@ -72,11 +74,11 @@ def idle_memory(times: DramTimes, *, n_transfers: int, ports: int, period_ps: in
 
 @outer
 def submit(memory, times, transfer, address, n_bytes, write, at_ps, order, port, port_bytes):
-    """Put a transfer behind all that has arrived before; `order` is that of transfers of one cycle."""
+    """Add a transfer's requests to the backlogs; of requests of one cycle, the smaller `order` is the older."""
     first = address // times.burst_bytes
     end = (address + n_bytes - 1) // times.burst_bytes + 1
     arrival = -(-at_ps // times.cycle_ps)
-    memory.transfers[transfer, PARTS] = 0
+    memory.transfers[transfer, CHANNELS_LEFT] = 0
     memory.transfers[transfer, FINISH_PS] = at_ps
     memory.transfers[transfer, ENTERED_PS] = -1
     memory.transfers[transfer, ROW_HIT] = -1
@@ -85,63 +87,65 @@ def submit(memory, times, transfer, address, n_bytes, write, at_ps, order, port,
     memory.transfers[transfer, PORT] = port
     memory.transfers[transfer, PORT_BYTES] = port_bytes
     for channel in range(times.channels):
-        own_first, own_end = _own_bursts(first, channel, times), _own_bursts(end, channel, times)
+        own_first, own_end = _bursts_below(first, channel, times), _bursts_below(end, channel, times)
         if own_end > own_first:
-            memory.transfers[transfer, PARTS] += 1
-            place = _place_in_backlog(memory, channel, arrival, order)
-            memory.backlog[channel, place, TRANSFER] = transfer
-            memory.backlog[channel, place, BURST] = own_first
-            memory.backlog[channel, place, LEFT] = own_end - own_first
-            memory.backlog[channel, place, ARRIVAL] = arrival
-            memory.backlog[channel, place, ORDER] = order
-            memory.backlog[channel, place, WRITES] = write
-            aim(memory.backlog, channel, place, times)
+            memory.transfers[transfer, CHANNELS_LEFT] += 1
+            position = _backlog_position(memory, channel, arrival, order)
+            memory.backlog[channel, position, TRANSFER] = transfer
+            memory.backlog[channel, position, BURST] = own_first
+            memory.backlog[channel, position, BURSTS_LEFT] = own_end - own_first
+            memory.backlog[channel, position, ARRIVAL] = arrival
+            memory.backlog[channel, position, ORDER] = order
+            memory.backlog[channel, position, WRITES] = write
+            decode_address(memory.backlog, channel, position, times)
 
 
 @outer
 def submit_all(memory, times, addresses, n_bytes, write, at_ps):
-    """Put one transfer per address behind all others, in order of arrival."""
+    """Submit one transfer per address, in the order given, which must be that of arrival."""
     for transfer in range(addresses.size):
         submit(memory, times, transfer, addresses[transfer], n_bytes, write, at_ps[transfer], transfer, NO_PORT, 0)
 
 
 @inner
-def _own_bursts(end, channel, times):
-    """How many of the bursts below `end` are a channel's: stripes of all its banks' rows go round."""
+def _bursts_below(end, channel, times):
+    """Return the number of bursts below burst `end` that lie in a channel."""
+    # A stripe, one row of every bank, goes to one channel; the next stripe goes to the next channel.
     stripe = times.ranks * times.banks * times.row_bursts
     rounds, rest = end // (stripe * times.channels), end % (stripe * times.channels)
     return rounds * stripe + min(max(rest - channel * stripe, 0), stripe)
 
 
 @inner
-def _place_in_backlog(memory, channel, arrival, order):
-    """Make room behind all that arrived before, and return the place."""
+def _backlog_position(memory, channel, arrival, order):
+    """Make room in the backlog behind all older requests; return the position."""
     backlog, cursors = memory.backlog, memory.cursors
     if cursors[channel, BACKLOG_TO] == backlog.shape[1]:
         start, n = cursors[channel, BACKLOG_FROM], cursors[channel, BACKLOG_TO] - cursors[channel, BACKLOG_FROM]
-        for place in range(n):
-            copy_request(backlog, channel, start + place, backlog, place)
+        for position in range(n):
+            copy_request(backlog, channel, start + position, backlog, position)
         cursors[channel, BACKLOG_FROM], cursors[channel, BACKLOG_TO] = 0, n
-    place = cursors[channel, BACKLOG_TO]
-    while place > cursors[channel, BACKLOG_FROM]:
-        before = backlog[channel, place - 1, ARRIVAL]
-        if before < arrival or (before == arrival and backlog[channel, place - 1, ORDER] <= order):
+    position = cursors[channel, BACKLOG_TO]
+    while position > cursors[channel, BACKLOG_FROM]:
+        before = backlog[channel, position - 1, ARRIVAL]
+        if before < arrival or (before == arrival and backlog[channel, position - 1, ORDER] <= order):
             break
-        copy_request(backlog, channel, place - 1, backlog, place)
-        place -= 1
+        copy_request(backlog, channel, position - 1, backlog, position)
+        position -= 1
     cursors[channel, BACKLOG_TO] += 1
-    return place
+    return position
 
 
 @inner
-def copy_request(source, channel, place, target, new_place):
-    """Copy a request from one place of a channel to another."""
+def copy_request(source, channel, position, target, new_position):
+    """Copy a request of a channel to another position of the same or another table."""
     for field in range(source.shape[2]):
-        target[channel, new_place, field] = source[channel, place, field]
+        target[channel, new_position, field] = source[channel, position, field]
 
 
 @inner
-def aim(requests, channel, place, times):
-    """Note a request's bank and row. Address bits from the top: row, (channel,) rank, bank, column."""
-    piece, banks = requests[channel, place, BURST] // times.row_bursts, times.ranks * times.banks
-    requests[channel, place, BANK], requests[channel, place, ROW] = piece % banks, piece // banks
+def decode_address(requests, channel, position, times):
+    """Note the bank and row of a request's next burst."""
+    # Address bits from the top: row, (channel,) rank, bank, column. Streams thus visit all banks before a second row.
+    row_index, banks = requests[channel, position, BURST] // times.row_bursts, times.ranks * times.banks
+    requests[channel, position, BANK], requests[channel, position, ROW] = row_index % banks, row_index // banks

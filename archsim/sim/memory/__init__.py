@@ -1,1 +1,1 @@
-"""The memories of the machine as contending resources."""
+"""Memories of the machine, as resources that units and transfers contend for."""

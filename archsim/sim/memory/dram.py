@@ -1,7 +1,7 @@
 """Main memory: transfers contend for channels, banks and rows.
 
-The process sleeps from one column command to the next. Where nothing else is due before then it serves ahead: up
-to the next event of the simulation, for what has not been asked for yet cannot come sooner.
+Its process sleeps from one column command to the next, because a transfer submitted before then may be served first.
+It serves ahead up to the next event of the simulation, because no transfer can be submitted before that event.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from archsim.sim.units.unit import Process
 
 
 class Requester(IntEnum):
-    """Who asks; computation units, for rows of their gate, come before by their number."""
+    """Requester ids, also the priority (lower first); row fetches use the number of their computation unit."""
 
     WEIGHTS = 1 << 16
     INPUTS = WEIGHTS + 1
@@ -37,16 +37,17 @@ class Requester(IntEnum):
 
 @dataclass(frozen=True)
 class FillPorts:
-    """The weight buffers' write ports: so many, of so many bytes a cycle."""
+    """Write ports of the weight buffers, one per computation unit."""
 
     number: int
     word_bytes: int
+    """Bytes written per cycle."""
     period_ps: int
 
 
 @dataclass(frozen=True)
 class FillTarget:
-    """Where a fill goes: so many bytes to each computation unit from unit `first` on."""
+    """Target of a fill: `each_bytes` for every computation unit from unit `first` on."""
 
     first: int
     each_bytes: int
@@ -54,7 +55,7 @@ class FillTarget:
 
 @dataclass(frozen=True)
 class Transfer:
-    """A transfer under way."""
+    """A transfer in flight."""
 
     what: str
     n_bytes: int
@@ -64,17 +65,21 @@ class Transfer:
 
 
 class CoSimulated(Protocol):
-    """Something that runs in step with the memory: it asks for data as it goes, and waits for them."""
+    """A model that is simulated together with the memory, because it submits requests and waits for their data."""
 
     def advance(self, memory: Memory, times: DramTimes, until_ps: int, finished: I64) -> tuple[int, int]:
-        """Go on, memory and all, up to `until_ps`; how many are `finished`, and when to be called again."""
+        """Advance model and memory up to `until_ps`.
+
+        Writes the finished transfers of others to `finished`; returns their number and the time of the next call.
+        """
 
 
 class MainMemory:
-    """LPDDR4 behind a first-ready-first-come scheduler per channel."""
+    """LPDDR4 channels, each behind an FR-FCFS scheduler."""
 
     def __init__(self, env: Engine, spec: DramSpec, probe: Probe, *, ports: FillPorts, n_transfers: int = 16) -> None:
-        self.env, self.probe = env, probe
+        self.env = env
+        self.probe = probe
         self.times = dram_times(spec)
         self.memory = idle_memory(
             self.times,
@@ -83,12 +88,12 @@ class MainMemory:
             period_ps=ports.period_ps,
             word_bytes=ports.word_bytes,
         )
-        self.coupled: CoSimulated | None = None
-        self._free = list(range(n_transfers - 1, -1, -1))
-        self._under_way: dict[int, Transfer] = {}
+        self.co_simulated: CoSimulated | None = None
+        self._free_ids = list(range(n_transfers - 1, -1, -1))
+        self._in_flight: dict[int, Transfer] = {}
         self._finished = np.zeros(n_transfers, np.int64)
-        self._asked = 0
-        self._call = env.event()
+        self._n_submitted = 0
+        self._wake_up = env.event()
         env.process(self._run())
 
     def transfer(
@@ -101,72 +106,75 @@ class MainMemory:
         requester: int,
         target: FillTarget | None = None,
     ) -> simpy.Event:
-        """Start a transfer; the event fires when its last byte has arrived, or is written where it lands.
+        """Start a transfer; the event fires when its last byte has arrived, or is written to its target.
 
         Of transfers that start in the same memory cycle the one of the smaller `requester` is the older.
         """
-        now_ps, number = self.env.now_ps, self._free.pop()
-        self._asked += 1
+        now_ps, transfer_id = self.env.now_ps, self._free_ids.pop()
+        self._n_submitted += 1
         port, port_bytes = (target.first, target.each_bytes) if target else (NO_PORT, 0)
-        order = (requester << 40) + self._asked
-        submit(self.memory, self.times, number, address_bytes, n_bytes, write, now_ps, order, port, port_bytes)
+        # The two details submit in different orders within a cycle, so the requester counts before the submission.
+        order = (requester << 40) + self._n_submitted
+        submit(self.memory, self.times, transfer_id, address_bytes, n_bytes, write, now_ps, order, port, port_bytes)
         done = self.env.event()
-        self._under_way[number] = Transfer(what, n_bytes, write, now_ps, done)
-        _answer(self._call)
+        self._in_flight[transfer_id] = Transfer(what, n_bytes, write, now_ps, done)
+        _wake(self._wake_up)
         return done
 
-    def co_simulate(self, coupled: CoSimulated) -> None:
-        """Let something run in step with the memory from now on."""
-        self.coupled = coupled
-        _answer(self._call)
+    def co_simulate(self, model: CoSimulated) -> None:
+        """Advance a model together with the memory from now on."""
+        self.co_simulated = model
+        _wake(self._wake_up)
 
-    def end_co_simulation(self, numbers: I64) -> None:
-        """End that; the numbers it had reserved are free again."""
-        self.coupled = None
-        self._free.extend(numbers.ravel().tolist())
+    def end_co_simulation(self, transfer_ids: I64) -> None:
+        """Stop advancing the model, and free the ids it had reserved."""
+        self.co_simulated = None
+        self._free_ids.extend(transfer_ids.ravel().tolist())
 
     def reserve_transfers(self, n: int) -> I64:
-        """Take `n` numbers of transfers, for what is coupled to use as its own."""
-        return np.array([self._free.pop() for _ in range(n)], np.int64)
+        """Reserve `n` transfer ids for a co-simulated model; return them."""
+        return np.array([self._free_ids.pop() for _ in range(n)], np.int64)
 
     def close(self) -> None:
-        """State what the memory did, up to now."""
+        """Emit the memory's actions up to now."""
         catch_up(self.memory, self.times, self.env.now_ps)
         for action, count in zip(COUNTS, self.memory.channels.buses[:, COUNTS_FROM:].sum(axis=0).tolist(), strict=True):
             self.probe.emit(ActionDone, component="dram", action=action, count=count)
 
     def _run(self) -> Process:
         while True:
-            self._call = self.env.event()
+            self._wake_up = self.env.event()
             wake_ps = self._serve_ahead()
             if wake_ps < NEVER:
-                self._ring_at(wake_ps)
-            yield self._call
+                self._wake_at(wake_ps)
+            yield self._wake_up
 
     def _serve_ahead(self) -> int:
-        """Serve up to the next event of the simulation; return when the next column command is due."""
+        """Serve up to the next event of the simulation; return the time of the next column command."""
         while True:
-            coupled = self.coupled
-            step = coupled.advance if coupled else advance
+            model = self.co_simulated
+            step = model.advance if model else advance
             n_finished, wake_ps = step(self.memory, self.times, self.env.peek_ps, self._finished)
-            for number in self._finished[:n_finished].tolist():
-                self._finish(number)
-            if coupled is self.coupled:
+            for transfer_id in self._finished[:n_finished].tolist():
+                self._finish(transfer_id)
+            # A model that has just ended knows of no next event, but the memory may still have requests to serve.
+            if model is self.co_simulated:
                 return wake_ps
 
-    def _ring_at(self, time_ps: int) -> None:
-        call = self._call
+    def _wake_at(self, time_ps: int) -> None:
+        wake_up = self._wake_up
         alarm = self.env.timeout(max(time_ps - self.env.now_ps, 0))
-        alarm.callbacks.append(lambda _: _answer(call))
+        alarm.callbacks.append(lambda _: _wake(wake_up))
 
-    def _finish(self, number: int) -> None:
-        transfer = self._under_way.pop(number)
-        arrival_ps = int(self.memory.transfers[number, FINISH_PS])
-        self._free.append(number)
-        self.env.timeout(arrival_ps - self.env.now_ps).callbacks.append(self._teller(transfer))
+    def _finish(self, transfer_id: int) -> None:
+        transfer = self._in_flight.pop(transfer_id)
+        finish_ps = int(self.memory.transfers[transfer_id, FINISH_PS])
+        self._free_ids.append(transfer_id)
+        # The memory was served ahead, so the end of the transfer may still lie in the future.
+        self.env.timeout(finish_ps - self.env.now_ps).callbacks.append(self._completion(transfer))
 
-    def _teller(self, transfer: Transfer) -> Callable[[simpy.Event], None]:
-        def tell(_: simpy.Event) -> None:
+    def _completion(self, transfer: Transfer) -> Callable[[simpy.Event], None]:
+        def complete(_: simpy.Event) -> None:
             self.probe.emit(
                 TransferDone,
                 what=transfer.what,
@@ -177,17 +185,17 @@ class MainMemory:
             )
             transfer.done.succeed()
 
-        return tell
+        return complete
 
 
-def _answer(call: simpy.Event) -> None:
-    """Let the process look at what has changed."""
-    if not call.triggered:
-        call.succeed()
+def _wake(wake_up: simpy.Event) -> None:
+    """Wake the memory's process, unless it has been woken already."""
+    if not wake_up.triggered:
+        wake_up.succeed()
 
 
 def dram_times(spec: DramSpec) -> DramTimes:
-    """A memory's shape and timing as the kernels take them."""
-    same = {name: getattr(spec, f"{name}_cycles") for name in DramTimes._fields if hasattr(spec, f"{name}_cycles")}
+    """Return a memory's shape and timing for the kernels."""
+    cycles = {name: getattr(spec, f"{name}_cycles") for name in DramTimes._fields if hasattr(spec, f"{name}_cycles")}
     shape = {name: getattr(spec, name) for name in DramTimes._fields if hasattr(spec, name)}
-    return DramTimes(**shape, **same, cycle_ps=spec.clock_period_ps)
+    return DramTimes(**shape, **cycles, cycle_ps=spec.clock_period_ps)
