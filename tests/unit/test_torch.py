@@ -145,7 +145,7 @@ def test_dropped_weights_are_taken_undropped(called_before, rng):
     del module._parameters["weight_hh_l0"]
     module.register_parameter("weight_hh_l0_raw", raw)
     if called_before:
-        module.weight_hh_l0 = torch.nn.inference.dropout(raw, 0.5, training=True)
+        module.weight_hh_l0 = torch.nn.functional.dropout(raw, 0.5, training=True)
     kept = vars(module).get("weight_hh_l0")
     x = rng.standard_normal((9, 5)).astype(np.float32)
     np.testing.assert_array_equal(outputs_of(archsim.from_torch(module), x), outputs_of(plain, x))
