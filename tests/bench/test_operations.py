@@ -56,7 +56,7 @@ def layer(lengths=(9, 9, 9), **shape):
 
 
 @pytest.mark.parametrize("arch", [EPUR, EPUR.without_memo()])
-def test_a_pass_in_block_takes_the_same_events_whatever_its_length(arch, benchmark):
+def test_block_detail_takes_the_same_events_for_any_length(arch, benchmark):
     network, _ = layer()
     short, long, more = (
         run_inference(network, make_trace(network, lengths), NoReuse()).activity
@@ -67,8 +67,8 @@ def test_a_pass_in_block_takes_the_same_events_whatever_its_length(arch, benchma
     assert events[1] - events[0] <= 2 * EVENTS_A_SEQUENCE
 
 
-def test_a_neuron_takes_few_events(benchmark):
-    """Two or three with memoization, one or two without: only who has to wait takes one."""
+def test_neuron_detail_takes_at_most_three_events_per_neuron(benchmark):
+    """A neuron takes two or three events with memoization, one or two without, because only a wait takes one."""
     network, trace = layer((20,))
     record = run_inference(network, trace, BNN, THETA).activity
     plain = run_inference(network, trace, NoReuse()).activity
@@ -80,7 +80,7 @@ def test_a_neuron_takes_few_events(benchmark):
 
 
 @pytest.mark.parametrize("policy", ["none", "bnn", "ternary", "lowbit:correct=on", "oracle"])
-def test_the_steps_of_a_pass_are_one_kernel_call(policy, benchmark, count):
+def test_all_steps_of_a_pass_take_one_kernel_call(policy, benchmark, count):
     network, trace = layer((50, 50, 30))
     count(recurrent_pass, "run_steps")
     count(recurrent_pass, "accumulate_products")
@@ -88,7 +88,7 @@ def test_the_steps_of_a_pass_are_one_kernel_call(policy, benchmark, count):
     assert count.counts == {"run_steps": 2, "accumulate_products": 2}  # one of each for a direction
 
 
-def test_a_long_sequence_goes_in_pieces(benchmark, count, monkeypatch):
+def test_long_sequence_is_computed_in_chunks(benchmark, count, monkeypatch):
     monkeypatch.setattr(recurrent_pass, "CHUNK_ROWS", 100)
     network, trace = layer((1000,))
     count(recurrent_pass, "run_steps")
@@ -96,8 +96,8 @@ def test_a_long_sequence_goes_in_pieces(benchmark, count, monkeypatch):
     assert count.counts == {"run_steps": 2 * 10}
 
 
-def test_thresholds_share_input_products_and_weights(benchmark, count, tmp_path):
-    """Eight thresholds make as many input products as one, and so they do where precisions take turns in the grid."""
+def test_thresholds_of_a_sweep_share_input_products_and_weights(benchmark, count, tmp_path):
+    """Eight thresholds compute as many input products as one, also where precisions alternate in the grid."""
     own = write_own(tmp_path, [9, 7, 4])
     axes = {"threshold": [0.1 * n for n in range(8)], "precision": ["fp16", "fp32"]}
     count(RecurrentPass, "input_products", of=lambda running, inputs: len(inputs))
@@ -114,7 +114,7 @@ def test_policy_and_baseline_share_input_products(benchmark, count, tmp_path):
     assert count.counts == {"input_products": 9 + 7 + 4}
 
 
-def test_machines_share_decisions(benchmark, count, tmp_path, passes):
+def test_machines_of_a_sweep_share_decisions(benchmark, count, tmp_path, passes):
     """A point of another machine computes nothing of the network: one run with reuse, one without."""
     own = write_own(tmp_path, [9, 7, 4])
     axes = {"arch.fmu.latency_cycles": [1, 2, 3, 4, 5], "threshold": [THETA]}
@@ -123,7 +123,7 @@ def test_machines_share_decisions(benchmark, count, tmp_path, passes):
     assert passes == ["bnn"] and count.counts == {"run_steps": 2}
 
 
-def test_thresholds_share_the_run_without_reuse(benchmark, count, tmp_path):
+def test_thresholds_of_a_sweep_share_the_run_without_reuse(benchmark, count, tmp_path):
     own = write_own(tmp_path, [9, 7, 4])
     count(recurrent_pass, "run_steps")
     axes = {"threshold": [0.1, 0.2, 0.3, 0.4, 0.5]}
@@ -132,7 +132,7 @@ def test_thresholds_share_the_run_without_reuse(benchmark, count, tmp_path):
 
 
 @pytest.mark.parametrize("small, large", [((1, 5000), (1, 10_000)), ((500, 60), (1000, 60))])
-def test_memory_grows_by_little_more_than_a_bit_a_decision(small, large, benchmark, monkeypatch):
+def test_memory_grows_by_less_than_two_bits_per_decision(small, large, benchmark, monkeypatch):
     monkeypatch.setattr(batching, "MAX_ROWS", 1000)
     monkeypatch.setattr(batch_runner, "MAX_ROWS", 1000)
     network = make_network("lstm", inputs=4, units=64)

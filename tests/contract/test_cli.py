@@ -37,12 +37,12 @@ def own(tmp_path_factory):
     return write_own(tmp_path_factory.mktemp("own"), lengths=(5, 3))
 
 
-def test_alone_it_prints_help():
+def test_command_without_arguments_prints_help():
     done = archsim()
     assert done.returncode == 0 and "Usage:" in done.stdout and "calibrate" in done.stdout
 
 
-def test_own_network_with_json_and_timeline(own, tmp_path):
+def test_run_of_user_files_writes_json_and_timeline(own, tmp_path):
     done = archsim("run", "--network", own / "net", "--trace", own / "trace.npz", "--threshold", 0.5, "--limit", 1,
                    "--json", tmp_path / "r.json", "--timeline", tmp_path / "t.json", "-v")  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -53,7 +53,7 @@ def test_own_network_with_json_and_timeline(own, tmp_path):
     assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
 
 
-def test_why_it_takes_so_long_and_what_the_saving_rests_on(own, tmp_path):
+def test_verbose_sensitivity_run_prints_utilisation_and_saving_range(own, tmp_path):
     done = archsim("run", "-n", own / "net", "-t", own / "trace.npz", "--threshold", 0.5, "--verbose", "--sensitivity",
                    "--json", tmp_path / "r.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -63,7 +63,7 @@ def test_why_it_takes_so_long_and_what_the_saving_rests_on(own, tmp_path):
     assert record["energy_saving_least"] <= record["energy_saving"] <= record["energy_saving_most"]
 
 
-def test_a_machine_is_shown_with_every_source():
+def test_show_prints_sources_of_a_machine_and_list_its_presets():
     done = archsim("show", "epur")
     for words in (
         "dram.trcd_cycles",
@@ -79,7 +79,7 @@ def test_a_machine_is_shown_with_every_source():
     )
 
 
-def test_details_agree_on_the_command_line(own, tmp_path):
+def test_block_and_neuron_detail_print_equal_cycles(own, tmp_path):
     cycles = []
     for detail in ("block", "neuron"):
         done = archsim("run", "-n", own / "net", "-t", own / "trace.npz", "--threshold", 0.5, "--detail", detail,
@@ -121,7 +121,7 @@ def test_details_agree_on_the_command_line(own, tmp_path):
     (["show", "epurrr"], "did you mean 'epur'"),
     (["list", "things"], "is not one of"),
 ])  # fmt: skip
-def test_bad_input_is_one_message_and_exit_code_two(arguments, message, own, tmp_path):
+def test_invalid_input_exits_with_2_and_one_message(arguments, message, own, tmp_path):
     names = {"NET": own / "net", "TRACE": own / "trace.npz"}
     done = archsim(*[names.get(a, a) for a in arguments], cwd=tmp_path)
     assert done.returncode == 2, done.stderr
@@ -129,8 +129,8 @@ def test_bad_input_is_one_message_and_exit_code_two(arguments, message, own, tmp
     assert done.stdout == "" and list(tmp_path.iterdir()) == []
 
 
-def test_interrupt_is_130(own, tmp_path):
-    """Ctrl-C when the progress bar says that the long part has begun: one line, no traceback, no file."""
+def test_ctrl_c_during_a_run_exits_with_130_and_leaves_no_file(own, tmp_path):
+    """Ctrl-C comes when the progress bar shows that the long part has begun; no traceback is printed."""
     long_trace = own / "long.npz"
     write_trace(Trace.from_arrays([np.zeros((20000, 6), np.float32)], name="long"), long_trace)
     options = ["run", "-n", own / "net", "-t", long_trace, "--threshold", "1", "--detail", "neuron", "--json", "x.json"]
@@ -152,7 +152,7 @@ def test_interrupt_is_130(own, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_with_brackets_are_printed_as_they_are(own, tmp_path):
+def test_names_with_brackets_are_not_markup(own, tmp_path):
     """A name is text, never markup of the terminal library."""
     net = tmp_path / "net"
     shutil.copytree(own / "net", net)
@@ -162,13 +162,13 @@ def test_names_with_brackets_are_printed_as_they_are(own, tmp_path):
     assert done.returncode == 0 and "a[/b] [red]x" in done.stdout, done.stderr
 
 
-def test_a_folder_named_like_a_bundled_network_is_no_trap(tmp_path):
+def test_bundled_name_wins_over_a_folder_of_the_same_name(tmp_path):
     (tmp_path / "imdb-lstm").mkdir()
     assert archsim("run", "--limit", 1, cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize("kind", ["networks", "traces", "archs", "policies"])
-def test_what_is_listed_can_be_shown(kind):
+def test_every_listed_name_can_be_shown(kind):
     names = archsim("list", kind).stdout.split()
     assert names
     for name in names:
@@ -176,14 +176,14 @@ def test_what_is_listed_can_be_shown(kind):
         assert done.returncode == 0 and name in done.stdout, done.stderr
 
 
-def test_own_files_can_be_shown(own, tmp_path):
+def test_user_files_can_be_shown(own, tmp_path):
     (tmp_path / "wide.toml").write_text("[dpu]\nlanes = 32\n")
     for path, expected in ((tmp_path / "wide.toml", "32"), (own / "net", "lstm"), (own / "trace.npz", "frames")):
         done = archsim("show", path)
         assert done.returncode == 0 and expected in done.stdout, done.stderr
 
 
-def test_summary_fits_eighty_columns(own):
+def test_summary_fits_80_columns(own):
     environment = os.environ | {"COLUMNS": "80"}
     done = subprocess.run(
         [*COMMAND, "run", "--limit", "2"], capture_output=True, text=True, env=environment, check=True
@@ -192,7 +192,7 @@ def test_summary_fits_eighty_columns(own):
     assert max(map(len, lines)) <= 80 and "…" not in done.stdout and "paper" in done.stdout
 
 
-def test_a_terminal_without_greek_letters_gets_question_marks():
+def test_ascii_terminal_is_no_error():
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run(
         [*COMMAND, "run", "--limit", "1"], capture_output=True, text=True, env=environment, check=False
@@ -200,7 +200,7 @@ def test_a_terminal_without_greek_letters_gets_question_marks():
     assert done.returncode == 0 and "imdb-lstm" in done.stdout
 
 
-def test_a_reader_that_has_enough_is_no_failure():
+def test_reader_that_closes_the_pipe_is_no_error():
     done = subprocess.run(
         f"{shlex.join(COMMAND)} show epur | head -1; exit ${{PIPESTATUS[0]}}",
         shell=True, executable="/bin/bash", capture_output=True, text=True, check=False,
@@ -208,7 +208,7 @@ def test_a_reader_that_has_enough_is_no_failure():
     assert done.returncode == 0 and done.stderr == ""
 
 
-def test_show_gives_value_unit_source_and_certainty():
+def test_show_prints_value_unit_and_source_of_a_field():
     text = archsim("show", "epur").stdout
     line = next(line for line in text.splitlines() if "fmu.width_bits" in line)
     assert "2048" in line and "bit/cycle" in line and "MICRO 2019" in line
@@ -230,7 +230,7 @@ def labelled(tmp_path_factory):
     return folder
 
 
-def test_calibrate_saves_what_run_takes(labelled):
+def test_saved_calibration_is_used_by_run(labelled):
     network, trace = ("--network", labelled), ("--trace", labelled / "trace.npz")
     assert archsim("run", *network, *trace).returncode == 2  # no θ yet
     done = archsim("calibrate", *network, *trace, "--max-loss", 100, "--max-loss", 90, "--highest", 0.3, "--save")
@@ -244,8 +244,8 @@ def test_calibrate_saves_what_run_takes(labelled):
 
 
 @pytest.mark.parametrize("per, count", [("layer", 1), ("gate", 3)])
-def test_calibrate_by_layer_or_gate(labelled, tmp_path, per, count):
-    """Numbers of its own for a layer or gate: found, saved, shown, and taken by a run."""
+def test_thresholds_per_layer_or_gate_are_saved_and_used_by_run(labelled, tmp_path, per, count):
+    """Thresholds per layer or gate are found, saved, shown, and used by a run."""
     net, trace = shutil.copytree(labelled, tmp_path / "net"), tmp_path / "trace.npz"
     unlabelled = load_trace(labelled / "trace.npz")
     answers = run_inference(load_network(net), unlabelled, NoReuse()).predictions
@@ -264,14 +264,14 @@ def test_calibrate_by_layer_or_gate(labelled, tmp_path, per, count):
     assert run.returncode == 0 and ("per gate" in run.stdout) == (per == "gate"), run.stderr
 
 
-def test_a_split_belongs_to_a_corpus(labelled):
+def test_split_without_a_corpus_or_with_a_trace_is_refused(labelled):
     assert "names no corpus: give a --trace" in archsim("run", "--network", labelled, "--split", "test").stderr
     both = archsim("run", "--network", labelled, "--split", "test", "--trace", "x.npz")
     assert both.returncode == 2 and "need one of them" in both.stderr
 
 
-def test_columns_as_a_user_skips_them(own, tmp_path):
-    """One table for neurons and columns; a figure that does not apply is null, the work avoided stands for it."""
+def test_run_prints_neuron_and_column_policies_in_one_table(own, tmp_path):
+    """Reuse figures of a column policy are null; the share of MACs avoided stands in their place."""
     done = archsim("run", "-n", own / "net", "-t", own / "trace.npz", "-p", "bnn", "-p", "delta", "-p", "input-similarity",
                    "--threshold", 0.2, "--json", tmp_path / "r.json", "-v", "--sensitivity")  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -288,12 +288,12 @@ def test_columns_as_a_user_skips_them(own, tmp_path):
     (["--policy", "delta"], "no calibrated threshold for policy 'delta'"),
     (["--policy", "delta", "--threshold", "0.1", "--arch", "epur-mwl"], "dataflow = 'mwl': columns are skipped"),
 ])  # fmt: skip
-def test_columns_that_cannot_be_skipped_are_bad_input(own, arguments, message):
+def test_column_skipping_on_an_unfit_machine_exits_with_2(own, arguments, message):
     done = archsim("run", "-n", own / "net", "-t", own / "trace.npz", *arguments)
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
 
 
-def test_show_a_column_policy():
+def test_show_prints_a_column_policy():
     done = archsim("show", "delta")
     assert done.returncode == 0 and "moved by more than θ" in done.stdout and "columns" in done.stdout
     assert "delta.queue_places" in archsim("show", "epur").stdout

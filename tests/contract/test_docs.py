@@ -37,7 +37,7 @@ def blocks(language):
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_examples_run(code, tmp_path):
+def test_python_examples_run_and_print(code, tmp_path):
     if "torch" in code:
         pytest.importorskip("torch")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -46,7 +46,7 @@ def test_examples_run(code, tmp_path):
 
 
 @pytest.mark.parametrize("code", blocks("toml"))
-def test_file_examples_parse(code):
+def test_toml_examples_are_valid(code):
     """A manifest has stacks, a part of one has a head, a grid has axes; anything else is an architecture."""
     data = tomllib.loads(code)
     if "stacks" in data:
@@ -59,8 +59,8 @@ def test_file_examples_parse(code):
         parse_arch(data, "example")
 
 
-def test_the_grid_of_the_tutorial_runs(tmp_path):
-    """Its three commands, as they stand there."""
+def test_sweep_tutorial_commands_run(tmp_path):
+    """The three commands of docs/sweeps.md run as they are written."""
     text = (ROOT / "docs" / "sweeps.md").read_text("utf-8")
     grid, commands = (
         re.search(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1] for kind in ("toml", "bash")
@@ -78,14 +78,14 @@ def test_the_grid_of_the_tutorial_runs(tmp_path):
     assert (tmp_path / "fmu" / "report.html").is_file()
 
 
-def test_the_two_commands_are_marked():
-    """.ci/run takes them from the README by these marks."""
+def test_readme_marks_the_run_and_test_commands():
+    """.ci/run takes the commands from the README by these marks."""
     text = PAGES[0].read_text("utf-8")
     for mark in ("run", "test"):
         assert re.search(rf"<!-- command: {mark} -->\n```bash\n[^\n]+\n```\n", text)
 
 
-def test_links_inside_the_repository_lead_somewhere():
+def test_links_inside_the_repository_resolve():
     for page in ALL_PAGES:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             if "://" not in target:
@@ -135,7 +135,7 @@ def test_policies_of_the_semantics_are_there_unless_marked():
             policy_from(name.replace("=B", "=4"))
 
 
-def test_recipes_of_dask_bind_to_private_addresses():
+def test_dask_recipes_bind_to_private_addresses():
     text = (ROOT / "docs" / "cluster.md").read_text("utf-8")
     starts = [line for line in text.splitlines() if re.search(r"\bdask,? (scheduler|worker)", line)]
     assert len(starts) == 6

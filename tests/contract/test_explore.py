@@ -45,7 +45,7 @@ def explored(own, tmp_path_factory):
     return done, folder
 
 
-def test_it_prints_the_front_the_recommendation_and_what_it_was_chosen_on(explored):
+def test_explore_prints_front_recommendation_and_trace(explored):
     done, folder = explored
     assert max(map(len, done.stdout.splitlines())) <= 80
     words = " ".join(done.stdout.split())
@@ -57,7 +57,7 @@ def test_it_prints_the_front_the_recommendation_and_what_it_was_chosen_on(explor
     assert (folder / "explore-net" / "figures" / "front.svg").is_file()
 
 
-def test_its_points_are_in_the_json_and_in_a_sweep(explored):
+def test_explored_points_are_in_the_json_and_the_sweep(explored):
     _, folder = explored
     points = json.loads((folder / "two.json").read_text())
     assert {point["policy"] for point in points} == {"none", "bnn", "bnn:throttle=off", "oracle"}
@@ -66,7 +66,7 @@ def test_its_points_are_in_the_json_and_in_a_sweep(explored):
     assert len(rows) == 1 + len(points)
 
 
-def test_run_again_it_does_nothing_and_with_one_process_the_same(own, explored, tmp_path):
+def test_repeated_or_single_process_exploration_gives_the_same_bytes(own, explored, tmp_path):
     done, folder = explored
     tables = {path.name: path.read_bytes() for path in (folder / "explore-net" / "sweep").glob("*.csv")}
     again = explore(*own, *OPTIONS, "--jobs", 2, "--json", "again.json", cwd=folder)
@@ -85,13 +85,13 @@ def test_run_again_it_does_nothing_and_with_one_process_the_same(own, explored, 
     (["--json", "no/where.json"], "archsim: cannot write no/where.json"),
     (["--refine", "many"], "Invalid value for '--refine'"),
 ])  # fmt: skip
-def test_bad_input_is_one_line_and_exit_code_2(arguments, message, own, tmp_path):
+def test_invalid_input_exits_with_2_and_one_message(arguments, message, own, tmp_path):
     done = explore(*own, "-p", "bnn", *arguments, cwd=tmp_path)
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_network_without_a_metric_is_refused(tmp_path):
+def test_network_without_metric_is_refused(tmp_path):
     folder = write_own(tmp_path, (5, 3))
     done = explore("-n", folder / "net", "-t", folder / "trace.npz", "-o", folder / "out", cwd=tmp_path)
     assert done.returncode == 2 and not (folder / "out").exists()

@@ -28,7 +28,7 @@ def result():
     return archsim.simulate(network, make_trace(network, (6, 3)), threshold=0.5)
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_exists():
     for name in archsim.__all__:
         assert getattr(archsim, name) is not None
     assert dir(archsim) == archsim.__all__
@@ -41,7 +41,7 @@ def test_summary_has_the_keys_of_the_contract(result):
     assert isinstance(summary, pd.Series) and list(summary.index) == RECORD_KEYS
 
 
-def test_figures_that_do_not_apply_are_null(result):
+def test_figures_that_do_not_apply_are_none(result):
     assert result.record["metric"] is None and result.record["metric_loss"] is None
     network = make_network("gru", inputs=3, units=2)
     none = archsim.simulate(network, make_trace(network, (4,)), policy="none").record
@@ -49,7 +49,7 @@ def test_figures_that_do_not_apply_are_null(result):
     assert none["speedup"] == 1.0 and none["energy_saving"] == 0.0 and none["output_change"] == 0.0
 
 
-def test_shapes_and_types(result):
+def test_outputs_decisions_and_step_ends_have_contract_shapes(result):
     assert [o.shape for o in result.outputs] == [(6, 8), (3, 8)]
     assert result.activity.reused(0, 0, 1).shape == (6, 4, 4)
     assert result.activity.reused(0, 0, 1).dtype == np.bool_
@@ -59,28 +59,28 @@ def test_shapes_and_types(result):
 
 
 @pytest.mark.parametrize("place", [(2, 0, 0), (0, 1, 0), (0, 0, 2), (-1, 0, 0)])
-def test_places_that_do_not_exist(result, place):
+def test_nonexistent_pass_raises_index_error(result, place):
     for look_up in (result.activity.reused, result.timing.step_end_cycles):
         with pytest.raises(IndexError) as caught:
             look_up(*place)
         assert isinstance(caught.value, archsim.ArchsimError)
 
 
-def test_what_is_handed_out_may_be_changed(result):
+def test_changing_a_returned_array_leaves_the_result_unchanged(result):
     result.timing.step_end_cycles(0, 0, 0)[:] = 0
     assert result.timing.step_end_cycles(0, 0, 0).all()
     assert result.activity == result.activity and result.activity != result.timing
 
 
-def test_reverse_passes_are_in_processing_order():
-    """Step 0 of a reverse pass is the last input: nothing is reused there."""
+def test_reverse_pass_decisions_are_in_processing_order():
+    """Step 0 of a reverse pass is the last input, so nothing is reused there."""
     network = make_network("lstm", inputs=2, units=3, bidirectional=True)
     trace = archsim.Trace.from_arrays([np.ones((5, 2), np.float32)])
     reused = archsim.simulate(network, trace, threshold=100.0).activity.reused(0, 0, 1)
     assert not reused[0].any() and reused[1:].any()
 
 
-def test_json_and_timeline(result, tmp_path):
+def test_json_record_and_timeline_match_the_contract(result, tmp_path):
     result.to_json(tmp_path / "r.json")
     (record,) = json.loads((tmp_path / "r.json").read_text())
     assert list(record) == RECORD_KEYS
@@ -101,14 +101,14 @@ def test_json_and_timeline(result, tmp_path):
     ("threshold", None, "has no calibrated threshold"),
     ("arch", "epurr", "unknown architecture"),
 ])  # fmt: skip
-def test_bad_arguments_are_refused(argument, value, message):
+def test_invalid_arguments_are_refused(argument, value, message):
     network = make_network("gru", inputs=3, units=2)
     arguments = {"threshold": 0.1, argument: value}
     with pytest.raises(archsim.ArchsimError, match=message):
         archsim.simulate(network, make_trace(network, (4,)), **arguments)
 
 
-def test_import_is_light():
+def test_import_loads_no_heavy_library():
     """Importing the package brings in none of the heavy libraries."""
     code = "import archsim, sys; print([m for m in ('numba', 'simpy', 'pandas', 'torch', 'matplotlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -116,7 +116,7 @@ def test_import_is_light():
 
 
 def test_runs_in_two_processes_give_the_same_bytes(tmp_path):
-    """Same inputs and seed, same digest, outputs and times, in processes of their own."""
+    """The same inputs and seed give the same digest, outputs and times in separate processes."""
     code = (
         "import archsim, sys, hashlib; sys.path.insert(0, sys.argv[1]); from harness import *;"
         "n = make_network('lstm', inputs=40, units=33, layers=2); r = archsim.simulate(n, make_trace(n, (9, 30)), threshold=0.4);"
@@ -132,8 +132,8 @@ def test_runs_in_two_processes_give_the_same_bytes(tmp_path):
     assert runs[0] == runs[1] and "reuse_fraction" in runs[0]
 
 
-def test_a_baseline_serves_several_policies():
-    """Taken over, it changes no figure; of another network it is refused."""
+def test_baseline_serves_several_policies_of_its_network_only():
+    """A given baseline changes no figure; one of another network is refused."""
     network = make_network("gru", inputs=3, units=4)
     trace = make_trace(network, (5, 7))
     first = archsim.simulate(network, trace, threshold=0.2)

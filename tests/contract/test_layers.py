@@ -48,24 +48,24 @@ def package_imports():
 
 
 def test_imports_point_down():
-    """A package imports rows below its own; packages in one row do not know each other."""
+    """A package imports lower ranks only; packages of one rank do not import each other."""
     upward = [(a, b, f) for a, b, f in package_imports() if a != b and RANK[a] <= RANK[b]]
     assert upward == []
 
 
-def test_every_package_has_a_place():
+def test_every_package_has_a_rank():
     found = {p.name.removesuffix(".py") for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
     assert found - {"__init__", "models", "traces"} == set(RANK)
 
 
-def test_kernels_know_numba_and_numpy_only():
+def test_kernels_import_numba_and_numpy_only():
     allowed = {"__future__", "collections", "operator", "typing", "numpy", "numba", "llvmlite", "archsim"}
     for path in (ROOT / "kernels").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             assert {module.split(".")[0] for module in imported_modules(node)} <= allowed, path.name
 
 
-def test_the_command_line_alone_prints():
+def test_only_the_command_line_prints():
     for path in ROOT.rglob("*.py"):
         if "cli" not in path.parts:
             calls = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]

@@ -45,19 +45,19 @@ def images(page):
     return re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]+)"', page)
 
 
-def test_a_page_holds_everything_it_shows(page):
+def test_page_embeds_all_its_images(page):
     assert not re.search(r'(src|href)="(?!data:|#)', page) and "<script" not in page
     assert len(images(page)) == page.count("<img ") >= 5
     assert all(base64.b64decode(data).startswith(b"<?xml") for data, _ in images(page))
 
 
-def test_every_figure_lies_beside_it_twice(swept, page):
+def test_every_figure_is_saved_as_svg_and_png(swept, page):
     found = sorted(path.name for path in (swept / "figures").iterdir())
     assert len(found) == 2 * len(images(page))
     assert {name.rsplit(".", 1)[1] for name in found} == {"svg", "png"}
 
 
-def test_it_says_what_failed_and_how_to_do_it_again(page):
+def test_page_lists_failures_versions_and_digests(page):
     assert "24 of 48 points have run, 24 failed." in page
     assert "weight_buffer.capacity_bytes &gt;= " in page
     for words in (
@@ -70,11 +70,11 @@ def test_it_says_what_failed_and_how_to_do_it_again(page):
         assert words in page
 
 
-def test_equal_results_equal_bytes(swept, page):
+def test_equal_results_give_equal_page_bytes(swept, page):
     assert write_report(swept).read_text("utf-8") == page
 
 
-def test_a_sweep_that_is_not_finished_has_a_page_too(swept, tmp_path):
+def test_unfinished_sweep_has_a_page(swept, tmp_path):
     shutil.copytree(swept, tmp_path / "half")
     store = Store(tmp_path / "half")
     gone = [digest for digest, error in store.finished().items() if error is None][1:]
@@ -98,13 +98,13 @@ def test_a_sweep_that_is_not_finished_has_a_page_too(swept, tmp_path):
     ],
     ids=["one point", "no reuse", "machines", "lists"],
 )
-def test_any_sweep_has_a_page(grid, tmp_path):
+def test_sweep_of_any_shape_has_a_page(grid, tmp_path):
     run_sweep(grid, tmp_path, jobs=1)
     page = write_report(tmp_path).read_text("utf-8")
     assert images(page)
 
 
-def test_nothing_has_run_yet(swept, tmp_path):
+def test_report_without_finished_points_is_refused(swept, tmp_path):
     shutil.copytree(swept, tmp_path / "none")
     store = Store(tmp_path / "none")
     with store.database:
@@ -133,7 +133,7 @@ def opened(path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-def test_every_figure_shows_in_a_browser_and_the_console_is_clean(page, tmp_path):
+def test_browser_shows_every_figure_without_console_messages(page, tmp_path):
     (tmp_path / "page.html").write_text(page + PROBE, "utf-8")
     widths, said = opened(tmp_path / "page.html")
     assert len(widths) == len(images(page)) and all(width > 0 for width in widths)
@@ -142,7 +142,7 @@ def test_every_figure_shows_in_a_browser_and_the_console_is_clean(page, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-def test_the_browser_would_tell(page, tmp_path):
+def test_browser_check_detects_a_broken_figure_and_an_error(page, tmp_path):
     broken = page.replace("data:image/svg+xml;base64,", "data:image/svg+xml;base64,AAAA", 1)
     (tmp_path / "page.html").write_text(broken + '<script>console.error("no")</script>' + PROBE, "utf-8")
     widths, said = opened(tmp_path / "page.html")

@@ -10,7 +10,7 @@ from archsim.registry import Registry
 
 
 @pytest.mark.parametrize("name", list(POLICIES))
-def test_first_step_never_reuses(name, tiny_lstm, tiny_trace):
+def test_no_policy_reuses_at_the_first_step(name, tiny_lstm, tiny_trace):
     result = archsim.simulate(tiny_lstm, tiny_trace, policy=name, threshold=1e9)
     for sequence in range(len(tiny_trace)):
         for layer in range(2):
@@ -20,7 +20,7 @@ def test_first_step_never_reuses(name, tiny_lstm, tiny_trace):
 
 
 @pytest.mark.parametrize("name", ["bnn", "oracle"])
-def test_boundless_patience_reuses_for_ever(name):
+def test_huge_threshold_reuses_every_later_step(name):
     """Nine ±1 terms never sum to zero, so every change of a binary output is finite."""
     network = make_network("lstm", inputs=5, units=4)
     trace = archsim.Trace.from_arrays([np.full((6, 5), 0.5, np.float32)])
@@ -28,19 +28,19 @@ def test_boundless_patience_reuses_for_ever(name):
     assert result.activity.reused(0, 0, 0)[1:].all()
 
 
-def test_zero_threshold_still_reuses_what_did_not_change():
+def test_zero_threshold_reuses_unchanged_neurons():
     """SEMANTICS 1.4: θ = 0 is not `none`."""
     network = make_network("gru", inputs=3, units=4)
     trace = archsim.Trace.from_arrays([np.zeros((50, 3), np.float32)])
     assert archsim.simulate(network, trace, threshold=0.0).record["neurons_reused"] > 0
 
 
-def test_more_patience_is_more_reuse_on_the_same_inputs(tiny_lstm, tiny_trace):
+def test_larger_threshold_reuses_more(tiny_lstm, tiny_trace):
     shares = [archsim.simulate(tiny_lstm, tiny_trace, threshold=t).record["reuse_fraction"] for t in (0, 0.3, 1, 5)]
     assert shares == sorted(shares) and shares[0] < shares[-1]
 
 
-def test_throttling_holds_reuse_back(tiny_lstm, tiny_trace):
+def test_throttle_reduces_reuse_and_enters_the_digest(tiny_lstm, tiny_trace):
     throttled, free = (
         archsim.simulate(tiny_lstm, tiny_trace, policy=name, threshold=0.4) for name in ("bnn", "bnn:throttle=off")
     )
@@ -48,15 +48,15 @@ def test_throttling_holds_reuse_back(tiny_lstm, tiny_trace):
     assert throttled.record["digest"] != free.record["digest"]
 
 
-def test_threshold_may_be_an_array(tiny_lstm, tiny_trace):
+def test_threshold_arrays_equal_threshold_lists(tiny_lstm, tiny_trace):
     plain = archsim.simulate(tiny_lstm, tiny_trace, threshold=[0.5, 0.5])
     for theta in (np.array([0.5, 0.5]), np.array(0.5), np.full((2, 4), 0.5)):
         same = archsim.simulate(tiny_lstm, tiny_trace, threshold=theta)
         assert same.record["neurons_reused"] == plain.record["neurons_reused"]
 
 
-def test_thresholds_per_layer_and_gate(tiny_lstm, tiny_trace):
-    """A gate with θ of its own: gate 2 of layer 0 never changes its mind, the others hardly reuse."""
+def test_threshold_of_one_gate_affects_that_gate(tiny_lstm, tiny_trace):
+    """Gate 2 of layer 0 has a large θ of its own; the others hardly reuse."""
     theta = [[0.0, 0.0, 9.0, 0.0], 0.0]
     result = archsim.simulate(tiny_lstm, tiny_trace, threshold=theta)
     by_gate = result.activity.reused(2, 0, 0).mean(axis=(0, 2))
@@ -67,13 +67,13 @@ def test_thresholds_per_layer_and_gate(tiny_lstm, tiny_trace):
 @pytest.mark.parametrize(
     "theta", [-1.0, float("nan"), float("inf"), "0.3", True, [0.1], [0.1, [1.0, 2.0]], [0.1, -2.0], [["a"], 0.1]]
 )
-def test_bad_thresholds_are_refused(theta, tiny_lstm, tiny_trace):
+def test_invalid_thresholds_are_refused(theta, tiny_lstm, tiny_trace):
     with pytest.raises(archsim.ArchsimError, match="threshold"):
         archsim.simulate(tiny_lstm, tiny_trace, threshold=theta)
 
 
-def test_a_user_adds_a_policy_without_touching_the_package(tiny_lstm, tiny_trace):
-    """Every second step reuses everything."""
+def test_registered_user_policy_runs_by_name(tiny_lstm, tiny_trace):
+    """The policy reuses everything at every second step."""
 
     class EveryOther:
         """Reuse on odd steps."""
@@ -124,7 +124,7 @@ class Wrong:
     (None, "policy = None has no name, needs_threshold, uses_memo_unit, begin"),
     (Wrong.named("idle", begin=lambda context: None), "began a pass with None"),
 ])  # fmt: skip
-def test_a_policy_that_breaks_its_contract_is_refused(policy, message, tiny_lstm, tiny_trace):
+def test_policy_that_breaks_its_contract_is_refused(policy, message, tiny_lstm, tiny_trace):
     with pytest.raises(archsim.ArchsimError, match=message):
         archsim.simulate(tiny_lstm, tiny_trace, policy=policy, threshold=0.5)
 
@@ -133,18 +133,17 @@ def test_a_policy_that_breaks_its_contract_is_refused(policy, message, tiny_lstm
     ({"name": "bnn", "needs_threshold": False, "uses_memo_unit": True, "begin": None}, "'bnn' is built in"),
     ({"needs_threshold": False}, "'P' has no name, uses_memo_unit, begin: a policy has"),
 ])  # fmt: skip
-def test_incomplete_and_clashing_registrations_are_refused(parts, message):
+def test_incomplete_or_clashing_registration_is_refused(parts, message):
     with pytest.raises(archsim.ArchsimError, match=message):
         archsim.register_policy(type("P", (), parts))
 
 
-def test_unknown_policy_names_the_nearest():
+def test_unknown_policy_suggests_the_nearest_name():
     with pytest.raises(archsim.ArchsimError, match="unknown policy 'bn', did you mean 'bnn'"):
         policy_from("bn")
 
 
-def test_registry_loads_advertised_plugins_last():
-    """A built-in name is not taken over by a plug-in; an unknown group simply has none."""
+def test_registry_of_an_unknown_plugin_group_holds_its_own_entries():
     registry = Registry("thing", "archsim.nothing-here")
     registry.add("a", 1)
     assert list(registry) == ["a"] and registry.get("a") == 1

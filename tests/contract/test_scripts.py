@@ -12,7 +12,7 @@ def run(name, *arguments, cwd):
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
-def test_a_sweep_and_a_plot_of_it(tmp_path):
+def test_sweep_and_plot_scripts_write_their_files(tmp_path):
     swept = run(
         "sweep.py", "--thresholds", 0.2, 0.4, "--policies", "bnn", "--limit", 1, "--jobs", 1, "-o", "out", cwd=tmp_path
     )
@@ -21,7 +21,7 @@ def test_a_sweep_and_a_plot_of_it(tmp_path):
     assert plotted.returncode == 0 and (tmp_path / "speedup.svg").stat().st_size > 1000, plotted.stderr
 
 
-def test_a_column_that_is_not_there_is_one_message(tmp_path):
+def test_plot_of_an_unknown_column_exits_with_2(tmp_path):
     swept = run(
         "sweep.py", "--thresholds", 0.2, "--policies", "bnn", "--limit", 1, "--jobs", 1, "-o", "out", cwd=tmp_path
     )
@@ -31,6 +31,6 @@ def test_a_column_that_is_not_there_is_one_message(tmp_path):
     assert "Traceback" not in plotted.stderr and not (tmp_path / "x.svg").exists()
 
 
-def test_one_network_and_three_policies(tmp_path):
+def test_simulate_script_compares_three_policies(tmp_path):
     done = run("simulate.py", "--limit", 1, cwd=tmp_path)
     assert done.returncode == 0 and "oracle" in done.stdout and "energy of bnn by component" in done.stdout, done.stderr

@@ -63,11 +63,11 @@ def in_shell(line):
     ("archsim runn 2>&1 | true; exit ${PIPESTATUS[0]}", 2),
     ("archsim runn 2>/dev/full", 2),
 ])  # fmt: skip
-def test_closed_stream_is_silent_and_no_failure(line, code):
+def test_closed_stream_keeps_the_exit_code_and_prints_nothing(line, code):
     assert in_shell(line) == (code, "")
 
 
-def test_full_output_device_is_one_line_and_exit_one():
+def test_full_output_device_exits_with_1_and_one_line():
     code, said = in_shell("archsim list networks > /dev/full")
     assert code == 1 and said.count("\n") == 1 and "No space left" in said
 
@@ -78,7 +78,7 @@ def test_run_without_stdout_writes_its_file(own, tmp_path, monkeypatch, capsys):
     assert called("run", *options) == 0 and (tmp_path / "r.json").is_file()
 
 
-def test_reader_that_leaves_early_still_gets_files(own, tmp_path, monkeypatch):
+def test_files_are_written_after_the_reader_leaves(own, tmp_path, monkeypatch):
     class Gone(io.StringIO):
         def write(self, text):
             raise BrokenPipeError
@@ -113,7 +113,7 @@ def evil(tmp_path_factory):
     return folder
 
 
-def test_names_are_spelled_out_on_the_terminal(evil, capsys, monkeypatch):
+def test_control_characters_in_names_are_escaped(evil, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     options = ["-n", evil / "net", "-t", evil / "trace.npz"]
     assert called("run", *options, "--threshold", 1, "-v", "--sensitivity") == 0
@@ -144,7 +144,7 @@ def test_output_that_is_no_utf8_is_written(own, tmp_path, capsys):
     assert called("report", tmp_path / NOT_UTF8) == 2 and "\\udcff.json: holds no sweep" in capsys.readouterr().err
 
 
-def test_sweep_into_a_folder_that_is_no_utf8(own, tmp_path, monkeypatch):
+def test_sweep_into_a_folder_that_is_no_utf8_works(own, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["archsim", NOT_UTF8])
     grid = {
         "fixed": {"network": str(own / "net"), "trace": str(own / "trace.npz"), "policy": "none"},
@@ -190,7 +190,7 @@ def figures(text):
     ["calibrate", "--max-loss", "100", "--highest", "0.05"],
     ["calibrate", "--scales-only"],
 ], ids=lambda arguments: arguments[0] + arguments[1])  # fmt: skip
-def test_figures_are_whole_however_narrow(classifier, arguments, columns, capsys, monkeypatch):
+def test_narrow_terminal_keeps_figures_whole(classifier, arguments, columns, capsys, monkeypatch):
     shown = []
     for width in (200, columns):
         monkeypatch.setenv("COLUMNS", str(width))
@@ -200,7 +200,7 @@ def test_figures_are_whole_however_narrow(classifier, arguments, columns, capsys
 
 
 @pytest.mark.parametrize("name", ["epur", "ds2-gru", "lowbit"])
-def test_what_is_shown_is_whole_at_forty_columns(name, capsys, monkeypatch):
+def test_show_keeps_figures_whole_at_40_columns(name, capsys, monkeypatch):
     shown = []
     for width in (400, 40):
         monkeypatch.setenv("COLUMNS", str(width))
@@ -212,7 +212,7 @@ def test_what_is_shown_is_whole_at_forty_columns(name, capsys, monkeypatch):
 # Calibration that is kept
 
 
-def test_bundled_network_is_kept_unless_forced(capsys):
+def test_calibration_never_overwrites_a_bundled_network(capsys):
     before = (bundled_folder("models") / "imdb-lstm" / "network.toml").read_bytes()
     for network in ("imdb-lstm", bundled_folder("models") / "imdb-lstm"):
         assert called("calibrate", "-n", network, "-t", "imdb-lstm", "--save") == 2
@@ -221,8 +221,8 @@ def test_bundled_network_is_kept_unless_forced(capsys):
     assert (bundled_folder("models") / "imdb-lstm" / "network.toml").read_bytes() == before
 
 
-def test_advice_on_scales_leads_to_a_run(own, tmp_path, capsys):
-    """As the message says, on a network without a metric: measure, save, run."""
+def test_advice_on_missing_scales_leads_to_a_run(own, tmp_path, capsys):
+    """The advice is followed on a network without a metric: measure, save, run."""
     net = shutil.copytree(own / "net", tmp_path / "net")
     run = ["run", "-n", net, "-t", own / "trace.npz", "-p", "lowbit", "--threshold", "0.5"]
     assert called(*run) == 2
@@ -241,7 +241,7 @@ def test_network_without_metric_is_not_sent_to_calibrate(own, capsys):
     assert "calibrate one by: give a threshold, a number >= 0" in capsys.readouterr().err
 
 
-def test_search_that_ends_does_not_say_largest(classifier, capsys):
+def test_search_that_ends_at_its_highest_threshold_says_so(classifier, capsys):
     assert called("calibrate", *classifier, "--max-loss", "100", "--highest", "0.05", "--save") == 0
     said = capsys.readouterr().out
     assert "the search ended at θ = 0.05, a larger one may do: go on with --highest" in said and "largest" not in said
@@ -253,7 +253,7 @@ def test_search_that_ends_does_not_say_largest(classifier, capsys):
 
 @pytest.mark.slow
 def test_read_only_installation_runs_with_a_temporary_cache(own, tmp_path):
-    """Neither the package nor the home folder can be written, as if they were files: that holds for root, too."""
+    """Files stand in place of the cache and home folders, so that even root cannot write there."""
     package = tmp_path / "archsim"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(archsim.__path__[0], package, ignore=ignored)
@@ -271,8 +271,7 @@ def test_read_only_installation_runs_with_a_temporary_cache(own, tmp_path):
     assert not list(tmp_path.glob("archsim-kernels-*")) and "bnn" in done.stdout
 
 
-def test_saving_keeps_comments_line_ends_and_mode(classifier):
-    """What was in the manifest stays, line ends and comments too."""
+def test_saved_calibration_keeps_comments_line_ends_and_mode(classifier):
     manifest = Path(classifier[1]) / "network.toml"
     manifest.write_bytes(b"# mine\r\n" + manifest.read_bytes().replace(b"\n", b"\r\n"))
     manifest.chmod(0o600)

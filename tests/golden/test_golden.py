@@ -26,7 +26,7 @@ def figures(network, policy):
 
 
 @pytest.mark.parametrize("network, policy", CASES)
-def test_figures_have_not_moved(network, policy):
+def test_figures_equal_the_pinned_ones(network, policy):
     golden, found = json.loads(GOLDEN.read_text())[f"{network} {policy}"], figures(network, policy)
     assert {k: found[k] for k in EXACT} == {k: golden[k] for k in EXACT}
     for key in CLOSE:

@@ -15,8 +15,7 @@ VECTORS = sorted(Path(__file__).parent.glob("vectors/*.npz"))
 
 @pytest.mark.parametrize("path", VECTORS, ids=lambda p: p.stem)
 @pytest.mark.parametrize("detail", ["block", "neuron"])
-def test_known_answer(path, detail):
-    """Decisions, outputs and cycles, in both details."""
+def test_decisions_outputs_and_cycles_equal_the_known_answers(path, detail):
     _, cell_name, policy, precision, _ = path.stem.split("-")
     known, cell = np.load(path), cell_named(cell_name)
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")

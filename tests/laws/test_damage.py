@@ -37,7 +37,7 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize("kind", ["npz", "h5", "weights", "wav", "arch", "grid", "manifest"])
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6), st.floats(0, 1), st.booleans())
-def test_damage_is_an_object_or_one_error(kind, whole, tmp_path, flips, keep, cuts):
+def test_reader_of_a_damaged_file_returns_or_raises_usage_error(kind, whole, tmp_path, flips, keep, cuts):
     read, suffix, content = whole[kind]
     data = np.frombuffer(content, np.uint8).copy()
     for place, value in flips:

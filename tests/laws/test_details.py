@@ -132,19 +132,19 @@ def check_details_agree(run):
 @settings(max_examples=60)
 @given(runs())
 def test_block_equals_neuron(run):
-    """The fast path may merge events, never change a completion time, a count or a joule."""
+    """The fast path may merge events, but never changes a completion time, a count or a joule."""
     check_details_agree(run)
 
 
 @settings(max_examples=30)
 @given(runs(shared=True))
-def test_block_equals_neuron_where_units_share_their_work(run):
+def test_block_equals_neuron_with_shared_dispatch(run):
     check_details_agree(run)
 
 
 @settings(max_examples=60)
 @given(column_runs())
-def test_block_equals_neuron_by_columns(run):
+def test_block_equals_neuron_with_column_skipping(run):
     check_details_agree(run)
 
 
@@ -158,12 +158,12 @@ def test_block_equals_neuron_many_times(run):
 @pytest.mark.slow
 @settings(max_examples=500)
 @given(runs(shared=True))
-def test_block_equals_neuron_where_units_share_their_work_many_times(run):
+def test_block_equals_neuron_with_shared_dispatch_many_times(run):
     check_details_agree(run)
 
 
 @pytest.mark.slow
 @settings(max_examples=1500)
 @given(column_runs())
-def test_block_equals_neuron_by_columns_many_times(run):
+def test_block_equals_neuron_with_column_skipping_many_times(run):
     check_details_agree(run)

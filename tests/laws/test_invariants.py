@@ -55,8 +55,8 @@ class Tally:
 @given(
     CELLS, st.integers(1, 9), st.integers(1, 9), st.lists(st.integers(1, 8), min_size=1, max_size=4), st.floats(0, 3)
 )
-def test_reused_plus_evaluated_is_everything(cell, inputs, units, lengths, theta):
-    """G·H·T per pass, in the record and in the actions the machine counted."""
+def test_reused_plus_evaluated_equals_all_neurons(cell, inputs, units, lengths, theta):
+    """G·H·T per pass, in the record and in the actions that the machine counted."""
     network = make_network(cell, inputs=inputs, units=units, bidirectional=True)
     activity = activity_of(network, make_trace(network, lengths), theta=theta)
     tally = Tally()
@@ -67,7 +67,7 @@ def test_reused_plus_evaluated_is_everything(cell, inputs, units, lengths, theta
     assert tally.counts["fmu", "compare"] == activity.neurons_total
 
 
-def test_breakdown_sums_to_the_total(tiny_lstm, tiny_trace):
+def test_energy_breakdown_sums_to_the_total(tiny_lstm, tiny_trace):
     result = archsim.simulate(tiny_lstm, tiny_trace, threshold=0.5)
     r = result.record
     parts = [r[f"energy_{part}_j"] for part in ("scratchpad", "operations", "dram", "memo", "static")]
@@ -80,8 +80,8 @@ def test_breakdown_sums_to_the_total(tiny_lstm, tiny_trace):
 @given(
     CELLS, st.integers(1, 40), st.integers(1, 30), st.lists(st.integers(1, 6), min_size=1, max_size=3), st.floats(0, 3)
 )
-def test_cycles_respect_both_rooflines(cell, inputs, units, lengths, theta):
-    """Neither the multiply-adds nor the memory traffic can be done faster than the hardware allows."""
+def test_cycles_respect_compute_and_memory_rooflines(cell, inputs, units, lengths, theta):
+    """Neither multiply-adds nor memory traffic exceed the hardware's peak rates."""
     network = make_network(cell, inputs=inputs, units=units)
     result = archsim.simulate(network, make_trace(network, lengths), threshold=theta)
     arch, tally = ArchSpec(), {(row.component, row.action): row.count for row in result.simulated.energy}
@@ -92,8 +92,8 @@ def test_cycles_respect_both_rooflines(cell, inputs, units, lengths, theta):
 
 @settings(max_examples=25)
 @given(CELLS, st.lists(st.integers(1, 9), min_size=1, max_size=4), st.sampled_from([64, 1 << 20]))
-def test_dram_bytes_asked_are_bytes_served(cell, lengths, capacity):
-    """Weights once, inputs and outputs once, and the spill of layers that outgrow intermediate memory twice."""
+def test_dram_bytes_requested_equal_bytes_served(cell, lengths, capacity):
+    """Weights, inputs and outputs move once; the spill of layers that outgrow intermediate memory moves twice."""
     network = make_network(cell, inputs=6, units=5, layers=2, bidirectional=True)
     trace = make_trace(network, lengths)
     activity = activity_of(network, trace)
@@ -111,8 +111,8 @@ def test_dram_bytes_asked_are_bytes_served(cell, lengths, capacity):
         assert sum(ours) <= served <= sum(ours) + len(ours) * 2 * (arch.dram.burst_bytes - 1)
 
 
-def test_a_channel_is_in_one_state_at_a_time(tiny_lstm, tiny_trace):
-    """Memory cycles active, or powered down with rows open or closed, are all there are, up to the last access."""
+def test_power_state_cycles_of_a_channel_add_up_to_the_run(tiny_lstm, tiny_trace):
+    """Cycles active or powered down, with rows open or closed, cover the time up to the last access."""
     tally, arch = Tally(), arch_with(dram__channels=2)
     run = simulate_activity(tiny_lstm, activity_of(tiny_lstm, tiny_trace), arch, listeners=[tally])
     cycles = sum(tally.counts["dram", s] for s in ("active_standby", "open_power_down", "closed_power_down"))
@@ -125,7 +125,7 @@ def fetched_weights(network, activity, arch):
     return sum(f.n_bytes for f in tally.facts if isinstance(f, TransferDone) and f.what.startswith("weights"))
 
 
-def test_weights_that_do_not_stay_are_fetched_again(tiny_lstm, tiny_trace):
+def test_weights_that_do_not_fit_are_fetched_per_sequence(tiny_lstm, tiny_trace):
     """Two passes of 72 and two of 96 bytes per unit: two fit at a time, so each sequence fetches all four."""
     activity = activity_of(tiny_lstm, tiny_trace)
     weights = {
@@ -137,8 +137,8 @@ def test_weights_that_do_not_stay_are_fetched_again(tiny_lstm, tiny_trace):
     assert weights[1 << 20] < weights[280] < weights[200]  # three of four fit: some stay
 
 
-def test_time_at_work_is_work_done(tiny_lstm, tiny_trace):
-    """Neuron detail: a memoization unit works c_f a neuron, the multi-functional unit II_m a unit."""
+def test_worked_time_equals_work_times_rate(tiny_lstm, tiny_trace):
+    """In detail `neuron` an FMU works c_f cycles per neuron and the MU II_m cycles per unit."""
     activity, use = activity_of(tiny_lstm, tiny_trace), UnitTimes()
     simulate_activity(tiny_lstm, activity, ArchSpec(), detail="neuron", listeners=[use])
     units_updated = sum(len(x) for x in tiny_trace.sequences) * 4 * len(activity.shapes)
@@ -149,7 +149,7 @@ def test_time_at_work_is_work_done(tiny_lstm, tiny_trace):
 
 @pytest.mark.parametrize("detail", ["block", "neuron"])
 @pytest.mark.parametrize("capacity", [1 << 21, 60])
-def test_a_unit_works_or_waits_but_not_both(tiny_lstm, tiny_trace, detail, capacity):
+def test_work_and_waits_of_a_unit_fit_in_the_run(tiny_lstm, tiny_trace, detail, capacity):
     """No unit has more time than there is."""
     use, arch = UnitTimes(), arch_with(weight_buffer__capacity_bytes=capacity)
     activity = activity_of(tiny_lstm, tiny_trace)
@@ -159,8 +159,8 @@ def test_a_unit_works_or_waits_but_not_both(tiny_lstm, tiny_trace, detail, capac
         assert 0 < use.worked_ps[unit] + waited_ps <= run.time_ps, unit
 
 
-def test_width_moves_no_bits_for_free():
-    """More lanes or wider ports read the same bits: the energy of weights stays."""
+def test_wider_lanes_or_ports_keep_weight_read_energy():
+    """More lanes or wider ports read the same bits, so the energy of weight reads stays."""
     network = make_network("lstm", inputs=64, units=64)
     trace = make_trace(network, (5,))
     energies = []
@@ -170,7 +170,7 @@ def test_width_moves_no_bits_for_free():
     assert energies == pytest.approx([energies[0]] * 3)
 
 
-def test_wider_units_take_area():
+def test_doubled_width_doubles_unit_area():
     technology = load_technology("28nm-lstp")
     plain = area_mm2(ArchSpec(), technology)
     assert area_mm2(arch_with(dpu__lanes=32), technology)["dpu"] == 2 * plain["dpu"]
@@ -182,8 +182,8 @@ def assert_same_decisions(one, other):
         assert [bits.tobytes() for bits in passes] == [bits.tobytes() for bits in other.bits[place]]
 
 
-def test_threads_batches_and_chunks_change_nothing(tiny_lstm, monkeypatch):
-    """SEMANTICS 4: the same bytes, however the work is cut."""
+def test_threads_batches_and_chunks_leave_bytes_unchanged(tiny_lstm, monkeypatch):
+    """SEMANTICS 4: the bytes are the same, however the work is divided."""
     trace = make_trace(tiny_lstm, (9, 30, 2, 17, 30, 1))
     plain = run_inference(tiny_lstm, trace, policy_from("bnn"), 0.5, threads=1)
     monkeypatch.setattr("archsim.inference.batching.MAX_BATCH", 2)
@@ -201,7 +201,7 @@ def test_decisions_do_not_depend_on_the_architecture(tiny_lstm, tiny_trace):
 
 
 @pytest.mark.parametrize("detail", ["block", "neuron"])
-def test_attaching_a_listener_changes_no_time(tiny_lstm, tiny_trace, detail):
+def test_attached_listener_changes_no_time(tiny_lstm, tiny_trace, detail):
     activity = activity_of(tiny_lstm, tiny_trace)
     alone = simulate_activity(tiny_lstm, activity, ArchSpec(), detail=detail)
     tally = Tally()
@@ -209,14 +209,13 @@ def test_attaching_a_listener_changes_no_time(tiny_lstm, tiny_trace, detail):
     assert tally.facts
 
 
-def test_same_inputs_same_bytes(tiny_lstm, tiny_trace):
+def test_same_inputs_give_the_same_bytes(tiny_lstm, tiny_trace):
     first, second = (archsim.simulate(tiny_lstm, tiny_trace, threshold=0.5) for _ in range(2))
     assert {**first.record, "wall_s": 0} == {**second.record, "wall_s": 0}
     assert all(a.tobytes() == b.tobytes() for a, b in zip(first.outputs, second.outputs, strict=True))
 
 
-def test_company_does_not_change_a_sequence(tiny_lstm):
-    """A sequence gives the same bits alone and in a batch, in the middle and at the end."""
+def test_sequence_gives_the_same_bits_alone_and_in_a_batch(tiny_lstm):
     trace = make_trace(tiny_lstm, (3, 8, 8, 2, 5))
     together = archsim.simulate(tiny_lstm, trace, threshold=0.5)
     for i, x in enumerate(trace.sequences):
@@ -229,8 +228,8 @@ def test_company_does_not_change_a_sequence(tiny_lstm):
                 )
 
 
-def test_a_machine_whose_buffers_are_too_small_says_so(tiny_lstm, tiny_trace):
-    """Before anything runs, with the field, the need and what there is."""
+def test_too_small_buffers_are_refused_with_field_and_need(tiny_lstm, tiny_trace):
+    """The refusal comes before anything runs and names the field, the need and what there is."""
     for field, message in {
         "weight_buffer__capacity_bytes": r"needs weight_buffer.capacity_bytes >= \d+ bytes, the machine has 3",
         "input_buffer__capacity_bytes": "needs input_buffer.capacity_bytes >= 18 bytes",
@@ -241,7 +240,7 @@ def test_a_machine_whose_buffers_are_too_small_says_so(tiny_lstm, tiny_trace):
             archsim.simulate(tiny_lstm, tiny_trace, arch_with(**{field: 3}), threshold=0.5, on_progress=pytest.fail)
 
 
-def test_reuse_needs_a_memoization_unit(tiny_lstm, tiny_trace):
+def test_reuse_without_fmu_is_refused(tiny_lstm, tiny_trace):
     without = ArchSpec().without_memo()
     with pytest.raises(archsim.ArchsimError, match="has no fmu, which policy 'bnn' needs"):
         archsim.simulate(tiny_lstm, tiny_trace, without, threshold=0.5)
@@ -261,8 +260,10 @@ def test_reuse_needs_a_memoization_unit(tiny_lstm, tiny_trace):
     st.sampled_from([64, 256, 2048]),
     st.integers(1, 4),
 )
-def test_a_unit_that_never_reuses_saves_nothing(cell, inputs, units, technology, dataflow, capacity, width, planes):
-    """Neither time nor energy, on any device type, data flow and organisation of the sign banks."""
+def test_fmu_that_never_reuses_saves_neither_time_nor_energy(
+    cell, inputs, units, technology, dataflow, capacity, width, planes
+):
+    """This holds for any device type, dataflow and organisation of the sign banks."""
     network = make_network(cell, inputs=inputs, units=units, layers=2)
     arch = arch_with(
         technology=technology, dataflow=dataflow, weight_buffer__capacity_bytes=max(capacity, 6 * (inputs + units)),
@@ -273,8 +274,8 @@ def test_a_unit_that_never_reuses_saves_nothing(cell, inputs, units, technology,
     assert record["speedup"] <= 1 and record["energy_saving"] < 0
 
 
-def test_an_oracle_that_finds_nothing_saves_nothing():
-    """Found on a GRU of 256 units at θ = 0, which saved 1.4 % by the cheaper reads of a split weight buffer."""
+def test_oracle_without_reuse_saves_no_energy():
+    """A GRU of 256 units at θ = 0 once saved 1.4 % by cheaper reads of a split weight buffer."""
     network = make_network("gru", inputs=64, units=256)
     rng = np.random.default_rng(0)
     noise = archsim.Trace.from_arrays([rng.standard_normal((12, 64))])

@@ -14,7 +14,7 @@ MOST_BYTES = 1 << 26
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_is_refused(case, tmp_path):
+def test_malformed_input_is_refused_in_one_short_message(case, tmp_path):
     read = case.make(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     tracemalloc.start()
@@ -30,6 +30,6 @@ def test_is_refused(case, tmp_path):
     assert peak_bytes < MOST_BYTES and sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_catalogue_is_large_and_names_each_case_once():
+def test_catalogue_has_300_cases_with_unique_names():
     names = [case.name for case in CASES]
     assert len(names) >= 300 and len(set(names)) == len(names)

@@ -38,8 +38,8 @@ def known_loss(monkeypatch):
 NETWORK, TRACE = SimpleNamespace(name="n"), Trace.from_arrays([[[0.0]]] * 3, [0] * 3, name="t")
 
 
-def test_finds_the_largest_threshold_within_the_loss(known_loss):
-    """Loss of 2 points per unit of θ: one point is reached at 0.5, to the grid of 0.01."""
+def test_calibration_finds_the_largest_threshold_within_the_loss(known_loss):
+    """A loss of 2 points per unit of θ reaches one point at 0.5, to the grid of 0.01."""
     known_loss(lambda theta: 2 * theta)
     found = calibrate_threshold(NETWORK, TRACE, max_losses=[1.0])
     assert found.chosen[1.0].threshold == 0.5 and found.metric_baseline == 90.0
@@ -47,19 +47,19 @@ def test_finds_the_largest_threshold_within_the_loss(known_loss):
     assert max(p.metric_loss for p in found.points if p.threshold <= 0.5) <= 1.0
 
 
-def test_nothing_to_lose_gives_the_highest(known_loss):
+def test_calibration_without_loss_returns_the_highest_threshold(known_loss):
     known_loss(lambda theta: 0.0)
     assert calibrate_threshold(NETWORK, TRACE, highest=2.0).chosen[1.0].threshold == 2.0
 
 
-def test_a_bump_on_the_way_stops_it(known_loss):
-    """Loss is not monotone: what lies behind a bump that was tried is not taken."""
+def test_calibration_stops_at_a_bump_of_the_loss(known_loss):
+    """Loss is not monotone, so a threshold beyond a bump that was tried is not taken."""
     known_loss(lambda theta: 5.0 if theta >= 0.5 or theta == 0.47 else 0.0)
     assert calibrate_threshold(NETWORK, TRACE).chosen[1.0].threshold == 0.46
 
 
-def test_a_margin_keeps_a_loss_below_its_bound(monkeypatch):
-    """Of 400 right answers 4·θ become wrong: a loss of θ points, standard error √θ/2 or nearly."""
+def test_margin_keeps_the_loss_below_its_bound(monkeypatch):
+    """Of 400 right answers 4·θ become wrong: a loss of θ points, with a standard error of about √θ/2."""
 
     def run(workload, policy, theta=0.0, **options):
         statistics = np.ones((400, 2), np.int64)
@@ -88,7 +88,7 @@ def test_a_margin_keeps_a_loss_below_its_bound(monkeypatch):
     ({"policy_name": "none"}, "has no threshold to calibrate"),
     ({"max_losses": [0.05]}, "even θ = 0 loses 0.10 points"),
 ])  # fmt: skip
-def test_what_cannot_be_calibrated_is_refused(options, message, known_loss):
+def test_invalid_calibration_is_refused(options, message, known_loss):
     known_loss(lambda theta: 0.1 + theta)
     with pytest.raises(archsim.ArchsimError, match=message):
         calibrate_threshold(NETWORK, TRACE, **options)

@@ -36,7 +36,7 @@ def change_of_outputs(plain, changed):
     st.floats(0, 2),
     st.sampled_from(["fp16", "fp32"]),
 )
-def test_record_has_the_change_of_outputs(cell, bidirectional, lengths, policy, theta, precision):
+def test_output_change_of_the_record_equals_its_definition(cell, bidirectional, lengths, policy, theta, precision):
     network = make_network(cell, inputs=5, units=4, layers=2, bidirectional=bidirectional)
     trace = make_trace(network, lengths)
     plain, changed = (
@@ -47,8 +47,8 @@ def test_record_has_the_change_of_outputs(cell, bidirectional, lengths, policy, 
     assert changed.record["output_change"] == pytest.approx(expected, rel=1e-12, abs=0)
 
 
-def test_noise_into_a_random_network_comes_out_60_percent_off():
-    """No head, no metric, and gains that nobody would want: 0.91 reused, 1.7x, 66 % saved."""
+def test_random_network_on_noise_changes_outputs_by_60_percent():
+    """There is no head and no metric, and yet large gains: 0.91 reused, 1.7x, 66 % saved."""
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     network, rng = archsim.from_torch(torch.nn.LSTM(32, 16)), np.random.default_rng(0)
@@ -58,7 +58,7 @@ def test_noise_into_a_random_network_comes_out_60_percent_off():
     assert record["output_change"] == pytest.approx(0.597, abs=0.005)
 
 
-def test_change_depends_on_neither_batches_nor_threads_nor_windows(tiny_lstm, monkeypatch):
+def test_output_change_depends_on_neither_batches_nor_threads(tiny_lstm, monkeypatch):
     trace = make_trace(tiny_lstm, (9, 30, 2, 17, 30, 1))
 
     def change(threads):
@@ -69,8 +69,8 @@ def test_change_depends_on_neither_batches_nor_threads_nor_windows(tiny_lstm, mo
     assert change(1) == change(3) == one
 
 
-def test_change_does_not_depend_on_windows(monkeypatch):
-    """A long sequence goes through all layers a window at a time."""
+def test_output_change_does_not_depend_on_windows(monkeypatch):
+    """A long sequence goes through all layers one window at a time."""
     network = make_network("gru", inputs=5, units=4, layers=2)
     trace = make_trace(network, (40, 23))
     whole = compared(Workload(network, trace), "bnn", 0.5)
@@ -79,7 +79,7 @@ def test_change_does_not_depend_on_windows(monkeypatch):
     assert cut.output_change == whole.output_change > 0
 
 
-def test_runs_beside_each_other_are_those_by_themselves(tiny_lstm, tiny_trace):
+def test_compared_runs_equal_separate_runs(tiny_lstm, tiny_trace):
     workload = Workload(tiny_lstm, tiny_trace, cache_bytes=1 << 20, once=True)
     together = compared(workload, "bnn", 0.5)
     alone = run_workload(Workload(tiny_lstm, tiny_trace), policy_from("bnn"), 0.5)
@@ -89,7 +89,7 @@ def test_runs_beside_each_other_are_those_by_themselves(tiny_lstm, tiny_trace):
     assert together.without_reuse.activity.neurons_reused() == 0
 
 
-def test_a_workload_that_is_kept_computes_without_reuse_once(tiny_lstm, tiny_trace, monkeypatch):
+def test_cached_workload_computes_the_run_without_reuse_once(tiny_lstm, tiny_trace, monkeypatch):
     workload, begun = Workload(tiny_lstm, tiny_trace, cache_bytes=1 << 20), []
     real = NoReuse.begin
     monkeypatch.setattr(NoReuse, "begin", lambda self, context: begun.append(context.pass_key) or real(self, context))
@@ -99,7 +99,7 @@ def test_a_workload_that_is_kept_computes_without_reuse_once(tiny_lstm, tiny_tra
     assert again == first
 
 
-def test_what_does_not_fit_is_computed_again(tiny_lstm, tiny_trace):
+def test_output_change_is_the_same_with_any_cache_size(tiny_lstm, tiny_trace):
     changes = {
         compared(Workload(tiny_lstm, tiny_trace, cache_bytes=room, once=once), "bnn", 0.5).output_change
         for room in (0, 100, 1 << 20)
@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_computed_again(tiny_lstm, tiny_trace):
     assert len(changes) == 1
 
 
-def test_translations_of_two_lengths_have_no_output_change():
+def test_translations_of_different_length_have_no_output_change():
     network = make_translator(width=6, units=5)
     trace = make_tokens(network, (4, 7, 3))
     for theta in (0.0, 0.3, 5.0):
@@ -120,7 +120,7 @@ def test_translations_of_two_lengths_have_no_output_change():
             assert found is None
 
 
-def test_a_decoder_that_is_kept_is_compared_alike():
+def test_cached_decoder_run_gives_the_same_output_change():
     network = make_translator(width=6, units=5)
     workload = Workload(network, make_tokens(network, (4, 7, 3)), cache_bytes=1 << 20)
     results = [compared(workload, "bnn", 0.3) for _ in range(2)]
@@ -132,11 +132,11 @@ def test_a_decoder_that_is_kept_is_compared_alike():
 @pytest.mark.parametrize("squares, expected", [
     ([[0.0, 0.0]], 0.0), ([[1.0, 0.0]], None), ([[1.0, 4.0]], 0.5), ([[np.nan, np.nan], [1.0, 4.0]], None),
 ])  # fmt: skip
-def test_output_change_of_sums(squares, expected):
+def test_output_change_is_the_root_of_the_ratio_of_sums(squares, expected):
     assert comparison.output_change(np.array(squares)) == expected
 
 
-def test_squares_are_added_sequence_by_sequence():
+def test_squares_are_summed_per_sequence():
     before = np.arange(12, dtype=np.float32).reshape(6, 2)
     after = before + np.float32(0.5)
     sums = np.zeros((3, 2))

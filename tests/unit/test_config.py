@@ -31,7 +31,7 @@ def test_every_number_has_unit_source_and_certainty(name):
             ), field
 
 
-def test_replace_leaves_the_original_alone():
+def test_replace_leaves_the_original_unchanged():
     arch = archsim.load_arch("epur")
     assert arch.replace("fmu.latency_cycles", 3).fmu.latency_cycles == 3 and arch.fmu.latency_cycles == 5
 
@@ -43,12 +43,12 @@ def test_replace_leaves_the_original_alone():
     ("dpu.lanes.deep", 1, "unknown field"),
     ("clock_period_ps", 1.5, "clock_period_ps = 1.5: input should be a valid integer"),
 ])  # fmt: skip
-def test_bad_fields_are_refused(field, value, message):
+def test_invalid_fields_are_refused(field, value, message):
     with pytest.raises(archsim.ArchsimError, match=message):
         ArchSpec().replace(field, value)
 
 
-def test_architecture_files(tmp_path):
+def test_architecture_file_is_read_or_refused_with_a_hint(tmp_path):
     good, bad = tmp_path / "mine.toml", tmp_path / "bad.toml"
     good.write_text("[dpu]\nlanes = 32\n")
     assert archsim.load_arch(good).dpu.lanes == 32 and archsim.load_arch(good).name == "mine"
@@ -78,7 +78,7 @@ def reference(file, **wanted):
 @pytest.mark.parametrize("buffer, row", [
     ("weight_buffer", "wb_2MiB_256b"), ("magnitude_buffer", "wb_mag_1.875MiB_240b"),
 ])  # fmt: skip
-def test_weight_buffers_are_the_cited_rows(buffer, row):
+def test_weight_buffer_figures_equal_the_cited_rows(buffer, row):
     cited = reference("sram_bank_sweep_28nm.csv", name=row, device="itrs-lstp", objective="ED2", uca_banks="16")
     assert float(cited["cycle_ns"]) <= 2.0  # it does cycle at 500 MHz
     technology = load_technology("28nm-lstp")
@@ -89,8 +89,8 @@ def test_weight_buffers_are_the_cited_rows(buffer, row):
         assert technology.actions[buffer]["fill"].pj == float(cited["write_pj"])
 
 
-def test_a_word_of_weights_costs_the_same_on_both_machines():
-    """Neither machine may save by the organisation of its weight buffer: same reads, and no less leakage."""
+def test_weight_reads_cost_the_same_with_and_without_fmu():
+    """Neither machine may save by the organisation of its weight buffer: same reads, no less leakage."""
     plain = ArchSpec().without_memo()
     for fmu in (FmuSpec(), FmuSpec(sign_bank_width_bits=64), FmuSpec(planes=3)):
         memo = ArchSpec(fmu=fmu)
@@ -106,7 +106,7 @@ def test_a_word_of_weights_costs_the_same_on_both_machines():
     ("input_buffer", "in_8KiB_256b", 1, "write"), ("intermediate_memory", "inter_6MiB_256b", 1, "write"),
     ("memo_buffer", "memo_8KiB_64b", 1, "write"), ("sign_bank", "wb_signbank_16KiB_256b(x8)", 8, "fill"),
 ])  # fmt: skip
-def test_other_buffers_are_the_cited_rows(buffer, row, banks, write):
+def test_other_buffer_figures_equal_the_cited_rows(buffer, row, banks, write):
     cited = reference("sram_named_28nm.csv", name=row, device="itrs-lstp", temp_k="350")
     technology = load_technology("28nm-lstp")
     read = "predict" if buffer == "sign_bank" else "read"
@@ -116,8 +116,8 @@ def test_other_buffers_are_the_cited_rows(buffer, row, banks, write):
     assert technology.static[buffer].area_mm2 == pytest.approx(banks * float(cited["area_mm2"]), rel=1e-3)
 
 
-def test_arithmetic_is_horowitz_scaled():
-    """45 nm, 0.9 V to 28 nm, 0.78 V: capacitance by length, energy by voltage squared."""
+def test_arithmetic_energy_is_horowitz_scaled_to_28_nm():
+    """From 45 nm and 0.9 V to 28 nm and 0.78 V: capacitance by length, energy by voltage squared."""
     scale = 28 / 45 * (0.78 / 0.9) ** 2
     actions = load_technology("28nm-lstp").actions
     assert actions["dpu"]["mac"].pj == pytest.approx((1.1 + 0.4) * scale, abs=0.005)
@@ -129,7 +129,7 @@ def test_arithmetic_is_horowitz_scaled():
 
 
 def test_leakage_of_logic_is_one_percent_of_its_power():
-    """mW of so many operations a cycle at 500 MHz: 1 pJ a cycle is 0.5 mW."""
+    """Power in mW at 500 MHz: 1 pJ per cycle is 0.5 mW."""
     technology = load_technology("28nm-lstp")
     dpu = 0.01 * 16 * technology.actions["dpu"]["mac"].pj * 0.5
     fmu = 0.01 * 2048 * technology.actions["fmu"]["xnor_popcount"].pj * 0.5
@@ -138,13 +138,13 @@ def test_leakage_of_logic_is_one_percent_of_its_power():
     assert technology.static["fmu"].leakage_mw == pytest.approx(fmu, abs=0.005)
 
 
-def test_a_missing_energy_entry_is_an_error():
+def test_action_without_energy_entry_is_refused():
     with pytest.raises(archsim.ArchsimError, match="no energy entry for dpu.divide"):
         energy_rows({("dpu", "divide"): 1}, 1000, ArchSpec(), load_technology("28nm-lstp"))
 
 
-def test_energy_of_a_known_run():
-    """Ten multiply-adds and one burst in one microsecond, by hand: 7 pJ, 512 bits, and the leakage of every part."""
+def test_energy_of_ten_macs_and_one_burst_equals_hand_arithmetic():
+    """In one microsecond: 7 pJ, 512 bits, and the leakage of every part."""
     technology, arch = load_technology("28nm-lstp"), ArchSpec()
     rows = energy_rows({("dpu", "mac"): 10, ("dram", "read"): 1}, 1_000_000, arch, technology)
     by_name = {(r.component, r.action): r.joules for r in rows}
@@ -154,16 +154,16 @@ def test_energy_of_a_known_run():
     assert by_name["magnitude_buffer", "leakage"] == pytest.approx(4 * 0.998016e-3 * 1e-6)
 
 
-def test_standing_power_of_main_memory():
-    """A microsecond is 1600 memory cycles: 1.1 V times what two devices draw with rows open, idle, or all closed."""
+def test_standby_energy_of_main_memory_equals_hand_arithmetic():
+    """A microsecond is 1600 memory cycles: 1.1 V times the current of two devices with rows open, idle, or all closed."""
     states = {"active_standby": 34.43e-3, "open_power_down": 11.71e-3, "closed_power_down": 5.71e-3}
     rows = energy_rows({("dram", s): 1600 for s in states}, 0, ArchSpec(), load_technology("28nm-lstp"))
     by_state = {r.action: r.joules for r in rows if r.component == "dram"}
     assert by_state == {s: pytest.approx(1.1 * 2 * amperes * 1e-6) for s, amperes in states.items()}
 
 
-def test_twice_the_devices_take_twice_the_energy():
-    """Of a rank: a command. Of two ranks: only what it takes to stand by."""
+def test_doubled_devices_double_command_and_standby_energy():
+    """Twice the devices per rank double both; twice the ranks double standby only."""
     plain, wide, ranks = (command_pj(arch_with(**{f"dram__{k}": v}).dram) for k, v in
                           (("ranks", 1), ("device_bits", 8), ("ranks", 2)))  # fmt: skip
     for action in ("activate", "refresh", "active_standby", "open_power_down", "closed_power_down"):
@@ -173,7 +173,7 @@ def test_twice_the_devices_take_twice_the_energy():
 
 
 @pytest.mark.parametrize("preset", bundled_memories())
-def test_memories_are_the_cited_sets(preset):
+def test_memory_presets_equal_the_cited_parameters(preset):
     """Every field whose source names a symbol of the parameter file has its value there."""
     spec = load_dram(preset)
     cited = {}
@@ -193,7 +193,7 @@ def test_memories_are_the_cited_sets(preset):
 
 
 @pytest.mark.parametrize("preset", bundled_memories())
-def test_peak_bandwidth_is_the_references(preset):
+def test_peak_bandwidth_equals_the_reference(preset):
     spec = load_dram(preset)
     with (REFERENCE / "lpddr4_streaming.csv").open() as stream:
         peaks = [float(row["peak_gbps"]) for row in csv.DictReader(stream) if row["config"] == spec.reference]
@@ -209,12 +209,12 @@ def test_peak_bandwidth_is_the_references(preset):
     ("dram.queue_depth", 0, "dram.queue_depth = 0: input should be greater than or equal to 1"),
     ("dram.bandwidth_bytes_per_s", 1, "unknown field 'dram.bandwidth_bytes_per_s'"),
 ])  # fmt: skip
-def test_memories_that_cannot_be_are_refused(field, value, message):
+def test_invalid_memory_fields_are_refused(field, value, message):
     with pytest.raises(archsim.ArchsimError, match=message):
         ArchSpec().replace(field, value)
 
 
-def test_a_preset_brings_all_its_fields_and_a_file_may_change_some(tmp_path):
+def test_memory_preset_sets_all_fields_and_a_file_overrides_some(tmp_path):
     assert ArchSpec().replace("dram.preset", "lpddr4-2400-x32").dram == load_dram("lpddr4-2400-x32")
     mine = tmp_path / "mine.toml"
     mine.write_text('[dram]\npreset = "lpddr4-2400-x32"\nchannels = 2\n')
@@ -223,8 +223,8 @@ def test_a_preset_brings_all_its_fields_and_a_file_may_change_some(tmp_path):
     assert dram.peak_bytes_per_s == 2 * load_dram("lpddr4-2400-x32").peak_bytes_per_s
 
 
-def test_a_larger_buffer_costs_more():
-    """Area and leakage in proportion to the capacity, energy by the cited power law."""
+def test_doubled_buffer_doubles_area_and_raises_energy_by_2_to_0_56():
+    """Area and leakage are proportional to the capacity; energy follows the cited power law."""
     technology, arch = load_technology("28nm-lstp"), ArchSpec()
     double = archsim.load_arch("epur-4mib")
     assert area_mm2(double, technology)["magnitude_buffer"] == 2 * area_mm2(arch, technology)["magnitude_buffer"]
@@ -232,6 +232,6 @@ def test_a_larger_buffer_costs_more():
     assert large.pj_each / small.pj_each == pytest.approx(2**0.56)
 
 
-def test_the_baseline_has_no_memoization_unit():
+def test_baseline_machine_has_no_memoization_parts():
     parts = parts_of(ArchSpec().without_memo())
     assert "weight_buffer" in parts and not {"fmu", "memo_buffer", "sign_bank", "magnitude_buffer"} & set(parts)

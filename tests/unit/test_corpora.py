@@ -43,8 +43,8 @@ def recordings(tmp_path):
     return tmp_path
 
 
-def test_digit_strings_of_a_split(recordings):
-    """At least 300 strings of three to seven digits, the same every time, no recording of another split in them."""
+def test_digit_strings_of_a_split_are_reproducible(recordings):
+    """At least 300 strings of three to seven digits, the same every time, without recordings of another split."""
     test = fsdd_trace("test", recordings)
     assert test.kind == "audio" and test.sample_rate_hz == 8000 and len(test) >= 300
     assert {len(target.split()) for target in test.targets} == {3, 4, 5, 6, 7}
@@ -53,7 +53,7 @@ def test_digit_strings_of_a_split(recordings):
     assert len(fsdd_trace("all", recordings / "fsdd" / "recordings")) >= 300
 
 
-def test_strings_hold_every_recording_of_their_split_and_no_other(recordings, monkeypatch):
+def test_digit_strings_use_all_recordings_of_their_split_only(recordings, monkeypatch):
     heard = []
     monkeypatch.setattr(digits, "_joined", lambda said, rng: heard.extend(said) or np.zeros(9, np.int16))
     fsdd_trace("valid", recordings)
@@ -73,7 +73,7 @@ def test_strings_hold_every_recording_of_their_split_and_no_other(recordings, mo
         ("seven.wav", wav_bytes(900), "need a name DIGIT_SPEAKER_INDEX.wav"),
     ],
 )
-def test_bad_recordings_are_named(recordings, name, data, message):
+def test_invalid_recording_is_refused_by_name(recordings, name, data, message):
     (recordings / "fsdd" / "recordings" / name).write_bytes(data)
     with pytest.raises(TraceError, match=f"{name}: .*{message}"):
         fsdd_trace("test", recordings)
@@ -90,13 +90,13 @@ def captions(tmp_path):
     return tmp_path
 
 
-def test_captions_of_a_split(captions):
+def test_caption_pairs_of_a_split_are_aligned(captions):
     valid = multi30k_trace("valid", captions)
     assert valid.sequences == ("val en 0 .", "val en 1 .") and valid.targets == ("val de 0 .", "val de 1 .")
     assert len(multi30k_trace("all", captions)) == 6 and len(multi30k_trace("train", captions / "multi30k")) == 3
 
 
-def test_broken_captions_are_named(captions):
+def test_broken_caption_files_are_refused_by_name(captions):
     folder = captions / "multi30k"
     (folder / "val.lc.norm.tok.de").write_text("nur eine .\n")
     with pytest.raises(TraceError, match="val.lc.norm.tok: 2 lines of .en and 1 of .de"):
@@ -128,7 +128,7 @@ def server(tmp_path):
     httpd.server_close()
 
 
-def test_a_download_is_checked_and_kept_whole(server, tmp_path, monkeypatch):
+def test_download_is_checked_by_digest_and_kept_only_if_whole(server, tmp_path, monkeypatch):
     folder, url = server
     (folder / "a.txt").write_bytes(b"hello" * 100_000)
     sha256 = hashlib.sha256(b"hello" * 100_000).hexdigest()
@@ -151,8 +151,8 @@ def test_a_download_is_checked_and_kept_whole(server, tmp_path, monkeypatch):
     assert list((tmp_path / "bad").iterdir()) == []
 
 
-def test_recordings_are_unpacked_from_an_archive(server, tmp_path, monkeypatch):
-    """Only recordings that are checked come out, those up to index 44, wherever they claim to lie."""
+def test_archive_unpacks_only_checked_recordings(server, tmp_path, monkeypatch):
+    """Only recordings with a known digest, up to index 44, come out, whatever path they claim."""
     folder, url = server
     good, unchecked = {"7_ada_3.wav": wav_bytes(900)}, {"7_ada_45.wav": wav_bytes(901), "7_ada_123.wav": b"x"}
     with tarfile.open(folder / "v1.0.10.tar.gz", "w:gz") as archive:
@@ -171,7 +171,7 @@ def test_recordings_are_unpacked_from_an_archive(server, tmp_path, monkeypatch):
     assert list((tmp_path / "bad").iterdir()) == []
 
 
-def test_every_corpus_has_a_home_and_named_splits():
+def test_every_corpus_has_a_download_source_and_named_splits():
     assert set(downloads.HOMES) == {"imdb", "fsdd", "multi30k"}
     with pytest.raises(TraceError, match="accepted: train, valid, test, all"):
         multi30k_trace("tset")

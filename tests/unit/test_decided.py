@@ -53,7 +53,7 @@ class AskedPass:
     theta=st.sampled_from([0.0, 0.2, 0.7, 3.0]),
     precision=st.sampled_from(["fp16", "fp32"]),
 )
-def test_in_a_kernel_or_asked_step_by_step(policy, cell, sizes, lengths, theta, precision):
+def test_kernel_pass_equals_the_policy_asked_step_by_step(policy, cell, sizes, lengths, theta, precision):
     inputs, units, bidirectional = sizes
     network = make_network(cell, inputs=inputs, units=units, layers=2, bidirectional=bidirectional)
     trace = make_trace(network, lengths)
@@ -61,7 +61,7 @@ def test_in_a_kernel_or_asked_step_by_step(policy, cell, sizes, lengths, theta, 
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_in_a_decoder_too(policy):
+def test_decoder_kernel_pass_equals_the_policy_asked_step_by_step(policy):
     network = make_translator(width=9, units=5, depth=2)
     same_bytes(network, make_tokens(network, [4, 1, 7]), policy, 0.5, "fp16")
 
@@ -79,8 +79,8 @@ def same_bytes(network, trace, policy, theta, precision):
 
 @pytest.mark.parametrize("policy", ["none", "bnn", "delta"])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_windows_and_chunks_are_not_seen(policy, bidirectional, monkeypatch):
-    """However few steps go through a layer at a time."""
+def test_windows_and_chunks_leave_outputs_and_decisions_unchanged(policy, bidirectional, monkeypatch):
+    """The number of steps that go through a layer at a time does not matter."""
     network = make_network("lstm", inputs=6, units=5, layers=2, bidirectional=bidirectional)
     trace = make_trace(network, [7, 3, 11, 1])
     whole = run_inference(network, trace, policy_from(policy), 0.4)
@@ -94,7 +94,7 @@ def test_windows_and_chunks_are_not_seen(policy, bidirectional, monkeypatch):
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(1, 13))
-def test_windows_of_a_batch_are_its_rows_in_order(lengths, n_steps):
+def test_windows_of_a_batch_cover_its_rows_in_order(lengths, n_steps):
     lengths = np.sort(lengths)[::-1]
     batch = Batch.of(np.arange(lengths.size), lengths)
     found = []
@@ -115,8 +115,8 @@ def reused_by(begin, base=BinaryPolicy, **fields):
     return run_inference(network, make_trace(network, [9, 5]), plug_in, 0.8, threads=1).activity.neurons_reused()
 
 
-def test_a_decide_of_ones_own_is_asked():
-    """In a class of its own, or put in the place of the pass's."""
+def test_overridden_decide_is_called():
+    """It is overridden in a subclass of the pass, or replaced on the pass object."""
 
     class Never(KernelPass):
         def decide(self, step):
@@ -138,7 +138,7 @@ def test_a_decide_of_ones_own_is_asked():
     ({"weight_ih": np.ones((20, 3), np.float32)}, "n_inputs = 8, need 11"),
     ({"weight_ih": np.ones((20, 300), np.float32)}, "planes has shape"),
 ])  # fmt: skip
-def test_a_pass_begun_for_another_shape_is_refused(fields, message):
+def test_pass_begun_for_another_shape_is_refused(fields, message):
     with pytest.raises(archsim.ArchsimError, match=message):
         reused_by(lambda self, context: BinaryPolicy.begin(self, replace(context, **fields)))
 
@@ -147,7 +147,7 @@ def test_a_pass_begun_for_another_shape_is_refused(fields, message):
     ({"batch": 1}, "step 0 has 2 sequences, the pass began with 1"),
     ({"weight_ih": np.ones((20, 3), np.float32)}, "n_inputs = 8, need 11"),
 ])  # fmt: skip
-def test_asked_by_a_plug_in_too(fields, message):
+def test_step_of_a_pass_begun_for_another_shape_is_refused(fields, message):
     class Asking(BinaryPolicy):
         name = "asking"
 
@@ -159,13 +159,13 @@ def test_asked_by_a_plug_in_too(fields, message):
         run_inference(network, make_trace(network, [9, 5]), Asking(), 0.8, threads=1)
 
 
-def test_reuse_needs_the_unit_it_is_charged_for():
+def test_reuse_by_a_policy_without_memo_unit_is_refused():
     with pytest.raises(archsim.ArchsimError, match="says it needs no memoization unit"):
         reused_by(BinaryPolicy.begin, uses_memo_unit=False)
 
 
-def test_weights_are_not_changed_in_place():
-    """They are laid out once a network; what was given is the giver's."""
+def test_network_weights_are_read_only_copies():
+    """Weights are laid out once per network; arrays that were given stay the caller's."""
     network = make_network("lstm", inputs=6, units=5)
     with pytest.raises(ValueError, match="read-only"):
         network.layers[0].directions[0].weight_ih[:] *= 3
@@ -177,8 +177,8 @@ def test_weights_are_not_changed_in_place():
     assert (direction_of_ones.weight_ih == 1).all()
 
 
-def test_numpys_threads_come_back_after_the_last():
-    """Runs that overlap, the first to begin being the first to end."""
+def test_blas_threads_are_restored_after_the_last_overlapping_run():
+    """Two runs overlap, and the first to begin is the first to end."""
 
     def threads():
         return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]

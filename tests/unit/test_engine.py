@@ -34,7 +34,7 @@ def events_of(env, process):
     return env.processed_events - before - 2
 
 
-def test_what_has_arrived_is_taken_without_an_event():
+def test_get_of_an_arrived_item_takes_no_event():
     env, heard = Engine(), []
     port = Port(env)
     for item in "abc":
@@ -43,7 +43,7 @@ def test_what_has_arrived_is_taken_without_an_event():
     assert heard == [(0, "a"), (0, "b"), (0, "c")]
 
 
-def test_waiting_for_what_is_on_its_way_takes_one_event():
+def test_get_of_an_item_in_flight_takes_one_event():
     env, heard = Engine(), []
     port = Port(env)
     port.send("a", 700)
@@ -52,8 +52,8 @@ def test_waiting_for_what_is_on_its_way_takes_one_event():
     assert heard == [(700, "a"), (700, "b")]
 
 
-def test_waiting_for_what_is_not_yet_sent_takes_one_event():
-    """Sent at 100 to arrive at 350: the receiver is not woken before."""
+def test_get_before_send_takes_one_event():
+    """The item is sent at 100 and arrives at 350; the receiver is not woken before."""
     env, heard = Engine(), []
     port = Port(env)
     env.timeout(100).callbacks.append(lambda _: port.send("a", 250))
@@ -61,7 +61,7 @@ def test_waiting_for_what_is_not_yet_sent_takes_one_event():
     assert heard == [(350, "a")]
 
 
-def test_an_item_overtakes_nothing():
+def test_item_of_shorter_delay_does_not_overtake():
     env, heard = Engine(), []
     port = Port(env)
     port.send("slow", 500)
@@ -71,8 +71,8 @@ def test_an_item_overtakes_nothing():
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=1, max_size=12), st.integers(0, 4))
-def test_items_are_taken_in_order_as_they_arrive(sends, busy_ps):
-    """Item n arrives at max(sent + delay, arrival of n-1), and is taken then or when the receiver is through."""
+def test_items_are_received_in_order_at_arrival_or_when_free(sends, busy_ps):
+    """Item n arrives at max(sent + delay, arrival of n-1), and is received then or when the receiver is free."""
     env, heard, expected = Engine(), [], []
     port = Port(env)
 
@@ -92,8 +92,8 @@ def test_items_are_taken_in_order_as_they_arrive(sends, busy_ps):
     assert heard == expected
 
 
-def test_a_place_is_waited_for_only_where_none_is_free():
-    """Three places, given back 100 ps after they were taken."""
+def test_credit_wait_takes_an_event_only_if_none_is_free():
+    """Three credits, each given back 100 ps after it was taken."""
     env, taken_ps = Engine(), []
     credits = Credits(env, 3, "q", Probe(env))
 
@@ -110,7 +110,7 @@ def test_a_place_is_waited_for_only_where_none_is_free():
     assert taken_ps == [0, 0, 0, 100, 100, 100, 200]
 
 
-def test_depths_are_stated_only_to_who_draws():
+def test_queue_depth_is_emitted_only_to_listeners_that_want_spans():
     class Drawing(list):
         wants_spans = True
         __call__ = list.append
@@ -127,7 +127,7 @@ def test_depths_are_stated_only_to_who_draws():
         assert [fact.depth for fact in listener] == depths
 
 
-def test_a_unit_states_its_sums_once():
+def test_unit_emits_its_times_once():
     env, times = Engine(), UnitTimes()
     unit = Unit(env, "U", EPUR, Probe(env, [times]))
     for _ in range(3):
@@ -140,7 +140,7 @@ def test_a_unit_states_its_sums_once():
     assert times.worked_ps == {"U": 120} and times.waited_ps == {("U", "items"): 21}
 
 
-def test_the_loop_counts_what_it_has_processed():
+def test_engine_counts_processed_events():
     env = Engine()
     for delay_ps in (1, 2, 3):
         env.timeout(delay_ps)
@@ -148,8 +148,8 @@ def test_the_loop_counts_what_it_has_processed():
     assert env.processed_events == 2 + 1, "the one that ends the run as well"
 
 
-def test_the_end_of_an_instant_is_after_all_that_happens_in_it():
-    """What is scheduled for the same time after it, and by what happens then, included."""
+def test_end_of_instant_follows_every_event_of_that_time():
+    """It also follows events that are scheduled for the same time later, or by those events."""
     env, order = Engine(), []
     env.end_of_instant().callbacks.append(lambda _: order.append("end"))
     again = env.timeout(0)
@@ -172,13 +172,13 @@ def neuron_run(arch, reuse, **shape):
 
 
 @pytest.mark.parametrize("reuse, events", [(0.0, 14051), (0.3, 14349), (0.7, 14401), (1.0, 14051)])
-def test_events_of_a_machine_with_memoization(reuse, events):
-    """A time to be busy for the dot product unit, one to wait for the memoization unit; the gates' meeting is shared."""
+def test_event_count_with_memoization_is_pinned(reuse, events):
+    """One event per busy time of the DPU, one per wait for the FMU; the meeting of the gates is shared."""
     found, neurons = neuron_run(EPUR, reuse, inputs=128, units=128)
     assert found == events and found / neurons < 2.5
 
 
-def test_events_of_the_baseline_machine():
+def test_event_count_of_the_baseline_is_pinned():
     found, neurons = neuron_run(EPUR.without_memo(), 0.0, inputs=128, units=128)
     assert found == 7907 and found / neurons < 1.3
 
@@ -188,11 +188,11 @@ def test_events_of_the_baseline_machine():
     ({"dispatch": "shared"}, 43973),
     ({"dataflow": "mwl"}, 22224),
 ])  # fmt: skip
-def test_events_of_other_machines(fields, events):
+def test_event_count_of_other_machines_is_pinned(fields, events):
     assert neuron_run(arch_with(**fields), 0.7, inputs=128, units=128)[0] == events
 
 
-def test_a_listener_hears_what_it_names_and_otherwise_everything():
+def test_listener_receives_the_events_it_subscribes_to_or_all():
     class Some(list):
         subscribes_to = (QueueDepth,)
 
@@ -210,7 +210,7 @@ def test_a_listener_hears_what_it_names_and_otherwise_everything():
     assert list(kinds) == heard
 
 
-def test_a_fact_that_nobody_hears_is_not_made():
+def test_trace_event_without_subscriber_is_not_constructed():
     """Its details are not even looked at."""
 
     class Deaf:

@@ -101,12 +101,12 @@ def bars_of(axes):
     return [[bar.get_height() for bar in group] for group in axes.containers]
 
 
-def test_every_figure_is_tested():
+def test_every_figure_module_is_tested():
     found = {info.name for info in iter_modules(figures.__path__)}
     assert {name for name in found if hasattr(module(name), "draw")} | {"energy_breakdown"} == set(MAKERS)
 
 
-def test_every_figure_says_what_it_is():
+def test_every_figure_has_a_name_a_title_and_a_caption():
     names = [module(name).NAME for name in MAKERS]
     assert len(set(names)) == len(names)
     for name in MAKERS:
@@ -115,14 +115,14 @@ def test_every_figure_says_what_it_is():
 
 @EACH
 @pytest.mark.parametrize("networks", [(), ("one",), NETWORKS], ids=len)
-def test_every_axis_is_labelled_whatever_there_is_to_draw(name, networks):
+def test_every_axis_is_labelled_for_any_number_of_networks(name, networks):
     figure = module(name).draw(MAKERS[name](networks))
     assert figure.axes and all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes)
     figure.draw_without_rendering()
 
 
 @EACH
-def test_equal_data_give_equal_bytes(name):
+def test_equal_data_give_equal_svg_bytes(name):
     frame, files = MAKERS[name](NETWORKS[:2]), (BytesIO(), BytesIO())
     for file in files:
         figure = module(name).draw(frame.copy())
@@ -132,14 +132,14 @@ def test_equal_data_give_equal_bytes(name):
 
 
 @EACH
-def test_drawing_leaves_the_frame_alone(name):
+def test_drawing_leaves_the_frame_unchanged(name):
     frame = MAKERS[name](NETWORKS)
     before = frame.copy()
     module(name).draw(frame)
     pd.testing.assert_frame_equal(frame, before)
 
 
-def test_change_is_cumulated_by_quantity_and_network():
+def test_relative_change_is_cumulative_per_quantity_and_network():
     frame = observed("changes", NETWORKS)
     dots, outputs = relative_change.draw(frame).axes
     assert (dots.get_title(), outputs.get_title()) == ("dot product", "output")
@@ -150,25 +150,25 @@ def test_change_is_cumulated_by_quantity_and_network():
     assert (np.diff(y) >= 0).all() and len(dots.lines) == len(NETWORKS) + 1
 
 
-def test_histograms_hold_all_neurons_with_a_correlation():
+def test_correlation_histogram_holds_all_defined_neurons():
     frame = pd.DataFrame({"network": "one", "correlation": [1.0000000001, 0.5, -1.0, float("nan")]})
     (axes,) = draw_correlation(frame).axes
     (heights,) = bars_of(axes)
     assert sum(heights) == pytest.approx(100) and heights[0] == pytest.approx(heights[-1])
 
 
-def test_neurons_that_never_move_leave_an_empty_panel():
+def test_undefined_correlations_leave_an_empty_panel():
     (axes,) = draw_correlation(pd.DataFrame({"network": ["one"], "correlation": [float("nan")]})).axes
     assert axes.get_title() == "one" and not axes.texts
 
 
-def test_a_scatter_names_its_correlation():
+def test_scatter_title_gives_its_correlation():
     frame = pd.DataFrame({"network": "one", "binary": [1, 2, 3], "real": [2.0, 4.0, 6.0]})
     (axes,) = draw_scatter(frame).axes
     assert axes.get_title() == "one, r = 1.00" and len(axes.collections[0].get_offsets()) == 3
 
 
-def test_thresholds_run_from_small_to_large_and_reuse_stands_over_loss():
+def test_threshold_figure_sorts_thresholds_and_puts_reuse_over_loss():
     axes = loss_against_threshold.draw(thresholds(NETWORKS)).axes
     assert [one.get_title() for one in axes[:3]] == list(NETWORKS) and len(axes) == 6
     assert [line.get_label() for line in axes[0].lines] == list(POLICIES)
@@ -178,13 +178,13 @@ def test_thresholds_run_from_small_to_large_and_reuse_stands_over_loss():
     assert len(axes[3].collections) == len(POLICIES)
 
 
-def test_a_policy_without_threshold_is_not_drawn():
+def test_policy_without_threshold_is_not_drawn():
     frame = thresholds(["one"])
     with_none = pd.concat([frame, frame.head(1).assign(policy="none", threshold=None)])
     assert len(loss_against_threshold.draw(with_none).axes[0].lines) == len(POLICIES)
 
 
-def test_at_a_loss_there_is_a_panel_a_policy_and_figure_of_merit():
+def test_at_loss_has_a_panel_per_policy_and_figure_of_merit():
     axes = at_loss.draw(losses(NETWORKS)).axes
     assert [one.get_title() for one in axes] == ["bnn", "bnn", "oracle", "oracle"]
     np.testing.assert_allclose(bars_of(axes[0]), [[10] * 4, [20] * 4, [30] * 4])
@@ -193,26 +193,26 @@ def test_at_a_loss_there_is_a_panel_a_policy_and_figure_of_merit():
     assert [tick.get_text() for tick in axes[0].get_xticklabels()] == [*NETWORKS, "mean"]
 
 
-def test_the_mean_is_over_all_networks_or_none():
+def test_mean_is_nan_if_a_network_lacks_a_value():
     table = pd.DataFrame({"a": [1.0, 3.0], "b": [1.0, None]}, index=["one", "two"])
     assert with_mean(table).loc["mean", "a"] == 2 and np.isnan(with_mean(table).loc["mean", "b"])
     assert list(with_mean(table.head(1)).index) == ["one"]
 
 
-def test_energy_is_stacked_and_normalised_to_the_machine_without():
+def test_energy_bars_are_stacked_and_normalised_to_the_baseline():
     (axes,) = energy_breakdown.draw(energies(NETWORKS)).axes
     np.testing.assert_allclose(bars_of(axes)[0], [60, 35] * 3)
     np.testing.assert_allclose(np.sum(bars_of(axes), axis=0), [100, 75] * 3)
     assert [text.get_text() for text in axes.texts] == ["100", "75"] * 3
 
 
-def test_speedup_shows_the_papers_mean():
+def test_speedup_figure_shows_the_papers_mean():
     (axes,) = speedup.draw(speedups(NETWORKS)).axes
     np.testing.assert_allclose(bars_of(axes), [[1.0] * 4, [1.1] * 4])
     assert AVERAGES.speedup in [line.get_ydata()[0] for line in axes.lines]
 
 
-def test_small_components_are_drawn_together():
+def test_small_area_components_are_drawn_as_other():
     (axes,) = draw_area(areas(("E-PUR", "with memoization"))).axes
     assert [group.get_label() for group in axes.containers] == ["weight buffer", "other"]
     np.testing.assert_allclose(
@@ -221,8 +221,8 @@ def test_small_components_are_drawn_together():
     assert [text.get_text() for text in axes.texts] == ["10.0", "10.0"]
 
 
-def test_bars_of_a_group_differ_in_grey():
-    """By hatch, whatever their colour."""
+def test_bars_of_a_group_have_distinct_hatches():
+    """Hatches tell bars apart in a grey print."""
     (axes,) = energy_breakdown.draw(energies(["one"])).axes
     hatches = [group[0].get_hatch() for group in axes.containers]
     assert len(set(hatches)) == len(hatches) == 5

@@ -37,7 +37,7 @@ def test_replaced_file_keeps_its_mode(mode, tmp_path):
     assert written(path) == mode and list(tmp_path.iterdir()) == [path]
 
 
-def test_private_file_is_never_readable_by_others(tmp_path):
+def test_temporary_copy_of_a_private_file_is_private(tmp_path):
     path = tmp_path / "f"
     path.write_text("old")
     path.chmod(0o600)
@@ -59,7 +59,7 @@ def test_umask_is_never_changed(tmp_path, monkeypatch):
     written(tmp_path / "f")
 
 
-def test_behind_a_link_the_target_is_replaced(tmp_path):
+def test_write_through_a_link_replaces_its_target(tmp_path):
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_text("old")
     target.chmod(0o640)
@@ -85,7 +85,7 @@ def test_failed_write_leaves_the_old_file(tmp_path):
     ("é" * 128, "longer than 255 bytes"),
     ("a\0b", "cannot write .*null"),
 ])  # fmt: skip
-def test_what_cannot_be_written_is_one_error(name, message, tmp_path, monkeypatch):
+def test_path_that_cannot_be_written_is_refused(name, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "dangling").symlink_to("gone/file")
@@ -93,7 +93,7 @@ def test_what_cannot_be_written_is_one_error(name, message, tmp_path, monkeypatc
         check_writable(name)
 
 
-def test_name_that_is_no_utf8_can_be_written(tmp_path):
+def test_file_name_that_is_no_utf8_is_written(tmp_path):
     written(tmp_path / os.fsdecode(b"\xff.json"))
 
 
@@ -101,18 +101,18 @@ def test_name_that_is_no_utf8_can_be_written(tmp_path):
 
 
 @given(st.text(st.characters()))
-def test_what_is_shown_is_plain(text):
+def test_one_line_text_has_no_control_characters(text):
     shown = one_line(text)
     shown.encode("utf-8")
     assert not set(shown) & {*map(chr, [*range(32), *range(127, 160)]), "\u202e", "\u2028", "\ufffe"}
     assert one_line(shown) == shown == plain_lines(shown)
 
 
-def test_scripts_and_accents_stay_as_they_are():
+def test_one_line_text_keeps_scripts_and_accents():
     assert one_line("θ é 日本語 עברית 👩‍👩 10 %") == "θ é 日本語 עברית 👩‍👩 10 %"
 
 
-def test_lines_stay_lines_where_they_may():
+def test_plain_lines_keeps_line_ends_and_tabs():
     assert plain_lines("a\r\nb\n\tc\r") == "a\nb\n\tc\\r"
 
 
@@ -125,7 +125,7 @@ def evil_sweep():
     return SweepResults(frame, pd.DataFrame(), pd.DataFrame(), ["threshold"], {"grid": ""}, 2)
 
 
-def test_figure_of_any_name_is_whole_xml(tmp_path):
+def test_figure_with_control_characters_in_names_is_valid_xml(tmp_path):
     study = study_of(evil_sweep())
     with warnings.catch_warnings(action="error"):
         save_as(tradeoff.draw(study), tmp_path / "f.svg")
@@ -134,7 +134,7 @@ def test_figure_of_any_name_is_whole_xml(tmp_path):
     assert "n\\x1b\\n$x$" in text and "_p\\ufffe" in text  # the latter in the legend
 
 
-def test_characters_the_font_lacks_are_no_warning(tmp_path):
+def test_characters_missing_from_the_font_give_no_warning(tmp_path):
     with styled():
         figure, (axes,) = panels(1)
         axes.set(title="日本語")
@@ -181,7 +181,7 @@ def test_figure_does_not_depend_on_rc_settings(suffix, tmp_path):
 # Kernels
 
 
-def test_cache_is_provided_once_where_there_is_none(monkeypatch, tmp_path):
+def test_missing_kernel_cache_is_replaced_by_a_temporary_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(kernel_cache.tempfile, "tempdir", None)
     monkeypatch.setenv(kernel_cache.CACHE_VARIABLE, os.environ.get(kernel_cache.CACHE_VARIABLE, ""))
@@ -198,6 +198,6 @@ def test_cache_is_provided_once_where_there_is_none(monkeypatch, tmp_path):
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_cache_that_numba_finds_is_left_alone(monkeypatch):
+def test_kernel_cache_found_by_numba_is_kept(monkeypatch):
     monkeypatch.setattr(kernel_cache.tempfile, "mkdtemp", lambda **options: pytest.fail("needs no other"))
     kernel_cache.provide_cache(lambda function: function, lambda: None)

@@ -38,8 +38,8 @@ def scales_of(module):
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 @pytest.mark.parametrize("layers, bidirectional", SHAPES)
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
-def test_values_and_decisions_are_the_simulators(policy, kind, layers, bidirectional, precision):
-    """Bit for bit, for sequences of any order and length."""
+def test_training_outputs_and_decisions_equal_the_simulator(policy, kind, layers, bidirectional, precision):
+    """They are equal bit for bit, for sequences of any order and length."""
     module, x, theta = module_of(kind, layers, bidirectional), drifting(7), 0.5
     rnn = ReuseRNN(module, policy=policy, threshold=theta, scales=scales_of(module), precision=precision)
     run = rnn.run(x, LENGTHS)
@@ -61,7 +61,7 @@ def test_values_and_decisions_are_the_simulators(policy, kind, layers, bidirecti
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 @pytest.mark.parametrize("layers, bidirectional", SHAPES)
 @pytest.mark.parametrize("bias", [True, False])
-def test_without_reuse_function_and_gradient_are_torchs(kind, layers, bidirectional, bias):
+def test_outputs_and_gradient_without_reuse_equal_torch(kind, layers, bidirectional, bias):
     module, x = module_of(kind, layers, bidirectional, bias=bias), drifting(7).requires_grad_()
     packed = torch.nn.utils.rnn.pack_padded_sequence(x, LENGTHS, enforce_sorted=False)
     expected, _ = torch.nn.utils.rnn.pad_packed_sequence(module(packed)[0])
@@ -107,8 +107,8 @@ def written_out(kind, module, x, reused, fp16):
 
 @pytest.mark.parametrize("precision, close", [("fp32", 1e-5), ("fp16", 1e-3)])
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
-def test_gradient_under_reuse_is_that_of_the_computation_written_out(kind, precision, close):
-    """Of the inputs and of all weights; a reused product hands its gradient to the step that evaluated it."""
+def test_gradient_under_reuse_equals_plain_torch_autograd(kind, precision, close):
+    """For inputs and all weights; a reused product passes its gradient to the step that evaluated it."""
     module, x = module_of(kind), drifting(7).requires_grad_()
     run = ReuseRNN(module, policy="oracle", threshold=0.4, precision=precision).run(x, LENGTHS)
     assert 0.2 < run.reuse_fraction < 0.9
@@ -125,8 +125,7 @@ def test_gradient_under_reuse_is_that_of_the_computation_written_out(kind, preci
         torch.testing.assert_close(mine, other, atol=20 * close, rtol=20 * close)
 
 
-def test_weights_are_packed_anew_at_each_call():
-    """What a policy knows of the weights follows the training."""
+def test_changed_weights_are_packed_again_at_the_next_call():
     module, x = module_of("LSTM"), drifting(7)
     rnn = ReuseRNN(module, policy="bnn", threshold=0.5)
     before = rnn.run(x, LENGTHS)
@@ -137,7 +136,7 @@ def test_weights_are_packed_anew_at_each_call():
     assert after.reuse_fraction != before.reuse_fraction
 
 
-def test_batch_first_and_modules_in_a_row():
+def test_batch_first_stack_of_modules_equals_torch():
     first, second = module_of("GRU", batch_first=True), torch.nn.LSTM(6, 4, batch_first=True)
     x = drifting(7)
     outputs = ReuseRNN(first, second, policy="none", precision="fp32")(x.transpose(0, 1))
@@ -169,7 +168,7 @@ def test_training_against_unsteadiness_raises_reuse():
     (lambda: ReuseRNN(module_of("GRU"), threshold=-1.0), ConfigError, "threshold = -1.0"),
     (lambda: ReuseRNN(module_of("GRU"), precision="fp8"), ConfigError, "accepted: fp16, fp32"),
 ])  # fmt: skip
-def test_what_cannot_be_is_said_at_once(make, error, message):
+def test_invalid_module_or_option_is_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
 
@@ -183,12 +182,12 @@ def test_what_cannot_be_is_said_at_once(make, error, message):
     (torch.zeros(4, 2, 7), (3,), "need 2 whole numbers"),
     (torch.full((4, 2, 7), 7e4), None, "binary16 ends at 65504"),
 ])  # fmt: skip
-def test_inputs_that_do_not_suit_are_refused(x, lengths, message):
+def test_invalid_inputs_are_refused(x, lengths, message):
     with pytest.raises(TraceError, match=message):
         ReuseRNN(module_of("GRU"))(x, lengths)
 
 
-def test_without_torch_one_message_says_what_to_install():
+def test_missing_torch_is_refused_with_the_package_to_install():
     code = "import sys; sys.modules['torch'] = None\nimport archsim\ntry:\n    import archsim.finetune\n"
     code += "except archsim.ArchsimError as error:\n    print(error)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -74,8 +74,8 @@ def finetune(folder, *arguments, output="tuned", network="net"):
     return folder / output
 
 
-def test_a_classifier_learns_under_reuse(files, capsys):
-    """What is printed is what the simulator finds in the folder that was written."""
+def test_finetuned_classifier_has_the_printed_accuracy_and_reuse(files, capsys):
+    """The simulator finds the printed figures in the folder that was written."""
     tuned = finetune(
         files, "--policy", "bnn:throttle=off", "--threshold", 0.5, "--epochs", 8, "--lr", 0.03, "--cap", 10
     )
@@ -106,7 +106,7 @@ def test_a_classifier_learns_under_reuse(files, capsys):
     }
 
 
-def test_a_ctc_network_with_scales_of_its_own(tmp_path):
+def test_finetuned_ctc_network_has_measured_scales(tmp_path):
     """Two bidirectional GRU layers, scales measured on the training trace, a term for steadiness."""
     write_network(tmp_path / "net", metric="wer", cell="gru", layers=2, bidirectional=True)
     write_trace(tmp_path / "train.npz", "wer")
@@ -121,7 +121,7 @@ def test_a_ctc_network_with_scales_of_its_own(tmp_path):
     )
 
 
-def test_words_are_trained_too_and_their_list_comes_along(tmp_path):
+def test_embedding_is_trained_and_vocabulary_copied(tmp_path):
     write_network(tmp_path / "net", words=["good", "bad"])
     archsim.write_trace(
         archsim.Trace.from_texts(["good good bad", "bad good", "bad"], [1, 0, 0]), tmp_path / "train.npz"
@@ -132,8 +132,8 @@ def test_words_are_trained_too_and_their_list_comes_along(tmp_path):
     assert not np.array_equal(before["words.weight"], now["words.weight"])
 
 
-def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(files, monkeypatch):
-    """To the byte, and nothing but a checkpoint is there before the end."""
+def test_resumed_run_ends_in_the_bytes_of_an_uninterrupted_one(files, monkeypatch):
+    """Before the end there is nothing but a checkpoint and the history."""
     options = ("--threshold", 0.5, "--epochs", 3, "--cap", 6)
     whole = finetune(files, *options, output="tuned")
     save = finetune_reuse.Trainer.save
@@ -154,8 +154,8 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(files, monkeypatch):
         assert (whole / name).read_bytes() == (resumed / name).read_bytes()
 
 
-def test_a_network_goes_to_torch_and_back(tmp_path):
-    """Weights, outputs and answers stay what they were."""
+def test_network_survives_conversion_to_torch_and_back(tmp_path):
+    """Weights, outputs and answers stay the same."""
     folder = write_network(tmp_path / "net", layers=2, bidirectional=True)
     model, source = TrainableNetwork(folder, policy="none", threshold=0.0), archsim.load_network(folder)
     assert model.network().digest == source.digest
@@ -185,7 +185,7 @@ def test_a_network_goes_to_torch_and_back(tmp_path):
     (("--threshold", 1, "--network", "ctc", "--trace", "said.npz"), "says 'left', the network knows up, down"),
     (("--threshold", 1, "--network", "ctc", "--cap", 5), "need cap = 0"),
 ])  # fmt: skip
-def test_bad_input_is_one_message_and_writes_nothing(files, arguments, message, monkeypatch):
+def test_invalid_input_is_refused_and_writes_nothing(files, arguments, message, monkeypatch):
     monkeypatch.chdir(files)
     write_network(files / "ctc", metric="wer")
     frames = [np.zeros((5, 4))] * 2
@@ -197,7 +197,7 @@ def test_bad_input_is_one_message_and_writes_nothing(files, arguments, message, 
     assert sorted(files.rglob("*")) == there
 
 
-def test_from_a_shell(files):
+def test_script_exits_with_0_or_with_2_and_one_line(files):
     """Exit codes, and one line where the input is at fault."""
     script = Path(__file__).parents[2] / "scripts" / "finetune_reuse.py"
     common = [sys.executable, script, "--network", "net", "--trace", "train.npz", "--valid", "train.npz", "-o", "tuned"]

@@ -57,7 +57,7 @@ COSTS = st.lists(st.lists(st.floats(0.01, 100), min_size=GATES, max_size=GATES),
 
 @settings(max_examples=25)
 @given(COSTS, st.sampled_from(["layer", "gate", "kind"]), st.integers(1, 60))
-def test_never_more_loss_nor_less_reuse_nor_more_passes(costs, per, passes):
+def test_greedy_search_keeps_loss_reuse_and_pass_bounds(costs, per, passes):
     one = Landscape(costs)
     uniform = one.calibrated()
     apart = Landscape(costs)
@@ -74,8 +74,8 @@ def test_never_more_loss_nor_less_reuse_nor_more_passes(costs, per, passes):
     assert Landscape(costs).calibrated(per=per, passes=passes) == found
 
 
-def test_what_costs_most_ends_lowest():
-    """A gate that costs a hundred times more than the others ends far below them, and they gain by it."""
+def test_costliest_gate_gets_the_lowest_threshold():
+    """A gate that costs a hundred times more than the others ends far below them, which raises total reuse."""
     costly = Landscape([[0.1, 0.1, 10.0], [0.1, 0.1, 0.1]])
     found = costly.calibrated(per="gate", max_losses=[1.0])
     point, one = found.chosen[1.0], found.uniform[1.0]
@@ -87,24 +87,23 @@ def test_what_costs_most_ends_lowest():
     assert by_layer.threshold[0] < one.threshold < by_layer.threshold[1]
 
 
-def test_a_larger_bound_beside_it_changes_nothing():
+def test_second_bound_leaves_the_first_result_unchanged():
     alone, both = (Landscape([[0.1, 2.0, 10.0]]).calibrated(per="gate", max_losses=b) for b in ([1.0], [1.0, 3.0]))
     assert alone.chosen[1.0] == both.chosen[1.0] and both.chosen[3.0].reuse_fraction > both.chosen[1.0].reuse_fraction
 
 
-def test_equal_costs_gain_nothing_to_speak_of():
+def test_equal_costs_gain_less_than_3_percent_over_one_threshold():
     found = Landscape([[1.0] * GATES] * 2).calibrated(per="gate", max_losses=[2.0])
     assert found.chosen[2.0].reuse_fraction == pytest.approx(found.uniform[2.0].reuse_fraction, rel=0.03)
 
 
-def test_too_few_passes_are_told():
+def test_search_with_too_few_passes_is_marked_cut_short():
     found = Landscape([[1.0, 2.0, 3.0]]).calibrated(per="gate", passes=2)
     assert found.cut_short and all(isinstance(p.threshold, float | list) for p in found.chosen.values())
 
 
 @pytest.mark.parametrize("per, shape", [("layer", (2,)), ("gate", (2, 4))])
-def test_a_network_runs_as_it_was_calibrated(per, shape):
-    """What is chosen gives, in a run of its own, the reuse and the loss that calibration saw."""
+def test_run_with_chosen_thresholds_has_the_calibrated_reuse_and_loss(per, shape):
     rng = np.random.default_rng(3)
     head = MeanClassifier(rng.standard_normal((2, 6)).astype(np.float32), np.zeros(2, np.float32))
     network = replace(make_network("lstm", inputs=4, units=6, layers=2), head=head, metric="accuracy")
@@ -125,8 +124,8 @@ def test_change_of_outputs_is_relative():
     assert change_of(outputs([0]), outputs([0]), decodes=False) == 0.0
 
 
-def test_a_decoder_is_compared_with_its_own_answers():
-    """Right and wrong answers count alike where they change; how far its outputs have gone does not."""
+def test_decoder_change_counts_changed_answers():
+    """Changes of right and wrong answers count alike; the distance of outputs does not count."""
     before, after = (
         SimpleNamespace(metric=METRICS["wer"], outputs=None, predictions=answers)
         for answers in (["a b c", "d e f", "g h"], ["a b c", "d x f", "g"])
@@ -145,13 +144,13 @@ def outputs(*sequences):
     ({"per": "gate", "passes": 0}, "passes = 0: need a whole number >= 1"),
     ({"per": "layer", "passes": 2.5}, "passes = 2.5: need a whole number >= 1"),
 ])  # fmt: skip
-def test_what_cannot_be_tried_is_refused(options, message):
+def test_invalid_search_options_are_refused(options, message):
     with pytest.raises(archsim.ArchsimError, match=message):
         Landscape([[1.0] * GATES]).calibrated(**options)
 
 
-def test_kinds_of_gates_are_alike_in_all_layers():
-    """A GRU under an LSTM has kinds of its own; one θ a kind, so few passes for deep networks."""
+def test_threshold_per_kind_is_shared_by_the_layers_of_a_cell():
+    """A GRU under an LSTM has kinds of its own; one θ per kind keeps passes few for deep networks."""
     layers = (*make_network("gru", inputs=3, units=2).layers, *make_network("lstm", inputs=2, units=2, layers=2).layers)
     network = replace(make_network("gru", inputs=3, units=2), layers=layers, scales=None)
     params = ThresholdParams.of(network, "kind")

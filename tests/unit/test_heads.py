@@ -28,7 +28,7 @@ def linear(kind, outputs, inputs, *extra):
     return kind(rng.standard_normal((outputs, inputs)).astype(np.float32), np.zeros(outputs, np.float32), *extra)
 
 
-def test_a_label_at_every_step():
+def test_ctc_head_cycles_and_counts_equal_hand_arithmetic():
     """5 labels of 40 inputs at 7 steps: two turns of rows, three of lanes, seven times, one pipeline."""
     network = replace(make_network("gru", inputs=3, units=40), head=linear(CtcHead, 5, 40, tuple("-abcd")))
     run, counts = head_of(network, make_trace(network, (7,)))
@@ -40,7 +40,7 @@ def test_a_label_at_every_step():
     assert counts["dram", "read"] == -(-5 * 40 * 2 // BURST_BYTES)
 
 
-def test_a_class_after_adding_up_all_steps():
+def test_mean_classifier_cycles_and_counts_equal_hand_arithmetic():
     """7 steps of 40 values are 280 additions on four units; then 2 classes in one turn."""
     network = replace(make_network("gru", inputs=3, units=40), head=linear(MeanClassifier, 2, 40))
     run, counts = head_of(network, make_trace(network, (7,)))
@@ -48,7 +48,7 @@ def test_a_class_after_adding_up_all_steps():
     assert counts["mu", "add"] == 280 and counts["dpu", "mac"] == 80
 
 
-def test_a_step_of_attention():
+def test_attention_step_cycles_and_counts_equal_hand_arithmetic():
     """Units 20, width 6, 9 tokens, 5 encoded steps: each product in turns of four rows and sixteen lanes."""
     network = make_translator(width=6, units=20)
     trace = make_tokens(network, (5,))
@@ -77,7 +77,7 @@ def test_a_step_of_attention():
     assert counts["intermediate_memory", "read"] == steps * (vectors + -(-5 * 40 // 32) + -(-20 * 10 // 32))
 
 
-def test_the_slower_of_products_and_main_memory_counts():
+def test_head_step_takes_the_longer_of_products_and_weight_fetch():
     """14 cycles of products for one step are 28 ns; its 400 bytes of weights take seven bursts, 75 ns."""
     network = replace(make_network("gru", inputs=3, units=40), head=linear(CtcHead, 5, 40, tuple("-abcd")))
     run, _ = head_of(network, make_trace(network, (1,)))

@@ -25,7 +25,7 @@ def corpus(tmp_path):
     return tmp_path
 
 
-def test_splits_of_a_folder(corpus):
+def test_review_splits_of_a_folder_are_disjoint_and_alternate(corpus):
     """Every tenth id of the training reviews is kept for validation; labels alternate."""
     sizes = {split: len(imdb_trace(split, corpus)) for split in ("train", "valid", "test", "all")}
     assert sizes == {"train": 10, "valid": 2, "test": 2, "all": 14}
@@ -33,7 +33,7 @@ def test_splits_of_a_folder(corpus):
     assert valid.sequences == ("train neg 9<br />end", "train pos 9<br />end") and valid.targets == (0, 1)
 
 
-def test_archive_equals_folder(corpus, monkeypatch):
+def test_reviews_of_an_archive_equal_those_of_its_folder(corpus, monkeypatch):
     folder = imdb_trace("all", corpus)
     source = corpus / "imdb" / "aclImdb"
     with tarfile.open(corpus / "imdb" / "aclImdb_v1.tar.gz", "w:gz") as archive:
@@ -47,7 +47,7 @@ def test_archive_equals_folder(corpus, monkeypatch):
     assert len(archsim.load_trace("imdb-test")) == 2
 
 
-def test_what_is_missing_is_said(tmp_path, monkeypatch):
+def test_missing_corpus_split_or_variable_is_refused(tmp_path, monkeypatch):
     with pytest.raises(TraceError, match="no aclImdb folder"):
         imdb_trace("test", tmp_path)
     with pytest.raises(TraceError, match="accepted: train, valid, test, all"):
@@ -57,7 +57,7 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch):
         archsim.load_trace("imdb-test")
 
 
-def test_a_review_that_is_not_utf8_is_named(corpus):
+def test_review_that_is_not_utf8_is_refused_by_name(corpus):
     (corpus / "imdb" / "aclImdb" / "test" / "pos" / "7_9.txt").write_bytes(b"caf\xe9")
     with pytest.raises(TraceError, match="7_9.txt is not UTF-8"):
         imdb_trace("test", corpus)
@@ -69,8 +69,7 @@ def test_broken_archive_is_refused(tmp_path):
         imdb_trace("test", tmp_path)
 
 
-def test_a_review_that_is_too_large_is_refused_and_not_cut(tmp_path):
-    """As a file is in a folder, so is a member of the archive."""
+def test_oversized_review_is_refused_in_folder_and_archive(tmp_path):
     review = tmp_path / "aclImdb" / "train" / "pos" / "1_9.txt"
     review.parent.mkdir(parents=True)
     review.write_bytes(b"a" * (MAX_TEXT_BYTES + 1))
@@ -85,7 +84,7 @@ def test_a_review_that_is_too_large_is_refused_and_not_cut(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(CORPORA is None, reason="$ARCHSIM_DATA is not set")
-def test_real_corpus():
+def test_real_corpus_has_2500_balanced_validation_reviews():
     """25,000 training reviews, a tenth of them for validation, balanced."""
     valid = imdb_trace("valid")
     assert len(valid) == 2500 and sum(valid.targets) == 1250

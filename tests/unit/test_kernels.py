@@ -45,8 +45,8 @@ def mapped(loop, x):
     return out
 
 
-def test_tanh_is_accurate_odd_and_bounded():
-    """The promise of the docstring, over the whole range."""
+def test_tanh_is_odd_bounded_and_accurate_to_5e_7():
+    """The bound of the docstring holds over the whole range."""
     x = np.linspace(-20, 20, 400_001).astype(np.float32)
     y = mapped(_map_tanh, x)
     exact = np.tanh(x.astype(np.float64))
@@ -55,12 +55,12 @@ def test_tanh_is_accurate_odd_and_bounded():
     assert (y == -mapped(_map_tanh, -x)).all() and np.abs(y).max() <= 1
 
 
-def test_sigmoid_is_accurate():
+def test_sigmoid_is_accurate_to_2e_7():
     x = np.linspace(-30, 30, 300_001).astype(np.float32)
     assert np.abs(mapped(_map_sigmoid, x) - 1 / (1 + np.exp(-x.astype(np.float64)))).max() <= 2e-7
 
 
-def test_half_rounding_equals_numpy_on_every_half_and_every_tie():
+def test_fp16_rounding_equals_numpy_on_all_values_and_ties():
     """All binary16 numbers, all midpoints between neighbours, and values beyond the range."""
     halves = np.arange(1 << 16, dtype=np.uint32).astype(np.uint16).view(np.float16)
     finite = np.sort(halves[np.isfinite(halves)].astype(np.float64))
@@ -72,7 +72,7 @@ def test_half_rounding_equals_numpy_on_every_half_and_every_tie():
 
 
 @given(arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 150)), elements=FLOATS), st.integers(1, 70))
-def test_packed_equals_dense(inputs, split):
+def test_packed_binary_product_equals_the_dense_one(inputs, split):
     """XNOR and popcount over packed words give the ±1 product, wherever x ends and h begins."""
     rng = np.random.default_rng(inputs.shape[1])
     weights = rng.standard_normal((9, inputs.shape[1])).astype(np.float32)
@@ -83,12 +83,12 @@ def test_packed_equals_dense(inputs, split):
     np.testing.assert_array_equal(products, expected)
 
 
-def test_negative_zero_counts_as_positive():
+def test_sign_of_negative_zero_is_positive():
     assert pack_signs(np.array([[-0.0, 0.0, -1e-30]], np.float32))[0, 0] == 0b011
 
 
 def test_products_do_not_depend_on_the_batch(rng):
-    """One row alone and among others: equal to the bit."""
+    """One row gives the same bits alone and among others."""
     x, w = rng.standard_normal((7, 37)).astype(np.float32), rng.standard_normal((37, 130)).astype(np.float32)
     together, alone = np.zeros((7, 130), np.float32), np.zeros((1, 130), np.float32)
     accumulate_products(x, w, together)
@@ -97,14 +97,14 @@ def test_products_do_not_depend_on_the_batch(rng):
     np.testing.assert_allclose(together, x.astype(np.float64) @ w, atol=1e-5)
 
 
-def test_products_check_their_shapes():
+def test_products_of_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match="got \\(2, 3\\)"):
         accumulate_products(np.zeros((2, 3), np.float32), np.zeros((4, 5), np.float32), np.zeros((2, 5), np.float32))
 
 
 @given(st.lists(st.integers(-6, 6), min_size=2, max_size=30), st.floats(0, 3, width=32), st.booleans())
-def test_drift_rule_is_the_semantics(predictions, theta, throttle):
-    """One neuron over time against SEMANTICS 1.4 written out."""
+def test_drift_rule_kernel_equals_semantics_1_4(predictions, theta, throttle):
+    """One neuron over time, against SEMANTICS 1.4 written out."""
     memo, drift = np.full((1, 1, 1), predictions[0], np.int32), np.zeros((1, 1, 1), np.float32)
     found = [False]
     for now in predictions[1:]:
@@ -114,14 +114,14 @@ def test_drift_rule_is_the_semantics(predictions, theta, throttle):
     assert found == naive_drift_rule(predictions, theta, throttle)
 
 
-def test_change_from_zero_is_infinite_and_no_change_is_none():
+def test_relative_change_from_zero_is_infinite_and_0_to_0_is_none():
     now, memo = np.array([[[0.0, 0.0, 2.0]]], np.float32), np.array([[[1.0, 0.0, 1.0]]], np.float32)
     out = np.zeros((1, 1, 3), np.bool_)
     judge_change(now, memo, np.array([0.5], np.float32), out)
     assert out.tolist() == [[[False, True, True]]]
 
 
-def test_memo_is_stored_rounded_but_used_exact():
+def test_evaluated_product_is_used_exact_and_stored_rounded():
     """SEMANTICS 1.2: the step that evaluates a product uses it unrounded."""
     value = np.float32(1.0001)
     products, memo = np.full((1, 1, 2), value, np.float32), np.full((1, 1, 2), 5, np.float32)
@@ -129,7 +129,7 @@ def test_memo_is_stored_rounded_but_used_exact():
     assert products.tolist() == [[[value, 5.0]]] and memo.tolist() == [[[1.0, 5.0]]]
 
 
-def test_softmax_and_squash():
+def test_softmax_and_tanh_inplace_equal_numpy():
     """Against numpy in double precision, from the least score to the largest."""
     scores = np.linspace(-200, 30, 5001).astype(np.float32)
     expected = np.exp((scores - np.float32(30)).astype(np.float64))
@@ -145,7 +145,7 @@ CODES = arrays(np.float32, (3, 70), elements=st.floats(-3, 3, width=32))
 
 
 @given(CODES, CODES, st.integers(1, 8), st.sampled_from([0.1, 0.5, 1.0]))
-def test_code_products_are_those_of_integers(inputs, weights, bits, step):
+def test_code_products_equal_integer_products(inputs, weights, bits, step):
     steps = np.full(3, step, np.float32)
     packed = [pack_joint_codes(v[:, :6], steps, v[:, 6:], steps, bits) for v in (inputs, weights)]
     found = code_products(packed[0], np.ascontiguousarray(packed[1].transpose(0, 2, 1)), 70)
@@ -153,14 +153,14 @@ def test_code_products_are_those_of_integers(inputs, weights, bits, step):
     assert (found == codes[0] @ codes[1].T).all()
 
 
-def test_codes_of_one_bit_are_signs():
-    """A predictor of one bit is the binary network, whatever its step."""
+def test_one_bit_codes_equal_signs():
+    """A predictor of one bit is the binary network, whatever its quantiser step."""
     values = np.random.default_rng(0).standard_normal((4, 130)).astype(np.float32)
     steps = np.full(4, 0.3, np.float32)
     assert (pack_joint_codes(values[:, :50], steps, values[:, 50:], steps, 1)[0] == pack_signs(values)).all()
 
 
-def test_codes_are_cut_not_wrapped():
+def test_codes_out_of_range_are_clipped():
     values, steps = np.array([[-1e30, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1e30]], np.float32), np.ones(1, np.float32)
     packed = pack_joint_codes(values, steps, values[:, :0], steps, 2)[:, 0, 0]
     codes = [
@@ -171,7 +171,7 @@ def test_codes_are_cut_not_wrapped():
 
 
 @given(CODES, CODES, st.sampled_from([0.1, 0.5, 2.0]))
-def test_ternary_products_are_those_of_integers(inputs, weights, least):
+def test_ternary_products_equal_integer_products(inputs, weights, least):
     leasts = np.full(3, least, np.float32)
     packed = [pack_joint_ternary(v[:, :66], leasts, v[:, 66:], leasts) for v in (inputs, weights)]
     found = np.zeros((3, 3), np.int32)
@@ -180,12 +180,12 @@ def test_ternary_products_are_those_of_integers(inputs, weights, least):
     assert (found == codes[0] @ codes[1].T).all()
 
 
-def test_planes_must_match():
+def test_products_of_unequal_planes_are_refused():
     with pytest.raises(ValueError, match="planes"):
         code_products(np.zeros((2, 1, 1), np.uint64), np.zeros((3, 1, 1), np.uint64), 64)
 
 
 @given(arrays(np.float32, (3, 9), elements=FLOATS))
-def test_mean_magnitudes(values):
+def test_mean_magnitudes_equal_numpy(values):
     exact = np.abs(values.astype(np.float64)).mean(axis=1)
     assert np.allclose(mean_magnitudes(values[:, :4], values[:, 4:]), exact, rtol=1e-6)

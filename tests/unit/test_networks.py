@@ -49,7 +49,7 @@ def folder_with(path, manifest=MANIFEST, vocabulary="<unk>\ngood\nbad\n", **chan
     return path
 
 
-def test_a_folder_runs_from_text_to_accuracy(tmp_path):
+def test_network_folder_runs_from_text_to_accuracy(tmp_path):
     """Half-precision weights, vocabulary, embedding, two directions, head, calibrated threshold."""
     network = archsim.load_network(folder_with(tmp_path))
     trace = archsim.Trace.from_texts(["Good, good!", "unheard-of bad"], [1, 0])
@@ -59,7 +59,7 @@ def test_a_folder_runs_from_text_to_accuracy(tmp_path):
     assert record["metric_loss"] == record["metric_baseline"] - record["metric_value"]
 
 
-def test_tokens():
+def test_tokenizer_splits_words_marks_and_unknowns():
     assert tokenize("Don't <br />PANIC!") == ["don't", "panic", "!"]
     assert Vocabulary(["<unk>", "panic"]).encode("don't panic").tolist() == [0, 1]
 
@@ -92,7 +92,7 @@ def test_tokens():
     ({"vocabulary": b"\xff\xfe"}, r"vocab.txt: not UTF-8 \(invalid start byte at byte 0\), need a word per line"),
     ({"embedding": None}, "tensor 'embedding' is missing; present: head.bias"),
 ])  # fmt: skip
-def test_broken_folders_are_refused(change, message, tmp_path):
+def test_broken_network_folder_is_refused(change, message, tmp_path):
     with pytest.raises(archsim.ArchsimError, match=message):
         archsim.load_network(folder_with(tmp_path, **change))
 
@@ -104,7 +104,7 @@ def test_truncated_weights_are_refused(tmp_path):
         archsim.load_network(tmp_path)
 
 
-def test_unknown_names_list_what_there_is(tmp_path):
+def test_unknown_network_name_or_folder_is_refused(tmp_path):
     with pytest.raises(archsim.ArchsimError, match="unknown network 'nothing'"):
         archsim.load_network("nothing")
     with pytest.raises(archsim.ArchsimError, match=r"network.toml does not exist"):
@@ -116,13 +116,13 @@ def test_unknown_names_list_what_there_is(tmp_path):
     (archsim.Trace.from_arrays([np.array([0, 3])]), "token id 3 is outside the embedding, need 0 to 2"),
     (archsim.Trace.from_arrays([np.full((1, 3), 1e6, np.float32)]), "binary16 ends at 65504"),
 ])  # fmt: skip
-def test_traces_that_do_not_suit(trace, message, tmp_path):
+def test_trace_that_does_not_fit_the_network_is_refused(trace, message, tmp_path):
     network = archsim.load_network(folder_with(tmp_path))
     with pytest.raises(archsim.ArchsimError, match=message):
         archsim.simulate(network, trace)
 
 
-def test_targets_must_be_classes(tmp_path):
+def test_target_outside_the_classes_is_refused(tmp_path):
     network = archsim.load_network(folder_with(tmp_path))
     with pytest.raises(archsim.ArchsimError, match="target 2 of sequence 1, need 0 to 1"):
         archsim.simulate(network, archsim.Trace.from_texts(["good", "bad"], [0, 2]))
@@ -139,7 +139,7 @@ def test_weights_beyond_binary16_are_refused(tmp_path):
     ("module", "trace", "network is a Thing: need a name, a path, or an archsim Network"),
     ("network", "arrays", "trace is a list: need a name, a path, or an archsim Trace"),
 ])  # fmt: skip
-def test_things_of_the_wrong_kind_are_refused(network, trace, message, tiny_lstm, tiny_trace):
+def test_network_or_trace_of_a_wrong_type_is_refused(network, trace, message, tiny_lstm, tiny_trace):
     class Thing:
         pass
 
@@ -148,7 +148,7 @@ def test_things_of_the_wrong_kind_are_refused(network, trace, message, tiny_lstm
         archsim.simulate(given[network], given[trace], threshold=0.1)
 
 
-def test_text_needs_a_vocabulary(tiny_lstm):
+def test_text_for_a_network_without_vocabulary_is_refused(tiny_lstm):
     with pytest.raises(archsim.ArchsimError, match="has no vocabulary: it takes frames of 5 numbers"):
         archsim.simulate(tiny_lstm, archsim.Trace.from_texts(["hello"]), threshold=0.1)
 
@@ -178,7 +178,7 @@ def ctc_folder(path, manifest=CTC):
     return path
 
 
-def test_audio_runs_to_a_transcript_and_its_word_errors(tmp_path):
+def test_audio_runs_to_transcripts_and_word_error_rate(tmp_path):
     network = archsim.load_network(ctc_folder(tmp_path))
     rng = np.random.default_rng(1)
     speech = archsim.Trace.from_audio(
@@ -202,13 +202,13 @@ def test_audio_runs_to_a_transcript_and_its_word_errors(tmp_path):
     ('"wer"', '"accuracy"', "metric = 'accuracy': accepted with this head: wer"),
     ("[head]", '[embedding]\nweight = "e"\nvocabulary = "v"\nsubwords = "s"\n[head]', "tensor 'e' is missing"),
 ])  # fmt: skip
-def test_broken_ctc_folders_are_refused(old, new, message, tmp_path):
+def test_broken_ctc_folder_is_refused(old, new, message, tmp_path):
     with pytest.raises(archsim.ArchsimError, match=message):
         archsim.load_network(ctc_folder(tmp_path, CTC.replace(old, new)))
 
 
-def test_a_calibration_is_kept_with_its_evidence(tmp_path):
-    """θ and evidence go into the manifest; comments and everything else there stay."""
+def test_saved_calibration_holds_threshold_and_evidence(tmp_path):
+    """Comments and everything else in the manifest stay."""
     folder_with(tmp_path, MANIFEST.replace("[thresholds]", "[thresholds]  # kept"))
     network = archsim.load_network(tmp_path)
     trace = archsim.Trace.from_texts(["good bad", "bad"] * 20, [1, 0] * 20, name="valid")
@@ -223,8 +223,8 @@ def test_a_calibration_is_kept_with_its_evidence(tmp_path):
     assert (kept.trace, kept.trace_digest, kept.sequences) == ("valid", trace.digest, 40)
 
 
-def test_thresholds_by_gate_are_kept_and_run(tmp_path):
-    """Lists go into the manifest and the evidence, which says what they are of; a run takes them from there."""
+def test_saved_thresholds_per_gate_are_used_by_a_run(tmp_path):
+    """The evidence says what the lists are of."""
     network = archsim.load_network(folder_with(tmp_path))
     trace = archsim.Trace.from_texts(["good bad good good bad", "bad good bad bad"] * 20, [1, 0] * 20, name="valid")
     found = calibrate_threshold(network, trace, max_losses=[100.0], highest=0.5, per="gate", passes=9)
@@ -237,7 +237,7 @@ def test_thresholds_by_gate_are_kept_and_run(tmp_path):
     assert archsim.simulate(again, trace).record["threshold"] == "[[0.125, 0.25, 3.0]]"
 
 
-def test_thresholds_for_another_network_are_refused(tmp_path):
+def test_thresholds_for_another_number_of_layers_are_refused(tmp_path):
     network = archsim.load_network(folder_with(tmp_path, MANIFEST.replace("0.25", "[0.1, 0.2]")))
     with pytest.raises(archsim.ArchsimError, match="threshold: 2 entries for 1 layers"):
         archsim.simulate(network, archsim.Trace.from_texts(["good"]))

@@ -82,7 +82,7 @@ CASES = pytest.mark.parametrize("case", [lstm, gru, translator])
 
 @CASES
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
-def test_changes_equal_numpys(case, precision):
+def test_change_histogram_equals_numpy(case, precision):
     network, trace = case()
     frame = observe(network, trace, precision=precision).changes()
     passes = [one for sequence in recorded(network, trace, precision) for one in sequence]
@@ -93,7 +93,7 @@ def test_changes_equal_numpys(case, precision):
 
 
 @CASES
-def test_correlations_equal_numpys(case):
+def test_correlations_equal_numpy(case):
     network, trace = case()
     frame, passes = observe(network, trace).correlations(), recorded(network, trace)
     expected, steps = [], []
@@ -109,7 +109,7 @@ def test_correlations_equal_numpys(case):
 
 
 @CASES
-def test_the_scatter_shows_the_median_neuron(case):
+def test_scatter_shows_the_neuron_of_median_correlation(case):
     network, trace = case()
     seen, passes = observe(network, trace), recorded(network, trace)
     neuron = typical_neuron(network, seen.moments)
@@ -123,12 +123,12 @@ def test_the_scatter_shows_the_median_neuron(case):
     assert (seen.scatter()["real"] == np.concatenate([exact[:, column] for _, exact, _ in here])).all()
 
 
-def test_two_thousand_points_are_enough():
+def test_scatter_is_limited_to_2000_points():
     network = make_network("gru", inputs=3, units=2)
     assert len(observe(network, make_trace(network, [900] * 4)).scatter()) == 2000
 
 
-def test_threads_change_no_byte(monkeypatch):
+def test_observation_does_not_depend_on_threads(monkeypatch):
     network, trace = lstm()
     alone, together = [], []
     for found, cores in ((alone, 1), (together, 5)):
@@ -139,14 +139,14 @@ def test_threads_change_no_byte(monkeypatch):
     assert alone == together
 
 
-def test_limit_takes_the_first_sequences():
+def test_limit_observes_the_first_sequences():
     network, trace = lstm()
     limited, first = observe(network, trace, limit=3), observe(network, trace.limit(3))
     assert limited.changes().equals(first.changes()) and limited.correlations().equals(first.correlations())
 
 
-def test_a_summary_is_read_off_the_histogram():
-    """A relative change cannot be in two halves; the share below 10 % is exact, median and mean to a bin."""
+def test_change_summary_equals_numpy_to_a_bin():
+    """A relative change cannot lie in two halves; the share below 10 % is exact, median and mean to one bin."""
     network, trace = lstm()
     passes = [one for sequence in recorded(network, trace) for one in sequence]
     with np.errstate(divide="ignore"):
@@ -158,7 +158,7 @@ def test_a_summary_is_read_off_the_histogram():
     assert found["mean_capped"] == pytest.approx(np.minimum(changes, 1).mean(), rel=0.03)
 
 
-def test_sequences_of_one_step_show_no_change():
+def test_sequences_of_one_step_have_no_changes():
     network = make_network("gru", inputs=3, units=2)
     seen = observe(network, make_trace(network, (1, 1)))
     assert seen.changes()["count"].sum() == 0 and seen.change_summary()["median"].isna().all()
@@ -166,7 +166,7 @@ def test_sequences_of_one_step_show_no_change():
 
 
 @given(arrays(np.float32, (2, 40), elements=st.sampled_from([*EDGES.tolist(), 0.0, 1.0, -1.0, 1.01, 0.9, 1e-30, 3e38])))
-def test_a_change_on_an_edge_belongs_above_it(values):
+def test_change_on_a_bin_edge_counts_above_it(values):
     now, before = values[:1], values[1:]
     counts = np.zeros(EDGES.size + 1, np.int64)
     with np.errstate(over="ignore"):
@@ -174,7 +174,7 @@ def test_a_change_on_an_edge_belongs_above_it(values):
         assert (counts == naive_changes([np.stack([b, n]) for b, n in zip(before.T, now.T, strict=True)], EDGES)).all()
 
 
-def test_moments_survive_a_large_mean(rng):
+def test_merged_moments_are_exact_for_a_large_mean(rng):
     """Sums of squares would lose all digits here."""
     a = rng.integers(2_000, 2_010, (500, 3)).astype(np.int32)
     b = (1e6 + a * 0.5 + rng.standard_normal((500, 3))).astype(np.float32)
@@ -190,7 +190,7 @@ def test_moments_survive_a_large_mean(rng):
     np.testing.assert_allclose(ab / np.sqrt(aa * bb), [np.corrcoef(a[:, i], exact[:, i])[0, 1] for i in range(3)])
 
 
-def test_merging_nothing_changes_nothing():
+def test_merging_empty_moments_changes_nothing():
     moments = np.arange(15.0).reshape(N_MOMENTS, 3)
     nothing = np.zeros((N_MOMENTS, 3))
     for left, right in (((4, moments), (0, nothing)), ((0, nothing), (4, moments))):

@@ -28,7 +28,7 @@ FOUND_DIFFERENT = [
 
 
 @pytest.mark.parametrize("case", FOUND_DIFFERENT, ids=lambda case: case["cell"])
-def test_details_agree_where_they_once_did_not(case):
+def test_details_agree_on_machines_that_once_differed(case):
     sizes = {name: case[name] for name in ("inputs", "units", "layers")}
     network = make_network(case["cell"], **sizes, bidirectional=case["cell"] == "gru")
     trace, machine = make_trace(network, case["lengths"]), arch_with(**case["fields"])
@@ -45,8 +45,8 @@ def test_details_agree_where_they_once_did_not(case):
 
 @pytest.mark.parametrize("value", [10**12, 2**62, 10**20, 0, -1, float("inf"), float("nan")])
 @pytest.mark.parametrize("field", NUMBERS)
-def test_silly_values_are_refused_or_simulated(field, value):
-    """No field takes a value that ends in a traceback, in hours of work, or in a figure that is no number."""
+def test_extreme_field_values_are_refused_or_simulated(field, value):
+    """No value ends in a traceback, in hours of work, or in a figure that is no number."""
     network = make_network("lstm", inputs=3, units=2)
     try:
         machine = ArchSpec().replace(field, type(fields_of(ArchSpec())[field][0])(value) if value == value else value)
@@ -62,7 +62,7 @@ def test_silly_values_are_refused_or_simulated(field, value):
 @pytest.mark.parametrize("field, most", [
     ("computation_units", 64), ("dram.queue_depth", 4096), ("weight_buffer.stream_rows", 4096), ("dram.channels", 64),
 ])  # fmt: skip
-def test_hardware_is_of_a_size_that_can_be_held(field, most):
+def test_hardware_size_is_accepted_up_to_its_limit(field, most):
     ArchSpec().replace(field, most)
     with pytest.raises(archsim.ArchsimError, match=str(most)):
         ArchSpec().replace(field, most + 1)
@@ -74,7 +74,7 @@ def test_hardware_is_of_a_size_that_can_be_held(field, most):
     ({"idd5_ma": 0.0}, "idd5_ma = 0.0: need at least idd3n_ma"),
     ({"vdd_v": float("inf")}, "finite|less than"),
 ])  # fmt: skip
-def test_memories_that_cannot_work_are_refused(fields, message):
+def test_inconsistent_memory_fields_are_refused(fields, message):
     machine = ArchSpec()
     with pytest.raises(archsim.ArchsimError, match=message):
         for field, value in fields.items():

@@ -53,7 +53,7 @@ def test_two_outputs_in_one_file_are_refused(there, other, tmp_path, capsys, not
     ("--trace", "trace.npz"), ("--network", "net/network.toml"), ("--network", "net/weights.safetensors"),
     ("--arch", "arch.toml"),
 ])  # fmt: skip
-def test_an_output_that_is_an_input_is_refused(read, name, output, own, capsys, nothing_runs):
+def test_output_that_is_an_input_is_refused(read, name, output, own, capsys, nothing_runs):
     (own / "arch.toml").write_text("")
     inputs = ["-n", str(own / "net"), "-t", str(own / "trace.npz"), "-a", str(own / "arch.toml")]
     before = (own / name).read_bytes()
@@ -63,13 +63,13 @@ def test_an_output_that_is_an_input_is_refused(read, name, output, own, capsys, 
 
 
 @pytest.mark.parametrize("name", ["", "explore.html", "sweep/sweep.sqlite", "sweep/results.csv"])
-def test_an_exploration_does_not_write_over_itself(name, tmp_path, capsys, nothing_runs):
+def test_exploration_json_over_its_own_output_is_refused(name, tmp_path, capsys, nothing_runs):
     options = ["-o", str(tmp_path / "out"), "--json", str(tmp_path / "out" / name)]
     code, message = said(lambda: command.main(["explore", "-n", "imdb-lstm", *options], standalone_mode=False), capsys)
     assert code == 2 and "--output and --json are one file" in message and list(tmp_path.iterdir()) == []
 
 
-def test_links_in_a_circle_are_one_message(tmp_path, capsys, nothing_runs):
+def test_output_through_circular_links_is_refused(tmp_path, capsys, nothing_runs):
     link(tmp_path / "a", tmp_path / "b")
     options = ["--json", str(link(tmp_path / "b", tmp_path / "a"))]
     code, message = said(lambda: command.main(["run", "-n", "imdb-lstm", *options], standalone_mode=False), capsys)

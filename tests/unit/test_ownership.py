@@ -59,7 +59,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("network, trace, round_trip", CASES)
-def test_a_copied_network_and_trace_compute_the_same(network, trace, round_trip):
+def test_copied_network_and_trace_compute_the_same(network, trace, round_trip):
     if isinstance(network, str):
         network, trace = archsim.load_network(network), archsim.load_trace(trace).limit(1)
     before = archsim.simulate(network, trace, policy="bnn", threshold=0.4)
@@ -73,7 +73,7 @@ def test_a_copied_network_and_trace_compute_the_same(network, trace, round_trip)
     assert after.predictions == before.predictions
 
 
-def test_a_deep_copy_has_thresholds_of_its_own():
+def test_deep_copy_does_not_share_thresholds():
     network = archsim.load_network("imdb-lstm")
     kept = dict(network.thresholds)
     copy.deepcopy(network).thresholds["bnn"] = 9.0
@@ -81,7 +81,7 @@ def test_a_deep_copy_has_thresholds_of_its_own():
 
 
 @pytest.mark.parametrize("round_trip", ROUNDS.values(), ids=ROUNDS)
-def test_a_copied_result_says_the_same(round_trip, tiny_lstm, tiny_trace):
+def test_copied_result_holds_the_same_figures(round_trip, tiny_lstm, tiny_trace):
     result = archsim.simulate(tiny_lstm, tiny_trace, policy="bnn", threshold=0.4)
     other = round_trip(result)
     assert other.record == result.record and other.energy.equals(result.energy)
@@ -96,7 +96,7 @@ def test_a_copied_result_says_the_same(round_trip, tiny_lstm, tiny_trace):
 
 @pytest.mark.parametrize("round_trip", ROUNDS.values(), ids=ROUNDS)
 @pytest.mark.parametrize("name", ["none", "bnn:throttle=off", "oracle", "ternary", "lowbit:bits=2", "delta"])
-def test_a_copied_policy_and_machine_decide_the_same(name, round_trip, tiny_lstm, tiny_trace):
+def test_copied_policy_and_machine_give_the_same_record(name, round_trip, tiny_lstm, tiny_trace):
     policy, arch = policy_from(name), archsim.load_arch("epur").replace("fmu.latency_cycles", 7)
     one, other = (
         archsim.simulate(tiny_lstm, tiny_trace, machine, chosen, threshold=0.3).record
@@ -108,7 +108,7 @@ def test_a_copied_policy_and_machine_decide_the_same(name, round_trip, tiny_lstm
 ELMAN = Cell("rnn", ("h",), (0,), multiplies=0, adds=2, exponentials=1)
 
 
-def test_a_cell_that_nothing_computes_is_refused():
+def test_unknown_cell_is_refused():
     direction = Direction(*(np.zeros(shape, np.float32) for shape in ((4, 3), (4, 4), (4,), (4,))))
     with pytest.raises(NetworkError, match="cell 'rnn' is not supported; accepted: lstm, gru"):
         Layer("l0", ELMAN, 3, 4, (direction,))
@@ -128,7 +128,7 @@ def filled_again(fill, shape, dtype):
         yield buffer
 
 
-def test_a_generator_may_fill_one_buffer():
+def test_trace_from_a_generator_copies_its_reused_buffer():
     frames = archsim.Trace.from_arrays(filled_again(lambda i: i + 0.5, (2, 4), np.float32))
     assert [float(x[0, 0]) for x in frames.sequences] == [0.5, 1.5, 2.5]
     tokens = archsim.Trace.from_arrays(filled_again(lambda i: i, (2,), np.int64))
@@ -156,7 +156,7 @@ def read_only_view(shape, dtype=np.float32):
     lambda a: make_direction("d", LSTM, {"weight_ih": a((8, 3)), "weight_hh": a((8, 2))}),
     lambda a: Direction(a((8, 3)), a((8, 2)), a((8,)), a((8,))),
 ])  # fmt: skip
-def test_arrays_changed_later_change_nothing(of, make):
+def test_arrays_changed_after_construction_change_nothing(of, make):
     given = []
 
     def keep(*arguments):
@@ -174,7 +174,7 @@ def test_arrays_changed_later_change_nothing(of, make):
         np.testing.assert_array_equal(array, before)
 
 
-def test_what_is_nobody_elses_is_not_copied():
+def test_read_only_arrays_are_not_copied():
     mine = np.array([[0, 1, 2], [3, 4, 5]], np.float32)
     mine.flags.writeable = False
     buffer = np.frombuffer(b"abcd", np.uint8)
@@ -192,12 +192,12 @@ def test_what_is_nobody_elses_is_not_copied():
     (np.array(["2020"], "datetime64[Y]"), "datetime64"), ([[1.0], [1.0, 2.0]], "ragged"),
     (np.array([2**63], np.uint64), "too large"), (np.array([[1, 2**24 + 1]]), "whole numbers beyond"), (np.array([[1e300]]), "1e.300"),
 ])  # fmt: skip
-def test_arrays_that_would_lose_something_are_refused(values, message):
+def test_array_that_float32_cannot_hold_is_refused(values, message):
     with pytest.raises(TraceError, match=message):
         archsim.Trace.from_arrays([values])
 
 
-def test_tensors_of_torch_are_taken_or_refused():
+def test_dense_torch_tensors_are_accepted_others_refused():
     torch = pytest.importorskip("torch")
     values = torch.linspace(-1, 1, 6).reshape(2, 3)
     for given in (values, values.bfloat16(), values.half(), values.double(), values.requires_grad_()):
@@ -209,13 +209,13 @@ def test_tensors_of_torch_are_taken_or_refused():
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.bool_, np.complex64, np.uint16])
-def test_weights_that_are_no_floating_point_numbers_are_refused(dtype):
+def test_weights_of_other_than_floating_point_are_refused(dtype):
     weights = {"weight_ih": np.ones((8, 3), dtype), "weight_hh": np.ones((8, 2), np.float32)}
     with pytest.raises(NetworkError, match=f"d: weight_ih is {np.dtype(dtype)}, need floating point"):
         make_direction("d", LSTM, weights)
 
 
-def test_numbers_of_numpy_are_numbers(tiny_lstm, tiny_trace):
+def test_numpy_scalars_are_accepted_as_numbers(tiny_lstm, tiny_trace):
     one, other = (
         archsim.simulate(tiny_lstm, tiny_trace.limit(limit), threshold=theta, seed=seed).record
         for limit, theta, seed in ((2, 0.5, 3), (np.int64(2), np.float32(0.5), np.uint8(3)))
@@ -224,7 +224,7 @@ def test_numbers_of_numpy_are_numbers(tiny_lstm, tiny_trace):
     assert archsim.Trace.from_audio([np.ones(900, np.int16)], sample_rate_hz=np.int32(8000)).sample_rate_hz == 8000
 
 
-def test_thresholds_of_numpy_and_torch_are_those_of_lists(tiny_lstm, tiny_trace):
+def test_thresholds_from_numpy_and_torch_equal_lists(tiny_lstm, tiny_trace):
     torch = pytest.importorskip("torch")
     for theta in ([0.2, 0.9], [[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]]):
         records = [
@@ -234,7 +234,7 @@ def test_thresholds_of_numpy_and_torch_are_those_of_lists(tiny_lstm, tiny_trace)
         assert len({(r["digest"], r["neurons_reused"]) for r in records}) == 1
 
 
-def test_fields_and_grids_take_numbers_of_numpy():
+def test_fields_and_grids_accept_numpy_scalars():
     arch = archsim.load_arch("epur").replace("fmu.latency_cycles", np.int64(3))
     assert arch == archsim.load_arch("epur").replace("fmu.latency_cycles", 3)
     tables = {"axes": {"threshold": [0.1, 0.2]}, "fixed": {"limit": 1}}
@@ -248,12 +248,12 @@ def test_fields_and_grids_take_numbers_of_numpy():
     (lambda: archsim.write_trace(archsim.Trace.from_texts(["a"]), 3), "cannot write to a int"),
     (lambda: load_grid(3), "grid is a int: need a TOML file"), (lambda: check_jobs("1"), "jobs = '1': need a whole"),
 ])  # fmt: skip
-def test_arguments_of_another_kind_are_one_message(call, message):
+def test_argument_of_a_wrong_type_is_refused(call, message):
     with pytest.raises(archsim.ArchsimError, match=message):
         call()
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2.0, "2", True, np.True_, np.array([2])])
-def test_limits_that_are_no_whole_numbers_are_refused(limit, tiny_trace):
+def test_limit_that_is_no_positive_int_is_refused(limit, tiny_trace):
     with pytest.raises(TraceError, match="limit = .*need a whole number"):
         tiny_trace.limit(limit)

@@ -31,7 +31,7 @@ def test_only_a_newline_ends_a_line(text, lines):
 
 @pytest.mark.parametrize("mark", [b"", BOM])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_toml_is_read_with_any_mark_and_line_end(mark, end, tmp_path):
+def test_toml_is_read_with_any_byte_order_mark_and_line_end(mark, end, tmp_path):
     def written(name, text):
         (tmp_path / name).write_bytes(mark + text.encode().replace(b"\n", end))
         return tmp_path / name
@@ -43,12 +43,12 @@ def test_toml_is_read_with_any_mark_and_line_end(mark, end, tmp_path):
 
 @pytest.mark.parametrize("mark", [b"", BOM])
 @pytest.mark.parametrize("words", [b"<unk>\na\nb\nc\n", b"<unk>\na\nb\nc", b"<unk>\r\na\r\nb\r\nc\r\n"])
-def test_a_vocabulary_is_the_same_with_any_mark_and_line_end(mark, words, tmp_path):
+def test_vocabulary_is_read_with_any_byte_order_mark_and_line_end(mark, words, tmp_path):
     network = load_network(write_network(tmp_path, WORDS + '"words.txt"', mark + words))
     assert network.embedding.encoder.tokens == ("<unk>", "a", "b", "c")
 
 
-def test_a_vocabulary_entry_may_hold_a_line_separator(tmp_path):
+def test_vocabulary_entry_may_hold_a_line_separator(tmp_path):
     network = load_network(write_network(tmp_path, WORDS + '"words.txt"', "<unk>\na\u2028\u0085\nb\nc".encode()))
     assert network.embedding.encoder.tokens == ("<unk>", "a\u2028\u0085", "b", "c")
 
@@ -58,21 +58,21 @@ def test_a_vocabulary_entry_may_hold_a_line_separator(tmp_path):
     (b"a dog\na cat\n", b"ein hund\neine katze\n"), (b"a dog\na cat", b"ein hund\neine katze\n"),
     (b"a dog\r\na cat\r\n", b"ein hund\neine katze"),
 ])  # fmt: skip
-def test_captions_are_the_same_with_any_mark_and_last_line(mark, english, german, tmp_path):
+def test_captions_are_read_with_any_byte_order_mark_and_last_line(mark, english, german, tmp_path):
     (tmp_path / "val.lc.norm.tok.en").write_bytes(mark + english)
     (tmp_path / "val.lc.norm.tok.de").write_bytes(mark + german)
     trace = multi30k_trace("valid", tmp_path)
     assert trace.sequences == ("a dog", "a cat") and trace.targets == ("ein hund", "eine katze")
 
 
-def test_a_review_is_read_without_its_mark(tmp_path):
+def test_review_is_read_without_its_byte_order_mark(tmp_path):
     for side in ("pos", "neg"):
         (tmp_path / f"aclImdb/train/{side}").mkdir(parents=True)
         (tmp_path / f"aclImdb/train/{side}/3_9.txt").write_bytes(BOM + b"well done")
     assert set(imdb_trace("train", tmp_path).sequences) == {"well done"}
 
 
-def test_a_mark_before_a_text_is_no_part_of_it():
+def test_byte_order_mark_is_stripped_from_texts():
     trace = archsim.Trace.from_texts(["\ufeffgood film", "a\ufeffb"], ["\ufeffguter film", "c"])
     assert trace.sequences == ("good film", "a\ufeffb") and trace.targets == ("guter film", "c")
 
@@ -86,12 +86,12 @@ def test_a_mark_before_a_text_is_no_part_of_it():
     ".".join("a" * MAX_DEPTH) + " = 1", "a = " + "[" * MAX_DEPTH + "]" * MAX_DEPTH,
     "a = -9223372036854775807", "a = 1e300", "[a]\n" * 1 + "\n".join(f"k{i} = {i}" for i in range(3000)),
 ])  # fmt: skip
-def test_what_only_looks_too_deep_is_read(text):
+def test_toml_that_only_looks_too_deep_is_read(text):
     assert parse_toml(text, "x", ConfigError) is not None
 
 
-def test_deep_keys_are_refused_without_parsing_them(monkeypatch):
-    """A dotted key of 40 kB took 15 s and 2.4 GB."""
+def test_deep_toml_keys_are_refused_before_parsing(monkeypatch):
+    """Parsing a dotted key of 40 kB took 15 s and 2.4 GB."""
     monkeypatch.setattr("tomllib.loads", lambda text: pytest.fail("parsed"))
     for text in (".".join("a" * 20_000) + " = 1", "[" * 5000, "w" * 1_000_000 + ".a" * 40):
         with pytest.raises(ConfigError):
@@ -101,7 +101,7 @@ def test_deep_keys_are_refused_without_parsing_them(monkeypatch):
 # Weights of every floating point type
 
 
-def test_bfloat16_weights_are_taken_exactly(tmp_path):
+def test_bfloat16_weights_are_read_exactly(tmp_path):
     values = np.array([1.5, -0.25, 3e38, 1e-40], np.float32)
     halves = (values.view(np.uint32) >> 16).astype("<u2")
     path = tmp_path / "weights.safetensors"
@@ -111,7 +111,7 @@ def test_bfloat16_weights_are_taken_exactly(tmp_path):
 
 
 @pytest.mark.parametrize("code, dtype", [("F16", np.float16), ("F32", np.float32), ("F64", np.float64)])
-def test_floating_point_weights_are_taken(code, dtype, tmp_path):
+def test_fp16_fp32_and_fp64_weights_are_read(code, dtype, tmp_path):
     values = np.array([1.5, -0.25, 0, -0.0], dtype)
     path = tmp_path / "weights.safetensors"
     path.write_bytes(safetensors(tensor(code, (2, 2), (0, values.nbytes)), values.tobytes()))
@@ -122,25 +122,25 @@ def test_floating_point_weights_are_taken(code, dtype, tmp_path):
     UsageError("x: need y"), UnknownNameError("policy", "bn", ["bnn"]), DoesNotFitError("l", "f", 3, 2, "bytes"),
     NoSuchPassError("no pass"),
 ])  # fmt: skip
-def test_errors_come_out_of_a_pickle_as_they_were(error):
+def test_errors_survive_pickling(error):
     again = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert type(again) is type(error) and str(again) == str(error) and vars(again) == vars(error)
 
 
-def test_large_traces_of_nothing_are_read_again(tmp_path):
-    """What packs to a thousandth is kept as it is, because a file may not unpack to any size."""
+def test_large_traces_of_zeros_are_read_back(tmp_path):
+    """A file may not unpack to any size, so what would pack to a thousandth is stored uncompressed."""
     trace = archsim.Trace.from_arrays([np.zeros((1 << 16, 600), np.float32)])
     for name in ("t.npz", "t.h5"):
         archsim.write_trace(trace, tmp_path / name)
         assert archsim.load_trace(tmp_path / name).digest == trace.digest
 
 
-def test_messages_stay_short():
+def test_long_error_messages_are_shortened():
     message = str(UsageError("x: need " + "y" * 100_000 + " of " + "z " * 100_000))
     assert "yyy…yyy" in message and len(message) <= 4001
 
 
-def test_pipes_are_refused_at_once(tmp_path):
+def test_pipe_as_a_trace_file_is_refused(tmp_path):
     import os
 
     os.mkfifo(tmp_path / "trace.npz")
@@ -148,7 +148,7 @@ def test_pipes_are_refused_at_once(tmp_path):
         archsim.load_trace(tmp_path / "trace.npz")
 
 
-def test_a_header_length_is_no_reason_to_take_memory(tmp_path):
+def test_huge_header_length_is_refused_without_allocating(tmp_path):
     path = tmp_path / "weights.safetensors"
     path.write_bytes(struct.pack("<Q", 1 << 62) + bytes(100))
     with pytest.raises(UsageError, match="not a readable safetensors file"):

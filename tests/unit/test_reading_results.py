@@ -20,11 +20,11 @@ def streaming():
     return archsim.simulate(network, make_trace(network, (9,)), arch, "bnn", 0.5)
 
 
-def test_the_nominal_saving_is_the_records(result):
+def test_nominal_saving_equals_the_record(result):
     assert result.sensitivity.nominal.saving == pytest.approx(result.record["energy_saving"], rel=1e-12)
 
 
-def test_savings_span_the_nominal_one_and_cover_all_corners(result):
+def test_savings_span_the_nominal_one_over_all_corners(result):
     found, ranges = result.sensitivity, doubtful()
     assert found.lowest.saving <= found.nominal.saving <= found.highest.saving
     assert len(found.corners) == 4 * len(ranges.technologies)
@@ -33,8 +33,8 @@ def test_savings_span_the_nominal_one_and_cover_all_corners(result):
     }
 
 
-def test_a_corner_is_what_a_run_with_its_constants_finds(result):
-    """Weighing again gives what simulating again would: a machine with that technology and memory."""
+def test_saving_of_a_corner_equals_a_run_with_its_constants(result):
+    """Costing a finished run again equals simulating a machine of that technology."""
     corner = next(c for c in result.sensitivity.alone if c.technology == "28nm-hp")
     network = make_network("lstm", inputs=20, units=12, layers=2)
     machine = arch_with(technology="28nm-hp")
@@ -42,7 +42,7 @@ def test_a_corner_is_what_a_run_with_its_constants_finds(result):
     assert corner.saving == pytest.approx(again.record["energy_saving"], rel=1e-12)
 
 
-def test_dearer_main_memory_costs_more(result):
+def test_higher_dram_transfer_energy_raises_dram_energy_only(result):
     dear = arch_with(dram__transfer_pj_per_bit=9.4)
     network = make_network("lstm", inputs=20, units=12, layers=2)
     again = archsim.simulate(network, make_trace(network, (4, 6)), dear, "bnn", 0.5)
@@ -50,7 +50,7 @@ def test_dearer_main_memory_costs_more(result):
     assert again.record["energy_scratchpad_j"] == result.record["energy_scratchpad_j"]
 
 
-def test_shares_of_each_unit_add_up(result, streaming):
+def test_utilisation_shares_of_each_unit_add_up_to_one(result, streaming):
     for found in (result, streaming):
         table = found.utilisation.set_index("unit")
         assert (table >= 0).all(axis=None)
@@ -61,14 +61,14 @@ def test_shares_of_each_unit_add_up(result, streaming):
         }
 
 
-def test_a_machine_that_streams_waits_for_weights(streaming):
+def test_streaming_machine_waits_for_weights(streaming):
     table = streaming.utilisation.set_index("unit")
     assert table.loc["CU0.DPU", "weights"] > 0.3
     assert table.loc["DRAM", "busy"] > 0.5
 
 
-def test_busy_units_are_busy_for_the_work_done(result):
-    """The multi-functional unit takes a cycle a cell, the memoization units one a neuron: 10 steps, 2 layers of 12."""
+def test_busy_share_equals_the_work_done(result):
+    """The MU takes one cycle per cell and an FMU one per neuron: 10 steps, 2 layers of 12."""
     table = result.utilisation.set_index("unit")
     for unit in ("MU", "CU0.FMU", "CU3.FMU"):
         assert table.loc[unit, "busy"] * result.simulated.run.time_ps == pytest.approx(10 * 2 * 12 * 2000)

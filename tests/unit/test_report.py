@@ -39,13 +39,13 @@ def best(study):
     return study.best["point"].tolist()
 
 
-def test_the_best_point_saves_most_within_a_point_of_loss():
+def test_best_point_saves_most_within_one_point_of_loss():
     study = study_of(sweep([("a", "bnn", 0.1, 0.2, 0.1), ("a", "bnn", 0.2, 0.9, 0.3), ("a", "bnn", 0.3, 1.1, 0.5)]))
     assert best(study) == [1]
 
 
-def test_without_a_metric_the_best_point_hardly_changes_outputs():
-    """At most by 5 %: what saves more by saying something else is no better."""
+def test_best_point_without_metric_changes_outputs_by_5_percent_at_most():
+    """A point that saves more but changes outputs more is no better."""
     unknown = float("nan")
     rows = [("a", "bnn", 0.1 * i, unknown, 0.1 * i, {"output_change": 0.02 * i}) for i in (1, 2, 3)]
     study = study_of(sweep(rows))
@@ -57,12 +57,12 @@ def test_without_a_metric_the_best_point_hardly_changes_outputs():
     assert figure.axes[-1].get_xlabel() == "change of outputs (%)"
 
 
-def test_outputs_of_other_lengths_bound_nothing():
+def test_undefined_output_change_excludes_no_point():
     study = study_of(sweep([("a", "bnn", 0.1, float("nan"), 0.3, {"output_change": float("nan")})]))
     assert best(study) == [0]
 
 
-def test_where_machines_differ_the_best_point_takes_least_energy():
+def test_best_point_across_machines_takes_least_energy():
     """A machine that wastes energy may save most of it."""
     rows = [
         ("a", "bnn", 0.1, 0, 0.7, {WIDTH: 64, "energy_j": 3.0}),
@@ -75,23 +75,23 @@ def test_where_machines_differ_the_best_point_takes_least_energy():
         assert "against the same machine without memoization" in caption
 
 
-def test_gains_alone_are_enough_where_the_machine_is_one():
+def test_single_machine_is_judged_by_gains_only():
     study = study_of(sweep([("a", "bnn", 0.1, 0, 0.1), ("a", "bnn", 0.2, 0, 0.3)]))
     assert not {"time_s", "energy_j"} & set(study.merits)
 
 
-def test_without_reuse_there_are_times_and_energies():
+def test_baseline_only_study_shows_time_and_energy():
     study = study_of(sweep([("a", "none", None, 0, 0), ("b", "none", None, 0, 0)]))
     assert {"time_s", "energy_j"} <= set(study.merits) and best(study) == [0, 1]
 
 
-def test_the_oracle_is_best_of_nobody_who_has_a_machine():
+def test_oracle_is_left_out_of_best_machines():
     study = study_of(sweep([("a", "bnn", 0.1, 0, 0.1), ("a", "oracle", 0.1, 0, 0.5)]))
     assert study.best_machines["policy"].tolist() == ["bnn"]
     assert "a bnn, 10 % energy saved, 1.1x (3 sequences)" in _lead(study) and "left out" in _lead(study)
 
 
-def test_an_axis_that_a_network_or_a_preset_decides_is_none_of_its_own():
+def test_axis_determined_by_network_or_preset_is_not_drawn():
     rows = [
         (network, "bnn", theta, 0, theta / 10, {"limit": limit, "preset": preset, WIDTH: width})
         for network, limit in (("a", 3), ("b", 5))
@@ -104,12 +104,12 @@ def test_an_axis_that_a_network_or_a_preset_decides_is_none_of_its_own():
     assert not held and set(data["series"]) == {"bnn, small", "bnn, big"}
 
 
-def test_of_axes_that_go_together_the_first_is_drawn():
+def test_first_of_axes_that_vary_together_is_drawn():
     rows = [("a", "bnn", 0.1, 0, 0.1, {WIDTH: w, "arch.fmu.latency_cycles": w // 16}) for w in (64, 128)]
     assert study_of(sweep(rows, ("network", WIDTH, "arch.fmu.latency_cycles"))).numeric == [WIDTH]
 
 
-def test_a_field_that_only_some_points_set_has_the_value_of_the_machine_elsewhere():
+def test_unset_field_takes_the_value_of_the_machine():
     rows = [
         ("a", "bnn", 0.1, 0, 0.1, {"preset": "own", WIDTH: 64.0}),
         ("a", "bnn", 0.1, 0, 0.2, {"preset": "as it is"}),
@@ -118,7 +118,7 @@ def test_a_field_that_only_some_points_set_has_the_value_of_the_machine_elsewher
     assert study.points[WIDTH].tolist() == [64, 2048]
 
 
-def test_other_axes_are_held_at_the_best_point_where_there_are_many():
+def test_other_long_axes_are_held_at_the_best_point():
     rows = [
         ("a", "bnn", theta, 0, theta * width / 1e5, {WIDTH: width, "energy_j": 1 - theta * width / 1e5})
         for theta in range(1, 9)
@@ -128,7 +128,7 @@ def test_other_axes_are_held_at_the_best_point_where_there_are_many():
     assert held and data["threshold"].tolist() == [8, 8] and set(data["series"]) == {"bnn"}
 
 
-def test_there_is_no_mean_where_a_network_is_missing():
+def test_mean_over_networks_is_nan_if_one_is_missing():
     rows = [
         ("a", "bnn", 0.1, 0, 0.1, {"arch": "x"}),
         ("b", "bnn", 0.1, 0, 0.3, {"arch": "x"}),
@@ -140,7 +140,7 @@ def test_there_is_no_mean_where_a_network_is_missing():
     assert heights[0] == pytest.approx(20) and heights[1] != heights[1]
 
 
-def test_nothing_that_ran_is_an_error_that_names_the_first_failure():
+def test_study_of_failed_points_names_the_first_failure():
     found = sweep([("a", "bnn", 0.1, 0, 0.1)])
     found.results["error"] = "just so"
     with pytest.raises(UsageError, match="no point of 1 has run yet; the first failed with: just so"):
@@ -158,23 +158,23 @@ def test_nothing_that_ran_is_an_error_that_names_the_first_failure():
     (CAPACITY, 2 << 20, "2048"),
     (WIDTH, 123457, "123457"),
 ])  # fmt: skip
-def test_a_number_in_a_table(column, value, text):
+def test_table_number_is_rounded_or_a_dash(column, value, text):
     assert label_of(column).number(value) == text
 
 
-def test_labels_have_units():
+def test_axis_labels_have_units():
     assert label_of("time_s").axis == "time (ms)"
     assert label_of(CAPACITY).axis == "weight_buffer.capacity (KiB)"
     assert label_of(WIDTH).axis == "fmu.width_bits (bit/cycle)"
 
 
-def test_twenty_looks_are_told_apart():
+def test_twenty_series_styles_are_distinct():
     found = series_styles(map(str, range(20)))
     assert len(set(found.values())) == 20
     assert len({(look.colour, look.hatch) for look in found.values()}) == 20
 
 
-def test_a_figure_is_saved_as_svg_or_png_only(tmp_path):
+def test_figure_of_another_suffix_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"accepted suffixes: \.svg, \.png"):
         save_as(panels(1)[0], tmp_path / "figure.pdf")
     assert list(tmp_path.iterdir()) == []

@@ -32,7 +32,7 @@ def sealed_file(path, before=b"some", after=b" text", key="me"):
     return path
 
 
-def test_a_sealed_file_is_itself(tmp_path):
+def test_sealed_file_holds_its_seal(tmp_path):
     path = sealed_file(tmp_path / "file")
     assert is_sealed(path, "me") and path.read_bytes().startswith(b"somearchsim-seal:me:")
 
@@ -59,19 +59,19 @@ def test_any_flipped_bit_breaks_a_seal(before, after, data, scratch):
     lambda data: data[:-1], lambda data: data + b" ", lambda data: data + data, lambda data: b"", lambda data: data[5:],
     lambda data: data.replace(b"me:", b"you:"), lambda data: data[: data.index(b":me:") + 9],
 ])  # fmt: skip
-def test_a_file_cut_or_grown_or_renamed_breaks_its_seal(spoil, tmp_path):
+def test_cut_grown_or_relabelled_file_breaks_its_seal(spoil, tmp_path):
     path = sealed_file(tmp_path / "file")
     path.write_bytes(spoil(path.read_bytes()))
     assert not is_sealed(path, "me")
 
 
-def test_the_seal_of_another_key_is_none(tmp_path):
+def test_seal_of_another_key_is_not_accepted(tmp_path):
     path = sealed_file(tmp_path / "file", key="mine")
     assert not is_sealed(path, "me") and not is_sealed(path, "min") and not is_sealed(tmp_path, "mine")
     assert not is_sealed(tmp_path / "nowhere", "mine")
 
 
-def test_a_digest_tells_where_one_text_ends():
+def test_digest_depends_on_where_texts_end():
     digests = {digest_of(*texts) for texts in (("ab", "c"), ("a", "bc"), ("abc",), (None, "abc"), ("abc", None), ())}
     assert len(digests) == 6
 
@@ -141,7 +141,7 @@ def cut(passes, baseline):
 
 
 @pytest.mark.parametrize("spoil", [flip_in_data, flip_in_metadata, swap, change_digit, write_unsealed, cut])
-def test_a_spoilt_cache_gives_the_same_figures_and_is_told(spoil, made, out, here, caplog):
+def test_damaged_cache_gives_the_same_results_and_a_warning(spoil, made, out, here, caplog):
     *files, baseline = sorted((out / "cache").iterdir(), key=lambda path: path.suffix == ".json")
     whole = {path: path.read_bytes() for path in (*files, baseline)}
     spoil(files, baseline)
@@ -160,12 +160,12 @@ def whole_names(files):
     return [path.name for path in files]
 
 
-def test_an_untouched_cache_is_used_in_silence(made, out, here, caplog, passes):
+def test_intact_cache_is_used_without_warning(made, out, here, caplog, passes):
     run_sweep(grid(made, [3, 5]), out)
     assert passes == [] and not caplog.records
 
 
-def test_a_sealed_pass_is_still_safetensors(made):
+def test_sealed_pass_is_a_valid_safetensors_file(made):
     path = next((made / "out" / "cache").glob("*.pass.safetensors"))
     with safe_open(path, "numpy") as file:
         assert file.metadata()["kind"] == "neurons" and file.get_tensor("steps.0.0").dtype == np.int64
@@ -192,7 +192,7 @@ def observed(monkeypatch):
     return seen
 
 
-def test_watched_neurons_that_were_changed_are_watched_anew(observed, tmp_path, caplog):
+def test_damaged_observation_is_made_again(observed, tmp_path, caplog):
     first = dataset_results._observe(SmallDataset(), "tiny", tmp_path)
     again = dataset_results._observe(SmallDataset(), "tiny", tmp_path)
     assert len(observed) == 1 and not caplog.records
@@ -217,14 +217,14 @@ def rewrite(path):
     frame.to_parquet(path, index=False)
 
 
-def test_a_watched_file_that_is_missing_is_made_in_silence(observed, tmp_path, caplog):
+def test_missing_observation_is_made_without_warning(observed, tmp_path, caplog):
     dataset_results._observe(SmallDataset(), "tiny", tmp_path)
     next(tmp_path.iterdir()).unlink()
     dataset_results._observe(SmallDataset(), "tiny", tmp_path)
     assert len(observed) == 2 and not caplog.records
 
 
-def test_a_sealed_file_is_written_whole(tmp_path):
+def test_file_without_blank_seal_is_not_written(tmp_path):
     with pytest.raises(AssertionError), write_whole(tmp_path / "file") as temporary:
         temporary.write_text("no blank seal")
         seal(temporary, "me")

@@ -36,36 +36,36 @@ def both(reused, n_inputs, arch=SHARED):
     return [int(timed(time_it, reused, n_inputs, arch).step_ends[-1]) for time_it in (time_pass, time_shared_pass)]
 
 
-def test_an_idle_unit_takes_a_neuron_of_the_gate_that_is_behind():
-    """Two cycles a neuron, decided at 5, 6, 7. Unit 1 passes on until 8, then takes gate 0's third: ready at 10, not 11."""
+def test_idle_unit_evaluates_a_neuron_of_the_gate_behind():
+    """Two cycles per neuron, decided at 5, 6, 7. Unit 1 is done at 8 and takes gate 0's third: ready at 10, not 11."""
     assert both([[[0, 0, 0], [1, 1, 1]]], n_inputs=32) == [11 + 8 + 21, 10 + 8 + 21]
     tally = timed(time_shared_pass, [[[0, 0, 0], [1, 1, 1]]], n_inputs=32).tally
     assert tally[:, VISITED].tolist() == [0, 1]
     assert tally[:, EVALUATED].tolist() == [2, 1] and tally[:, REUSED].tolist() == [0, 3]
 
 
-def test_a_weight_buffer_serves_one_guest_at_a_time():
-    """Four cycles a neuron. Units 1 and 2 are idle at 9; unit 1 reads gate 0's weights until 13, so unit 2 may not."""
+def test_weight_buffer_serves_one_remote_unit_at_a_time():
+    """Four cycles per neuron. Units 1 and 2 are idle at 9; unit 1 reads gate 0's weights until 13, so unit 2 may not."""
     reused = np.ones((1, 3, 4))
     reused[:, 0] = 0
     assert both(reused, n_inputs=64) == [21 + 8 + 21, 17 + 8 + 21]
 
 
-def test_units_that_are_equally_busy_gain_nothing():
+def test_equally_busy_units_gain_nothing_by_sharing():
     for reused in (np.zeros((2, 4, 9)), np.ones((2, 4, 9))):
         gate, shared = both(reused, n_inputs=160)
         assert gate == shared
 
 
-def test_a_unit_that_helps_another_may_miss_its_own():
-    """Sharing is not always faster: what a slow predictor decides next is not known when a unit goes to help."""
+def test_remote_evaluation_may_delay_a_units_own_gate():
+    """Sharing is not always faster, because the next decision of a slow predictor is not known in time."""
     slow = arch_with(dispatch="shared", fmu__width_bits=40)
     assert both([[[1, 1, 1, 0], [0, 1, 0, 1]]], n_inputs=160, arch=slow) == [59, 60]
 
 
 @given(machines(), st.integers(1, 4), st.integers(1, 12), st.integers(1, 3), st.randoms(use_true_random=False))
-def test_kernel_is_the_recurrence(times, gates, units, steps, random):
-    """The kernel against its formulas, every pair of unit and gate tried; one gate alone has nobody to share with."""
+def test_shared_kernel_equals_its_recurrence(times, gates, units, steps, random):
+    """Every pair of unit and gate is tried; one gate alone has nobody to share with."""
     times = times._replace(has_memo=True, decision_cycles=max(times.decision_cycles, 1))
     reused = np.array([[[random.random() < 0.5 for _ in range(units)] for _ in range(gates)] for _ in range(steps)])
     bits = np.packbits(reused.reshape(steps, -1), axis=1)
@@ -77,8 +77,8 @@ def test_kernel_is_the_recurrence(times, gates, units, steps, random):
         assert np.array_equal(found.step_ends, alone.step_ends)
 
 
-def test_words_that_cross_cost_energy_and_wires_cost_area():
-    """Bits over the crossbar are 16 a weight; sharing changes neither what is evaluated nor the baseline."""
+def test_crossbar_costs_energy_per_bit_and_area():
+    """16 bits per weight cross; sharing changes neither what is evaluated nor the baseline."""
     network = make_network("lstm", inputs=40, units=12)
     plain, shared = (archsim.simulate(network, make_trace(network, (9, 5)), arch, "bnn", 0.3)
                      for arch in (ArchSpec(), SHARED))  # fmt: skip
@@ -101,17 +101,17 @@ def test_words_that_cross_cost_energy_and_wires_cost_area():
     ("fmu", False, "dispatch = 'shared' without fmu"),
     ("dispatch", "any", "dispatch"),
 ])  # fmt: skip
-def test_machines_that_cannot_share_are_refused(field, value, message):
+def test_machine_that_cannot_share_is_refused(field, value, message):
     with pytest.raises(archsim.ArchsimError, match=message):
         SHARED.replace(field, value)
 
 
-def test_the_baseline_shares_nothing():
+def test_baseline_of_a_shared_machine_does_not_share():
     baseline = SHARED.without_memo()
     assert baseline == ArchSpec().without_memo() and baseline.dispatch == "gate"
 
 
-def test_weights_that_do_not_fit_cannot_be_shared():
+def test_shared_dispatch_of_streamed_weights_is_refused():
     network = make_network("lstm", inputs=40, units=12)
     small = SHARED.replace("weight_buffer.capacity_bytes", 12 * 52 * 2 - 1)
     with pytest.raises(archsim.ArchsimError, match="weight_buffer.capacity_bytes >= 1248"):
@@ -119,8 +119,8 @@ def test_weights_that_do_not_fit_cannot_be_shared():
 
 
 @pytest.mark.parametrize("cells", [("lstm", "gru"), ("gru", "lstm")])
-def test_only_the_units_of_a_pass_take_part(cells):
-    """A stack of both cells: the fourth unit is idle under a GRU, whatever ran before."""
+def test_units_without_a_gate_take_no_part_in_sharing(cells):
+    """In a stack of both cells the fourth unit is idle under a GRU, whatever ran before."""
     below, above = (make_network(cell, inputs=n, units=u) for cell, n, u in zip(cells, (9, 12), (12, 10), strict=True))
     layers = (*below.layers, *above.layers)
     network = replace(below, layers=layers, scales=None)

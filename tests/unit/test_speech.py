@@ -15,8 +15,8 @@ SAMPLES = (np.sin(np.arange(8000) * 0.4) * np.hanning(8000) * 9000).astype(np.in
 
 
 @pytest.mark.parametrize("front", FRONTENDS.values(), ids=FRONTENDS)
-def test_features_are_centred_and_blind_to_level(front):
-    """Signs of inputs are what the binary network sees, so every feature has mean 0 over its utterance."""
+def test_features_have_zero_mean_and_ignore_level(front):
+    """The binary network sees signs, so every feature has mean 0 over its utterance."""
     features = front.features(SAMPLES)
     assert features.dtype == np.float32 and features.shape[1] == front.input_size
     np.testing.assert_allclose(features.mean(0), 0, atol=1e-5)
@@ -24,7 +24,7 @@ def test_features_are_centred_and_blind_to_level(front):
     np.testing.assert_allclose(front.features(SAMPLES / 8.0), features, atol=1e-4)
 
 
-def test_one_frame_every_ten_milliseconds_and_every_twenty():
+def test_frame_rates_are_one_per_10_and_per_20_ms():
     steps = {name: len(front.features(SAMPLES)) for name, front in FRONTENDS.items()}
     frames = (len(SAMPLES) - 200) // HOP_SAMPLES + 1
     assert steps["log-mel-deltas"] == frames
@@ -32,7 +32,7 @@ def test_one_frame_every_ten_milliseconds_and_every_twenty():
 
 
 @pytest.mark.parametrize("front", FRONTENDS.values(), ids=FRONTENDS)
-def test_silence_is_zero_and_bad_samples_are_refused(front):
+def test_features_of_silence_are_zero_and_invalid_samples_refused(front):
     np.testing.assert_allclose(front.features(np.zeros(4000, np.int16)), 0, atol=1e-6)
     for samples, message in (
         (np.zeros(100), "need at least 800"),
@@ -51,7 +51,7 @@ def test_best_path_merges_repeats_and_drops_blanks(path):
     assert transcribe(head, np.eye(3, dtype=np.float32)[path]) == " ".join(expected)
 
 
-def test_audio_needs_a_front_end_of_its_rate(tiny_lstm):
+def test_audio_for_a_network_without_front_end_is_refused(tiny_lstm):
     with pytest.raises(ArchsimError, match="holds audio, tiny-lstm has no front end: it takes frames of 5 numbers"):
         archsim.simulate(tiny_lstm, archsim.Trace.from_audio([SAMPLES], sample_rate_hz=8000), threshold=0.1)
 
@@ -66,6 +66,6 @@ def test_audio_needs_a_front_end_of_its_rate(tiny_lstm):
         (SAMPLES, "8k", "sample_rate_hz = '8k', need"),
     ],
 )
-def test_recordings_are_checked(recording, rate, message):
+def test_invalid_recording_is_refused(recording, rate, message):
     with pytest.raises(ArchsimError, match=message):
         archsim.Trace.from_audio([recording], sample_rate_hz=rate)

@@ -55,31 +55,31 @@ def whole_numbers_only(monkeypatch):
         monkeypatch.setattr(module, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
 
 
-def test_sums_differ_between_versions_of_python():
-    """What all this is about."""
+def test_builtin_sum_differs_between_versions_of_python():
+    """The tests below rest on this."""
     values = [0.1] * 10
     assert naive(values) != compensated(values) == 1.0
 
 
-def test_no_figure_of_run_and_show_is_a_builtin_sum(whole_numbers_only, tmp_path):
+def test_run_and_show_use_no_builtin_sum_of_floats(whole_numbers_only, tmp_path):
     run = ["run", "-n", "imdb-lstm", "--limit", "2", "-p", "bnn", "-p", "delta", "-v", "--sensitivity"]
     assert not command.main([*run, "--json", str(tmp_path / "run.json")], standalone_mode=False)
     command.main(["show", "epur"], standalone_mode=False)
     assert area_table().rows
 
 
-def test_no_figure_of_a_sweep_or_report_is_a_builtin_sum(whole_numbers_only, tmp_path):
+def test_sweep_and_report_use_no_builtin_sum_of_floats(whole_numbers_only, tmp_path):
     fixed = {"network": "imdb-lstm", "limit": 2}
     sweeps.run_sweep({"axes": {"threshold": [0.2, 0.4], "policy": ["bnn", "oracle"]}, "fixed": fixed}, tmp_path)
     assert write_report(tmp_path).is_file()
 
 
-def test_no_figure_of_explore_is_a_builtin_sum(whole_numbers_only, tmp_path):
+def test_explore_uses_no_builtin_sum_of_floats(whole_numbers_only, tmp_path):
     options = ["--limit", "2", "-p", "bnn", "--widths", "512,1024", "--refine", "0", "-o", str(tmp_path)]
     command.main(["explore", "-n", "imdb-lstm", *options], standalone_mode=False)
 
 
-def test_no_figure_of_calibrate_or_observe_is_a_builtin_sum(whole_numbers_only):
+def test_calibrate_and_observe_use_no_builtin_sum_of_floats(whole_numbers_only):
     network, trace = load_network("imdb-lstm"), load_trace("imdb-lstm").limit(2)
     assert calibrate_threshold(network, trace, per="gate", passes=6, resolution=0.5).points
     assert len(observe(network, trace.limit(1)).change_summary()) == 2
@@ -90,7 +90,7 @@ def test_no_figure_of_calibrate_or_observe_is_a_builtin_sum(whole_numbers_only):
     (9, 5, 3, 0, 11, 10, 9, 8, 11, 11),
     (3, 1, 0, 0, 5, 4, 3, 2, 5, 7),
 ])  # fmt: skip
-def test_bleu_is_the_same_bits_whatever_sum_does(counts, monkeypatch):
+def test_bleu_does_not_depend_on_the_builtin_sum(counts, monkeypatch):
     from sacrebleu.metrics.bleu import BLEU
 
     found, theirs = set(), []
@@ -110,17 +110,17 @@ floats = st.floats(-1e6, 1e6)
 
 
 @given(st.lists(floats, min_size=1, max_size=40), st.randoms())
-def test_a_mean_is_the_same_in_any_order(values, random):
+def test_mean_does_not_depend_on_the_order(values, random):
     shuffled = random.sample(values, len(values))
     assert mean(values) == mean(shuffled) == math.fsum(values) / len(values)
 
 
-def test_a_mean_of_nothing_or_of_an_unknown_is_nan():
+def test_mean_of_nothing_or_of_nan_is_nan():
     assert math.isnan(mean([])) and math.isnan(mean([1.0, math.nan]))
 
 
 @given(st.lists(floats, min_size=1, max_size=300))
-def test_an_array_is_added_up_element_by_element(values):
+def test_add_along_adds_element_by_element(values):
     array = np.array(values)
     assert add_along(array) == naive(values, 0.0)
     assert add_along(np.stack([array, array]), axis=1).tolist() == [naive(values, 0.0)] * 2

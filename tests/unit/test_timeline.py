@@ -24,7 +24,7 @@ def shown(request, tmp_path_factory):
     return result, json.loads(path.read_text())["traceEvents"]
 
 
-def test_each_event_has_what_its_phase_asks_for(shown):
+def test_each_event_has_the_fields_of_its_phase(shown):
     _, events = shown
     fields = {"M": {"name", "args"}, "X": {"name", "ts", "dur", "tid"}, "C": {"name", "ts", "args"},
               "b": {"name", "cat", "id2", "ts", "args"}, "e": {"name", "cat", "id2", "ts"}}  # fmt: skip
@@ -39,7 +39,7 @@ def test_each_event_has_what_its_phase_asks_for(shown):
             assert event["args"] and all(isinstance(value, NUMBER) for value in event["args"].values())
 
 
-def test_events_come_by_time_and_names_come_first(shown):
+def test_events_are_in_order_of_time_after_the_names(shown):
     _, events = shown
     phases = [event["ph"] for event in events]
     assert phases == sorted(phases, key=lambda phase: phase != "M")
@@ -70,7 +70,7 @@ def test_every_span_is_on_a_named_track_and_within_the_run(shown):
 
 
 def test_spans_of_a_unit_do_not_overlap(shown):
-    """A track is a stack of slices: one that began inside another must end inside it."""
+    """A track is a stack of slices: one that begins inside another must end inside it."""
     _, events = shown
     tracks = {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}
     ends = defaultdict(float)
@@ -94,12 +94,12 @@ def test_counters_show_reuse_bandwidth_and_queues(shown):
         assert max(counters["CU0.FMU decisions ahead"]) <= 16 and max(counters["CU0.rows on their way"]) == 3
 
 
-def test_transfers_add_up_to_the_bytes_of_the_run(shown):
+def test_transfer_bytes_add_up_to_the_record(shown):
     result, events = shown
     assert sum(event["args"]["bytes"] for event in events if event["ph"] == "b") == result.record["dram_bytes"]
 
 
-def test_names_say_layer_step_and_neurons(shown):
+def test_span_names_give_layer_step_and_neurons(shown):
     result, events = shown
     names = {event["name"] for event in events if event["ph"] == "X"}
     if result.record["detail"] == "block":
@@ -109,8 +109,8 @@ def test_names_say_layer_step_and_neurons(shown):
     assert "layer 1, sequence 1" in names and "weights of layer 0" in names
 
 
-def test_a_long_timeline_takes_little_memory(tmp_path):
-    """One or two thousand bytes a step, where events kept as objects took ten thousand."""
+def test_timeline_takes_less_than_3000_bytes_of_memory_per_step(tmp_path):
+    """Events kept as objects took ten thousand bytes per step."""
     steps = 3000
     network = make_network("lstm", inputs=4, units=3)
     result = archsim.simulate(network, make_trace(network, (steps,)), "epur", "bnn", 0.5)

@@ -35,52 +35,52 @@ def step_ends(reused, times):
 
 
 @pytest.mark.parametrize("n_inputs, units", [(16, 1), (17, 5), (256, 128), (960, 320)])
-def test_closed_form_without_memoization(n_inputs, units):
+def test_baseline_step_equals_the_closed_form(n_inputs, units):
     """SEMANTICS 2.2: H·c_d + L_d + L_m + L_w per step."""
     step = units * -(-n_inputs // 16) + 8 + 20 + 1
     found = ends(np.zeros((3, 4, units)), ArchSpec().without_memo(), n_inputs)
     assert found == [step, 2 * step, 3 * step]
 
 
-def test_memo_hit_skips_the_dot_product_but_waits_for_the_fmu():
+def test_memo_hit_takes_27_cycles():
     """One neuron, reused: decided at 5, passed on at 6, updated by 26, written back at 27."""
     assert ends([[[1]]]) == [5 + 1 + 20 + 1]
 
 
-def test_a_miss_pays_for_the_decision_and_the_evaluation():
+def test_memo_miss_takes_decision_and_evaluation():
     """One neuron, evaluated: 5 to decide, 2 to multiply, 8 in the pipeline."""
     assert ends([[[0]]]) == [5 + 2 + 8 + 20 + 1]
 
 
-def test_one_more_cycle_of_fmu_latency_is_one_more_cycle():
+def test_added_cycle_of_fmu_latency_delays_a_hit_by_one_cycle():
     assert ends([[[1]]], arch_with(fmu__latency_cycles=6))[0] == ends([[[1]]])[0] + 1
 
 
-def test_wide_inputs_take_two_issues():
-    """N = 2059 needs two cycles of a 2048-bit unit: the first decision is one cycle later."""
+def test_inputs_wider_than_the_fmu_take_two_issue_cycles():
+    """N = 2049 needs two cycles of a 2048-bit unit, so the first decision is one cycle later."""
     assert ends([[[1]]], n_inputs=2048) == [27] and ends([[[1]]], n_inputs=2049) == [28]
 
 
-def test_all_reused_runs_at_the_pass_on_rate():
+def test_step_of_hits_takes_one_cycle_per_neuron():
     """Neuron n is passed on at 6 + n; the last of 10 at 15."""
     assert ends(np.ones((1, 4, 10))) == [5 + 10 + 20 + 1]
 
 
-def test_a_result_overtakes_nothing():
+def test_hit_behind_a_miss_is_delivered_after_it():
     """A reused neuron behind an evaluated one is delivered with it, not before."""
     evaluated_then_reused = ends([[[0, 1]]])
     assert evaluated_then_reused == [5 + 2 + 8 + 1 + 20 + 1]
 
 
-def test_run_ahead_hides_decisions_only_as_far_as_its_credits():
+def test_run_ahead_of_one_credit_serialises_decisions():
     """With one credit, a neuron is issued when its predecessor is taken: 5 + 1 cycles apart, less the overlap."""
     free_running = ends(np.ones((1, 1, 8)))
     one_credit = ends(np.ones((1, 1, 8)), arch_with(fmu__run_ahead=1))
     assert one_credit[0] - free_running[0] == 7 * (5 - 1)
 
 
-def test_result_lag_ties_the_units_together():
-    """One gate evaluates everything, the other nothing: with one result in flight they go in step."""
+def test_result_lag_of_one_keeps_units_in_step():
+    """One gate evaluates everything, the other nothing, with one result in flight."""
     mixed = np.zeros((1, 2, 6))
     mixed[:, 1] = 1
     assert ends(mixed, arch_with(mu__result_lag=1))[0] > ends(mixed)[0]
@@ -93,7 +93,7 @@ def test_slowest_gate_sets_the_step():
 
 
 @given(machines(), st.integers(1, 4), st.integers(1, 12), st.integers(1, 4), st.randoms(use_true_random=False))
-def test_kernel_is_the_recurrence(times, gates, units, steps, random):
+def test_gate_kernel_equals_the_recurrence(times, gates, units, steps, random):
     """The kernel against the formulas of SEMANTICS 2.2, term by term."""
     reused = np.array([[[random.random() < 0.5 for _ in range(units)] for _ in range(gates)] for _ in range(steps)])
     if not times.has_memo:
@@ -112,8 +112,8 @@ def long_passes(draw):
 
 
 @given(machines(), long_passes(), st.booleans())
-def test_steps_side_by_side_are_what_each_is_by_itself(times, reused, shared):
-    """Times, waits, counts and spans; and the times are those of the formulas."""
+def test_steps_timed_together_equal_steps_timed_alone(times, reused, shared):
+    """Times, waits, counts and spans are equal, and the times are those of the formulas."""
     times = times._replace(has_memo=times.has_memo or shared, decision_cycles=max(times.decision_cycles, 1))
     if not times.has_memo:
         reused = np.zeros_like(reused)
@@ -133,8 +133,8 @@ def test_steps_side_by_side_are_what_each_is_by_itself(times, reused, shared):
 
 
 @given(machines(), long_passes())
-def test_units_work_or_wait_until_they_are_free(times, reused):
-    """Waits are told from the decisions alone, term by term; the chain of neurons leaves no gap."""
+def test_work_and_waits_of_a_unit_fill_its_step(times, reused):
+    """Waits follow from the decisions alone, term by term; the chain of neurons leaves no gap."""
     if not times.has_memo:
         times, reused = times._replace(issue_cycles=0), np.zeros_like(reused)
     n_steps, gates, units = reused.shape
@@ -147,7 +147,7 @@ def test_units_work_or_wait_until_they_are_free(times, reused):
 
 
 @given(machines(), st.integers(2, 14), st.randoms(use_true_random=False))
-def test_one_more_reuse_is_never_slower_on_one_unit(times, units, random):
+def test_added_reuse_is_never_slower_on_one_unit(times, units, random):
     """SEMANTICS 4, for machines whose reuse path is not longer than their evaluation path."""
     times = times._replace(has_memo=True, pass_on_cycles=min(times.pass_on_cycles, times.dot_cycles))
     reused = np.array([[[random.random() < 0.5 for _ in range(units)]]])
@@ -156,8 +156,8 @@ def test_one_more_reuse_is_never_slower_on_one_unit(times, units, random):
     assert step_ends(more, times) <= step_ends(reused, times)
 
 
-def test_what_a_part_costs_is_worked_out_once_per_run(monkeypatch):
-    """Not per pass: three passes, five sequences."""
+def test_part_costs_are_computed_once_per_part(monkeypatch):
+    """Three passes and five sequences take three computations."""
     asked = []
     monkeypatch.setattr(pass_level, "part_costs", lambda *args: (asked.append(args), part_costs(*args))[1])
     network = make_network("gru", inputs=5, units=4, layers=3)
@@ -166,8 +166,7 @@ def test_what_a_part_costs_is_worked_out_once_per_run(monkeypatch):
     assert len(asked) == 3
 
 
-def test_numbers_side_by_side_are_numbers():
-    """Every operation of lanes, against numpy."""
+def test_lane_operations_equal_numpy():
     rng = np.random.default_rng(0)
     rows, found = rng.integers(-99, 99, (3, LANES)), np.zeros((13, LANES), np.int64)
     places = rng.integers(0, 3, LANES)

@@ -31,7 +31,7 @@ def test_outputs_equal_torch(kind, layers, bidirectional, bias, rng):
     (lambda: torch.nn.LSTM(3, 4, proj_size=2), "proj_size = 2 is not supported"),
     (lambda: torch.nn.RNN(3, 4), "RNN is not supported"),
 ])  # fmt: skip
-def test_other_modules_are_refused(module, message):
+def test_unsupported_modules_are_refused(module, message):
     with pytest.raises(archsim.ArchsimError, match=message):
         archsim.from_torch(module())
 
@@ -44,7 +44,7 @@ def test_nan_weights_are_refused():
         archsim.from_torch(module)
 
 
-def test_double_and_batch_first_modules_are_taken():
+def test_double_and_batch_first_modules_are_accepted():
     """The layout of the batch does not matter here, and weights become float32."""
     module = torch.nn.LSTM(3, 4, batch_first=True).double()
     assert archsim.from_torch(module).layers[0].directions[0].weight_ih.dtype == np.float32
@@ -115,7 +115,7 @@ def own_outputs(module, x):
     *((way, name) for way in WAYS for name in WEIGHTS),
     *((way, name) for way in (as_it_is, parametrised, pruned) for name in ("bias_hh_l0", "bias_ih_l1")),
 ])  # fmt: skip
-def test_weights_are_those_the_module_uses(way, kind, name, rng):
+def test_imported_weights_are_the_ones_the_module_computes_with(way, kind, name, rng):
     torch.manual_seed(3)
     module = getattr(torch.nn, kind)(5, 4, 2)
     way(module, name)
@@ -128,7 +128,7 @@ def test_weights_are_those_the_module_uses(way, kind, name, rng):
     np.testing.assert_allclose(outputs_of(taken, x), own_outputs(module, x), atol=1e-5)
 
 
-def test_two_parametrisations_and_both_directions(rng):
+def test_parametrised_bidirectional_module_equals_torch(rng):
     module = torch.nn.GRU(5, 4, 2, bidirectional=True, batch_first=True)
     for way, name in ((pruned, "weight_ih_l1_reverse"), (parametrised, "bias_ih_l0"), (normalised, "weight_hh_l0")):
         way(module, name)
@@ -137,8 +137,8 @@ def test_two_parametrisations_and_both_directions(rng):
 
 
 @pytest.mark.parametrize("called_before", [False, True])
-def test_dropped_weights_are_taken_undropped(called_before, rng):
-    """WeightDrop of AWD-LSTM: a raw parameter, and a weight made of it whenever the wrapper is called."""
+def test_weight_drop_module_is_imported_without_dropout(called_before, rng):
+    """WeightDrop of AWD-LSTM has a raw parameter, and makes a weight of it whenever it is called."""
     module = torch.nn.LSTM(5, 4)
     plain = archsim.from_torch(module)
     raw = torch.nn.Parameter(module.weight_hh_l0.data)
@@ -202,7 +202,7 @@ def with_a_forward_put_on():
     (lambda: torch.nn.DataParallel(torch.nn.LSTM(5, 4)), "DataParallel is not supported"),
     (lambda: torch.nn.LSTMCell(5, 4), "LSTMCell is not supported"),
 ])  # fmt: skip
-def test_modules_that_compute_something_else_are_refused(make, message):
+def test_module_with_another_forward_is_refused(make, message):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch.jit, which is deprecated
         module = make()
@@ -211,14 +211,14 @@ def test_modules_that_compute_something_else_are_refused(make, message):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
-def test_other_precisions_are_taken(dtype, rng):
+def test_modules_of_other_precisions_are_accepted(dtype, rng):
     module = FixedSizes().to(getattr(torch, dtype))
     x = rng.standard_normal((9, 5)).astype(np.float32)
     atol = 1e-5 if dtype == "float64" else 0.05
     np.testing.assert_allclose(outputs_of(archsim.from_torch(module), x), own_outputs(module.float(), x), atol=atol)
 
 
-def test_a_module_is_asked_nothing_at_random():
+def test_import_leaves_the_random_state_and_mode_unchanged():
     module = torch.nn.LSTM(5, 4, 2, dropout=0.5).train()
     torch.manual_seed(1)
     archsim.from_torch(module)

@@ -23,7 +23,7 @@ TRACES = {
 
 @pytest.mark.parametrize("kind", TRACES)
 @pytest.mark.parametrize("suffix", [".npz", ".h5"])
-def test_round_trip(kind, suffix, tmp_path):
+def test_trace_file_round_trips(kind, suffix, tmp_path):
     write_trace(TRACES[kind], tmp_path / f"a{suffix}")
     again = archsim.load_trace(tmp_path / f"a{suffix}")
     written = TRACES[kind]
@@ -33,13 +33,13 @@ def test_round_trip(kind, suffix, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5"])
-def test_equal_traces_are_equal_files(suffix, tmp_path):
+def test_equal_traces_give_equal_file_bytes(suffix, tmp_path):
     for name in ("a", "b"):
         write_trace(TRACES["frames"], tmp_path / f"{name}{suffix}")
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 
-def test_frames_are_stored_in_binary16_where_that_loses_nothing(tmp_path):
+def test_frames_are_stored_in_binary16_if_exact(tmp_path):
     for kind, dtype in (("frames", np.float16), ("fine frames", np.float32)):
         write_trace(TRACES[kind], tmp_path / "a.npz")
         assert np.load(tmp_path / "a.npz")["data"].dtype == dtype
@@ -57,12 +57,12 @@ def test_frames_are_stored_in_binary16_where_that_loses_nothing(tmp_path):
     ([np.array([["a"]])], "need .T, I. numbers"),
     (np.zeros((2, 3)), "got one array of shape"),
 ])  # fmt: skip
-def test_bad_arrays_are_refused(arrays, message):
+def test_invalid_arrays_are_refused(arrays, message):
     with pytest.raises(TraceError, match=message):
         Trace.from_arrays(arrays)
 
 
-def test_targets_must_match():
+def test_targets_of_wrong_number_or_type_are_refused():
     with pytest.raises(TraceError, match="1 targets for 2 sequences"):
         Trace.from_arrays(FRAMES, [1])
     with pytest.raises(TraceError, match="need one integer"):
@@ -71,28 +71,28 @@ def test_targets_must_match():
         Trace.from_arrays(FRAMES, "ab")
 
 
-def test_torch_tensors_with_gradients_are_taken():
+def test_torch_tensors_with_gradients_are_accepted():
     torch = pytest.importorskip("torch")
     trace = Trace.from_arrays([torch.ones(3, 2, requires_grad=True)])
     np.testing.assert_array_equal(trace.sequences[0], np.ones((3, 2), np.float32))
 
 
-def test_a_trace_read_from_a_file_has_its_name(tmp_path):
+def test_trace_without_name_takes_the_name_of_its_file(tmp_path):
     write_trace(Trace.from_arrays(FRAMES), tmp_path / "walk.npz")
     assert read_trace(tmp_path / "walk.npz").name == "walk"
 
 
-def test_arguments_the_wrong_way_round_are_refused(tmp_path):
+def test_swapped_arguments_of_write_trace_are_refused(tmp_path):
     with pytest.raises(TraceError, match=r"need write_trace\(trace, path\)"):
         write_trace(tmp_path / "a.npz", TRACES["frames"])
 
 
-def test_things_print_short(tiny_lstm, tiny_trace):
+def test_repr_of_objects_is_short(tiny_lstm, tiny_trace):
     result = archsim.simulate(tiny_lstm, tiny_trace, threshold=0.5)
     assert all(len(repr(thing)) < 600 for thing in (tiny_trace, tiny_lstm, result, result.activity))
 
 
-def test_blank_text_is_refused():
+def test_single_or_blank_text_is_refused():
     with pytest.raises(TraceError, match="got one text, need a list"):
         Trace.from_texts("hello")
     with pytest.raises(TraceError, match="sequence 1 is '  ', need a text"):
@@ -100,7 +100,7 @@ def test_blank_text_is_refused():
 
 
 @pytest.mark.parametrize("limit", [0, -3])
-def test_limit_must_leave_something(limit):
+def test_limit_below_one_is_refused(limit):
     with pytest.raises(TraceError, match="need a whole number, at least 1 sequence"):
         TRACES["frames"].limit(limit)
 
@@ -125,7 +125,7 @@ def saved(tmp_path, **changes):
     ({"data": np.zeros((4, 2), complex)}, "data is of type complex128, need whole or floating point numbers"),
     ({"data": np.full((4, 2), np.inf)}, "is inf, need finite"),
 ])  # fmt: skip
-def test_bad_files_are_refused(changes, message, tmp_path):
+def test_trace_file_with_invalid_arrays_is_refused_by_name(changes, message, tmp_path):
     path = saved(tmp_path, **changes)
     with pytest.raises(TraceError, match=message) as caught:
         read_trace(path)
@@ -148,7 +148,7 @@ def test_pickles_are_never_executed(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["cut.npz", "cut.h5", "text.npz", "missing.npz", "bare.npz", "zip.npz"])
-def test_files_that_are_no_trace(name, tmp_path):
+def test_file_that_is_no_trace_is_refused_by_name(name, tmp_path):
     path = tmp_path / name
     if name.startswith("cut"):
         write_trace(TRACES["frames"], path)
@@ -165,15 +165,14 @@ def test_files_that_are_no_trace(name, tmp_path):
         read_trace(path)
 
 
-def test_nothing_is_left_of_a_failed_write(tmp_path, monkeypatch):
-    """A file that cannot be finished does not exist, and no temporary one stays."""
+def test_failed_write_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr("numpy.lib.format.write_array", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_trace(TRACES["frames"], tmp_path / "a.npz")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_link_is_followed_and_a_device_left_alone(tmp_path):
+def test_write_follows_a_link_and_refuses_a_pipe(tmp_path):
     (tmp_path / "link.npz").symlink_to(tmp_path / "real.npz")
     write_trace(TRACES["frames"], tmp_path / "link.npz")
     assert (tmp_path / "link.npz").is_symlink() and (tmp_path / "real.npz").is_file()
@@ -185,7 +184,7 @@ def test_a_link_is_followed_and_a_device_left_alone(tmp_path):
 @pytest.mark.parametrize("target, message", [
     ("no/a.npz", "does not exist"), ("a.txt", "accepted: .npz, .h5"), ("x" * 260 + ".npz", "longer than 255"),
 ])  # fmt: skip
-def test_bad_targets_for_writing(target, message, tmp_path):
+def test_invalid_output_path_is_refused(target, message, tmp_path):
     with pytest.raises(archsim.ArchsimError, match=message):
         write_trace(TRACES["frames"], tmp_path / target)
 
@@ -197,8 +196,8 @@ def test_bad_targets_for_writing(target, message, tmp_path):
     ({"texts": np.frombuffer(b"one", np.uint8)}, "1 targets for 2 sequences"),
     ({"targets": np.array([0, 1], np.uint8)}, None),
 ])  # fmt: skip
-def test_odd_arrays_in_a_file(change, message, tmp_path):
-    """Hostile or unusual, never a traceback; small integers are classes like any other."""
+def test_odd_arrays_in_a_trace_file_are_read_or_refused(change, message, tmp_path):
+    """Small integers are classes like any other."""
     write_trace(TRACES["frames"], tmp_path / "a.npz")
     arrays = dict(np.load(tmp_path / "a.npz"))
     del arrays["targets"]
@@ -213,7 +212,7 @@ def test_odd_arrays_in_a_file(change, message, tmp_path):
         archsim.load_trace(tmp_path / "b.npz")
 
 
-def test_members_that_are_no_arrays_do_not_count(tmp_path):
+def test_npz_members_that_are_no_arrays_are_ignored(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         for name in ("format", "meta", "data", "lengths"):
             archive.writestr(name, b"junk")
@@ -221,7 +220,7 @@ def test_members_that_are_no_arrays_do_not_count(tmp_path):
         archsim.load_trace(tmp_path / "a.npz")
 
 
-def test_text_must_be_unicode():
+def test_text_with_a_lone_surrogate_is_refused():
     for texts, targets in ((["a \ud800"], None), (["a"], ["b \ud800"])):
         with pytest.raises(TraceError, match="holds a character that is no Unicode text"):
             Trace.from_texts(texts, targets)

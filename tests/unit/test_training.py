@@ -20,7 +20,7 @@ def pair(request, monkeypatch):
     return ours, theirs
 
 
-def test_function_and_gradient_are_torchs(pair):
+def test_outputs_and_gradient_equal_torch(pair):
     ours, theirs = pair
     x = torch.randn(9, 3, 7)
     outputs, expected = ours(x)[0], theirs(x)[0]
@@ -32,8 +32,8 @@ def test_function_and_gradient_are_torchs(pair):
         torch.testing.assert_close(weight.grad, getattr(theirs, f"{name}_l0").grad, atol=1e-4, rtol=1e-4)
 
 
-def test_gradient_through_stale_products_and_zoneout(pair):
-    """Against differences, with the same coins each time, in reverse over sequences of unequal length."""
+def test_gradient_with_stale_products_and_zoneout_equals_differences(pair):
+    """The random draws are the same each time; sequences of unequal length run in reverse."""
     ours, _ = pair
     lengths, weights = torch.tensor([6, 4, 1]), torch.randn(6, 3, 5)
 
@@ -52,7 +52,7 @@ def test_gradient_through_stale_products_and_zoneout(pair):
             assert float(x.grad[t, b, i]) == pytest.approx(float(difference), abs=2e-3)
 
 
-def test_last_state_is_that_of_each_sequence(pair):
+def test_last_state_is_taken_at_the_end_of_each_sequence(pair):
     ours, theirs = pair
     x, lengths = torch.randn(6, 2, 7), [6, 3]
     _, (h, _) = ours(x, lengths=torch.tensor(lengths))
@@ -60,14 +60,14 @@ def test_last_state_is_that_of_each_sequence(pair):
         torch.testing.assert_close(h[row], theirs(x[:length, row])[0][-1], atol=1e-5, rtol=0)
 
 
-def test_nothing_is_stale_outside_training(pair):
+def test_stale_products_and_zoneout_act_in_training_only(pair):
     ours, theirs = pair
     x = torch.randn(5, 2, 7)
     torch.testing.assert_close(ours.eval()(x, stale=0.9, zoneout=0.9)[0], theirs(x)[0], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_grown_layer_repeats_its_input(cell):
+def test_grown_layer_passes_its_input_through(cell):
     torch.manual_seed(0)
     layer = Recurrent(cell, 16, 8)
     layer.pass_through(first=8)
@@ -77,7 +77,7 @@ def test_a_grown_layer_repeats_its_input(cell):
         assert np.corrcoef(repeated[:, unit], x[0, :, 8 + unit])[0, 1] > 0.8
 
 
-def test_coins_fall_as_often_as_asked_and_never_at_the_first_step():
+def test_coins_have_the_given_rate_and_none_at_the_first_step():
     torch.manual_seed(1)
     drawn = coins(0.25, 40, 100, 50)
     assert not drawn[0].any() and drawn[1:].mean() == pytest.approx(0.25, abs=0.005)

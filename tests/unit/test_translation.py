@@ -59,7 +59,7 @@ def torch_greedy(network, source):
     return tokens
 
 
-def test_greedy_translation_is_torchs(network, subwords):
+def test_greedy_translation_equals_torch(network, subwords):
     trace = archsim.Trace.from_texts(TEXTS, TEXTS)
     result = archsim.simulate(network, trace, policy="none", precision="fp32")
     expected = [torch_greedy(network, subwords.encode(text)) for text in TEXTS]
@@ -69,8 +69,8 @@ def test_greedy_translation_is_torchs(network, subwords):
     assert result.activity.steps(result.activity.shape(DEPTH, 0)) == [len(tokens) for tokens in expected]
 
 
-def test_a_sequence_does_not_depend_on_its_company(network):
-    """Sentences end at different steps; alone or side by side, each is decoded to the same bits."""
+def test_translation_is_the_same_alone_and_in_a_batch(network):
+    """Sentences end at different steps; each is decoded to the same bits."""
     together = archsim.simulate(network, archsim.Trace.from_texts(TEXTS), threshold=0.6)
     for index, text in enumerate(TEXTS):
         alone = archsim.simulate(network, archsim.Trace.from_texts([text]), threshold=0.6)
@@ -81,8 +81,8 @@ def test_a_sequence_does_not_depend_on_its_company(network):
             assert ours.tobytes() == theirs.tobytes()
 
 
-def test_reuse_changes_what_the_decoder_reads(network):
-    """Reuse may change a word and so the length of an answer: the baseline is decoded for itself."""
+def test_baseline_of_a_translation_is_decoded_without_reuse(network):
+    """Reuse may change a word and so the length of an answer."""
     reusing = archsim.simulate(network, archsim.Trace.from_texts(TEXTS, TEXTS), threshold=3.0)
     plain = archsim.simulate(network, archsim.Trace.from_texts(TEXTS, TEXTS), policy="none")
     assert reusing.record["reuse_fraction"] > 0.3 and reusing.predictions != plain.predictions
@@ -91,7 +91,7 @@ def test_reuse_changes_what_the_decoder_reads(network):
     assert reusing.record["metric_baseline"] == plain.record["metric_value"]
 
 
-def test_details_agree_and_the_head_stands_beside(network):
+def test_details_agree_on_translation_and_head_figures(network):
     block, neuron = (
         archsim.simulate(network, archsim.Trace.from_texts(TEXTS), threshold=0.6, detail=detail).record
         for detail in ("block", "neuron")
@@ -101,7 +101,7 @@ def test_details_agree_and_the_head_stands_beside(network):
     assert block["head_time_s"] > 0 and block["head_macs"] > 0
 
 
-def test_the_heads_products_are_counted(network, subwords):
+def test_attention_head_macs_equal_hand_arithmetic(network, subwords):
     """Per decoder step, with S encoded steps: q H·H, scores S·H, context H·S, combine I·2H, output V·I."""
     result = archsim.simulate(network, archsim.Trace.from_texts(TEXTS), policy="none")
     expected = 0
@@ -112,8 +112,8 @@ def test_the_heads_products_are_counted(network, subwords):
     assert result.record["head_macs"] == expected
 
 
-def test_a_decoder_that_does_not_fit_together_streams(network):
-    """Its layers take turns at every step: each keeps its share on chip and fetches the rest in every step."""
+def test_decoder_layers_that_do_not_fit_together_stream_weights(network):
+    """The layers alternate at every step; each keeps its share on chip and fetches the rest in every step."""
     one_layer = UNITS * (UNITS + UNITS) * 2
     arch = archsim.load_arch("epur").replace("weight_buffer.capacity_bytes", one_layer)
     trace = archsim.Trace.from_texts(TEXTS)
@@ -134,20 +134,20 @@ def test_a_decoder_that_does_not_fit_together_streams(network):
         ({"embedding": None}, "a decoder needs layers, an embedding"),
     ],
 )
-def test_parts_that_do_not_join_are_refused(network, change, message):
+def test_decoder_parts_that_do_not_fit_are_refused(network, change, message):
     with pytest.raises(ArchsimError, match=message):
         replace(network, **change)
 
 
-def test_stacks_of_two_directions_are_refused(network):
-    """A decoder layer starts where one encoder layer ended: there is no state for a second direction."""
+def test_bidirectional_encoder_of_a_decoder_is_refused(network):
+    """A decoder layer starts from the state of one encoder layer, so there is none for a second direction."""
     wide = make_stack("lstm", inputs=WIDTH, units=UNITS, bidirectional=True)
     deep = (*wide, *make_stack("lstm", inputs=WIDTH, units=UNITS, layers=2))
     with pytest.raises(ArchsimError, match="need the same .cell, units., one direction each"):
         replace(network, layers=deep, decoder_depth=2)
 
 
-def test_bleu_needs_subwords(network):
+def test_bleu_without_subwords_is_refused(network):
     with pytest.raises(ArchsimError, match="metric 'bleu' needs subwords to write texts with"):
         replace(network, embedding=Embedding(network.embedding.table))
     silent = replace(network, embedding=Embedding(network.embedding.table), metric=None)
@@ -162,16 +162,16 @@ def test_embeddings_beyond_binary16_are_refused(network):
         archsim.simulate(big, make_tokens(network, (4,)), policy="none")
 
 
-def test_targets_must_be_of_the_tasks_kind(network):
+def test_target_of_a_wrong_type_is_refused(network):
     with pytest.raises(ArchsimError, match="target 3 of sequence 0: metric bleu of tiny needs a text"):
         archsim.simulate(network, archsim.Trace.from_texts(["ein hund ."], [3]), policy="none")
 
 
-def test_a_hostile_subword_model_is_refused():
+def test_invalid_subword_model_is_refused():
     for model in (b"", b"not a model", b"\x0a\xff\xff\xff\xff\x0f" * 9):
         with pytest.raises(ArchsimError, match="sentencepiece"):
             Subwords(model)
 
 
-def test_a_plain_network_has_no_decoder():
+def test_network_without_decoder_has_empty_decoder():
     assert make_network("gru", inputs=3, units=2).decoder == ()

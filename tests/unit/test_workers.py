@@ -17,8 +17,8 @@ needs_mask = pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="
 
 
 @needs_mask
-def test_processes_are_started_deaf_to_interrupts(monkeypatch):
-    """Else Ctrl-C in the first seconds would print the traceback of every import it meets."""
+def test_workers_start_with_interrupts_blocked(monkeypatch):
+    """Otherwise Ctrl-C in the first seconds would print the tracebacks of interrupted imports."""
     pool, masks = LocalPool(1), []
     monkeypatch.setattr(
         pool._executor, "submit", lambda *task: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
@@ -47,7 +47,7 @@ def broken(pool, *exitcodes):
     return pool
 
 
-def test_workers_killed_before_they_begin_are_started_again():
+def test_workers_killed_before_they_start_are_retried_twice():
     pool = LocalPool(2)
     for _ in range(pools.MOST_IN_VAIN - 1):
         broken(pool, -signal.SIGKILL, -signal.SIGTERM).revive()
@@ -56,7 +56,7 @@ def test_workers_killed_before_they_begin_are_started_again():
     assert "policy" not in str(caught.value) and "--jobs" in str(caught.value)
 
 
-def test_workers_that_begin_at_last_are_forgiven():
+def test_retries_are_counted_afresh_after_a_worker_has_started():
     pool = LocalPool(2)
     for _ in range(3):
         for _ in range(pools.MOST_IN_VAIN - 1):
@@ -66,14 +66,14 @@ def test_workers_that_begin_at_last_are_forgiven():
 
 
 @pytest.mark.parametrize("needs_main, advice", [(True, True), (False, False)])
-def test_workers_that_end_by_themselves_are_not_started_again(needs_main, advice):
+def test_workers_that_exit_by_themselves_are_not_retried(needs_main, advice):
     pool = broken(LocalPool(2, needs_main=needs_main), 1, -signal.SIGTERM)
     with pytest.raises(RunFailedError, match="worker processes cannot start: see above") as caught:
         pool.revive()
     assert ("defines a policy" in str(caught.value)) == advice
 
 
-def test_sigterm_ends_as_an_interrupt_does(monkeypatch, capsys):
+def test_sigterm_exits_with_130_like_an_interrupt(monkeypatch, capsys):
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(sys, "argv", ["archsim", "list", "networks"])
     try:
@@ -86,11 +86,11 @@ def test_sigterm_ends_as_an_interrupt_does(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("jobs", [1, 64, None])
-def test_jobs_within_bounds_are_taken(jobs):
+def test_jobs_within_bounds_are_accepted(jobs):
     check_jobs(jobs)
 
 
-def test_help_of_sweep_says_that_the_network_must_be_trusted(capsys):
+def test_sweep_help_says_that_the_network_must_be_trusted(capsys):
     with suppress(SystemExit):
         command.main(["sweep", "--help"])
     words = " ".join(capsys.readouterr().out.split())
