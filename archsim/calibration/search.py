@@ -12,7 +12,7 @@ from archsim.calibration.trials import Point, Trials
 from archsim.errors import ConfigError
 from archsim.ir.manifest import CalibratedPoint, CalibrationManifest, Per, reaches
 from archsim.ir.network import Network
-from archsim.policies import Policy, policy_from, skips_columns
+from archsim.policies import Policy, kind_of, policy_from
 from archsim.task_metrics.bootstrap import CONFIDENCE
 from archsim.traceio.trace import Trace
 from archsim.validation import whole_number
@@ -166,7 +166,7 @@ def _checked(policy: Policy, max_losses: Sequence[float], highest: float, resolu
 def _check_effort(policy: Policy, per: str, passes: int) -> None:
     if per not in get_args(Per):
         raise ConfigError(f"per = {per!r}: accepted: {', '.join(get_args(Per))}")
-    if skips_columns(policy) and per in ("gate", "kind"):
+    if not kind_of(policy).gates_differ and per in ("gate", "kind"):
         raise ConfigError(f"per = {per!r}: policy {policy.name!r} skips columns, which all gates share: need layer")
     if (whole_number(passes) or 0) < 1:
         raise ConfigError(f"passes = {passes!r}: need a whole number >= 1")

@@ -76,7 +76,7 @@ def calibrate(
     from archsim.errors import ConfigError
     from archsim.ir.folder import load_network, network_folder
     from archsim.ir.saving import check_saving, save_calibration, save_scales
-    from archsim.policies import skips_columns
+    from archsim.policies import declaration, kind_of
 
     if force and not save:
         raise ConfigError("--force: there is nothing to force without --save")
@@ -91,8 +91,8 @@ def calibrate(
         say(f"saved in {saved}" if saved else "not kept: --save writes them into network.toml")
         return
     sought = check_search(policy, max_losses, margin, highest, resolution, per, passes)
-    avoided = "MACs avoided" if skips_columns(sought) else "reuse"
-    evidence, quantises = None, getattr(sought, "needs_scales", False)
+    avoided = kind_of(sought).avoided
+    evidence, quantises = None, declaration(sought).needs_scales
     if quantises and loaded.metric is None:
         missing = f"network {loaded.name} names no metric, which θ is calibrated by"
         raise ConfigError(f"{missing}: --scales-only measures its scales without one")

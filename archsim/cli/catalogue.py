@@ -116,19 +116,22 @@ def _show_arch(name: str) -> Iterator[Table]:
 def _area_table(arch: ArchSpec, technology: TechnologySpec) -> Table:
     """Area by component; what a memoization unit, or a delta unit, adds to the machine without."""
     from archsim.energy.parts import area_mm2, parts_of
+    from archsim.sim.machines import EPUR, all_machines
 
-    machine = arch.by_neurons()
+    machine = EPUR.spec(arch)
     areas, parts = area_mm2(machine, technology), parts_of(machine)
     total, plain = math.fsum(areas.values()), math.fsum(area_mm2(arch.without_memo(), technology).values())
     rows: list[tuple[object, ...]] = [(c, parts[c], f"{a:.4f}", f"{100 * a / total:.2f}") for c, a in areas.items()]
     rows.append(("sum", None, f"{total:.4f}", "100"))
-    if arch.fmu:
+    if total != plain:
         rows.append(("without memoization unit", None, f"{plain:.4f}", f"{100 * plain / total:.2f}"))
         rows.append(("added by it", None, f"{total - plain:.4f}", f"{100 * (total / plain - 1):.2f} more"))
-    if arch.delta:
-        by_columns = math.fsum(area_mm2(arch.by_columns(), technology).values())
-        added = f"{by_columns - plain:.4f}", f"{100 * (by_columns / plain - 1):.2f} more"
-        rows.append(("a delta unit in its place adds", None, *added))
+    for other in all_machines():
+        spec = other.spec(arch)
+        if other is not EPUR and other.is_described_by(spec):
+            area = math.fsum(area_mm2(spec, technology).values())
+            added = f"{area - plain:.4f}", f"{100 * (area / plain - 1):.2f} more"
+            rows.append((f"a {other.name} unit in its place adds", None, *added))
     return _table("area", ("component", "instances", "mm², all", "%"), rows)
 
 
@@ -219,16 +222,17 @@ def _show_trace(name: str) -> Iterator[Table]:
 
 
 def _show_policy(name: str) -> Iterator[Table]:
-    from archsim.policies import policy_from, skips_columns
+    from archsim.policies import declaration, policy_from
     from archsim.policies.options import defaults_of, spelled_option
 
     policy = policy_from(name)
+    declared = declaration(policy)
     rows: list[tuple[str, object]] = [
         ("promise", (type(policy).__doc__ or "").strip()),
         ("options", ", ".join(spelled_option(*option) for option in defaults_of(type(policy)).items()) or None),
         ("needs θ", policy.needs_threshold),
-        ("goes by", "columns" if skips_columns(policy) else "neurons"),
-        ("needs scales of inputs", getattr(policy, "needs_scales", False)),
+        ("goes by", declared.kind.decides),
+        ("needs scales of inputs", declared.needs_scales),
         ("needs the memoization unit", policy.uses_memo_unit),
         ("code", type(policy).__module__),
     ]

@@ -139,14 +139,6 @@ class ArchSpec(Spec):
         dataflow = self.dataflow if self.baseline_dataflow == "same" else self.baseline_dataflow
         return self.model_copy(update={"fmu": None, "delta": None, "dataflow": dataflow, "dispatch": "gate"})
 
-    def by_neurons(self) -> ArchSpec:
-        """The machine for policies that reuse neurons."""
-        return self.model_copy(update={"delta": None})
-
-    def by_columns(self) -> ArchSpec:
-        """The machine for policies that skip columns, which all units do alike."""
-        return self.model_copy(update={"fmu": None, "dispatch": "gate"})
-
 
 def parse_arch(data: dict[str, Any], where: str) -> ArchSpec:
     """Check a nested dictionary and build the spec; ConfigError starts with `where`."""

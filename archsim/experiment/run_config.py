@@ -15,19 +15,16 @@ from archsim._version import __version__
 from archsim.activity import pass_shapes
 from archsim.config.arch import ArchSpec
 from archsim.config.load import load_arch
-from archsim.config.predictor import Predictor
 from archsim.config.technology import TechnologySpec, load_technology
 from archsim.corpora.catalogue import load_trace
-from archsim.energy.parts import DELTA_PARTS
 from archsim.errors import ConfigError
 from archsim.inference.policy_parameters import Threshold, plain_threshold, scales_for, thresholds_for, zero_thresholds
 from archsim.inference.workload import PRECISIONS
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
-from archsim.policies import Policy, policy_from, saves_work, skips_columns
-from archsim.sim.accelerator import Detail
-from archsim.sim.capacity import check_columns, check_fit
+from archsim.policies import Policy, declaration, policy_from, saves_work
+from archsim.sim.machines import MACHINES, Detail, Machine, all_machines, check_fit, machine_of
 from archsim.traceio.trace import Trace
 from archsim.validation import whole_number
 
@@ -62,32 +59,24 @@ class RunConfig:
         if seed is None or seed < 0:
             raise ConfigError(f"seed = {self.seed!r}: need a whole number >= 0")
         object.__setattr__(self, "seed", seed)
-        for field, unit, needed in (
-            ("fmu", self.arch.fmu, self.policy.uses_memo_unit),
-            ("delta", self.arch.delta, skips_columns(self.policy)),
-        ):
-            if needed and unit is None:
-                name = self.policy.name
-                raise ConfigError(f"{self.arch.name} has no {field}, which policy {name!r} needs: use policy none")
+        machine_spec = self.machine
         scales_for(self.network, self.policy)
-        for machine in (self.machine, self.baseline_machine):
-            check_fit(self.network, pass_shapes(self.network), machine)
-        if skips_columns(self.policy):
-            check_columns(self.network, pass_shapes(self.network), self.machine)
+        for spec in (machine_spec, self.baseline_machine):
+            check_fit(self.network, pass_shapes(self.network), spec)
+
+    @property
+    def _machine(self) -> Machine:
+        return MACHINES.get(declaration(self.policy).machine_name)
 
     @property
     def machine(self) -> ArchSpec:
-        """The architecture as the policy needs it: a memoization unit for its predictor, a delta unit, or neither."""
-        if skips_columns(self.policy):
-            return self.arch.by_columns()
-        if not self.policy.uses_memo_unit:
-            return self.baseline_machine
+        """Architecture as the machine that the policy runs on, with what the policy needs of it."""
         longest = max(layer.joint_size for layer in self.network.layers)
-        return self.arch.by_neurons().with_predictor(getattr(self.policy, "predictor", Predictor()), longest)
+        return self._machine.spec_for(self.arch, self.policy, longest)
 
     @property
     def baseline_machine(self) -> ArchSpec:
-        """The architecture with neither."""
+        """Architecture as the machine that saves no work."""
         return self.arch.without_memo()
 
     @property
@@ -98,12 +87,12 @@ class RunConfig:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over everything that determines the figures."""
-        return _digest(self._run_on(self.arch, skips_columns(self.policy)) | self._decided)
+        return _digest(self._run_on(self._machine, self.arch) | self._decided)
 
     @cached_property
     def baseline_digest(self) -> str:
         """SHA-256 over everything that determines the figures of the baseline."""
-        return _digest(self._run_on(self.baseline_machine, skips_columns=False))
+        return _digest(self._run_on(machine_of(self.baseline_machine), self.baseline_machine))
 
     @cached_property
     def workload_digest(self) -> str:
@@ -134,12 +123,15 @@ class RunConfig:
             "precision": self.precision,
         }
 
-    def _run_on(self, arch: ArchSpec, skips_columns: bool) -> dict[str, Any]:
-        """What the runs of a machine share; a delta unit that takes no part in them decides nothing."""
-        parts: set[str] = set() if skips_columns else set(DELTA_PARTS)
+    def _run_on(self, machine: Machine, arch: ArchSpec) -> dict[str, Any]:
+        """Return what determines a run on `machine`; what only other machines have is left out."""
+        others = [other for other in all_machines() if other is not machine]
+        fields = {field for other in others for field in other.own_fields}
+        components = {component for other in others for component in other.own_components}
+        tables = dict.fromkeys(("actions", "static", "buffers"), components)
         return self._computed | {
-            "arch": arch.model_dump(exclude=set() if skips_columns else {"delta"}),
-            "technology": self.technology.model_dump(exclude=dict.fromkeys(("actions", "static", "buffers"), parts)),
+            "arch": arch.model_dump(exclude=fields),
+            "technology": self.technology.model_dump(exclude=tables),
             "detail": self.detail,
             "seed": self.seed,
         }

@@ -19,7 +19,8 @@ from archsim.inference.policy_parameters import Threshold
 from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.ir.network import Network
 from archsim.policies import Policy
-from archsim.sim.accelerator import Detail, simulate_activity
+from archsim.sim.accelerator import simulate_activity
+from archsim.sim.machines import Detail
 from archsim.traceio.trace import Trace
 
 

@@ -13,10 +13,11 @@ from archsim.energy.ledger import EnergyRow, energy_rows
 from archsim.energy.parts import area_mm2
 from archsim.inference.run import InferenceResult
 from archsim.ir.network import Network
-from archsim.sim.accelerator import Detail, simulate_activity
+from archsim.sim.accelerator import simulate_activity
 from archsim.sim.head import simulate_head
 from archsim.sim.items import Run
 from archsim.sim.listeners.counters import ActionCounts, BytesMoved, PassProgress, UnitTimes
+from archsim.sim.machines import Detail
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from archsim.experiment.run_config import RunConfig
 from archsim.experiment.simulated_run import Baseline, SimulatedRun, simulate_and_cost
 from archsim.inference.run import InferenceResult, run_compared
 from archsim.inference.workload import PAIR_BYTES, Workload
-from archsim.policies import skips_columns
+from archsim.policies import kind_of
 
 SequencesCallback = Callable[[str, int, int], None]
 """Called with the name of a stage, the sequences just finished in it, and the sequences in all."""
@@ -40,7 +40,7 @@ class Stages:
         if self._workload is not None:
             return self._workload
         config = self.config
-        shares = config.compares and not skips_columns(config.policy)
+        shares = config.compares and kind_of(config.policy).makes_products_ahead
         cache_bytes = PAIR_BYTES if shares else 0
         return Workload(config.network, config.trace, precision=config.precision, cache_bytes=cache_bytes, once=True)
 

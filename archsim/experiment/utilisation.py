@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from archsim.experiment.simulated_run import SimulatedRun
+from archsim.sim.units.unit import split_name
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _waits(simulated: SimulatedRun, unit: str) -> dict[str, float]:
 
 def _buffers(simulated: SimulatedRun) -> Iterator[UnitUse]:
     """Ports of the weight buffers in use while they are filled, and of the intermediate memory: a word a cycle."""
-    units = sum(unit.endswith(".DPU") for unit in simulated.unit_times.worked_ps)
+    units = len({unit for unit, label in map(split_name, simulated.unit_times.worked_ps) if label})
     cycles = simulated.run.time_ps / simulated.arch.clock_period_ps
     filled = simulated.count("weight_buffer", "fill")
     yield UnitUse("weight fill", filled / units / cycles, {})

@@ -22,7 +22,8 @@ from archsim.inference.workload import is_fp16
 from archsim.ir.network import Network, Scales
 from archsim.kernels.arrays import U8
 from archsim.kernels.numerics.fp16 import FP16_MAX
-from archsim.policies import ReusePolicy, policy_from, skips_columns
+from archsim.policies import ReusePolicy, kind_of, policy_from
+from archsim.policies.protocol import NEURONS
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class ReuseRNN(nn.Module):
         if any(weight.dtype != torch.float32 for module in modules for weight in module.parameters()):
             raise ConfigError("weights are not float32: need module.float(); precision says what the machine holds")
         self.stacks, self.policy = nn.ModuleList(modules), policy_from(policy)
-        if skips_columns(self.policy):
+        if kind_of(self.policy) is not NEURONS:
             raise ConfigError(f"policy {self.policy.name!r} goes by columns: need one that reuses neurons, as bnn")
         self.threshold, self.scales, self.fp16 = threshold, scales, is_fp16(precision)
         self.passes()

@@ -25,7 +25,7 @@ from archsim.ir.heads import CtcHead, MeanClassifier
 from archsim.ir.network import Network
 from archsim.ir.text import Subwords
 from archsim.kernels.arrays import F32, U8
-from archsim.policies import PassContext, Policy, saves_work, skips_columns
+from archsim.policies import PassContext, Policy, kind_of, saves_work, skips_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class NetworkRunner:
         self.workload, self.network = workload, workload.network
         self.decoder = workload.decoder
         self.passes = Passes(self.network, policy, thresholds, fp16=workload.fp16)
-        self.shares_products = not skips_columns(policy)
+        self.shares_products = kind_of(policy).makes_products_ahead
         self.saves_work = saves_work(policy)
         self.needs_top = keep_outputs or self.network.head is not None
         sides = [direction for layer in self.network.encoder for direction in layer.directions]

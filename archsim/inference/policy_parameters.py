@@ -12,7 +12,7 @@ from archsim.errors import ConfigError
 from archsim.ir.layers import Layer
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
-from archsim.policies import Policy, skips_columns
+from archsim.policies import Policy, declaration, kind_of
 
 Threshold = float | Sequence[float] | Sequence[Sequence[float]]
 """One number, one number per layer, or one per (layer, gate)."""
@@ -34,7 +34,7 @@ def thresholds_per_gate(network: Network, threshold: Threshold) -> list[F32]:
 def thresholds_for(network: Network, policy: Policy, threshold: Threshold) -> list[F32]:
     """Return θ per gate as `thresholds_per_gate` does; ConfigError also if gates differ that share their columns."""
     per_gate = thresholds_per_gate(network, threshold)
-    if skips_columns(policy) and _is_list(threshold) and any(map(_is_list, threshold)):  # type: ignore[arg-type]
+    if not kind_of(policy).gates_differ and _is_list(threshold) and any(map(_is_list, threshold)):  # type: ignore[arg-type]
         raise ConfigError(
             f"threshold = {threshold!r}: policy {policy.name!r} skips columns, which all gates of a layer share: "
             "need one number, or one per layer"
@@ -57,7 +57,7 @@ def scales_for(network: Network, policy: Policy) -> dict[PassKey, tuple[float, f
 
     Raises ConfigError where a policy needs scales that nobody has measured.
     """
-    if not getattr(policy, "needs_scales", False):
+    if not declaration(policy).needs_scales:
         return None
     if network.scales is None:
         missing = f"{network.name} has no scales, which policy {policy.name!r} quantises inputs by"

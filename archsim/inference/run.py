@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from archsim.activity import ActivityRecord, DecisionKind, PassKey, pass_shapes
+from archsim.activity import ActivityRecord, PassKey, pass_shapes
 from archsim.cores import cores, map_in_order, thread_pool
 from archsim.inference.batch_runner import BatchResult, NetworkRunner
 from archsim.inference.batching import Batch, batches
@@ -19,7 +19,7 @@ from archsim.inference.policy_parameters import Threshold, thresholds_for
 from archsim.inference.workload import Workload
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, I64, U8
-from archsim.policies import NoReuse, Policy, saves_work, skips_columns
+from archsim.policies import NoReuse, Policy, kind_of, saves_work
 from archsim.task_metrics.metrics import Metric
 from archsim.traceio.trace import Trace
 from archsim.units import ceil_div
@@ -115,11 +115,6 @@ def run_compared(
     return replace(reusing.result(), without_reuse=plain.result(), output_change=output_change(squares))
 
 
-def decision_kind(policy: Policy) -> DecisionKind:
-    """Return what one bit of the policy's activity record decides."""
-    return "columns" if skips_columns(policy) else "neurons"
-
-
 def _run_plain(
     workload: Workload,
     policy: Policy,
@@ -154,7 +149,7 @@ class _Collected:
     def __init__(self, workload: Workload, policy: Policy, keep_outputs: bool) -> None:
         n_sequences = workload.inputs.lengths.size
         self.workload = workload
-        self.kind = decision_kind(policy)
+        self.kind = kind_of(policy).decides
         self.shapes = pass_shapes(workload.network)
         self.reuses = saves_work(policy)
         nothing = np.empty((0, 0), np.uint8)

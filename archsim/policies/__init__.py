@@ -15,7 +15,15 @@ from archsim.policies.delta import DeltaPolicy, InputSimilarityPolicy
 from archsim.policies.none import NoReuse
 from archsim.policies.options import parse_options, spelled, split_name
 from archsim.policies.oracle import OraclePolicy
-from archsim.policies.protocol import PassContext, PassPolicy, ReusePolicy, Step
+from archsim.policies.protocol import (
+    Declaration,
+    PassContext,
+    PassPolicy,
+    PolicyKind,
+    ReusePolicy,
+    Step,
+    declaration,
+)
 from archsim.policies.quantised import LowBitPolicy, TernaryPolicy
 from archsim.registry import Registry
 
@@ -62,12 +70,17 @@ def policy_from(policy: str | Policy) -> Policy:
 
 
 def skips_columns(policy: Policy) -> TypeIs[ColumnPolicy]:
-    """Whether a policy skips columns of weights; one that does not say goes by neurons."""
-    return bool(getattr(policy, "by_columns", False))
+    """Return True if a policy skips columns of weights instead of reusing neurons."""
+    return declaration(policy).by_columns
+
+
+def kind_of(policy: Policy) -> PolicyKind:
+    """Return the traits of all policies that decide about the same thing as `policy`."""
+    return declaration(policy).kind
 
 
 def saves_work(policy: Policy) -> bool:
-    """Whether a policy may leave out any work, and so needs a unit that the baseline machine lacks."""
+    """Return True if a policy may leave out work, so that it needs a unit that the baseline machine lacks."""
     return policy.uses_memo_unit or skips_columns(policy)
 
 
@@ -75,7 +88,7 @@ def _check_parts(policy: object, where: str) -> None:
     missing = [part for part in _PARTS if not hasattr(policy, part)]
     if missing:
         raise ConfigError(f"{where} has no {', '.join(missing)}: a policy has {', '.join(_PARTS)}")
-    if getattr(policy, "by_columns", False) and getattr(policy, "uses_memo_unit", False):
+    if declaration(policy).by_columns and getattr(policy, "uses_memo_unit", False):
         raise ConfigError(f"{where} has by_columns and uses_memo_unit: columns are not memoized, need one of them")
 
 
@@ -86,6 +99,7 @@ __all__ = [
     "ColumnPass",
     "ColumnPolicy",
     "ColumnStep",
+    "Declaration",
     "DeltaPolicy",
     "InputSimilarityPolicy",
     "LowBitPolicy",
@@ -94,9 +108,12 @@ __all__ = [
     "PassContext",
     "PassPolicy",
     "Policy",
+    "PolicyKind",
     "ReusePolicy",
     "Step",
     "TernaryPolicy",
+    "declaration",
+    "kind_of",
     "policy_from",
     "register_policy",
     "saves_work",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 import numpy as np
 
+from archsim.activity import DecisionKind
+from archsim.config.predictor import Predictor
 from archsim.kernels.arrays import F32, Bools
 
 
@@ -86,9 +88,57 @@ class ReusePolicy(Protocol):
     needs_threshold: bool
     uses_memo_unit: bool
     """Whether the machine needs the memoization unit; a policy without it may reuse nothing."""
-    # A policy may also say, with these values where it does not:
-    # needs_scales = False           whether its passes need `PassContext.scales`
-    # predictor = Predictor()        what it asks of the memoization unit (archsim.config.predictor)
+    # A policy may declare more: see Declaration.
 
     def begin(self, context: PassContext) -> PassPolicy:
         """Start a pass with empty memos."""
+
+
+@dataclass(frozen=True)
+class PolicyKind:
+    """Traits of all policies that decide about the same thing."""
+
+    decides: DecisionKind
+    """Meaning of a bit of its decisions."""
+    machine: str
+    """Name of the machine that its policies run on unless they name another."""
+    gates_differ: bool
+    """Whether θ and decisions may differ from gate to gate."""
+    makes_products_ahead: bool
+    """Whether products with the inputs of all steps can be made before the recurrence, and shared with other runs."""
+    avoided: str
+    """Name of the share of work that it avoids."""
+
+
+NEURONS = PolicyKind("neurons", "epur", gates_differ=True, makes_products_ahead=True, avoided="reuse")
+COLUMNS = PolicyKind("columns", "delta", gates_differ=False, makes_products_ahead=False, avoided="MACs avoided")
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """Everything a policy may declare by attributes of these names; the defaults hold where it does not."""
+
+    needs_scales: bool = False
+    """Whether its passes need `PassContext.scales`."""
+    predictor: Predictor = field(default_factory=Predictor)
+    """Hardware of its predictor in the memoization unit."""
+    by_columns: bool = False
+    """Whether it skips columns of weights (a ColumnPolicy) instead of reusing neurons."""
+    machine: str = ""
+    """Name of the machine it runs on; empty for that of its kind."""
+
+    @property
+    def kind(self) -> PolicyKind:
+        """Traits of the policy's kind."""
+        return COLUMNS if self.by_columns else NEURONS
+
+    @property
+    def machine_name(self) -> str:
+        """Name of the machine it runs on."""
+        return self.machine or self.kind.machine
+
+
+def declaration(policy: object) -> Declaration:
+    """Return what a policy declares, with the defaults for all that it does not."""
+    names = (declared.name for declared in fields(Declaration))
+    return Declaration(**{name: getattr(policy, name) for name in names if hasattr(policy, name)})

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 from archsim.activity import ActivityRecord
 from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Listener, Probe
-from archsim.errors import ConfigError
 from archsim.ir.network import Network
-from archsim.sim.capacity import check_columns, check_fit
 from archsim.sim.items import ResidentGroup, Run, resident_groups
-from archsim.sim.machines.delta.neuron_level import ColumnsByNeuron
-from archsim.sim.machines.delta.pass_level import ColumnsByBlock
-from archsim.sim.machines.epur.neuron_level import NeuronDetail
-from archsim.sim.machines.epur.pass_level import BlockDetail
+from archsim.sim.machines import Detail, machine_for
+from archsim.sim.machines.machine import Surroundings
 from archsim.sim.memory.dram import FillPorts, MainMemory
 from archsim.sim.memory.intermediate_memory import IntermediateMemory, layer_traffic
 from archsim.sim.memory.intermediate_port import IntermediatePort
 from archsim.sim.memory.weight_buffers import WeightBuffers
-from archsim.sim.sequencer import Compute, Sequencer
-
-Detail = Literal["block", "neuron"]
-DETAILS: dict[Detail, type[BlockDetail] | type[NeuronDetail]] = {"block": BlockDetail, "neuron": NeuronDetail}
-COLUMN_DETAILS: dict[Detail, type[ColumnsByBlock] | type[ColumnsByNeuron]] = {
-    "block": ColumnsByBlock,
-    "neuron": ColumnsByNeuron,
-}
+from archsim.sim.sequencer import Sequencer
 
 
 def simulate_activity(
@@ -45,11 +33,8 @@ def simulate_activity(
     and for columns on a machine that cannot skip them.
     Listeners change no time.
     """
-    check_fit(network, activity.shapes, arch)
-    if activity.kind == "columns":
-        check_columns(network, activity.shapes, arch)
-    elif arch.fmu is None and activity.neurons_reused():
-        raise ConfigError(f"{arch.name} has no fmu, but the activity record reuses {activity.neurons_reused()} neurons")
+    machine = machine_for(activity, arch)
+    machine.check_fit(network, activity.shapes, arch)
     env = Engine()
     probe = Probe(env, listeners)
     cells = [layer.cell for layer in network.layers]
@@ -67,15 +52,12 @@ def simulate_activity(
         base_address_bytes=weights.end_address,
         probe=probe,
     )
-    if activity.kind == "columns" and arch.delta is not None:
-        compute: Compute = COLUMN_DETAILS[detail](env, arch, arch.delta, cells, port=port, probe=probe)
-    else:
-        compute = DETAILS[detail](env, arch, cells, dram=dram, port=port, probe=probe)
     sequencer = Sequencer(
         env,
         activity,
         groups=groups,
-        compute=compute,
+        compute=machine.compute[detail](Surroundings(env, arch, cells, dram, port, probe)),
+        saving=machine.saving,
         weights=weights,
         sequences=sequences,
         clock_period_ps=arch.clock_period_ps,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.kernels.arrays import U8, Bools
-from archsim.kernels.pipeline.columns import ColumnTimes
-from archsim.kernels.pipeline.gates import StepTimes
 from archsim.units import BYTES_PER_FP16, ceil_div
 
 
@@ -122,29 +121,20 @@ class Streamed:
     """Rows on their way or in use at a time, per computation unit."""
 
 
-@dataclass(frozen=True, eq=False)
-class StepWork:
-    """One time step as one computation unit sees it: the decisions of its gate's neurons."""
+class UpdateTimes(Protocol):
+    """Constants of the step recurrence that the multi-functional unit needs, whatever the machine."""
 
-    part: PassPart
-    times: StepTimes
-    reused: list[bool]
-    """Of each neuron, in order."""
-    streamed: Streamed | None
+    @property
+    def update_interval_cycles(self) -> int:
+        """II_m."""
 
-    def fetches(self, neuron: int) -> bool:
-        """Whether the weights of a neuron that is evaluated come from main memory."""
-        return self.streamed is not None and not self.streamed.resident[neuron]
+    @property
+    def update_pipeline_cycles(self) -> int:
+        """L_m."""
 
-
-@dataclass(frozen=True, eq=False)
-class ColumnStepWork:
-    """One time step as a computation unit that goes by columns sees it."""
-
-    part: PassPart
-    times: ColumnTimes
-    entering: Bools
-    """(N,)."""
+    @property
+    def writeback_cycles(self) -> int:
+        """L_w."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,4 +142,4 @@ class UpdateWork:
     """One time step as the multi-functional unit sees it."""
 
     part: PassPart
-    times: StepTimes | ColumnTimes
+    times: UpdateTimes

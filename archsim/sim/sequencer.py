@@ -7,7 +7,6 @@ simulated one after the other, with the weights of all of them on chip: the same
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import simpy
@@ -18,16 +17,10 @@ from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy, PassDone, StepDone, Waited
 from archsim.kernels.arrays import I64, U8, row_lists
 from archsim.sim.items import PassPart, PassWork, Products, ResidentGroup
+from archsim.sim.machines.machine import Compute
 from archsim.sim.memory.intermediate_memory import IntermediateMemory
 from archsim.sim.memory.weight_buffers import WeightBuffers
 from archsim.sim.units.unit import Process
-
-
-class Compute(Protocol):
-    """The compute side of the machine, in either detail."""
-
-    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
-        """Run a part of a pass whose inputs are on chip; return S_{t+1} of each step in cycles."""
 
 
 class Sequencer:
@@ -40,6 +33,7 @@ class Sequencer:
         *,
         groups: Sequence[ResidentGroup],
         compute: Compute,
+        saving: str,
         weights: WeightBuffers,
         sequences: IntermediateMemory,
         clock_period_ps: int,
@@ -48,6 +42,7 @@ class Sequencer:
         self.env, self.activity, self.groups, self.compute = env, activity, groups, compute
         self.weights, self.sequences = weights, sequences
         self.clock_period_ps, self.probe = clock_period_ps, probe
+        self.saving = saving
         self.pass_start_ps = 0
         self.done = env.process(self.run())
 
@@ -107,14 +102,13 @@ class Sequencer:
 
     def _emit_steps(self, what: str, bits: U8, part: PassPart, start_ps: int, ends: I64) -> None:
         ends_ps = start_ps + ends * self.clock_period_ps
-        saving = {"neurons": "reuse", "columns": "columns skipped"}[self.activity.kind]
         saved = np.bitwise_count(bits).sum(axis=1)
         begin_ps = start_ps
         for t, (end_ps, n_saved) in enumerate(zip(row_lists(ends_ps), row_lists(saved), strict=True)):
             self.probe.emit(
                 StepDone,
                 what=f"{what}, step {t}",
-                saving=saving,
+                saving=self.saving,
                 saved=n_saved,
                 of=part.shape.bits_per_step(self.activity.kind),
                 start_ps=begin_ps,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from archsim.activity import pass_shapes
 from archsim.experiment.run_config import RunConfig
 from archsim.experiment.stages import Stages
-from archsim.inference.run import decision_kind
 from archsim.inference.workload import CACHE_BYTES, Workload
+from archsim.policies import kind_of
 from archsim.sweeps.plan import inference_macs, rough_steps
 from archsim.sweeps.point import resolve_point
 from archsim.sweeps.task import Task, TaskKind
@@ -78,5 +78,5 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def _pass_bytes(config: RunConfig) -> int:
-    kind = decision_kind(config.policy)
+    kind = kind_of(config.policy).decides
     return rough_steps(config.trace) * sum(shape.bytes_per_step(kind) for shape in pass_shapes(config.network))

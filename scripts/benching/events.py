@@ -13,7 +13,7 @@ from archsim.experiment.simulated_run import simulate_and_cost
 from archsim.inference.run import run_inference
 from archsim.ir.network import Network
 from archsim.policies import policy_from
-from archsim.sim.accelerator import Detail
+from archsim.sim.machines import Detail
 from benching.figures import Figure, best_s
 from benching.target import THETA, target
 

@@ -12,8 +12,8 @@ import archsim
 from archsim.activity import pass_shapes
 from archsim.config.predictor import Predictor
 from archsim.errors import DoesNotFitError
-from archsim.sim.capacity import check_fit
 from archsim.sim.items import resident_groups
+from archsim.sim.machines import DELTA, check_fit
 from archsim.sim.memory.weight_buffers import group_bytes
 
 COMPARED = Counter()
@@ -95,7 +95,7 @@ def column_runs(draw):
     """A workload, a policy that goes by columns, and a machine that can: it holds one group of weights, two or all."""
     network, trace = draw(workloads())
     arch = draw(machines()).replace("dataflow", "step").replace("weight_buffer.banks", draw(st.sampled_from([2, 16])))
-    largest = max(group_bytes(arch, group) for group in resident_groups(pass_shapes(network), arch.by_columns()))
+    largest = max(group_bytes(arch, group) for group in resident_groups(pass_shapes(network), DELTA.spec(arch)))
     arch = arch.replace("weight_buffer.capacity_bytes", draw(st.sampled_from([largest, 2 * largest, 1 << 21])))
     return network, trace, arch, draw(st.sampled_from(["delta", "input-similarity"])), draw(st.floats(0, 1))
 

@@ -15,6 +15,7 @@ from archsim.energy.parts import area_mm2, parts_of
 from archsim.inference.run import run_inference
 from archsim.policies import POLICIES, DeltaPolicy
 from archsim.sim.accelerator import simulate_activity
+from archsim.sim.machines import DELTA, EPUR
 
 
 def counts_of(result):
@@ -60,13 +61,11 @@ def test_memo_energy_is_counts_times_energy_per_action(tiny_lstm, tiny_trace):
 def test_delta_unit_adds_three_parts_and_little_area(technology):
     """Three parts per unit are a few per cent of the baseline's area; a machine with an FMU has none of them."""
     arch, table = ArchSpec(), load_technology(technology)
-    plain, by_columns = (area_mm2(machine, table) for machine in (arch.without_memo(), arch.by_columns()))
+    plain, by_columns = (area_mm2(machine, table) for machine in (arch.without_memo(), DELTA.spec(arch)))
     assert set(by_columns) - set(plain) == {"delta_unit", "propagated_buffer", "accumulator_buffer"}
     assert 1.005 < sum(by_columns.values()) / sum(plain.values()) < 1.03
-    assert not {"delta_unit", "propagated_buffer"} & set(parts_of(arch)) and parts_of(arch) == parts_of(
-        arch.by_neurons()
-    )
-    twice = arch_with(delta__propagated_buffer_bytes=16384).by_columns()
+    assert not {"delta_unit", "propagated_buffer"} & set(parts_of(arch)) and parts_of(arch) == parts_of(EPUR.spec(arch))
+    twice = DELTA.spec(arch_with(delta__propagated_buffer_bytes=16384))
     assert area_mm2(twice, table)["propagated_buffer"] == 2 * by_columns["propagated_buffer"]
 
 

@@ -9,14 +9,15 @@ from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.kernels.pipeline.columns import ColumnTimes, time_columns
 from archsim.sim.items import PassPart
-from archsim.sim.machines.delta.column_times import column_times
+from archsim.sim.machines import DELTA
+from archsim.sim.machines.delta.steps import column_times
 
 
 def ends(skipped, n_units=32, arch=None):
     """S_{t+1} of skips (T, N) on a machine."""
     skipped = np.atleast_2d(np.asarray(skipped, np.bool_))
-    arch = (arch or ArchSpec()).by_columns()
-    times = column_times(arch, arch.delta, PassPart(PassShape(0, 0, 4, n_units, skipped.shape[1])))
+    arch = DELTA.spec(arch or ArchSpec())
+    times = column_times(arch, PassPart(PassShape(0, 0, 4, n_units, skipped.shape[1])))
     return time_columns(np.packbits(skipped, axis=1), skipped.shape[1], n_units, times).step_ends.tolist()
 
 

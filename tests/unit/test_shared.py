@@ -17,7 +17,7 @@ from archsim.energy.parts import area_mm2
 from archsim.kernels.pipeline.gates import EVALUATED, REUSED, VISITED
 from archsim.kernels.pipeline.passes import time_pass
 from archsim.sim.items import PassPart
-from archsim.sim.machines.epur.step_times import step_times
+from archsim.sim.machines.epur.steps import step_times
 
 SHARED = arch_with(dispatch="shared")
 time_shared_pass = partial(time_pass, shared=True)

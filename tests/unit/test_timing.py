@@ -18,7 +18,7 @@ from archsim.sim.accelerator import simulate_activity
 from archsim.sim.items import PassPart
 from archsim.sim.machines.epur import pass_level
 from archsim.sim.machines.epur.pass_level import part_costs
-from archsim.sim.machines.epur.step_times import step_times
+from archsim.sim.machines.epur.steps import step_times
 
 
 def ends(reused, arch=None, n_inputs=32):

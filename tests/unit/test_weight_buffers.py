@@ -11,8 +11,8 @@ from archsim.activity import pass_shapes
 from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
-from archsim.sim.capacity import check_fit
 from archsim.sim.items import PassPart, resident_groups
+from archsim.sim.machines import check_fit
 from archsim.sim.memory.weight_buffers import WeightBuffers
 
 

@@ -1,1 +1,64 @@
-"""The machines: each a folder with its units, both levels of detail, actions and parts."""
+"""Machines by name, one folder each, behind the face `Machine` (machine.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from archsim.activity import ActivityRecord, PassShape
+from archsim.config.arch import ArchSpec
+from archsim.errors import ConfigError
+from archsim.ir.network import Network
+from archsim.registry import Registry
+from archsim.sim.machines.delta.machine import DELTA
+from archsim.sim.machines.epur.machine import EPUR
+from archsim.sim.machines.machine import Compute, Detail, Machine
+
+MACHINES: Registry[Machine] = Registry("machine", "archsim.machines")
+for _machine in (EPUR, DELTA):
+    MACHINES.add(_machine.name, _machine)
+
+
+def all_machines() -> Iterator[Machine]:
+    """Yield the registered machines by name."""
+    return (MACHINES.get(name) for name in MACHINES)
+
+
+def machine_of(arch: ArchSpec) -> Machine:
+    """Return the machine that an architecture describes by the units it has."""
+    return next(machine for machine in all_machines() if machine.is_described_by(arch))
+
+
+def check_fit(network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
+    """Raise DoesNotFitError for what outgrows a unit or buffer of `arch`, ConfigError if it cannot run at all."""
+    machine_of(arch).check_fit(network, shapes, arch)
+
+
+def machine_for(activity: ActivityRecord, arch: ArchSpec) -> Machine:
+    """Return the machine that replays a record; ConfigError where `arch` describes none that can."""
+    machine = machine_of(arch)
+    if machine.decision_kind != activity.kind:
+        able = next(other for other in all_machines() if other.decision_kind == activity.kind)
+        raise ConfigError(f"{arch.name}: {able.requirement}")
+    machine.check_record(activity, arch)
+    return machine
+
+
+def unit_position(label: str) -> int:
+    """Return how far down the data path of its machine a unit stands, by its label in a computation unit."""
+    paths = [machine.unit_labels for machine in all_machines()]
+    return max((path.index(label) for path in paths if label in path), default=max(map(len, paths)))
+
+
+__all__ = [
+    "DELTA",
+    "EPUR",
+    "MACHINES",
+    "Compute",
+    "Detail",
+    "Machine",
+    "all_machines",
+    "check_fit",
+    "machine_for",
+    "machine_of",
+    "unit_position",
+]

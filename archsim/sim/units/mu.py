@@ -11,7 +11,7 @@ from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
 from archsim.sim.actions import cell_update, emit_actions
 from archsim.sim.items import UpdateWork
-from archsim.sim.units.unit import Credits, Process, Unit
+from archsim.sim.units.unit import MU, Credits, Process, Unit
 
 
 class MultiFunctionalUnit(Unit):
@@ -23,7 +23,6 @@ class MultiFunctionalUnit(Unit):
     def __init__(
         self,
         env: Engine,
-        name: str,
         arch: ArchSpec,
         *,
         results: Sequence[Port[int]],
@@ -31,7 +30,7 @@ class MultiFunctionalUnit(Unit):
         cells: Sequence[Cell],
         probe: Probe,
     ) -> None:
-        super().__init__(env, name, arch, probe)
+        super().__init__(env, MU, arch, probe)
         self.results, self.result_lags, self.cells = results, result_lags, cells
         self.steps: Port[UpdateWork] = Port(env)
         self.step_ends: Port[int] = Port(env)

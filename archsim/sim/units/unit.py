@@ -16,6 +16,24 @@ from archsim.units import Clock
 
 Process = Generator[simpy.Event, Any, Any]
 
+DPU = "DPU"
+"""Label of a dot product unit."""
+MU = "MU"
+"""Name of the multi-functional unit."""
+MAC = ("dpu", "mac")
+"""Component and action of a multiply-accumulate of the network."""
+
+
+def unit_name(gate: int, label: str) -> str:
+    """Return the name of a unit in the computation unit of `gate`, by its label."""
+    return f"CU{gate}.{label}"
+
+
+def split_name(unit: str) -> tuple[str, str]:
+    """Return the computation unit that a unit is in, and its label; an empty label for a unit that is in none."""
+    computation_unit, _, label = unit.partition(".")
+    return computation_unit, label
+
 
 class Unit:
     """A clocked unit with a name, the machine's spec, and a probe.

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from archsim.config.arch import ArchSpec
 from archsim.config.delta_unit import DeltaSpec
-from archsim.engine.environment import Engine
 from archsim.engine.port import Port
-from archsim.engine.probe import Probe
-from archsim.ir.cells import Cell
 from archsim.kernels.arrays import I64
 from archsim.sim.actions import emit_actions, step_transfers, step_words
-from archsim.sim.items import ColumnStepWork, PassWork, UpdateWork
+from archsim.sim.items import PassWork, UpdateWork
 from archsim.sim.machines.delta.actions import sums_read
-from archsim.sim.machines.delta.column_times import column_times
+from archsim.sim.machines.delta.steps import ColumnStepWork, column_times, delta_of
 from archsim.sim.machines.delta.units.column_dpu import ColumnDotProductUnit
-from archsim.sim.machines.delta.units.delta_unit import DeltaUnit
-from archsim.sim.memory.intermediate_port import IntermediatePort
+from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT, DeltaUnit
+from archsim.sim.machines.machine import Surroundings
 from archsim.sim.units.mu import MultiFunctionalUnit
-from archsim.sim.units.unit import Process
+from archsim.sim.units.unit import DPU, Process, unit_name
 
 
 class ColumnUnit(NamedTuple):
@@ -33,7 +28,7 @@ class ColumnUnit(NamedTuple):
     results: Port[int]
 
 
-class ColumnsByNeuron:
+class DeltaNeuronLevel:
     """The compute side of the accelerator, wired unit by unit.
 
     step ──> delta unit ──columns──> DPU ──sums──> ┐
@@ -41,26 +36,22 @@ class ColumnsByNeuron:
     step ──> delta unit ──columns──> DPU ──sums──> ┘
     """
 
-    def __init__(
-        self,
-        env: Engine,
-        arch: ArchSpec,
-        delta: DeltaSpec,
-        cells: Sequence[Cell],
-        *,
-        port: IntermediatePort,
-        probe: Probe,
-    ) -> None:
-        self.env, self.arch, self.delta, self.cells, self.port, self.probe = env, arch, delta, cells, port, probe
-        self.units = [_column_unit(env, k, arch, delta, probe) for k in range(arch.computation_units)]
+    def __init__(self, around: Surroundings) -> None:
+        self.env = around.env
+        self.arch = around.arch
+        self.delta = delta_of(around.arch)
+        self.cells = around.cells
+        self.port = around.port
+        self.probe = around.probe
+        self.units = [_column_unit(k, around, self.delta) for k in range(self.arch.computation_units)]
         results = [unit.results for unit in self.units]
         self.multi_functional = MultiFunctionalUnit(
-            env, "MU", arch, results=results, result_lags=[], cells=cells, probe=probe
+            self.env, self.arch, results=results, result_lags=[], cells=self.cells, probe=self.probe
         )
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
         """Run all steps of a pass; the process returns S_{t+1} of each, in cycles from now."""
-        part, times, clock = work.part, column_times(self.arch, self.delta, work.part), self.arch.clock
+        part, times, clock = work.part, column_times(self.arch, work.part), self.arch.clock
         start_ps, words = self.env.now_ps, sum(step_words(self.arch, part))
         ends: I64 = np.empty(work.n_steps, np.int64)
         for t in range(work.n_steps):
@@ -79,11 +70,12 @@ class ColumnsByNeuron:
         return ends
 
 
-def _column_unit(env: Engine, gate: int, arch: ArchSpec, delta: DeltaSpec, probe: Probe) -> ColumnUnit:
+def _column_unit(gate: int, around: Surroundings, delta: DeltaSpec) -> ColumnUnit:
+    env, arch, probe = around.env, around.arch, around.probe
     columns: Port[int | None] = Port(env)
     results: Port[int] = Port(env)
-    unit = DeltaUnit(env, f"CU{gate}.delta", arch, delta, columns=columns, probe=probe)
+    unit = DeltaUnit(env, unit_name(gate, DELTA_UNIT), arch, delta, columns=columns, probe=probe)
     dot_product = ColumnDotProductUnit(
-        env, f"CU{gate}.DPU", arch, delta, columns=columns, places=unit.places, results=results, probe=probe
+        env, unit_name(gate, DPU), arch, delta, columns=columns, places=unit.places, results=results, probe=probe
     )
     return ColumnUnit(unit, dot_product, results)

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from archsim.config.arch import ArchSpec
-from archsim.config.delta_unit import DeltaSpec
-from archsim.engine.environment import Engine
-from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Waited, Worked
-from archsim.ir.cells import Cell
 from archsim.kernels.arrays import row_lists
 from archsim.kernels.pipeline.columns import (
     ENTERED,
@@ -29,31 +22,28 @@ from archsim.kernels.pipeline.columns import (
 from archsim.sim.actions import cell_update, emit_actions, step_transfers, step_words
 from archsim.sim.items import PassWork
 from archsim.sim.machines.delta.actions import column, scan, sums_read
-from archsim.sim.machines.delta.column_times import column_times
-from archsim.sim.memory.intermediate_port import IntermediatePort
-from archsim.sim.units.unit import Process, emit_span
+from archsim.sim.machines.delta.steps import column_times, delta_of
+from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT
+from archsim.sim.machines.machine import Surroundings
+from archsim.sim.units.unit import DPU, MU, Process, emit_span, unit_name
 from archsim.units import ceil_div
 
 
-class ColumnsByBlock:
+class DeltaPassLevel:
     """The compute side as one unit that knows when each step of a pass ends."""
 
-    def __init__(
-        self,
-        env: Engine,
-        arch: ArchSpec,
-        delta: DeltaSpec,
-        cells: Sequence[Cell],
-        *,
-        port: IntermediatePort,
-        probe: Probe,
-    ) -> None:
-        self.env, self.arch, self.delta, self.cells, self.port, self.probe = env, arch, delta, cells, port, probe
+    def __init__(self, around: Surroundings) -> None:
+        self.env = around.env
+        self.arch = around.arch
+        self.delta = delta_of(around.arch)
+        self.cells = around.cells
+        self.port = around.port
+        self.probe = around.probe
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
         """Run all steps of a pass; the process returns S_{t+1} of each, in cycles from now."""
         start_ps, part = self.env.now_ps, work.part
-        times = column_times(self.arch, self.delta, part)
+        times = column_times(self.arch, part)
         found = time_columns(work.reuse_bits, part.shape.n_inputs, part.shape.n_units, times)
         starts = np.concatenate([[0], found.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
         self.port.reserve(starts, sum(step_words(self.arch, part)))
@@ -76,15 +66,15 @@ class ColumnsByBlock:
 
     def _emit_times(self, work: PassWork, found: ColumnPassTimes) -> None:
         shape, tally = work.part.shape, found.tally.tolist()
-        times = column_times(self.arch, self.delta, work.part)
+        times = column_times(self.arch, work.part)
         groups = ceil_div(shape.n_inputs, times.width)
         for k in range(shape.n_gates):
-            self._emit_work(f"CU{k}.delta", work.n_steps * groups)
-            self._emit_work(f"CU{k}.DPU", tally[ENTERED] * times.column_cycles)
-            self._emit_wait(f"CU{k}.delta", "a place among the columns", tally[ON_PLACE])
-            self._emit_wait(f"CU{k}.DPU", "a column", tally[ON_COLUMN])
-        self._emit_work("MU", work.n_steps * shape.n_units * times.update_interval_cycles)
-        self._emit_wait("MU", "products", tally[ON_SUMS])
+            self._emit_work(unit_name(k, DELTA_UNIT), work.n_steps * groups)
+            self._emit_work(unit_name(k, DPU), tally[ENTERED] * times.column_cycles)
+            self._emit_wait(unit_name(k, DELTA_UNIT), "a place among the columns", tally[ON_PLACE])
+            self._emit_wait(unit_name(k, DPU), "a column", tally[ON_COLUMN])
+        self._emit_work(MU, work.n_steps * shape.n_units * times.update_interval_cycles)
+        self._emit_wait(MU, "products", tally[ON_SUMS])
 
     def _emit_work(self, unit: str, n_cycles: int) -> None:
         if n_cycles:
@@ -101,15 +91,15 @@ class ColumnsByBlock:
         for t, (begin, span) in enumerate(zip(begins, row_lists(found.spans), strict=False)):
             what = f"step {t}, {work.part.label}"
             for k in range(work.part.shape.n_gates):
-                emit_span(self.probe, clock, f"CU{k}.delta", f"{what}, scan", start_ps, begin, span[SCANNED])
+                emit_span(self.probe, clock, unit_name(k, DELTA_UNIT), f"{what}, scan", start_ps, begin, span[SCANNED])
                 if span[LAST_COLUMN] > span[FIRST_COLUMN]:
                     emit_span(
                         self.probe,
                         clock,
-                        f"CU{k}.DPU",
+                        unit_name(k, DPU),
                         f"{what}, columns",
                         start_ps,
                         span[FIRST_COLUMN],
                         span[LAST_COLUMN],
                     )
-            emit_span(self.probe, clock, "MU", what, start_ps, span[FIRST_UPDATE], span[LAST_UPDATE])
+            emit_span(self.probe, clock, MU, what, start_ps, span[FIRST_UPDATE], span[LAST_UPDATE])

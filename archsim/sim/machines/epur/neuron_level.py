@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from archsim.config.arch import ArchSpec
-from archsim.engine.environment import Engine
 from archsim.engine.port import Port
-from archsim.engine.probe import Probe
-from archsim.ir.cells import Cell
 from archsim.kernels.arrays import I64, Bools
 from archsim.sim.actions import emit_actions, step_transfers, step_words
-from archsim.sim.items import PassWork, StepWork, UpdateWork
+from archsim.sim.items import PassWork, UpdateWork
 from archsim.sim.machines.epur.shared_dispatch.units import GateWires, SharedDotProductUnits
-from archsim.sim.machines.epur.step_times import step_times
+from archsim.sim.machines.epur.steps import StepWork, step_times
 from archsim.sim.machines.epur.units.dpu import DotProductUnit
-from archsim.sim.machines.epur.units.fmu import EvaluateAll, FuzzyMemoUnit
+from archsim.sim.machines.epur.units.fmu import FMU, EvaluateAll, FuzzyMemoUnit
 from archsim.sim.machines.epur.units.row_fetcher import RowFetcher
-from archsim.sim.memory.dram import MainMemory
-from archsim.sim.memory.intermediate_port import IntermediatePort
+from archsim.sim.machines.machine import Surroundings
 from archsim.sim.units.mu import MultiFunctionalUnit
-from archsim.sim.units.unit import Credits, Process
+from archsim.sim.units.unit import DPU, Credits, Process, unit_name
 
 
 class ComputationUnit(NamedTuple):
@@ -37,7 +31,7 @@ class ComputationUnit(NamedTuple):
     result_lag: Credits
 
 
-class NeuronDetail:
+class EpurNeuronLevel:
     """The compute side of the accelerator, wired unit by unit.
 
     step ──> FMU ──decisions──> DPU ──results──> ┐
@@ -50,28 +44,23 @@ class NeuronDetail:
     Where dot product units share their work, all DPUs are one block between the same wires.
     """
 
-    def __init__(
-        self,
-        env: Engine,
-        arch: ArchSpec,
-        cells: Sequence[Cell],
-        *,
-        dram: MainMemory,
-        port: IntermediatePort,
-        probe: Probe,
-    ) -> None:
-        self.env, self.arch, self.port, self.probe = env, arch, port, probe
-        self.units = [_computation_unit(env, k, arch, dram, probe) for k in range(arch.computation_units)]
+    def __init__(self, around: Surroundings) -> None:
+        self.env = around.env
+        self.arch = around.arch
+        self.cells = around.cells
+        self.dram = around.dram
+        self.port = around.port
+        self.probe = around.probe
+        self.units = [_computation_unit(k, around) for k in range(self.arch.computation_units)]
         if wires := [unit.dot_product for unit in self.units if isinstance(unit.dot_product, GateWires)]:
-            SharedDotProductUnits(env, arch, wires, probe)
+            SharedDotProductUnits(self.env, self.arch, wires, self.probe)
         self.multi_functional = MultiFunctionalUnit(
-            env,
-            "MU",
-            arch,
+            self.env,
+            self.arch,
             results=[u.results for u in self.units],
             result_lags=[u.result_lag for u in self.units],
-            cells=cells,
-            probe=probe,
+            cells=self.cells,
+            probe=self.probe,
         )
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
@@ -100,25 +89,25 @@ def _reused(work: PassWork) -> Bools:
     return bits.astype(np.bool_).reshape(-1, shape.n_gates, shape.n_units)
 
 
-def _computation_unit(env: Engine, gate: int, arch: ArchSpec, dram: MainMemory, probe: Probe) -> ComputationUnit:
-    name = f"CU{gate}"
-    fetcher = RowFetcher(env, gate, arch, dram=dram, probe=probe)
+def _computation_unit(gate: int, around: Surroundings) -> ComputationUnit:
+    env, arch, probe = around.env, around.arch, around.probe
+    fetcher = RowFetcher(env, gate, arch, dram=around.dram, probe=probe)
     decisions: Port[bool] = Port(env)
     predictor: FuzzyMemoUnit | EvaluateAll
     if arch.fmu is None:
         predictor = EvaluateAll(env, arch, decisions=decisions, rows=fetcher.decisions, probe=probe)
     else:
         predictor = FuzzyMemoUnit(
-            env, f"{name}.FMU", arch, arch.fmu, decisions=decisions, rows=fetcher.decisions, probe=probe
+            env, unit_name(gate, FMU), arch, arch.fmu, decisions=decisions, rows=fetcher.decisions, probe=probe
         )
     results: Port[int] = Port(env)
-    result_lag = Credits(env, arch.mu.result_lag, f"{name}.DPU results ahead", probe)
+    result_lag = Credits(env, arch.mu.result_lag, f"{unit_name(gate, DPU)} results ahead", probe)
     if arch.dispatch == "shared":
         wires = GateWires(Port(env), decisions, predictor.run_ahead, results, result_lag)
         return ComputationUnit(predictor, fetcher, wires, results, result_lag)
     dot_product = DotProductUnit(
         env,
-        f"{name}.DPU",
+        unit_name(gate, DPU),
         arch,
         decisions=decisions,
         run_ahead=predictor.run_ahead,

@@ -5,14 +5,11 @@ A pass that leans on main memory while it runs goes in step with it, from one ev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from archsim.config.arch import ArchSpec
-from archsim.engine.environment import Engine
-from archsim.engine.probe import Probe
 from archsim.engine.trace_events import TransferDone, Waited, Worked
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import I64, row_lists
@@ -36,19 +33,19 @@ from archsim.kernels.pipeline.passes import time_pass
 from archsim.sim.actions import Action, cell_update, emit_actions, evaluation, step_transfers, step_words, weight_fill
 from archsim.sim.items import PassPart, PassWork, Streamed
 from archsim.sim.machines.epur.actions import prediction
-from archsim.sim.machines.epur.shared_dispatch.actions import crossing
-from archsim.sim.machines.epur.step_times import step_times
+from archsim.sim.machines.epur.shared_dispatch.parts import crossing
+from archsim.sim.machines.epur.steps import step_times
 from archsim.sim.machines.epur.streamed_pass import CoupledPass
-from archsim.sim.memory.dram import MainMemory
-from archsim.sim.memory.intermediate_port import IntermediatePort
-from archsim.sim.units.unit import Process, emit_span
+from archsim.sim.machines.epur.units.fmu import FMU
+from archsim.sim.machines.machine import Surroundings
+from archsim.sim.units.unit import DPU, MU, Process, emit_span, unit_name
 
 WAITS = (
-    ("FMU", "a place among the decisions", ON_PLACE),
-    ("DPU", "a decision", ON_DECISION),
-    ("DPU", "weights", ON_WEIGHTS),
-    ("DPU", "a place among the results", ON_RESULTS),
-    ("DPU", "a bank", ON_BANK),
+    (FMU, "a place among the decisions", ON_PLACE),
+    (DPU, "a decision", ON_DECISION),
+    (DPU, "weights", ON_WEIGHTS),
+    (DPU, "a place among the results", ON_RESULTS),
+    (DPU, "a bank", ON_BANK),
 )
 """What units wait for, and where the kernels count it."""
 
@@ -79,21 +76,16 @@ def part_costs(arch: ArchSpec, part: PassPart, cell: Cell) -> PartCosts:
     )
 
 
-class BlockDetail:
+class EpurPassLevel:
     """The compute side as one unit that knows when each step of a pass ends."""
 
-    def __init__(
-        self,
-        env: Engine,
-        arch: ArchSpec,
-        cells: Sequence[Cell],
-        *,
-        dram: MainMemory,
-        port: IntermediatePort,
-        probe: Probe,
-    ) -> None:
-        self.env, self.arch, self.cells = env, arch, cells
-        self.dram, self.port, self.probe = dram, port, probe
+    def __init__(self, around: Surroundings) -> None:
+        self.env = around.env
+        self.arch = around.arch
+        self.cells = around.cells
+        self.dram = around.dram
+        self.port = around.port
+        self.probe = around.probe
         self.costs: dict[PassPart, PartCosts] = {}
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
@@ -154,17 +146,17 @@ class BlockDetail:
         clock, steps = self.arch.clock, work.n_steps * work.part.shape.n_units
         for gate, tally in enumerate(found.tally.tolist()):
             busy = tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.pass_on_cycles
-            self.probe.emit(Worked, unit=f"CU{gate}.DPU", time_ps=clock.to_ps(busy))
+            self.probe.emit(Worked, unit=unit_name(gate, DPU), time_ps=clock.to_ps(busy))
             if times.has_memo:
-                self.probe.emit(Worked, unit=f"CU{gate}.FMU", time_ps=clock.to_ps(steps * times.issue_cycles))
+                self.probe.emit(Worked, unit=unit_name(gate, FMU), time_ps=clock.to_ps(steps * times.issue_cycles))
             for unit, reason, column in WAITS:
                 if tally[column]:
                     waited_ps = clock.to_ps(tally[column])
-                    self.probe.emit(Waited, unit=f"CU{gate}.{unit}", reason=reason, time_ps=waited_ps)
+                    self.probe.emit(Waited, unit=unit_name(gate, unit), reason=reason, time_ps=waited_ps)
         if work.part.updates:
-            self.probe.emit(Worked, unit="MU", time_ps=clock.to_ps(steps * times.update_interval_cycles))
+            self.probe.emit(Worked, unit=MU, time_ps=clock.to_ps(steps * times.update_interval_cycles))
         if found.update_wait[0]:
-            self.probe.emit(Waited, unit="MU", reason="products", time_ps=clock.to_ps(int(found.update_wait[0])))
+            self.probe.emit(Waited, unit=MU, reason="products", time_ps=clock.to_ps(int(found.update_wait[0])))
 
     def _emit_spans(self, work: PassWork, found: PassTimes, start_ps: int) -> None:
         """What each unit was about in each step, for who draws it."""
@@ -173,9 +165,11 @@ class BlockDetail:
             what = f"step {t}, {work.part.label}, neurons 0 to {work.part.shape.n_units - 1}"
             for k, span in enumerate(gates):
                 if self.arch.fmu and work.part.updates:
-                    emit_span(self.probe, clock, f"CU{k}.FMU", what, start_ps, span[FIRST_ISSUE], span[LAST_DECISION])
-                emit_span(self.probe, clock, f"CU{k}.DPU", what, start_ps, span[FIRST_TAKEN], span[LAST_FREE])
-            emit_span(self.probe, clock, "MU", what, start_ps, *update)
+                    emit_span(
+                        self.probe, clock, unit_name(k, FMU), what, start_ps, span[FIRST_ISSUE], span[LAST_DECISION]
+                    )
+                emit_span(self.probe, clock, unit_name(k, DPU), what, start_ps, span[FIRST_TAKEN], span[LAST_FREE])
+            emit_span(self.probe, clock, MU, what, start_ps, *update)
 
 
 def _rows_fetched(work: PassWork, streamed: Streamed) -> I64:

@@ -14,7 +14,7 @@ from archsim.kernels.pipeline.streamed import DONE, START, STEP, StreamedPass, b
 from archsim.kernels.pipeline.streaming import advance_pass
 from archsim.sim.actions import step_words
 from archsim.sim.items import PassWork
-from archsim.sim.machines.epur.step_times import step_times
+from archsim.sim.machines.epur.steps import step_times
 from archsim.sim.memory.dram import MainMemory
 from archsim.sim.memory.intermediate_port import IntermediatePort
 

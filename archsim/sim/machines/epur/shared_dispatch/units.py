@@ -12,9 +12,9 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions, evaluation
-from archsim.sim.items import StepWork
-from archsim.sim.machines.epur.shared_dispatch.actions import crossing
-from archsim.sim.units.unit import Credits, Process, Unit
+from archsim.sim.machines.epur.shared_dispatch.parts import crossing
+from archsim.sim.machines.epur.steps import StepWork
+from archsim.sim.units.unit import DPU, Credits, Process, Unit, unit_name
 
 
 class GateWires(NamedTuple):
@@ -44,7 +44,7 @@ class SharedDotProductUnits:
 
     def __init__(self, env: Engine, arch: ArchSpec, gates: Sequence[GateWires], probe: Probe) -> None:
         self.env, self.arch, self.gates, self.probe = env, arch, gates, probe
-        self.units = [Unit(env, f"CU{k}.DPU", arch, probe) for k in range(len(gates))]
+        self.units = [Unit(env, unit_name(k, DPU), arch, probe) for k in range(len(gates))]
         self.free_ps: dict[int, int] = {}
         """Units that are free, and since when."""
         self.offers: dict[int, Offer] = {}

@@ -8,9 +8,12 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions
-from archsim.sim.items import StepWork
 from archsim.sim.machines.epur.actions import prediction
+from archsim.sim.machines.epur.steps import StepWork
 from archsim.sim.units.unit import Credits, Process, Unit
+
+FMU = "FMU"
+"""Label of a memoization unit."""
 
 
 class FuzzyMemoUnit(Unit):

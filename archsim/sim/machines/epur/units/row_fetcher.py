@@ -10,16 +10,17 @@ from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.kernels.dram.fill_ports import contended_read_end
 from archsim.sim.actions import emit_actions, weight_fill
-from archsim.sim.items import StepWork, Streamed
+from archsim.sim.items import Streamed
+from archsim.sim.machines.epur.steps import StepWork
 from archsim.sim.memory.dram import FillTarget, MainMemory
-from archsim.sim.units.unit import Credits, Process, Unit, wait_until_stable
+from archsim.sim.units.unit import Credits, Process, Unit, unit_name, wait_until_stable
 
 
 class RowFetcher(Unit):
     """Fetches the rows of neurons to be evaluated, in order, as many at a time as there are places."""
 
     def __init__(self, env: Engine, gate: int, arch: ArchSpec, *, dram: MainMemory, probe: Probe) -> None:
-        super().__init__(env, f"CU{gate}.rows", arch, probe)
+        super().__init__(env, unit_name(gate, "rows"), arch, probe)
         self.gate, self.dram = gate, dram
         self.steps: Port[StepWork] = Port(env)
         self.decisions: Port[bool] = Port(env)

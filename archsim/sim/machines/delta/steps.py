@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from archsim.config.arch import ArchSpec
 from archsim.config.delta_unit import DeltaSpec
+from archsim.kernels.arrays import Bools
 from archsim.kernels.pipeline.columns import ColumnTimes
 from archsim.sim.items import PassPart
 from archsim.units import ceil_div
 
 
-def column_times(arch: ArchSpec, delta: DeltaSpec, part: PassPart) -> ColumnTimes:
+def delta_of(arch: ArchSpec) -> DeltaSpec:
+    """Return the delta unit of an architecture that is this machine."""
+    assert arch.delta is not None, "an architecture without it does not describe this machine"
+    return arch.delta
+
+
+def column_times(arch: ArchSpec, part: PassPart) -> ColumnTimes:
     """Return the constants of `archsim/kernels/pipeline/columns.py`."""
+    delta = delta_of(arch)
     return ColumnTimes(
         width=delta.width,
         latency_cycles=delta.latency_cycles,
@@ -21,3 +31,13 @@ def column_times(arch: ArchSpec, delta: DeltaSpec, part: PassPart) -> ColumnTime
         update_pipeline_cycles=arch.mu.pipeline_cycles,
         writeback_cycles=arch.mu.writeback_cycles,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnStepWork:
+    """One time step as a computation unit that goes by columns sees it."""
+
+    part: PassPart
+    times: ColumnTimes
+    entering: Bools
+    """(N,)."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from archsim.config.arch import ArchSpec
 from archsim.kernels.pipeline.gates import StepTimes
-from archsim.sim.items import PassPart
+from archsim.sim.items import PassPart, Streamed
 from archsim.units import ceil_div
 
 
@@ -28,3 +30,18 @@ def step_times(arch: ArchSpec, part: PassPart) -> StepTimes:
         result_lag=arch.mu.result_lag,
         writeback_cycles=arch.mu.writeback_cycles,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class StepWork:
+    """One time step as one computation unit sees it: the decisions of its gate's neurons."""
+
+    part: PassPart
+    times: StepTimes
+    reused: list[bool]
+    """Of each neuron, in order."""
+    streamed: Streamed | None
+
+    def fetches(self, neuron: int) -> bool:
+        """Whether the weights of a neuron that is evaluated come from main memory."""
+        return self.streamed is not None and not self.streamed.resident[neuron]

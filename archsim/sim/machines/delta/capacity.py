@@ -1,0 +1,42 @@
+"""Whether a network fits the column-skipping machine, said before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from archsim.activity import PassShape
+from archsim.config.arch import ArchSpec
+from archsim.config.delta_unit import DeltaSpec
+from archsim.errors import ConfigError
+from archsim.ir.cells import Cell
+from archsim.ir.network import Network
+from archsim.sim.capacity import Need, check_needs, check_weights, common_needs
+from archsim.sim.items import resident_groups
+from archsim.sim.machines.delta.steps import delta_of
+from archsim.sim.memory.weight_buffers import group_bytes
+from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM
+
+
+def check_fit(network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
+    """Raise ConfigError for an architecture that cannot skip columns, DoesNotFitError for what outgrows a buffer.
+
+    Columns are neither streamed from main memory, nor do they wait for a bank that is being filled.
+    """
+    if arch.dataflow != "step":
+        raise ConfigError(f"{arch.name}: dataflow = {arch.dataflow!r}: columns are skipped with 'step' only")
+    if arch.weight_buffer.banks == 1:
+        raise ConfigError(f"{arch.name}: weight_buffer.banks = 1: columns are skipped with two banks or more")
+    for shape in shapes:
+        check_needs(network, shape, common_needs(shape, arch))
+    for group in resident_groups(shapes, arch):
+        check_weights(network, group, group_bytes(arch, group), arch)
+    for shape in shapes:
+        check_needs(network, shape, _needs(shape, network.layers[shape.layer].cell, delta_of(arch)))
+
+
+def _needs(shape: PassShape, cell: Cell, delta: DeltaSpec) -> Iterator[Need]:
+    propagated = shape.n_inputs * BYTES_PER_FP16
+    yield Need("delta.propagated_buffer_bytes", propagated, delta.propagated_buffer_bytes, "bytes")
+    # One computation unit keeps both sums of a GRU's candidate.
+    sums = shape.n_units * (1 + cell.n_products - cell.n_gates)
+    yield Need("delta.accumulator_buffer_bytes", sums * BYTES_PER_SUM, delta.accumulator_buffer_bytes, "bytes")

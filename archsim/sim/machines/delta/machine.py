@@ -1,0 +1,55 @@
+"""The column-skipping machine: a delta unit in front of each dot product unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from archsim.activity import PassShape
+from archsim.config.arch import ArchSpec
+from archsim.ir.network import Network
+from archsim.policies import Policy
+from archsim.sim.machines.delta.capacity import check_fit
+from archsim.sim.machines.delta.neuron_level import DeltaNeuronLevel
+from archsim.sim.machines.delta.parts import DELTA_PARTS, parts_of_unit
+from archsim.sim.machines.delta.pass_level import DeltaPassLevel
+from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT
+from archsim.sim.machines.machine import Machine, missing_unit
+from archsim.sim.units.unit import DPU
+
+
+class Delta(Machine):
+    """Machine whose delta units decide which columns of weights enter the products of a step."""
+
+    name = "delta"
+    decision_kind = "columns"
+    requirement = "columns are skipped by a delta unit, in the place of the fmu"
+    saving = "columns skipped"
+    unit_labels = (DELTA_UNIT, DPU)
+    own_fields = frozenset({"delta"})
+    own_components = frozenset(DELTA_PARTS)
+    compute = {"block": DeltaPassLevel, "neuron": DeltaNeuronLevel}  # noqa: RUF012
+
+    def is_described_by(self, arch: ArchSpec) -> bool:
+        """Return True if there are delta units and no memoization units."""
+        return arch.delta is not None and arch.fmu is None
+
+    def spec(self, arch: ArchSpec) -> ArchSpec:
+        """Return `arch` with delta units in the place of memoization units; none shares, for all are equally busy."""
+        return arch.model_copy(update={"fmu": None, "dispatch": "gate"})
+
+    def spec_for(self, arch: ArchSpec, policy: Policy, n_inputs: int) -> ArchSpec:
+        """Return `arch` as this machine; ConfigError where it has no delta units."""
+        if arch.delta is None:
+            raise missing_unit(arch, "delta", policy)
+        return self.spec(arch)
+
+    def check_fit(self, network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
+        """Raise DoesNotFitError for what outgrows a buffer, ConfigError for an `arch` that cannot skip columns."""
+        check_fit(network, shapes, arch)
+
+    def parts(self, arch: ArchSpec) -> Mapping[str, int]:
+        """Return the number of instances of each component in a computation unit."""
+        return parts_of_unit()
+
+
+DELTA = Delta()

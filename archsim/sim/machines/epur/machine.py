@@ -1,0 +1,62 @@
+"""The E-PUR-like machine: a memoization unit in front of each dot product unit, or none on the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from archsim.activity import ActivityRecord, PassShape
+from archsim.config.arch import ArchSpec
+from archsim.errors import ConfigError
+from archsim.ir.network import Network
+from archsim.policies import Policy, declaration
+from archsim.sim.machines.epur.capacity import check_fit
+from archsim.sim.machines.epur.neuron_level import EpurNeuronLevel
+from archsim.sim.machines.epur.parts import parts_of_unit
+from archsim.sim.machines.epur.pass_level import EpurPassLevel
+from archsim.sim.machines.epur.units.fmu import FMU
+from archsim.sim.machines.machine import Machine, missing_unit
+from archsim.sim.units.unit import DPU, MAC
+
+
+class Epur(Machine):
+    """Machine whose memoization units decide, neuron by neuron, what is reused."""
+
+    name = "epur"
+    decision_kind = "neurons"
+    requirement = "neurons are evaluated or reused by a machine without delta units"
+    saving = "reuse"
+    unit_labels = (FMU, DPU)
+    multipliers = (MAC, ("corrector", "mac"))
+    compute = {"block": EpurPassLevel, "neuron": EpurNeuronLevel}  # noqa: RUF012
+
+    def is_described_by(self, arch: ArchSpec) -> bool:
+        """Return True if there are memoization units, or neither these nor delta units."""
+        return arch.fmu is not None or arch.delta is None
+
+    def spec(self, arch: ArchSpec) -> ArchSpec:
+        """Return `arch` without delta units."""
+        return arch.model_copy(update={"delta": None})
+
+    def spec_for(self, arch: ArchSpec, policy: Policy, n_inputs: int) -> ArchSpec:
+        """Return `arch` with the policy's predictor in its memoization units; the baseline if it needs none."""
+        if not policy.uses_memo_unit:
+            return arch.without_memo()
+        if arch.fmu is None:
+            raise missing_unit(arch, "fmu", policy)
+        return self.spec(arch).with_predictor(declaration(policy).predictor, n_inputs)
+
+    def check_fit(self, network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
+        """Raise DoesNotFitError for the first pass that outgrows a unit or buffer, naming the field to raise."""
+        check_fit(network, shapes, arch)
+
+    def parts(self, arch: ArchSpec) -> Mapping[str, int]:
+        """Return the number of instances of each component in a computation unit."""
+        return parts_of_unit(arch)
+
+    def check_record(self, activity: ActivityRecord, arch: ArchSpec) -> None:
+        """Raise ConfigError for reuse without memoization units."""
+        if arch.fmu is None and (reused := activity.neurons_reused()):
+            raise ConfigError(f"{arch.name} has no fmu, but the activity record reuses {reused} neurons")
+
+
+EPUR = Epur()

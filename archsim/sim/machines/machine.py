@@ -1,0 +1,101 @@
+"""The face of a machine: everything that simulation, energy and experiments ask of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Literal, NamedTuple, Protocol
+
+from archsim.activity import ActivityRecord, DecisionKind, PassShape
+from archsim.config.arch import ArchSpec
+from archsim.engine.environment import Engine
+from archsim.engine.probe import Probe
+from archsim.errors import ConfigError
+from archsim.ir.cells import Cell
+from archsim.ir.network import Network
+from archsim.policies import Policy
+from archsim.sim.items import PassWork
+from archsim.sim.memory.dram import MainMemory
+from archsim.sim.memory.intermediate_port import IntermediatePort
+from archsim.sim.units.unit import MAC, Process
+
+Detail = Literal["block", "neuron"]
+"""Level of detail: one event per pass, or every unit a process. Both give the same times, counts and energy."""
+
+
+class Compute(Protocol):
+    """Compute side of a machine, at either level of detail."""
+
+    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
+        """Run a pass, or half of one, whose inputs are on chip; return S_{t+1} of each step in cycles from now.
+
+        fills: whether weights of other passes may arrive meanwhile.
+        """
+
+
+class Surroundings(NamedTuple):
+    """Everything that a compute side is connected to."""
+
+    env: Engine
+    arch: ArchSpec
+    cells: Sequence[Cell]
+    """Cell of each layer."""
+    dram: MainMemory
+    port: IntermediatePort
+    probe: Probe
+
+
+class Machine(ABC):
+    """Accelerator by name, without state of its own: an ArchSpec configures it, and every method takes that."""
+
+    name: ClassVar[str]
+    """Name by which a policy asks for the machine."""
+    decision_kind: ClassVar[DecisionKind]
+    """Meaning of a bit in the activity records that it replays."""
+    requirement: ClassVar[str]
+    """Sentence for the error where an architecture is not this machine but should be."""
+    saving: ClassVar[str]
+    """Name of the share of work saved, in a timeline."""
+    unit_labels: ClassVar[tuple[str, ...]]
+    """Labels of the units in a computation unit, in the order of the data."""
+    compute: ClassVar[Mapping[Detail, Callable[[Surroundings], Compute]]]
+    """Compute side at each level of detail."""
+    mac_action: ClassVar[tuple[str, str]] = MAC
+    """Component and action of a multiply-accumulate of the network."""
+    multipliers: ClassVar[tuple[tuple[str, str], ...]] = (MAC,)
+    """All components and actions that cost a multiply-accumulate."""
+    own_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields of ArchSpec that are left out of the digests of other machines' runs."""
+    own_components: ClassVar[frozenset[str]] = frozenset()
+    """Components whose energy and area are left out of the same digests."""
+
+    @abstractmethod
+    def is_described_by(self, arch: ArchSpec) -> bool:
+        """Return True if `arch`, with the units it has, is this machine."""
+
+    @abstractmethod
+    def spec(self, arch: ArchSpec) -> ArchSpec:
+        """Return `arch` as this machine, without the units of other machines."""
+
+    @abstractmethod
+    def spec_for(self, arch: ArchSpec, policy: Policy, n_inputs: int) -> ArchSpec:
+        """Return `arch` as this machine with what `policy` needs of it, for at most `n_inputs` inputs per neuron.
+
+        Raises ConfigError where `arch` lacks a unit that the policy needs.
+        """
+
+    @abstractmethod
+    def check_fit(self, network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
+        """Raise DoesNotFitError for what outgrows a unit or buffer, ConfigError for an `arch` that cannot run."""
+
+    @abstractmethod
+    def parts(self, arch: ArchSpec) -> Mapping[str, int]:
+        """Return the number of instances of each component in a computation unit."""
+
+    def check_record(self, activity: ActivityRecord, arch: ArchSpec) -> None:  # noqa: B027, most have nothing to check
+        """Raise ConfigError for decisions that `arch` has no unit to make."""
+
+
+def missing_unit(arch: ArchSpec, field: str, policy: Policy) -> ConfigError:
+    """Return the error for a policy whose unit, a field of ArchSpec, `arch` does not have."""
+    return ConfigError(f"{arch.name} has no {field}, which policy {policy.name!r} needs: use policy none")
