@@ -1,7 +1,7 @@
-"""The layer sequencer: sequences one after the other, layers in order, directions in turn (batch 1).
+"""Layer sequencer: one sequence after the other, layers in order, one direction after the other (batch 1).
 
-The layers of a decoder take turns at every step. A step takes as long whatever ran before it, so they are
-simulated one after the other, with the weights of all of them on chip: the same time, fewer events.
+The layers of a decoder take turns at every step. The time of a step does not depend on what ran before it, so they are
+simulated one layer after the other, with the weights of all of them on chip. That takes the same time and fewer events.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from archsim.sim.units.unit import Process
 
 
 class Sequencer:
-    """Brings together weights, inputs and the compute side, pass by pass."""
+    """Process that runs the passes of a trace, each when its weights and inputs are on chip."""
 
     def __init__(
         self,
@@ -39,9 +39,14 @@ class Sequencer:
         clock_period_ps: int,
         probe: Probe,
     ) -> None:
-        self.env, self.activity, self.groups, self.compute = env, activity, groups, compute
-        self.weights, self.sequences = weights, sequences
-        self.clock_period_ps, self.probe = clock_period_ps, probe
+        self.env = env
+        self.activity = activity
+        self.groups = groups
+        self.compute = compute
+        self.weights = weights
+        self.sequences = sequences
+        self.clock_period_ps = clock_period_ps
+        self.probe = probe
         self.saving = saving
         self.pass_start_ps = 0
         self.done = env.process(self.run())
@@ -71,7 +76,7 @@ class Sequencer:
         return position == 0 or self.groups[position - 1][-1].shape.layer != self.groups[position][0].shape.layer
 
     def _wait_for(self, event: simpy.Event, reason: str) -> Process:
-        """Wait with all units, and say how long."""
+        """Wait for an event with all units, and emit the time waited."""
         since_ps = self.env.now_ps
         value = yield event
         if self.env.now_ps > since_ps:
@@ -79,10 +84,11 @@ class Sequencer:
         return value
 
     def _run_part(self, sequence: int, part: PassPart) -> Process:
-        # Memories answer at any picosecond; the units start at the next edge of their clock.
+        # Memories finish at any picosecond, so the units start at the next edge of their clock.
         yield self.env.timeout(-self.env.now_ps % self.clock_period_ps)
         bits = self.activity.pass_bits(sequence, *part.shape.pass_key)
-        if part.products is Products.INPUTS:  # nothing is decided yet
+        # The half with the inputs evaluates every neuron, because reuse is decided in the recurrent half.
+        if part.products is Products.INPUTS:
             bits = np.broadcast_to(np.uint8(0), bits.shape)
         work = PassWork(sequence, part, bits, self.weights.streams[part])
         start_ps = self.env.now_ps
@@ -94,6 +100,7 @@ class Sequencer:
         if self.probe.wants_spans:
             self._emit_steps(what, bits, part, start_ps, ends)
         if part.updates:
+            # Step ends count from S_0 of the whole pass, which is the start of its first half.
             before = (start_ps - self.pass_start_ps) // self.clock_period_ps
             layer, direction = part.shape.pass_key
             self.probe.emit(

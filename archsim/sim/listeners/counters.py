@@ -1,4 +1,4 @@
-"""Recorders: callables that take facts and keep what their name says."""
+"""Listeners that count: each accumulates the trace events it subscribes to."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from archsim.kernels.arrays import I64
 
 @dataclass
 class ActionCounts:
-    """How often each component did each action."""
+    """Number of actions by component and action."""
 
     subscribes_to: ClassVar = (ActionDone,)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def __call__(self, fact: TraceEvent) -> None:
+    def __call__(self, event: TraceEvent) -> None:
         """Count an action."""
-        if isinstance(fact, ActionDone):
-            self.counts[fact.component, fact.action] += fact.count
+        if isinstance(event, ActionDone):
+            self.counts[event.component, event.action] += event.count
 
 
 @dataclass
 class BytesMoved:
-    """What main memory has been asked for and has served."""
+    """Bytes that main memory has moved."""
 
     subscribes_to: ClassVar = (TransferDone,)
     n_bytes: int = 0
 
-    def __call__(self, fact: TraceEvent) -> None:
+    def __call__(self, event: TraceEvent) -> None:
         """Add up a transfer."""
-        if isinstance(fact, TransferDone):
-            self.n_bytes += fact.n_bytes
+        if isinstance(event, TransferDone):
+            self.n_bytes += event.n_bytes
 
 
 @dataclass
 class UnitTimes:
-    """How long each unit worked, and how long it waited for what, in picoseconds."""
+    """Working and waiting times of each unit, in picoseconds."""
 
     subscribes_to: ClassVar = (Worked, Waited)
     worked_ps: Counter[str] = field(default_factory=Counter)
     waited_ps: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """By unit and reason."""
+    """Waiting times by unit and reason."""
 
-    def __call__(self, fact: TraceEvent) -> None:
+    def __call__(self, event: TraceEvent) -> None:
         """Add up work and waiting."""
-        if isinstance(fact, Worked):
-            self.worked_ps[fact.unit] += fact.time_ps
-        elif isinstance(fact, Waited):
-            self.waited_ps[fact.unit, fact.reason] += fact.time_ps
+        if isinstance(event, Worked):
+            self.worked_ps[event.unit] += event.time_ps
+        elif isinstance(event, Waited):
+            self.waited_ps[event.unit, event.reason] += event.time_ps
 
 
 @dataclass(eq=False)
@@ -62,13 +62,13 @@ class StepEnds:
     subscribes_to: ClassVar = (PassDone,)
     ends: dict[tuple[int, int, int], I64] = field(default_factory=dict)
 
-    def __call__(self, fact: TraceEvent) -> None:
-        """Keep a pass's step ends."""
-        if isinstance(fact, PassDone):
-            self.ends[fact.sequence, fact.layer, fact.direction] = fact.step_end_cycles
+    def __call__(self, event: TraceEvent) -> None:
+        """Record the step ends of a pass."""
+        if isinstance(event, PassDone):
+            self.ends[event.sequence, event.layer, event.direction] = event.step_end_cycles
 
     def step_end_cycles(self, sequence: int, layer: int, direction: int) -> I64:
-        """S_{t+1} of one pass, (T,) int64, in processing order."""
+        """Return S_{t+1} of one pass, (T,) int64, in processing order; NoSuchPassError for a pass that did not run."""
         if (sequence, layer, direction) not in self.ends:
             raise NoSuchPassError(f"no pass (sequence {sequence}, layer {layer}, direction {direction}) in this run")
         return self.ends[sequence, layer, direction].copy()
@@ -76,13 +76,13 @@ class StepEnds:
 
 @dataclass
 class PassProgress:
-    """Tells someone that a sequence is through its last pass."""
+    """Progress of a run: calls `tick(1)` whenever a sequence ends its last pass."""
 
     subscribes_to: ClassVar = (PassDone,)
     last_pass: tuple[int, int]
     tick: Callable[[int], None]
 
-    def __call__(self, fact: TraceEvent) -> None:
-        """Tick at the end of a sequence."""
-        if isinstance(fact, PassDone) and (fact.layer, fact.direction) == self.last_pass:
+    def __call__(self, event: TraceEvent) -> None:
+        """Report the end of a sequence."""
+        if isinstance(event, PassDone) and (event.layer, event.direction) == self.last_pass:
             self.tick(1)

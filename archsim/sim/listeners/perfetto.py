@@ -1,4 +1,4 @@
-"""Chrome trace events, as Perfetto and chrome://tracing read them: a track per unit, transfers, and counters."""
+"""Timeline as Chrome trace events for Perfetto and chrome://tracing: a track per unit, transfers, and counters."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from archsim.sim.units.unit import MU, split_name
 
 PS_PER_US = 1_000_000
 BANDWIDTH_POINTS = 2000
-"""Most points of the bandwidth's curve."""
-AT_A_TIME = 1 << 14
-"""Events put in order at a time as Python objects."""
+"""Maximum number of points of the bandwidth curve."""
+CHUNK_EVENTS = 1 << 14
+"""Events that are turned into Python objects at a time."""
 PROCESS, FIRST_TRACK = 1, 10
-"""Viewers take thread 0, and a thread of its process's number, for something special."""
+"""Ids of the process and of the first track; viewers treat track 0 and the track with the process id specially."""
 TRANSFERS = "DRAM"
 Event = dict[str, Any]
 F64 = NDArray[np.float64]
 
 
 class _Rows:
-    """Rows of whole numbers, column by column: as an object each would take ten times the memory."""
+    """Table of whole numbers in column arrays, because row objects would take ten times the memory."""
 
     def __init__(self, kinds: str) -> None:
         self.columns = [array(kind) for kind in kinds]
 
     def add(self, *values: int) -> None:
-        """Take down a row."""
+        """Append a row."""
         for column, value in zip(self.columns, values, strict=True):
             column.append(value)
 
@@ -52,7 +52,7 @@ class _Rows:
 
 
 class _Names:
-    """Texts by number, so that one that returns is kept once."""
+    """Numbers of texts, so that a repeated text is kept once."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
@@ -63,16 +63,16 @@ class _Names:
 
 @dataclass(frozen=True)
 class _Group:
-    """Events of one kind: when each is due, in microseconds, and what it says."""
+    """Events of one kind: their times, in microseconds, and the function that makes event number i."""
 
     times_us: F64
     event: Callable[[int], Event]
 
 
 class Timeline:
-    """A listener that keeps what can be drawn: spans of units, transfers of main memory, reuse, queues.
+    """Listener that records spans of units, transfers of main memory, reuse and queue depths for a drawing.
 
-    An event takes some twenty bytes until it is written.
+    A recorded event takes about twenty bytes until it is written.
     """
 
     wants_spans = True
@@ -82,28 +82,28 @@ class Timeline:
         self.names = _Names()
         self.units: set[str] = set()
         self.spans = _Rows("qqII")
-        """start_ps, end_ps, unit, what."""
+        """Columns start_ps, end_ps, unit, what."""
         self.transfers = _Rows("qqqIB")
-        """start_ps, end_ps, n_bytes, what, write."""
+        """Columns start_ps, end_ps, n_bytes, what, write."""
         self.steps = _Rows("qqIII")
-        """start_ps, end_ps, saving, saved, of."""
+        """Columns start_ps, end_ps, saving, saved, of."""
         self.depths = _Rows("qII")
-        """at_ps, queue, depth."""
+        """Columns at_ps, queue, depth."""
 
-    def __call__(self, fact: TraceEvent) -> None:
-        """Keep a fact."""
-        if isinstance(fact, Busy):
-            self.units.add(fact.unit)
-            self.spans.add(fact.start_ps, fact.end_ps, self.names(fact.unit), self.names(fact.what))
-        elif isinstance(fact, TransferDone) and fact.n_bytes:
-            self.transfers.add(fact.start_ps, fact.end_ps, fact.n_bytes, self.names(fact.what), fact.write)
-        elif isinstance(fact, StepDone):
-            self.steps.add(fact.start_ps, fact.end_ps, self.names(fact.saving), fact.saved, fact.of)
-        elif isinstance(fact, QueueDepth):
-            self.depths.add(fact.at_ps, self.names(fact.queue), fact.depth)
+    def __call__(self, event: TraceEvent) -> None:
+        """Record an event."""
+        if isinstance(event, Busy):
+            self.units.add(event.unit)
+            self.spans.add(event.start_ps, event.end_ps, self.names(event.unit), self.names(event.what))
+        elif isinstance(event, TransferDone) and event.n_bytes:
+            self.transfers.add(event.start_ps, event.end_ps, event.n_bytes, self.names(event.what), event.write)
+        elif isinstance(event, StepDone):
+            self.steps.add(event.start_ps, event.end_ps, self.names(event.saving), event.saved, event.of)
+        elif isinstance(event, QueueDepth):
+            self.depths.add(event.at_ps, self.names(event.queue), event.depth)
 
     def write(self, path: str | Path, name: str) -> None:
-        """Write all events as one JSON document; times are microseconds."""
+        """Write all events to a JSON file, with times in microseconds."""
         with write_whole(path) as temporary, temporary.open("w") as file:
             file.write('{"traceEvents": [')
             for number, event in enumerate(self.events(name)):
@@ -111,16 +111,16 @@ class Timeline:
             file.write('], "displayTimeUnit": "ns"}')
 
     def events(self, name: str) -> Iterator[Event]:
-        """Yield all events: names first, then by time."""
+        """Yield all events: the names of the tracks first, then the others by time."""
         units = [*sorted(self.units, key=_order), TRANSFERS]
-        tracks = {unit: FIRST_TRACK + place for place, unit in enumerate(units)}
+        tracks = {unit: FIRST_TRACK + position for position, unit in enumerate(units)}
         yield from _names(name, tracks)
         groups = list(self._groups(tracks))
         ends = np.cumsum([group.times_us.size for group in groups])
-        # Events of one time come in the order of the groups, and within one as they were stated.
+        # A stable sort: events of equal time keep the order of the groups, and within a group that of emission.
         order = np.argsort(np.concatenate([group.times_us for group in groups]), kind="stable")
-        for first in range(0, order.size, AT_A_TIME):
-            some = order[first : first + AT_A_TIME]
+        for first in range(0, order.size, CHUNK_EVENTS):
+            some = order[first : first + CHUNK_EVENTS]
             kinds = np.searchsorted(ends, some, side="right")
             for kind, number in zip(kinds.tolist(), some.tolist(), strict=True):
                 group = groups[kind]
@@ -134,7 +134,7 @@ class Timeline:
             return _span(start_ps, end_ps, texts[what], tracks[texts[unit]])
 
         def transfer(number: int) -> Event:
-            """Two events of each transfer: its beginning, its end."""
+            """Return the begin (even numbers) or end (odd) event of a transfer."""
             start_ps, end_ps, n_bytes, what, write = self.transfers[number // 2]
             side = _transfer_end(end_ps) if number % 2 else _transfer_begin(start_ps, texts[what], n_bytes)
             return _transfer(number // 2, bool(write), tracks[TRANSFERS]) | side
@@ -144,8 +144,8 @@ class Timeline:
             return _counter(texts[saving], start_ps, "%", 100 * saved / of)
 
         def depth(row: int) -> Event:
-            at_ps, queue, places = self.depths[row]
-            return _counter(texts[queue], at_ps, "places", places)
+            at_ps, queue, slots = self.depths[row]
+            return _counter(texts[queue], at_ps, "places", slots)
 
         yield _Group(_us(self.spans.column(0)), span)
         yield _Group(_us(np.stack([self.transfers.column(0), self.transfers.column(1)], axis=1).ravel()), transfer)
@@ -158,16 +158,16 @@ class Timeline:
             yield from self._transfer_counters()
 
     def _transfer_counters(self) -> Iterator[_Group]:
-        """How many transfers are under way, and their bandwidth: each one's bytes spread evenly over its time."""
+        """Yield curves of transfers in flight and of bandwidth, with the bytes of each spread evenly over its time."""
         starts = self.transfers.column(0).astype(np.float64)
         ends = np.maximum(self.transfers.column(1), starts + 1)
         rates = self.transfers.column(2) / (ends - starts)
-        at_ps, place = np.unique(np.concatenate([starts, ends]), return_inverse=True)
+        at_ps, position = np.unique(np.concatenate([starts, ends]), return_inverse=True)
         ones = np.ones(starts.size)
-        under_way: F64 = np.cumsum(np.bincount(place, np.concatenate([ones, -ones])), dtype=np.float64)
-        yield _curve("DRAM transfers", "under way", at_ps, under_way)
-        rate = np.maximum(np.cumsum(np.bincount(place, np.concatenate([rates, -rates]))), 0)
-        rate[under_way == 0] = 0
+        in_flight: F64 = np.cumsum(np.bincount(position, np.concatenate([ones, -ones])), dtype=np.float64)
+        yield _curve("DRAM transfers", "under way", at_ps, in_flight)
+        rate = np.maximum(np.cumsum(np.bincount(position, np.concatenate([rates, -rates]))), 0)
+        rate[in_flight == 0] = 0
         times_ps, values = _thinned(at_ps, rate)
         yield _curve("DRAM bandwidth", "GB/s", times_ps, 1000 * values)
 
@@ -177,7 +177,7 @@ def _curve(name: str, unit: str, at_ps: F64, values: F64) -> _Group:
 
 
 def _thinned(at_ps: F64, rate: F64) -> tuple[F64, F64]:
-    """A curve of steps as it is, or where it has too many of them its means over equal intervals."""
+    """Return a step curve unchanged, or its means over equal intervals if it has too many steps."""
     if at_ps.size <= BANDWIDTH_POINTS:
         return at_ps, rate
     moved = np.concatenate([[0], np.cumsum(rate[:-1] * np.diff(at_ps))])
@@ -187,7 +187,7 @@ def _thinned(at_ps: F64, rate: F64) -> tuple[F64, F64]:
 
 
 def _order(unit: str) -> tuple[int, str, int]:
-    """The sequencer above, the units in the order of the data, memories below."""
+    """Return a sort key: the sequencer above, the units in the order of the data, memories below."""
     ranks = {"sequencer": 0, MU: 2, "fill": 3, "sequences": 4}
     computation_unit, label = split_name(unit)
     return ranks.get(unit, 1), computation_unit, unit_position(label)
@@ -207,10 +207,9 @@ def _span(start_ps: int, end_ps: int, what: str, track: int) -> Event:
 
 
 def _transfer(number: int, write: bool, track: int) -> Event:
-    """Transfers overlap, so they are asynchronous events: a beginning and an end of one number.
-
-    Viewers give each name a row of its own, so what is moved is an argument.
-    """
+    """Return the common fields of a transfer's two events."""
+    # Transfers overlap, so they are asynchronous events: a begin and an end with the same number. Viewers give each
+    # name a row of its own, so the label of a transfer is an argument and not the name.
     name = "DRAM write" if write else "DRAM read"
     return {"pid": PROCESS, "tid": track, "cat": "DRAM", "id2": {"local": hex(number)}, "name": name}
 

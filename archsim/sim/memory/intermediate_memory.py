@@ -1,4 +1,4 @@
-"""Intermediate memory: input and output sequences of layers, loaded ahead and stored behind (SEMANTICS 2.3)."""
+"""Intermediate memory: sequences are loaded ahead of their layers and stored after them (SEMANTICS 2.3)."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM
 
 @dataclass(frozen=True)
 class LayerTraffic:
-    """What a layer reads, writes and needs kept, in bytes per sequence."""
+    """Bytes that a layer reads, writes and keeps, per sequence."""
 
     inputs: list[int]
     outputs: list[int]
     kept: list[int]
-    """The encoded sequence that a decoder looks back at; 0 elsewhere."""
+    """Bytes of the encoded sequence that a decoder attends to; 0 elsewhere."""
     partial: list[int]
-    """Products with the inputs of all steps, waiting for the recurrent ones; 0 where a step makes all its products."""
+    """Bytes of partial products under `mwl`, made of the inputs of all steps first; 0 in other dataflows."""
 
-    def held_bytes(self, sequence: int) -> int:
-        """What has to lie in the memory while the layer runs."""
-        return sum(held[sequence] for held in (self.inputs, self.outputs, self.kept, self.partial))
+    def footprint_bytes(self, sequence: int) -> int:
+        """Return the bytes that lie in the memory while the layer runs."""
+        return sum(sizes[sequence] for sizes in (self.inputs, self.outputs, self.kept, self.partial))
 
 
 def layer_traffic(network: Network, activity: ActivityRecord, arch: ArchSpec) -> list[LayerTraffic]:
-    """The traffic of each layer in a run."""
+    """Return the traffic of each layer in a run."""
     traffic: list[LayerTraffic] = []
     kept = [0] * activity.n_sequences
     for index, layer in enumerate(network.layers):
@@ -55,9 +55,9 @@ def layer_traffic(network: Network, activity: ActivityRecord, arch: ArchSpec) ->
 
 
 class IntermediateMemory:
-    """Holds a sequence's largest layer, input and output together, from its loading to its storing.
+    """Space for sequences: each takes the footprint of its largest layer, from its load to the end of its store.
 
-    What does not fit spills: it is written to main memory and read back while the layer runs.
+    A layer's excess over the capacity spills: it is written to main memory and read back while the layer runs.
     """
 
     def __init__(
@@ -71,44 +71,48 @@ class IntermediateMemory:
         base_address_bytes: int,
         probe: Probe,
     ) -> None:
-        self.env, self.arch, self.layers = env, arch, layers
-        self.dram, self.port, self.probe = dram, port, probe
+        self.env = env
+        self.arch = arch
+        self.layers = layers
+        self.dram = dram
+        self.port = port
+        self.probe = probe
         self.input_addresses = [*accumulate(layers[0].inputs, initial=base_address_bytes)]
         self.output_addresses = [*accumulate(layers[-1].outputs, initial=self.input_addresses[-1])]
         self.capacity_bytes = arch.intermediate_memory.capacity_bytes
         self.free_bytes = simpy.Container(env, capacity=self.capacity_bytes, init=self.capacity_bytes)
         self.loaded: Port[int] = Port(env)
         self.stores: list[simpy.Event] = []
-        self.store_slot = simpy.Resource(env)
+        self.store_turn = simpy.Resource(env)
         env.process(self._load_all())
 
     def spill(self, layer: int, sequence: int) -> list[simpy.Event]:
-        """Start the traffic of what this layer cannot keep on chip; no event where everything fits."""
-        excess = self.layers[layer].held_bytes(sequence) - self.capacity_bytes
+        """Start the spill of a layer; return the events of its end, none where everything fits."""
+        excess = self.layers[layer].footprint_bytes(sequence) - self.capacity_bytes
         return [self.env.process(self._spill(excess, f"spill of sequence {sequence}"))] if excess > 0 else []
 
     def store(self, sequence: int) -> None:
-        """Send the top layer's outputs to main memory and free the sequence's place."""
+        """Start to store the top layer's outputs in main memory, and free the sequence's space after that."""
         under_way = [store for store in self.stores if not store.processed]
         self.stores = [*under_way, self.env.process(self._store(sequence))]
 
     def all_stored(self) -> simpy.Event:
-        """An event that fires when every store so far is done."""
+        """Return an event at the end of all stores started so far."""
         return self.env.all_of(self.stores)
 
     def _load_all(self) -> Process:
         for sequence, n_bytes in enumerate(self.layers[0].inputs):
-            yield self.free_bytes.get(self._place_bytes(sequence))
+            yield self.free_bytes.get(self._space_bytes(sequence))
             address, what = self.input_addresses[sequence], f"inputs of sequence {sequence}"
             yield from self._move(Requester.INPUTS, address, n_bytes, what)
             self.loaded.send(sequence)
 
     def _store(self, sequence: int) -> Process:
         n_bytes, what = self.layers[-1].outputs[sequence], f"outputs of sequence {sequence}"
-        with self.store_slot.request() as turn:
+        with self.store_turn.request() as turn:
             yield turn
             yield from self._move(Requester.OUTPUTS, self.output_addresses[sequence], n_bytes, what, write=True)
-        yield self.free_bytes.put(self._place_bytes(sequence))
+        yield self.free_bytes.put(self._space_bytes(sequence))
 
     def _spill(self, n_bytes: int, what: str) -> Process:
         address = self.output_addresses[-1]
@@ -116,8 +120,9 @@ class IntermediateMemory:
         yield from self._move(Requester.SPILLS, address, n_bytes, what)
 
     def _move(self, requester: Requester, address: int, n_bytes: int, what: str, *, write: bool = False) -> Process:
-        """To main memory or from it, word by word as the transfer goes; its first or last row by itself."""
+        """Move bytes to or from main memory."""
         start_ps = self.env.now_ps
+        # Words pass the port while the transfer goes on, all but those of its first or last row.
         if write:
             yield from self.port.move(n_bytes)
         yield self.dram.transfer(address, n_bytes, what=what, write=write, requester=requester)
@@ -126,5 +131,5 @@ class IntermediateMemory:
         emit_actions(self.probe, sequence_store(self.arch, n_bytes) if write else sequence_load(self.arch, n_bytes))
         self.probe.emit(Busy, unit="sequences", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
 
-    def _place_bytes(self, sequence: int) -> int:
-        return min(max(layer.held_bytes(sequence) for layer in self.layers), self.capacity_bytes)
+    def _space_bytes(self, sequence: int) -> int:
+        return min(max(layer.footprint_bytes(sequence) for layer in self.layers), self.capacity_bytes)

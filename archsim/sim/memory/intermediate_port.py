@@ -1,4 +1,4 @@
-"""The port of the intermediate memory: steps go first, sequences to and from main memory take the cycles they leave."""
+"""Arbitration of the intermediate memory's port: steps go first, transfers of sequences take the cycles left over."""
 
 from __future__ import annotations
 
@@ -15,29 +15,31 @@ from archsim.units import ceil_div
 
 
 class IntermediatePort:
-    """Who accesses the intermediate memory when; with more than one port, sequences have one of their own."""
+    """Port of the intermediate memory; with more than one port, sequences have one of their own."""
 
     def __init__(self, env: Engine, arch: ArchSpec) -> None:
-        self.env, self.arch = env, arch
+        self.env = env
+        self.arch = arch
         self.sequences = simpy.Resource(env)
         self._steps: deque[tuple[I64, int]] = deque()
-        """Cycles at which steps begin their accesses, and how many cycles each takes."""
+        """First cycles of the steps' accesses, and the cycles that each of them takes."""
         self._steps_end = 0
 
     def reserve(self, step_starts: I64, words: int) -> None:
-        """State that steps beginning at these cycles, each a word a cycle, access so many words."""
+        """Reserve the port for steps that start at these cycles and access `words` words each, one per cycle."""
         if self.arch.intermediate_memory.ports > 1 or not words or not step_starts.size:
             return
-        # A step's accesses begin with it, or when those of the step before are done.
+        # A step's accesses begin with the step, or after those of the step before: start_t >= start_(t-1) + words.
         behind = np.arange(step_starts.size) * words
         starts = np.maximum.accumulate(np.maximum(step_starts, self._steps_end) - behind) + behind
         self._steps_end = int(starts[-1]) + words
         self._steps.append((starts, words))
-        if not self.sequences.count:  # one under way still has to pass by the steps since it began
+        # A transfer in flight still needs the accesses since it began, so they are dropped only without one.
+        if not self.sequences.count:
             self._forget(self.env.now_ps // self.arch.clock_period_ps)
 
     def move(self, n_bytes: int) -> Process:
-        """Read or write what is not moved along with the transfer itself: a memory row's worth, word by word."""
+        """Occupy the port for the words that do not overlap with the transfer itself, at most one memory row."""
         row_bytes = self.arch.dram.row_bursts * self.arch.dram.burst_bytes
         words = ceil_div(min(n_bytes, row_bytes), self.arch.intermediate_memory.port_bytes)
         with self.sequences.request() as turn:
@@ -46,7 +48,7 @@ class IntermediatePort:
             yield from wait_until_stable(self.env, self.arch.clock, lambda: self._end_of(start, words))
 
     def _end_of(self, start: int, words: int) -> int:
-        """When so many words from `start` on are through, after the accesses of steps known so far."""
+        """Return the cycle at which `words` accesses from `start` on end, after those of the steps known so far."""
         self._forget(start)
         end = start + words
         for starts, length in self._steps:
@@ -57,6 +59,6 @@ class IntermediatePort:
         return end
 
     def _forget(self, before: int) -> None:
-        """Drop the accesses of steps that are over by then."""
+        """Drop the accesses of steps that end by cycle `before`."""
         while self._steps and int(self._steps[0][0][-1]) + self._steps[0][1] <= before:
             self._steps.popleft()

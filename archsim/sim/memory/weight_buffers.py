@@ -1,6 +1,6 @@
-"""The weight buffers of all computation units, filled group by group (SEMANTICS 2.3).
+"""Weight buffers of all computation units, filled group by group (SEMANTICS 2.3).
 
-The units hold the same number of bytes of each pass, one gate each, so they are kept as one ledger.
+Each unit holds one gate, and the gates of a pass need the same number of bytes, so one model stands for all buffers.
 """
 
 from __future__ import annotations
@@ -20,60 +20,65 @@ from archsim.sim.memory.dram import FillTarget, MainMemory, Requester
 from archsim.sim.units.unit import Process
 from archsim.units import ceil_div
 
-BITS_OF_MAGNITUDE = 15
-"""Of a binary16 weight whose sign lies in the sign bank."""
+MAGNITUDE_BITS = 15
+"""Bits left of a binary16 weight whose sign lies in the sign bank."""
 
 
 class WeightBuffers:
-    """Which groups' weights are on chip, the transfers that bring in the others, and what has to stream."""
+    """Groups whose weights are on chip, fills of the others, and the residents of groups that stream."""
 
     def __init__(
         self, env: Engine, arch: ArchSpec, groups: Sequence[ResidentGroup], *, dram: MainMemory, probe: Probe
     ) -> None:
-        self.env, self.arch, self.groups, self.dram, self.probe = env, arch, groups, dram, probe
+        self.env = env
+        self.arch = arch
+        self.groups = groups
+        self.dram = dram
+        self.probe = probe
         self.capacity_bytes = arch.weight_buffer.capacity_bytes
-        self.fill_slot = simpy.Resource(env)
+        # Fills go one after the other: the group needed first is complete before the next one takes any bandwidth.
+        self.fill_turn = simpy.Resource(env)
         self.fills_under_way = 0
-        self.held: dict[int, simpy.Event] = {}
-        """Groups on chip or on their way, and the event of their arrival."""
+        self.on_chip: dict[int, simpy.Event] = {}
+        """Groups on chip or being filled, with the event at the end of their fill."""
         self.addresses, self.end_address = _layout(arch, groups)
         self.streams = {part: self._stream(part, group) for group in groups for part in group}
 
     def acquire(self, position: int) -> simpy.Event:
-        """An event that fires when the weights of group `position` are on chip; others may have to leave."""
-        if position not in self.held:
+        """Return an event at which the weights of group `position` are on chip; evict other groups for it."""
+        if position not in self.on_chip:
             self._make_room(position, keep={position})
             self._fetch(position)
-        return self.held[position]
+        return self.on_chip[position]
 
     def prefetch(self, running: int) -> None:
-        """Fetch the group after `running` while it runs, if both fit together."""
+        """Fetch the group after `running` meanwhile, if both fit together."""
         following = (running + 1) % len(self.groups)
-        if following in self.held or self._bytes_of({running, following}) > self.capacity_bytes:
+        if following in self.on_chip or self._bytes_of({running, following}) > self.capacity_bytes:
             return
         self._make_room(following, keep={running, following})
         self._fetch(following)
 
     def _make_room(self, position: int, keep: set[int]) -> None:
-        # Groups come round in a fixed order: the one whose turn is furthest off leaves first.
-        by_turn = sorted(self.held, key=lambda other: (other - position) % len(self.groups), reverse=True)
+        # Groups run in a fixed cycle, so the one whose turn is furthest off leaves first: others are needed sooner.
+        by_turn = sorted(self.on_chip, key=lambda other: (other - position) % len(self.groups), reverse=True)
         for other in by_turn:
-            if self._bytes_of({*self.held, position}) <= self.capacity_bytes:
+            if self._bytes_of({*self.on_chip, position}) <= self.capacity_bytes:
                 return
             if other not in keep:
-                del self.held[other]
+                del self.on_chip[other]
 
     def _bytes_of(self, positions: set[int]) -> int:
-        # A group that streams takes all there is.
+        # A group that streams takes the whole buffer.
         return sum(min(group_bytes(self.arch, self.groups[p]), self.capacity_bytes) for p in positions)
 
     def _fetch(self, position: int) -> None:
         self.fills_under_way += 1
-        self.held[position] = self.env.process(self._fill(position))
+        self.on_chip[position] = self.env.process(self._fill(position))
 
     def _fill(self, position: int) -> Process:
         group = self.groups[position]
-        with self.fill_slot.request() as turn:
+        with self.fill_turn.request() as turn:
             yield turn
             start_ps = self.env.now_ps
             transfers = [self._fill_part(part) for part in group if self._fill_bytes(part)]
@@ -97,18 +102,19 @@ class WeightBuffers:
         )
 
     def _fill_bytes(self, part: PassPart) -> int:
-        """What a computation unit is sent before the part runs."""
+        """Return the bytes sent to one computation unit before the part runs."""
         return sum(self._fill_parts(part))
 
     def _fill_parts(self, part: PassPart) -> tuple[int, int]:
-        """That in bytes of weights, and of bits for the predictor that do not come along with them."""
+        """Return (weight bytes, extra predictor bytes) sent to one computation unit before the part runs."""
         stream = self.streams[part]
         if stream is None:
             return part.weight_bytes, part.extra_sign_bytes(self.arch) + part.extra_plane_bytes(self.arch)
         resident = int(stream.resident.sum())
         all_signs = _sign_bytes(self.arch, part)
-        come_along = ceil_div(resident * part.columns, 8)
-        return resident * part.row_bytes, max(0, all_signs - come_along)
+        # Resident weights bring their own signs; the predictor needs those of all rows.
+        own_signs = ceil_div(resident * part.columns, 8)
+        return resident * part.row_bytes, max(0, all_signs - own_signs)
 
     def _stream(self, part: PassPart, group: ResidentGroup) -> Streamed | None:
         total = group_bytes(self.arch, group)
@@ -117,24 +123,24 @@ class WeightBuffers:
         share = self.capacity_bytes * part.held_bytes(self.arch) // total
         slots, n_resident = stream_slots(self.arch, part, share)
         n_units = part.shape.n_units
-        # Spread evenly, so that rows arrive while others are evaluated.
+        # Resident rows are spread evenly, so that missing rows arrive while resident ones are evaluated.
         resident = np.diff(np.arange(n_units + 1) * n_resident // n_units).astype(np.bool_)
         starts = (self.addresses[part] + gate * part.weight_bytes for gate in range(part.shape.n_gates))
         return Streamed(resident, tuple(starts), slots)
 
 
 def group_bytes(arch: ArchSpec, group: ResidentGroup) -> int:
-    """What a group's weights take in one computation unit."""
+    """Return the bytes of a group's weights in one computation unit."""
     return sum(part.held_bytes(arch) for part in group)
 
 
 def stream_slots(arch: ArchSpec, part: PassPart, share_bytes: int) -> tuple[int, int]:
-    """Rows that may be on their way or in use at a time, and rows that stay; no room for one is (0, 0) or less.
+    """Return (slots, resident rows): rows that may be in flight or in use at a time, and rows that stay on chip.
 
-    With a memoization unit the signs of all rows stay, whatever happens to their magnitudes.
+    They are (0, 0) where there is no room for one row. With a memoization unit the signs of all rows stay on chip.
     """
     n_units, signs = part.shape.n_units, _sign_bytes(arch, part)
-    magnitudes = ceil_div(part.columns * BITS_OF_MAGNITUDE, 8) if signs else part.row_bytes
+    magnitudes = ceil_div(part.columns * MAGNITUDE_BITS, 8) if signs else part.row_bytes
     slots = min(arch.weight_buffer.stream_rows, (share_bytes - signs) // part.row_bytes)
     if slots < 1:
         return 0, 0
@@ -142,18 +148,18 @@ def stream_slots(arch: ArchSpec, part: PassPart, share_bytes: int) -> tuple[int,
 
 
 def least_stream_bytes(arch: ArchSpec, part: PassPart) -> int:
-    """Bytes of a weight buffer with which a part can just stream: a row, and the signs that stay."""
+    """Return the least bytes of a weight buffer with which a part can stream: a row, and all signs."""
     return part.row_bytes + _sign_bytes(arch, part)
 
 
 def _sign_bytes(arch: ArchSpec, part: PassPart) -> int:
-    """Bits of all rows for the predictor; where weights stream, none of them has a place of its own."""
+    """Return the bytes of all rows' predictor bits, which share the weight buffer where weights stream."""
     bits = part.shape.n_units * part.shape.n_inputs
     return ceil_div(bits, 8) + part.extra_plane_bytes(arch) if arch.fmu and part.updates else 0
 
 
 def _layout(arch: ArchSpec, groups: Sequence[ResidentGroup]) -> tuple[dict[PassPart, int], int]:
-    """Where each part's weights lie in main memory, and where they end."""
+    """Return the address of each part's weights in main memory, and the end of them all."""
     addresses, end = {}, 0
     for group in groups:
         for part in group:
