@@ -1,4 +1,4 @@
-"""θ from calibration data: one for a network, one a layer, one a gate, or one a kind of gate."""
+"""Calibration of θ on labelled data: per network, layer, gate, or kind of gate."""
 
 from archsim.calibration.scales import with_scales
 from archsim.calibration.search import Calibration, calibrate_threshold, check_amount, check_search

@@ -1,4 +1,4 @@
-"""θ by layer, gate or kind of gate: step by step towards the most reuse for the least change of what a network says."""
+"""Greedy search for θ per layer, gate or kind of gate: most reuse for the least change of the network's outputs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from archsim.calibration.trials import Point, Trials
 from archsim.ir.network import Network
 
 FACTORS = (1.5, 1.1)
-"""Of a step up: long ones first, short ones for what they leave."""
+"""Factors by which one θ is raised: long steps first, then short ones for the remainder."""
 BELOW = 4
-"""An ascent begins at the uniform θ over this, so that a costly θ may end below it."""
+"""Divisor of the uniform θ at the start of a search, so that a costly θ may end below the uniform one."""
 
 
 @dataclass(frozen=True)
 class ThresholdParams:
-    """The thresholds of a network that are set apart, as one flat list of numbers."""
+    """Layout of a network's free thresholds in one flat list of numbers."""
 
     count: int
     of_layer: tuple[int | tuple[int, ...], ...]
-    """Which of them a layer takes: one, or one for each of its gates."""
+    """Index in the flat list per layer, or one index per gate of the layer."""
 
     @classmethod
     def of(cls, network: Network, per: str) -> ThresholdParams:
-        """The θ of each layer, of each gate, or of each kind of gate, alike in all layers."""
+        """Return the layout with one θ per layer, per gate, or per kind of gate (shared by all layers)."""
         indices: dict[object, int] = {}
 
         def param(name: object) -> int:
@@ -38,13 +38,13 @@ class ThresholdParams:
         return cls(len(indices), tuple(of_layer))
 
     def arranged(self, values: list[float]) -> Any:
-        """As a run takes them: a number a layer, or a list a layer."""
+        """Return the values as a run takes them: one number per layer, or one list per layer."""
         return [values[own] if isinstance(own, int) else [values[param] for param in own] for own in self.of_layer]
 
 
 @dataclass(frozen=True)
 class _Move:
-    """One θ raised by a step."""
+    """One θ raised by one step, with the point before and after."""
 
     origin: Point
     value: float
@@ -52,7 +52,7 @@ class _Move:
 
     @property
     def merit(self) -> tuple[float, float]:
-        """Reuse gained per change; of equals, what gains more."""
+        """Reuse gained per output change; among equals, the larger gain ranks higher."""
         gained = self.point.reuse_fraction - self.origin.reuse_fraction
         cost = self.point.change - self.origin.change
         if cost > 0:
@@ -61,52 +61,58 @@ class _Move:
 
 
 class GreedySearch:
-    """From low thresholds upwards, each step the best by merit that changes what the network says within a bound.
+    """Search upwards from low thresholds, by the step of the best merit whose output change is within a bound.
 
-    That change (`change_of`) ranks the steps because the loss of a task is too coarse and noisy to. Starting low stands
-    for trading: a θ that costs much stays below the uniform one, others go above it. Merits are measured anew only
-    where they may be the best one, as returns diminish (lazy greedy, Minoux 1978).
+    The output change (`change_of`) ranks the steps, because the loss of a task is too coarse and noisy for that. The
+    search starts low, so that a costly θ can stay below the uniform one while others go above it. Returns diminish, so
+    only the merit that leads the ranking is measured again (lazy greedy, Minoux 1978).
     """
 
     def __init__(self, trials: Trials, params: ThresholdParams, start: float, highest: float, passes: int) -> None:
-        self.trials, self.params, self.highest, self.last = trials, params, highest, len(trials.tried) + passes
-        self.values, self.most_change = [_plain(start)] * params.count, 0.0
-        self.here: Point | None = None
+        self.trials = trials
+        self.params = params
+        self.highest = highest
+        self.max_tried = len(trials.tried) + passes
+        self.values = [_plain(start)] * params.count
+        self.max_change = 0.0
+        self.current: Point | None = None
         self.cut_short = False
-        """Whether passes ran out before everything was tried."""
+        """True if the allowed passes ran out before everything was tried."""
 
-    def run(self, most_change: float) -> None:
-        """Go on from where it is as far as it goes; what was tried is in the trials."""
-        self.here, self.most_change = self.here or self._try(self.values), most_change
+    def run(self, max_change: float) -> None:
+        """Continue from the current point until no step stays within `max_change`; `trials` keeps every point tried."""
+        self.max_change = max_change
+        self.current = self.current or self._try(self.values)
         for factor in FACTORS:
-            self.here = self.here and self._ascend(self.here, factor)
+            self.current = self.current and self._ascend(self.current, factor)
 
-    def _ascend(self, here: Point, factor: float) -> Point:
-        """The point from which no step leads on."""
-        moves = {k: move for k in range(self.params.count) if (move := self._try_step(k, here, factor))}
+    def _ascend(self, current: Point, factor: float) -> Point:
+        """Take steps of one factor from a point; return the point from which no step is possible."""
+        moves = {k: move for k in range(self.params.count) if (move := self._try_step(k, current, factor))}
         while moves:
             best = max(moves, key=lambda k: moves[k].merit)
-            if moves[best].origin is here:
-                self.values[best], here = moves[best].value, moves[best].point
-            if move := self._try_step(best, here, factor):
+            # A merit measured from an earlier point only ranks the step; it is measured again before the step is taken.
+            if moves[best].origin is current:
+                self.values[best], current = moves[best].value, moves[best].point
+            if move := self._try_step(best, current, factor):
                 moves[best] = move
             else:
                 del moves[best]
-        return here
+        return current
 
-    def _try_step(self, param: int, here: Point, factor: float) -> _Move | None:
-        """What a step of one θ does; None where it has come to its end."""
+    def _try_step(self, param: int, current: Point, factor: float) -> _Move | None:
+        """Try a step of one θ; return None if θ is at its end, or the step changes too much."""
         value = min(_plain(self.values[param] * factor), self.highest)
         if value <= self.values[param]:
             return None
         point = self._try([*self.values[:param], value, *self.values[param + 1 :]])
-        return _Move(here, value, point) if point and point.change <= self.most_change else None
+        return _Move(current, value, point) if point and point.change <= self.max_change else None
 
     def _try(self, values: list[float]) -> Point | None:
-        self.cut_short |= len(self.trials.tried) >= self.last
+        self.cut_short |= len(self.trials.tried) >= self.max_tried
         return None if self.cut_short else self.trials.at(self.params.arranged(values))
 
 
 def _plain(value: float) -> float:
-    """Four digits: what a manifest shows is what was tried."""
+    """Return a value of four digits, so that a manifest shows exactly the θ that was tried."""
     return float(f"{value:.4g}")

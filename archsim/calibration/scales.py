@@ -1,4 +1,4 @@
-"""How large inputs are on a calibration trace, with the evidence."""
+"""Scales of a network's inputs on a calibration trace, with the evidence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from archsim.traceio.trace import Trace
 
 
 def with_scales(network: Network, trace: Trace, *, precision: str = "fp16") -> tuple[Network, ScalesManifest]:
-    """Return the network with the scales of what it reads on a calibration trace, and the evidence of them."""
+    """Return the network with the scales of its inputs measured on a calibration trace, and the evidence."""
     scales = measure_scales(network, trace, precision=precision)
     evidence = ScalesManifest(
         trace=trace.name,

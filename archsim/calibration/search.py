@@ -1,4 +1,4 @@
-"""θ from calibration data: the largest reuse whose loss of the task metric stays within bounds."""
+"""Calibration of θ: the largest reuse whose loss of the task metric stays within bounds."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from archsim.traceio.trace import Trace
 from archsim.validation import whole_number
 
 MOST_STEPS = 1_000_000
-"""Values on the grid of θ."""
+"""Largest number of steps on the grid of θ."""
 REFINE_STEPS = 4
-"""Bisection stops at intervals of so many steps, which are then tried one by one."""
+"""Steps of the interval at which bisection stops; the rest is tried one by one."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The thresholds chosen, and every point they were chosen from: one θ for all first, by rising θ."""
+    """Chosen thresholds, with every point they were chosen from: uniform θ first, by rising θ."""
 
     chosen: dict[float, Point]
-    """By the loss allowed, in points."""
+    """Chosen point by allowed loss in points."""
     uniform: dict[float, Point]
-    """The same with one θ for the network; equal to `chosen` where no more was asked for."""
+    """Best point with one θ for the network, by allowed loss; equal to `chosen` if `per` is "network"."""
     metric: str
     metric_baseline: float
     points: tuple[Point, ...]
     cut_short: bool
-    """Whether the passes allowed ran out before everything was tried."""
+    """True if the allowed passes ran out before everything was tried."""
     highest: float
-    """The largest θ that the search could try."""
+    """Largest θ that the search could try."""
     evidence: CalibrationManifest
-    """What the network's manifest keeps of it."""
+    """Evidence that the network's manifest keeps."""
 
     def reached_end(self, max_loss: float) -> bool:
-        """Return whether the search ended at a θ chosen for this bound: a larger one may stay within it, too."""
+        """Return True if the search ended at a θ chosen for this bound, because a larger θ may then fit, too."""
         return reaches(self.chosen[max_loss].threshold, self.highest)
 
 
@@ -60,16 +60,16 @@ def calibrate_threshold(
     precision: str = "fp16",
     on_point: Callable[[Point], None] = lambda point: None,
 ) -> Calibration:
-    """Find, for each loss allowed, the largest θ in [0, highest] up to which no tried threshold loses more.
+    """Find, per allowed loss, the largest θ in [0, highest] up to which no tried threshold loses more.
 
-    Where that is the last θ of the search, a larger one may do as well: see `Calibration.reached_end`.
+    If that is the last θ of the search, a larger one may fit as well (`Calibration.reached_end`).
 
-    `margin` is how many of its standard errors a loss must stay below the bound: 0 takes it at its word, 1 is the
-    one-standard-error rule of Breiman et al. (1984). `per` layer, gate or kind of gate goes on, for at most `passes`
-    over the trace, to thresholds of their own: the most reuse found within the bound whose outputs change no more than
-    with one θ.
+    margin: number of standard errors that a loss must stay below the bound; 0 takes the loss at its word, 1 is the
+    one-standard-error rule of Breiman et al. (1984).
+    per: `layer`, `gate` or `kind` continues, for at most `passes` runs over the trace, with one θ per layer, gate or
+    kind of gate. It chooses the most reuse within the bound whose outputs change no more than with one θ.
     Choose on training or validation data only.
-    Raises ConfigError where there is no metric to lose, no θ to choose, or even θ = 0 loses too much.
+    Raises ConfigError if there is no metric, no θ to choose, or even θ = 0 loses too much.
     """
     policy = check_search(policy_name, max_losses, margin, highest, resolution, per, passes)
     trials = Trials(network, trace, policy, precision, on_point, compares=per != "network")
@@ -104,10 +104,10 @@ def steps_of(highest: float, resolution: float) -> int:
 
 
 def largest_uniform(trials: Trials, max_loss: float, margin: float, highest: float, resolution: float) -> Point:
-    """The largest θ in [0, highest], on a grid, up to which no tried one loses too much.
+    """Return the point of the largest θ in [0, highest], on a grid, up to which no tried θ loses too much.
 
-    Bisection, then step by step, because loss is not quite monotone.
-    Raises ConfigError where even θ = 0 loses too much.
+    Bisects, then tries step by step, because loss is not quite monotone.
+    Raises ConfigError if even θ = 0 loses too much.
     """
 
     def at(step: int) -> Point:
@@ -118,8 +118,8 @@ def largest_uniform(trials: Trials, max_loss: float, margin: float, highest: flo
 
     good, bad = 0, steps_of(highest, resolution)
     if not fits(good):
-        found = f"{at(good).metric_loss:.2f} points, with a standard error of {at(good).standard_error:.2f}"
-        raise ConfigError(f"even θ = 0 loses {found}: too much for a bound of {max_loss:g} and a margin of {margin:g}")
+        loss = f"{at(good).metric_loss:.2f} points, with a standard error of {at(good).standard_error:.2f}"
+        raise ConfigError(f"even θ = 0 loses {loss}: too much for a bound of {max_loss:g} and a margin of {margin:g}")
     while bad - good > REFINE_STEPS:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if fits(middle) else (good, middle)
@@ -129,7 +129,7 @@ def largest_uniform(trials: Trials, max_loss: float, margin: float, highest: flo
 
 
 def check_amount(name: str, value: float) -> None:
-    """ConfigError for what is no finite number >= 0."""
+    """Raise ConfigError unless a value is a finite number >= 0."""
     if not (math.isfinite(value) and value >= 0):
         raise ConfigError(f"{name} = {value}: need a finite number >= 0")
 
@@ -143,7 +143,7 @@ def check_search(
     per: str,
     passes: int,
 ) -> Policy:
-    """Return the policy of a search; ConfigError, before any work, for what `calibrate_threshold` does not take."""
+    """Return the policy of a search; raise ConfigError, before any work, for what `calibrate_threshold` refuses."""
     policy = _checked(policy_from(policy_name), max_losses, highest, resolution, margin)
     _check_effort(policy, per, passes)
     return policy
@@ -175,7 +175,7 @@ def _check_effort(policy: Policy, per: str, passes: int) -> None:
 def _search_greedily(
     trials: Trials, per: str, uniform: list[Point], highest: float, resolution: float, passes: int
 ) -> bool:
-    """One ascent serves all bounds: it passes the smaller ones on its way to the largest. Whether passes ran out."""
+    """Search within each bound in turn, from the smallest; return True if the allowed passes ran out."""
     start = min(uniform[0].threshold / BELOW or resolution, highest)
     search = GreedySearch(trials, ThresholdParams.of(trials.network, per), start, highest, passes)
     for point in uniform:
@@ -184,9 +184,9 @@ def _search_greedily(
 
 
 def _best(points: list[Point], uniform: Point, max_loss: float, margin: float) -> Point:
-    """The most reuse that neither loses more than the bound nor changes the outputs more than one θ does.
+    """Return the point of the most reuse within the bound whose outputs change no more than with one θ.
 
-    Of so many points, some lose little by luck: the second condition keeps them out.
+    The second condition keeps out points that lose little by luck, which are likely among so many.
     """
     within = [p for p in points if p.within(max_loss, margin) and p.change <= uniform.change]
     return max(within, key=lambda point: (point.reuse_fraction, -point.change))

@@ -1,4 +1,4 @@
-"""What thresholds do to a calibration trace: reuse, loss of the task metric, change of the outputs."""
+"""Trials of thresholds on a calibration trace: reuse, loss of the task metric, change of the outputs."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ from archsim.task_metrics.bootstrap import loss_interval
 from archsim.traceio.trace import Trace
 
 NORMAL_95 = 1.96
-"""Standard errors on either side that hold 95 % of a normal distribution."""
+"""Standard errors on either side of the mean that hold 95 % of a normal distribution."""
 
 
 def standard_error(low: float, high: float) -> float:
-    """Standard error of a figure, from the ends of its 95 % interval."""
+    """Return the standard error of a figure, given the ends of its 95 % interval."""
     return (high - low) / (2 * NORMAL_95)
 
 
 def no_loss(network: Network, trace: Trace) -> ConfigError:
-    """The error that says why a network has no loss on a trace."""
+    """Return the error that says why a network has no loss on a trace."""
     if network.metric is None:
         return ConfigError(f"network {network.name} names no metric: there is no loss to hold to a bound")
     return ConfigError(f"trace {trace.name} has no targets: need a labelled trace of the network's task")
 
 
 class Point(NamedTuple):
-    """Thresholds tried; the ends of the loss are those of its bootstrap interval."""
+    """Trial of one choice of thresholds; `metric_loss_low` and `_high` are the ends of the bootstrap interval."""
 
     threshold: Any
-    """One number, one per layer, or one per (layer, gate)."""
+    """θ as one number, one per layer, or one per (layer, gate)."""
     reuse_fraction: float
-    """Of neuron evaluations; of multiply-accumulates where the policy goes by columns."""
+    """Share of neuron evaluations reused; for a column-skipping policy, share of multiply-accumulates avoided."""
     metric_value: float
     metric_loss: float
     metric_loss_low: float
     metric_loss_high: float
     change: float = math.nan
-    """Against no reuse, as a fraction (`change_of`); NaN where not asked for."""
+    """Change of the outputs against no reuse, as a fraction (`change_of`); NaN if not asked for."""
 
     @property
     def standard_error(self) -> float:
-        """Of the loss, from the width of its interval."""
+        """Standard error of the loss, from the width of its interval."""
         return standard_error(self.metric_loss_low, self.metric_loss_high)
 
     def within(self, max_loss: float, margin: float) -> bool:
-        """Whether the loss and `margin` of its standard errors stay within a bound."""
+        """Return True if the loss plus `margin` of its standard errors stays within a bound."""
         return self.metric_loss + margin * self.standard_error <= max_loss
 
 
 class Trials:
-    """Thresholds tried on a calibration trace, each once, in `tried`."""
+    """Trials on one calibration trace; `tried` keeps each choice of thresholds, so that none runs twice."""
 
     def __init__(
         self,
@@ -71,14 +71,17 @@ class Trials:
         *,
         compares: bool,
     ) -> None:
-        self.network, self.trace, self.policy = network, trace, policy
+        self.network = network
+        self.trace = trace
+        self.policy = policy
         self.workload = Workload(network, trace, precision=precision, cache_bytes=CACHE_BYTES)
-        self.on_point, self.compares = on_point, compares
+        self.on_point = on_point
+        self.compares = compares
         self.tried: dict[str, Point] = {}
         self.baseline = self._run(NoReuse(), 0.0)
 
     def at(self, threshold: Any) -> Point:
-        """What happens at θ: one number, one per layer, or one per (layer, gate)."""
+        """Return the point at θ, which is one number, one per layer, or one per (layer, gate)."""
         if (key := str(threshold)) not in self.tried:
             self.tried[key] = self._point(threshold, self._run(self.policy, threshold))
             self.on_point(self.tried[key])
@@ -105,9 +108,10 @@ class Trials:
 
 
 def change_of(before: InferenceResult, after: InferenceResult, *, decodes: bool) -> float:
-    """Squared change of the top layer's outputs over their squares before; of a decoder, `disagreement`.
+    """Return the squared change of the top layer's outputs over their squares before; for a decoder, `disagreement`.
 
-    One other word changes all outputs that follow it, however little was lost. Both results need outputs and answers.
+    A decoder differs, because one other word changes all outputs that follow it. Both results need
+    outputs and predictions.
     """
     if decodes:
         return disagreement(before, after)
@@ -118,11 +122,11 @@ def change_of(before: InferenceResult, after: InferenceResult, *, decodes: bool)
 
 
 def disagreement(before: InferenceResult, after: InferenceResult) -> float:
-    """Loss of the task metric, as a fraction, where the answers before are the targets."""
+    """Return the loss of the task metric, as a fraction, with the predictions before as the targets."""
     metric, own = before.metric, before.predictions
     assert metric is not None and own is not None and after.predictions is not None, "a calibrated network has a task"
-    right, found = (metric.of(metric.statistics(answers, own)) for answers in (own, after.predictions))
-    return metric.loss(right, found) / 100
+    same, reusing = (metric.of(metric.statistics(predictions, own)) for predictions in (own, after.predictions))
+    return metric.loss(same, reusing) / 100
 
 
 def _squares(values: F32) -> float:

@@ -1,1 +1,1 @@
-"""Which predictor, which θ and how wide a memoization unit: a search over sweeps, its Pareto front, and one advice."""
+"""Search for the predictor, its θ and the width of the memoization unit: sweeps, Pareto front, recommendation."""

@@ -1,4 +1,4 @@
-"""What to build, in words that follow from the figures."""
+"""Recommendation of an exploration in words that follow from its figures."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ RULE = (
 )
 MORE_AREA = Label("more area", "%", 100, digits=2)
 PAPER = "bnn"
-"""The predictor that others are measured by."""
+"""Predictor of the paper, which others are compared with."""
 SMALL = 0.005
-"""Times and shares of energy that are not worth a word."""
+"""Differences of speedup and of energy share that are not mentioned."""
 
 
 def advice(explored: ExploredPoints) -> str:
-    """One point to build and what the next ones cost, or why to build none."""
+    """Return the recommendation: one point to build and the cost of the next ones, or why to build none."""
     best, bound = explored.best, _points(explored.max_loss)
     if best is None:
         return _nothing_fits(explored)
@@ -38,7 +38,7 @@ def advice(explored: ExploredPoints) -> str:
 
 
 def _at_end(explored: ExploredPoints) -> list[str]:
-    """Say for which policies the search ended at the largest θ it can come to: more may be gained beyond."""
+    """Return a sentence on the policies whose search ended at the largest θ, because a larger one may gain more."""
     policies = dict.fromkeys(explored.fitting["policy"][explored.fitting["threshold"] >= explored.ends[1]])
     if not policies:
         return []
@@ -47,14 +47,14 @@ def _at_end(explored: ExploredPoints) -> list[str]:
 
 
 def named(row: Row) -> str:
-    """A point by its policy, θ and width."""
+    """Return the name of a point: its policy, θ and width."""
     theta: str = "" if pd.isna(row["threshold"]) else f" at θ = {row['threshold']:g}"
     unit: str = "" if pd.isna(row["width_bits"]) else f" with an FMU of {row['width_bits']} bits"
     return f"{row['policy']}{theta}{unit}"
 
 
 def described(row: Row) -> str:
-    """A point by its name and what it does."""
+    """Return the name of a point with its reuse, loss and gains."""
     reuse = f"avoids {_share(row['avoided'])}"
     return f"{named(row)}: {reuse}, {_lost(row['metric_loss'])}, {_gains(row)}"
 
@@ -75,7 +75,7 @@ def _nothing_fits(explored: ExploredPoints) -> str:
 
 
 def _unsure(explored: ExploredPoints, best: Row) -> str:
-    """How far the loss may be beyond the bound, and what surely is not."""
+    """Return a sentence on a loss that may exceed the bound, and on the best point that surely does not."""
     ends = f"{best['metric_loss_low']:.2g} to {best['metric_loss_high']:.2g}"
     noise = f"Its loss is within noise of the bound (95 % interval {ends}): take more sequences, or --margin"
     sure = explored.fitting[~explored.fitting["unsure"]]
@@ -85,7 +85,7 @@ def _unsure(explored: ExploredPoints, best: Row) -> str:
 
 
 def _compared(explored: ExploredPoints, best: Row) -> str:
-    """The paper's predictor beside the best, or where it is the best, the next policy."""
+    """Compare the best point with the paper's predictor, or with the next policy if that predictor is the best."""
     fitting = explored.fitting
     if best["policy"] != PAPER and PAPER in set(explored.points["policy"]):
         ours = fitting[fitting["policy"] == PAPER]
@@ -101,7 +101,7 @@ def _beside(row: Row) -> str:
 
 
 def _next_better(explored: ExploredPoints, best: Row) -> str:
-    """The least area for which there is more of the saving."""
+    """Return a sentence on the smallest area that buys a larger energy saving."""
     better = explored.front[explored.front["energy_saving"] > best["energy_saving"] + SMALL]
     if better.empty:
         return "No point within the bound saves more energy to speak of."

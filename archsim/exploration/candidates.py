@@ -1,4 +1,4 @@
-"""What is explored: policies, and for each the machines that differ for it."""
+"""Candidates of an exploration: policies, each with the machines that differ for it."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ POLICIES = (
     *("bnn", "bnn:throttle=off", "ternary", "ternary:throttle=off"),
     *(f"lowbit:bits={bits},throttle=off{correct}" for bits in (2, 3, 4) for correct in ("", ",correct=on")),
 )
-"""The paper's predictor and those of more bits: throttled or not, and correcting what they reuse or not."""
+"""Predictor of the paper and predictors of more bits, with and without throttling and correction."""
 WIDTHS = (256, 512, 1024, 2048)
-"""Bits that a memoization unit takes in a cycle."""
+"""Widths of a memoization unit, in bits per cycle."""
 UNREAL = ("oracle",)
-"""Policies that no machine can have: shown as a bound, never advised."""
+"""Policies that no hardware can implement: shown as a bound, never recommended."""
 NO_THETA = 0.0
-"""Stands in a grid for the θ of a policy that has none."""
+"""Placeholder in a grid for the θ of a policy that has none."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A policy, and the widths of the memoization unit that make a difference to it."""
+    """Policy with the widths of the memoization unit that change its machine."""
 
     policy: str
     widths: tuple[int, ...]
-    """One where they make none; none where the architecture has no such unit."""
+    """One width if none of them changes anything; empty if the architecture has no memoization unit."""
     has_unit: bool
     has_theta: bool
 
     def rows(self, theta: float, widths: Iterable[int]) -> list[Choices]:
-        """What the points of a sweep choose, one a width, or one without."""
+        """Return the choices of one point per width, or of a single point if there is no width."""
         machines: list[Choices] = [{WIDTH: width} for width in widths] or [{}]
         return [{"policy": self.policy, "threshold": theta} | machine for machine in machines]
 
 
 def candidates(fixed: Choices, policies: Iterable[str], widths: Iterable[int]) -> list[Candidate]:
-    """Check everything that is explored; `none`, what all is compared with, comes first.
+    """Return the checked candidates; `none`, the reference of all comparisons, comes first.
 
-    Raises subclasses of UsageError for a policy or a width that cannot run, or a task that has no loss.
+    Raises subclasses of UsageError for a policy or a width that cannot run, and for a task without a loss.
     """
     policies, widths = list(policies), list(dict.fromkeys(widths))
     if not policies or not widths:
@@ -64,23 +64,24 @@ def _candidate(fixed: Choices, policy: str, widths: list[int]) -> Candidate:
     if plain.arch.fmu is None:
         return Candidate(policy, (), has_unit=False, has_theta=has_theta)
     configs = {w: resolve_point(fixed | {"policy": policy, "threshold": NO_THETA, WIDTH: w}) for w in widths}
+    # Reversed, so that of widths with equal machines the first one given stays.
     machines = {config.machine.model_dump_json(): w for w, config in reversed(configs.items())}
     differing = tuple(sorted(machines.values()))
     return Candidate(policy, differing, plain.machine.fmu is not None, has_theta)
 
 
 def grid_of(fixed: Choices, rows: list[Choices]) -> dict[str, Any]:
-    """A sweep's grid of just these points."""
+    """Return the tables of a sweep's grid with exactly these points."""
     return {"fixed": fixed, "zip": [{key: [row[key] for row in rows] for key in rows[0]}]}
 
 
 def plain_policy(policy: str) -> str:
-    """A policy's name without its options."""
+    """Return a policy's name without its options."""
     return split_name(policy)[0]
 
 
 def predictor_of(policy: str) -> tuple[str, bool]:
-    """A policy's name without its throttle, and whether it throttles."""
+    """Return a policy's name without its throttle option, and True if it throttles."""
     plain, options = split_name(policy)
     throttled = options.pop("throttle", "on") == "on"
     written = ",".join(f"{key}={value}" for key, value in options.items())

@@ -1,4 +1,4 @@
-"""What is gained for how much area: every point within the bound, and the front as a line."""
+"""Figure of an exploration: gains over area for the points within the bound, with the front as a line."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ CAPTION = (
 
 @styled()
 def draw(explored: ExploredPoints) -> Figure:
-    """A panel a gain, over the area added."""
+    """Return a figure with one panel per gain, over the area added."""
     figure, axes = panels(len(GAINS), width=4.2, height=3.4)
     shown = _shown(explored)
-    style = series_styles(predictor_of(policy)[0] for policy in shown["policy"] if policy != NONE)
+    styles = series_styles(predictor_of(policy)[0] for policy in shown["policy"] if policy != NONE)
     for axis, gain in zip(axes, GAINS, strict=True):
         rows = shown.assign(x=MORE_AREA.scaled(shown["more_area"]), y=label_of(gain).scaled(shown[gain]))
         for policy, of_policy in rows.groupby("policy", sort=False):
             predictor, throttled = predictor_of(str(policy))
-            _series(axis, of_policy, style.get(predictor), _label(predictor, throttled), filled=throttled)
+            _series(axis, of_policy, styles.get(predictor), _label(predictor, throttled), filled=throttled)
         front = pareto(rows[rows["front"]])
         axis.plot(front["x"], front["y"], color="black", linewidth=1, zorder=2)
         at_least(axis)
@@ -53,14 +53,14 @@ def draw(explored: ExploredPoints) -> Figure:
 
 
 def _shown(explored: ExploredPoints) -> pd.DataFrame:
-    """The front, and the best θ of each policy and width, in the order of the points."""
+    """Return the points of the front and the best θ per policy and width, in the order of the points."""
     best = explored.fitting.groupby(["policy", "width_bits"], dropna=False).head(1)
     return explored.points[explored.points["front"] | explored.points.index.isin(best.index)]
 
 
-def _series(axis: Axes, rows: pd.DataFrame, look: SeriesStyle | None, label: str, *, filled: bool) -> None:
-    """One policy, larger where it is on the front; without a look, the machine without reuse."""
-    colour, marker = (look.colour, look.marker) if look else ("black", "P")
+def _series(axis: Axes, rows: pd.DataFrame, style: SeriesStyle | None, label: str, *, filled: bool) -> None:
+    """Draw one policy, with larger marks on the front; `style` is None for the machine without reuse."""
+    colour, marker = (style.colour, style.marker) if style else ("black", "P")
     kind: dict[str, Any] = {"marker": marker, "facecolors": colour if filled else "white", "edgecolors": colour}
     axis.plot(rows["x"], rows["y"], color=colour, linewidth=0.7, zorder=1)
     axis.scatter(
@@ -80,7 +80,7 @@ def _label(name: str, throttled: bool) -> str:
 
 
 def _ring(axis: Axes, at: Row) -> None:
-    """Mark the point recommended, and name it where marks are rarest: much area, little gain."""
+    """Mark the recommended point, and name it in the corner of much area and little gain, where marks are rarest."""
     axis.scatter([at["x"]], [at["y"]], s=150, facecolors="none", edgecolors="black", linewidths=1.2, zorder=4)
     words = one_line(named(at)).replace(" at", "\nat").replace(" with", "\nwith")
     place: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "va": "bottom", "zorder": 5}

@@ -1,4 +1,4 @@
-"""An exploration on one page: what to build, the front, what is lost, how to do it again."""
+"""Page of an exploration: recommendation, front, losses, and the grid to run it again."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ LABELS = {
     "more_area": Label("area", "+%", 100, digits=2),
     "product": Label("product"),
 }
-"""What is shown of a point, in this order."""
+"""Columns shown per point, in this order."""
 UNSURE = "*"
 NOTE = f"{UNSURE} within the bound, but its 95 % interval reaches beyond."
 
 
 def write_exploration(exploration: Exploration, folder: str | Path) -> Path:
-    """Write `explore.html` into a folder, and its figures as .svg and .png into `figures` there."""
+    """Write `explore.html` and its figures (.svg and .png in `figures`) into a folder; return the page's path."""
     study = study_of(exploration.sweep)
     sections = [_front_section(exploration), _loss_section(study), _again_section(study)]
     return write_page(Path(folder), f"Exploration of {exploration.network}", exploration.recommendation, sections, FILE)
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Return the files of an exploration that are not its figures."""
+    """Return the files of an exploration, without its figures."""
     return [folder / FILE, *(folder / SWEEP / name for name in (DATABASE, *EXPORTED))]
 
 
 def cells(row: Row) -> list[str]:
-    """One point, a text a column of `LABELS`."""
+    """Return the texts of one point, one per column of `LABELS`."""
     return [_cell(row, column) for column in LABELS]
 
 
 def chosen_on(exploration: Exploration) -> str:
-    """Which data θ was chosen on, and that it matters."""
+    """Return a sentence on the data that θ was chosen on, and on the data to report."""
     data = f"θ was chosen on trace {exploration.trace}, {exploration.reference['sequences']} sequences"
     if exploration.split == "valid":
         return f"{data}: report results on other data."

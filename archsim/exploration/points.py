@@ -1,4 +1,4 @@
-"""The Pareto front of a table of points, and the product that says which of them to take."""
+"""Points of an exploration as a table, their Pareto front, and the point to recommend."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ COSTS = ("area_mm2",)
 
 
 def pareto_front(points: pd.DataFrame) -> Bools:
-    """Which points no other dominates: no worse in energy saving, speedup and area, and better in one of them."""
+    """Return a mask of the points that no other point dominates.
+
+    A point dominates another if it is no worse in energy saving, speedup and area, and better in one of them.
+    """
     merits = np.column_stack([*(points[gain] for gain in GAINS), *(-points[cost] for cost in COSTS)]).astype(float)
     ours, others = merits[:, None], merits[None, :]
     dominated = np.all(others >= ours, axis=2) & np.any(others > ours, axis=2)
@@ -29,56 +32,59 @@ def pareto_front(points: pd.DataFrame) -> Bools:
 
 
 def energy_delay_area(points: pd.DataFrame, area_mm2: float) -> pd.Series[Any]:
-    """Energy × time × area, next to the same machine without reuse, whose area is given; smaller is better."""
+    """Return energy × time × area relative to the machine without reuse, which has `area_mm2`; smaller is better."""
     return (1 - points["energy_saving"]) / points["speedup"] * (points["area_mm2"] / area_mm2)
 
 
 @dataclass(frozen=True, eq=False)
 class ExploredPoints:
-    """The points of an exploration, and the bound they are held to."""
+    """Points of an exploration, with the bound on their loss."""
 
     points: pd.DataFrame
-    """Results, a row a point, and of each: `width_bits` (null without a memoization unit), `fits` (loss within the
-    bound), `unsure` (it fits, but its interval reaches beyond), `avoided` (neurons reused, or by columns the share of
-    multiply-accumulates), `more_area` and `product` (energy × time × area),
-    both next to the machine without reuse, `front`."""
+    """Sweep results, one row per point, with these further columns.
+
+    `width_bits` (null without a memoization unit); `fits` (loss within the bound); `unsure` (it fits, but its interval
+    reaches beyond); `avoided` (share of neurons reused, or of multiply-accumulates for a column-skipping policy);
+    `more_area` and `product` (energy × time × area), both relative to the machine without reuse; `front`.
+    """
     max_loss: float
+    """Bound on the loss, in points of the metric."""
     ends: tuple[float, float]
-    """The least and the largest θ that the search can come to."""
+    """Smallest and largest θ that the search can reach."""
 
     @property
     def reference(self) -> Row:
-        """The machine without reuse."""
+        """Point of the machine without reuse."""
         return self.points[self.points["policy"] == NONE].iloc[0]
 
     @property
     def reusing(self) -> pd.DataFrame:
-        """Points of policies that a machine can have."""
+        """Points of policies that reuse and that hardware can implement."""
         return self.points[~self.points["policy"].map(plain_policy).isin([NONE, *UNREAL])]
 
     @property
     def fitting(self) -> pd.DataFrame:
-        """Of these, the ones within the bound, best product first."""
+        """Points of `reusing` within the bound, best product first."""
         return self.reusing[self.reusing["fits"]].sort_values("product", kind="stable")
 
     @property
     def front(self) -> pd.DataFrame:
-        """Points within the bound that none dominates, by rising area; the machine without reuse is one of them."""
+        """Undominated points within the bound, by rising area; the machine without reuse is one of them."""
         return self.points[self.points["front"]].sort_values(["area_mm2", "product"], kind="stable")
 
     @property
     def best(self) -> Row | None:
-        """The point within the bound with the least energy × time × area; None where nothing fits."""
+        """Point within the bound with the least energy × time × area; None if no point fits."""
         return None if self.fitting.empty else self.fitting.iloc[0]
 
     @property
     def chosen(self) -> Row | None:
-        """The best point, if it is better than the machine without reuse."""
+        """Best point if it beats the machine without reuse, else None."""
         return self.best if self.best is not None and self.best["product"] < 1 else None
 
     @property
     def others(self) -> pd.DataFrame:
-        """Of each policy that the front does without, the best point; where none fits, what loses least."""
+        """Best point per policy that has none on the front; if none fits, the one that loses least."""
         rest = self.points[~self.points["policy"].isin(self.front["policy"])]
         rank = rest["product"].where(rest["fits"], rest["metric_loss"])
         ordered = rest.assign(rank=rank).sort_values(["fits", "rank"], ascending=[False, True], kind="stable")

@@ -1,4 +1,4 @@
-"""What an exploration found: every point, which of them fit, the front, and the one to take."""
+"""Result of an exploration: its points, its recommendation, its records."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Exploration(ExploredPoints):
-    """The points of an exploration, and the bound they are held to."""
+    """Explored points of one network on one trace, with the sweep behind them."""
 
     sweep: SweepResults
     split: str | None
+    """Split of the corpus that θ was chosen on; None for a trace given by name."""
 
     @property
     def network(self) -> str:
@@ -37,11 +38,11 @@ class Exploration(ExploredPoints):
 
     @cached_property
     def recommendation(self) -> str:
-        """What to build, in words."""
+        """Recommendation in words: the point to build, or why to build none."""
         return advice(self)
 
     def records(self) -> list[Record]:
-        """Every point as a flat record for JSON, null where a figure does not apply; `recommended` marks one."""
+        """Return every point as a flat JSON record, None where a figure does not apply; `recommended` marks one."""
         import pandas as pd
 
         chosen = None if self.chosen is None else self.chosen["point"]
@@ -57,7 +58,7 @@ def evaluate_points(
     split: str | None,
     ends: tuple[float, float],
 ) -> Exploration:
-    """Look at the points of a finished sweep; `holds` says whether a loss is within the bound."""
+    """Return the exploration of a finished sweep; `holds` returns True for a result within the bound."""
     points = sweep.ran.reset_index(drop=True)
     with_theta = {one.policy for one in candidates if one.has_theta}
     with_unit = {one.policy for one in candidates if one.has_unit}

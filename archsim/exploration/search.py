@@ -1,6 +1,6 @@
-"""The search: θ by θ for all policies side by side, then every machine at the best θ of each.
+"""Search of an exploration: one θ per policy and round, then every machine at the best θ of each policy.
 
-What a policy loses does not depend on the machine, so the search asks one machine of each policy only.
+The loss of a policy does not depend on the machine, so the search runs one machine per policy only.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ def explore(
 ) -> Exploration:
     """Search each policy's θ up to `max_loss` points of loss, and run the best on every width of the FMU.
 
-    The points are a sweep in `folder`/sweep: run again, only what is missing is done. refine: bisections near the
-    bound; a policy takes at most 8 + refine functional passes. margin: standard errors a loss must stay below the
-    bound. Choose θ on training or validation data only. The result is the same whatever `jobs` is.
-    Raises subclasses of UsageError for what cannot be explored, before anything is written.
+    The points are a sweep in `folder`/sweep, so that a second call runs only what is missing.
+    refine: bisections near the bound; a policy takes at most 8 + refine inference runs.
+    margin: number of standard errors that a loss must stay below the bound.
+    Choose θ on training or validation data only. The result does not depend on `jobs`.
+    Raises subclasses of UsageError, before anything is written, for anything that cannot be explored.
     """
     check_jobs(jobs)
     bound, grid = Bound(max_loss, margin), LogGrid(bisections=refine)
@@ -66,7 +67,7 @@ def explore(
 
 @dataclass
 class _Rounds:
-    """Climbs side by side: each round tries one θ of every policy that is not done."""
+    """Threshold searches in rounds, each of which tries one θ of every unfinished search."""
 
     fixed: Choices
     searches: list[ThresholdSearch]
@@ -75,7 +76,7 @@ class _Rounds:
     command: str
 
     def run(self, pool: Pool) -> SweepResults:
-        """Climb, then time every machine; what is found lies in the folder."""
+        """Search θ of every policy, then run every machine; return the results, which also lie in the folder."""
         while due := [search for search in self.searches if search.due is not None]:
             self._round(due, pool)
         self.on_progress("search of θ", 1.0, f"{self.passes} passes")
@@ -87,26 +88,27 @@ class _Rounds:
 
     @property
     def passes(self) -> int:
-        """Thresholds tried so far, each a functional pass."""
+        """Number of thresholds tried so far, each in one inference run."""
         return sum(len(search.tried) for search in self.searches)
 
     def _round(self, due: list[ThresholdSearch], pool: Pool) -> None:
-        before, most = self.passes, sum(search.most for search in self.searches)
+        before = self.passes
+        most = sum(search.max_tries for search in self.searches)
 
         def report(progress: SweepProgress) -> None:
             done = before + progress.finished
             self.on_progress("search of θ", done / most, f"{done} of at most {most} passes")
 
-        found = self._sweep([row for search in due for row in search.first_rows], pool, report).results
-        for search, (_, row) in zip(due, found.iterrows(), strict=True):
-            assert search.due is not None, "only those are tried"
+        results = self._sweep([row for search in due for row in search.first_rows], pool, report).results
+        for search, (_, row) in zip(due, results.iterrows(), strict=True):
+            assert search.due is not None, "a round holds only unfinished searches"
             search.tried[search.due] = row
 
     def _sweep(self, rows: list[Choices], pool: Pool, report: SweepCallback) -> SweepResults:
         grid, text = load_grid(grid_of(self.fixed, rows))
-        found = run_points(
+        results = run_points(
             plan_points(grid), text, self.folder, pool, on_progress=report, retry=True, command=self.command
         )
-        for _, row in found.failed.iterrows():
+        for _, row in results.failed.iterrows():
             raise RunFailedError(f"policy {row['policy']} at θ = {row['threshold']:g}: {row['error']}")
-        return found
+        return results

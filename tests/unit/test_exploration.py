@@ -95,7 +95,7 @@ def test_exploration_finds_the_results_of_a_full_grid_in_fewer_passes(own, tmp_p
     """The same largest θ of each policy, the same point to take, and of the front all but what has a smaller θ."""
     grid, widths = LogGrid(bisections=0), [4, 64]
     found = explore(**own, folder=tmp_path / "out", max_loss=BOUND, policies=REUSING, widths=widths, refine=0)
-    assert len(passes) <= 1 + len(REUSING) * grid.most
+    assert len(passes) <= 1 + len(REUSING) * grid.max_tries
     thetas = [grid.theta(index) for index in range(-4 * grid.stride, 7 * grid.stride + 1)]
     axes = {"policy": list(REUSING), "threshold": thetas, WIDTH: widths}
     every = run_sweep({"axes": axes, "fixed": own}, tmp_path / "every").results

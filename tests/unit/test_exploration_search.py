@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from archsim.errors import ConfigError
 from archsim.exploration.points import energy_delay_area, pareto_front
-from archsim.exploration.threshold_search import MOST_BISECTIONS, LogGrid
+from archsim.exploration.threshold_search import MAX_BISECTIONS, LogGrid
 
 # The climb
 
@@ -16,7 +16,7 @@ def climbed(grid, fits):
     """Rungs tried in order, and the highest that fits below all that do not."""
     tried = {}
     while (index := grid.next_index(tried)) is not None:
-        assert index not in tried and len(tried) < grid.most
+        assert index not in tried and len(tried) < grid.max_tries
         tried[index] = fits(index)
     bad = min((index for index, fit in tried.items() if not fit), default=10**6)
     return tried, max((index for index, fit in tried.items() if fit and index < bad), default=None)
@@ -26,7 +26,7 @@ grids = st.builds(
     LogGrid,
     doublings=st.integers(0, 8),
     halvings=st.integers(0, 5),
-    bisections=st.integers(0, MOST_BISECTIONS),
+    bisections=st.integers(0, MAX_BISECTIONS),
 )
 
 
@@ -40,11 +40,11 @@ def test_search_finds_the_highest_threshold_of_a_rising_loss(grid, last):
 @given(grids, st.randoms(use_true_random=False))
 def test_search_of_an_arbitrary_loss_ends_within_its_limit(grid, random):
     tried, best = climbed(grid, lambda index: random.random() < 0.7)
-    assert len(tried) <= grid.most
+    assert len(tried) <= grid.max_tries
     assert best is None or all(fits for index, fits in tried.items() if index <= best)
 
 
-@pytest.mark.parametrize("bisections", range(MOST_BISECTIONS + 1))
+@pytest.mark.parametrize("bisections", range(MAX_BISECTIONS + 1))
 def test_every_index_of_the_grid_has_a_distinct_threshold(bisections):
     grid = LogGrid(bisections=bisections)
     indices = range(-grid.halvings * grid.stride, grid.doublings * grid.stride + 1)
