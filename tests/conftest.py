@@ -33,7 +33,7 @@ def tiny_trace(tiny_lstm):
 
 
 @pytest.fixture
-def passes(monkeypatch):
+def computed_policies(monkeypatch):
     """The policies of all functional passes computed from now on."""
     computed, real = [], stages.run_compared
 

@@ -91,7 +91,7 @@ def make_trace(network, lengths, seed=1):
     return Trace.from_arrays([np.cumsum(s, axis=0).astype(np.float32) * np.float32(0.3) for s in steps], name="drift")
 
 
-def write_own(folder, lengths):
+def write_lstm_files(folder, lengths):
     """The files of an LSTM of 5 units, `net/`, and of a trace for it, `trace.npz`, in a folder; return the folder."""
     rng = np.random.default_rng(0)
     (folder / "net").mkdir()
@@ -241,7 +241,7 @@ def write_classifier(folder, lengths, seed=0):
     return {"network": str(folder), "trace": str(folder / "trace.npz")}
 
 
-class HerePool:
+class InProcessPool:
     """Does each task at once, in this process."""
 
     slots = 1

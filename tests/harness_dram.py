@@ -20,7 +20,7 @@ def in_cycles(preset, ns):
     return np.round(cycles).astype(np.int64)
 
 
-def finishes(preset, addresses, issue="asap", **options):
+def replayed_cycles(preset, addresses, issue="asap", **options):
     return in_cycles(preset, archsim.replay_dram(addresses, preset, issue=issue, **options)["finish_ns"])
 
 
@@ -66,14 +66,14 @@ def advance_all(memory, times):
         n, _ = advance(memory, times, FOREVER_PS, finished)
 
 
-def served(*requests, spec=None):
+def finish_cycles(*requests, spec=None):
     bench = Bench(spec)
     for address, at, *write in requests:
         bench.ask(address, at, write=bool(write))
     return bench.serve()
 
 
-def changed(**fields):
+def spec_with(**fields):
     return DramSpec.model_validate({**DramSpec().model_dump(), **fields})
 
 

@@ -24,18 +24,18 @@ def main_memory(env, spec=None, ports=0):
 # Weights. Networks without reuse need no arithmetic: their record is known beforehand.
 
 
-class Heard:
+class RunLog:
     """What was moved for whom, and what ran when."""
 
     def __init__(self):
-        self.moved, self.spans, self.use = [], [], UnitTimes()
+        self.moved, self.spans, self.times = [], [], UnitTimes()
 
-    def __call__(self, fact):
-        self.use(fact)
-        if isinstance(fact, TransferDone):
-            self.moved.append((fact.what, fact.n_bytes))
-        elif isinstance(fact, Busy) and fact.unit in ("fill", "sequencer"):
-            self.spans.append((fact.unit, fact.what, fact.start_ps, fact.end_ps))
+    def __call__(self, event):
+        self.times(event)
+        if isinstance(event, TransferDone):
+            self.moved.append((event.what, event.n_bytes))
+        elif isinstance(event, Busy) and event.unit in ("fill", "sequencer"):
+            self.spans.append((event.unit, event.what, event.start_ps, event.end_ps))
 
     def bytes_of(self, kind):
         return sum(n_bytes for what, n_bytes in self.moved if what.startswith(kind))
@@ -47,8 +47,8 @@ class Heard:
 def run(network, lengths, arch, detail="block", activity=None):
     shapes = pass_shapes(network)
     activity = activity or ActivityRecord.without_reuse(shapes, {shape.pass_key: lengths for shape in shapes})
-    heard = Heard()
-    return simulate_activity(network, activity, arch, detail=detail, listeners=[heard]), heard
+    log = RunLog()
+    return simulate_activity(network, activity, arch, detail=detail, listeners=[log]), log
 
 
 def reusing(network, steps, fraction, seed=0):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 COMMAND = [sys.executable, "-P", "-c", "from archsim.cli.main import main; main()"]  # -P: the installed package
 WIDE = os.environ | {"COLUMNS": "200"}
-LIMIT_S = 600
+TIMEOUT_S = 600
 """Seconds after which a sweep counts as hanging; a first run compiles the kernels, which takes minutes on a busy machine."""
 POINTS = 16
 
@@ -20,22 +20,22 @@ POINTS = 16
 def sweep(*arguments, cwd=None):
     """Run `archsim sweep` to its end in a process of its own."""
     command = [*COMMAND, "sweep", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=WIDE, check=False, timeout=LIMIT_S)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=WIDE, check=False, timeout=TIMEOUT_S)
 
 
 @contextmanager
-def started(*arguments, cwd=None):
+def started_sweep(*arguments, cwd=None):
     """A sweep that runs; killed at the end of the block if it still does. Its output is in `process.said`."""
     # A shell starts what runs in its background deaf to Ctrl-C, and all that this starts in turn.
-    hearing = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    restore_interrupt = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     command = [*COMMAND, "sweep", *map(str, arguments)]
     output = Path(arguments[arguments.index("-o") + 1])
-    said = output.parent / f"{output.name}.said"
-    with said.open("w") as file:
+    log = output.parent / f"{output.name}.log"
+    with log.open("w") as file:
         process = subprocess.Popen(
-            command, stdout=file, stderr=file, cwd=cwd, env=WIDE, preexec_fn=hearing, start_new_session=True
+            command, stdout=file, stderr=file, cwd=cwd, env=WIDE, preexec_fn=restore_interrupt, start_new_session=True
         )
-    process.said = said
+    process.log = log
     with process:
         try:
             yield process
@@ -43,11 +43,11 @@ def started(*arguments, cwd=None):
             process.kill()
 
 
-def until(condition, what):
+def wait_until(condition, what):
     """Wait for a condition, as long as it may reasonably take."""
-    end = time.monotonic() + LIMIT_S
+    end = time.monotonic() + TIMEOUT_S
     while not condition():
-        assert time.monotonic() < end, f"waited {LIMIT_S} s for {what}"
+        assert time.monotonic() < end, f"waited {TIMEOUT_S} s for {what}"
         time.sleep(0.01)
 
 
@@ -64,17 +64,17 @@ def outcomes(folder):
     return rows_of(folder, "SELECT digest, error, seconds FROM outcomes ORDER BY digest")
 
 
-def mid_run(process, folder, points=1):
+def wait_for_points(process, folder, points=1):
     """Wait until some points are finished and others are not."""
-    until(lambda: len(outcomes(folder)) >= points or process.poll() is not None, f"{points} points")
-    assert process.poll() is None and len(outcomes(folder)) < POINTS, process.said.read_text()
+    wait_until(lambda: len(outcomes(folder)) >= points or process.poll() is not None, f"{points} points")
+    assert process.poll() is None and len(outcomes(folder)) < POINTS, process.log.read_text()
 
 
 def exported(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".csv", ".parquet")}
 
 
-def state(pid):
+def process_state(pid):
     """(letter of the state, parent) of a process; None where there is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -84,14 +84,14 @@ def state(pid):
 
 
 def alive(pid):
-    found = state(pid)
+    found = process_state(pid)
     return found is not None and found[0] != "Z"
 
 
 def workers_of(process):
     """Worker processes of a local sweep."""
     pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    children = [pid for pid in pids if (found := state(pid)) and found[1] == process.pid]
+    children = [pid for pid in pids if (found := process_state(pid)) and found[1] == process.pid]
     return [pid for pid in children if b"spawn_main" in command_line(pid)]
 
 
@@ -110,10 +110,10 @@ def write_grid(path, folder, more="", threshold=(0.1, 0.2, 0.5, 1.0), latency=(3
     return path
 
 
-def finish(own, out, undisturbed, *options):
+def finish_and_compare(user_files, out, undisturbed, *options):
     """Take a sweep up again; it does what is left, nothing twice, and ends where an undisturbed one does."""
     before = outcomes(out)
-    done = sweep(own / "grid.toml", "-o", out, "--jobs", 2, *options)
+    done = sweep(user_files / "grid.toml", "-o", out, "--jobs", 2, *options)
     assert done.returncode == 0 and "16 of 16 points" in done.stdout, done.stderr
     assert set(before) <= set(outcomes(out))
     assert exported(out) == exported(undisturbed)

@@ -42,7 +42,7 @@ def tasks_of(tables, cache):
     return plan_tasks(plan_points(load_grid(tables)[0]), cache)
 
 
-def kinds(tasks):
+def count_by_kind(tasks):
     return {kind.name: sum(task.kind is kind for task in tasks) for kind in TaskKind}
 
 
@@ -69,12 +69,12 @@ def points(**tables):
     return load_grid(tables)[0].points()
 
 
-def one(key, values):
+def values_of(key, values):
     """The values one axis takes."""
     return [point[key] for point in points(axes={key: values})]
 
 
-def said(work, capsys):
+def exit_code_and_stderr(work, capsys):
     """Exit code of some work, and what it printed on standard error."""
     code = exit_code(work)
     return code, capsys.readouterr().err

@@ -7,7 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from harness import HerePool, arch_with, make_network, make_trace, write_classifier, write_own
+from harness import InProcessPool, arch_with, make_network, make_trace, write_classifier, write_lstm_files
 
 import archsim
 from archsim.inference import batch_runner, batching, recurrent_pass, weights
@@ -98,7 +98,7 @@ def test_long_sequence_is_computed_in_chunks(benchmark, count, monkeypatch):
 
 def test_thresholds_of_a_sweep_share_input_products_and_weights(benchmark, count, tmp_path):
     """Eight thresholds compute as many input products as one, also where precisions alternate in the grid."""
-    own = write_own(tmp_path, [9, 7, 4])
+    own = write_lstm_files(tmp_path, [9, 7, 4])
     axes = {"threshold": [0.1 * n for n in range(8)], "precision": ["fp16", "fp32"]}
     count(RecurrentPass, "input_products", of=lambda running, inputs: len(inputs))
     count(weights, "store_weights")
@@ -114,17 +114,17 @@ def test_policy_and_baseline_share_input_products(benchmark, count, tmp_path):
     assert count.counts == {"input_products": 9 + 7 + 4}
 
 
-def test_machines_of_a_sweep_share_decisions(benchmark, count, tmp_path, passes):
+def test_machines_of_a_sweep_share_decisions(benchmark, count, tmp_path, computed_policies):
     """A point of another machine computes nothing of the network: one run with reuse, one without."""
-    own = write_own(tmp_path, [9, 7, 4])
+    own = write_lstm_files(tmp_path, [9, 7, 4])
     axes = {"arch.fmu.latency_cycles": [1, 2, 3, 4, 5], "threshold": [THETA]}
     count(recurrent_pass, "run_steps")
     swept(benchmark, {"axes": axes, "fixed": fixed(own / "net", own / "trace.npz")}, tmp_path)
-    assert passes == ["bnn"] and count.counts == {"run_steps": 2}
+    assert computed_policies == ["bnn"] and count.counts == {"run_steps": 2}
 
 
 def test_thresholds_of_a_sweep_share_the_run_without_reuse(benchmark, count, tmp_path):
-    own = write_own(tmp_path, [9, 7, 4])
+    own = write_lstm_files(tmp_path, [9, 7, 4])
     count(recurrent_pass, "run_steps")
     axes = {"threshold": [0.1, 0.2, 0.3, 0.4, 0.5]}
     swept(benchmark, {"axes": axes, "fixed": fixed(own / "net", own / "trace.npz")}, tmp_path)
@@ -164,5 +164,7 @@ def fixed(network, trace):
 def swept(benchmark, grid, folder):
     """Run a sweep in this process."""
     parsed, text = load_grid(grid)
-    found = once(benchmark, sweep.run_points, plan_points(parsed), text, folder / "out", HerePool(), command="bench")
+    found = once(
+        benchmark, sweep.run_points, plan_points(parsed), text, folder / "out", InProcessPool(), command="bench"
+    )
     assert found.results["error"].isna().all()

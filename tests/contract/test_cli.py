@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from harness import write_own
+from harness import write_lstm_files
 from safetensors.numpy import save_file
 
 from archsim.corpora.catalogue import load_trace
@@ -32,9 +32,9 @@ def archsim(*arguments, cwd=None):
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory):
+def user_files(tmp_path_factory):
     """A network folder and a trace of one's own."""
-    return write_own(tmp_path_factory.mktemp("own"), lengths=(5, 3))
+    return write_lstm_files(tmp_path_factory.mktemp("own"), lengths=(5, 3))
 
 
 def test_command_without_arguments_prints_help():
@@ -42,8 +42,8 @@ def test_command_without_arguments_prints_help():
     assert done.returncode == 0 and "Usage:" in done.stdout and "calibrate" in done.stdout
 
 
-def test_run_of_user_files_writes_json_and_timeline(own, tmp_path):
-    done = archsim("run", "--network", own / "net", "--trace", own / "trace.npz", "--threshold", 0.5, "--limit", 1,
+def test_run_of_user_files_writes_json_and_timeline(user_files, tmp_path):
+    done = archsim("run", "--network", user_files / "net", "--trace", user_files / "trace.npz", "--threshold", 0.5, "--limit", 1,
                    "--json", tmp_path / "r.json", "--timeline", tmp_path / "t.json", "-v")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "mine" in done.stdout and "paper" not in done.stdout and "energy in µJ" in done.stdout
@@ -53,8 +53,8 @@ def test_run_of_user_files_writes_json_and_timeline(own, tmp_path):
     assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
 
 
-def test_verbose_sensitivity_run_prints_utilisation_and_saving_range(own, tmp_path):
-    done = archsim("run", "-n", own / "net", "-t", own / "trace.npz", "--threshold", 0.5, "--verbose", "--sensitivity",
+def test_verbose_sensitivity_run_prints_utilisation_and_saving_range(user_files, tmp_path):
+    done = archsim("run", "-n", user_files / "net", "-t", user_files / "trace.npz", "--threshold", 0.5, "--verbose", "--sensitivity",
                    "--json", tmp_path / "r.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     for words in ("use of each unit", "CU3.FMU", "refresh", "if the constants were others", "28nm-hp", "lowest of all"):
@@ -79,10 +79,10 @@ def test_show_prints_sources_of_a_machine_and_list_its_presets():
     )
 
 
-def test_block_and_neuron_detail_print_equal_cycles(own, tmp_path):
+def test_block_and_neuron_detail_print_equal_cycles(user_files, tmp_path):
     cycles = []
     for detail in ("block", "neuron"):
-        done = archsim("run", "-n", own / "net", "-t", own / "trace.npz", "--threshold", 0.5, "--detail", detail,
+        done = archsim("run", "-n", user_files / "net", "-t", user_files / "trace.npz", "--threshold", 0.5, "--detail", detail,
                        "--json", tmp_path / "r.json")  # fmt: skip
         assert done.returncode == 0, done.stderr
         cycles.append(json.loads((tmp_path / "r.json").read_text())[0]["cycles"])
@@ -121,19 +121,31 @@ def test_block_and_neuron_detail_print_equal_cycles(own, tmp_path):
     (["show", "epurrr"], "did you mean 'epur'"),
     (["list", "things"], "is not one of"),
 ])  # fmt: skip
-def test_invalid_input_exits_with_2_and_one_message(arguments, message, own, tmp_path):
-    names = {"NET": own / "net", "TRACE": own / "trace.npz"}
+def test_invalid_input_exits_with_2_and_one_message(arguments, message, user_files, tmp_path):
+    names = {"NET": user_files / "net", "TRACE": user_files / "trace.npz"}
     done = archsim(*[names.get(a, a) for a in arguments], cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == "" and list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_during_a_run_exits_with_130_and_leaves_no_file(own, tmp_path):
+def test_ctrl_c_during_a_run_exits_with_130_and_leaves_no_file(user_files, tmp_path):
     """Ctrl-C comes when the progress bar shows that the long part has begun; no traceback is printed."""
-    long_trace = own / "long.npz"
+    long_trace = user_files / "long.npz"
     write_trace(Trace.from_arrays([np.zeros((20000, 6), np.float32)], name="long"), long_trace)
-    options = ["run", "-n", own / "net", "-t", long_trace, "--threshold", "1", "--detail", "neuron", "--json", "x.json"]
+    options = [
+        "run",
+        "-n",
+        user_files / "net",
+        "-t",
+        long_trace,
+        "--threshold",
+        "1",
+        "--detail",
+        "neuron",
+        "--json",
+        "x.json",
+    ]
     ours, theirs = os.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
     command = [*COMMAND, *map(str, options)]
@@ -152,13 +164,13 @@ def test_ctrl_c_during_a_run_exits_with_130_and_leaves_no_file(own, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_with_brackets_are_not_markup(own, tmp_path):
+def test_names_with_brackets_are_not_markup(user_files, tmp_path):
     """A name is text, never markup of the terminal library."""
     net = tmp_path / "net"
-    shutil.copytree(own / "net", net)
+    shutil.copytree(user_files / "net", net)
     manifest = (net / "network.toml").read_text().replace("mine", "a[/b] [red]x")
     (net / "network.toml").write_text(manifest)
-    done = archsim("run", "-n", net, "-t", own / "trace.npz", "--threshold", 0.5)
+    done = archsim("run", "-n", net, "-t", user_files / "trace.npz", "--threshold", 0.5)
     assert done.returncode == 0 and "a[/b] [red]x" in done.stdout, done.stderr
 
 
@@ -176,14 +188,18 @@ def test_every_listed_name_can_be_shown(kind):
         assert done.returncode == 0 and name in done.stdout, done.stderr
 
 
-def test_user_files_can_be_shown(own, tmp_path):
+def test_user_files_can_be_shown(user_files, tmp_path):
     (tmp_path / "wide.toml").write_text("[dpu]\nlanes = 32\n")
-    for path, expected in ((tmp_path / "wide.toml", "32"), (own / "net", "lstm"), (own / "trace.npz", "frames")):
+    for path, expected in (
+        (tmp_path / "wide.toml", "32"),
+        (user_files / "net", "lstm"),
+        (user_files / "trace.npz", "frames"),
+    ):
         done = archsim("show", path)
         assert done.returncode == 0 and expected in done.stdout, done.stderr
 
 
-def test_summary_fits_80_columns(own):
+def test_summary_fits_80_columns(user_files):
     environment = os.environ | {"COLUMNS": "80"}
     done = subprocess.run(
         [*COMMAND, "run", "--limit", "2"], capture_output=True, text=True, env=environment, check=True
@@ -270,9 +286,9 @@ def test_split_without_a_corpus_or_with_a_trace_is_refused(labelled):
     assert both.returncode == 2 and "need one of them" in both.stderr
 
 
-def test_run_prints_neuron_and_column_policies_in_one_table(own, tmp_path):
+def test_run_prints_neuron_and_column_policies_in_one_table(user_files, tmp_path):
     """Reuse figures of a column policy are null; the share of MACs avoided stands in their place."""
-    done = archsim("run", "-n", own / "net", "-t", own / "trace.npz", "-p", "bnn", "-p", "delta", "-p", "input-similarity",
+    done = archsim("run", "-n", user_files / "net", "-t", user_files / "trace.npz", "-p", "bnn", "-p", "delta", "-p", "input-similarity",
                    "--threshold", 0.2, "--json", tmp_path / "r.json", "-v", "--sensitivity")  # fmt: skip
     assert done.returncode == 0, done.stderr
     for words in ("of MACs", "CU0.delta", "accumulator_buffer", "CU0.FMU"):
@@ -288,8 +304,8 @@ def test_run_prints_neuron_and_column_policies_in_one_table(own, tmp_path):
     (["--policy", "delta"], "no calibrated threshold for policy 'delta'"),
     (["--policy", "delta", "--threshold", "0.1", "--arch", "epur-mwl"], "dataflow = 'mwl': columns are skipped"),
 ])  # fmt: skip
-def test_column_skipping_on_an_unfit_machine_exits_with_2(own, arguments, message):
-    done = archsim("run", "-n", own / "net", "-t", own / "trace.npz", *arguments)
+def test_column_skipping_on_an_unfit_machine_exits_with_2(user_files, arguments, message):
+    done = archsim("run", "-n", user_files / "net", "-t", user_files / "trace.npz", *arguments)
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from harness import write_classifier, write_own
+from harness import write_classifier, write_lstm_files
 
 COMMAND = [sys.executable, "-P", "-c", "from archsim.cli.main import main; main()"]  # -P: the installed package
 OPTIONS = (
@@ -30,17 +30,17 @@ def explore(*arguments, cwd=None):
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory):
+def classifier(tmp_path_factory):
     """A tiny classifier, and the options that name it and its trace."""
     found = write_classifier(tmp_path_factory.mktemp("own") / "net", [12] * 40, seed=1)
     return ("--network", found["network"], "--trace", found["trace"])
 
 
 @pytest.fixture(scope="module")
-def explored(own, tmp_path_factory):
+def explored(classifier, tmp_path_factory):
     """An exploration by two processes, with its folder."""
     folder = tmp_path_factory.mktemp("explored")
-    done = explore(*own, *OPTIONS, "--jobs", 2, "--json", "two.json", cwd=folder)
+    done = explore(*classifier, *OPTIONS, "--jobs", 2, "--json", "two.json", cwd=folder)
     assert done.returncode == 0, done.stderr
     return done, folder
 
@@ -66,13 +66,13 @@ def test_explored_points_are_in_the_json_and_the_sweep(explored):
     assert len(rows) == 1 + len(points)
 
 
-def test_repeated_or_single_process_exploration_gives_the_same_bytes(own, explored, tmp_path):
+def test_repeated_or_single_process_exploration_gives_the_same_bytes(classifier, explored, tmp_path):
     done, folder = explored
     tables = {path.name: path.read_bytes() for path in (folder / "explore-net" / "sweep").glob("*.csv")}
-    again = explore(*own, *OPTIONS, "--jobs", 2, "--json", "again.json", cwd=folder)
+    again = explore(*classifier, *OPTIONS, "--jobs", 2, "--json", "again.json", cwd=folder)
     assert again.stdout == done.stdout
     assert (folder / "again.json").read_bytes() == (folder / "two.json").read_bytes()
-    alone = explore(*own, *OPTIONS, "--jobs", 1, "--json", "one.json", cwd=tmp_path)
+    alone = explore(*classifier, *OPTIONS, "--jobs", 1, "--json", "one.json", cwd=tmp_path)
     assert alone.returncode == 0 and alone.stdout == done.stdout
     assert (tmp_path / "one.json").read_bytes() == (folder / "two.json").read_bytes()
     assert {path.name: path.read_bytes() for path in (tmp_path / "explore-net" / "sweep").glob("*.csv")} == tables
@@ -85,14 +85,14 @@ def test_repeated_or_single_process_exploration_gives_the_same_bytes(own, explor
     (["--json", "no/where.json"], "archsim: cannot write no/where.json"),
     (["--refine", "many"], "Invalid value for '--refine'"),
 ])  # fmt: skip
-def test_invalid_input_exits_with_2_and_one_message(arguments, message, own, tmp_path):
-    done = explore(*own, "-p", "bnn", *arguments, cwd=tmp_path)
+def test_invalid_input_exits_with_2_and_one_message(arguments, message, classifier, tmp_path):
+    done = explore(*classifier, "-p", "bnn", *arguments, cwd=tmp_path)
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_network_without_metric_is_refused(tmp_path):
-    folder = write_own(tmp_path, (5, 3))
+    folder = write_lstm_files(tmp_path, (5, 3))
     done = explore("-n", folder / "net", "-t", folder / "trace.npz", "-o", folder / "out", cwd=tmp_path)
     assert done.returncode == 2 and not (folder / "out").exists()
     assert done.stderr == "archsim: network mine names no metric: there is no loss to hold to a bound\n"

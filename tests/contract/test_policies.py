@@ -93,7 +93,7 @@ def test_registered_user_policy_runs_by_name(tiny_lstm, tiny_trace):
     assert result.record["policy"] == "every-other" and result.record["threshold"] is None
 
 
-class Wrong:
+class BrokenPolicy:
     """A policy that breaks its contract in a given way."""
 
     needs_threshold = False
@@ -115,14 +115,14 @@ class Wrong:
 
 
 @pytest.mark.parametrize("policy, message", [
-    (Wrong("narrow", lambda s: np.zeros((s.shape[0], 1, s.shape[2]), bool)), r"need bool of shape \(\d, 4, 4\)"),
-    (Wrong("floats", lambda s: np.zeros(s.shape)), "decided float64 of shape"),
-    (Wrong("nothing", lambda s: None), "decided None"),
-    (Wrong("eager", lambda s: np.ones(s.shape, bool)), "reuses neurons at step 0"),
-    (Wrong("secret", lambda s: np.full(s.shape, s.index > 0), uses_memo_unit=False), "says it needs no memoization unit"),
+    (BrokenPolicy("narrow", lambda s: np.zeros((s.shape[0], 1, s.shape[2]), bool)), r"need bool of shape \(\d, 4, 4\)"),
+    (BrokenPolicy("floats", lambda s: np.zeros(s.shape)), "decided float64 of shape"),
+    (BrokenPolicy("nothing", lambda s: None), "decided None"),
+    (BrokenPolicy("eager", lambda s: np.ones(s.shape, bool)), "reuses neurons at step 0"),
+    (BrokenPolicy("secret", lambda s: np.full(s.shape, s.index > 0), uses_memo_unit=False), "says it needs no memoization unit"),
     (BinaryPolicy, "policy is the class BinaryPolicy: need a name"),
     (None, "policy = None has no name, needs_threshold, uses_memo_unit, begin"),
-    (Wrong.named("idle", begin=lambda context: None), "began a pass with None"),
+    (BrokenPolicy.named("idle", begin=lambda context: None), "began a pass with None"),
 ])  # fmt: skip
 def test_policy_that_breaks_its_contract_is_refused(policy, message, tiny_lstm, tiny_trace):
     with pytest.raises(archsim.ArchsimError, match=message):

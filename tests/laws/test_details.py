@@ -18,11 +18,11 @@ from archsim.sim.memory.weight_buffers import group_bytes
 
 COMPARED = Counter()
 POLICIES = ("none", "bnn", "oracle", "ternary:throttle=off", "lowbit")
-SAID_OTHERWISE = ("detail", "digest", "events", "wall_s")
+NOT_COMPARED = ("detail", "digest", "events", "wall_s")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def say_how_many(request):
+def print_coverage(request):
     """Print, at the end, how many runs and passes were compared."""
     yield
     print(f"neuron = block: {dict(COMPARED)}")
@@ -110,8 +110,8 @@ def check_details_agree(run):
     for key, ends in block.timing.ends.items():
         np.testing.assert_array_equal(ends, neuron.timing.ends[key])
     assert len(block.timing.ends) == len(trace) * sum(len(layer.directions) for layer in network.layers)
-    said_alike = {key: value for key, value in block.record.items() if key not in SAID_OTHERWISE}
-    assert said_alike == {key: value for key, value in neuron.record.items() if key not in SAID_OTHERWISE}
+    compared = {key: value for key, value in block.record.items() if key not in NOT_COMPARED}
+    assert compared == {key: value for key, value in neuron.record.items() if key not in NOT_COMPARED}
     for ours, theirs in ((block.simulated, neuron.simulated), (block.baseline.simulated, neuron.baseline.simulated)):
         assert ours.counts == theirs.counts
         assert +ours.unit_times.worked_ps == +theirs.unit_times.worked_ps

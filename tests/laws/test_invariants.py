@@ -43,12 +43,12 @@ class Tally:
     wants_spans = True
 
     def __init__(self):
-        self.counts, self.facts = Counter(), []
+        self.counts, self.events = Counter(), []
 
-    def __call__(self, fact):
-        self.facts.append(fact)
-        if isinstance(fact, ActionDone):
-            self.counts[fact.component, fact.action] += fact.count
+    def __call__(self, event):
+        self.events.append(event)
+        if isinstance(event, ActionDone):
+            self.counts[event.component, event.action] += event.count
 
 
 @settings(max_examples=25)
@@ -104,9 +104,9 @@ def test_dram_bytes_requested_equal_bytes_served(cell, lengths, capacity):
     ends = sum(t * (6 + 10) * BYTES_PER_FP16 for t in lengths)
     spill = sum(max(0, t * (i + 10) * BYTES_PER_FP16 - capacity) for t in lengths for i in (6, 10))
     assert moved.n_bytes == weights + ends + 2 * spill
-    transfers = [fact for fact in tally.facts if isinstance(fact, TransferDone)]
+    transfers = [event for event in tally.events if isinstance(event, TransferDone)]
     for action, write in (("read", False), ("write", True)):
-        ours = [fact.n_bytes for fact in transfers if fact.write == write]
+        ours = [event.n_bytes for event in transfers if event.write == write]
         served = tally.counts["dram", action] * arch.dram.burst_bytes
         assert sum(ours) <= served <= sum(ours) + len(ours) * 2 * (arch.dram.burst_bytes - 1)
 
@@ -122,7 +122,7 @@ def test_power_state_cycles_of_a_channel_add_up_to_the_run(tiny_lstm, tiny_trace
 def fetched_weights(network, activity, arch):
     tally = Tally()
     simulate_activity(network, activity, arch, listeners=[tally])
-    return sum(f.n_bytes for f in tally.facts if isinstance(f, TransferDone) and f.what.startswith("weights"))
+    return sum(f.n_bytes for f in tally.events if isinstance(f, TransferDone) and f.what.startswith("weights"))
 
 
 def test_weights_that_do_not_fit_are_fetched_per_sequence(tiny_lstm, tiny_trace):
@@ -206,7 +206,7 @@ def test_attached_listener_changes_no_time(tiny_lstm, tiny_trace, detail):
     alone = simulate_activity(tiny_lstm, activity, ArchSpec(), detail=detail)
     tally = Tally()
     assert simulate_activity(tiny_lstm, activity, ArchSpec(), detail=detail, listeners=[tally]) == alone
-    assert tally.facts
+    assert tally.events
 
 
 def test_same_inputs_give_the_same_bytes(tiny_lstm, tiny_trace):

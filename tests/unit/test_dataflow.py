@@ -52,4 +52,4 @@ def test_mwl_moves_the_same_weights_in_two_passes_and_rounds_lanes_twice():
     assert one.bytes_of("weights") == two.bytes_of("weights") == total_weights(network, step)
     assert len(one.spans_of("sequencer")) == 1 and len(two.spans_of("sequencer")) == 2
     # 44 columns in 3 cycles of 16 lanes, or 24 in 2 and 20 in 2
-    assert one.use.worked_ps["CU0.DPU"] == 6 * 20 * 3 * 2000 and two.use.worked_ps["CU0.DPU"] == 6 * 20 * 4 * 2000
+    assert one.times.worked_ps["CU0.DPU"] == 6 * 20 * 3 * 2000 and two.times.worked_ps["CU0.DPU"] == 6 * 20 * 4 * 2000

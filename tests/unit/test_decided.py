@@ -22,7 +22,7 @@ from archsim.policies.kernel_pass import KernelPass
 POLICIES = ("none", "bnn", "bnn:throttle=off", "bnn:guard=3", "oracle", "ternary", "lowbit", "lowbit:bits=5,correct=on")
 
 
-class Asked:
+class StepwisePolicy:
     """A policy that is asked at every step, as a plug-in is."""
 
     def __init__(self, policy):
@@ -31,10 +31,10 @@ class Asked:
         self.needs_scales = getattr(policy, "needs_scales", False)
 
     def begin(self, context):
-        return AskedPass(self.policy.begin(context))
+        return StepwisePass(self.policy.begin(context))
 
 
-class AskedPass:
+class StepwisePass:
     def __init__(self, running):
         self.running, self.correction = running, None
 
@@ -69,11 +69,13 @@ def test_decoder_kernel_pass_equals_the_policy_asked_step_by_step(policy):
 def same_bytes(network, trace, policy, theta, precision):
     """Outputs and decisions of a policy and of the same one asked step by step are the same bytes."""
     known = policy_from(policy)
-    kernel, asked = (run_inference(network, trace, one, theta, precision=precision) for one in (known, Asked(known)))
-    for a, b in zip(kernel.outputs, asked.outputs, strict=True):
+    kernel, stepwise = (
+        run_inference(network, trace, one, theta, precision=precision) for one in (known, StepwisePolicy(known))
+    )
+    for a, b in zip(kernel.outputs, stepwise.outputs, strict=True):
         np.testing.assert_array_equal(a, b)
     for place, bits in kernel.activity.bits.items():
-        for a, b in zip(bits, asked.activity.bits[place], strict=True):
+        for a, b in zip(bits, stepwise.activity.bits[place], strict=True):
             np.testing.assert_array_equal(a, b)
 
 
@@ -148,15 +150,15 @@ def test_pass_begun_for_another_shape_is_refused(fields, message):
     ({"weight_ih": np.ones((20, 3), np.float32)}, "n_inputs = 8, need 11"),
 ])  # fmt: skip
 def test_step_of_a_pass_begun_for_another_shape_is_refused(fields, message):
-    class Asking(BinaryPolicy):
+    class StepwisePlugIn(BinaryPolicy):
         name = "asking"
 
         def begin(self, context):
-            return AskedPass(super().begin(replace(context, **fields)))
+            return StepwisePass(super().begin(replace(context, **fields)))
 
     network = make_network("lstm", inputs=6, units=5)
     with pytest.raises(ValueError, match=message):
-        run_inference(network, make_trace(network, [9, 5]), Asking(), 0.8, threads=1)
+        run_inference(network, make_trace(network, [9, 5]), StepwisePlugIn(), 0.8, threads=1)
 
 
 def test_reuse_by_a_policy_without_memo_unit_is_refused():

@@ -145,7 +145,7 @@ def test_column_record_on_a_machine_without_delta_unit_is_refused(tiny_lstm, tin
             simulate_activity(tiny_lstm, activity, machine)
 
 
-class Wrong(DeltaPolicy):
+class BrokenPolicy(DeltaPolicy):
     """A column policy that breaks its contract in a given way."""
 
     needs_threshold = False
@@ -158,11 +158,11 @@ class Wrong(DeltaPolicy):
 
 
 @pytest.mark.parametrize("policy, message", [
-    (Wrong("idle"), "'idle' began a pass with None: need an object with represent"),
-    (Wrong("narrow", lambda s: np.zeros((1, 1), bool)), "'narrow' decided .* need bool of shape"),
-    (Wrong("both", uses_memo_unit=True), "has by_columns and uses_memo_unit"),
-    (Wrong("eager", lambda s: np.ones(s.values.shape, bool)), "'eager' skips columns at step 0"),
-    (Wrong("wide", lambda s: None, lambda v: v.astype(float)), "'wide' represents inputs not as float32"),
+    (BrokenPolicy("idle"), "'idle' began a pass with None: need an object with represent"),
+    (BrokenPolicy("narrow", lambda s: np.zeros((1, 1), bool)), "'narrow' decided .* need bool of shape"),
+    (BrokenPolicy("both", uses_memo_unit=True), "has by_columns and uses_memo_unit"),
+    (BrokenPolicy("eager", lambda s: np.ones(s.values.shape, bool)), "'eager' skips columns at step 0"),
+    (BrokenPolicy("wide", lambda s: None, lambda v: v.astype(float)), "'wide' represents inputs not as float32"),
 ])  # fmt: skip
 def test_column_policy_that_breaks_its_contract_is_refused(policy, message, tiny_lstm, tiny_trace):
     with pytest.raises(archsim.ArchsimError, match=message):

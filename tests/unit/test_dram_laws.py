@@ -1,7 +1,7 @@
 """Laws of main memory: what holds for any requests on any machine."""
 
 import numpy as np
-from harness_dram import BL, CL, CWL, FOREVER_PS, JEDEC, NEXT_ROW, Bench, changed, served
+from harness_dram import BL, CL, CWL, FOREVER_PS, JEDEC, NEXT_ROW, Bench, finish_cycles, spec_with
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ requests = st.lists(
     st.tuples(st.integers(0, 40).map(lambda i: i * 1024), st.integers(0, 3000)), min_size=1, max_size=60
 )
 machines = st.builds(
-    changed,
+    spec_with,
     channels=st.integers(1, 2), ranks=st.integers(1, 2), columns=st.sampled_from([16, 64, 1024]),
     queue_depth=st.sampled_from([1, 2, 5, 96]), row_hit_limit=st.integers(1, 5),
     tfaw_cycles=st.sampled_from([32, 64, 150]), trefi_cycles=st.sampled_from([2000, 6246]),
@@ -60,7 +60,7 @@ def test_queue_stays_in_age_order(spec, wanted, n_bytes):
 def test_queue_depth_of_one_serves_requests_in_order(spec, addresses):
     """With one channel and a queue of one, requests finish in the order in which they were made."""
     spec = spec.model_copy(update={"queue_depth": 1, "channels": 1})
-    ends = served(*((address, 0) for address in addresses), spec=spec)
+    ends = finish_cycles(*((address, 0) for address in addresses), spec=spec)
     assert ends == sorted(ends)
 
 
@@ -68,13 +68,13 @@ def test_queue_depth_of_one_serves_requests_in_order(spec, addresses):
 def test_finish_times_unchanged_when_all_rows_are_shifted(wanted):
     """Times depend only on which accesses share a row and a bank: all requests are moved on by a thousand rows."""
     shifted = [(address + 1000 * NEXT_ROW, at) for address, at in wanted]
-    assert served(*wanted) == served(*shifted)
+    assert finish_cycles(*wanted) == finish_cycles(*shifted)
 
 
 @given(requests, st.integers(0, 9))
 def test_later_read_leaves_earlier_finish_times_unchanged(wanted, address):
-    ends = served(*wanted)
-    assert served(*wanted, (address * 64, max(ends)))[:-1] == ends
+    ends = finish_cycles(*wanted)
+    assert finish_cycles(*wanted, (address * 64, max(ends)))[:-1] == ends
 
 
 @given(requests, st.randoms(use_true_random=False))

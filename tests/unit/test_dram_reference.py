@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness_dram import JEDEC, SHIP, finishes, in_cycles
+from harness_dram import JEDEC, SHIP, in_cycles, replayed_cycles
 
 import archsim
 from archsim.config.dram import load_dram
@@ -47,7 +47,7 @@ def test_pair_latencies_equal_the_reference(row):
         "bank_conflict": spec.banks * row_bytes,
     }[row["pair"].split("_", 1)[1]]
     issue = [0, gap * spec.clock_period_ps / 1000]
-    first_end, second_end = finishes(preset, [0, second], issue)
+    first_end, second_end = replayed_cycles(preset, [0, second], issue)
     assert first_end == int(row["lat1_cyc"])
     assert second_end - gap == int(row["lat2_cyc"])
     assert second_end - first_end == int(row["delta_completion_cyc"])
@@ -110,4 +110,4 @@ def test_cycles_match_an_independent_controller(pattern):
     """Cycles agree within 1.2 %; two interleaved streams, where the choice of open rows matters most, within 10 %."""
     within = 0.1 if pattern == "two_streams_16MiB" else 0.012
     for preset, cycles in zip((JEDEC, SHIP), CYCLES[pattern], strict=True):
-        assert finishes(preset, addresses_of(pattern)).max() == pytest.approx(cycles, rel=within)
+        assert replayed_cycles(preset, addresses_of(pattern)).max() == pytest.approx(cycles, rel=within)

@@ -24,8 +24,8 @@ from harness_dram import (
     TWTR,
     Bench,
     advance_all,
-    changed,
-    served,
+    finish_cycles,
+    spec_with,
 )
 
 import archsim
@@ -34,84 +34,84 @@ from archsim.kernels.dram.requests import FINISH_PS
 
 
 def test_first_read_activates_its_row():
-    assert served((0, 0)) == [FIRST]
-    assert served((0, 1000)) == [1000 + FIRST]
+    assert finish_cycles((0, 0)) == [FIRST]
+    assert finish_cycles((0, 1000)) == [1000 + FIRST]
 
 
 def test_row_hit_takes_read_latency_and_burst():
-    assert served((0, 0), (64, 1000)) == [FIRST, 1000 + 1 + CL + BL]
+    assert finish_cycles((0, 0), (64, 1000)) == [FIRST, 1000 + 1 + CL + BL]
 
 
 def test_back_to_back_row_hits_are_one_burst_apart():
-    assert served(*((64 * i, 0) for i in range(4))) == [FIRST + BL * i for i in range(4)]
+    assert finish_cycles(*((64 * i, 0) for i in range(4))) == [FIRST + BL * i for i in range(4)]
 
 
 def test_row_conflict_takes_precharge_activate_and_read():
     """A read of another row of the bank waits for precharge, activate and read."""
-    assert served((0, 0), (NEXT_ROW, 1000)) == [FIRST, 1000 + 1 + TRP + TRCD + CL + BL]
+    assert finish_cycles((0, 0), (NEXT_ROW, 1000)) == [FIRST, 1000 + 1 + TRP + TRCD + CL + BL]
 
 
 def test_precharge_waits_for_tras_after_activate():
     """The row is activated at 1 and precharged at 1 + tRAS at the earliest."""
-    assert served((0, 0), (NEXT_ROW, 1)) == [FIRST, 1 + TRAS + TRP + TRCD + CL + BL]
+    assert finish_cycles((0, 0), (NEXT_ROW, 1)) == [FIRST, 1 + TRAS + TRP + TRCD + CL + BL]
 
 
 def test_precharge_waits_for_trtp_after_a_late_read():
     """The second row hit is read at 200; without it the row could be precharged at once."""
-    assert served((0, 0), (64, 199), (NEXT_ROW, 200))[2] == 200 + TRTP + TRP + TRCD + CL + BL
+    assert finish_cycles((0, 0), (64, 199), (NEXT_ROW, 200))[2] == 200 + TRTP + TRP + TRCD + CL + BL
 
 
 def test_precharge_after_write_waits_for_write_recovery():
     written = 1 + TRCD + CWL + BL
-    assert served((0, 0, "w"), (NEXT_ROW, 1)) == [written, max(written + TWR, 1 + TRAS) + TRP + TRCD + CL + BL]
+    assert finish_cycles((0, 0, "w"), (NEXT_ROW, 1)) == [written, max(written + TWR, 1 + TRAS) + TRP + TRCD + CL + BL]
 
 
 def test_read_after_write_waits_for_twtr_in_any_bank():
     """tWTR counts from the end of the written data, in the same bank or another."""
     written = 1 + TRCD + CWL + BL
-    assert served((0, 0, "w"), (64, 1)) == [written, written + TWTR + CL + BL]
-    assert served((0, 0, "w"), (ROW, 1)) == [written, written + TWTR + CL + BL]
+    assert finish_cycles((0, 0, "w"), (64, 1)) == [written, written + TWTR + CL + BL]
+    assert finish_cycles((0, 0, "w"), (ROW, 1)) == [written, written + TWTR + CL + BL]
 
 
 def test_write_after_read_waits_for_bus_turnaround():
     """The bus takes one cycle to turn round between the data read and those written."""
-    assert served((0, 0), (64, 1, "w")) == [FIRST, FIRST + TRTRS + BL]
+    assert finish_cycles((0, 0), (64, 1, "w")) == [FIRST, FIRST + TRTRS + BL]
 
 
 def test_back_to_back_writes_are_one_burst_apart():
     written = 1 + TRCD + CWL + BL
-    assert served((0, 0, "w"), (64, 0, "w"), (128, 0, "w")) == [written, written + BL, written + 2 * BL]
+    assert finish_cycles((0, 0, "w"), (64, 0, "w"), (128, 0, "w")) == [written, written + BL, written + 2 * BL]
 
 
 def test_activates_of_two_banks_are_trrd_apart():
-    assert served((0, 0), (ROW, 0)) == [FIRST, FIRST + TRRD]
+    assert finish_cycles((0, 0), (ROW, 0)) == [FIRST, FIRST + TRRD]
 
 
 def test_fifth_activate_waits_for_the_tfaw_window():
-    spec = changed(tfaw_cycles=100)
-    assert served(*((ROW * i, 0) for i in range(5)), spec=spec) == [
+    spec = spec_with(tfaw_cycles=100)
+    assert finish_cycles(*((ROW * i, 0) for i in range(5)), spec=spec) == [
         *(FIRST + TRRD * i for i in range(4)),
         FIRST + 100,
     ]
-    assert served(*((ROW * i, 0) for i in range(5)))[4] == FIRST + max(4 * TRRD, TFAW)
+    assert finish_cycles(*((ROW * i, 0) for i in range(5)))[4] == FIRST + max(4 * TRRD, TFAW)
 
 
 def test_read_during_refresh_waits_for_trfc():
     """All rows are closed: refresh is due at tREFI, so the row is activated at tREFI + tRFC."""
     for at in (TREFI - 1, TREFI, TREFI + TRFC - 2):
-        assert served((0, at)) == [TREFI + TRFC + TRCD + CL + BL], at
-    assert served((0, TREFI + TRFC))[0] == TREFI + TRFC + FIRST
+        assert finish_cycles((0, at)) == [TREFI + TRFC + TRCD + CL + BL], at
+    assert finish_cycles((0, TREFI + TRFC))[0] == TREFI + TRFC + FIRST
 
 
 def test_read_one_cycle_before_refresh_is_due_is_served_first():
     """A read command in the cycle before the refresh is due is served; one cycle later, refresh comes first."""
-    assert served((0, 0), (64, TREFI - 2))[1] == TREFI - 1 + CL + BL
-    assert served((0, 0), (64, TREFI - 1))[1] == TREFI + TRP + TRFC + TRCD + CL + BL
+    assert finish_cycles((0, 0), (64, TREFI - 2))[1] == TREFI - 1 + CL + BL
+    assert finish_cycles((0, 0), (64, TREFI - 1))[1] == TREFI + TRP + TRFC + TRCD + CL + BL
 
 
 def test_refresh_waits_for_precharges_tppd_apart():
     """Three banks are open, so the third is precharged two tPPD after the refresh is due."""
-    found = served((0, 0), (ROW, 0), (2 * ROW, 0), (0, TREFI))
+    found = finish_cycles((0, 0), (ROW, 0), (2 * ROW, 0), (0, TREFI))
     assert found[3] == TREFI + 2 * TPPD + TRP + TRFC + TRCD + CL + BL
 
 
@@ -125,15 +125,15 @@ def test_idle_intervals_refresh_once_each_and_delay_no_later_read():
 
 def test_one_rank_serves_while_the_other_refreshes():
     """Refreshes of two ranks are half an interval apart; the other rank answers meanwhile."""
-    spec, rank = changed(ranks=2), 8 * ROW
+    spec, rank = spec_with(ranks=2), 8 * ROW
     for due, busy, idle in ((TREFI // 2, 0, rank), (TREFI, rank, 0)):
-        assert served((busy, due), spec=spec) == [due + TRFC + TRCD + CL + BL]
-        assert served((idle, due), spec=spec) == [due + FIRST]
+        assert finish_cycles((busy, due), spec=spec) == [due + TRFC + TRCD + CL + BL]
+        assert finish_cycles((idle, due), spec=spec) == [due + FIRST]
 
 
 def test_idle_rank_refreshes_on_time_while_the_other_streams():
     """One rank streams for forty intervals; a read of the idle rank long after that is as fast as any."""
-    bench, rank = Bench(changed(ranks=2)), 8 * ROW
+    bench, rank = Bench(spec_with(ranks=2)), 8 * ROW
     for i in range(60):
         bench.ask(2 * rank * i, n_bytes=rank)
     at = 50 * TREFI + 1500
@@ -145,8 +145,8 @@ def test_idle_rank_refreshes_on_time_while_the_other_streams():
 
 
 def test_data_of_different_ranks_are_trtrs_apart():
-    spec = changed(ranks=2)
-    assert served((0, 0), (8 * ROW, 0), (64, 200), (8 * ROW + 64, 200), spec=spec) == [
+    spec = spec_with(ranks=2)
+    assert finish_cycles((0, 0), (8 * ROW, 0), (64, 200), (8 * ROW + 64, 200), spec=spec) == [
         FIRST,
         FIRST + BL + TRTRS,
         200 + 1 + CL + BL,
@@ -155,8 +155,8 @@ def test_data_of_different_ranks_are_trtrs_apart():
 
 
 def test_channels_serve_independently():
-    spec = changed(channels=2)
-    assert served((0, 0), (8 * ROW, 0), spec=spec) == [FIRST, FIRST]
+    spec = spec_with(channels=2)
+    assert finish_cycles((0, 0), (8 * ROW, 0), spec=spec) == [FIRST, FIRST]
 
 
 # The scheduler.
@@ -164,20 +164,20 @@ def test_channels_serve_independently():
 
 def test_row_hit_is_served_before_an_older_row_conflict():
     """Rows A, B, A of one bank: the second A is read before the bank turns to B."""
-    assert served((0, 0), (NEXT_ROW, 0), (64, 0)) == [FIRST, 1 + TRAS + TRP + TRCD + CL + BL, FIRST + BL]
+    assert finish_cycles((0, 0), (NEXT_ROW, 0), (64, 0)) == [FIRST, 1 + TRAS + TRP + TRCD + CL + BL, FIRST + BL]
 
 
 def test_queue_depth_of_one_serves_row_conflict_in_order():
     """Rows A, B, A are served in that order."""
-    found = served((0, 0), (NEXT_ROW, 0), (64, 0), spec=changed(queue_depth=1))
+    found = finish_cycles((0, 0), (NEXT_ROW, 0), (64, 0), spec=spec_with(queue_depth=1))
     assert found == sorted(found) and found[2] - found[1] > TRP + TRCD
 
 
 @pytest.mark.parametrize("limit", [1, 4, 9])
 def test_row_hit_limit_bounds_hits_before_a_waiting_row(limit):
     """While row hits keep arriving, a request for another row is served after `row_hit_limit` of them."""
-    spec = changed(row_hit_limit=limit)
-    found = served((0, 0), (NEXT_ROW, 0), *((64 * i, 0) for i in range(1, 20)), spec=spec)
+    spec = spec_with(row_hit_limit=limit)
+    found = finish_cycles((0, 0), (NEXT_ROW, 0), *((64 * i, 0) for i in range(1, 20)), spec=spec)
     assert sum(end < found[1] for end in found) == limit
 
 
@@ -193,8 +193,8 @@ def test_read_amid_writes_or_write_amid_reads_is_served_after_a_refresh(write):
 
 def test_equal_requests_are_served_oldest_first():
     """Two closed banks are requested in the same cycle."""
-    assert np.argsort(served((3 * ROW, 0), (0, 0))).tolist() == [0, 1]
-    assert np.argsort(served((0, 0), (3 * ROW, 0))).tolist() == [0, 1]
+    assert np.argsort(finish_cycles((3 * ROW, 0), (0, 0))).tolist() == [0, 1]
+    assert np.argsort(finish_cycles((0, 0), (3 * ROW, 0))).tolist() == [0, 1]
 
 
 def test_request_crossing_rows_is_requeued_by_last_column_time():

@@ -2,7 +2,22 @@
 
 import numpy as np
 import pytest
-from harness_dram import BL, CL, FIRST, JEDEC, ROW, SHIP, TPPD, TRCD, TREFI, TRFC, TRP, Bench, changed, finishes
+from harness_dram import (
+    BL,
+    CL,
+    FIRST,
+    JEDEC,
+    ROW,
+    SHIP,
+    TPPD,
+    TRCD,
+    TREFI,
+    TRFC,
+    TRP,
+    Bench,
+    replayed_cycles,
+    spec_with,
+)
 
 import archsim
 from archsim.config.dram import DramSpec, load_dram
@@ -16,7 +31,7 @@ def streamed(spec, n_bytes, write=False):
 
 
 def test_two_channels_stream_twice_as_fast_within_one_percent():
-    one, two = (streamed(changed(channels=n), 4 << 20) for n in (1, 2))
+    one, two = (streamed(spec_with(channels=n), 4 << 20) for n in (1, 2))
     assert one / two == pytest.approx(2, rel=0.01)
 
 
@@ -35,8 +50,8 @@ def test_large_transfer_ends_with_its_bursts_requested_one_by_one(preset, n_burs
     The second row is activated while the first is read, so where the first is one burst, the transfer may end up to
     tRCD later. A refresh may find other rows open.
     """
-    one = finishes(preset, [64 * first], bytes_per_request=64 * n_bursts)[0]
-    many = finishes(preset, (first + np.arange(n_bursts)) * 64).max()
+    one = replayed_cycles(preset, [64 * first], bytes_per_request=64 * n_bursts)[0]
+    many = replayed_cycles(preset, (first + np.arange(n_bursts)) * 64).max()
     if first == 0 and n_bursts < 600:
         assert one == many
     else:

@@ -124,7 +124,7 @@ def test_queue_depth_is_emitted_only_to_listeners_that_want_spans():
         credits.take()
         credits.take()
         credits.give()
-        assert [fact.depth for fact in listener] == depths
+        assert [event.depth for event in listener] == depths
 
 
 def test_unit_emits_its_times_once():
@@ -196,8 +196,8 @@ def test_listener_receives_the_events_it_subscribes_to_or_all():
     class Some(list):
         subscribes_to = (QueueDepth,)
 
-        def __call__(self, fact):
-            self.append(fact)
+        def __call__(self, event):
+            self.append(event)
 
     class Kinds(Some):
         subscribes_to = (TraceEvent,)
@@ -206,7 +206,7 @@ def test_listener_receives_the_events_it_subscribes_to_or_all():
     probe = Probe(Engine(), [few, heard.append, kinds])
     probe.emit(QueueDepth, queue="q", depth=1)
     probe.emit(Worked, unit="u", time_ps=2)
-    assert [type(fact) for fact in heard] == [QueueDepth, Worked] and list(few) == heard[:1]
+    assert [type(event) for event in heard] == [QueueDepth, Worked] and list(few) == heard[:1]
     assert list(kinds) == heard
 
 
@@ -216,8 +216,8 @@ def test_trace_event_without_subscriber_is_not_constructed():
     class Deaf:
         subscribes_to = (Busy,)
 
-        def __call__(self, fact):
-            raise AssertionError(fact)
+        def __call__(self, event):
+            raise AssertionError(event)
 
     Probe(Engine(), [Deaf()]).emit(Worked, no_such="field")
     with pytest.raises(TypeError):

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from harness import HerePool, write_classifier, write_own
+from harness import InProcessPool, write_classifier, write_lstm_files
 
 import archsim
 from archsim.errors import ConfigError, UsageError
@@ -24,16 +24,16 @@ REUSING = ("bnn", "bnn:throttle=off")
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory):
+def classifier(tmp_path_factory):
     """A tiny classifier and a trace on which it is right."""
     return write_classifier(tmp_path_factory.mktemp("own") / "net", [12] * 40, seed=1)
 
 
 @pytest.fixture
-def here(monkeypatch):
+def in_process(monkeypatch):
     """Explorations and sweeps without other processes."""
     for module in (search, sweeps):
-        monkeypatch.setattr(module, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+        monkeypatch.setattr(module, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
 
 
 # What is explored
@@ -43,16 +43,16 @@ def test_default_policies_are_distinct_and_registered():
     assert len({policy_from(name).name for name in POLICIES}) == 10
 
 
-def test_candidates_omit_machines_that_do_not_differ(own, monkeypatch):
-    none, bnn, again = candidates(own, ["bnn", "oracle", "bnn:throttle=on"], [2048, 256, 256])[:3]
+def test_candidates_omit_machines_that_do_not_differ(classifier, monkeypatch):
+    none, bnn, again = candidates(classifier, ["bnn", "oracle", "bnn:throttle=on"], [2048, 256, 256])[:3]
     assert none == Candidate("none", (2048,), has_unit=False, has_theta=False)
     assert bnn == Candidate("bnn", (256, 2048), has_unit=True, has_theta=True)
     assert again.policy == "oracle"
 
 
-def test_architecture_without_fmu_refuses_policies_that_need_it(own, tmp_path):
+def test_architecture_without_fmu_refuses_policies_that_need_it(classifier, tmp_path):
     (tmp_path / "bare.toml").write_text("fmu = false\n")
-    bare = own | {"arch": str(tmp_path / "bare.toml")}
+    bare = classifier | {"arch": str(tmp_path / "bare.toml")}
     assert candidates(bare, ["none"], [256]) == [Candidate("none", (), has_unit=False, has_theta=False)]
     with pytest.raises(ConfigError, match="has no fmu, which policy 'bnn' needs"):
         candidates(bare, ["bnn"], [256])
@@ -72,33 +72,35 @@ def test_architecture_without_fmu_refuses_policies_that_need_it(own, tmp_path):
     ({"arch": "epurr"}, "unknown architecture 'epurr'"),
     ({"jobs": 0}, "jobs = 0: need at least 1 process"),
 ])  # fmt: skip
-def test_invalid_exploration_is_refused_before_anything_is_written(options, message, own, tmp_path):
+def test_invalid_exploration_is_refused_before_anything_is_written(options, message, classifier, tmp_path):
     with pytest.raises(UsageError, match=message):
-        explore(folder=tmp_path / "out", **({"policies": REUSING} | own | options))
+        explore(folder=tmp_path / "out", **({"policies": REUSING} | classifier | options))
     assert not (tmp_path / "out").exists()
 
 
-def test_network_without_metric_is_refused(own, tmp_path):
-    plain = write_own(tmp_path, (5, 3))
+def test_network_without_metric_is_refused(classifier, tmp_path):
+    plain = write_lstm_files(tmp_path, (5, 3))
     with pytest.raises(ConfigError, match="network mine names no metric: there is no loss to hold to a bound"):
         explore(plain / "net", tmp_path / "out", trace=plain / "trace.npz")
     frames = archsim.Trace.from_arrays([np.ones((4, 6), np.float32)], name="bare")
     archsim.write_trace(frames, tmp_path / "bare.npz")
     with pytest.raises(ConfigError, match="trace bare has no targets: need a labelled trace"):
-        explore(own["network"], tmp_path / "out", trace=tmp_path / "bare.npz")
+        explore(classifier["network"], tmp_path / "out", trace=tmp_path / "bare.npz")
 
 
 # Next to a plain sweep
 
 
-def test_exploration_finds_the_results_of_a_full_grid_in_fewer_passes(own, tmp_path, here, passes):
+def test_exploration_finds_the_results_of_a_full_grid_in_fewer_passes(
+    classifier, tmp_path, in_process, computed_policies
+):
     """The same largest θ of each policy, the same point to take, and of the front all but what has a smaller θ."""
     grid, widths = LogGrid(bisections=0), [4, 64]
-    found = explore(**own, folder=tmp_path / "out", max_loss=BOUND, policies=REUSING, widths=widths, refine=0)
-    assert len(passes) <= 1 + len(REUSING) * grid.max_tries
+    found = explore(**classifier, folder=tmp_path / "out", max_loss=BOUND, policies=REUSING, widths=widths, refine=0)
+    assert len(computed_policies) <= 1 + len(REUSING) * grid.max_tries
     thetas = [grid.theta(index) for index in range(-4 * grid.stride, 7 * grid.stride + 1)]
     axes = {"policy": list(REUSING), "threshold": thetas, WIDTH: widths}
-    every = run_sweep({"axes": axes, "fixed": own}, tmp_path / "every").results
+    every = run_sweep({"axes": axes, "fixed": classifier}, tmp_path / "every").results
     every = every.assign(product=energy_delay_area(every, found.reference["area_mm2"]))
     fitting = every[every["metric_loss"] <= BOUND]
     largest = fitting.groupby("policy")["threshold"].max()
@@ -115,19 +117,23 @@ def test_exploration_finds_the_results_of_a_full_grid_in_fewer_passes(own, tmp_p
     assert ours and ours <= theirs and all(theta < largest[policy] for policy, theta, _ in theirs - ours)
 
 
-def test_second_exploration_computes_nothing_or_little_for_a_new_bound(own, tmp_path, here, passes):
-    options = own | {"folder": tmp_path / "out", "policies": REUSING, "widths": [8, 64]}
+def test_second_exploration_computes_nothing_or_little_for_a_new_bound(
+    classifier, tmp_path, in_process, computed_policies
+):
+    options = classifier | {"folder": tmp_path / "out", "policies": REUSING, "widths": [8, 64]}
     first = explore(**options, max_loss=BOUND)
-    computed = len(passes)
+    computed = len(computed_policies)
     again = explore(**options, max_loss=BOUND)
-    assert len(passes) == computed > 0 and again.records() == first.records()
+    assert len(computed_policies) == computed > 0 and again.records() == first.records()
     assert again.recommendation == first.recommendation
     explore(**options, max_loss=BOUND, margin=0.5)
-    assert len(passes) < 1.6 * computed
+    assert len(computed_policies) < 1.6 * computed
 
 
-def test_page_holds_the_front_and_the_recommendation(own, tmp_path, here):
-    found = explore(**own, folder=tmp_path / "out", max_loss=BOUND, policies=["bnn", "oracle"], widths=[64], refine=0)
+def test_page_holds_the_front_and_the_recommendation(classifier, tmp_path, in_process):
+    found = explore(
+        **classifier, folder=tmp_path / "out", max_loss=BOUND, policies=["bnn", "oracle"], widths=[64], refine=0
+    )
     page = write_exploration(found, tmp_path / "out")
     text = page.read_text("utf-8")
     assert page.name == "explore.html" and found.recommendation in text and "The front" in text
@@ -138,7 +144,7 @@ def test_page_holds_the_front_and_the_recommendation(own, tmp_path, here):
     assert write_exploration(found, tmp_path / "out").read_text("utf-8") == text
 
 
-def test_policies_without_threshold_take_one_pass_each(own, tmp_path, here, passes):
-    found = explore(**own, folder=tmp_path / "out", policies=["none"], widths=[64, 256])
-    assert passes == ["none"] and len(found.points) == 1
+def test_policies_without_threshold_take_one_pass_each(classifier, tmp_path, in_process, computed_policies):
+    found = explore(**classifier, folder=tmp_path / "out", policies=["none"], widths=[64, 256])
+    assert computed_policies == ["none"] and len(found.points) == 1
     assert found.recommendation == "No policy that reuses and that a machine can have was explored."

@@ -116,7 +116,7 @@ def test_plain_lines_keeps_line_ends_and_tabs():
     assert plain_lines("a\r\nb\n\tc\r") == "a\nb\n\tc\\r"
 
 
-def evil_sweep():
+def sweep_with_hostile_names():
     """A sweep whose names hold what XML forbids."""
     row = {"network": "n\x1b\n$x$", "trace": "t", "arch": "a\x00", "policy": "_p\ufffe", "threshold": 0.5}
     figures = dict.fromkeys(("reuse_fraction", "macs_avoided_fraction", "metric_loss", "speedup", "energy_saving"), 0.5)
@@ -126,7 +126,7 @@ def evil_sweep():
 
 
 def test_figure_with_control_characters_in_names_is_valid_xml(tmp_path):
-    study = study_of(evil_sweep())
+    study = study_of(sweep_with_hostile_names())
     with warnings.catch_warnings(action="error"):
         save_as(tradeoff.draw(study), tmp_path / "f.svg")
     ElementTree.parse(tmp_path / "f.svg")

@@ -22,7 +22,7 @@ TRACE = Trace.from_arrays([[[0.0]]] * 3, [0] * 3, name="t")
 GATES = 3
 
 
-class Landscape:
+class KnownLoss:
     """A network of known reuse Σ(1 - exp(-θ)) and output change Σ cost·θ² by gate; its loss is the change, in steps."""
 
     def __init__(self, costs):
@@ -58,9 +58,9 @@ COSTS = st.lists(st.lists(st.floats(0.01, 100), min_size=GATES, max_size=GATES),
 @settings(max_examples=25)
 @given(COSTS, st.sampled_from(["layer", "gate", "kind"]), st.integers(1, 60))
 def test_greedy_search_keeps_loss_reuse_and_pass_bounds(costs, per, passes):
-    one = Landscape(costs)
+    one = KnownLoss(costs)
     uniform = one.calibrated()
-    apart = Landscape(costs)
+    apart = KnownLoss(costs)
     found = apart.calibrated(per=per, passes=passes)
     assert apart.passes <= one.passes + passes
     assert found.uniform.keys() == uniform.chosen.keys()
@@ -71,12 +71,12 @@ def test_greedy_search_keeps_loss_reuse_and_pass_bounds(costs, per, passes):
         assert point.change <= found.uniform[bound].change
         gates = np.concatenate(thresholds_per_gate(apart.network, point.threshold))
         assert (gates >= 0).all() and (gates <= 4.0).all()
-    assert Landscape(costs).calibrated(per=per, passes=passes) == found
+    assert KnownLoss(costs).calibrated(per=per, passes=passes) == found
 
 
 def test_costliest_gate_gets_the_lowest_threshold():
     """A gate that costs a hundred times more than the others ends far below them, which raises total reuse."""
-    costly = Landscape([[0.1, 0.1, 10.0], [0.1, 0.1, 0.1]])
+    costly = KnownLoss([[0.1, 0.1, 10.0], [0.1, 0.1, 0.1]])
     found = costly.calibrated(per="gate", max_losses=[1.0])
     point, one = found.chosen[1.0], found.uniform[1.0]
     (first, second, third), others = point.threshold
@@ -88,17 +88,17 @@ def test_costliest_gate_gets_the_lowest_threshold():
 
 
 def test_second_bound_leaves_the_first_result_unchanged():
-    alone, both = (Landscape([[0.1, 2.0, 10.0]]).calibrated(per="gate", max_losses=b) for b in ([1.0], [1.0, 3.0]))
+    alone, both = (KnownLoss([[0.1, 2.0, 10.0]]).calibrated(per="gate", max_losses=b) for b in ([1.0], [1.0, 3.0]))
     assert alone.chosen[1.0] == both.chosen[1.0] and both.chosen[3.0].reuse_fraction > both.chosen[1.0].reuse_fraction
 
 
 def test_equal_costs_gain_less_than_3_percent_over_one_threshold():
-    found = Landscape([[1.0] * GATES] * 2).calibrated(per="gate", max_losses=[2.0])
+    found = KnownLoss([[1.0] * GATES] * 2).calibrated(per="gate", max_losses=[2.0])
     assert found.chosen[2.0].reuse_fraction == pytest.approx(found.uniform[2.0].reuse_fraction, rel=0.03)
 
 
 def test_search_with_too_few_passes_is_marked_cut_short():
-    found = Landscape([[1.0, 2.0, 3.0]]).calibrated(per="gate", passes=2)
+    found = KnownLoss([[1.0, 2.0, 3.0]]).calibrated(per="gate", passes=2)
     assert found.cut_short and all(isinstance(p.threshold, float | list) for p in found.chosen.values())
 
 
@@ -146,7 +146,7 @@ def outputs(*sequences):
 ])  # fmt: skip
 def test_invalid_search_options_are_refused(options, message):
     with pytest.raises(archsim.ArchsimError, match=message):
-        Landscape([[1.0] * GATES]).calibrated(**options)
+        KnownLoss([[1.0] * GATES]).calibrated(**options)
 
 
 def test_threshold_per_kind_is_shared_by_the_layers_of_a_cell():

@@ -16,18 +16,18 @@ def test_bytes_beyond_capacity_are_spilled_and_read_back(capacity, detail):
     """Two layers, 6 to 10 and 10 to 10 values of 2 bytes; inputs and outputs of a layer are held together."""
     network, lengths = make_network("gru", inputs=6, units=10, layers=2), [3, 9, 7]
     arch = arch_with(intermediate_memory__capacity_bytes=capacity).without_memo()
-    _, heard = run(network, lengths, arch, detail)
+    _, log = run(network, lengths, arch, detail)
     excess = sum(max(0, 2 * t * (inputs + 10) - capacity) for t in lengths for inputs in (6, 10))
-    assert heard.bytes_of("spill") == 2 * excess
-    assert heard.bytes_of("inputs") == sum(lengths) * 6 * 2 and heard.bytes_of("outputs") == sum(lengths) * 10 * 2
+    assert log.bytes_of("spill") == 2 * excess
+    assert log.bytes_of("inputs") == sum(lengths) * 6 * 2 and log.bytes_of("outputs") == sum(lengths) * 10 * 2
 
 
 def test_partial_products_of_mwl_count_toward_capacity():
     """Four products per unit and step are held until the recurrence takes them."""
     network, arch = make_network("lstm", inputs=6, units=10), arch_with(dataflow="mwl").without_memo()
     arch = arch.replace("intermediate_memory.capacity_bytes", 200)
-    _, heard = run(network, [5], arch)
-    assert heard.bytes_of("spill") == 2 * (5 * (2 * (6 + 10) + 4 * 40) - 200)
+    _, log = run(network, [5], arch)
+    assert log.bytes_of("spill") == 2 * (5 * (2 * (6 + 10) + 4 * 40) - 200)
 
 
 def moved_at(arch, n_bytes, *claims):

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import numpy as np
 import pandas as pd
 import pytest
-from harness import HerePool, make_network, make_trace, write_own
+from harness import InProcessPool, make_network, make_trace, write_lstm_files
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -21,9 +21,9 @@ from archsim.sweeps.run import run_sweep
 
 
 @pytest.fixture
-def here(monkeypatch):
+def in_process(monkeypatch):
     """Sweeps without other processes."""
-    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
 
 
 def sealed_file(path, before=b"some", after=b" text", key="me"):
@@ -82,20 +82,20 @@ def test_digest_depends_on_where_texts_end():
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Files of a network, and the folder of a sweep of two passes and one baseline."""
-    own = write_own(tmp_path_factory.mktemp("made"), (7, 4, 9))
+    user_files = write_lstm_files(tmp_path_factory.mktemp("made"), (7, 4, 9))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
-        run_sweep(grid(own, [3]), own / "out")
-    return own
+        patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
+        run_sweep(grid(user_files, [3]), user_files / "out")
+    return user_files
 
 
-def grid(own, latencies):
-    fixed = {"network": str(own / "net"), "trace": str(own / "trace.npz")}
+def grid(user_files, latencies):
+    fixed = {"network": str(user_files / "net"), "trace": str(user_files / "trace.npz")}
     return {"axes": {"threshold": [0.2, 0.6], "arch.fmu.latency_cycles": latencies}, "fixed": fixed}
 
 
-def expected(own):
-    return run_sweep(grid(own, [3, 5, 8]), own / "undisturbed").results
+def expected(user_files):
+    return run_sweep(grid(user_files, [3, 5, 8]), user_files / "undisturbed").results
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def cut(passes, baseline):
 
 
 @pytest.mark.parametrize("spoil", [flip_in_data, flip_in_metadata, swap, change_digit, write_unsealed, cut])
-def test_damaged_cache_gives_the_same_results_and_a_warning(spoil, made, out, here, caplog):
+def test_damaged_cache_gives_the_same_results_and_a_warning(spoil, made, out, in_process, caplog):
     *files, baseline = sorted((out / "cache").iterdir(), key=lambda path: path.suffix == ".json")
     whole = {path: path.read_bytes() for path in (*files, baseline)}
     spoil(files, baseline)
@@ -160,9 +160,9 @@ def whole_names(files):
     return [path.name for path in files]
 
 
-def test_intact_cache_is_used_without_warning(made, out, here, caplog, passes):
+def test_intact_cache_is_used_without_warning(made, out, in_process, caplog, computed_policies):
     run_sweep(grid(made, [3, 5]), out)
-    assert passes == [] and not caplog.records
+    assert computed_policies == [] and not caplog.records
 
 
 def test_sealed_pass_is_a_valid_safetensors_file(made):

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from harness import HerePool
+from harness import InProcessPool
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,7 +52,7 @@ def whole_numbers_only(monkeypatch):
     """Any sum of floats by the builtin is an error from now on; sweeps stay in this process."""
     monkeypatch.setattr(builtins, "sum", refuse_floats)
     for module in (sweeps, exploring):
-        monkeypatch.setattr(module, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+        monkeypatch.setattr(module, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
 
 
 def test_builtin_sum_differs_between_versions_of_python():

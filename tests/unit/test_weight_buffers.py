@@ -19,8 +19,8 @@ from archsim.sim.memory.weight_buffers import WeightBuffers
 def test_next_layers_weights_are_fetched_during_the_running_pass():
     """The second layer's fetch starts with the first layer's pass, and its own pass starts where that one ends."""
     network = make_network("lstm", inputs=64, units=64, layers=3)
-    _, heard = run(network, [40], ArchSpec().without_memo())
-    fills, passes = heard.spans_of("fill"), heard.spans_of("sequencer")
+    _, log = run(network, [40], ArchSpec().without_memo())
+    fills, passes = log.spans_of("fill"), log.spans_of("sequencer")
     assert len(fills) == len(passes) == 3
     for layer in (1, 2):
         assert fills[layer][0] == passes[layer - 1][0] and fills[layer][1] < passes[layer - 1][1]
@@ -30,19 +30,19 @@ def test_next_layers_weights_are_fetched_during_the_running_pass():
 def test_fetch_waits_for_the_previous_pass_if_two_layers_do_not_fit():
     """No two layers fit, so the next layer's weights are fetched when the pass before is over."""
     network = make_network("lstm", inputs=64, units=64, layers=3)
-    _, heard = run(network, [40], arch_with(weight_buffer__capacity_bytes=64 * 128 * 2).without_memo())
-    fills, passes = heard.spans_of("fill"), heard.spans_of("sequencer")
+    _, log = run(network, [40], arch_with(weight_buffer__capacity_bytes=64 * 128 * 2).without_memo())
+    fills, passes = log.spans_of("fill"), log.spans_of("sequencer")
     for layer in (1, 2):
         assert fills[layer][0] == passes[layer - 1][1]
         assert 0 <= passes[layer][0] - fills[layer][1] < 2000  # the next edge of the clock
-    assert heard.use.waited_ps["machine", "weights"] == sum(end - start for start, end in fills)
+    assert log.times.waited_ps["machine", "weights"] == sum(end - start for start, end in fills)
 
 
 def test_weights_of_a_network_that_fits_are_fetched_once():
     network = make_network("gru", inputs=20, units=16, layers=2, bidirectional=True)
     arch = ArchSpec()
-    _, heard = run(network, [5, 3, 8], arch)
-    assert heard.bytes_of("weights") == total_weights(network, arch) and heard.bytes_of("row") == 0
+    _, log = run(network, [5, 3, 8], arch)
+    assert log.bytes_of("weights") == total_weights(network, arch) and log.bytes_of("row") == 0
 
 
 def rows_to_fetch(network, activity, arch):
@@ -62,10 +62,10 @@ def rows_to_fetch(network, activity, arch):
 def test_streamed_pass_fetches_only_the_rows_of_evaluated_neurons(detail, fraction):
     network, arch = make_network("lstm", inputs=24, units=20), arch_with(weight_buffer__capacity_bytes=1000)
     activity = reusing(network, 6, fraction)
-    _, heard = run(network, None, arch, detail, activity)
-    assert heard.bytes_of("row") == rows_to_fetch(network, activity, arch)
-    assert (heard.bytes_of("row") == 0) == (fraction == 1)
-    resident = heard.bytes_of("weights")
+    _, log = run(network, None, arch, detail, activity)
+    assert log.bytes_of("row") == rows_to_fetch(network, activity, arch)
+    assert (log.bytes_of("row") == 0) == (fraction == 1)
+    resident = log.bytes_of("weights")
     assert 0 < resident <= 4 * 1000  # what stays is fetched once
 
 
@@ -73,10 +73,10 @@ def test_baseline_fetches_all_streamed_rows_in_every_step():
     """20 rows of 88 bytes, 1000 bytes: four slots for rows on their way, the rest stays."""
     network, arch = make_network("lstm", inputs=24, units=20), arch_with(weight_buffer__capacity_bytes=1000)
     arch = arch.replace("weight_buffer.stream_rows", 4).without_memo()
-    _, heard = run(network, [6], arch)
+    _, log = run(network, [6], arch)
     stay = 1000 // 88 - 4
-    assert heard.bytes_of("row") == 6 * 4 * (20 - stay) * 88
-    assert heard.bytes_of("weights") == 4 * stay * 88
+    assert log.bytes_of("row") == 6 * 4 * (20 - stay) * 88
+    assert log.bytes_of("weights") == 4 * stay * 88
 
 
 @settings(max_examples=30)
@@ -108,12 +108,12 @@ def test_streamed_pass_is_bounded_by_bandwidth_and_by_busy_units(
         check_fit(network, pass_shapes(network), arch)
     except archsim.ArchsimError as error:
         arch = arch.replace("weight_buffer.capacity_bytes", error.need)
-    finished, heard = run(network, None, arch, activity=reusing(network, steps, fraction))
-    assert finished.time_ps >= sum(n for _, n in heard.moved) * 1e12 / arch.dram.peak_bytes_per_s
-    assert finished.time_ps >= max(heard.use.worked_ps.values())
+    finished, log = run(network, None, arch, activity=reusing(network, steps, fraction))
+    assert finished.time_ps >= sum(n for _, n in log.moved) * 1e12 / arch.dram.peak_bytes_per_s
+    assert finished.time_ps >= max(log.times.worked_ps.values())
 
 
-class Ticking(Engine):
+class TickingEngine(Engine):
     """An engine in which something is due all the time."""
 
     def __init__(self):
@@ -138,22 +138,22 @@ def test_streamed_pass_unaffected_by_unrelated_traffic(layers, steps, fraction, 
         intermediate_memory__capacity_bytes=kept, dram__channels=channels,
     )  # fmt: skip
     activity = reusing(network, steps, fraction)
-    alone, heard = run(network, None, arch, activity=activity)
+    alone, log = run(network, None, arch, activity=activity)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("archsim.sim.accelerator.Engine", Ticking)
-        together, also_heard = run(network, None, arch, activity=activity)
+        patch.setattr("archsim.sim.accelerator.Engine", TickingEngine)
+        together, other_log = run(network, None, arch, activity=activity)
     assert together.time_ps == alone.time_ps and together.events > alone.events
-    assert also_heard.use == heard.use and also_heard.moved == heard.moved and also_heard.spans == heard.spans
+    assert other_log.times == log.times and other_log.moved == log.moved and other_log.spans == log.spans
 
 
 def test_streaming_one_row_at_a_time_waits_a_read_latency_per_row():
     """One slot: each of 20 rows per step takes at least a read of an open row."""
     network = make_network("lstm", inputs=24, units=20)
     arch = arch_with(weight_buffer__capacity_bytes=1000, weight_buffer__stream_rows=1).without_memo()
-    finished, heard = run(network, [6], arch)
-    fetched = heard.bytes_of("row") // 88 // 4 // 6
+    finished, log = run(network, [6], arch)
+    fetched = log.bytes_of("row") // 88 // 4 // 6
     assert finished.time_ps >= 6 * fetched * (1 + 34 + 8) * 625
-    assert all(heard.use.waited_ps[f"CU{k}.DPU", "weights"] > 0 for k in range(4))
+    assert all(log.times.waited_ps[f"CU{k}.DPU", "weights"] > 0 for k in range(4))
 
 
 def test_single_bank_delays_reads_during_fills_two_banks_do_not():
@@ -162,8 +162,8 @@ def test_single_bank_delays_reads_during_fills_two_banks_do_not():
     times, waits = {}, {}
     for banks in (1, 2, 16):
         arch = arch_with(weight_buffer__banks=banks).without_memo()
-        finished, heard = run(network, [40], arch)
-        times[banks], waits[banks] = finished.time_ps, heard.use.waited_ps["CU0.DPU", "a bank"]
+        finished, log = run(network, [40], arch)
+        times[banks], waits[banks] = finished.time_ps, log.times.waited_ps["CU0.DPU", "a bank"]
     assert times[2] == times[16] < times[1] and waits[2] == waits[16] == 0
     # Two layers' fills of 16 KiB in words of 32 bytes are all the cycles it can lose.
     assert 0 < waits[1] <= 2 * 64 * 128 * 2 // 32 * 2000

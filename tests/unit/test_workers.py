@@ -29,7 +29,7 @@ def test_workers_start_with_interrupts_blocked(monkeypatch):
     pool.kill()
 
 
-class Dead:
+class DeadProcess:
     """A process that has ended."""
 
     def __init__(self, exitcode):
@@ -42,17 +42,17 @@ class Dead:
         pass
 
 
-def broken(pool, *exitcodes):
-    pool._processes = dict(enumerate(map(Dead, exitcodes)))
+def with_dead_processes(pool, *exitcodes):
+    pool._processes = dict(enumerate(map(DeadProcess, exitcodes)))
     return pool
 
 
 def test_workers_killed_before_they_start_are_retried_twice():
     pool = LocalPool(2)
     for _ in range(pools.MOST_IN_VAIN - 1):
-        broken(pool, -signal.SIGKILL, -signal.SIGTERM).revive()
+        with_dead_processes(pool, -signal.SIGKILL, -signal.SIGTERM).revive()
     with pytest.raises(RunFailedError, match="killed before they began, 3 times: out of memory") as caught:
-        broken(pool, -signal.SIGKILL).revive()
+        with_dead_processes(pool, -signal.SIGKILL).revive()
     assert "policy" not in str(caught.value) and "--jobs" in str(caught.value)
 
 
@@ -60,14 +60,14 @@ def test_retries_are_counted_afresh_after_a_worker_has_started():
     pool = LocalPool(2)
     for _ in range(3):
         for _ in range(pools.MOST_IN_VAIN - 1):
-            broken(pool, -signal.SIGKILL).revive()
+            with_dead_processes(pool, -signal.SIGKILL).revive()
         pool._begun.set()
-        broken(pool, -signal.SIGKILL).revive()
+        with_dead_processes(pool, -signal.SIGKILL).revive()
 
 
 @pytest.mark.parametrize("needs_main, advice", [(True, True), (False, False)])
 def test_workers_that_exit_by_themselves_are_not_retried(needs_main, advice):
-    pool = broken(LocalPool(2, needs_main=needs_main), 1, -signal.SIGTERM)
+    pool = with_dead_processes(LocalPool(2, needs_main=needs_main), 1, -signal.SIGTERM)
     with pytest.raises(RunFailedError, match="worker processes cannot start: see above") as caught:
         pool.revive()
     assert ("defines a policy" in str(caught.value)) == advice

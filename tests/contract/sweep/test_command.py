@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pandas as pd
 import pytest
-from harness_processes import LIMIT_S, POINTS, exported, mid_run, outcomes, started, sweep, write_grid
+from harness_processes import POINTS, TIMEOUT_S, exported, outcomes, started_sweep, sweep, wait_for_points, write_grid
 
 from archsim.sweeps.store import only_driver
 
@@ -39,30 +39,30 @@ def test_hardware_axis_shares_passes_and_baseline(undisturbed):
     assert names == ["baseline.json", *["pass.safetensors"] * 4]
 
 
-def test_finished_sweep_run_again_recomputes_nothing(own, undisturbed):
+def test_finished_sweep_run_again_recomputes_nothing(user_files, undisturbed):
     before, bytes_before = outcomes(undisturbed), exported(undisturbed)
-    done = sweep(own / "grid.toml", "-o", undisturbed)
+    done = sweep(user_files / "grid.toml", "-o", undisturbed)
     assert done.returncode == 0 and "16 of 16 points" in done.stdout, done.stderr
     assert outcomes(undisturbed) == before and exported(undisturbed) == bytes_before
 
 
 @pytest.mark.slow
-def test_one_process_exports_the_same_bytes_as_two(own, undisturbed, tmp_path):
-    assert sweep(own / "grid.toml", "-o", tmp_path / "one", "--jobs", 1).returncode == 0
+def test_one_process_exports_the_same_bytes_as_two(user_files, undisturbed, tmp_path):
+    assert sweep(user_files / "grid.toml", "-o", tmp_path / "one", "--jobs", 1).returncode == 0
     assert exported(tmp_path / "one") == exported(undisturbed)
 
 
-def test_dry_run_prints_points_and_time_and_writes_nothing(own, tmp_path):
-    done = sweep(own / "grid.toml", "-o", tmp_path / "out", "--dry-run", "--jobs", 3, cwd=tmp_path)
+def test_dry_run_prints_points_and_time_and_writes_nothing(user_files, tmp_path):
+    done = sweep(user_files / "grid.toml", "-o", tmp_path / "out", "--dry-run", "--jobs", 3, cwd=tmp_path)
     assert done.returncode == 0 and list(tmp_path.iterdir()) == [], done.stderr
     for words in ("16 points: 16 to run", "4 functional passes, 1 baselines", "with 3 processes", "threshold"):
         assert words in done.stdout
     assert len([line for line in done.stdout.splitlines() if "trace.npz" in line]) == POINTS
 
 
-def test_dry_run_of_a_finished_sweep_has_no_points_to_run(own, undisturbed):
+def test_dry_run_of_a_finished_sweep_has_no_points_to_run(user_files, undisturbed):
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")}
-    done = sweep(own / "grid.toml", "-o", undisturbed, "--dry-run")
+    done = sweep(user_files / "grid.toml", "-o", undisturbed, "--dry-run")
     assert done.returncode == 0 and "16 points: 0 to run" in done.stdout, done.stderr
     assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")} == before
 
@@ -74,9 +74,9 @@ def test_dry_run_of_a_finished_sweep_has_no_points_to_run(own, undisturbed):
     ("limit = 1", "limit = ", "not TOML: Invalid value"),
 ])  # fmt: skip
 @pytest.mark.parametrize("more", [[], pytest.param(["--dry-run"], marks=pytest.mark.slow)])
-def test_invalid_grid_exits_with_2_and_one_message(old, new, message, more, own, tmp_path):
+def test_invalid_grid_exits_with_2_and_one_message(old, new, message, more, user_files, tmp_path):
     grid = tmp_path / "grid.toml"
-    grid.write_text((own / "quick.toml").read_text().replace(old, new, 1))
+    grid.write_text((user_files / "quick.toml").read_text().replace(old, new, 1))
     done = sweep(grid, "-o", tmp_path / "out", *more)
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == "" and list(tmp_path.iterdir()) == [grid]
@@ -88,20 +88,20 @@ def test_missing_grid_file_exits_with_2_and_makes_no_folder(tmp_path):
 
 
 @pytest.mark.parametrize("options", [["--jobs", "0"], ["--dask", "nowhere"]])
-def test_invalid_options_exit_with_2_and_write_nothing(options, own, tmp_path):
-    done = sweep(own / "quick.toml", "-o", tmp_path / "out", *options)
+def test_invalid_options_exit_with_2_and_write_nothing(options, user_files, tmp_path):
+    done = sweep(user_files / "quick.toml", "-o", tmp_path / "out", *options)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_output_path_of_a_file_exits_with_2(own, tmp_path):
+def test_output_path_of_a_file_exits_with_2(user_files, tmp_path):
     (tmp_path / "file").write_text("mine")
-    done = sweep(own / "quick.toml", "-o", tmp_path / "file")
+    done = sweep(user_files / "quick.toml", "-o", tmp_path / "file")
     assert done.returncode == 2 and "it is not a folder" in done.stderr and (tmp_path / "file").read_text() == "mine"
 
 
-def test_failed_point_is_reported_and_the_others_finish(own, tmp_path):
-    grid = write_grid(tmp_path / "grid.toml", own, "limit = 1", threshold=[0.5, -1], latency=[3, 5])
+def test_failed_point_is_reported_and_the_others_finish(user_files, tmp_path):
+    grid = write_grid(tmp_path / "grid.toml", user_files, "limit = 1", threshold=[0.5, -1], latency=[3, 5])
     done = sweep(grid, "-o", tmp_path / "out")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "point 2 failed: threshold = -1: need a number >= 0" in done.stdout and "4 of 4 points" in done.stdout
@@ -109,7 +109,7 @@ def test_failed_point_is_reported_and_the_others_finish(own, tmp_path):
     assert results["error"].isna().tolist() == [True, True, False, False]
 
 
-def test_failed_point_is_run_again_with_retry(own, undisturbed, tmp_path):
+def test_failed_point_is_run_again_with_retry(user_files, undisturbed, tmp_path):
     """The store is edited as if the point's process had died of a cause that is gone now."""
     out = tmp_path / "out"
     shutil.copytree(undisturbed, out)
@@ -118,22 +118,22 @@ def test_failed_point_is_run_again_with_retry(own, undisturbed, tmp_path):
             "UPDATE outcomes SET error = 'died', record = NULL, energy = NULL, utilisation = NULL "
             "WHERE digest = (SELECT digest FROM points WHERE position = 5)"
         )
-    done = sweep(own / "grid.toml", "-o", out)
+    done = sweep(user_files / "grid.toml", "-o", out)
     assert done.returncode == 1 and "point 5 failed: died" in done.stdout
-    done = sweep(own / "grid.toml", "-o", out, "--retry")
+    done = sweep(user_files / "grid.toml", "-o", out, "--retry")
     assert done.returncode == 0 and exported(out) == exported(undisturbed), done.stdout
 
 
-def test_second_driver_exits_with_2(own, undisturbed):
+def test_second_driver_exits_with_2(user_files, undisturbed):
     with only_driver(undisturbed):
-        done = sweep(own / "grid.toml", "-o", undisturbed)
+        done = sweep(user_files / "grid.toml", "-o", undisturbed)
     assert done.returncode == 2 and "another sweep is writing here" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_relative_paths_and_letters_beyond_ascii_work(own, tmp_path):
+def test_relative_paths_and_letters_beyond_ascii_work(user_files, tmp_path):
     (tmp_path / "Größe θ").mkdir()
-    shutil.copytree(own / "net", tmp_path / "Größe θ" / "net")
-    shutil.copy(own / "trace.npz", tmp_path / "Größe θ" / "trace.npz")
+    shutil.copytree(user_files / "net", tmp_path / "Größe θ" / "net")
+    shutil.copy(user_files / "trace.npz", tmp_path / "Größe θ" / "trace.npz")
     write_grid(tmp_path / "grid.toml", "Größe θ", "limit = 1", threshold=[0.5, [0.2]], latency=[3])
     done = sweep("grid.toml", "-o", "aus/gabe", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -142,15 +142,15 @@ def test_relative_paths_and_letters_beyond_ascii_work(own, tmp_path):
 
 
 @pytest.mark.slow
-def test_results_can_be_read_during_a_sweep(own, tmp_path):
+def test_results_can_be_read_during_a_sweep(user_files, tmp_path):
     out = tmp_path / "out"
-    with started(own / "grid.toml", "-o", out, "--jobs", 2) as process:
-        mid_run(process, out)
+    with started_sweep(user_files / "grid.toml", "-o", out, "--jobs", 2) as process:
+        wait_for_points(process, out)
         look = "import archsim, sys; r = archsim.read_sweep(sys.argv[1]); print(len(r.results), r.n_points)"
         seen = subprocess.run(
-            [sys.executable, "-P", "-c", look, str(out)], capture_output=True, text=True, check=True, timeout=LIMIT_S
+            [sys.executable, "-P", "-c", look, str(out)], capture_output=True, text=True, check=True, timeout=TIMEOUT_S
         )
-        assert process.wait(LIMIT_S) == 0, process.said.read_text()
+        assert process.wait(TIMEOUT_S) == 0, process.log.read_text()
     n_finished, n_points = map(int, seen.stdout.split())
     assert 1 <= n_finished <= n_points == POINTS
 
@@ -164,10 +164,10 @@ sys.exit(int(found.results["error"].notna().sum()))
 
 
 @pytest.mark.parametrize("from_file", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_script_without_main_guard_may_run_a_sweep(from_file, own, tmp_path):
+def test_script_without_main_guard_may_run_a_sweep(from_file, user_files, tmp_path):
     """The script lacks `if __name__ == "__main__"` and may come from standard input."""
     (tmp_path / "script.py").write_text(SCRIPT)
     name = tmp_path / "script.py" if from_file else "-"
-    command = [sys.executable, "-P", str(name), str(own), str(tmp_path / "out")]
-    done = subprocess.run(command, input=SCRIPT, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    command = [sys.executable, "-P", str(name), str(user_files), str(tmp_path / "out")]
+    done = subprocess.run(command, input=SCRIPT, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 
 import pytest
-from harness import HerePool, write_own
+from harness import InProcessPool, write_lstm_files
 
 from archsim.sweeps import run as sweeps
 from archsim.sweeps import store as stores
@@ -12,21 +12,21 @@ from archsim.sweeps.store import DATABASE
 
 
 @pytest.fixture(autouse=True)
-def here(monkeypatch):
+def in_process(monkeypatch):
     """Sweeps without other processes, and no patience with a file that somebody holds."""
-    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
     monkeypatch.setattr(stores, "SHORT_PATIENCE_S", 0.01)
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory):
+def user_files(tmp_path_factory):
     """The files of a network and its trace."""
-    return write_own(tmp_path_factory.mktemp("own"), (7, 4, 9))
+    return write_lstm_files(tmp_path_factory.mktemp("own"), (7, 4, 9))
 
 
 @pytest.fixture(scope="module")
-def grid(own):
-    fixed = {"network": str(own / "net"), "trace": str(own / "trace.npz")}
+def grid(user_files):
+    fixed = {"network": str(user_files / "net"), "trace": str(user_files / "trace.npz")}
     return {"axes": {"threshold": [0.2, 0.6], "arch.fmu.latency_cycles": [3, 5]}, "fixed": fixed}
 
 
@@ -35,6 +35,6 @@ def finished(grid, tmp_path_factory):
     """The bytes of a finished sweep's database, and its results."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+        patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
         results = run_sweep(grid, folder).results
     return (folder / DATABASE).read_bytes(), results

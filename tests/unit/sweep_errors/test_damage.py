@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pandas as pd
 import pytest
-from harness_sweeps import said
+from harness_sweeps import exit_code_and_stderr
 
 from archsim.errors import UsageError
 from archsim.report.assemble import write_report
@@ -65,7 +65,7 @@ def test_damaged_database_is_refused_in_one_line_and_left_alone(damage, finished
     damage(path)
     before = path.read_bytes() if path.is_file() else None
     for work in (read_sweep, write_report, lambda folder: run_sweep(grid, folder)):
-        code, message = said(lambda work=work: work(tmp_path), capsys)
+        code, message = exit_code_and_stderr(lambda work=work: work(tmp_path), capsys)
         assert code == 2 and message.startswith("archsim: ") and message.count("\n") == 1
         assert str(tmp_path) in message and DATABASE in message
     assert (path.read_bytes() if path.is_file() else None) == before

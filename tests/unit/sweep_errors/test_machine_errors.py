@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from harness import HerePool
-from harness_sweeps import said
+from harness import InProcessPool
+from harness_sweeps import exit_code_and_stderr
 
 from archsim.errors import RunFailedError, UsageError
 from archsim.experiment import stages
@@ -28,34 +28,34 @@ from archsim.sweeps.store import DATABASE
 
 
 @pytest.mark.parametrize("name", ["", "cache"])
-def test_file_in_place_of_a_folder_is_refused_before_any_work(name, grid, tmp_path, passes):
+def test_file_in_place_of_a_folder_is_refused_before_any_work(name, grid, tmp_path, computed_policies):
     path = tmp_path / "out" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
     with pytest.raises(UsageError, match=r"cannot write .*: it is not a folder"):
         run_sweep(grid, tmp_path / "out")
-    assert passes == [] and path.read_text() == "mine"
+    assert computed_policies == [] and path.read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", EXPORTED)
-def test_folder_in_place_of_a_table_is_refused_before_any_work(name, grid, tmp_path, passes):
+def test_folder_in_place_of_a_table_is_refused_before_any_work(name, grid, tmp_path, computed_policies):
     (tmp_path / name).mkdir()
     with pytest.raises(UsageError, match=r"cannot write .*: it is a folder"):
         run_sweep(grid, tmp_path)
-    assert passes == []
+    assert computed_policies == []
 
 
 @pytest.mark.parametrize("name, message", [
     ("report.html", "it is a folder"), ("figures", "it is not a folder"), ("bundled", "watched: it is not a folder"),
     ("bundled/watched", "it is not a folder"), ("bundled/losses/cache", "it is not a folder"),
 ])  # fmt: skip
-def test_reproduce_refuses_an_occupied_output_before_any_work(name, message, tmp_path, passes):
+def test_reproduce_refuses_an_occupied_output_before_any_work(name, message, tmp_path, computed_policies):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir() if "." in name else path.write_text("mine")
     with pytest.raises(UsageError, match=rf"cannot write .*{Path(name).name}.*{message}"):
         reproduce(tmp_path, quick=True, on_progress=lambda *progress: pytest.fail("works already"))
-    assert passes == []
+    assert computed_policies == []
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 10**9])
@@ -80,7 +80,7 @@ def test_report_over_an_occupied_path_is_refused(name, finished, tmp_path):
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_full_disk_under_the_cache_changes_no_result(grid, finished, tmp_path, caplog, monkeypatch, passes):
+def test_full_disk_under_the_cache_changes_no_result(grid, finished, tmp_path, caplog, monkeypatch, computed_policies):
     def full(path, data):
         raise NO_SPACE
 
@@ -90,7 +90,7 @@ def test_full_disk_under_the_cache_changes_no_result(grid, finished, tmp_path, c
     pd.testing.assert_frame_equal(results, finished[1])
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 1 and "No space left on device" in told[0] and str(tmp_path / "cache") in told[0]
-    assert list((tmp_path / "cache").iterdir()) == [] and len(passes) > 2
+    assert list((tmp_path / "cache").iterdir()) == [] and len(computed_policies) > 2
 
 
 @pytest.mark.parametrize("error", [
@@ -107,7 +107,7 @@ def test_point_that_meets_a_machine_error_is_left_to_do(error, grid, finished, t
 
     with monkeypatch.context() as patch:
         patch.setattr(stages, "run_compared", fail)
-        code, message = said(lambda: run_sweep(grid, tmp_path), capsys)
+        code, message = exit_code_and_stderr(lambda: run_sweep(grid, tmp_path), capsys)
     assert code == 1 and message.count("\n") == 1
     assert "run failed: 2 of 4 points could not be run here, and are left to do" in message and str(error) in message
     kept = read_sweep(tmp_path)
@@ -116,23 +116,23 @@ def test_point_that_meets_a_machine_error_is_left_to_do(error, grid, finished, t
     pd.testing.assert_frame_equal(run_sweep(grid, tmp_path).results, finished[1])
 
 
-def test_point_whose_network_vanished_is_left_to_do(own, grid, finished, tmp_path, monkeypatch):
+def test_point_whose_network_vanished_is_left_to_do(user_files, grid, finished, tmp_path, monkeypatch):
     """A worker of a cluster may have lost the shared file system."""
     moved = tmp_path / "away"
     real = sweeps.Driver.run
 
     def lose(driver):
-        (own / "net").rename(moved)
+        (user_files / "net").rename(moved)
         try:
             real(driver)
         finally:
-            moved.rename(own / "net")
+            moved.rename(user_files / "net")
 
     monkeypatch.setattr(sweeps.Driver, "run", lose)
     with pytest.raises(RunFailedError, match="4 of 4 points could not be run here"):
         run_sweep(grid, tmp_path / "out")
     monkeypatch.undo()
-    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
     pd.testing.assert_frame_equal(run_sweep(grid, tmp_path / "out").results, finished[1])
 
 
@@ -168,7 +168,7 @@ def test_full_disk_under_the_store_ends_the_sweep(grid, finished, tmp_path, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(stores.sqlite3, "connect", connect)
-        code, message = said(lambda: run_sweep(grid, tmp_path), capsys)
+        code, message = exit_code_and_stderr(lambda: run_sweep(grid, tmp_path), capsys)
     assert code == 1 and "database or disk is full; finished points are kept" in message and message.count("\n") == 1
     assert len(read_sweep(tmp_path).results) == 2
     pd.testing.assert_frame_equal(run_sweep(grid, tmp_path).results, finished[1])

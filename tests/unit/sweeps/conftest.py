@@ -3,14 +3,14 @@
 from contextlib import nullcontext
 
 import pytest
-from harness import HerePool
+from harness import InProcessPool
 from harness_sweeps import write_network
 
 from archsim.sweeps import run as sweeps
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory):
+def unlabelled(tmp_path_factory):
     """Choices of a network without a task."""
     return write_network(tmp_path_factory.mktemp("own") / "net")
 
@@ -22,6 +22,6 @@ def labelled(tmp_path_factory):
 
 
 @pytest.fixture
-def here(monkeypatch):
+def in_process(monkeypatch):
     """Sweeps without other processes."""
-    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))

@@ -90,8 +90,8 @@ class DyingPool(LocalPool):
         return super().submit(task, cache)
 
 
-def test_worker_that_dies_between_tasks_is_replaced(own, tmp_path):
-    points = plan_points(load_grid(grid(own, threshold=[0.1, 0.2, 0.3, 0.4]))[0])
+def test_worker_that_dies_between_tasks_is_replaced(unlabelled, tmp_path):
+    points = plan_points(load_grid(grid(unlabelled, threshold=[0.1, 0.2, 0.3, 0.4]))[0])
     (tmp_path / "cache").mkdir()
     tasks, told, pool = plan_tasks(points, tmp_path / "cache"), [], DyingPool(1)
     try:
@@ -173,9 +173,9 @@ def test_sweep_ends_if_the_pool_cancels_a_task():
         drive([task("a"), task("b")], ScriptedPool(a=["cancelled"]))
 
 
-def test_worker_refuses_a_task_whose_digest_differs(own, tmp_path):
+def test_worker_refuses_a_task_whose_digest_differs(unlabelled, tmp_path):
     for kind in TaskKind:
-        done = work(Task(kind, "0" * 64, choices_of(own), frozenset(), 1.0), str(tmp_path), 1)
+        done = work(Task(kind, "0" * 64, choices_of(unlabelled), frozenset(), 1.0), str(tmp_path), 1)
         assert "sees another archsim, network, trace or machine" in done.error and done.outcome is None
     assert list(tmp_path.iterdir()) == []
 
@@ -184,20 +184,20 @@ def test_worker_refuses_a_task_whose_digest_differs(own, tmp_path):
     (ZeroDivisionError("x"), "ZeroDivisionError: x"),
     (RunFailedError("just so"), "just so"),
 ])  # fmt: skip
-def test_exception_of_a_task_is_its_error_message(error, message, own, tmp_path, monkeypatch):
+def test_exception_of_a_task_is_its_error_message(error, message, unlabelled, tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise error
 
     monkeypatch.setattr(stages, "run_compared", fail)
-    choices = choices_of(own)
+    choices = choices_of(unlabelled)
     done = work(Task(TaskKind.POINT, resolve_point(choices).digest, choices, frozenset(), 1.0), str(tmp_path), 1)
     assert done.error == message and done.seconds >= 0 and not done.hindered
 
 
-def test_progress_rises_from_zero_to_one(own, tmp_path, here):
+def test_progress_rises_from_zero_to_one(unlabelled, tmp_path, in_process):
     heard = []
     run_sweep(
-        grid(own, threshold=[0.1, 0.5, -1]),
+        grid(unlabelled, threshold=[0.1, 0.5, -1]),
         tmp_path,
         on_progress=lambda p: heard.append((p.share, p.finished, p.failed)),
     )

@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 import tomlkit
-from harness_sweeps import one, points
+from harness_sweeps import points, values_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,7 +33,7 @@ def test_grid_without_axes_is_one_point():
 
 
 def test_threshold_value_may_be_a_list_per_layer():
-    assert one("threshold", [0.1, [0.1, 0.2], [[0.1], [0.2]]]) == [0.1, [0.1, 0.2], [[0.1], [0.2]]]
+    assert values_of("threshold", [0.1, [0.1, 0.2], [[0.1], [0.2]]]) == [0.1, [0.1, 0.2], [[0.1], [0.2]]]
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from harness_sweeps import HARDWARE, grid, kinds, tasks_of, write_network
+from harness_sweeps import HARDWARE, count_by_kind, grid, tasks_of, write_network
 
 from archsim.errors import UsageError
 from archsim.report.html_tables import best_table
@@ -16,16 +16,16 @@ from archsim.sweeps.run import run_sweep
 from archsim.sweeps.task import TaskKind
 
 
-def test_points_differing_in_hardware_share_one_pass(own, tmp_path):
-    tasks = tasks_of(grid(own, arch__fmu__latency_cycles=[3, 5, 8], threshold=[0.5]), tmp_path)
-    assert kinds(tasks) == {"POINT": 3, "BASELINE": 1, "PASS": 1}
+def test_points_differing_in_hardware_share_one_pass(unlabelled, tmp_path):
+    tasks = tasks_of(grid(unlabelled, arch__fmu__latency_cycles=[3, 5, 8], threshold=[0.5]), tmp_path)
+    assert count_by_kind(tasks) == {"POINT": 3, "BASELINE": 1, "PASS": 1}
     (made,) = [task for task in tasks if task.kind is TaskKind.PASS]
     assert all(made.name in task.after for task in tasks if task.kind is not TaskKind.PASS)
 
 
-def test_points_differing_in_a_shared_unit_have_a_baseline_each(own, tmp_path):
-    tasks = tasks_of(grid(own, arch__dpu__lanes=[8, 16], threshold=[0.5]), tmp_path)
-    assert kinds(tasks) == {"POINT": 2, "BASELINE": 2, "PASS": 1}
+def test_points_differing_in_a_shared_unit_have_a_baseline_each(unlabelled, tmp_path):
+    tasks = tasks_of(grid(unlabelled, arch__dpu__lanes=[8, 16], threshold=[0.5]), tmp_path)
+    assert count_by_kind(tasks) == {"POINT": 2, "BASELINE": 2, "PASS": 1}
 
 
 @pytest.mark.parametrize("axis", [
@@ -34,23 +34,23 @@ def test_points_differing_in_a_shared_unit_have_a_baseline_each(own, tmp_path):
     {"limit": [1, 2], "threshold": [0.1]},
     {"policy": ["bnn", "oracle"], "threshold": [0.1]},
 ])  # fmt: skip
-def test_points_differing_in_decisions_or_outputs_share_no_pass(axis, own, tmp_path):
-    assert kinds(tasks_of(grid(own, **axis), tmp_path))["PASS"] == 2
+def test_points_differing_in_decisions_or_outputs_share_no_pass(axis, unlabelled, tmp_path):
+    assert count_by_kind(tasks_of(grid(unlabelled, **axis), tmp_path))["PASS"] == 2
 
 
-def test_baseline_is_shared_across_thresholds_and_policies(own, labelled, tmp_path):
+def test_baseline_is_shared_across_thresholds_and_policies(unlabelled, labelled, tmp_path):
     axes = {"threshold": [0.1, 0.2, 0.3], "policy": ["bnn", "oracle"]}
-    assert kinds(tasks_of(grid(own, **axes), tmp_path)) == {"POINT": 6, "BASELINE": 1, "PASS": 6}
-    assert kinds(tasks_of(grid(labelled, **axes), tmp_path)) == {"POINT": 6, "BASELINE": 1, "PASS": 6}
+    assert count_by_kind(tasks_of(grid(unlabelled, **axes), tmp_path)) == {"POINT": 6, "BASELINE": 1, "PASS": 6}
+    assert count_by_kind(tasks_of(grid(labelled, **axes), tmp_path)) == {"POINT": 6, "BASELINE": 1, "PASS": 6}
 
 
 def test_policy_none_needs_no_baseline_task(labelled, tmp_path):
     tasks = tasks_of(grid(labelled, policy=["none"], threshold=[0.1, 0.2]), tmp_path)
-    assert kinds(tasks) == {"POINT": 1, "BASELINE": 0, "PASS": 1}
+    assert count_by_kind(tasks) == {"POINT": 1, "BASELINE": 0, "PASS": 1}
 
 
-def test_policy_none_runs_once_and_has_a_row_per_threshold(own, tmp_path, here):
-    found = run_sweep(grid(own, policy=["none"], threshold=[0.1, 0.2]), tmp_path / "out")
+def test_policy_none_runs_once_and_has_a_row_per_threshold(unlabelled, tmp_path, in_process):
+    found = run_sweep(grid(unlabelled, policy=["none"], threshold=[0.1, 0.2]), tmp_path / "out")
     assert found.n_points == 2 and found.results["digest"].nunique() == 1
     assert found.results["threshold"].tolist() == [0.1, 0.2]
 
@@ -109,13 +109,13 @@ def test_invalid_point_is_refused_with_its_reason(more, message):
     ({"arch": "epr"}, "did you mean 'epur'"),
     ({"policy": "orakle"}, "did you mean 'oracle'"),
 ])  # fmt: skip
-def test_unknown_name_refuses_the_whole_grid(more, message, own):
+def test_unknown_name_refuses_the_whole_grid(more, message, unlabelled):
     with pytest.raises(UsageError, match=message):
-        plan_points(load_grid({"axes": {"threshold": [0.5, 1]}, "fixed": own | more})[0])
+        plan_points(load_grid({"axes": {"threshold": [0.5, 1]}, "fixed": unlabelled | more})[0])
 
 
-def test_grid_is_refused_only_if_every_point_is_invalid(own):
-    points = plan_points(load_grid(grid(own, threshold=[0.5, -1]))[0])
+def test_grid_is_refused_only_if_every_point_is_invalid(unlabelled):
+    points = plan_points(load_grid(grid(unlabelled, threshold=[0.5, -1]))[0])
     assert [point.error is None for point in points] == [True, False] and points[1].config is None
     with pytest.raises(UsageError, match=r"none of 2 points can run; the first: .*need a number >= 0"):
-        plan_points(load_grid(grid(own, threshold=[-2, -1]))[0])
+        plan_points(load_grid(grid(unlabelled, threshold=[-2, -1]))[0])

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from harness_sweeps import one
+from harness_sweeps import values_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +28,7 @@ def same_values_and_types(found, expected):
     ({"from": 0, "to": 9999, "step": 1}, list(range(10000))),
 ])  # fmt: skip
 def test_range_expands_to_its_values(written, values):
-    same_values_and_types(one("threshold", written), values)
+    same_values_and_types(values_of("threshold", written), values)
 
 
 @pytest.mark.parametrize("written, values", [
@@ -36,7 +36,7 @@ def test_range_expands_to_its_values(written, values):
     ({"from": 1, "to": 16, "points": 5, "scale": "log"}, [1, 2, 4, 8, 16]),
 ])  # fmt: skip
 def test_range_of_whole_numbers_yields_ints(written, values):
-    same_values_and_types(one("arch.fmu.latency_cycles", written), values)
+    same_values_and_types(values_of("arch.fmu.latency_cycles", written), values)
 
 
 numbers = st.floats(-1e6, 1e6).map(lambda x: round(x, 6))
@@ -96,12 +96,12 @@ def test_list_axis_keeps_its_values(values):
 ])  # fmt: skip
 def test_range_that_overflows_or_vanishes_is_refused(written):
     with pytest.raises(ConfigError):
-        one("threshold", written)
+        values_of("threshold", written)
 
 
 def test_range_repeating_one_value_is_refused():
     with pytest.raises(ConfigError, match="twice"):
-        one("threshold", {"from": 1, "to": 1, "points": 3})
+        values_of("threshold", {"from": 1, "to": 1, "points": 3})
 
 
 @pytest.mark.parametrize("values", [

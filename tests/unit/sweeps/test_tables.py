@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import pandas as pd
 import pytest
-from harness import HerePool
+from harness import InProcessPool
 from harness_sweeps import HARDWARE, grid
 
 from archsim.experiment import stages
@@ -17,15 +17,15 @@ from archsim.sweeps.store import Store
 
 
 @pytest.fixture(scope="module")
-def mixed(own, tmp_path_factory):
+def mixed(unlabelled, tmp_path_factory):
     """A sweep of points that ran and points that could not, and its folder."""
     folder = tmp_path_factory.mktemp("mixed")
     tables = {
         "axes": {"threshold": [0.5, -1, [0.1, 0.2], 1], HARDWARE: [3, 5], "policy": ["bnn", "none"]},
-        "fixed": own | {"limit": 2, "precision": "fp32"},
+        "fixed": unlabelled | {"limit": 2, "precision": "fp32"},
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(HerePool()))
+        patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
         return run_sweep(tables, folder), folder
 
 
@@ -82,32 +82,32 @@ def exported(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".csv", ".parquet")}
 
 
-def test_exports_are_equal_bytes_in_any_order_of_completion(own, tmp_path, here, monkeypatch):
-    tables = grid(own, threshold=[0.1, -1, 0.5], arch__fmu__latency_cycles=[3, 5])
+def test_exports_are_equal_bytes_in_any_order_of_completion(unlabelled, tmp_path, in_process, monkeypatch):
+    tables = grid(unlabelled, threshold=[0.1, -1, 0.5], arch__fmu__latency_cycles=[3, 5])
     run_sweep(tables, tmp_path / "a")
     real = sweeps.plan_tasks
     monkeypatch.setattr(sweeps, "plan_tasks", lambda *arguments: real(*arguments)[::-1])
     run_sweep(tables, tmp_path / "b")
-    run_sweep(grid(own, threshold=[0.5]), tmp_path / "c")
+    run_sweep(grid(unlabelled, threshold=[0.5]), tmp_path / "c")
     run_sweep(tables, tmp_path / "c")
     assert exported(tmp_path / "a") == exported(tmp_path / "b") == exported(tmp_path / "c")
     assert len(exported(tmp_path / "a")) == 6
 
 
-def test_sweep_of_failed_points_only_exports_tables(own, tmp_path, here, monkeypatch):
+def test_sweep_of_failed_points_only_exports_tables(unlabelled, tmp_path, in_process, monkeypatch):
     def fail(*arguments, **options):
         raise ArithmeticError("too little")
 
     monkeypatch.setattr(stages, "run_compared", fail)
-    found = run_sweep(grid(own, threshold=[0.1, 0.5]), tmp_path)
+    found = run_sweep(grid(unlabelled, threshold=[0.1, 0.5]), tmp_path)
     assert found.results["error"].notna().all() and found.energy.empty and len(exported(tmp_path)) == 6
     assert list(found.results["threshold"]) == [0.1, 0.5]
 
 
-def test_sweep_without_finished_points_reads_as_an_empty_table(own, tmp_path):
+def test_sweep_without_finished_points_reads_as_an_empty_table(unlabelled, tmp_path):
     """A sweep interrupted before its first point leaves such a store."""
     store = Store(tmp_path)
-    points = plan_points(load_grid(grid(own, threshold=[0.5]))[0])
+    points = plan_points(load_grid(grid(unlabelled, threshold=[0.5]))[0])
     store.begin(points, {})
     store.close()
     found = read_sweep(tmp_path)
