@@ -15,18 +15,18 @@ from torch.nn.utils.rnn import pad_sequence
 
 from archsim.errors import ConfigError, TraceError
 from archsim.finetune.rnn import ReuseRNN
+from archsim.importers.effective import torch_class
 from archsim.importers.pytorch import from_torch
 from archsim.inference.head import metric_for
 from archsim.inference.inputs import Inputs
 from archsim.inference.policy_parameters import Threshold
+from archsim.ir.cells import cell_named
 from archsim.ir.folder import MANIFEST, WEIGHTS, load_network, read_manifest
 from archsim.ir.heads import CtcHead, MeanClassifier
 from archsim.ir.manifest import CtcManifest, MeanLinearManifest, StackManifest
 from archsim.ir.network import Network, Scales
 from archsim.kernels.arrays import I64
 from archsim.traceio.trace import Trace
-
-CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class Example(NamedTuple):
@@ -137,7 +137,7 @@ def _module_of(stack: StackManifest, tensors: Mapping[str, Tensor]) -> nn.RNNBas
     """The torch module a stack's tensors are named after; a bias that is not stored is zero."""
     has_bias = any(name.startswith(f"{stack.prefix}bias_") for name in tensors)
     shape = stack.input_size, stack.hidden_size, stack.num_layers
-    module: nn.RNNBase = CELLS[stack.cell](*shape, bias=has_bias, bidirectional=stack.bidirectional)
+    module: nn.RNNBase = torch_class(cell_named(stack.cell))(*shape, bias=has_bias, bidirectional=stack.bidirectional)
     with torch.no_grad():
         for name, weight in module.named_parameters():
             stored = tensors.get(stack.prefix + name)

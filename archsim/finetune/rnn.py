@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from archsim.activity import ActivityRecord, pass_shapes
 from archsim.errors import ConfigError, TraceError
 from archsim.finetune.steadiness import unsteadiness
-from archsim.finetune.steps import MemoizedSteps, Parameters, RoundToFp16
+from archsim.finetune.steps import MemoizedSteps, Parameters, RoundToFp16, check_trainable
 from archsim.importers.pytorch import from_torch
 from archsim.inference.batch_runner import Passes
 from archsim.inference.batching import Batch
@@ -70,7 +70,8 @@ class ReuseRNN(nn.Module):
         if kind_of(self.policy) is not NEURONS:
             raise ConfigError(f"policy {self.policy.name!r} goes by columns: need one that reuses neurons, as bnn")
         self.threshold, self.scales, self.fp16 = threshold, scales, is_fp16(precision)
-        self.passes()
+        for layer in self.passes().network.layers:
+            check_trainable(layer.cell)
 
     def forward(self, x: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
         """Map x (T, B, I), or (B, T, I) if the modules are batch_first, to outputs of the same layout.

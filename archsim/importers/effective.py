@@ -8,30 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from archsim.errors import NetworkError
+from archsim.ir.cells import CELLS, Cell
 
 RAW = "_raw"
 """Suffix of the parameter that a dropout of weights keeps beside the weight it drops from."""
 STEPS = 5
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10, torch.float16: 1e-2, torch.bfloat16: 1e-1}
 """Difference of outputs that rounding explains; outputs are at most 1."""
+PLAIN = " or ".join(f"nn.{cell.torch_class}" for cell in CELLS.values())
 BAKE_IN = (
     "bake them in first, as with torch.nn.utils.parametrize.remove_parametrizations(module, NAME), prune.remove or "
-    "remove_weight_norm, or copy what it computes with into a plain nn.LSTM or nn.GRU"
+    f"remove_weight_norm, or copy what it computes with into a plain {PLAIN}"
 )
 
 
-def effective_weights(module: nn.RNNBase, where: str) -> dict[str, Tensor]:
+def torch_class(cell: Cell) -> type[Any]:
+    """Return the torch module class of a cell."""
+    module_class: type[Any] = getattr(nn, cell.torch_class)
+    return module_class
+
+
+def cell_of(module: nn.Module) -> Cell | None:
+    """Return the cell of a recurrent torch module, None for any other."""
+    return next((cell for cell in CELLS.values() if isinstance(module, torch_class(cell))), None)
+
+
+def effective_weights(module: nn.RNNBase, cell: Cell, where: str) -> dict[str, Tensor]:
     """Return the weights of `module` in evaluation, by torch's names, and leave the module as it was.
 
     Raises NetworkError, which lists the tensors there are, where a plain module with these weights computes something
     else: for a `forward` or hook of its own, learned initial states, or a weight that cannot be found.
     """
-    kind = next(plain for plain in (nn.LSTM, nn.GRU) if isinstance(module, plain))
+    kind = torch_class(cell)
     if type(module).forward is not kind.forward or "forward" in vars(module):
         raise _refused(module, where, "has a forward of its own, which is not simulated")
     if any(tensor.is_meta or nn.parameter.is_lazy(tensor) for tensor in module.parameters()):
@@ -57,9 +71,9 @@ def effective_weights(module: nn.RNNBase, where: str) -> dict[str, Tensor]:
     return weights
 
 
-def _plain(module: nn.RNNBase, kind: type[nn.LSTM | nn.GRU], weights: dict[str, Tensor]) -> nn.RNNBase:
+def _plain(module: nn.RNNBase, kind: type[Any], weights: dict[str, Tensor]) -> nn.RNNBase:
     """Return a plain module of the same shape with these weights."""
-    plain = kind(
+    plain: nn.RNNBase = kind(
         module.input_size,
         module.hidden_size,
         module.num_layers,
@@ -97,5 +111,5 @@ def _evaluating(module: nn.RNNBase) -> Iterator[None]:
 def _refused(module: nn.RNNBase, where: str, what: str) -> NetworkError:
     plain = set(module._flat_weights_names)
     others = [name for name, _ in (*module.named_parameters(), *module.named_buffers()) if name not in plain]
-    found = f"; it keeps {', '.join(others)}: {BAKE_IN}" if others else "; need a plain nn.LSTM or nn.GRU"
+    found = f"; it keeps {', '.join(others)}: {BAKE_IN}" if others else f"; need a plain {PLAIN}"
     return NetworkError(f"{where}: {type(module).__name__} {what}{found}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archsim.errors import NetworkError
+from archsim.ir.cells import CELLS
 from archsim.ir.manifest import StackManifest
 from archsim.ir.network import Network
 from archsim.ir.tensors import Weights, stack_layers
@@ -23,24 +24,24 @@ def from_torch(module: torch.nn.Module, *, name: str | None = None) -> Network:
     """
     import torch
 
-    from archsim.importers.effective import effective_weights
+    from archsim.importers.effective import cell_of, effective_weights
 
-    cells = {torch.nn.LSTM: "lstm", torch.nn.GRU: "gru"}
-    cell = next((cell for kind, cell in cells.items() if isinstance(module, kind)), None)
+    cell = cell_of(module)
     if cell is None or not isinstance(module, torch.nn.RNNBase):
-        accepted = "nn.LSTM, nn.GRU, or that part of your module, as in module.rnn (module._orig_mod if compiled)"
+        plain = ", ".join(f"nn.{cell.torch_class}" for cell in CELLS.values())
+        accepted = f"{plain}, or that part of your module, as in module.rnn (module._orig_mod if compiled)"
         raise NetworkError(f"from_torch: {type(module).__name__} is not supported; accepted: {accepted}")
     if module.proj_size:
         raise NetworkError(f"from_torch: proj_size = {module.proj_size} is not supported; accepted: 0")
-    weights = effective_weights(module, "from_torch")
+    weights = effective_weights(module, cell, "from_torch")
     tensors = {key: tensor.to("cpu", torch.float32).numpy() for key, tensor in weights.items()}
     stack = StackManifest(
         prefix="",
-        cell=cell,
+        cell=cell.name,
         input_size=module.input_size,
         hidden_size=module.hidden_size,
         num_layers=module.num_layers,
         bidirectional=module.bidirectional,
     )
     layers = tuple(stack_layers(Weights(type(module).__name__, tensors), stack))
-    return Network(name=name or f"torch-{cell}", layers=layers, provenance=f"torch {torch.__version__}")
+    return Network(name=name or f"torch-{cell.name}", layers=layers, provenance=f"torch {torch.__version__}")

@@ -10,10 +10,9 @@ import numpy as np
 from archsim.errors import ConfigError
 from archsim.inference.batching import Batch
 from archsim.inference.weights import StoredWeights
-from archsim.ir.cells import is_lstm
 from archsim.ir.layers import Layer
 from archsim.kernels.arrays import F32, U8, Bools
-from archsim.kernels.numerics.cells import update_gru, update_lstm
+from archsim.kernels.numerics.cells import update_cell
 from archsim.kernels.numerics.dense import accumulate_products
 from archsim.kernels.numerics.fp16 import round_to_fp16
 from archsim.kernels.prediction.recurrent_steps import PassArrays, run_steps
@@ -46,10 +45,7 @@ def update_cells(layer: Layer, weights: StoredWeights, products: F32, state: Sta
     """Advance the first B sequences from their products (B, P, H); return h (B, H), a view into the state."""
     B = products.shape[0]
     h, c = state.h[:B], state.c[:B]
-    if is_lstm(layer.cell):
-        update_lstm(products, weights.bias, c, h)
-    else:
-        update_gru(products, weights.bias, h)
+    update_cell(layer.cell.kernel_id, products, weights.bias, c, h)
     if fp16:
         round_to_fp16(h)
     return h
@@ -106,7 +102,7 @@ class RecurrentPass:
             memo=self.memo,
             c=self.state.c,
             h=self.state.h,
-            is_lstm=is_lstm(layer.cell),
+            cell_kernel=layer.cell.kernel_id,
             fp16=fp16,
         )
 

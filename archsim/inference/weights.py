@@ -9,10 +9,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from archsim.errors import NetworkError
-from archsim.ir.cells import is_lstm
+from archsim.ir.cells import Cell
 from archsim.ir.layers import Direction, Layer
 from archsim.ir.network import Network
-from archsim.kernels.arrays import F32
+from archsim.kernels.arrays import F32, Bools
 from archsim.kernels.numerics.fp16 import FP16_MAX, to_fp16
 
 _STORED: WeakKeyDictionary[Network, dict[bool, list[list[StoredWeights]]]] = WeakKeyDictionary()
@@ -56,16 +56,37 @@ def store_weights(layer: Layer, direction: Direction, *, fp16: bool) -> StoredWe
     """
     weight_ih = _stored(layer, "weight_ih", direction.weight_ih, fp16)
     weight_hh = _stored(layer, "weight_hh", direction.weight_hh, fp16)
-    rows_ih, rows_hh, bias = weight_ih, weight_hh, direction.bias_ih + direction.bias_hh
-    if not is_lstm(layer.cell):
-        # The candidate's two partial products are rows of their own: one sees x only, the other h only.
-        H = layer.hidden_size
-        none_ih, none_hh = np.zeros((H, layer.input_size), np.float32), np.zeros((H, H), np.float32)
-        rows_ih = np.concatenate([weight_ih, none_ih])
-        rows_hh = np.concatenate([weight_hh[: 2 * H], none_hh, weight_hh[2 * H :]])
-        bias = np.concatenate([bias[: 2 * H], direction.bias_ih[2 * H :], direction.bias_hh[2 * H :]])
-    input_t, hidden_t = np.ascontiguousarray(rows_ih.T), np.ascontiguousarray(rows_hh.T)
-    return StoredWeights(weight_ih, weight_hh, input_t, hidden_t, bias.reshape(-1, layer.hidden_size))
+    reads_x, reads_h = _operands(layer.cell)
+    b_ih, b_hh = (_by_product(layer, bias) for bias in (direction.bias_ih, direction.bias_hh))
+    return StoredWeights(
+        weight_ih=weight_ih,
+        weight_hh=weight_hh,
+        input_t=_transposed(np.where(reads_x[..., None], _by_product(layer, weight_ih), np.float32(0))),
+        hidden_t=_transposed(np.where(reads_h[..., None], _by_product(layer, weight_hh), np.float32(0))),
+        bias=np.where(reads_x & reads_h, b_ih + b_hh, np.where(reads_x, b_ih, b_hh)),
+    )
+
+
+def _operands(cell: Cell) -> tuple[Bools, Bools]:
+    """Return which products read x, and which read h, (P, 1) each.
+
+    Where a gate has two products, the first reads x only and the second h only; any other product reads both.
+    """
+    gates = cell.gate_of_product
+    reads_x = [gate not in gates[:product] for product, gate in enumerate(gates)]
+    reads_h = [gate not in gates[product + 1 :] for product, gate in enumerate(gates)]
+    return np.array(reads_x)[:, None], np.array(reads_h)[:, None]
+
+
+def _by_product(layer: Layer, rows: F32) -> F32:
+    """Return the rows of each product's gate, (G·H, ...) to (P, H, ...)."""
+    gates = rows.reshape(layer.cell.n_gates, layer.hidden_size, *rows.shape[1:])
+    return gates[list(layer.cell.gate_of_product)]
+
+
+def _transposed(blocks: F32) -> F32:
+    """Return weights (P, H, n) as the kernels read them, (n, P·H)."""
+    return np.ascontiguousarray(blocks.reshape(-1, blocks.shape[2]).T)
 
 
 def _stored(layer: Layer, name: str, weights: F32, fp16: bool) -> F32:

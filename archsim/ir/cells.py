@@ -1,4 +1,4 @@
-"""The recurrent cells: their gates and the dot products behind each gate (SEMANTICS 1.1)."""
+"""The recurrent cells: their gates, the dot products behind each gate, and the kernel that updates them."""
 
 from __future__ import annotations
 
@@ -8,30 +8,35 @@ import numpy as np
 
 from archsim.errors import NetworkError, did_you_mean
 from archsim.kernels.arrays import I64
+from archsim.kernels.numerics.cells import GRU_KERNEL, LSTM_KERNEL
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: one neuron per gate and unit, and one or two dot products per neuron."""
+    """A recurrent cell (SEMANTICS 1.1): one neuron per gate and unit, and one or two dot products per neuron."""
 
     name: str
+    kernel_id: int
+    """Id of the kernel in `archsim.kernels.numerics.cells` that advances the state by one step."""
+    torch_class: str
+    """Name of the module in `torch.nn` with the same weights."""
     gates: tuple[str, ...]
-    """In torch's order."""
+    """Names of the gates in torch's order."""
     gate_of_product: tuple[int, ...]
-    """The gate each stored product belongs to: the GRU candidate keeps its two partial products apart."""
+    """Gate of each stored product. A gate named twice keeps its products with x and with h apart, in this order."""
     multiplies: int
-    """Multiplications of the cell update per unit, with `adds` and `exponentials` the work of the MU."""
+    """Multiplications of the cell update per unit; with `adds` and `exponentials` the work of the MU."""
     adds: int
     exponentials: int
 
     @property
     def n_gates(self) -> int:
-        """G."""
+        """G, the number of gates."""
         return len(self.gates)
 
     @property
     def n_products(self) -> int:
-        """P, at least G."""
+        """P, the number of stored products per unit, at least G."""
         return len(self.gate_of_product)
 
     @property
@@ -40,28 +45,41 @@ class Cell:
         return np.array(self.gate_of_product, np.int64)
 
 
-# Counts per unit. LSTM: biases 4, c 1; f·c, i·g, o·tanh(c); σ three times, tanh twice.
-LSTM = Cell("lstm", ("i", "f", "g", "o"), (0, 1, 2, 3), multiplies=3, adds=5, exponentials=5)
-# GRU: biases 4, candidate 1, 1-z and the sum 2; r·y_h, (1-z)·n, z·h; σ twice, tanh once.
-GRU = Cell("gru", ("r", "z", "n"), (0, 1, 2, 2), multiplies=3, adds=7, exponentials=3)
+LSTM = Cell(
+    name="lstm",
+    kernel_id=LSTM_KERNEL,
+    torch_class="LSTM",
+    gates=("i", "f", "g", "o"),
+    gate_of_product=(0, 1, 2, 3),
+    multiplies=3,  # f·c, i·g, o·tanh(c)
+    adds=5,  # biases 4, c 1
+    exponentials=5,  # σ three times, tanh twice
+)
+GRU = Cell(
+    name="gru",
+    kernel_id=GRU_KERNEL,
+    torch_class="GRU",
+    gates=("r", "z", "n"),
+    gate_of_product=(0, 1, 2, 2),
+    multiplies=3,  # r·y_h, (1-z)·n, z·h
+    adds=7,  # biases 4, candidate 1, 1-z and the sum 2
+    exponentials=3,  # σ twice, tanh once
+)
 
 CELLS = {cell.name: cell for cell in (LSTM, GRU)}
 
 
-def is_lstm(cell: Cell) -> bool:
-    """Return True for an LSTM, False for a GRU; NetworkError for any other cell, which nothing here computes.
+def check_cell(cell: Cell) -> None:
+    """Raise NetworkError for a cell that is not one of `CELLS`, because nothing here computes it.
 
-    Cells are told apart by value: one that was pickled or copied is another object.
+    Cells are compared by value: one that was pickled or copied is another object.
     """
-    if cell == LSTM:
-        return True
-    if cell == GRU:
-        return False
-    raise NetworkError(f"cell {cell.name!r} is not supported; accepted: {', '.join(CELLS)}")
+    if CELLS.get(cell.name) != cell:
+        raise NetworkError(f"cell {cell.name!r} is not supported; accepted: {', '.join(CELLS)}")
 
 
 def cell_named(name: str, where: str = "") -> Cell:
-    """Return the cell called `name`; NetworkError says where it stood and lists the alternatives."""
+    """Return the cell called `name`; NetworkError says where the name stood and lists the alternatives."""
     if name not in CELLS:
         raise NetworkError(
             f"{where}cell {name!r} is not supported{did_you_mean(name, CELLS)}; accepted: {', '.join(CELLS)}"

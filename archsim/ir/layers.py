@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from archsim.errors import NetworkError
-from archsim.ir.cells import Cell, is_lstm
+from archsim.ir.cells import Cell, check_cell
 from archsim.kernels.arrays import F32
 from archsim.ownership import OwnsArrays, own
 
@@ -38,7 +38,7 @@ class Layer:
     directions: tuple[Direction, ...] = field(repr=False)
 
     def __post_init__(self) -> None:
-        is_lstm(self.cell)  # refuses a cell that is neither
+        check_cell(self.cell)
 
     @property
     def output_size(self) -> int:

@@ -25,7 +25,7 @@ def decide_reuse(layer: Recurrent, x: Tensor, inputs: Tensor, h0: Tensor, c0: Te
     drift, held, acts = np.zeros((B, 4, H), np.float32), *np.zeros((2, B, 4 * H), np.float32)
     thresholds, zone = np.full(4, theta, np.float32), np.zeros((B, H), np.bool_)
     h, c = h0.numpy(), c0.numpy().copy()
-    weight = layer.weight_hh.bfloat16().T
+    weight, bias = layer.weight_hh.bfloat16().T, layer.bias_hh.numpy()
     for t, step in enumerate(x.numpy()):
         now = binary_products(pack_joint_signs(step, h), signs, x.shape[2] + H).reshape(B, 4, H)
         if t == 0:
@@ -34,7 +34,7 @@ def decide_reuse(layer: Recurrent, x: Tensor, inputs: Tensor, h0: Tensor, c0: Te
             decide_by_drift(now, memo, drift, thresholds, True, reused[t])
         hidden = (torch.from_numpy(h).bfloat16() @ weight).float().numpy()
         before, h = h, np.empty_like(h)
-        lstm_forward(inputs[t].numpy(), hidden, reused[t].reshape(B, -1), zone, held, c, before, acts, h)
+        lstm_forward(inputs[t].numpy(), hidden, bias, reused[t].reshape(B, -1), zone, held, c, before, acts, h)
     return reused.reshape(T, B, -1)
 
 

@@ -14,10 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archsim.kernels.numerics.gradients import gru_backward, lstm_backward
-from training.steps import gru_forward, lstm_forward
+from archsim.ir.cells import CELLS, GRU, LSTM
+from archsim.kernels.numerics.gradients import StepRecord, cell_backward
+from training.steps import FORWARD
 
-GATES = {"lstm": 4, "gru": 3}
+HAS_C = {LSTM.name}
+"""Cells whose state is more than h."""
+FIRST_BIAS = {LSTM.name: (0.0, 1.0, 0.0, 0.0), GRU.name: (0.0, 0.0, 0.0)}
+"""Bias of each gate before training: an open forget gate carries evidence from the start."""
+REPEATING_BIAS = {LSTM.name: (2.0, -1.0, 0.0, 2.0), GRU.name: (0.0, -2.0, 0.0)}
+"""Bias that makes a layer repeat its inputs: open input and output gates, short memory; update gate nearly shut."""
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
@@ -46,7 +52,7 @@ class Steps(torch.autograd.Function):
         ctx: Any, cell: str, inputs: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, *coins: np.ndarray
     ) -> tuple[Tensor, Tensor]:
         """Return h and c of all steps, (T, B, H); `coins` say what is stale and what is zoned out."""
-        weight = weight.bfloat16()
+        weight, forward = weight.bfloat16(), FORWARD[cell]
         stale, zone = coins
         (T, B, _), H = inputs.shape, h0.shape[1]
         h, c, acts = torch.empty(T + 1, B, H), torch.zeros(T + 1, B, H), torch.empty(T, B, 4 * H)
@@ -54,15 +60,12 @@ class Steps(torch.autograd.Function):
         x, hs, cs, gates, held = inputs.numpy(), h.numpy(), c.numpy(), acts.numpy(), np.zeros((B, 4 * H), np.float32)
         for t in range(T):
             hidden = (h[t].bfloat16() @ weight.T).float().numpy()
-            if cell == "lstm":
-                cs[t + 1] = cs[t]
-                lstm_forward(x[t], hidden, stale[t], zone[t], held, cs[t + 1], hs[t], gates[t], hs[t + 1])
-            else:
-                gru_forward(x[t], hidden, bias.numpy(), stale[t], zone[t], held, hs[t], gates[t], hs[t + 1])
-        ctx.cell, ctx.weight, ctx.coins = cell, weight, coins
+            cs[t + 1] = cs[t]
+            forward(x[t], hidden, bias.numpy(), stale[t], zone[t], held, cs[t + 1], hs[t], gates[t], hs[t + 1])
+        ctx.cell, ctx.weight, ctx.coins = CELLS[cell], weight, coins
         ctx.saved = h, c, acts
         ctx.set_materialize_grads(False)
-        if cell == "gru":
+        if cell not in HAS_C:
             ctx.mark_non_differentiable(c)
         return h[1:].clone(), c[1:].clone()
 
@@ -72,21 +75,19 @@ class Steps(torch.autograd.Function):
         (h, c, acts), (stale, zone), (d_h, d_c) = ctx.saved, ctx.coins, grads
         T, B, H = acts.shape[0], acts.shape[1], h.shape[2]
         dh, dc, carry = torch.zeros(B, H), torch.zeros(B, H), np.zeros((B, 4 * H), np.float32)
-        d_inputs = torch.empty(T, B, GATES[ctx.cell] * H)
-        d_hidden = d_inputs if ctx.cell == "lstm" else torch.empty_like(d_inputs)
+        d_inputs, splits = torch.empty(T, B, ctx.cell.n_gates * H), ctx.cell.n_products > ctx.cell.n_gates
+        d_hidden = torch.empty_like(d_inputs) if splits else d_inputs
         for t in reversed(range(T)):
             dh = dh if d_h is None else dh + d_h[t]
             dc = dc if d_c is None else dc + d_c[t]
-            masks = stale[t], zone[t], dh.numpy()
-            if ctx.cell == "lstm":
-                cells = acts[t].numpy(), c[t].numpy(), c[t + 1].numpy()
-                lstm_backward(*cells, *masks, dc.numpy(), carry, d_inputs[t].numpy())
-            else:
-                gru_backward(acts[t].numpy(), h[t].numpy(), *masks, carry, d_inputs[t].numpy(), d_hidden[t].numpy())
+            values = (array.numpy() for array in (acts[t], h[t], c[t], c[t + 1]))
+            gradients = (array.numpy() for array in (d_inputs[t], d_hidden[t]))
+            step = StepRecord(*values, stale[t], zone[t])
+            cell_backward(ctx.cell.kernel_id, step, dh.numpy(), dc.numpy(), carry, *gradients)
             dh = dh + d_hidden[t].bfloat16() @ ctx.weight
         rows = d_hidden.flatten(0, 1)
         d_weight = (rows.bfloat16().T @ h[:-1].flatten(0, 1).bfloat16()).float()
-        d_bias = rows[:, -H:].sum(0) if ctx.cell == "gru" else None
+        d_bias = rows[:, -H:].sum(0) if splits else None
         return None, d_inputs, d_weight, d_bias, dh, dc, None, None
 
 
@@ -96,13 +97,11 @@ class Recurrent(nn.Module):
     def __init__(self, cell: str, inputs: int, hidden: int) -> None:
         super().__init__()
         self.cell, self.hidden = cell, hidden
-        rows, bound = GATES[cell] * hidden, hidden**-0.5
+        rows, bound = CELLS[cell].n_gates * hidden, hidden**-0.5
         self.weight_ih = nn.Parameter(torch.empty(rows, inputs).uniform_(-bound, bound))
         self.weight_hh = nn.Parameter(torch.empty(rows, hidden).uniform_(-bound, bound))
-        self.bias_ih = nn.Parameter(torch.zeros(rows))
+        self.bias_ih = nn.Parameter(torch.tensor(FIRST_BIAS[cell]).repeat_interleave(hidden))
         self.bias_hh = nn.Parameter(torch.zeros(rows))
-        if cell == "lstm":  # an open forget gate carries evidence from the start
-            self.bias_ih.data[hidden : 2 * hidden] = 1.0
 
     @torch.no_grad()
     def pass_through(self, first: int = 0) -> None:
@@ -116,9 +115,7 @@ class Recurrent(nn.Module):
         self.weight_ih[candidate] *= 0.2
         self.weight_hh[candidate] *= 0.2
         self.weight_ih[candidate, first : first + H] += 1.5 * torch.eye(H)
-        # an LSTM's input and output gates open and its memory short; a GRU's update gate nearly shut
-        gates = [2.0, -1.0, 0.0, 2.0] if self.cell == "lstm" else [0.0, -2.0, 0.0]
-        self.bias_ih += torch.tensor(gates).repeat_interleave(H)
+        self.bias_ih += torch.tensor(REPEATING_BIAS[self.cell]).repeat_interleave(H)
 
     def forward(
         self,
@@ -146,7 +143,7 @@ class Recurrent(nn.Module):
             zeros if h0 is None else h0,
             zeros if c0 is None else c0,
             lengths,
-            coins(stale if self.training else 0.0, steps, batch, GATES[self.cell] * H),
+            coins(stale if self.training else 0.0, steps, batch, CELLS[self.cell].n_gates * H),
             coins(zoneout if self.training else 0.0, steps, batch, H),
         )
         return (h if order is None else _along_time(h, order)), ends
@@ -154,7 +151,7 @@ class Recurrent(nn.Module):
     def input_products(self, x: Tensor) -> Tensor:
         """Return what does not wait for h: products with x (T, B, I), and biases, (T, B, G·H)."""
         bias = self.bias_ih + self.bias_hh
-        if self.cell == "gru":  # the candidate's hidden bias stays inside the reset gate
+        if CELLS[self.cell].n_products > CELLS[self.cell].n_gates:  # a hidden product keeps its own bias
             bias = torch.cat([bias[: -self.hidden], self.bias_ih[-self.hidden :]])
         return product(x, self.weight_ih) + bias
 

@@ -4,19 +4,20 @@ Loops are many and short because the compiler puts a loop over few arrays into v
 reordered (fastmath): training needs the speed, not the last bit.
 
 All arrays are float32 but for `stale` and `zone`, which hold booleans. A GRU's candidate has two products,
-its input part and its hidden part, hence `held` (B, 4H) for both cells.
+its input part and its hidden part, hence `held` (B, 4H) for both cells. `FORWARD` has one signature for all cells.
 """
 
 from __future__ import annotations
 
 from numba import njit
 
+from archsim.ir.cells import GRU, LSTM
 from archsim.kernels.numerics.activation import sigmoid, tanh
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
-def lstm_forward(inputs, hidden, stale, zone, held, c, before, acts, h):
-    """Products (B, 4H) -> gates `acts` (B, 4H); `held` and `c` advance; `h` follows `before`."""
+def lstm_forward(inputs, hidden, bias, stale, zone, held, c, before, acts, h):
+    """Advance an LSTM: products (B, 4H) -> gates `acts` (B, 4H), in place; `h` follows `before`."""
     B, H = h.shape
     for b in range(B):
         for n in range(4 * H):
@@ -34,8 +35,8 @@ def lstm_forward(inputs, hidden, stale, zone, held, c, before, acts, h):
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
-def gru_forward(inputs, hidden, bias, stale, zone, held, before, acts, h):
-    """Products (B, 3H) twice -> `acts` (B, 4H): r, z, candidate, its hidden part; `held` advances."""
+def gru_forward(inputs, hidden, bias, stale, zone, held, c, before, acts, h):
+    """Advance a GRU: products (B, 3H) twice -> `acts` (B, 4H): r, z, candidate, its hidden part, in place."""
     B, H = h.shape
     for b in range(B):
         for n in range(2 * H):
@@ -49,3 +50,7 @@ def gru_forward(inputs, hidden, bias, stale, zone, held, before, acts, h):
             candidate = tanh(held[b, 2 * H + n] + r * part)
             acts[b, n], acts[b, H + n], acts[b, 2 * H + n], acts[b, 3 * H + n] = r, z, candidate, part
             h[b, n] = before[b, n] if zone[b, n] else candidate + z * (before[b, n] - candidate)
+
+
+FORWARD = {LSTM.name: lstm_forward, GRU.name: gru_forward}
+"""Step kernels by the name of the cell."""

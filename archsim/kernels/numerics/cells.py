@@ -1,4 +1,7 @@
-"""Cell updates: what follows the dot products, computed at every step (SEMANTICS 1.1)."""
+"""Cell updates, one kernel per kind of cell: the work that follows the dot products at every step (SEMANTICS 1.1).
+
+A new kind takes a kernel id here, a kernel, and a branch of `advance_cell`; `archsim.ir.cells` registers the cell.
+"""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -10,43 +13,59 @@ from numba import njit
 from archsim.kernels.arrays import F32, check_shapes
 from archsim.kernels.numerics.activation import sigmoid, tanh
 
-
-def update_lstm(products: F32, bias: F32, c: F32, h: F32) -> None:
-    """Advance an LSTM one step: products (B, 4, H) of gates i, f, g, o; bias (4, H); c and h (B, H) in place."""
-    B, H = h.shape
-    check_shapes(products=(products, (B, 4, H)), bias=(bias, (4, H)), c=(c, (B, H)))
-    step_lstm(products, bias, c, h)
+LSTM_KERNEL, GRU_KERNEL = 0, 1
+N_PRODUCTS = {LSTM_KERNEL: 4, GRU_KERNEL: 4}
+"""Dot products P per unit that a kernel reads, by kernel id."""
 
 
-def update_gru(products: F32, bias: F32, h: F32) -> None:
-    """Advance a GRU (reset after the product) one step.
+def check_kernel_id(kernel_id: int) -> None:
+    """Raise ValueError for a kernel id that no cell update has."""
+    if kernel_id not in N_PRODUCTS:
+        raise ValueError(f"no cell update has kernel id {kernel_id}; accepted: {', '.join(map(str, N_PRODUCTS))}")
 
-    products (B, 4, H): r, z, the candidate's input part, its hidden part; bias (4, H) alike; h (B, H) in place.
+
+def update_cell(kernel_id: int, products: F32, bias: F32, c: F32, h: F32) -> None:
+    """Advance a cell by one step, c and h (B, H) in place; a cell without c leaves it alone.
+
+    products (B, P, H) and bias (P, H) in the cell's order of products. Raises ValueError for an unknown kernel id.
     """
     B, H = h.shape
-    check_shapes(products=(products, (B, 4, H)), bias=(bias, (4, H)))
-    step_gru(products, bias, h)
+    check_kernel_id(kernel_id)
+    P = N_PRODUCTS[kernel_id]
+    check_shapes(products=(products, (B, P, H)), bias=(bias, (P, H)), c=(c, (B, H)))
+    advance_cell(kernel_id, products, bias, c, h)
 
 
 @njit(cache=True, nogil=True)
-def step_lstm(products, bias, c, h):
-    """`update_lstm`, for kernels."""
+def advance_cell(kernel_id, products, bias, c, h):
+    """Do the work of `update_cell` unchecked; for kernels."""
+    if kernel_id == LSTM_KERNEL:
+        _advance_lstm(products, bias, c, h)
+    elif kernel_id == GRU_KERNEL:
+        _advance_gru(products, bias, h)
+    else:
+        raise ValueError("no cell update has this kernel id")
+
+
+@njit(cache=True, nogil=True)
+def _advance_lstm(products, bias, c, h):
     for b in range(h.shape[0]):
         for n in range(h.shape[1]):
             i = sigmoid(products[b, 0, n] + bias[0, n])
             f = sigmoid(products[b, 1, n] + bias[1, n])
             g = tanh(products[b, 2, n] + bias[2, n])
             o = sigmoid(products[b, 3, n] + bias[3, n])
-            c[b, n] = f * c[b, n] + i * g
-            h[b, n] = o * tanh(c[b, n])
+            c[b, n] = f * c[b, n] + i * g  # c_t = σ(f)·c + σ(i)·tanh(g)
+            h[b, n] = o * tanh(c[b, n])  # h_t = σ(o)·tanh(c_t)
 
 
 @njit(cache=True, nogil=True)
-def step_gru(products, bias, h):
-    """`update_gru`, for kernels."""
+def _advance_gru(products, bias, h):
+    # Products are r, z, y_x[n] and y_h[n]: reset comes after the product, as in torch and cuDNN.
     for b in range(h.shape[0]):
         for n in range(h.shape[1]):
             r = sigmoid(products[b, 0, n] + bias[0, n])
             z = sigmoid(products[b, 1, n] + bias[1, n])
+            # n_t = tanh(y_x[n] + b_in + r·(y_h[n] + b_hn))
             candidate = tanh(products[b, 2, n] + bias[2, n] + r * (products[b, 3, n] + bias[3, n]))
-            h[b, n] = (np.float32(1.0) - z) * candidate + z * h[b, n]
+            h[b, n] = (np.float32(1.0) - z) * candidate + z * h[b, n]  # h_t = (1-z)·n_t + z·h_{t-1}

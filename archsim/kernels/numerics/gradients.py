@@ -8,41 +8,54 @@ reordered (fastmath): training needs the speed, not the last bit.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 from archsim.kernels.arrays import F32, Bools, check_shapes
 from archsim.kernels.numerics.activation import tanh
+from archsim.kernels.numerics.cells import GRU_KERNEL, LSTM_KERNEL
 
 ONE, ZERO = np.float32(1), np.float32(0)
 
 
-def lstm_backward(
-    acts: F32, c_before: F32, c: F32, held: Bools, zone: Bools, dh: F32, dc: F32, carry: F32, d_products: F32
-) -> None:
-    """Write the gradient of the products evaluated in a step; `dh`, `dc` and `carry` move one step back in place.
+class StepRecord(NamedTuple):
+    """Values of one forward step that its gradient needs, for B sequences."""
 
-    acts (B, 4H): gates i, f, g, o; held (B, 4H): products that were kept; zone (B, H): hidden values that were kept.
-    carry (B, 4H) brings the gradient of products that later steps held. dh becomes what goes past the products.
+    acts: F32
+    """Gates after their activation functions, (B, P·H); of a GRU r, z, the candidate, its hidden part with bias."""
+    h_before: F32
+    """h of the step before, (B, H)."""
+    c_before: F32
+    """c of the step before, (B, H)."""
+    c: F32
+    """c after the step, (B, H)."""
+    reused: Bools
+    """Neurons whose products were reused, (B, G·H)."""
+    zoned_out: Bools
+    """Hidden values that were kept instead of updated, (B, H)."""
+
+
+def cell_backward(kernel_id: int, step: StepRecord, dh: F32, dc: F32, carry: F32, d_inputs: F32, d_hidden: F32) -> None:
+    """Write the gradients of the products that a step evaluated: with x d_inputs, with h d_hidden, (B, G·H) each.
+
+    Both are one array for a cell that has one product per gate. dh, dc (B, H) and carry (B, P·H) move one step back in
+    place. carry brings the gradient of products that later steps reused; dh becomes the part that bypasses the
+    products. Raises ValueError for a cell without a gradient.
     """
-    (B, H), wide = dh.shape, (dh.shape[0], 4 * dh.shape[1])
-    check_shapes(acts=(acts, wide), c_before=(c_before, (B, H)), c=(c, (B, H)), held=(held, wide), zone=(zone, (B, H)))
-    check_shapes(dc=(dc, (B, H)), carry=(carry, wide), d_products=(d_products, wide))
-    _lstm_backward(acts, c_before, c, held, zone, dh, dc, carry, d_products)
-
-
-def gru_backward(
-    acts: F32, before: F32, held: Bools, zone: Bools, dh: F32, carry: F32, d_inputs: F32, d_hidden: F32
-) -> None:
-    """As `lstm_backward`, for a GRU (reset after the product), whose candidate has two products.
-
-    acts (B, 4H): r, z, candidate, its hidden part with bias; before (B, H): h of the step before; held (B, 3H);
-    d_inputs, d_hidden (B, 3H): gradients of the products with x and with h.
-    """
-    (B, H), wide = dh.shape, (dh.shape[0], 3 * dh.shape[1])
-    check_shapes(acts=(acts, (B, 4 * H)), before=(before, (B, H)), held=(held, wide), zone=(zone, (B, H)))
-    check_shapes(carry=(carry, (B, 4 * H)), d_inputs=(d_inputs, wide), d_hidden=(d_hidden, wide))
-    _gru_backward(acts, before, held, zone, dh, carry, d_inputs, d_hidden)
+    (B, H), P = dh.shape, carry.shape[1] // dh.shape[1]
+    per_gate = (B, d_inputs.shape[1])
+    check_shapes(acts=(step.acts, (B, P * H)), h_before=(step.h_before, (B, H)), c_before=(step.c_before, (B, H)))
+    check_shapes(c=(step.c, (B, H)), reused=(step.reused, per_gate), zoned_out=(step.zoned_out, (B, H)))
+    check_shapes(dc=(dc, (B, H)), carry=(carry, (B, P * H)))
+    check_shapes(d_inputs=(d_inputs, per_gate), d_hidden=(d_hidden, per_gate))
+    if kernel_id == LSTM_KERNEL:
+        _lstm_backward(step.acts, step.c_before, step.c, step.reused, step.zoned_out, dh, dc, carry, d_inputs)
+    elif kernel_id == GRU_KERNEL:
+        _gru_backward(step.acts, step.h_before, step.reused, step.zoned_out, dh, carry, d_inputs, d_hidden)
+    else:
+        raise ValueError(f"no gradient for the cell update of kernel id {kernel_id}")
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from archsim.kernels.arrays import F32, I64, Bools, check_shapes
-from archsim.kernels.numerics.cells import step_gru, step_lstm
+from archsim.kernels.numerics.cells import advance_cell, check_kernel_id
 from archsim.kernels.numerics.dense import add_products
 from archsim.kernels.numerics.fp16 import round_all
 from archsim.kernels.prediction.reuse_decider import SIGNS, ReuseDecider, correct_step, decide_step
@@ -32,7 +32,8 @@ class PassArrays(NamedTuple):
     """(B, H)."""
     h: F32
     """(B, H)."""
-    is_lstm: bool
+    cell_kernel: int
+    """Kernel id of the cell update (archsim.kernels.numerics.cells)."""
     fp16: bool
     """Whether h and the memo are binary16."""
 
@@ -45,6 +46,7 @@ def run_steps(
     inputs (rows, I) and products (rows, P·H) are packed step by step; products, with x alone, become the ones the cell
     updates read. Returns h after each row's step, (rows, H), and which neurons were reused, (rows, G, H).
     """
+    check_kernel_id(arrays.cell_kernel)
     rows, n_units = int(active.sum()), arrays.h.shape[1]
     width = inputs.shape[1] if decider.predictor_kind < SIGNS else decider.n_inputs - n_units
     check_shapes(products=(products, (rows, arrays.hidden_t.shape[1])), inputs=(inputs, (rows, width)))
@@ -69,10 +71,7 @@ def _run_steps(arrays, decider, start, active, inputs, products, outputs, reused
         recall(by_product, memo, r, arrays.gate_of_product, arrays.fp16)
         if decider.small.unit.size:
             correct_step(decider, by_product, r, arrays.gate_of_product)
-        if arrays.is_lstm:
-            step_lstm(by_product, arrays.bias, c, h)
-        else:
-            step_gru(by_product, arrays.bias, h)
+        advance_cell(arrays.cell_kernel, by_product, arrays.bias, c, h)
         if arrays.fp16:
             round_all(h.reshape(-1))
         outputs[rows] = h
