@@ -128,10 +128,18 @@ class ArchSpec(Spec):
         node[last] = plain(value)
         if field == "dram.preset":  # a preset brings all its fields
             data["dram"] = {last: value}
-        return parse_arch(data, self.name)
+        replaced = parse_arch(data, self.name)
+        if self.fmu is None or replaced.fmu is None:
+            return replaced
+        return replaced.model_copy(update={"fmu": replaced.fmu.with_predictor_of(self.fmu)})
+
+    @property
+    def predictor_planes(self) -> int:
+        """Bits kept per weight for a predictor, its sign included; 0 without one that reads weights."""
+        return self.fmu.predictor.planes if self.fmu else 0
 
     def with_predictor(self, predictor: Predictor, n_inputs: int) -> ArchSpec:
-        """The same machine with what a policy's predictor needs."""
+        """Return the architecture with a policy's predictor in its memoization units, if it has any."""
         return self.model_copy(update={"fmu": self.fmu and self.fmu.fitted(predictor, n_inputs)})
 
     def without_memo(self) -> ArchSpec:

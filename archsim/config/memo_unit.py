@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pydantic import PrivateAttr
+
 from archsim.config.field import Spec, annotated
-from archsim.config.predictor import MOST_BITS, Predictor
+from archsim.config.predictor import MAX_BITS, BitPlanePredictor, Predictor
+from archsim.errors import ConfigError
 from archsim.units import KIB, ceil_div
+from archsim.validation import whole_number
 
 
 class FmuSpec(Spec):
@@ -21,7 +25,7 @@ class FmuSpec(Spec):
         source="SEMANTICS 2.2, P: 1, the sign, or as many as the policy needs",
         certainty="choice",
         ge=1,
-        most=MOST_BITS,
+        most=MAX_BITS,
     )
     bit_operations: int = annotated(
         1,
@@ -29,7 +33,7 @@ class FmuSpec(Spec):
         source="of a bit of a weight with an input: 1, or as many as the policy needs",
         certainty="choice",
         ge=1,
-        most=MOST_BITS,
+        most=MAX_BITS,
     )
     correctors: int = annotated(
         0,
@@ -55,15 +59,51 @@ class FmuSpec(Spec):
         ge=1,
     )
 
+    _predictor: Predictor = PrivateAttr(default_factory=BitPlanePredictor)
+
+    @property
+    def predictor(self) -> Predictor:
+        """Predictor in the unit, with at least what the fields above give it."""
+        return self._predictor.built_into(self)
+
+    def with_predictor(self, predictor: Predictor) -> FmuSpec:
+        """Return the unit with another predictor and all fields as they are."""
+        unit = self.model_copy()
+        unit._predictor = predictor
+        return unit
+
+    def with_predictor_of(self, unit: FmuSpec) -> FmuSpec:
+        """Return the unit with the predictor of another and all fields as they are."""
+        return self.with_predictor(unit._predictor)
+
     def fitted(self, predictor: Predictor, n_inputs: int) -> FmuSpec:
-        """Return the unit with what `predictor` needs for `n_inputs` a neuron: planes, and a memo as deep as before."""
-        entry = max(self.memo_entry_bytes, predictor.memo_entry_bytes(n_inputs))
-        return self.model_copy(
-            update={
-                "planes": max(self.planes, predictor.planes),
-                "bit_operations": max(self.bit_operations, predictor.bit_operations),
-                "correctors": max(self.correctors, int(predictor.corrects)),
-                "memo_entry_bytes": entry,
-                "memo_buffer_bytes": ceil_div(self.memo_buffer_bytes * entry, self.memo_entry_bytes),
-            }
-        )
+        """Return the unit with a predictor for at most `n_inputs` inputs per neuron, and a memo as deep as before.
+
+        Raises ConfigError for a predictor whose cost makes no sense.
+        """
+        built = predictor.built_into(self)
+        check_predictor(built, self, n_inputs)
+        entry = max(self.memo_entry_bytes, built.memo_entry_bytes(n_inputs))
+        update = {
+            "correctors": int(built.corrects),
+            "memo_entry_bytes": entry,
+            "memo_buffer_bytes": ceil_div(self.memo_buffer_bytes * entry, self.memo_entry_bytes),
+        }
+        return self.model_copy(update=update).with_predictor(predictor)
+
+
+def check_predictor(predictor: Predictor, fmu: FmuSpec, n_inputs: int) -> None:
+    """Raise ConfigError for a stated cost that is no whole number, or too small."""
+    stated = [
+        ("planes", predictor.planes, 0),
+        ("issue_cycles", predictor.issue_cycles(fmu, n_inputs), 1),
+        ("memo_entry_bytes", predictor.memo_entry_bytes(n_inputs), 1),
+    ]
+    actions = [*predictor.actions(fmu, n_inputs), *predictor.input_actions(fmu, n_inputs)]
+    stated += [(f"actions of {component}.{action}", number, 0) for component, action, number in actions]
+    stated += [(f"parts of {component}", number, 0) for component, number in predictor.parts(fmu).items()]
+    for name, value, least in stated:
+        if whole_number(value) is None or value < least:
+            raise ConfigError(
+                f"predictor {type(predictor).__name__}: {name} = {value!r}: need a whole number >= {least}"
+            )

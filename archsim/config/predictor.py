@@ -1,46 +1,120 @@
-"""What a predictor asks of the memoization unit, so that the machine it runs on can be given that much."""
+"""Predictors as hardware: each states its own cost, and timing, energy, area and capacity checks ask for it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from archsim.config.components import Action, ComponentTables
 from archsim.errors import ConfigError
+from archsim.units import ceil_div
 
-MOST_BITS = 16
+if TYPE_CHECKING:
+    from archsim.config.memo_unit import FmuSpec
+
+MAX_BITS = 16
 INT16_MAX = (1 << 15) - 1
 PRODUCT_BYTES = 2
-"""A memoized product, binary16."""
+"""Bytes of a memoized product, binary16."""
+CORRECTION_UNIT_BYTES = 2
+"""Bytes of the unit in which a product is corrected, binary16."""
 
-UNIT_BYTES = 2
+
+class Predictor(ABC):
+    """Hardware of a policy's predictor in the memoization unit of each gate, and its cost per prediction.
+
+    A policy returns one from its attribute `predictor`. In all methods `fmu` is the memoization unit that the predictor
+    is built into, and `n_inputs` is N, the length of [x; h]. The machine itself charges the memo buffer (a read and a
+    write per prediction), the banks of the planes and their fills, and the correctors.
+    """
+
+    planes: int = 0
+    """Bits kept per weight in banks of their own; the first is the weight's sign, split off the weight buffer."""
+    corrects: bool = False
+    """Whether reused products are corrected, which takes a multiply-add per prediction."""
+    tables: ComponentTables = ComponentTables()
+    """Energy, leakage and area of components that a technology may not know; its own entries take precedence."""
+
+    @abstractmethod
+    def issue_cycles(self, fmu: FmuSpec, n_inputs: int) -> int:
+        """Return c_f, the cycles between two predictions, at least 1 (SEMANTICS 2.2)."""
+
+    @abstractmethod
+    def actions(self, fmu: FmuSpec, n_inputs: int) -> Iterable[Action]:
+        """Return the actions of one prediction and of its comparison with the memo."""
+
+    @abstractmethod
+    def memo_entry_bytes(self, n_inputs: int) -> int:
+        """Return the bytes of a memo entry: the memoized product, and everything that predictions are compared by."""
+
+    @abstractmethod
+    def parts(self, fmu: FmuSpec) -> Mapping[str, int]:
+        """Return the number of instances of each component that makes predictions, per computation unit."""
+
+    def input_actions(self, fmu: FmuSpec, n_inputs: int) -> Iterable[Action]:
+        """Return the actions per step and computation unit that prepare the inputs, whatever is predicted from them."""
+        return ()
+
+    def built_into(self, fmu: FmuSpec) -> Predictor:
+        """Return the predictor with at least what the fields of `fmu` give the unit."""
+        return self
 
 
 @dataclass(frozen=True)
-class Predictor:
-    """The small network of a policy, as hardware sees it. The default is the binary network, throttled."""
+class BitPlanePredictor(Predictor):
+    """Network of a few bits per weight and input; the default is the binary network of `bnn`, throttled."""
 
     planes: int = 1
-    """Bits it keeps of a weight; the first is the weight's own sign."""
     bit_operations: int = 1
-    """What is done with each of them for one input."""
+    """Operations of each bit of a weight with one input: one per bit of the input."""
     largest_product: int = 1
-    """Of a weight's code and an input's."""
+    """Largest product of a weight's code and an input's."""
     drift_bytes: int = 4
-    """Of the drift in a memo entry; 0 without throttling."""
+    """Bytes of the drift in a memo entry; 0 without throttling."""
     corrects: bool = False
-    """Whether reused products are corrected by the change of the prediction."""
 
     def __post_init__(self) -> None:
         for name, value, most in (
-            ("planes", self.planes, MOST_BITS),
-            ("bit_operations", self.bit_operations, MOST_BITS),
-            ("largest_product", self.largest_product, 1 << 2 * MOST_BITS),
+            ("planes", self.planes, MAX_BITS),
+            ("bit_operations", self.bit_operations, MAX_BITS),
+            ("largest_product", self.largest_product, 1 << 2 * MAX_BITS),
         ):
             if not 1 <= value <= most:
                 raise ConfigError(f"predictor: {name} = {value}: need 1 to {most}")
         if self.drift_bytes < 0:
             raise ConfigError(f"predictor: drift_bytes = {self.drift_bytes}: need a number >= 0")
 
+    def issue_cycles(self, fmu: FmuSpec, n_inputs: int) -> int:
+        """Return ceil(P·N / W_b): the unit takes W_b bits of weights per cycle."""
+        return ceil_div(self.planes * n_inputs, fmu.width_bits)
+
+    def actions(self, fmu: FmuSpec, n_inputs: int) -> Iterator[Action]:
+        """Yield the reads of all planes, the bit operations of the dot product, and the comparison."""
+        bits = n_inputs * self.planes
+        yield Action("sign_bank", "predict", ceil_div(bits, fmu.sign_bank_width_bits))
+        yield Action("fmu", "xnor_popcount", bits * self.bit_operations)
+        yield Action("fmu", "compare", 1)
+
+    def input_actions(self, fmu: FmuSpec, n_inputs: int) -> Iterator[Action]:
+        """Yield a comparison per bit of an input, except for its sign, which is there already."""
+        yield Action("fmu", "quantise", n_inputs * (self.planes - 1))
+
     def memo_entry_bytes(self, n_inputs: int) -> int:
-        """A memo entry: product, prediction as int16 or int32, drift, the unit to correct by as binary16."""
+        """Return the bytes of product, prediction (int16 or int32), drift, and unit of correction."""
         fits = self.largest_product * n_inputs <= INT16_MAX
-        return PRODUCT_BYTES + (2 if fits else 4) + self.drift_bytes + UNIT_BYTES * self.corrects
+        return PRODUCT_BYTES + (2 if fits else 4) + self.drift_bytes + CORRECTION_UNIT_BYTES * self.corrects
+
+    def parts(self, fmu: FmuSpec) -> Mapping[str, int]:
+        """Return a binary unit per bit of an input."""
+        return {"fmu": self.bit_operations}
+
+    def built_into(self, fmu: FmuSpec) -> BitPlanePredictor:
+        """Return the predictor with at least the planes, bit operations and correctors that `fmu` has."""
+        return replace(
+            self,
+            planes=max(self.planes, fmu.planes),
+            bit_operations=max(self.bit_operations, fmu.bit_operations),
+            corrects=self.corrects or fmu.correctors > 0,
+        )

@@ -6,48 +6,17 @@ import math
 import tomllib
 from functools import cache
 from operator import attrgetter
-from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from archsim.config.arch import ArchSpec
+from archsim.config.components import ActionEntry, BufferEntry, ComponentTables, Reference, StaticEntry
 from archsim.config.field import Spec
 from archsim.errors import ConfigError, UnknownNameError
 from archsim.files import bundled_tables
 from archsim.validation import explain
 
 TABLES = "archsim.config.technologies"
-Bucket = Literal["scratchpad", "operations", "memo"]
-
-
-class Reference(Spec):
-    """The value of an architecture's field that figures were taken at."""
-
-    field: str
-    value: int = Field(ge=1)
-
-
-class ActionEntry(Spec):
-    """Energy of one action, and where it goes in the paper's breakdown."""
-
-    pj: float = Field(ge=0)
-    bucket: Bucket
-    source: str
-
-
-class StaticEntry(Spec):
-    """Leakage and area of one instance of a component; both in proportion to the field they follow."""
-
-    leakage_mw: float = Field(ge=0)
-    area_mm2: float = Field(ge=0)
-    follows: Reference
-    source: str
-
-
-class BufferEntry(Spec):
-    """The width of one access of a buffer; energy is in proportion to it, and a power law of the capacity."""
-
-    width: Reference
 
 
 class ScalingEntry(Spec):
@@ -79,6 +48,17 @@ class TechnologySpec(Spec):
         entry = self.action(component, action).model_copy(update={"pj": pj})
         actions = self.actions | {component: self.actions[component] | {action: entry}}
         return self.model_copy(update={"actions": actions})
+
+    def extended(self, tables: ComponentTables) -> TechnologySpec:
+        """Return a copy that also has the entries of `tables`, where it has none of its own."""
+        added = {name: entries | self.actions.get(name, {}) for name, entries in tables.actions.items()}
+        return self.model_copy(
+            update={
+                "actions": self.actions | added,
+                "static": tables.static | self.static,
+                "buffers": tables.buffers | self.buffers,
+            }
+        )
 
     def component(self, component: str) -> StaticEntry:
         """Return leakage and area of a component; a missing one is an error."""
@@ -114,6 +94,8 @@ def access_scale(arch: ArchSpec, technology: TechnologySpec, component: str) -> 
     return width * math.pow(capacity, technology.buffer_scaling.energy_exponent)
 
 
-def _ratio(arch: ArchSpec, reference: Reference) -> float:
+def _ratio(arch: ArchSpec, reference: Reference | None) -> float:
+    if reference is None:
+        return 1.0
     value: int = attrgetter(reference.field)(arch)
     return value / reference.value

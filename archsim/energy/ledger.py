@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from archsim.config.arch import ArchSpec
 from archsim.config.technology import TechnologySpec, access_scale, static_scale
 from archsim.energy.dram import command_pj
-from archsim.energy.parts import parts_of
+from archsim.energy.parts import complete, parts_of
 from archsim.units import joules, leakage_pj
 
 
@@ -31,6 +31,7 @@ def energy_rows(
     technology: TechnologySpec,
 ) -> list[EnergyRow]:
     """Return every contribution to a run's energy; ConfigError for an action the technology does not know."""
+    technology = complete(technology, arch)
     return [*_dynamic(counts, arch, technology), *_leakage(time_ps, arch, technology)]
 
 

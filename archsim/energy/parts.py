@@ -14,9 +14,15 @@ def parts_of(arch: ArchSpec) -> dict[str, int]:
     return parts | {"intermediate_memory": 1}
 
 
+def complete(technology: TechnologySpec, arch: ArchSpec) -> TechnologySpec:
+    """Return a technology with the entries that a machine brings along for components of its own."""
+    return technology.extended(machine_of(arch).tables(arch))
+
+
 def area_mm2(arch: ArchSpec, technology: TechnologySpec) -> dict[str, float]:
     """Return the area of each component, all instances together, in mm²."""
     areas = {}
+    technology = complete(technology, arch)
     for component, instances in parts_of(arch).items():
         entry = technology.component(component)
         areas[component] = instances * entry.area_mm2 * static_scale(arch, entry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from archsim.config.predictor import Predictor
+from archsim.config.predictor import BitPlanePredictor
 from archsim.kernels.prediction.bitplanes import pack_joint_signs
 from archsim.kernels.prediction.reuse_decider import NO_NETWORK, SIGNS, PredictorNetwork
 from archsim.policies.predicted import PredictedPolicy
@@ -21,9 +21,9 @@ class BinaryPolicy(PredictedPolicy):
         super().__init__(throttle=throttle, guard=guard)
 
     @property
-    def predictor(self) -> Predictor:
+    def predictor(self) -> BitPlanePredictor:
         """One plane, the signs."""
-        return Predictor(drift_bytes=4 * self.throttle)
+        return BitPlanePredictor(drift_bytes=4 * self.throttle)
 
     def predictor_network(self, context: PassContext) -> PredictorNetwork:
         """The signs of the weights."""

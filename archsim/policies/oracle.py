@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archsim.config.predictor import BitPlanePredictor
 from archsim.kernels.prediction.reuse_decider import EXACT, make_reuse_decider
 from archsim.policies.kernel_pass import KernelPass
 from archsim.policies.protocol import PassContext
@@ -13,6 +14,8 @@ class OraclePolicy:
     name = "oracle"
     needs_threshold = True
     uses_memo_unit = True
+    predictor = BitPlanePredictor()
+    """Hardware it is charged for: that of `bnn`, since no hardware can be an oracle."""
 
     def begin(self, context: PassContext) -> KernelPass:
         """It needs no memory of its own: the memo of products is its reference."""

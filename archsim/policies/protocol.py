@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from archsim.activity import DecisionKind
-from archsim.config.predictor import Predictor
+from archsim.config.predictor import BitPlanePredictor, Predictor
 from archsim.kernels.arrays import F32, Bools
 
 
@@ -120,8 +120,8 @@ class Declaration:
 
     needs_scales: bool = False
     """Whether its passes need `PassContext.scales`."""
-    predictor: Predictor = field(default_factory=Predictor)
-    """Hardware of its predictor in the memoization unit."""
+    predictor: Predictor = field(default_factory=BitPlanePredictor)
+    """Hardware of its predictor in the memoization unit, which states its own cost; that of `bnn` by default."""
     by_columns: bool = False
     """Whether it skips columns of weights (a ColumnPolicy) instead of reusing neurons."""
     machine: str = ""

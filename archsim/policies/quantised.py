@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from archsim.config.predictor import Predictor
+from archsim.config.predictor import BitPlanePredictor
 from archsim.errors import ConfigError
 from archsim.kernels.arrays import F32, U64
 from archsim.kernels.numerics.fp16 import FP16_MAX, to_fp16
@@ -41,9 +41,9 @@ class TernaryPolicy(PredictedPolicy):
         super().__init__(throttle=throttle, guard=guard)
 
     @property
-    def predictor(self) -> Predictor:
+    def predictor(self) -> BitPlanePredictor:
         """Two planes: XNOR of the signs, AND of the masks."""
-        return Predictor(planes=2, drift_bytes=4 * self.throttle)
+        return BitPlanePredictor(planes=2, drift_bytes=4 * self.throttle)
 
     def predictor_network(self, context: PassContext) -> PredictorNetwork:
         """Signs and masks of the weights."""
@@ -71,10 +71,10 @@ class LowBitPolicy(PredictedPolicy):
         self.bits, self.correct = bits, correct
 
     @property
-    def predictor(self) -> Predictor:
+    def predictor(self) -> BitPlanePredictor:
         """A plane for each bit; each meets as many bits of an input."""
         largest = ((1 << self.bits) - 1) ** 2
-        return Predictor(self.bits, self.bits, largest, drift_bytes=4 * self.throttle, corrects=self.correct)
+        return BitPlanePredictor(self.bits, self.bits, largest, drift_bytes=4 * self.throttle, corrects=self.correct)
 
     def predictor_network(self, context: PassContext) -> PredictorNetwork:
         """Codes of the weights."""

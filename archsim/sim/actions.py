@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from archsim.config.arch import ArchSpec
+from archsim.config.components import Action
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import ActionDone
 from archsim.ir.cells import Cell
 from archsim.sim.items import PassPart, Products
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
-
-
-class Action(NamedTuple):
-    """A number of equal actions of a component."""
-
-    component: str
-    action: str
-    number: int
 
 
 def emit_actions(probe: Probe, actions: Iterable[Action], times: int = 1) -> None:
@@ -58,8 +50,8 @@ def step_bytes(arch: ArchSpec, part: PassPart) -> tuple[int, int]:
     if part.products is Products.INPUTS:
         return n_x * BYTES_PER_FP16, partial
     if part.products is Products.RECURRENT:
-        bits = ceil_div(n_x * arch.fmu.planes, 8) if arch.fmu else 0
-        return partial + bits, n_h * BYTES_PER_FP16
+        bits = n_x * arch.predictor_planes
+        return partial + ceil_div(bits, 8), n_h * BYTES_PER_FP16
     return n_x * BYTES_PER_FP16, n_h * BYTES_PER_FP16
 
 
@@ -71,10 +63,7 @@ def step_words(arch: ArchSpec, part: PassPart) -> tuple[int, int]:
 
 
 def step_transfers(arch: ArchSpec, part: PassPart) -> Iterator[Action]:
-    """What a step moves between intermediate memory and input buffers.
-
-    Each bit of an input but its sign takes a comparison on the way.
-    """
+    """Yield what a step moves between intermediate memory and input buffers."""
     read, written = step_words(arch, part)
     yield Action("intermediate_memory", "read", read)
     yield Action("intermediate_memory", "write", written)
@@ -82,8 +71,6 @@ def step_transfers(arch: ArchSpec, part: PassPart) -> Iterator[Action]:
     sizes = {Products.ALL: (n_x, n_h), Products.INPUTS: (n_x,), Products.RECURRENT: (n_h,)}[part.products]
     words = sum(ceil_div(n * BYTES_PER_FP16, arch.input_buffer.port_bytes) for n in sizes)
     yield Action("input_buffer", "write", words * part.shape.n_gates)
-    if arch.fmu and part.updates:
-        yield Action("fmu", "quantise", part.shape.n_inputs * (arch.fmu.planes - 1) * part.shape.n_gates)
 
 
 def weight_fill(arch: ArchSpec, n_bytes: int, extra_bits: int = 0) -> Iterator[Action]:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from archsim.activity import ActivityRecord
 from archsim.config.arch import ArchSpec
+from archsim.config.components import Action
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Listener, Probe
 from archsim.engine.trace_events import Busy
 from archsim.ir.heads import AttentionDecoder, CtcHead, MeanClassifier
 from archsim.ir.network import Network
-from archsim.sim.actions import Action, emit_actions, evaluation, weight_fill
+from archsim.sim.actions import emit_actions, evaluation, weight_fill
 from archsim.sim.items import Run
 from archsim.sim.memory.dram import FillPorts, MainMemory, Requester
 from archsim.sim.units.unit import Process

@@ -59,11 +59,11 @@ class PassPart:
     def extra_sign_bytes(self, arch: ArchSpec) -> int:
         """Signs in one computation unit of weights that are not among the part's own: the predictor takes all."""
         foreign = self.shape.n_inputs - self.columns
-        return ceil_div(self.shape.n_units * foreign, 8) if arch.fmu and self.updates else 0
+        return ceil_div(self.shape.n_units * foreign, 8) if arch.predictor_planes and self.updates else 0
 
     def extra_plane_bytes(self, arch: ArchSpec) -> int:
         """Bits in one computation unit that a predictor keeps of weights beside their signs, in banks of their own."""
-        planes = arch.fmu.planes - 1 if arch.fmu and self.updates else 0
+        planes = max(0, arch.predictor_planes - 1) if self.updates else 0
         return ceil_div(planes * self.shape.n_units * self.shape.n_inputs, 8)
 
     def held_bytes(self, arch: ArchSpec) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import archsim
 from archsim.activity import pass_shapes
-from archsim.config.predictor import Predictor
+from archsim.config.predictor import BitPlanePredictor
 from archsim.errors import DoesNotFitError
 from archsim.sim.items import resident_groups
 from archsim.sim.machines import DELTA, check_fit
@@ -34,7 +34,7 @@ def capacities(draw, network, arch):
     shapes = pass_shapes(network)
     groups = [group_bytes(arch, group) for group in resident_groups(shapes, arch)]
     capacity = draw(st.sampled_from([1 << 21, 2 * max(groups), max(groups), max(groups) // 2, max(groups) // 5]))
-    for machine in (arch, arch.with_predictor(Predictor(planes=3), 100), arch.without_memo()):
+    for machine in (arch, arch.with_predictor(BitPlanePredictor(planes=3), 100), arch.without_memo()):
         try:
             check_fit(network, shapes, machine.replace("weight_buffer.capacity_bytes", max(capacity, 1)))
         except DoesNotFitError as error:

@@ -3,7 +3,7 @@
 import pytest
 
 import archsim
-from archsim.config.predictor import Predictor
+from archsim.config.predictor import BitPlanePredictor
 from archsim.policies import BinaryPolicy, LowBitPolicy, NoReuse, TernaryPolicy, policy_from
 
 
@@ -51,7 +51,7 @@ def test_options_of_plug_ins_appear_in_their_names():
         (lambda: BinaryPolicy(guard=2.5), "guard = 2.5: need a whole number"),
         (lambda: LowBitPolicy(bits=[3]), r"bits = \[3\]: need a whole number"),
         (lambda: LowBitPolicy(bits=7, correct=True), "need 2 to 6 where correct = on"),
-        (lambda: Predictor(planes=0), "planes = 0: need 1 to 16"),
+        (lambda: BitPlanePredictor(planes=0), "planes = 0: need 1 to 16"),
     ],
 )
 def test_invalid_arguments_of_a_policy_are_refused(make, message):

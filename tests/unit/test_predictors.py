@@ -14,7 +14,7 @@ from harness import (
 )
 
 import archsim
-from archsim.config.predictor import Predictor
+from archsim.config.predictor import BitPlanePredictor
 from archsim.inference.run import run_inference
 from archsim.ir.network import Scales
 from archsim.policies import NoReuse, policy_from
@@ -145,7 +145,7 @@ def test_extra_planes_are_fetched_and_memo_depth_is_kept(tiny_lstm, tiny_trace):
     plain, wide = (archsim.simulate(tiny_lstm, tiny_trace, policy=p, threshold=0.3) for p in ("bnn", "lowbit:bits=8"))
     extra = sum(s.n_gates * -(-7 * s.n_units * s.n_inputs // 8) for s in plain.activity.shapes)
     assert wide.record["dram_bytes"] - plain.record["dram_bytes"] == extra
-    fmu = arch_with().with_predictor(Predictor(8, 8, 65025), n_inputs=960).fmu
+    fmu = arch_with().with_predictor(BitPlanePredictor(8, 8, 65025), n_inputs=960).fmu
     assert fmu.memo_entry_bytes == 10 and fmu.memo_buffer_bytes == 10 * 1024
 
 

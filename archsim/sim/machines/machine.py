@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from archsim.activity import ActivityRecord, DecisionKind, PassShape
 from archsim.config.arch import ArchSpec
+from archsim.config.components import ComponentTables
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.errors import ConfigError
@@ -91,6 +92,10 @@ class Machine(ABC):
     @abstractmethod
     def parts(self, arch: ArchSpec) -> Mapping[str, int]:
         """Return the number of instances of each component in a computation unit."""
+
+    def tables(self, arch: ArchSpec) -> ComponentTables:
+        """Return energy and area of components that technologies may not know."""
+        return ComponentTables()
 
     def check_record(self, activity: ActivityRecord, arch: ArchSpec) -> None:  # noqa: B027, most have nothing to check
         """Raise ConfigError for decisions that `arch` has no unit to make."""

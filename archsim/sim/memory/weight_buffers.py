@@ -155,7 +155,7 @@ def least_stream_bytes(arch: ArchSpec, part: PassPart) -> int:
 def _sign_bytes(arch: ArchSpec, part: PassPart) -> int:
     """Return the bytes of all rows' predictor bits, which share the weight buffer where weights stream."""
     bits = part.shape.n_units * part.shape.n_inputs
-    return ceil_div(bits, 8) + part.extra_plane_bytes(arch) if arch.fmu and part.updates else 0
+    return ceil_div(bits, 8) + part.extra_plane_bytes(arch) if arch.predictor_planes and part.updates else 0
 
 
 def _layout(arch: ArchSpec, groups: Sequence[ResidentGroup]) -> tuple[dict[PassPart, int], int]:

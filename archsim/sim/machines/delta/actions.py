@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from archsim.config.arch import ArchSpec
+from archsim.config.components import Action
 from archsim.config.delta_unit import DeltaSpec
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import Bools
-from archsim.sim.actions import Action
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
 
 

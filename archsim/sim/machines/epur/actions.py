@@ -6,22 +6,28 @@ from collections.abc import Iterator
 
 from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
-from archsim.sim.actions import Action
-from archsim.units import ceil_div
+from archsim.config.components import Action
+from archsim.sim.actions import step_transfers
+from archsim.sim.items import PassPart
 
 
 def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
-    """A small network's dot product, its comparison, and one read and write of the memo entry.
+    """Yield the actions of a prediction, and one read and write of the memo entry.
 
     The entry is written in either case: drift after a reuse, product and prediction after an evaluation. A corrector
     works beside the comparator, before it is known whether its product will be taken.
     """
     if arch.fmu is None:
         return
-    bits = shape.n_inputs * arch.fmu.planes
-    yield Action("sign_bank", "predict", ceil_div(bits, arch.fmu.sign_bank_width_bits))
-    yield Action("fmu", "xnor_popcount", bits * arch.fmu.bit_operations)
-    yield Action("fmu", "compare", 1)
+    yield from arch.fmu.predictor.actions(arch.fmu, shape.n_inputs)
     yield Action("corrector", "mac", arch.fmu.correctors)
     yield Action("memo_buffer", "read", 1)
     yield Action("memo_buffer", "write", 1)
+
+
+def step_actions(arch: ArchSpec, part: PassPart) -> Iterator[Action]:
+    """Yield what a step moves to and from the input buffers, and what the predictors do with the inputs there."""
+    yield from step_transfers(arch, part)
+    if arch.fmu and part.updates:
+        for action in arch.fmu.predictor.input_actions(arch.fmu, part.shape.n_inputs):
+            yield action._replace(number=action.number * part.shape.n_gates)

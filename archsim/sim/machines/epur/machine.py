@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from archsim.activity import ActivityRecord, PassShape
 from archsim.config.arch import ArchSpec
+from archsim.config.components import ComponentTables
 from archsim.errors import ConfigError
 from archsim.ir.network import Network
 from archsim.policies import Policy, declaration
@@ -52,6 +53,10 @@ class Epur(Machine):
     def parts(self, arch: ArchSpec) -> Mapping[str, int]:
         """Return the number of instances of each component in a computation unit."""
         return parts_of_unit(arch)
+
+    def tables(self, arch: ArchSpec) -> ComponentTables:
+        """Return energy and area of the components that the predictor brings along."""
+        return arch.fmu.predictor.tables if arch.fmu else ComponentTables()
 
     def check_record(self, activity: ActivityRecord, arch: ArchSpec) -> None:
         """Raise ConfigError for reuse without memoization units."""

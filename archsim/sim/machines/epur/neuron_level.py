@@ -8,8 +8,9 @@ import numpy as np
 
 from archsim.engine.port import Port
 from archsim.kernels.arrays import I64, Bools
-from archsim.sim.actions import emit_actions, step_transfers, step_words
+from archsim.sim.actions import emit_actions, step_words
 from archsim.sim.items import PassWork, UpdateWork
+from archsim.sim.machines.epur.actions import step_actions
 from archsim.sim.machines.epur.shared_dispatch.units import GateWires, SharedDotProductUnits
 from archsim.sim.machines.epur.steps import StepWork, step_times
 from archsim.sim.machines.epur.units.dpu import DotProductUnit
@@ -78,7 +79,7 @@ class EpurNeuronLevel:
             self.port.reserve(np.array([clock.to_cycles(self.env.now_ps)]), words)
             end_ps = yield from self.multi_functional.step_ends.get()
             ends[t] = clock.to_cycles(end_ps - start_ps)
-        emit_actions(self.probe, step_transfers(self.arch, part), work.n_steps)
+        emit_actions(self.probe, step_actions(self.arch, part), work.n_steps)
         return ends
 
 

@@ -9,13 +9,12 @@ from archsim.sim.machines.epur.shared_dispatch.parts import SHARED_PARTS
 def parts_of_unit(arch: ArchSpec) -> dict[str, int]:
     """Return the number of instances of each component.
 
-    A predictor of several bits has a sign bank for each, and a binary unit for each bit of an input.
+    Planes that a predictor keeps lie in a bank each; the first, the signs, is split off the weight buffer.
     """
+    planes = arch.predictor_planes
     parts = {"input_buffer": 1, "dpu": 1, "mu": 1}
-    if arch.fmu is None:
-        parts |= {"weight_buffer": 1}
-    else:
-        parts |= {"magnitude_buffer": 1, "sign_bank": arch.fmu.planes}
-        parts |= {"fmu": arch.fmu.bit_operations, "memo_buffer": 1}
+    parts |= {"magnitude_buffer": 1, "sign_bank": planes} if planes else {"weight_buffer": 1}
+    if arch.fmu is not None:
+        parts |= {**arch.fmu.predictor.parts(arch.fmu), "memo_buffer": 1}
         parts |= {"corrector": 1} if arch.fmu.correctors else {}
     return parts | (SHARED_PARTS if arch.dispatch == "shared" else {})

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from archsim.config.arch import ArchSpec
+from archsim.config.components import Action
 from archsim.engine.trace_events import TransferDone, Waited, Worked
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import I64, row_lists
@@ -30,9 +31,9 @@ from archsim.kernels.pipeline.gates import (
     StepTimes,
 )
 from archsim.kernels.pipeline.passes import time_pass
-from archsim.sim.actions import Action, cell_update, emit_actions, evaluation, step_transfers, step_words, weight_fill
+from archsim.sim.actions import cell_update, emit_actions, evaluation, step_words, weight_fill
 from archsim.sim.items import PassPart, PassWork, Streamed
-from archsim.sim.machines.epur.actions import prediction
+from archsim.sim.machines.epur.actions import prediction, step_actions
 from archsim.sim.machines.epur.shared_dispatch.parts import crossing
 from archsim.sim.machines.epur.steps import step_times
 from archsim.sim.machines.epur.streamed_pass import CoupledPass
@@ -72,7 +73,7 @@ def part_costs(arch: ArchSpec, part: PassPart, cell: Cell) -> PartCosts:
         update=tuple(cell_update(cell)) if part.updates else (),
         evaluation=tuple(evaluation(arch, part.columns)),
         visit=tuple(crossing(part.columns)),
-        step=tuple(step_transfers(arch, part)),
+        step=tuple(step_actions(arch, part)),
     )
 
 

@@ -16,7 +16,7 @@ def step_times(arch: ArchSpec, part: PassPart) -> StepTimes:
     Where no cells are updated, products are only passed on to the intermediate memory.
     """
     fmu = arch.fmu if part.updates else None
-    issue = ceil_div(fmu.planes * part.shape.n_inputs, fmu.width_bits) if fmu else 0
+    issue = fmu.predictor.issue_cycles(fmu, part.shape.n_inputs) if fmu else 0
     return StepTimes(
         dot_cycles=ceil_div(part.columns, arch.dpu.lanes),
         pass_on_cycles=fmu.pass_on_cycles if fmu else 0,

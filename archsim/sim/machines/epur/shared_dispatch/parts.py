@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archsim.sim.actions import Action
+from archsim.config.components import Action
 from archsim.units import BYTES_PER_FP16
 
 SHARED_PARTS = {"crossbar": 1}
