@@ -13,7 +13,7 @@ from archsim.kernels.arrays import F32, I64, Bools, check_shapes
 from archsim.kernels.numerics.cells import advance_cell, check_kernel_id
 from archsim.kernels.numerics.dense import add_products
 from archsim.kernels.numerics.fp16 import round_all
-from archsim.kernels.prediction.reuse_decider import SIGNS, ReuseDecider, correct_step, decide_step
+from archsim.kernels.prediction.reuse_decider import WITHOUT_NETWORK, ReuseDecider, correct_step, decide_step
 from archsim.kernels.prediction.reuse_rule import recall
 
 
@@ -48,7 +48,7 @@ def run_steps(
     """
     check_kernel_id(arrays.cell_kernel)
     rows, n_units = int(active.sum()), arrays.h.shape[1]
-    width = inputs.shape[1] if decider.predictor_kind < SIGNS else decider.n_inputs - n_units
+    width = inputs.shape[1] if decider.predictor_kind in WITHOUT_NETWORK else decider.n_inputs - n_units
     check_shapes(products=(products, (rows, arrays.hidden_t.shape[1])), inputs=(inputs, (rows, width)))
     if int(active[0]) > len(arrays.h):
         raise ValueError(f"step {start} has {active[0]} sequences, the pass began with {len(arrays.h)}")

@@ -23,6 +23,8 @@ from archsim.units import ceil_div
 
 NOTHING, EXACT, SIGNS, CODES, TERNARY = range(5)
 """What is watched: nothing, so that nothing is reused; the exact products; or a small network's."""
+WITHOUT_NETWORK = (NOTHING, EXACT)
+"""Kinds that predict nothing, so that their deciders have no predictor network."""
 
 
 class PredictorNetwork(NamedTuple):
@@ -84,7 +86,7 @@ def make_reuse_decider(
 def check_reuse_decider(decider: ReuseDecider, batch: int, n_gates: int, n_units: int, n_inputs: int) -> None:
     """Raise ValueError where a decider is not one for a pass of this shape: kernels do not look."""
     check_shapes(thresholds=(decider.thresholds, (n_gates,)))
-    if decider.predictor_kind < SIGNS:
+    if decider.predictor_kind in WITHOUT_NETWORK:
         return
     small, shape = decider.small, (batch, n_gates, n_units)
     check_shapes(now=(decider.now, shape), memo=(decider.memo, shape), drift=(decider.drift, shape))
@@ -103,7 +105,7 @@ def decide(decider: ReuseDecider, index: int, x: F32, h: F32, products: F32, mem
     x (B, I), h (B, H); products and their memo (B, P, H), which only the exact one looks at.
     """
     n_sequences, n_gates, n_units = len(x), decider.thresholds.size, h.shape[1]
-    began_with = len(decider.now) if decider.predictor_kind >= SIGNS else n_sequences
+    began_with = len(decider.now) if decider.predictor_kind not in WITHOUT_NETWORK else n_sequences
     check_reuse_decider(decider, began_with, n_gates, n_units, x.shape[1] + n_units)
     if n_sequences > began_with:
         raise ValueError(f"step {index} has {n_sequences} sequences, the pass began with {began_with}")
@@ -118,7 +120,7 @@ def decide_step(decider, index, x, h, products, memo_products, reused):
     reused[:] = False
     if decider.predictor_kind == EXACT and index > 0:
         _decide_exactly(products, memo_products, decider.thresholds, reused)
-    if decider.predictor_kind < SIGNS:
+    if decider.predictor_kind in WITHOUT_NETWORK:
         return
     B = x.shape[0]
     now, memo, drift = decider.now[:B], decider.memo[:B], decider.drift[:B]
