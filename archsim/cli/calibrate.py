@@ -1,4 +1,4 @@
-"""`archsim calibrate`: find θ on a calibration trace."""
+"""Command `archsim calibrate`, which finds θ on a calibration trace."""
 
 from __future__ import annotations
 
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     multiple=True,
     default=(1.0,),
     show_default=True,
-    help="Points of the metric that may be lost; may be given several times.",
+    help="Largest loss in points of the metric; may be repeated.",
 )
-@click.option("--policy", "-p", default="bnn", show_default=True, help="Policy whose θ is sought.")
+@click.option("--policy", "-p", default="bnn", show_default=True, help="Policy whose θ is searched.")
 @click.option(
-    "--margin", type=float, default=0.0, show_default=True, help="Standard errors a loss must stay below the bound."
+    "--margin",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Standard errors by which a loss must stay below the bound.",
 )
 @click.option("--highest", type=float, default=4.0, show_default=True, help="Largest θ to try.")
 @click.option("--resolution", type=float, default=0.01, show_default=True, help="Step of the grid of θ.")
@@ -36,13 +40,15 @@ if TYPE_CHECKING:
     type=click.Choice(["network", "layer", "gate", "kind"]),
     default="network",
     show_default=True,
-    help="What has a θ of its own: a layer, each of its gates, or a kind of gate in all layers alike.",
+    help="Scope of one θ: the network, a layer, a gate of a layer, or a kind of gate in all layers.",
 )
-@click.option("--passes", type=int, default=200, show_default=True, help="Most passes over the trace to go on for.")
+@click.option("--passes", type=int, default=200, show_default=True, help="Largest number of runs over the trace.")
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
-@click.option("--scales-only", is_flag=True, help="Only measure how large inputs are, as ternary and lowbit need it.")
-@click.option("--save", is_flag=True, help="Write θ for the smallest bound, and the evidence, into network.toml.")
-@click.option("--force", is_flag=True, help="Let --save change a network that is bundled with archsim.")
+@click.option(
+    "--scales-only", is_flag=True, help="Only measure the magnitudes of inputs, which ternary and lowbit need."
+)
+@click.option("--save", is_flag=True, help="Write θ for the smallest bound and its evidence into network.toml.")
+@click.option("--force", is_flag=True, help="Allow --save to change a bundled network.")
 def calibrate(
     network: str,
     trace: str,
@@ -60,7 +66,7 @@ def calibrate(
 ) -> None:
     """Find the largest θ whose loss of the task metric stays within a bound.
 
-    Never calibrate on the data you report results on.
+    Do not calibrate on the data on which you report results.
 
     \b
     archsim calibrate --network imdb-lstm --trace imdb-valid --max-loss 1
@@ -88,11 +94,11 @@ def calibrate(
         _, scales = with_scales(loaded, inputs)
         saved = save_scales(folder, scales, force=force) if save else None
         output_console().show(scales_table(loaded, scales))
-        say(f"saved in {saved}" if saved else "not kept: --save writes them into network.toml")
+        say(f"saved in {saved}" if saved else "not saved: --save writes them into network.toml")
         return
-    sought = check_search(policy, max_losses, margin, highest, resolution, per, passes)
-    avoided = kind_of(sought).avoided
-    evidence, quantises = None, declaration(sought).needs_scales
+    searched = check_search(policy, max_losses, margin, highest, resolution, per, passes)
+    avoided = kind_of(searched).avoided
+    evidence, quantises = None, declaration(searched).needs_scales
     if quantises and loaded.metric is None:
         missing = f"network {loaded.name} names no metric, which θ is calibrated by"
         raise ConfigError(f"{missing}: --scales-only measures its scales without one")
@@ -110,31 +116,31 @@ def calibrate(
         passes=passes,
         on_point=lambda point: _report(avoided, point),
     )
-    saved = save_calibration(folder, sought.name, calibration.evidence, evidence, force=force) if save else None
+    saved = save_calibration(folder, searched.name, calibration.evidence, evidence, force=force) if save else None
     output_console().show(_table(f"{network} on {trace}, policy {policy}", avoided, calibration))
     say(f"{calibration.metric} without reuse: {calibration.metric_baseline:.2f}")
     for max_loss in calibration.chosen:
         say(_chosen(calibration, max_loss, margin, resolution, per, avoided))
     if calibration.cut_short:
-        say(f"stopped after {passes} passes, more are to be tried: see --passes", err=True)
+        say(f"stopped after {passes} passes before the search was done: see --passes", err=True)
     if saved:
         say(f"saved in {saved}")
 
 
 def _chosen(calibration: Calibration, max_loss: float, margin: float, resolution: float, per: Per, avoided: str) -> str:
-    """Return what was chosen for a bound, and where the search for it ended before the bound did."""
+    """Return a sentence on the θ chosen for a bound; say so if the search ended before the bound was reached."""
     from archsim.cli.console import percent, theta_text
 
-    point, one = calibration.chosen[max_loss], calibration.uniform[max_loss]
+    point, uniform = calibration.chosen[max_loss], calibration.uniform[max_loss]
     within = f"loses at most {max_loss:g} points" + (f", {margin:g} standard errors included" if margin else "")
     ended = calibration.reached_end(max_loss)
-    on = f"the search ended at θ = {calibration.highest:g}, a larger one may do: go on with --highest"
+    hint = f"the search ended at θ = {calibration.highest:g}, a larger one may do: go on with --highest"
     if per != "network":
-        gained = f"{avoided} {percent(point.reuse_fraction)}, {percent(one.reuse_fraction)} with one θ"
-        found = f"most reuse that {within}, a θ a {per}: {theta_text(point.threshold)} ({gained})"
-        return f"{found}; {on}" if ended else found
+        gained = f"{avoided} {percent(point.reuse_fraction)}, {percent(uniform.reuse_fraction)} with one θ"
+        text = f"most reuse that {within}, one θ per {per}: {theta_text(point.threshold)} ({gained})"
+        return f"{text}; {hint}" if ended else text
     if ended:
-        return f"every θ tried {within}; {on}"
+        return f"every θ tried {within}; {hint}"
     if point.threshold == 0:
         return f"only θ = 0 {within}: {resolution:g} loses more, try a smaller --resolution"
     return f"largest θ that {within}: {point.threshold:g}"

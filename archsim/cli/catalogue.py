@@ -1,4 +1,4 @@
-"""`archsim list` and `archsim show`: what there is, and where each value comes from."""
+"""Commands `archsim list` and `archsim show`, for known names and for the source of each value."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = ("networks", "traces", "archs", "policies")
 @click.command("list")
 @click.argument("kind", type=click.Choice(KINDS))
 def list_things(kind: str) -> None:
-    """List the networks, traces, architectures or policies that have a name."""
+    """List the names of networks, traces, architectures or policies."""
     from archsim.cli.console import say
 
     for name in _names(kind):
@@ -34,7 +34,7 @@ def list_things(kind: str) -> None:
 @click.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Show what is behind a name or a file: a machine with the source of each value, a network, a trace, a policy.
+    """Show the content of a name or a file: a machine with the source of each value, a network, a trace, a policy.
 
     \b
     archsim show epur
@@ -45,7 +45,7 @@ def show(name: str) -> None:
     from archsim.cli.console import output_console
     from archsim.errors import UnknownNameError
 
-    plain = name.partition(":")[0]  # a policy's name may carry options
+    plain = name.partition(":")[0]  # options may follow the name of a policy
     kinds = [kind for kind in KINDS if (plain if kind == "policies" else name) in _names(kind)]
     kinds = kinds or _kinds_of_path(Path(name))
     if not kinds:
@@ -108,13 +108,13 @@ def _show_arch(name: str) -> Iterator[Table]:
     static = [(c, e.leakage_mw, e.area_mm2, e.source) for c, e in technology.static.items()]
     yield _table("leakage and area of one instance", ("component", "mW", "mm²", "source"), static)
     commands = [(action, pj, "pJ") for action, pj in command_pj(arch.dram).items()]
-    title = f"main memory {arch.dram.preset}: a command, a burst, or a memory cycle of waiting"
+    title = f"main memory {arch.dram.preset}: energy per command, burst, or memory cycle of waiting"
     yield _table(title, ("action", "energy", "unit"), commands)
     yield _area_table(arch, technology)
 
 
 def _area_table(arch: ArchSpec, technology: TechnologySpec) -> Table:
-    """Area by component; what a memoization unit, or a delta unit, adds to the machine without."""
+    """Return the area by component, and the area that a memoization unit or a delta unit adds."""
     from archsim.energy.parts import area_mm2, parts_of
     from archsim.sim.machines import EPUR, all_machines
 
@@ -136,7 +136,7 @@ def _area_table(arch: ArchSpec, technology: TechnologySpec) -> Table:
 
 
 def _set_here(info: dict[str, str], name: str) -> tuple[str, str, str]:
-    """A value that is not the documented one has no other source than the file that sets it."""
+    """Return unit, certainty and source of a value that a file sets to other than the documented one."""
     return info.get("unit", ""), "", f"set in {name}" if info else ""
 
 
@@ -160,7 +160,7 @@ def _show_network(name: str) -> Iterator[Table]:
         ("corpus", network.corpus),
         *((f"θ for {policy}", theta_text(theta)) for policy, theta in network.thresholds.items()),
         ("neurons per step", network.neurons_per_step),
-        ("SHA-256 of all that decides its answers", network.digest),
+        ("SHA-256 of everything that affects its results", network.digest),
     ]
     yield _table(f"network {name}", ("", ""), facts)
     roles = ["encoder"] * len(network.encoder) + ["decoder"] * len(network.decoder)
@@ -173,17 +173,17 @@ def _show_network(name: str) -> Iterator[Table]:
         (
             *(
                 policy,
-                found.trace,
-                found.sequences,
-                found.margin,
+                calibration.trace,
+                calibration.sequences,
+                calibration.margin,
                 p.max_loss,
-                _theta_cell(p.threshold, found),
-                found.per,
+                _theta_cell(p.threshold, calibration),
+                calibration.per,
             ),
             *(p.reuse_fraction, p.metric_loss),
         )
-        for policy, found in manifest.calibration.items()
-        for p in found.points
+        for policy, calibration in manifest.calibration.items()
+        for p in calibration.points
     ]
     if manifest.scales:
         yield scales_table(network, manifest.scales)
@@ -192,20 +192,20 @@ def _show_network(name: str) -> Iterator[Table]:
         yield _table("calibration", columns, evidence)
 
 
-def scales_table(network: Network, found: ScalesManifest) -> Table:
-    """Show the scales of each layer, and the trace they were measured on."""
-    by_layer = zip(network.layers, found.inputs, found.hidden, strict=True)
-    of_layers = [(y.name, x, ", ".join(map(str, h))) for y, x, h in by_layer]
-    title = f"mean magnitudes on {found.sequences} sequences of {found.trace}, which quantisers are made for"
-    return _table(title, ("layer", "inputs", "hidden values, by direction"), of_layers)
+def scales_table(network: Network, scales: ScalesManifest) -> Table:
+    """Return a table of the scales of each layer, and the trace on which they were measured."""
+    by_layer = zip(network.layers, scales.inputs, scales.hidden, strict=True)
+    rows = [(layer.name, x, ", ".join(map(str, h))) for layer, x, h in by_layer]
+    title = f"mean magnitudes on {scales.sequences} sequences of {scales.trace}, which set the steps of quantisers"
+    return _table(title, ("layer", "inputs", "hidden values, by direction"), rows)
 
 
-def _theta_cell(threshold: Any, found: CalibrationManifest) -> str:
-    """A calibrated θ; where it is the last that was tried, with a word on that."""
+def _theta_cell(threshold: Any, calibration: CalibrationManifest) -> str:
+    """Return a calibrated θ, marked if it is the largest that was tried."""
     from archsim.cli.console import theta_text
     from archsim.ir.manifest import reaches
 
-    return theta_text(threshold) + (" (search ended)" if reaches(threshold, found.highest) else "")
+    return theta_text(threshold) + (" (search ended)" if reaches(threshold, calibration.highest) else "")
 
 
 def _show_trace(name: str) -> Iterator[Table]:
@@ -231,7 +231,7 @@ def _show_policy(name: str) -> Iterator[Table]:
         ("promise", (type(policy).__doc__ or "").strip()),
         ("options", ", ".join(spelled_option(*option) for option in defaults_of(type(policy)).items()) or None),
         ("needs θ", policy.needs_threshold),
-        ("goes by", declared.kind.decides),
+        ("decides by", declared.kind.decides),
         ("needs scales of inputs", declared.needs_scales),
         ("needs the memoization unit", policy.uses_memo_unit),
         ("code", type(policy).__module__),

@@ -1,4 +1,4 @@
-"""Tables and progress bars: tables on standard output, progress on standard error."""
+"""Console output of the commands: tables on standard output, progress bars on standard error."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from rich.text import Text
 
 from archsim.escaping import one_line, plain_lines
 
-DAY_S = 86_400
-"""Tasks as old as this still say how fast it goes: single ones may take long."""
+SPEED_PERIOD_S = 86_400
+"""Seconds of progress from which the remaining time is estimated; long, because single tasks may take hours."""
 PIPE_WIDTH = 160
-"""Columns where standard output is no terminal: wide enough that no figure is cut."""
-_FIGURE = re.compile(r"[±+−-]?\d[\d.,]*(e[+-]?\d+)?[%x*]*(±\d[\d.,]*)?")
+"""Characters per line if standard output is no terminal, wide enough that no number is cut."""
+_NUMBER = re.compile(r"[±+−-]?\d[\d.,]*(e[+-]?\d+)?[%x*]*(±\d[\d.,]*)?")
 
 
 class PlainConsole(Console):
-    """A console that prints texts as they are: no markup, no emoji, no control characters; figures are never cut."""
+    """Console that prints texts without markup, emoji or control characters, and never cuts a number."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Make a Text, as rich does of every string it is given, of what may be shown."""
+        """Return the Text that rich makes of a string, with control characters escaped."""
         return super().render_str(plain_lines(text), **options)
 
     def show(self, table: Table) -> None:
-        """Print a table; where it is too wide for the terminal to show each figure whole, a line per cell."""
-        if _figures(self._rendered(table)) >= _figures(_texts(table)):
+        """Print a table, or one line per cell if the terminal is too narrow to show each number completely."""
+        if _numbers(self._rendered(table)) >= _numbers(_texts(table)):
             self.print(table)
         else:
             for line in _by_cell(table):
@@ -58,20 +58,20 @@ class PlainConsole(Console):
 
 
 def output_console() -> PlainConsole:
-    """The console tables are printed on."""
+    """Return the console on which tables are printed."""
     known_width = sys.stdout.isatty() or "COLUMNS" in os.environ
     return PlainConsole(width=None if known_width else PIPE_WIDTH)
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a text on lines of its own, whatever names are in it; an error that nobody can hear is no other error."""
+    """Print a text with control characters escaped. Ignore that standard error is closed, to keep the first error."""
     with suppress(OSError) if err else nullcontext():
         click.echo(plain_lines(text), err=err)
 
 
-def _figures(text: str) -> Counter[str]:
-    """Return the numbers in a text, with their signs and units, and how often each is there."""
-    return Counter(word for word in text.split() if _FIGURE.fullmatch(word))
+def _numbers(text: str) -> Counter[str]:
+    """Return the numbers in a text, with sign and unit, and how often each occurs."""
+    return Counter(word for word in text.split() if _NUMBER.fullmatch(word))
 
 
 def _texts(table: Table) -> str:
@@ -79,7 +79,7 @@ def _texts(table: Table) -> str:
 
 
 def _by_cell(table: Table) -> Iterator[str]:
-    """Yield a table as lines `head: cell`, a blank line after each row."""
+    """Yield a table as lines `head: cell`, with a blank line before each row."""
     heads = [" ".join(str(column.header).split()) for column in table.columns]
     if table.title:
         yield str(table.title)
@@ -93,9 +93,9 @@ def _by_cell(table: Table) -> Iterator[str]:
 
 @contextmanager
 def progress_bars(count: ProgressColumn | None = None) -> Iterator[Callable[[str], Callable[[str, int, int], None]]]:
-    """Yield a function that makes, for one run, the callback `simulate` reports its stages to.
+    """Yield a function that takes the title of a run and returns the progress callback for `simulate`.
 
-    `count` shows how much is done, by default as `3/10`.
+    `count` is the column that shows the amount done, by default as `3/10`.
     """
     columns = [
         TextColumn("{task.description}", markup=False),
@@ -120,9 +120,9 @@ def progress_bars(count: ProgressColumn | None = None) -> Iterator[Callable[[str
 
 @contextmanager
 def stage_bars() -> Iterator[Callable[[str, float, str], None]]:
-    """Yield a callback for a stage, the share of it that is done, and a few words: a bar a stage.
+    """Yield a callback that takes a stage, the share of it that is done, and a few words, and draws one bar per stage.
 
-    Where there is no terminal, as in a batch job, it prints a line each tenth.
+    Without a terminal, as in a batch job, it prints one line per tenth.
     """
     columns = [
         TextColumn("{task.description}", markup=False),
@@ -131,15 +131,15 @@ def stage_bars() -> Iterator[Callable[[str, float, str], None]]:
     ]
     console, on_terminal = Console(stderr=True), sys.stderr.isatty()
     tasks: dict[str, TaskID] = {}
-    told: dict[str, tuple[int, str]] = {}
-    begun: dict[str, float] = {}
+    printed: dict[str, tuple[int, str]] = {}
+    started: dict[str, float] = {}
     with Progress(
         *columns,
         TimeRemainingColumn(),
         console=console,
         transient=True,
         disable=not on_terminal,
-        speed_estimate_period=DAY_S,
+        speed_estimate_period=SPEED_PERIOD_S,
     ) as bars:
 
         def report(stage: str, share: float, words: str) -> None:
@@ -147,11 +147,11 @@ def stage_bars() -> Iterator[Callable[[str, float, str], None]]:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=1.0, words="")
             bars.update(tasks[stage], completed=share, words=words)
-            begun.setdefault(stage, time.monotonic())
-            tenth, last = int(10 * share), told.get(stage, (-1, ""))
+            started.setdefault(stage, time.monotonic())
+            tenth, last = int(10 * share), printed.get(stage, (-1, ""))
             if not on_terminal and tenth > last[0] and words != last[1]:
-                told[stage] = tenth, words
-                left = (time.monotonic() - begun[stage]) * (1 - share) / share if share else None
+                printed[stage] = tenth, words
+                left = (time.monotonic() - started[stage]) * (1 - share) / share if share else None
                 rest = f", about {duration(left)} left" if left and left >= 1 else ""
                 say(f"{stage}: {words}{rest}", err=True)
 
@@ -159,14 +159,14 @@ def stage_bars() -> Iterator[Callable[[str, float, str], None]]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, as few digits as say enough."""
+    """Return a time in seconds, minutes or hours with few digits."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def theta_text(threshold: Any) -> str:
-    """θ as a number, numbers by layer, or numbers by gate with a bar between layers."""
+    """Return θ as one number, numbers by layer, or numbers by gate with a bar between layers."""
     if not isinstance(threshold, list):
         return f"{threshold:g}"
     between = " | " if any(isinstance(part, list) for part in threshold) else " "
@@ -174,5 +174,5 @@ def theta_text(threshold: Any) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A share as percent, or a dash where it does not apply."""
+    """Return a share in percent, or a dash for None."""
     return "–" if value is None else f"{100 * value:.{digits}f} %"

@@ -1,4 +1,4 @@
-"""How errors become exit codes and one line on standard error; the scripts use it too."""
+"""Conversion of errors to exit codes and one line on standard error, for the commands and the scripts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 def exit_code(work: Callable[[], object], program: str = "archsim") -> int:
-    """Run `work`: 0 done, 1 a run failed, 2 bad input or usage, 130 interrupted.
+    """Run `work` and return 0 (done), 1 (a run failed), 2 (bad input or usage) or 130 (interrupted).
 
-    A reader of the output that has had enough, or that never was, is no failure.
+    A closed pipe is no failure: the reader of the output may stop early, or never have been there.
     """
     _prepare_streams()
     streams = sys.stdout, sys.stderr
@@ -29,7 +29,7 @@ def exit_code(work: Callable[[], object], program: str = "archsim") -> int:
         with _plain_warnings(program):
             code = _code_of(work, program)
     except SystemExit as error:
-        # Where the reader of a pipe has had enough, rich and click exit with 1; click also puts its streams aside.
+        # If the reader of a pipe stops, rich and click exit with 1, and click also replaces the streams.
         broken = sys.stdout is not streams[0] or isinstance(error.__context__, BrokenPipeError)
         if not broken and not isinstance(error.code, int):
             raise
@@ -41,7 +41,7 @@ def exit_code(work: Callable[[], object], program: str = "archsim") -> int:
 
 
 def _flushed(code: int, program: str) -> int:
-    """Return `code`, or 1 if what is left of the output finds no room; a reader that is gone does not matter."""
+    """Return `code`, or 1 if the rest of the output cannot be written; ignore a reader that is gone."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -79,31 +79,31 @@ def _code_of(work: Callable[[], object], program: str) -> int:
 
 
 def _prepare_streams() -> None:
-    """Make every standard stream one that can be written to, whatever the text; keep matplotlib from warning there."""
-    os.environ["MPLBACKEND"] = "agg"  # nothing is shown in a window: whatever is set, it need not be there
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # nor need its folders be writable
+    """Make every standard stream usable for any text, and keep matplotlib from warning on it."""
+    os.environ["MPLBACKEND"] = "agg"  # no window is opened, so a backend set by the user need not be installed
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns if its folders are not writable
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started us: the next file opened would take its place
+        if stream is None:  # closed by the caller, so the next file opened would take its place
             descriptor = os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, os.fdopen(descriptor, "r" if number == 0 else "w", encoding="utf-8"))
         elif number and isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without θ shows a question mark
+            stream.reconfigure(errors="replace")  # a terminal that cannot show θ shows a question mark
 
 
 @contextmanager
 def _plain_warnings(program: str) -> Iterator[None]:
-    """Make warnings of archsim itself one line, as its errors are."""
+    """Print warnings of archsim as one line each, as its errors are."""
     usual = warnings.formatwarning
 
-    def line_of(
+    def format_warning(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         if issubclass(category, ArchsimWarning):
             return f"{program}: {message}\n"
         return usual(message, category, filename, lineno, line)
 
-    warnings.formatwarning = line_of
+    warnings.formatwarning = format_warning
     try:
         yield
     finally:
@@ -111,7 +111,7 @@ def _plain_warnings(program: str) -> Iterator[None]:
 
 
 def _drop_unwritten() -> None:
-    """Let what no reader takes go nowhere, or Python would complain of it as it ends."""
+    """Discard output that cannot be written, because Python would report it on exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

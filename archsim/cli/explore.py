@@ -1,4 +1,4 @@
-"""`archsim explore`: which predictor, which θ, how wide a memoization unit."""
+"""Command `archsim explore`, which chooses a predictor, its θ and the width of its memoization unit."""
 
 from __future__ import annotations
 
@@ -20,38 +20,44 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--network", "-n", required=True, help="Bundled network or network folder, with a task metric.")
-@click.option("--max-loss", type=float, default=1.0, show_default=True, help="Points of the metric that may be lost.")
-@click.option("--trace", "-t", help="Labelled trace to choose on.  [default: the network's own]")
+@click.option("--max-loss", type=float, default=1.0, show_default=True, help="Largest loss in points of the metric.")
+@click.option("--trace", "-t", help="Labelled trace for the choice.  [default: the network's own]")
 @click.option("--split", help="train, valid or test of the network's public corpus in $ARCHSIM_DATA.")
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
-@click.option("--arch", "-a", default="epur", show_default=True, help="Preset or TOML file: the machine beneath.")
+@click.option("--arch", "-a", default="epur", show_default=True, help="Preset or TOML file of the machine.")
 @click.option(
     "--policies",
     "--policy",
     "-p",
     multiple=True,
-    help="Policies, separated by spaces; may be given several times.  [default: bnn and ternary, throttled and not; "
+    help="Policies, separated by spaces; may be repeated.  [default: bnn and ternary, with and without throttle; "
     "lowbit of 2, 3, 4 bits, with and without correction]",
 )
 @click.option("--widths", default="256,512,1024,2048", show_default=True, help="Widths of the FMU in bits.")
-@click.option("--margin", type=float, default=0.0, show_default=True, help="Standard errors to stay below the bound.")
+@click.option(
+    "--margin",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Standard errors by which the loss must stay below the bound.",
+)
 @click.option(
     "--refine",
     type=int,
     default=3,
     show_default=True,
-    help="Bisections near the bound; 8 passes more at most.",
+    help="Bisections near the bound; they add at most 8 runs.",
 )
 @click.option("--output", "-o", type=NamedPath(), help="Folder of the results.  [default: explore-NAME]")
-@click.option("--jobs", "-j", type=int, help="Processes.  [default: one a core]")
+@click.option("--jobs", "-j", type=int, help="Processes.  [default: one per core]")
 @click.option("--json", "json_path", type=NamedPath(), help="Write all points to a file.")
 def explore(
     network: str, policies: tuple[str, ...], widths: str, output: Path | None, json_path: Path | None, **options: Any
 ) -> None:
     """Find the predictor, its θ and the width of its unit that gain most within a bound on the loss.
 
-    θ of each policy is searched for, then every width tried: the Pareto front of energy saving, speedup and area,
-    and one recommendation. Choose on validation data. Interrupt it as you like: run it again, and it does what is left.
+    It searches θ for each policy, then tries every width. It prints the Pareto front of energy saving, speedup and
+    area, and one recommendation. Choose on validation data. It may be interrupted; run it again to continue.
 
     \b
     archsim explore --network imdb-lstm --max-loss 1
@@ -63,7 +69,7 @@ def explore(
     from archsim.experiment.result import write_records
     from archsim.exploration.candidates import POLICIES
     from archsim.exploration.page import chosen_on, files_of, write_exploration
-    from archsim.exploration.search import explore as find
+    from archsim.exploration.search import explore as run_exploration
 
     folder = output or Path(f"explore-{Path(network).resolve().name}")
     inputs = input_files(network, options["trace"], options["arch"])
@@ -71,7 +77,7 @@ def explore(
     named = [name for text in policies for name in text.split()] or list(POLICIES)
     command = shlex.join(["archsim", *sys.argv[1:]])
     with stage_bars() as on_progress:
-        found = find(
+        result = run_exploration(
             network,
             folder,
             policies=named,
@@ -80,13 +86,13 @@ def explore(
             command=command,
             **options,
         )
-    page = write_exploration(found, folder)
+    page = write_exploration(result, folder)
     if json_path is not None:
-        write_records(found.records(), json_path)
+        write_records(result.records(), json_path)
     console = output_console()
-    console.show(_table(found))
-    console.print(found.recommendation, style="bold")
-    console.print(chosen_on(found))
+    console.show(_table(result))
+    console.print(result.recommendation, style="bold")
+    console.print(chosen_on(result))
     say(f"figures and all points: {page}")
 
 
@@ -99,39 +105,39 @@ def _numbers(widths: str) -> list[int]:
         raise ConfigError(f"--widths {widths!r}: need whole numbers with commas between, as 256,512") from None
 
 
-def _table(found: Exploration) -> Table:
-    """The front first, the recommended point in bold, then the best of what is not on it."""
+def _table(result: Exploration) -> Table:
+    """Return the points of the front, the recommended one in bold, then the best points of other policies."""
     from rich import box
     from rich.table import Table
 
     from archsim.exploration.advice import RULE
     from archsim.exploration.page import LABELS, NOTE
 
-    what = f"the front within a loss of {found.max_loss:g}, then the best of other policies"
-    title = f"{found.network} on {found.trace}: {what}"
+    content = f"the front within a loss of {result.max_loss:g}, then the best of other policies"
+    title = f"{result.network} on {result.trace}: {content}"
     table = Table(title=title, caption=f"{RULE}\n{NOTE}", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.title_justify = table.caption_justify = "left"
     for column, head in _stacked({column: label.axis.replace(" (", "\n(") for column, label in LABELS.items()}).items():
         text = column == "policy"
         table.add_column(head, justify="left" if text else "right", no_wrap=not text, overflow="fold")
-    for position, row in found.front.iterrows():
-        chosen = found.chosen is not None and position == found.chosen.name
+    for position, row in result.front.iterrows():
+        chosen = result.chosen is not None and position == result.chosen.name
         table.add_row(*_folded(row), style="bold" if chosen else None)
     table.add_section()
-    for _, row in found.others.iterrows():
+    for _, row in result.others.iterrows():
         table.add_row(*_folded(row), style="dim")
     return table
 
 
 def _folded(row: Row) -> list[str]:
-    """Return a point's cells, a policy's options on lines of their own."""
+    """Return the cells of a point, with each option of its policy on its own line."""
     from archsim.exploration.page import LABELS, cells
 
-    policy, *figures = _stacked(dict(zip(LABELS, cells(row), strict=True))).values()
-    return [policy.replace(",", ",\n"), *figures]
+    policy, *numbers = _stacked(dict(zip(LABELS, cells(row), strict=True))).values()
+    return [policy.replace(",", ",\n"), *numbers]
 
 
 def _stacked(texts: dict[str, str]) -> dict[str, str]:
-    """Put the change of the outputs under the loss, so that a row has 80 columns."""
+    """Put the change of the outputs below the loss, so that a row fits 80 characters."""
     change = texts.pop("output_change")
     return texts | {"metric_loss": f"{texts['metric_loss']}\n{change}"}

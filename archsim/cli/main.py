@@ -1,4 +1,4 @@
-"""`archsim`: the command group."""
+"""Command group `archsim` and its entry point."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from archsim.cli.sweep import sweep
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="archsim")
 def archsim() -> None:
-    """Does caching neuron outputs pay off on an RNN accelerator, for my network, at my accuracy?
+    """Simulate neuron-level memoization on an RNN accelerator: does it pay off for my network, at my accuracy?
 
     \b
     archsim run                                     every bundled network, next to the paper's averages
     archsim run --network imdb-lstm --threshold 0.5 one network at a threshold of your own
     archsim sweep grid.toml -o out                  a grid of networks, thresholds, machines; resumable
-    archsim report out                              its figures and tables on one page
-    archsim explore --network imdb-lstm             which predictor, how wide a unit: the front, one recommendation
+    archsim report out                              figures and tables of a sweep on one page
+    archsim explore --network imdb-lstm             the best predictor and width of its unit
     archsim reproduce --quick                       every table and figure of the paper
-    archsim show epur                               the machine, each value with its source
+    archsim show epur                               a machine with the source of each value
     """
 
 
@@ -40,6 +40,6 @@ for _command in (run, sweep, report, explore, reproduce, list_things, show, cali
 
 
 def main() -> None:
-    """Entry point: 0 done, 1 a run failed, 2 bad input or usage, 130 interrupted."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system ends a job as Ctrl-C does
+    """Run the command line and exit with 0 (done), 1 (a run failed), 2 (bad input or usage) or 130 (interrupted)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how batch systems end a job; handled like Ctrl-C
     sys.exit(exit_code(partial(archsim.main, prog_name="archsim", standalone_mode=False)))

@@ -1,4 +1,4 @@
-"""Kinds of option values that several commands take."""
+"""Types of option values that several commands use."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import click
 
 
 class NamedPath(click.Path):
-    """A file or folder; an empty text, which stands for the working folder as a path, is refused."""
+    """Path of a file or folder; an empty text is refused, because Path would make it the working folder."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path; a usage error names the option."""
+        """Return the path; fail with a usage error that names the option."""
         if value == "":
             self.fail("'' is empty: need the name of a file or folder", param, ctx)
         return super().convert(value, param, ctx)

@@ -1,4 +1,4 @@
-"""Files that a command is to write, checked before it works: they can be written, and none is another or an input."""
+"""Checks of the files that a command will write, made before its work starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from archsim.files import check_writable
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Mapping[str, Iterable[Path]]) -> None:
     """Raise UsageError for an output that cannot be written, or that is also another output or an input.
 
-    Both are given by the name of their option. Paths are the same where they lead to the same file, links followed.
+    Keys are the names of options. Two paths are equal if they lead to the same file with links followed.
     """
     taken = {_identity(path): option for option, paths in inputs.items() for path in paths}
     for option, path in outputs.items():
@@ -25,7 +25,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Mapping[str, Itera
 
 
 def input_files(network: str | None, trace: str | None, arch: str) -> dict[str, list[Path]]:
-    """Return the files that these options make a command read, by option."""
+    """Return the files that a command reads for these options, by option."""
     from archsim.ir.folder import network_files
 
     return {
@@ -36,13 +36,13 @@ def input_files(network: str | None, trace: str | None, arch: str) -> dict[str, 
 
 
 def _identity(path: Path) -> object:
-    """Return something that is equal for two paths of one file, whether it is there already or not."""
+    """Return a value that is equal for two paths of the same file, whether or not it exists yet."""
     try:
-        found = path.stat()
-        return found.st_dev, found.st_ino
+        status = path.stat()
+        return status.st_dev, status.st_ino
     except OSError:
         pass
     try:
         return path.resolve()
-    except (OSError, RuntimeError):  # links in a circle
+    except (OSError, RuntimeError):  # a loop of links
         return path.absolute()

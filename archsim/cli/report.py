@@ -1,4 +1,4 @@
-"""`archsim report`: figures, tables and one page from a sweep's folder."""
+"""Command `archsim report`, which makes figures, tables and one page of a sweep."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from archsim.cli.options import NamedPath
 @click.command()
 @click.argument("folder", type=NamedPath())
 def report(folder: Path) -> None:
-    """Write FOLDER/report.html, one page that holds everything it shows, and its figures as .svg and .png.
+    """Write FOLDER/report.html, one self-contained page, and its figures as .svg and .png.
 
-    Works on any sweep, finished or not.
+    The sweep need not be finished.
 
     \b
     archsim sweep grid.toml -o out && archsim report out

@@ -1,4 +1,4 @@
-"""`archsim reproduce`: every table and figure of the paper."""
+"""Command `archsim reproduce`, which makes every table and figure of the paper."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from archsim.cli.options import NamedPath
     type=NamedPath(),
     default=Path("reproduction"),
     show_default=True,
-    help="Folder of results and page.",
+    help="Folder of the results and the page.",
 )
-@click.option("--quick", is_flag=True, help="Short bundled traces only: minutes instead of an hour.")
-@click.option("--jobs", "-j", type=int, help="Processes.  [default: one a core]")
+@click.option("--quick", is_flag=True, help="Use only the short bundled traces: minutes instead of an hour.")
+@click.option("--jobs", "-j", type=int, help="Processes.  [default: one per core]")
 def reproduce(output: Path, quick: bool, jobs: int | None) -> int:
     """Make every table and figure of the paper from the bundled networks, on one page.
 
-    On the bundled traces and, where $ARCHSIM_DATA names a folder of corpora, on the real test sets. Interrupt it as
-    you like: run it again, and it does what is left.
+    It uses the bundled traces and, if $ARCHSIM_DATA names a folder of corpora, the real test sets. It may be
+    interrupted; run it again to continue.
 
     \b
     archsim reproduce --quick
@@ -32,15 +32,15 @@ def reproduce(output: Path, quick: bool, jobs: int | None) -> int:
     """
     from archsim.cli.console import output_console, say, stage_bars
     from archsim.cli.result_tables import summary_table
-    from archsim.reproduce.run import reproduce as make
+    from archsim.reproduce.run import reproduce as run_reproduction
 
     with stage_bars() as on_progress:
-        found = make(output, quick=quick, jobs=jobs, on_progress=on_progress)
+        results = run_reproduction(output, quick=quick, jobs=jobs, on_progress=on_progress)
     console = output_console()
-    for findings in found:
+    for findings in results:
         console.show(summary_table(findings.records(), with_paper=True))
     say(f"all figures and tables: {output / 'report.html'}")
-    failed = sum(len(sweep.failed) for findings in found for sweep in findings.failed)
+    failed = sum(len(sweep.failed) for findings in results for sweep in findings.failed)
     if failed:
-        say(f"{failed} points failed: see the page; run it again to try them again")
+        say(f"{failed} points failed (see the page); run the command again to retry them")
     return 1 if failed else 0

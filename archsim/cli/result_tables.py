@@ -1,4 +1,4 @@
-"""The tables `archsim run` prints; the summary fits 80 columns."""
+"""Tables that `archsim run` prints. The summary fits 80 columns."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ MEANS = ("reuse_fraction", "macs_avoided_fraction", "metric_loss", "speedup", "e
 
 
 def summary_table(records: list[Record], *, with_paper: bool) -> Table:
-    """Show one row per run, the mean over networks of each policy, and the paper's averages if asked for.
+    """Return one row per run, the mean over networks of each policy, and the paper's averages if `with_paper`.
 
-    ± is half the width of what 95 % of resampled traces give. The change is that of the outputs; it stands in the
-    metric's place where there is none.
+    ± is half the width of the 95 % interval over resampled traces. The change of the outputs takes the place of a
+    missing metric.
     """
     records = [_with_plain_names(r) for r in records]
     title = f"neuron-level fuzzy memoization on {', '.join(sorted({r['arch'] for r in records}))}"
@@ -46,7 +46,7 @@ def summary_table(records: list[Record], *, with_paper: bool) -> Table:
 
 
 def unscored(results: list[Result]) -> list[str]:
-    """Say of each run without a metric why it has none."""
+    """Return, for each run without a metric, a line with the reason."""
     lines = []
     for result in results:
         r = _with_plain_names(result.record)
@@ -57,9 +57,9 @@ def unscored(results: list[Result]) -> list[str]:
 
 
 def head_table(records: list[Record]) -> Table:
-    """What is not recurrent: its time and energy with the policy, and the gains with it counted in."""
+    """Return time and energy of the heads (the part that is not recurrent), and the gains that include them."""
     right = ("time", "of all", "energy", "of all", "speedup", "saving")
-    title = "heads (what is not recurrent) by themselves, and gains over all"
+    title = "heads (the part that is not recurrent) alone, and gains that include them"
     table = _table(title, ("network", "policy"), right)
     for r in map(_with_plain_names, records):
         if r["head_macs"] is not None:
@@ -72,7 +72,7 @@ def head_table(records: list[Record]) -> Table:
 
 
 def energy_table(result: Result) -> Table:
-    """Energy by component and action, with and without the policy."""
+    """Return the energy by component and action, with and without the policy."""
     baseline = {(row.component, row.action): row.joules for row in result.baseline.simulated.energy}
     ours = {(row.component, row.action): row.joules for row in result.simulated.energy}
     right = ("baseline", result.record["policy"])
@@ -85,14 +85,14 @@ def energy_table(result: Result) -> Table:
 
 
 def utilisation_table(result: Result) -> Table:
-    """What each unit does with the policy and without: why the run takes as long as it does."""
+    """Return the use of each unit with and without the policy, which explains the time of the run."""
     title = f"{one_line(result.record['network'])}: use of each unit, % of the time"
     table = _table(title, ("machine", "unit"), ("busy", "idle"))
     table.add_column("waits for", overflow="fold")
     sides = ((result.record["policy"], result.simulated), ("baseline", result.baseline.simulated))
     for name, timed in sides if result.simulated is not result.baseline.simulated else sides[:1]:
         for use in utilisation(timed):
-            largest = sorted(use.waits.items(), key=lambda found: -found[1])
+            largest = sorted(use.waits.items(), key=lambda item: -item[1])
             waits = ", ".join(f"{reason} {100 * share:.1f}" for reason, share in largest if share >= 0.0005)
             table.add_row(name, use.unit, f"{100 * use.busy:.1f}", f"{100 * use.idle:.1f}", waits or "–")
         table.add_section()
@@ -100,15 +100,15 @@ def utilisation_table(result: Result) -> Table:
 
 
 def sensitivity_table(result: Result) -> Table:
-    """The energy saving over the plausible range of what it rests on: each constant by itself, then all of them."""
-    found = result.sensitivity
+    """Return the energy saving over the plausible ranges of the constants, each changed alone, then all of them."""
+    sensitivity = result.sensitivity
     names = f"{one_line(result.record['network'])}, {one_line(result.record['policy'])}"
     title = f"{names}: energy saving if the constants were others"
     table = _table(title, ("", "technology"), ("MAC", "DRAM", "saving"))
-    rows = [("as configured", found.nominal), *(("one changed", saving) for saving in found.alone)]
-    for what, saving in [*rows, ("lowest of all", found.lowest), ("highest of all", found.highest)]:
+    rows = [("as configured", sensitivity.nominal), *(("one changed", saving) for saving in sensitivity.alone)]
+    for label, saving in [*rows, ("lowest of all", sensitivity.lowest), ("highest of all", sensitivity.highest)]:
         constants = f"{saving.mac_pj:g} pJ", f"{saving.dram_pj_per_bit:g} pJ/bit"
-        table.add_row(what, saving.technology, *constants, percent(saving.saving))
+        table.add_row(label, saving.technology, *constants, percent(saving.saving))
     return table
 
 
@@ -122,33 +122,33 @@ def _table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
 
 
 def _with_plain_names(r: Record) -> Record:
-    """Return the same record, names on one line each."""
+    """Return a copy of a record with control characters in its texts escaped."""
     return {key: one_line(value) if isinstance(value, str) else value for key, value in r.items()}
 
 
 def _cells(r: Record) -> list[str | Text]:
-    place = r["network"] if r["trace"] == r["network"] else f"{r['network']}\n{r['trace']}"
+    workload = r["network"] if r["trace"] == r["network"] else f"{r['network']}\n{r['trace']}"
     if r["metric"] is None:
-        return [place, _policy(r), _avoided(r), _change_instead(r), "–", *_gains(r)]
+        return [workload, _policy(r), _avoided(r), _change_instead(r), "–", *_gains(r)]
     metric = f"{r['metric']} {_with_error(r, 'metric_baseline')}\n→ {_with_error(r, 'metric_value')}"
     loss = f"{r['metric_loss']:.2f}±{_half_width(r, 'metric_loss'):.2f}"
-    return [place, _policy(r), _avoided(r), metric, f"{loss}\n{_change(r)}", *_gains(r)]
+    return [workload, _policy(r), _avoided(r), metric, f"{loss}\n{_change(r)}", *_gains(r)]
 
 
 def _change(r: Record) -> str:
-    """Return the output change; a dash where the two runs have different lengths."""
+    """Return the change of the outputs, or a dash if the two runs have different lengths."""
     return "–" if r["output_change"] is None else percent(r["output_change"])
 
 
 def _change_instead(r: Record) -> Text:
-    """Return what stands in the place of a metric: how far the outputs are from those without reuse."""
+    """Return the cell that replaces a missing metric: the change of the outputs against the run without reuse."""
     change = r["output_change"]
     alarming = change is not None and change > LARGE_CHANGE
     return Text(f"outputs changed\n{_change(r)}", style="bold red" if alarming else "")
 
 
 def _avoided(r: Record) -> str:
-    """Reuse; where a policy goes by columns, which has none, the work it leaves out."""
+    """Return the share of reuse, or of avoided MACs for a policy that skips columns, which has no reuse."""
     reuse = r["reuse_fraction"]
     return f"{percent(r['macs_avoided_fraction'])}\nof MACs" if reuse is None else percent(reuse)
 
@@ -165,8 +165,8 @@ def _policy(r: Record) -> str:
     theta = r["threshold"]
     if theta is None:
         return str(r["policy"])
-    apart = "per gate" if str(theta).count("[") > 1 else "per layer"
-    return f"{r['policy']}\n{theta:g}" if isinstance(theta, float) else f"{r['policy']}\n{apart}"
+    scope = "per gate" if str(theta).count("[") > 1 else "per layer"
+    return f"{r['policy']}\n{theta:g}" if isinstance(theta, float) else f"{r['policy']}\n{scope}"
 
 
 def _means(records: list[Record]) -> Record:

@@ -1,4 +1,4 @@
-"""`archsim run`: simulate networks with a policy, and print the summary table."""
+"""Command `archsim run`, which simulates networks with a policy and prints the summary table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 SUMMARY_POLICIES = ("bnn", "oracle")
-"""What `archsim run` without arguments compares: the paper's predictor and the bound of its scheme."""
+"""Policies that `archsim run` without arguments compares: the paper's predictor and the upper bound of its scheme."""
 
 
 @click.command()
@@ -30,16 +30,21 @@ SUMMARY_POLICIES = ("bnn", "oracle")
     help="bnn, oracle, delta, lowbit:bits=2, ...; may be repeated.  [default: bnn; without --network also oracle]",
 )
 @click.option("--threshold", type=float, help="θ of the policy.  [default: the network's calibrated one]")
-@click.option("--precision", default="fp16", show_default=True, help="fp16, as the machine stores numbers, or fp32.")
+@click.option("--precision", default="fp16", show_default=True, help="fp16, the format of the machine, or fp32.")
 @click.option(
-    "--detail", default="block", show_default=True, help="block; or neuron: event by event, same times, 10 s a review."
+    "--detail",
+    default="block",
+    show_default=True,
+    help="block, or neuron: event by event, same times, 10 s per review.",
 )
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Part of the record's digest.")
 @click.option("--json", "json_path", type=NamedPath(), help="Write the records to a file.")
 @click.option("--timeline", type=NamedPath(), help="Write Perfetto trace events (one run only).")
-@click.option("--sensitivity", is_flag=True, help="Also print the energy saving over the range of doubtful constants.")
-@click.option("--verbose", "-v", is_flag=True, help="Also print what each unit does and waits for, and its energy.")
+@click.option(
+    "--sensitivity", is_flag=True, help="Also print the energy saving over the ranges of uncertain constants."
+)
+@click.option("--verbose", "-v", is_flag=True, help="Also print the use and the energy of each unit.")
 def run(
     network: str | None,
     trace: str | None,
@@ -90,7 +95,7 @@ def run(
         lowest, highest = result.sensitivity.lowest.saving, result.sensitivity.highest.saving
         result.record.update(energy_saving_least=lowest, energy_saving_most=highest)
     records = [result.record for result in results]
-    if json_path is not None:  # files first: a reader of the tables may go away
+    if json_path is not None:  # before the tables, because the reader of a pipe may stop
         write_records(records, json_path)
     if timeline is not None:
         results[0].timeline(timeline)
@@ -133,7 +138,7 @@ def _simulate_all(
 
     loaded = [load_network(name) for name in networks]
     pairs = [(network, (load_trace(trace) if trace else trace_of(network, split)).limit(limit)) for network in loaded]
-    # All of it is checked before any of it runs.
+    # Check every run before the first one starts, because a run may take hours.
     configs = [[resolve(network, inputs, policy=p, **options) for p in policies] for network, inputs in pairs]
     with progress_bars() as reporter:
         return [

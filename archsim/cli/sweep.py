@@ -1,4 +1,4 @@
-"""`archsim sweep`: run a grid of points, here or on a cluster, and go on where it stopped."""
+"""Command `archsim sweep`, which runs a grid of points, here or on a cluster, and can be resumed."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 SHOWN_POINTS = 40
 SHORT_S = 10
-"""Starting processes takes as long."""
+"""Seconds of work below which no estimate is shown, because starting processes takes as long."""
 
 
 @click.command()
 @click.argument("grid", type=NamedPath())
 @click.option("--output", "-o", type=NamedPath(), required=True, help="Folder of the results.")
-@click.option("--jobs", "-j", type=int, help="Processes.  [default: one a core]")
+@click.option("--jobs", "-j", type=int, help="Processes.  [default: one per core]")
 @click.option(
     "--dask",
     metavar="ADDRESS",
     help="Scheduler of a Dask cluster, tcp://HOST:PORT; or `local`. Needs the extra `distributed`, and a network "
-    "where everybody is trusted: whoever reaches scheduler or workers can run code on them.",
+    "where everybody is trusted, because whoever reaches the scheduler or a worker can run code on it.",
 )
-@click.option("--retry", is_flag=True, help="Also run again the points that have failed.")
-@click.option("--dry-run", is_flag=True, help="Print the points and an estimate of the time; write nothing.")
+@click.option("--retry", is_flag=True, help="Run failed points again as well.")
+@click.option("--dry-run", is_flag=True, help="Print the points and an estimate of the time, and write nothing.")
 def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: bool, dry_run: bool) -> int:
     """Run every point of a grid that the output folder does not hold yet.
 
-    Points that differ in the machine only share one functional pass. Interrupt it as you like: run it again, and it
-    does what is left. Results: results.csv, .parquet (a row a point), and energy and utilisation by point.
+    Points that differ only in the machine share one inference run. It may be interrupted; run it again to continue.
+    Results: results.csv and .parquet (one row per point), and energy and utilisation by point.
 
     \b
     archsim sweep fmu.toml -o fmu --dry-run
@@ -48,7 +48,7 @@ def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: b
 
     \b
     A grid:
-        [axes]                              # every combination
+        [axes]                              # all combinations
         network = ["imdb-lstm", "ds2-gru"]
         policy = ["bnn", "oracle"]
         threshold = {from = 0.1, to = 0.5, step = 0.1}
@@ -62,27 +62,29 @@ def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: b
     if dry_run:
         _dry_run(grid, output, jobs, retry)
         return 0
-    command, kept = shlex.join(["archsim", *sys.argv[1:]]), "no points"
+    command, counts = shlex.join(["archsim", *sys.argv[1:]]), "no points"
     with stage_bars() as report:
 
         def on_progress(progress: SweepProgress) -> None:
-            nonlocal kept
+            nonlocal counts
             failed = f", {progress.failed} failed" if progress.failed else ""
-            kept = f"{progress.finished}/{progress.points} points"
-            report("sweep", progress.share, f"{kept}{failed}")
+            counts = f"{progress.finished}/{progress.points} points"
+            report("sweep", progress.share, f"{counts}{failed}")
 
         if dask not in (None, "local"):
             say(f"waiting for the scheduler and a worker at {dask}", err=True)
         try:
-            found = run_sweep(grid, output, jobs=jobs, dask=dask, retry=retry, on_progress=on_progress, command=command)
+            result = run_sweep(
+                grid, output, jobs=jobs, dask=dask, retry=retry, on_progress=on_progress, command=command
+            )
         except KeyboardInterrupt:
-            say(f"{kept} are kept in {output}; the same command does the rest", err=True)
+            say(f"{counts} are saved in {output}; run the same command again to continue", err=True)
             raise
-    failed = found.failed
+    failed = result.failed
     for point, error in failed[["point", "error"]].itertuples(index=False):
         say(f"point {point} failed: {error}")
-    say(f"{len(found.results)} of {found.n_points} points in {output / 'results.csv'}, {len(failed)} failed")
-    say(f"look at them: {shlex.join(['archsim', 'report', str(output)])}")
+    say(f"{len(result.results)} of {result.n_points} points in {output / 'results.csv'}, {len(failed)} failed")
+    say(f"show them with: {shlex.join(['archsim', 'report', str(output)])}")
     return 1 if len(failed) else 0
 
 
@@ -98,14 +100,12 @@ def _dry_run(grid: Path, output: Path, jobs: int | None, retry: bool) -> None:
     points, tasks = left_to_do(load_grid(grid)[0], output, retry)
     console, left, processes = output_console(), estimate(tasks), jobs or cores()
     console.show(_points_table(points))
-    unable = sum(point.config is None for point in points)
-    done = len(points) - unable - left.points
+    invalid = sum(point.config is None for point in points)
+    done = len(points) - invalid - left.points
     console.print(
-        f"{len(points)} points: {left.points} to run, {done} finished or the same as another, {unable} cannot run"
+        f"{len(points)} points: {left.points} to run, {done} finished or equal to another, {invalid} cannot run"
     )
-    console.print(
-        f"{left.passes} functional passes, {left.baselines} baselines, {left.cache_bytes / 1e6:.0f} MB of cache"
-    )
+    console.print(f"{left.passes} inference runs, {left.baselines} baselines, {left.cache_bytes / 1e6:.0f} MB of cache")
     work_s = left.process_s / processes
     about = f"about {duration(work_s)}" if work_s > SHORT_S else "a few seconds"
     console.print(f"{about} with {processes} processes")

@@ -269,7 +269,7 @@ def test_thresholds_per_layer_or_gate_are_saved_and_used_by_run(labelled, tmp_pa
     options = ("--max-loss", 10, "--max-loss", 20, "--resolution", 0.2, "--passes", 30, "--per", per, "--save")
     done = archsim("calibrate", "-n", net, "-t", trace, *options)
     assert done.returncode == 0, done.stderr
-    assert f"most reuse that loses at most 10 points, a θ a {per}: " in done.stdout and "with one θ)" in done.stdout
+    assert f"most reuse that loses at most 10 points, one θ per {per}: " in done.stdout and "with one θ)" in done.stdout
     tried = [line.partition(":")[0].split() for line in done.stderr.splitlines() if line.startswith("θ")]
     assert sum(len(words) == 1 + count for words in tried) >= 1 and len(tried) <= 11 + 30
     manifest = (net / "network.toml").read_text()

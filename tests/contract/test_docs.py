@@ -74,7 +74,7 @@ def test_sweep_tutorial_commands_run(tmp_path):
         done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         said.append(done.stdout)
-    assert "16 points: 16 to run" in said[0] and "8 functional passes, 2 baselines" in said[0]
+    assert "16 points: 16 to run" in said[0] and "8 inference runs, 2 baselines" in said[0]
     assert (tmp_path / "fmu" / "report.html").is_file()
 
 

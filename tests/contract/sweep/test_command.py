@@ -55,7 +55,7 @@ def test_one_process_exports_the_same_bytes_as_two(user_files, undisturbed, tmp_
 def test_dry_run_prints_points_and_time_and_writes_nothing(user_files, tmp_path):
     done = sweep(user_files / "grid.toml", "-o", tmp_path / "out", "--dry-run", "--jobs", 3, cwd=tmp_path)
     assert done.returncode == 0 and list(tmp_path.iterdir()) == [], done.stderr
-    for words in ("16 points: 16 to run", "4 functional passes, 1 baselines", "with 3 processes", "threshold"):
+    for words in ("16 points: 16 to run", "4 inference runs, 1 baselines", "with 3 processes", "threshold"):
         assert words in done.stdout
     assert len([line for line in done.stdout.splitlines() if "trace.npz" in line]) == POINTS
 
