@@ -14,7 +14,7 @@ from archsim.exploration.points import GAINS
 from archsim.report.figures.common import HALO, SMALL
 from archsim.report.figures.tradeoff import pareto
 from archsim.report.labels import label_of
-from archsim.report.style import SeriesStyle, at_least, legend_below, panels, series_label, series_styles, styled
+from archsim.report.style import SeriesStyle, legend_below, panels, series_label, series_styles, styled, widen_flat_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def draw(explored: ExploredPoints) -> Figure:
             _series(axis, of_policy, styles.get(predictor), _label(predictor, throttled), filled=throttled)
         front = pareto(rows[rows["front"]])
         axis.plot(front["x"], front["y"], color="black", linewidth=1, zorder=2)
-        at_least(axis)
+        widen_flat_axis(axis)
         axis.set(xlabel=MORE_AREA.axis, ylabel=label_of(gain).axis)
         if explored.chosen is not None:
             _ring(axis, rows[rows["point"] == explored.chosen["point"]].iloc[0])

@@ -1,1 +1,1 @@
-"""Pictures, tables and one page made of what was found; nothing is simulated here."""
+"""Figures, tables and one page of finished results; nothing is simulated here."""

@@ -1,4 +1,4 @@
-"""A sweep's folder to one page: what was gained, over what, where time and energy go, and how to do it again."""
+"""Report of a sweep on one page: results over the axes, energy and time, configuration, provenance."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from archsim.sweeps.frames import read_sweep
 
 
 def write_report(folder: str | Path) -> Path:
-    """Write `report.html` and `figures/` beside a sweep's results, of as many points as are finished.
+    """Write `report.html` and `figures/` beside a sweep's results, and return the path of the page.
 
-    Raises UsageError for a folder without a sweep, or with no point that ran.
+    The report covers the points finished so far. Raises UsageError for a folder without a sweep or a finished point.
     """
     folder = Path(folder)
     study = study_of(read_sweep(folder))
@@ -24,19 +24,21 @@ def write_report(folder: str | Path) -> Path:
 
 
 def _lead(study: Study) -> str:
-    """The answer in a few sentences."""
+    """Return the main result in a few sentences."""
     failed = len(study.sweep.failed)
     counts = f"{len(study.points)} of {study.sweep.n_points} points have run" + (
         f", {failed} failed." if failed else "."
     )
-    found = []
+    best = []
     for _, row in study.best_machines.iterrows():
         saving, speedup = (label_of(gain).shown(row[gain]) for gain in ("energy_saving", "speedup"))
-        found.append(
+        best.append(
             f"{row['network']} {row['policy']}, {saving} energy saved, {speedup} ({row['sequences']} sequences)"
         )
-    oracle = " The oracle, which no machine can have, is left out." if "oracle" in set(study.points["policy"]) else ""
-    return f"{counts} Best, {study.bound}: {'; '.join(found)}.{oracle}" if found else counts
+    oracle = (
+        " The oracle is left out, because no machine can have it." if "oracle" in set(study.points["policy"]) else ""
+    )
+    return f"{counts} Best, {study.bound}: {'; '.join(best)}.{oracle}" if best else counts
 
 
 def _sections(study: Study) -> list[Section]:
@@ -44,7 +46,7 @@ def _sections(study: Study) -> list[Section]:
     if len(study.best):
         sections.append(Section("Energy and time", pictures=_detail_pictures(study)))
     grid = study.sweep.about["grid"]
-    sections.append(Section("Configuration", "The grid as it was given.", tables=machine_tables(study), code=grid))
+    sections.append(Section("Configuration", "The grid of the sweep.", tables=machine_tables(study), code=grid))
     return [*sections, Section("Provenance", tables=[provenance_table(study.sweep.about)])]
 
 
@@ -63,10 +65,10 @@ def _result_pictures(study: Study) -> list[Picture]:
 
 
 def _detail_pictures(study: Study) -> list[Picture]:
-    where = energy_breakdown.draw(study.best_energy())
+    energy = energy_breakdown.draw(study.best_energy())
     caption = f"{energy_breakdown.CAPTION} At the best point of each network and policy."
     return [
-        Picture(energy_breakdown.NAME, energy_breakdown.TITLE, caption, where),
+        Picture(energy_breakdown.NAME, energy_breakdown.TITLE, caption, energy),
         Picture(unit_use.NAME, unit_use.TITLE, unit_use.CAPTION, unit_use.draw(study)),
     ]
 

@@ -13,36 +13,34 @@ from archsim.report.study import Study, machine_of
 from archsim.sweeps.frames import SweepResults
 from archsim.sweeps.store import MACHINE
 
-MOST_ROWS = 500
+MAX_ROWS = 500
 _NAMES = ("network", "policy")
 _SIZES = ("sequences", "energy_j", "time_s", "dram_bytes", "area_mm2")
 
 
 def best_table(study: Study) -> Table:
-    """The best point of each network and policy."""
+    """Return the table of the best point of each network and policy."""
     columns = [*_NAMES, *(c for c in study.varied if c not in _NAMES), *study.merit_columns, *_SIZES]
     if "threshold" in study.best and "threshold" not in columns:
         columns.insert(2, "threshold")
     note = (
-        f"Of each network and policy, what saves most energy (takes least, where machines differ), {study.bound}. "
-        "Chosen on the very data it is shown on: with few sequences, too well."
+        f"Per network and policy, the point that saves most energy (needs least, if machines differ), {study.bound}. "
+        "The choice is made on the data shown here, so it is too optimistic for few sequences."
     )
     return _table("Best points", study.best, columns, note)
 
 
 def all_table(study: Study) -> Table:
-    """Every point that ran, as many as a page bears."""
+    """Return the table of all finished points, up to `MAX_ROWS`."""
     columns = ["point", *dict.fromkeys([*_NAMES, *study.varied]), *study.merit_columns]
     shown = (
-        f"The first {MOST_ROWS} of {len(study.points)}; all are in results.csv."
-        if len(study.points) > MOST_ROWS
-        else ""
+        f"The first {MAX_ROWS} of {len(study.points)}; all are in results.csv." if len(study.points) > MAX_ROWS else ""
     )
-    return _table(f"All {len(study.points)} points", study.points.head(MOST_ROWS), columns, shown, folded=True)
+    return _table(f"All {len(study.points)} points", study.points.head(MAX_ROWS), columns, shown, folded=True)
 
 
 def failures_table(sweep: SweepResults) -> Table:
-    """Points that failed, with what they said."""
+    """Return the table of failed points and their error messages."""
     failed = sweep.failed
     columns = [c for c in failed.columns if c in {*_NAMES, "point", "threshold"} or c.startswith("arch.")]
     rows = [[*(_cell(c, row[c]) for c in columns), str(row["error"])] for _, row in failed.iterrows()]
@@ -50,7 +48,7 @@ def failures_table(sweep: SweepResults) -> Table:
 
 
 def machine_tables(study: Study) -> list[Table]:
-    """Every machine of the grid, each field with its value, unit, certainty and source."""
+    """Return one table per machine of the grid, with value, unit, certainty and source of each field."""
     columns = ["parameter", "value", "unit", "certainty", "source"]
     tables = []
     for name, rows in study.points.groupby("arch", sort=False):
@@ -67,7 +65,7 @@ def machine_tables(study: Study) -> list[Table]:
 
 
 def provenance_table(about: dict[str, str]) -> Table:
-    """Versions, digests and the command."""
+    """Return the table of versions, digests and the command."""
     rows = [[key, value] for key, value in about.items() if key != "grid" and not key.startswith(MACHINE)]
     return Table("", ["", ""], rows)
 

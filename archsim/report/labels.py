@@ -1,4 +1,4 @@
-"""Names of columns as people read them, with units, and the factor that brings a value to the unit."""
+"""Readable names of columns, with their units and the factor that converts a value to the unit."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ if TYPE_CHECKING:
 
 
 FIELD_DIGITS = 9
-"""Of fields of the machine, which are as they were set."""
+"""Significant digits of machine fields, enough to show each as it was set."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """What an axis or table column says of a column of results."""
+    """Name, unit and scale under which an axis or a table shows a column of results."""
 
     text: str
     unit: str = ""
     factor: float = 1.0
     digits: int = 3
-    """Significant ones in a table."""
+    """Significant digits in a table."""
 
     @property
     def axis(self) -> str:
-        """`text (unit)`."""
+        """Text of an axis or table head, `text (unit)`."""
         return f"{self.text} ({self.unit})" if self.unit else self.text
 
     def scaled(self, values: pd.Series[Any]) -> pd.Series[Any]:
-        """Values in the unit."""
+        """Return values converted to the unit."""
         return values.astype(float) * self.factor
 
     def number(self, value: float | str | None) -> str:
-        """One value in the unit, for a table; a dash where there is none; a text (θ by layer or gate) as it is."""
+        """Return one value in the unit for a table, a dash for none, or a text (θ by layer or gate) unchanged."""
         if isinstance(value, str):
             return value
         if value is None or value != value:
             return "–"
         text = f"{value * self.factor:.{self.digits}g}"
-        return f"{float(text) + 0.0:.0f}" if "e+" in text or float(text) == 0 else text  # + 0.0: no -0
+        return f"{float(text) + 0.0:.0f}" if "e+" in text or float(text) == 0 else text  # + 0.0 turns -0 into 0
 
     def shown(self, value: float | None) -> str:
-        """One value with its unit."""
+        """Return one value with its unit."""
         return self.number(value) + {"": "", "x": "x"}.get(self.unit, f" {self.unit}")
 
 
@@ -67,7 +67,7 @@ LABELS = {
 
 
 def label_of(column: str) -> Label:
-    """The label of a column; one nobody has named reads as it is, a field of the machine with its unit."""
+    """Return the label of a column; derive it from the name if `LABELS` has none, for machine fields with the unit."""
     if not column.startswith("arch."):
         return LABELS.get(column, Label(column.replace("_", " ")))
     name, unit = column.removeprefix("arch."), unit_of(column)
@@ -77,7 +77,7 @@ def label_of(column: str) -> Label:
 
 
 def unit_of(column: str) -> str:
-    """Unit of a field of the machine, `arch.FIELD`."""
+    """Return the unit of a machine field, `arch.FIELD`, or an empty text."""
     from archsim.config.arch import ArchSpec, fields_of
 
     _, info = fields_of(ArchSpec()).get(column.removeprefix("arch."), (None, {}))

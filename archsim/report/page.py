@@ -1,4 +1,4 @@
-"""One HTML page that holds everything it shows: no other file, no script, nothing from the net."""
+"""Writer of one self-contained HTML page, without other files, scripts or network access."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Table:
     rows: list[list[str]]
     note: str = ""
     folded: bool = False
-    """Whether the reader has to open it."""
+    """Whether the table is hidden until the reader opens it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A figure, saved under its name beside the page and shown in it."""
+    """Figure with title and caption, saved under its name beside the page and embedded in it."""
 
     name: str
     title: str
@@ -41,7 +41,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, and what stands under it in this order."""
+    """Heading with its content, shown in the order of the fields."""
 
     title: str
     lead: str = ""
@@ -51,13 +51,13 @@ class Section:
 
 
 def check_page(folder: Path, file: str = PAGE) -> None:
-    """Make the folder of a page's figures; UsageError where the page or they cannot be written."""
+    """Make the folder of a page's figures; raise UsageError if the page or the figures cannot be written."""
     check_writable(folder / file)
     make_folder(folder / FIGURES)
 
 
 def write_page(folder: Path, title: str, lead: str, sections: list[Section], file: str = PAGE) -> Path:
-    """Write a page into `folder`, and each figure as .svg and .png into `figures` there."""
+    """Write a page into `folder`, and each figure as .svg and .png into `folder/figures`; return the page's path."""
     check_page(folder, file)
     images = {p.name: _embedded(p, folder / FIGURES) for section in sections for p in section.pictures}
     for stale in (path for path in (folder / FIGURES).iterdir() if path.stem not in images and path.suffix in SUFFIXES):

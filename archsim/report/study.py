@@ -1,4 +1,4 @@
-"""What a sweep varied, and which of its points to show."""
+"""Study of a sweep: the axes that it varied, and the points to show."""
 
 from __future__ import annotations
 
@@ -17,41 +17,43 @@ from archsim.sweeps.frames import SweepResults
 from archsim.sweeps.store import MACHINE
 
 GAINS = ("speedup", "energy_saving")
-"""Against the same machine without memoization."""
+"""Gains against the same machine without memoization."""
 COSTS = ("time_s", "energy_j")
-"""What is shown besides where machines differ: each has a baseline of its own."""
+"""Costs that are shown as well if machines differ, because each machine has its own baseline."""
 WORKLOAD = {"trace", "split", "limit"}
 BOUND = 1.0
-"""Points of loss that a best point may have (the paper's)."""
-MOST_LOSS = 10.0
-"""Points of loss up to which pictures go."""
-MOST_SERIES = 6
-_SPEAK_FOR_THEMSELVES = {"policy", "arch", "preset", "trace", "split", "precision", "detail"}
+"""Largest loss of a best point, in points of the metric (the paper's bound)."""
+MAX_LOSS = 10.0
+"""Largest loss that figures show, in points of the metric."""
+MAX_SERIES = 6
+_SELF_EXPLANATORY = {"policy", "arch", "preset", "trace", "split", "precision", "detail"}
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The points of a sweep that ran, and how they differ."""
+    """Finished points of a sweep, and the columns in which they differ."""
 
     sweep: SweepResults
     points: pd.DataFrame
-    """Rows of results, failed points left out."""
+    """Rows of results without failed points."""
     varied: list[str]
-    """Columns the grid sets that are not the same in all points."""
+    """Columns set by the grid that have more than one value."""
 
     @cached_property
     def numeric(self) -> list[str]:
-        """Varied columns of numbers that no other varied column decides; of axes that go together, the first."""
+        """Varied numeric columns that no other varied column determines; the first of axes that vary together."""
         numbers = [c for c in self.varied if pd.api.types.is_numeric_dtype(self.points[c]) and c != "seed"]
         names = ["network", *self.categories]
-        free = [c for c in numbers if not any(self._decides(name, c) for name in names)]
-        return [c for i, c in enumerate(free) if not any(self._decides(earlier, c) for earlier in free[:i])]
+        free = [c for c in numbers if not any(self._determines(name, c) for name in names)]
+        return [c for i, c in enumerate(free) if not any(self._determines(earlier, c) for earlier in free[:i])]
 
     @cached_property
     def categories(self) -> list[str]:
-        """Varied columns of names, without network and policy."""
+        """Varied columns of names, except network and policy."""
         numbers = {c for c in self.varied if pd.api.types.is_numeric_dtype(self.points[c])}
-        return [c for c in self.varied if c not in {*numbers, "network", "policy"} and not self._decides("network", c)]
+        return [
+            c for c in self.varied if c not in {*numbers, "network", "policy"} and not self._determines("network", c)
+        ]
 
     @cached_property
     def networks(self) -> list[str]:
@@ -60,86 +62,87 @@ class Study:
 
     @cached_property
     def machines_differ(self) -> bool:
-        """Whether the grid varies anything of the machine."""
+        """Whether the grid varies any part of the machine."""
         return any(column.split(".")[0] == "arch" for column in self.varied)
 
     @cached_property
     def avoided(self) -> str:
-        """The column that says how much work was left out; one that all have, where some policy skips columns."""
+        """Name of the column for avoided work: reuse, or avoided MACs if any policy has no reuse (it skips columns)."""
         return "macs_avoided_fraction" if self.points["reuse_fraction"].isna().any() else "reuse_fraction"
 
     @cached_property
     def merit_columns(self) -> tuple[str, ...]:
-        """Figures of merit, in the order tables show them."""
+        """Figures of merit in the order of tables."""
         return (self.avoided, "metric_loss", "output_change", *GAINS)
 
     @cached_property
     def lost(self) -> str:
-        """The column that says what reuse costs: the loss of the metric, or, where there is none, of the outputs."""
+        """Name of the column for the cost of reuse: loss of the metric, or change of the outputs without a metric."""
         return "metric_loss" if self.points["metric_loss"].notna().any() else "output_change"
 
     @cached_property
     def bound(self) -> str:
-        """Return, in words, how much a best point may lose."""
+        """Largest loss of a best point, in words."""
         if self.lost == "metric_loss":
             return f"losing at most {BOUND:g} point"
         return f"changing outputs by at most {100 * LARGE_CHANGE:g} %"
 
     @cached_property
     def merits(self) -> list[str]:
-        """Figures of merit that any point has, as pictures show them, and costs where gains alone would mislead."""
-        shown = (self.avoided, self.lost, *GAINS) + (COSTS if self.machines_differ or not len(self.of_policies) else ())
+        """Figures of merit that any point has, in the order of figures, with costs if gains alone would mislead."""
+        shown = (self.avoided, self.lost, *GAINS) + (COSTS if self.machines_differ or not len(self.with_reuse) else ())
         return [merit for merit in shown if self.points[merit].notna().any()]
 
     @cached_property
-    def of_policies(self) -> pd.DataFrame:
-        """Points that reuse."""
+    def with_reuse(self) -> pd.DataFrame:
+        """Points with a reuse policy."""
         return self.points[self.points["policy"] != "none"]
 
     def over(self, x: str) -> tuple[pd.DataFrame, bool]:
-        """Points to draw over `x`, with a column `series`; and whether other axes are held.
+        """Return the points to draw over `x`, with a column `series`, and whether other axes are held constant.
 
-        All points, where that makes few series. Else one series a policy: the other axes as at its best point.
+        All points are drawn if they form few series. Otherwise there is one series per policy, with the other axes held
+        at its best point.
         """
-        others = self._telling(["network", x])
+        others = self._distinguishing(["network", x])
         named = self.points.assign(series=self._named(["policy", *others])).dropna(subset=[x])
-        if named["series"].nunique() <= MOST_SERIES:
+        if named["series"].nunique() <= MAX_SERIES:
             return named, False
         keys = ["network", "policy", *others]
-        held = self._first_of(["network", "policy"], self.points)[keys].astype(object)
+        held = self._best_rows(["network", "policy"], self.points)[keys].astype(object)
         held_rows = named.astype(dict.fromkeys(others, object)).merge(held, on=keys)
         return held_rows.assign(series=held_rows["policy"]), True
 
-    def _telling(self, given: list[str]) -> list[str]:
-        """Varied columns that tell points apart, names first, without those that given or earlier ones decide."""
+    def _distinguishing(self, given: list[str]) -> list[str]:
+        """Return the varied columns that distinguish points, names first, without those that earlier ones determine."""
         ordered = [*self.categories, *(c for c in self.varied if c not in {*self.categories, "policy", *given})]
-        kept = list(given)
+        result = list(given)
         for column in ordered:
-            if column not in kept and not any(self._decides(one, column) for one in kept):
-                kept.append(column)
-        return kept[len(given) :]
+            if column not in result and not any(self._determines(one, column) for one in result):
+                result.append(column)
+        return result[len(given) :]
 
     def best_of(self, columns: list[str], *, without: tuple[str, ...] = ()) -> pd.DataFrame:
-        """Return the best point of each value of some columns, among those that lose no more than they may.
+        """Return the best point per value of some columns, among the points within the bound on the loss.
 
-        The best saves most energy; where machines differ and do the same work, it takes least.
+        The best point saves most energy, or needs least if machines differ and do the same work.
         """
-        points = self.of_policies if len(self.of_policies) else self.points
-        return self._first_of(columns, points[~points["policy"].isin(without) & ~_loses_too_much(points)])
+        points = self.with_reuse if len(self.with_reuse) else self.points
+        return self._best_rows(columns, points[~points["policy"].isin(without) & ~_loses_too_much(points)])
 
     @cached_property
     def best(self) -> pd.DataFrame:
-        """The best point of each network and policy."""
+        """Best point of each network and policy."""
         return self.best_of(["network", "policy"])
 
     @cached_property
     def best_machines(self) -> pd.DataFrame:
-        """The best point of each network, of policies that a machine can have if there are any."""
+        """Best point of each network, without the oracle if any other policy has one."""
         real = self.best_of(["network"], without=("oracle",))
         return real if len(real) else self.best_of(["network"])
 
-    def _first_of(self, columns: list[str], points: pd.DataFrame) -> pd.DataFrame:
-        """Of each value of some columns, the best point within the bound, or else what loses least."""
+    def _best_rows(self, columns: list[str], points: pd.DataFrame) -> pd.DataFrame:
+        """Return the best point per value of some columns within the bound, or else the point that loses least."""
         least_energy = self.machines_differ and not WORKLOAD & set(self.varied)
         merit = points["energy_j"] if least_energy else -points["energy_saving"]
         too_much = _loses_too_much(points)
@@ -148,13 +151,13 @@ class Study:
         return rows.groupby(columns, sort=False).head(1).sort_values("point").drop(columns=["too_much", "rank"])
 
     def best_energy(self) -> pd.DataFrame:
-        """Rows of energy at the best points, with the name of each as `network`."""
+        """Return the rows of energy at the best points, with the name of each point as `network`."""
         names = {row["point"]: f"{row['network']}\n{row['policy']}" for _, row in self.best.iterrows()}
         energy = self.sweep.energy[self.sweep.energy["point"].isin(list(names))]
         return energy.assign(network=energy["point"].map(names))
 
-    def _decides(self, one: str, other: str) -> bool:
-        """Whether a value of one column goes with one value of the other only."""
+    def _determines(self, one: str, other: str) -> bool:
+        """Return whether each value of one column occurs with only one value of the other."""
         return bool(self.points.groupby(one, dropna=False)[other].nunique(dropna=False).max() == 1)
 
     def _named(self, columns: list[str]) -> pd.Series[Any]:
@@ -163,7 +166,7 @@ class Study:
 
 
 def study_of(sweep: SweepResults) -> Study:
-    """Look at a sweep, its names spelled as pictures can show them; UsageError where no point has run."""
+    """Make the study of a sweep, with names escaped for display; raise UsageError if no point has run."""
     sweep = _with_plain_names(sweep)
     if sweep.ran.empty:
         errors = sweep.failed["error"]
@@ -175,7 +178,7 @@ def study_of(sweep: SweepResults) -> Study:
 
 
 def _with_plain_names(sweep: SweepResults) -> SweepResults:
-    """Return a copy of a sweep with control characters in names and messages spelled out."""
+    """Return a copy of a sweep with control characters in names and messages escaped."""
     results = sweep.results.copy()
     for column in results.columns[results.dtypes == "string"]:
         results[column] = results[column].map(one_line, na_action="ignore").astype("string")
@@ -183,31 +186,31 @@ def _with_plain_names(sweep: SweepResults) -> SweepResults:
 
 
 def _with_machines(points: pd.DataFrame, about: dict[str, str]) -> pd.DataFrame:
-    """Fields of the machine that only some points set, filled with what the others have."""
+    """Return the points, with machine fields that only some points set filled from the machine of the others."""
     filled = points.copy()
     known = {
         name: fields_of(machine_of(about, name)) for name in points["arch"].unique() if f"{MACHINE}{name}" in about
     }
     for column in [c for c in points.columns if c.startswith("arch.") and points[c].isna().any()]:
         field = column.removeprefix("arch.")
-        had = points["arch"].map({name: fields[field][0] for name, fields in known.items() if field in fields})
-        filled[column] = points[column].fillna(had.astype(points[column].dtype))
+        preset = points["arch"].map({name: fields[field][0] for name, fields in known.items() if field in fields})
+        filled[column] = points[column].fillna(preset.astype(points[column].dtype))
     return filled
 
 
 def machine_of(about: dict[str, str], name: str) -> ArchSpec:
-    """The machine a sweep ran under a name, before what the grid changed in it."""
+    """Return the machine that a sweep ran under a name, before the changes of the grid."""
     return ArchSpec.model_validate_json(about[f"{MACHINE}{name}"])
 
 
 def _loses_too_much(points: pd.DataFrame) -> pd.Series[bool]:
-    """Return which points lose more than `BOUND`, or, without a metric, change the outputs by more than is safe."""
+    """Return which points lose more than `BOUND`, or change the outputs too much if they have no metric."""
     unscored = points["metric_loss"].isna() & (points["output_change"] > LARGE_CHANGE)
     return (points["metric_loss"] > BOUND) | unscored
 
 
 def _name(column: str, value: Any) -> str:
-    if column in _SPEAK_FOR_THEMSELVES or isinstance(value, str):
+    if column in _SELF_EXPLANATORY or isinstance(value, str):
         return str(value)
     label = label_of(column)
     return f"{label.text.split('.')[-1].replace('_', ' ')} {label.shown(value)}"

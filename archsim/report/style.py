@@ -1,4 +1,4 @@
-"""How every figure looks: colours the colour-blind tell apart, marks and hatches for print in grey."""
+"""Style of all figures: colours for colour-blind readers, markers and hatches for print in grey."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-# Okabe and Ito, Color Universal Design, 2008; ordered so that neighbours differ in lightness too.
+# Okabe and Ito, Color Universal Design, 2008, in an order in which neighbours also differ in lightness.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#8a8a8a")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (3, 3)), (0, (8, 2)))
@@ -29,7 +29,7 @@ PANEL_INCHES = (3.4, 2.6)
 DPI = 150
 SUFFIXES = (".svg", ".png")
 INCHES_PER_CHARACTER, KEY_INCHES = 0.07, 0.6
-"""Size of a legend's entry, roughly."""
+"""Approximate size of a legend entry, per character and for its key."""
 
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -41,19 +41,19 @@ _STYLE: dict[Any, Any] = {
     "grid.alpha": 0.3,
     "lines.markersize": 4,
     "axes.formatter.useoffset": False,
-    "text.parse_math": False,  # a $ in somebody's name is a $
+    "text.parse_math": False,  # a $ in a name is shown as a $
     "legend.frameon": False,
     "legend.fontsize": 8,
     "hatch.linewidth": 0.5,
     "figure.facecolor": "white",
-    "svg.fonttype": "path",  # looks the same where the font is missing
-    "svg.hashsalt": "archsim",  # equal data give equal bytes
+    "svg.fonttype": "path",  # looks the same without the font
+    "svg.hashsalt": "archsim",  # equal data then give equal bytes
 }
 
 
 @dataclass(frozen=True)
 class SeriesStyle:
-    """How one series is told from the others, in colour and without."""
+    """Colour, marker, line and hatch that distinguish a series with and without colour."""
 
     colour: str
     marker: str
@@ -62,17 +62,17 @@ class SeriesStyle:
 
 
 def series_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
-    """A look for each name, in order; colours come again after the eighth, with another mark, line and hatch."""
-    n, found = len(COLOURS), {}
+    """Return a style per name, in order; after eight names colours repeat with another marker, line and hatch."""
+    n, styles = len(COLOURS), {}
     for i, name in enumerate(dict.fromkeys(names)):
         j = (i + i // n) % n
-        found[name] = SeriesStyle(COLOURS[i % n], MARKERS[j], LINES[j], HATCHES[j])
-    return found
+        styles[name] = SeriesStyle(COLOURS[i % n], MARKERS[j], LINES[j], HATCHES[j])
+    return styles
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Figures made and saved inside look alike, whatever a matplotlibrc, a style sheet or the caller has set."""
+    """Set the style of figures made and saved inside, independent of matplotlibrc, style sheets and the caller."""
     with mpl.rc_context():
         with catch_warnings():
             simplefilter("ignore", mpl.MatplotlibDeprecationWarning)
@@ -84,7 +84,7 @@ def styled() -> Iterator[None]:
 def panels(
     n: int, *, columns: int = 4, width: float = PANEL_INCHES[0], height: float = PANEL_INCHES[1]
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of `n` panels in rows of at most `columns`; sizes in inches a panel."""
+    """Return a figure of `n` panels in rows of at most `columns`; sizes are in inches per panel."""
     across = min(n, columns)
     down = -(-n // across)
     figure = Figure(figsize=(width * across, height * down), layout="constrained")
@@ -95,31 +95,31 @@ def panels(
 
 
 def series_label(name: str) -> str:
-    """Return a name as the label of a series: matplotlib leaves out of a legend what begins with an underscore."""
+    """Return a name as a label; a space precedes an underscore, which would hide the series from the legend."""
     return f" {name}" if name.startswith("_") else name
 
 
-def line(axes: Axes, x: pd.Series[Any], y: pd.Series[Any], look: SeriesStyle, label: str) -> None:
-    """One series as marks joined by a line."""
-    axes.plot(x, y, color=look.colour, marker=look.marker, linestyle=look.line, label=series_label(label))
+def line(axes: Axes, x: pd.Series[Any], y: pd.Series[Any], style: SeriesStyle, label: str) -> None:
+    """Draw one series as markers joined by a line."""
+    axes.plot(x, y, color=style.colour, marker=style.marker, linestyle=style.line, label=series_label(label))
 
 
 def legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend for all panels, each name once; names too long for the figure are folded."""
-    found: dict[str, Any] = {}
-    for one in axes:
-        for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    if found:
-        most = int((figure.get_figwidth() - KEY_INCHES) / INCHES_PER_CHARACTER)
-        entry_inches = INCHES_PER_CHARACTER * min(most, max(map(len, found))) + KEY_INCHES
-        columns = max(1, min(len(found), int(figure.get_figwidth() / entry_inches)))
-        folded = [fill(label, most) for label in found]
-        figure.legend(list(found.values()), folded, loc="outside lower center", ncols=columns)
+    """Draw one legend for all panels, with each name once; fold names too long for the figure."""
+    handles: dict[str, Any] = {}
+    for panel in axes:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    if handles:
+        max_characters = int((figure.get_figwidth() - KEY_INCHES) / INCHES_PER_CHARACTER)
+        entry_inches = INCHES_PER_CHARACTER * min(max_characters, max(map(len, handles))) + KEY_INCHES
+        columns = max(1, min(len(handles), int(figure.get_figwidth() / entry_inches)))
+        folded = [fill(label, max_characters) for label in handles]
+        figure.legend(list(handles.values()), folded, loc="outside lower center", ncols=columns)
 
 
-def at_least(axes: Axes, share: float = 0.02) -> None:
-    """Widen the y axis to a share of its values, so that next to nothing does not look like a cliff."""
+def widen_flat_axis(axes: Axes, share: float = 0.02) -> None:
+    """Widen the y axis to a share of its values, so that a tiny change does not look like a large one."""
     low, high = axes.get_ylim()
     lacking = share * max(abs(low), abs(high)) - (high - low)
     if lacking > 0:
@@ -127,7 +127,7 @@ def at_least(axes: Axes, share: float = 0.02) -> None:
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Save as .svg and .png, whole or not at all."""
+    """Save a figure as .svg and .png, each atomically, and return the paths."""
     paths = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
     for path in paths:
         save_as(figure, path)
@@ -135,10 +135,10 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def save_as(figure: Figure, path: Path) -> None:
-    """Save in the format of the suffix; UsageError for any but .svg and .png."""
+    """Save a figure in the format of the suffix; raise UsageError for a suffix other than .svg and .png."""
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: accepted suffixes: {', '.join(SUFFIXES)}")
     undated = {"Date": None} if path.suffix == ".svg" else {"Software": None}
     with styled(), catch_warnings(), write_whole(path) as temporary:
-        filterwarnings("ignore", "Glyph .* missing from")  # a name in a script that the font lacks shows boxes
+        filterwarnings("ignore", "Glyph .* missing from")  # characters that the font lacks are shown as boxes
         figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=undated)

@@ -1,1 +1,1 @@
-"""The figures of a report, one a module: a study in, a figure out."""
+"""Figures of a report, one per module; each is drawn from a study."""

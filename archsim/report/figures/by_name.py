@@ -1,4 +1,4 @@
-"""Figures of merit by a named axis of the sweep (network, machine, preset): bars side by side, one a policy."""
+"""Figures of merit by a named axis of the sweep (network, machine, preset), with one bar per policy."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ from archsim.sums import mean
 
 
 def name(category: str) -> str:
-    """Stem of the figure's files."""
+    """Return the stem of the figure's file names."""
     return f"by-{category.replace('.', '-')}"
 
 
 def caption(study: Study, category: str) -> str:
-    """What is drawn."""
-    mean = (
-        " Means over the networks, where all have a point." if category != "network" and len(study.networks) > 1 else ""
-    )
-    return f"The best point of each policy, {study.bound}, by {label_of(category).text}.{mean}{own_baselines(study)}"
+    """Return the caption of the figure."""
+    note = " Means over the networks, if all have a point." if category != "network" and len(study.networks) > 1 else ""
+    return f"The best point of each policy, {study.bound}, by {label_of(category).text}.{note}{own_baselines(study)}"
 
 
 @styled()
 def draw(study: Study, category: str) -> Figure:
-    """One panel a figure of merit."""
+    """Draw one panel per figure of merit."""
     best = study.best_of(list(dict.fromkeys([category, "network", "policy"])))
     best = best.assign(**{category: best[category].astype(str)})
     values, policies = names(best, category), names(best, "policy")
@@ -36,8 +34,8 @@ def draw(study: Study, category: str) -> Figure:
     figure, axes = panels(len(merits), columns=2, width=width)
     for axis, merit in zip(axes, merits, strict=True):
         groups = label_of(merit).scaled(best[merit]).groupby([best[category], best["policy"]])
-        whole = 1 if category == "network" else len(study.networks)  # no mean where a network is missing
-        means = groups.agg(lambda found: mean(found.dropna())).where(groups.count() == whole)
+        whole = 1 if category == "network" else len(study.networks)  # no mean if a network is missing
+        means = groups.agg(lambda values: mean(values.dropna())).where(groups.count() == whole)
         table = means.unstack("policy").reindex(values, columns=policies)
         grouped_bars(axis, table, list(series_styles(policies).values()), policies, "{:.3g}")
         axis.tick_params(axis="x", rotation=20 if crowded else 0)

@@ -1,4 +1,4 @@
-"""What several figures share: names in order, panels of which there is always one, groups of bars."""
+"""Parts shared by several figures: names in order, panels, groups of bars."""
 
 from __future__ import annotations
 
@@ -22,72 +22,72 @@ if TYPE_CHECKING:
 MEAN = "mean"
 GREY = "#555555"
 EDGE: dict[str, Any] = {"edgecolor": "black", "linewidth": 0.5}
-"""Bars have an outline, so that light ones end somewhere in print."""
+"""Outline of bars, which makes the edge of light ones visible in print."""
 SMALL = 7
 """Font size of words and numbers inside a panel."""
 HALO = [withStroke(linewidth=2, foreground="white")]
-"""Keeps a number readable where a line runs through it."""
+"""Outline of numbers, which keeps them readable on top of lines."""
 
 
 def names(frame: pd.DataFrame, column: str) -> list[str]:
-    """The different values of a column, in the order of their first appearance."""
+    """Return the distinct values of a column in the order of their first occurrence."""
     return [str(name) for name in dict.fromkeys(frame[column].dropna())]
 
 
 def panels_or_one(n: int, *, columns: int = 4, width: float = 3.4, height: float = 2.6) -> tuple[Figure, list[Axes]]:
-    """`n` panels; where there is nothing to draw, one that says so."""
+    """Return a figure with `n` panels, or with one that says `no data` if `n` is 0."""
     figure, axes = panels(max(1, n), columns=columns, width=width, height=height)
     if n == 0:
-        nothing_in(axes[0])
+        mark_empty(axes[0])
     return figure, axes
 
 
-def nothing_in(axes: Axes) -> None:
-    """Say that there are no data, rather than show a frame that looks like a mistake."""
+def mark_empty(axes: Axes) -> None:
+    """Write `no data` into a panel, because an empty frame looks like an error."""
     axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center", color=GREY)
     axes.set(xticks=[], yticks=[])
 
 
 def with_mean(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of one row a network, and their arithmetic mean; no mean where a network is missing."""
+    """Return a table (one row per network) with the arithmetic mean added; NaN if a value is missing."""
     if len(table) < 2:
         return table
-    with_it = table.copy()
-    with_it.loc[MEAN] = table.astype(float).apply(mean)
-    return with_it
+    result = table.copy()
+    result.loc[MEAN] = table.astype(float).apply(mean)
+    return result
 
 
 def grouped_bars(
-    axes: Axes, table: pd.DataFrame, series_styles: Sequence[SeriesStyle], labels: Sequence[str], shown: str = "{:.0f}"
+    axes: Axes, table: pd.DataFrame, styles: Sequence[SeriesStyle], labels: Sequence[str], shown: str = "{:.0f}"
 ) -> None:
-    """A group of bars a row, a bar a column, the value above it; a rule before the mean."""
+    """Draw one group of bars per row and one bar per column, its value above it, and a rule before the mean."""
     width = 0.8 / max(1, table.shape[1])
-    for i, (look, label) in enumerate(zip(series_styles, labels, strict=True)):
+    for i, (style, label) in enumerate(zip(styles, labels, strict=True)):
         heights = table.iloc[:, i].to_numpy(float)
         at = np.arange(len(table)) + (i - (table.shape[1] - 1) / 2) * width
-        bars = axes.bar(at, heights, width, label=series_label(label), color=look.colour, hatch=look.hatch, **EDGE)
+        bars = axes.bar(at, heights, width, label=series_label(label), color=style.colour, hatch=style.hatch, **EDGE)
         above = ["" if np.isnan(height) else _number(height, shown) for height in heights]
         axes.bar_label(bars, above, padding=2, fontsize=SMALL, path_effects=HALO)
     axes.set_xticks(range(len(table)), [str(name) for name in table.index])
-    rest_bars_on_axis(axes)
+    format_bar_axis(axes)
     if MEAN in table.index:
         axes.axvline(len(table) - 1.5, color=GREY, linewidth=0.6)
 
 
 def own_baselines(study: Study) -> str:
-    """What a caption has to say where machines differ."""
+    """Return the sentence that a caption needs if machines differ, or an empty text."""
     gains = " Speedup and saving are against the same machine without memoization, which changes too."
     return gains if study.machines_differ else ""
 
 
-def rest_bars_on_axis(axes: Axes) -> None:
-    """Names under the bars need no ticks, and the grid runs behind the bars."""
+def format_bar_axis(axes: Axes) -> None:
+    """Remove the ticks under bars and put the grid behind them."""
     axes.set_axisbelow(True)
     axes.tick_params(axis="x", which="both", length=0)
     axes.grid(visible=False, axis="x", which="both")
 
 
 def _number(value: float, shown: str) -> str:
-    """A number with a real minus sign, and none before a zero."""
+    """Return a number with a typographic minus sign, but without one before zero."""
     text = shown.format(value)
     return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")

@@ -1,4 +1,4 @@
-"""Where the energy goes, without reuse and with it."""
+"""Energy by part of the machine, with and without reuse."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archsim.report.figures.common import EDGE, SMALL, names, panels_or_one, rest_bars_on_axis
+from archsim.report.figures.common import EDGE, SMALL, format_bar_axis, names, panels_or_one
 from archsim.report.style import legend_below, series_styles, styled
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _WIDTH = 0.36
 
 @styled()
 def draw(frame: pd.DataFrame) -> Figure:
-    """Rows of energy tables: two stacked bars a network."""
+    """Draw two stacked bars per network from rows of energy tables."""
     networks = names(frame, "network")
     width = max(3.4, 1.2 * len(networks) + 0.6)
     figure, axes = panels_or_one(min(1, len(networks)), width=width, height=3.2)
@@ -47,7 +47,7 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 
 def _percents(frame: pd.DataFrame) -> pd.DataFrame:
-    """Percent of the baseline's energy: a row a network and side, a column a bucket."""
+    """Return energy in percent of the baseline, with one row per network and side and one column per bucket."""
     joules = frame.pivot_table(index=["network", "side"], columns="bucket", values="joules", aggfunc=math.fsum).fillna(
         0
     )
@@ -59,9 +59,9 @@ def _percents(frame: pd.DataFrame) -> pd.DataFrame:
 def _draw_bars(axes: Axes, percents: pd.DataFrame, networks: list[str]) -> None:
     bars = [(network, side) for network in networks for side in _SIDES]
     at = np.array([i // 2 + (i % 2 - 0.5) * 1.15 * _WIDTH for i in range(len(bars))])
-    heights, look, bottom = percents.reindex(bars).fillna(0), series_styles(BUCKETS), np.zeros(len(bars))
+    heights, styles, bottom = percents.reindex(bars).fillna(0), series_styles(BUCKETS), np.zeros(len(bars))
     for bucket in percents.columns:
-        style = {"label": BUCKETS[bucket], "color": look[bucket].colour, "hatch": look[bucket].hatch, **EDGE}
+        style = {"label": BUCKETS[bucket], "color": styles[bucket].colour, "hatch": styles[bucket].hatch, **EDGE}
         axes.bar(at, heights[bucket], _WIDTH, bottom=bottom, **style)
         bottom = bottom + heights[bucket].to_numpy(float)
     for x, total in zip(at, bottom, strict=True):
@@ -69,5 +69,5 @@ def _draw_bars(axes: Axes, percents: pd.DataFrame, networks: list[str]) -> None:
     axes.set_xticks(at, [_SIDES[side] for _, side in bars], minor=True, fontsize=SMALL)
     axes.set_xticks(range(len(networks)), networks)
     axes.tick_params(axis="x", which="major", pad=14)
-    rest_bars_on_axis(axes)
+    format_bar_axis(axes)
     axes.margins(y=0.08)

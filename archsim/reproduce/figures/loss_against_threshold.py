@@ -8,7 +8,7 @@ import pandas as pd
 
 from archsim.report.figures.common import GREY, names, panels_or_one
 from archsim.report.labels import LABELS
-from archsim.report.study import BOUND, MOST_LOSS
+from archsim.report.study import BOUND, MAX_LOSS
 from archsim.report.style import legend_below, line, series_styles, styled
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ TITLE = "Computation reuse and loss against the threshold"
 CAPTION = (
     "Computation reuse (top) and loss of the task metric against the run without reuse (bottom) by threshold θ, the "
     "same for all neurons of a network; the band is the 95 % interval over sequences. The dotted line marks a loss of "
-    f"one point; losses of more than {MOST_LOSS:g} points are not shown."
+    f"one point; losses of more than {MAX_LOSS:g} points are not shown."
 )
 
 _ACRONYMS = {"wer": "WER", "bleu": "BLEU"}
@@ -59,6 +59,6 @@ def _draw_policy(above: Axes, below: Axes, points: pd.DataFrame, look: SeriesSty
 def _finish_loss(axes: Axes, metrics: list[str]) -> None:
     """Name the metric, mark one point, and keep a network's collapse from hiding what comes before it."""
     axes.axhline(BOUND, color=GREY, linestyle=":", linewidth=1, zorder=0)
-    axes.set_ylim(top=min(axes.get_ylim()[1], MOST_LOSS))
+    axes.set_ylim(top=min(axes.get_ylim()[1], MAX_LOSS))
     said = " / ".join(_ACRONYMS.get(metric, metric) for metric in metrics) or "the metric"
     axes.set_ylabel(f"loss in {said} (points)")
