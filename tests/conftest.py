@@ -16,25 +16,25 @@ settings.load_profile("archsim")
 
 @pytest.fixture
 def rng():
-    """A generator with a fixed seed."""
+    """Return a generator with a fixed seed."""
     return np.random.default_rng(7)
 
 
 @pytest.fixture
 def tiny_lstm():
-    """Two bidirectional LSTM layers, 5 inputs, 4 units."""
+    """Return a network of two bidirectional LSTM layers, 5 inputs, 4 units."""
     return make_network("lstm", inputs=5, units=4, layers=2, bidirectional=True)
 
 
 @pytest.fixture
 def tiny_trace(tiny_lstm):
-    """Three sequences of different length for `tiny_lstm`."""
+    """Return three sequences of different length for `tiny_lstm`."""
     return make_trace(tiny_lstm, lengths=(6, 1, 9))
 
 
 @pytest.fixture
 def computed_policies(monkeypatch):
-    """The policies of all functional passes computed from now on."""
+    """Return a list that collects the policy of each inference run computed from now on."""
     computed, real = [], stages.run_compared
 
     def counted(workload, policy, *arguments, **options):

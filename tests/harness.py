@@ -1,4 +1,4 @@
-"""Makers of small networks, traces and machines, and the semantics written out naively."""
+"""Makers of small networks, traces and machines, and SEMANTICS written out naively."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ COLUMN_POLICIES = ["delta", "input-similarity"]
 
 
 def make_network(cell_name, *, inputs, units, layers=1, bidirectional=False, seed=0):
-    """A network of random weights in [-0.5, 0.5], with scales that nobody has measured."""
+    """Return a network of random weights in [-0.5, 0.5], with rough scales that are not measured."""
     sizes = {"inputs": inputs, "units": units, "layers": layers}
     stack = make_stack(cell_name, **sizes, bidirectional=bidirectional, seed=seed)
     return Network(f"tiny-{cell_name}", stack, scales=make_scales(stack))
 
 
 def make_scales(stack):
-    """Scales for the drifting frames of `make_trace`, more or less."""
+    """Return scales that roughly suit the drifting frames of `make_trace`."""
     inputs = [1.0 if index == 0 else 0.25 for index in range(len(stack))]
     return Scales(tuple(inputs), tuple((0.25,) * len(layer.directions) for layer in stack))
 
 
 def make_translator(*, width, units, depth=1, tokens=9, seed=0):
-    """A random translator of tokens: LSTM encoder and decoder, start token 1, end token 2."""
+    """Return a random translator of tokens: LSTM encoder and decoder, start token 1, end token 2."""
     rng = np.random.default_rng(seed)
 
     def draw(*shape):
@@ -61,13 +61,13 @@ def make_translator(*, width, units, depth=1, tokens=9, seed=0):
 
 
 def make_tokens(network, lengths, seed=1):
-    """Random tokens for a network with an embedding."""
+    """Return random tokens for a network with an embedding."""
     rng, tokens = np.random.default_rng(seed), network.embedding.table.shape[0]
     return Trace.from_arrays([rng.integers(0, tokens, t) for t in lengths], name="tokens")
 
 
 def make_stack(cell_name, *, inputs, units, layers=1, bidirectional=False, seed=0):
-    """Layers of random weights in [-0.5, 0.5]."""
+    """Return layers of random weights in [-0.5, 0.5]."""
     rng, cell = np.random.default_rng(seed), cell_named(cell_name)
     built, width = [], inputs
     for index in range(layers):
@@ -85,14 +85,14 @@ def _direction(rng, cell, inputs, units, reverse):
 
 
 def make_trace(network, lengths, seed=1):
-    """Slowly drifting random frames, so that there is something to reuse."""
+    """Return slowly drifting random frames, so that there is something to reuse."""
     rng = np.random.default_rng(seed)
     steps = [rng.standard_normal((t, network.input_size)) for t in lengths]
     return Trace.from_arrays([np.cumsum(s, axis=0).astype(np.float32) * np.float32(0.3) for s in steps], name="drift")
 
 
 def write_lstm_files(folder, lengths):
-    """The files of an LSTM of 5 units, `net/`, and of a trace for it, `trace.npz`, in a folder; return the folder."""
+    """Write an LSTM of 5 units, `net/`, and a trace for it, `trace.npz`, into a folder; return the folder."""
     rng = np.random.default_rng(0)
     (folder / "net").mkdir()
     (folder / "net" / "network.toml").write_text(
@@ -107,7 +107,7 @@ def write_lstm_files(folder, lengths):
 
 
 def arch_with(**fields):
-    """E-PUR with fields changed, `dpu__lanes=8` for `dpu.lanes`."""
+    """Return E-PUR with fields changed, where `dpu__lanes=8` sets `dpu.lanes`."""
     arch = ArchSpec()
     for field, value in fields.items():
         arch = arch.replace(field.replace("__", "."), value)
@@ -116,7 +116,7 @@ def arch_with(**fields):
 
 @st.composite
 def machines(draw):
-    """Any constants a machine might have."""
+    """Draw any constants that a machine may have."""
     small, has_memo = st.integers(1, 6), draw(st.booleans())
     return StepTimes(
         dot_cycles=draw(small), pass_on_cycles=draw(small), dot_pipeline_cycles=draw(st.integers(0, 9)),
@@ -127,23 +127,23 @@ def machines(draw):
 
 
 def naive_binary_product(weights, inputs):
-    """SEMANTICS 1.3 on unpacked signs: (M, N) and (N,) to (M,)."""
+    """Return SEMANTICS 1.3's product of the signs of weights (M, N) and inputs (N,), shape (M,)."""
     return np.where(weights >= 0, 1, -1) @ np.where(inputs >= 0, 1, -1)
 
 
 def naive_code(values, step, bits):
-    """docs/predictors.md: the odd number that stands for each value."""
+    """Return the odd integer code of each value, as docs/predictors.md defines it."""
     half = 1 << (bits - 1)
     return 2 * np.clip(np.floor(values / step), -half, half - 1).astype(np.int64) + 1
 
 
 def naive_ternary(values, least):
-    """docs/predictors.md: -1, 0 or 1 for each value."""
+    """Return -1, 0 or 1 for each value, as docs/predictors.md defines it."""
     return np.where(np.abs(values) < least, 0, np.where(values >= 0, 1, -1))
 
 
 def naive_drift_rule(predictions, theta, throttle=True, guard=0):
-    """SEMANTICS 1.4 for one neuron: integer predictions over time to a list of booleans, True = reuse."""
+    """Return SEMANTICS 1.4's decisions for one neuron's integer predictions over time, True for reuse."""
     memo, drift, reused = 0, np.float32(0), []
     for t, now in enumerate(predictions):
         if now == memo:
@@ -164,7 +164,7 @@ def naive_drift_rule(predictions, theta, throttle=True, guard=0):
 
 
 def naive_step_ends(reused, times):
-    """SEMANTICS 2.2 by recursion over its formulas: reused (T, G, H) to a list of S_{t+1}."""
+    """Return S_{t+1} of decisions (T, G, H), by recursion over the formulas of SEMANTICS 2.2."""
     T, G, H = reused.shape
     never, start, ends = -(10**9), 0, []
     for t in range(T):
@@ -188,7 +188,7 @@ def naive_step_ends(reused, times):
 
 
 def naive_shared_step_ends(reused, times):
-    """The recurrence of `archsim.kernels.pipeline.shared_dispatch`, every pair of unit and gate tried: reused (T, G, H) to S_{t+1}."""
+    """Return S_{t+1} of decisions (T, G, H) under shared dispatch; every pair of unit and gate is tried."""
     T, G, H = reused.shape
     never, start, ends = -(10**9), 0, []
     for t in range(T):
@@ -220,7 +220,7 @@ def naive_shared_step_ends(reused, times):
 
 
 def write_classifier(folder, lengths, seed=0):
-    """A network that classifies, in a folder, and a trace of it labelled with its own answers, `trace.npz` in it.
+    """Write a network that classifies and a trace labelled with its own answers, `trace.npz`, into a folder.
 
     Without reuse it is always right, so that any loss is the policy's.
     """
@@ -242,7 +242,7 @@ def write_classifier(folder, lengths, seed=0):
 
 
 class InProcessPool:
-    """Does each task at once, in this process."""
+    """Pool that runs each task at once, in this process."""
 
     slots = 1
 

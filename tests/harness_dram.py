@@ -1,4 +1,4 @@
-"""A memory by itself for tests: timings of LPDDR4-3200 in memory cycles, and transfers put to it one by one."""
+"""Main memory on its own: timings of LPDDR4-3200 in memory cycles, and a bench that submits single transfers."""
 
 import numpy as np
 
@@ -14,13 +14,14 @@ FOREVER_PS = 1 << 60
 
 
 def in_cycles(preset, ns):
-    """Times of a preset's clock; they are whole numbers."""
+    """Return times in cycles of a preset's clock; they must be whole."""
     cycles = np.asarray(ns) * 1000 / load_dram(preset).clock_period_ps
     np.testing.assert_allclose(cycles, np.round(cycles), atol=1e-3)
     return np.round(cycles).astype(np.int64)
 
 
 def replayed_cycles(preset, addresses, issue="asap", **options):
+    """Return the memory cycles at which replayed requests finish."""
     return in_cycles(preset, archsim.replay_dram(addresses, preset, issue=issue, **options)["finish_ns"])
 
 
@@ -30,14 +31,14 @@ TRCD, TRP, CL, CWL, TRAS, TRRD, TFAW, TWR, TWTR, TRTP, TRTRS, TRFC, TREFI, TPPD 
     *(29, 29, 34, 14, 68, 16, 64, 29, 16, 12, 1, 448, 6246, 4),
 )
 BL = 8
-"""Cycles of a burst of 16 words, and between two."""
+"""Memory cycles of a burst of 16 words, and between two."""
 ROW = 64 * 64
 NEXT_ROW = 8 * ROW
-"""Bytes in a row of a bank; from there to the next row of the same bank."""
+"""Bytes between a row and the next row of the same bank; `ROW` is the bytes of a row."""
 
 
 class Bench:
-    """A memory that transfers are put to one by one, which may read or write."""
+    """Main memory without an event loop; reads and writes are submitted one by one."""
 
     def __init__(self, spec=None):
         self.spec = spec or DramSpec()
@@ -51,22 +52,25 @@ class Bench:
         self.n += 1
 
     def serve(self):
-        """Cycles at which the transfers finish, in the order asked for."""
+        """Serve all transfers; return the cycles at which they finish, in the order of submission."""
         advance_all(self.memory, self.times)
         return (self.memory.transfers[: self.n, FINISH_PS] // self.spec.clock_period_ps).tolist()
 
     def counts(self, until):
+        """Return the counts of commands and power-state cycles up to a cycle."""
         catch_up(self.memory, self.times, until * self.spec.clock_period_ps)
         return dict(zip(COUNTS, self.memory.channels.buses[:, COUNTS_FROM:].sum(axis=0).tolist(), strict=True))
 
 
 def advance_all(memory, times):
+    """Serve all transfers of a memory."""
     finished, n = np.zeros(64, np.int64), 1
     while n:
         n, _ = advance(memory, times, FOREVER_PS, finished)
 
 
 def finish_cycles(*requests, spec=None):
+    """Return the cycles at which requests (address, cycle[, write]) finish."""
     bench = Bench(spec)
     for address, at, *write in requests:
         bench.ask(address, at, write=bool(write))
@@ -74,6 +78,7 @@ def finish_cycles(*requests, spec=None):
 
 
 def spec_with(**fields):
+    """Return the default memory with fields changed."""
     return DramSpec.model_validate({**DramSpec().model_dump(), **fields})
 
 

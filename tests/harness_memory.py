@@ -1,4 +1,4 @@
-"""Runs for tests of the memories: what was moved for whom, and records of a given reuse."""
+"""Runs for tests of the memories: a log of transfers and spans, and records of a given reuse."""
 
 import numpy as np
 
@@ -12,10 +12,11 @@ from archsim.sim.listeners.counters import UnitTimes
 from archsim.sim.memory.dram import FillPorts, MainMemory
 
 FIRST_PS = (1 + 29 + 34 + 8) * 625
-"""Controller, tRCD, CL, BL/2."""
+"""Picoseconds to the end of a first read: controller, tRCD, CL, BL/2."""
 
 
 def main_memory(env, spec=None, ports=0):
+    """Return a main memory in an event loop."""
     return MainMemory(
         env, spec or DramSpec(), Probe(env), ports=FillPorts(ports, 32, 2000), n_transfers=64
     )  # fmt: skip
@@ -25,7 +26,7 @@ def main_memory(env, spec=None, ports=0):
 
 
 class RunLog:
-    """What was moved for whom, and what ran when."""
+    """Listener that keeps transfers, spans of fills and passes, and the times of units."""
 
     def __init__(self):
         self.moved, self.spans, self.times = [], [], UnitTimes()
@@ -45,6 +46,7 @@ class RunLog:
 
 
 def run(network, lengths, arch, detail="block", activity=None):
+    """Simulate a network, without reuse unless a record is given; return the run and its log."""
     shapes = pass_shapes(network)
     activity = activity or ActivityRecord.without_reuse(shapes, {shape.pass_key: lengths for shape in shapes})
     log = RunLog()
@@ -52,7 +54,7 @@ def run(network, lengths, arch, detail="block", activity=None):
 
 
 def reusing(network, steps, fraction, seed=0):
-    """A record of one sequence that reuses so much; of two such records one's reuse is part of the other's."""
+    """Return a record of one sequence that reuses a fraction; records of one seed are nested."""
     bits = {}
     for shape in pass_shapes(network):
         drawn = np.random.default_rng(seed).random((steps, shape.neurons_per_step)) < fraction
@@ -61,4 +63,5 @@ def reusing(network, steps, fraction, seed=0):
 
 
 def total_weights(network, arch):
+    """Return the bytes of all weights of a network."""
     return sum(PassPart(s).held_bytes(arch) * s.n_gates for s in pass_shapes(network))

@@ -1,4 +1,4 @@
-"""Sweeps as processes of their own: started, watched, and looked into while they run."""
+"""Sweeps as processes of their own: start them, watch them, and look into them while they run."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from pathlib import Path
 COMMAND = [sys.executable, "-P", "-c", "from archsim.cli.main import main; main()"]  # -P: the installed package
 WIDE = os.environ | {"COLUMNS": "200"}
 TIMEOUT_S = 600
-"""Seconds after which a sweep counts as hanging; a first run compiles the kernels, which takes minutes on a busy machine."""
+"""Seconds after which a sweep counts as hanging; a first run compiles the kernels, which takes minutes."""
 POINTS = 16
 
 
@@ -25,7 +25,7 @@ def sweep(*arguments, cwd=None):
 
 @contextmanager
 def started_sweep(*arguments, cwd=None):
-    """A sweep that runs; killed at the end of the block if it still does. Its output is in `process.said`."""
+    """Start a sweep whose output goes to `process.log`; kill it at the end of the block if it still runs."""
     # A shell starts what runs in its background deaf to Ctrl-C, and all that this starts in turn.
     restore_interrupt = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     command = [*COMMAND, "sweep", *map(str, arguments)]
@@ -44,7 +44,7 @@ def started_sweep(*arguments, cwd=None):
 
 
 def wait_until(condition, what):
-    """Wait for a condition, as long as it may reasonably take."""
+    """Wait for a condition; fail after TIMEOUT_S."""
     end = time.monotonic() + TIMEOUT_S
     while not condition():
         assert time.monotonic() < end, f"waited {TIMEOUT_S} s for {what}"
@@ -52,7 +52,7 @@ def wait_until(condition, what):
 
 
 def rows_of(folder, query):
-    """Rows of a sweep's database, none where there is none yet."""
+    """Return rows of a sweep's database, none if there is no database yet."""
     try:
         with closing(sqlite3.connect(f"file:{folder / 'sweep.sqlite'}?mode=ro", uri=True)) as database:
             return database.execute(query).fetchall()
@@ -65,7 +65,7 @@ def outcomes(folder):
 
 
 def wait_for_points(process, folder, points=1):
-    """Wait until some points are finished and others are not."""
+    """Wait until some points are finished while others are not."""
     wait_until(lambda: len(outcomes(folder)) >= points or process.poll() is not None, f"{points} points")
     assert process.poll() is None and len(outcomes(folder)) < POINTS, process.log.read_text()
 
@@ -75,7 +75,7 @@ def exported(folder):
 
 
 def process_state(pid):
-    """(letter of the state, parent) of a process; None where there is none."""
+    """Return (letter of the state, parent) of a process, None if there is no such process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -89,7 +89,7 @@ def alive(pid):
 
 
 def workers_of(process):
-    """Worker processes of a local sweep."""
+    """Return the ids of the worker processes of a local sweep."""
     pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
     children = [pid for pid in pids if (found := process_state(pid)) and found[1] == process.pid]
     return [pid for pid in children if b"spawn_main" in command_line(pid)]
@@ -111,7 +111,7 @@ def write_grid(path, folder, more="", threshold=(0.1, 0.2, 0.5, 1.0), latency=(3
 
 
 def finish_and_compare(user_files, out, undisturbed, *options):
-    """Take a sweep up again; it does what is left, nothing twice, and ends where an undisturbed one does."""
+    """Resume a sweep; it must keep finished points and end in the bytes of an undisturbed one."""
     before = outcomes(out)
     done = sweep(user_files / "grid.toml", "-o", out, "--jobs", 2, *options)
     assert done.returncode == 0 and "16 of 16 points" in done.stdout, done.stderr

@@ -1,4 +1,4 @@
-"""Makers of sweeps for tests: a tiny network in a folder, a grid over it, and what a sweep keeps of it."""
+"""Sweeps for tests: a tiny network in a folder, a grid over it, and the records that a sweep keeps."""
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -16,7 +16,7 @@ HARDWARE = "arch.fmu.latency_cycles"
 
 
 def write_network(folder, *, labelled=False, seed=0):
-    """A tiny network and its trace `trace.npz` in a folder; labelled ones classify."""
+    """Write a tiny network and its trace `trace.npz` into a folder; a labelled one classifies."""
     rng = np.random.default_rng(seed)
     text = 'name = "mine"\n{}[[stacks]]\nprefix = ""\ncell = "gru"\ninput_size = 6\nhidden_size = 5\nnum_layers = 2\n{}'
     head = '[head]\nkind = "mean-linear"\nweight = "w"\nbias = "b"\n'
@@ -35,29 +35,34 @@ def write_network(folder, *, labelled=False, seed=0):
 
 
 def grid(fixed, **axes):
+    """Return the tables of a grid; `arch__dpu__lanes` stands for `arch.dpu.lanes`."""
     return {"axes": {key.replace("__", "."): values for key, values in axes.items()}, "fixed": dict(fixed)}
 
 
 def tasks_of(tables, cache):
+    """Return the tasks of a grid, given a cache."""
     return plan_tasks(plan_points(load_grid(tables)[0]), cache)
 
 
 def count_by_kind(tasks):
+    """Return the number of tasks of each kind."""
     return {kind.name: sum(task.kind is kind for task in tasks) for kind in TaskKind}
 
 
 def choices_of(fixed, **more):
+    """Return the choices of a point at θ = 0.5."""
     return dict(fixed) | {"threshold": 0.5} | more
 
 
 def record_of(choices, cache):
-    """The record of a point, through the cache."""
+    """Return the record of a point, computed through the cache."""
     done = work(Task(TaskKind.POINT, resolve_point(choices).digest, choices, frozenset(), 1.0), str(cache), 1)
     assert done.error is None
     return done.outcome.record
 
 
 def outcomes(folder):
+    """Return the rows of a sweep's outcomes by digest."""
     store = open_store(folder)
     try:
         return {row[0]: row for row in store.database.execute("SELECT * FROM outcomes")}
@@ -66,15 +71,16 @@ def outcomes(folder):
 
 
 def points(**tables):
+    """Return the points of a grid given by its tables."""
     return load_grid(tables)[0].points()
 
 
 def values_of(key, values):
-    """The values one axis takes."""
+    """Return the values that one axis takes."""
     return [point[key] for point in points(axes={key: values})]
 
 
 def exit_code_and_stderr(work, capsys):
-    """Exit code of some work, and what it printed on standard error."""
+    """Run some work as the command line does; return its exit code and standard error."""
     code = exit_code(work)
     return code, capsys.readouterr().err

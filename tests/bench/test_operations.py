@@ -1,4 +1,4 @@
-"""How much work a run does, counted: events, kernel calls, rows of products. Seconds are scripts/bench.py's affair.
+"""Amount of work of a run, counted: events, kernel calls, rows of products. scripts/bench.py measures seconds.
 
 `pytest tests/bench --benchmark-enable --benchmark-json FILE` also keeps times, and the counts beside them.
 """
@@ -21,13 +21,13 @@ from archsim.sweeps.plan import plan_points
 
 EPUR = arch_with()
 EVENTS_A_SEQUENCE = 25
-"""Of two passes in detail `block`, with its inputs and outputs."""
+"""Events of two passes in detail `block`, with the inputs and outputs of the sequence."""
 BNN, THETA = policy_from("bnn"), 0.5
 
 
 @pytest.fixture
 def count(benchmark, monkeypatch):
-    """Wraps functions of a module so that their calls are counted, by name, where the benchmark keeps them."""
+    """Return a wrapper for functions of a module that counts their calls by name, in the benchmark's record."""
     counts = benchmark.extra_info
 
     def wrap(owner, name, of=lambda *arguments, **options: 1):
@@ -45,12 +45,12 @@ def count(benchmark, monkeypatch):
 
 
 def once(benchmark, work, *arguments, **options):
-    """Run something once, under the benchmark's clock."""
+    """Run `work` once, timed by the benchmark."""
     return benchmark.pedantic(work, arguments, options, rounds=1)
 
 
 def layer(lengths=(9, 9, 9), **shape):
-    """A BiLSTM layer and a trace for it."""
+    """Return a BiLSTM layer and a trace for it."""
     network = make_network("lstm", inputs=20, units=16, bidirectional=True, **shape)
     return network, make_trace(network, lengths)
 
@@ -143,7 +143,7 @@ def test_memory_grows_by_less_than_two_bits_per_decision(small, large, benchmark
 
 
 def peak_bytes(network, sequences, steps):
-    """The most memory a run allocates."""
+    """Return the peak of memory that a run allocates, in bytes."""
     inputs = np.random.default_rng(0).standard_normal((sequences, steps, network.input_size), np.float32)
     trace = archsim.Trace.from_arrays(list(inputs))
     options = {"threshold": THETA, "precision": "fp32", "keep_outputs": False}
@@ -157,7 +157,7 @@ def peak_bytes(network, sequences, steps):
 
 
 def fixed(network, trace):
-    """What all points of a grid have in common."""
+    """Return the choices that all points of a grid have in common."""
     return {"network": str(network), "trace": str(trace)}
 
 

@@ -33,7 +33,7 @@ def archsim(*arguments, cwd=None):
 
 @pytest.fixture(scope="module")
 def user_files(tmp_path_factory):
-    """A network folder and a trace of one's own."""
+    """Return a folder with a network and a trace."""
     return write_lstm_files(tmp_path_factory.mktemp("own"), lengths=(5, 3))
 
 
@@ -232,7 +232,7 @@ def test_show_prints_value_unit_and_source_of_a_field():
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
-    """A network that classifies, in a folder of its own, and a trace with classes."""
+    """Return the folder of a network that classifies, with a labelled trace."""
     folder, rng = tmp_path_factory.mktemp("labelled"), np.random.default_rng(0)
     (folder / "network.toml").write_text(
         'name = "mine"\nmetric = "accuracy"\n[[stacks]]\nprefix = ""\ncell = "gru"\ninput_size = 6\nhidden_size = 5\n'

@@ -1,4 +1,4 @@
-"""What the documentation shows runs."""
+"""Examples of the documentation run, and its links and references resolve."""
 
 import importlib
 import re

@@ -1,4 +1,4 @@
-"""`archsim explore` as a user runs it: output, files, exit codes, and the same bytes however many processes."""
+"""`archsim explore` as a user runs it: output, files, exit codes, and equal bytes for any number of processes."""
 
 import json
 import os
@@ -31,14 +31,14 @@ def explore(*arguments, cwd=None):
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
-    """A tiny classifier, and the options that name it and its trace."""
+    """Return the options that name a tiny classifier and its trace."""
     found = write_classifier(tmp_path_factory.mktemp("own") / "net", [12] * 40, seed=1)
     return ("--network", found["network"], "--trace", found["trace"])
 
 
 @pytest.fixture(scope="module")
 def explored(classifier, tmp_path_factory):
-    """An exploration by two processes, with its folder."""
+    """Return the process of a finished exploration by two workers, and its folder."""
     folder = tmp_path_factory.mktemp("explored")
     done = explore(*classifier, *OPTIONS, "--jobs", 2, "--json", "two.json", cwd=folder)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Imports point down: the architecture of the package, read from its files."""
+"""Ranks of the packages: imports point down, which is read from the files."""
 
 import ast
 from pathlib import Path
@@ -27,7 +27,7 @@ ROOT = Path(archsim.__file__).parent
 
 
 def imported_modules(node):
-    """Full names a statement imports; `from archsim import x` counts as archsim.x. No relative imports here."""
+    """Return the full names that a statement imports; `from archsim import x` counts as archsim.x."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if not isinstance(node, ast.ImportFrom):

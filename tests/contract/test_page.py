@@ -1,4 +1,4 @@
-"""A report's page, and the page opened in a browser."""
+"""Page of a report, as text and opened in a browser."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ GRID = {
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """A sweep of two networks; half of its machines are too small."""
+    """Return the folder of a sweep of two networks; half of its machines are too small."""
     folder = tmp_path_factory.mktemp("swept")
     run_sweep(GRID, folder, jobs=2)
     return folder
@@ -117,7 +117,7 @@ def test_report_without_finished_points_is_refused(swept, tmp_path):
 
 
 def opened(path):
-    """The widths of a page's images, and what its console said."""
+    """Return the widths of a page's images in a browser, and the lines of its console."""
     flags = (
         "--headless",
         "--no-sandbox",

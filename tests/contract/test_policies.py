@@ -1,4 +1,4 @@
-"""What every policy must do, built in or plugged in."""
+"""Contract of policies, built in or plugged in."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_registered_user_policy_runs_by_name(tiny_lstm, tiny_trace):
     """The policy reuses everything at every second step."""
 
     class EveryOther:
-        """Reuse on odd steps."""
+        """Policy that reuses everything at odd steps."""
 
         name, needs_threshold, uses_memo_unit = "every-other", False, True
 
@@ -94,7 +94,7 @@ def test_registered_user_policy_runs_by_name(tiny_lstm, tiny_trace):
 
 
 class BrokenPolicy:
-    """A policy that breaks its contract in a given way."""
+    """Policy that breaks its contract in a given way."""
 
     needs_threshold = False
 

@@ -1,4 +1,4 @@
-"""The command line among other programs: closed and broken streams, odd names, narrow terminals, read-only folders."""
+"""The command line among other programs: closed streams, odd names, narrow terminals, read-only folders."""
 
 import io
 import os
@@ -26,19 +26,19 @@ ESCAPED_NAME = r"a\x1b[31mb\nc\u202ed[bold]:warning:$x$"
 
 
 def run_command(*arguments):
-    """Run a command in this process; its exit code."""
+    """Run a command in this process; return its exit code."""
     return exit_code(partial(group.main, [*map(str, arguments)], prog_name="archsim", standalone_mode=False))
 
 
 @pytest.fixture(scope="module")
 def user_files(tmp_path_factory):
-    """A network folder and a trace of one's own."""
+    """Return a folder with a network and a trace."""
     return write_lstm_files(tmp_path_factory.mktemp("own"), lengths=(5, 3))
 
 
 @pytest.fixture
 def classifier(tmp_path):
-    """A network that classifies, and a labelled trace, as options."""
+    """Return the options that name a network that classifies and its labelled trace."""
     names = write_classifier(tmp_path / "cls", (5,) * 12)
     return ["-n", names["network"], "-t", names["trace"]]
 
@@ -47,7 +47,7 @@ def classifier(tmp_path):
 
 
 def run_in_bash(line):
-    """Run a line of bash, `archsim` being ours; its exit code, and all it printed."""
+    """Run a line of bash in which `archsim` is this package; return exit code, and all output as one text."""
     text = f'archsim() {{ {shlex.join(COMMAND)} "$@"; }}\n{line}'
     done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
@@ -110,7 +110,7 @@ def test_module_prints_the_help_of_the_command(capsys):
 
 @pytest.fixture(scope="module")
 def hostile_names(tmp_path_factory):
-    """A network and a trace with names that a terminal would obey."""
+    """Return a folder with a network and a trace whose names hold control characters."""
     folder = write_lstm_files(tmp_path_factory.mktemp("evil"), lengths=(5, 3))
     manifest = folder / "net" / "network.toml"
     spelled = HOSTILE_NAME.replace("\x1b", "\\u001b").replace("\n", "\\n")
@@ -191,7 +191,7 @@ def test_empty_path_is_refused(arguments, tmp_path, monkeypatch, capsys):
 
 
 def figures(text):
-    """The numbers in a text."""
+    """Return the numbers in a text."""
     return set(re.findall(r"[±+−-]?\d+\.\d+", text))
 
 

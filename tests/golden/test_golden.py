@@ -1,4 +1,4 @@
-"""Pinned figures of the bundled networks: any change of decisions, cycles or joules shows here.
+"""Pinned figures of the bundled networks; a change of decisions, cycles or joules fails here.
 
 `python tests/golden/test_golden.py "why it changed"` pins them anew; the diff of golden.json is reviewed like code.
 """
@@ -19,7 +19,7 @@ CASES = [*((network, "bnn") for network in SEQUENCES), ("imdb-lstm", "oracle"), 
 
 
 def figures(network, policy):
-    """The pinned part of a record: a few bundled sequences at the calibrated threshold."""
+    """Return the pinned part of a record: a few bundled sequences at the calibrated threshold."""
     trace = archsim.load_trace(network).limit(SEQUENCES[network])
     record = archsim.simulate(network, trace, policy=policy, keep_outputs=False).record
     return {key: record[key] for key in EXACT + CLOSE}
@@ -34,7 +34,7 @@ def test_figures_equal_the_pinned_ones(network, policy):
 
 
 def pin(why):
-    """Write golden.json with its birth certificate."""
+    """Write golden.json anew, with the reason and the versions."""
     import numba
     import numpy
 

@@ -1,4 +1,4 @@
-"""Damaged files: whatever bits have flipped or are missing, a reader returns an object or one UsageError."""
+"""Damaged files: a reader returns an object or raises one UsageError, whatever bits flipped or are missing."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ GRID = "[axes]\nseed = [1, 2]\nthreshold = {from = 0, to = 1, step = 0.1}\n[fixe
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Reader, suffix and content of a good file of each kind."""
+    """Return reader, suffix and content of an intact file of each kind."""
     folder = tmp_path_factory.mktemp("whole")
     return {
         "npz": (read_trace, ".npz", npz(folder, {}).read_bytes()),

@@ -23,14 +23,14 @@ NOT_COMPARED = ("detail", "digest", "events", "wall_s")
 
 @pytest.fixture(scope="module", autouse=True)
 def print_coverage(request):
-    """Print, at the end, how many runs and passes were compared."""
+    """Print at the end how many runs and passes were compared."""
     yield
     print(f"neuron = block: {dict(COMPARED)}")
 
 
 @st.composite
 def capacities(draw, network, arch):
-    """Weight buffers in which all fits, two passes fit, one does, or one has to stream."""
+    """Draw the bytes of weight buffers in which everything fits, two passes, one, or none."""
     shapes = pass_shapes(network)
     groups = [group_bytes(arch, group) for group in resident_groups(shapes, arch)]
     capacity = draw(st.sampled_from([1 << 21, 2 * max(groups), max(groups), max(groups) // 2, max(groups) // 5]))
@@ -44,7 +44,7 @@ def capacities(draw, network, arch):
 
 @st.composite
 def workloads(draw):
-    """A small network, with a decoder or without, and a trace."""
+    """Draw a small network, with a decoder or without, and a trace."""
     kind, seed = draw(st.sampled_from(["lstm", "gru", "translator"])), draw(st.integers(0, 99))
     sizes = {"units": draw(st.integers(1, 12)), "seed": seed}
     inputs, depth = draw(st.integers(1, 70)), draw(st.integers(1, 2))
@@ -58,7 +58,7 @@ def workloads(draw):
 
 @st.composite
 def machines(draw):
-    """Any machine."""
+    """Draw any machine."""
     return arch_with(
         dpu__lanes=draw(st.sampled_from([1, 4, 16])), dpu__pipeline_cycles=draw(st.integers(0, 9)),
         mu__interval_cycles=draw(st.integers(0, 3)), mu__pipeline_cycles=draw(st.integers(0, 21)),
@@ -81,7 +81,7 @@ def machines(draw):
 
 @st.composite
 def runs(draw, shared=False):
-    """A workload, a policy that goes by neurons, and a machine."""
+    """Draw a workload, a policy of neurons, and a machine."""
     (network, trace), arch = draw(workloads()), draw(machines())
     if shared:
         for field, value in {"dataflow": "step", "weight_buffer.banks": 2, "dispatch": "shared"}.items():
@@ -92,7 +92,7 @@ def runs(draw, shared=False):
 
 @st.composite
 def column_runs(draw):
-    """A workload, a policy that goes by columns, and a machine that can: it holds one group of weights, two or all."""
+    """Draw a workload, a policy of columns, and a machine that holds one group of weights, two or all."""
     network, trace = draw(workloads())
     arch = draw(machines()).replace("dataflow", "step").replace("weight_buffer.banks", draw(st.sampled_from([2, 16])))
     largest = max(group_bytes(arch, group) for group in resident_groups(pass_shapes(network), DELTA.spec(arch)))

@@ -1,4 +1,4 @@
-"""The invariants of SEMANTICS 4."""
+"""Invariants of SEMANTICS 4."""
 
 from collections import Counter
 
@@ -28,7 +28,7 @@ def activity_of(network, trace, policy="bnn", theta=0.5):
 
 
 class NeverReuse(BinaryPolicy):
-    """A predictor, with all its hardware, that never takes a memoized value."""
+    """Predictor that has all its hardware and never reuses a memoized value."""
 
     name = "never"
     needs_threshold = False
@@ -38,7 +38,7 @@ class NeverReuse(BinaryPolicy):
 
 
 class Tally:
-    """A listener that keeps everything, and wants to know all there is to draw."""
+    """Listener that keeps every trace event, spans included."""
 
     wants_spans = True
 

@@ -1,4 +1,4 @@
-"""Malformed inputs, made by small functions: what a user, a broken disk or a hostile file may hand over."""
+"""Malformed inputs, written by small functions: mistakes of a user, a broken disk, or a hostile file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Case(NamedTuple):
-    """One malformed input, and what its refusal says."""
+    """Malformed input and the message of its refusal."""
 
     name: str
     make: Callable[[Path], Callable[[], object]]

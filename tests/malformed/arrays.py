@@ -1,4 +1,4 @@
-"""Trace files and weights that are not what they should be."""
+"""Malformed trace files and weights."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def h5(folder: Path, changes: dict[str, Any]) -> Path:
 
 
 def npy_header(shape: str, descr: str = "'<f4'", order: str = "False") -> bytes:
-    """Return the beginning of a .npy file that claims something."""
+    """Return the beginning of a .npy file that claims a given type, order and shape."""
     text = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}".encode()
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text) + 1) + text + b"\n"
 
@@ -116,7 +116,7 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def patched(folder: Path, old: bytes, new: bytes, at_end: bool = False) -> Path:
-    """Return a trace file with some of its bytes replaced, the first or the last there are."""
+    """Return a trace file with the first or the last of some bytes replaced."""
     path = member(folder, npy(DATA), zipfile.ZIP_STORED)
     data = path.read_bytes()
     at = data.rindex(old) if at_end else data.index(old)
@@ -303,7 +303,7 @@ FILES_H5 = {
 
 
 def safetensors(header: Any, data: bytes = bytes(64), *, length: int | None = None) -> bytes:
-    """Return a file of weights with this header, told to be of another length if need be."""
+    """Return a file of weights with this header, whose length field may be overridden."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 

@@ -1,4 +1,4 @@
-"""Every malformed input ends in one clear message of a few lines that names the file: nothing else is raised."""
+"""Every malformed input raises one UsageError of a few lines that names the file, and nothing else."""
 
 import re
 import tracemalloc
@@ -10,7 +10,7 @@ from malformed import arrays, text
 
 CASES = [*text.CASES, *arrays.CASES]
 MOST_BYTES = 1 << 26
-"""Of memory that a refusal may take."""
+"""Bytes of memory that a refusal may take."""
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

@@ -1,4 +1,4 @@
-"""Machines, grids, manifests, vocabularies, recordings and corpora that are not what they should be."""
+"""Malformed machines, grids, manifests, vocabularies, recordings and corpora."""
 
 from __future__ import annotations
 

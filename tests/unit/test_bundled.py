@@ -1,4 +1,4 @@
-"""What is installed with the package: networks and traces that are what they say."""
+"""Networks and traces that are installed with the package."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Calibration: what it promises on a network whose loss is known, and what it refuses."""
+"""Calibration of networks whose loss is known, and its refusals."""
 
 from types import SimpleNamespace
 
@@ -13,7 +13,7 @@ from archsim.traceio.trace import Trace
 
 @pytest.fixture
 def known_loss(monkeypatch):
-    """Replace the functional pass by a metric that falls by `loss(θ)` and a reuse of θ / 10."""
+    """Return a function that replaces the inference run by a metric that falls by `loss(θ)` and a reuse of θ / 10."""
 
     def install(loss):
         def run(workload, policy, theta=0.0, **options):

@@ -1,4 +1,4 @@
-"""Output change (SEMANTICS 1.5): how far reuse moves what the top layer says, in every record."""
+"""Output change (SEMANTICS 1.5): the relative distance of outputs with reuse from those without."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def compared(workload, policy, theta, **options):
 
 
 def change_of_outputs(plain, changed):
-    """The definition, on whole outputs in float64."""
+    """Return the output change by its definition, on whole outputs in float64."""
     before, after = (np.concatenate(outputs).astype(np.float64) for outputs in (plain, changed))
     return np.sqrt(((after - before) ** 2).sum() / (before**2).sum())
 

@@ -1,4 +1,4 @@
-"""Machines and technology: sources everywhere, and errors that help."""
+"""Machines and technology: sources of every number, and refusals with hints."""
 
 import csv
 import json
@@ -68,7 +68,7 @@ def test_architecture_file_is_read_or_refused_with_a_hint(tmp_path):
 
 
 def reference(file, **wanted):
-    """The one row of a reference table with these cells."""
+    """Return the one row of a reference table with these cells."""
     with (REFERENCE / file).open() as stream:
         rows = [r for r in csv.DictReader(stream) if all(r[k] == v for k, v in wanted.items())]
     assert len(rows) == 1

@@ -33,7 +33,7 @@ def wav_bytes(length, rate=8000, channels=1):
 
 @pytest.fixture
 def recordings(tmp_path):
-    """Two speakers, ten digits, indices 0 (test), 5 (validation) and 8 (training)."""
+    """Return a corpus of two speakers, ten digits, indices 0 (test), 5 (validation) and 8 (training)."""
     folder = tmp_path / "fsdd" / "recordings"
     folder.mkdir(parents=True)
     for digit in range(10):
@@ -113,13 +113,13 @@ def test_broken_caption_files_are_refused_by_name(captions):
 
 @pytest.fixture
 def server(tmp_path):
-    """A web server on loopback over a folder; yields the folder and its address."""
+    """Yield a folder and the address at which a web server on loopback serves it."""
     folder = tmp_path / "served"
     folder.mkdir()
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *args):
-            """Say nothing."""
+            """Print nothing."""
 
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
     threading.Thread(target=httpd.serve_forever, daemon=True).start()

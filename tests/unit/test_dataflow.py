@@ -1,4 +1,4 @@
-"""Order of products: the dataflow `mwl` makes the products with the inputs before the recurrence."""
+"""Order of products: the dataflow `mwl` computes products with the inputs before the recurrence."""
 
 from harness import arch_with, make_network, make_translator
 from harness_memory import main_memory, run, total_weights

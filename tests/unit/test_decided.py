@@ -1,4 +1,4 @@
-"""What a kernel decides, many steps in one call, is what the same policy decides asked step by step."""
+"""Passes in a kernel, many steps in one call, decide as the same policy asked step by step."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ POLICIES = ("none", "bnn", "bnn:throttle=off", "bnn:guard=3", "oracle", "ternary
 
 
 class StepwisePolicy:
-    """A policy that is asked at every step, as a plug-in is."""
+    """Policy that is asked at every step, as a plug-in is."""
 
     def __init__(self, policy):
         self.policy, self.name = policy, f"{policy.name}, asked"
@@ -67,7 +67,7 @@ def test_decoder_kernel_pass_equals_the_policy_asked_step_by_step(policy):
 
 
 def same_bytes(network, trace, policy, theta, precision):
-    """Outputs and decisions of a policy and of the same one asked step by step are the same bytes."""
+    """Check that a policy gives the same outputs and decisions in a kernel and asked step by step."""
     known = policy_from(policy)
     kernel, stepwise = (
         run_inference(network, trace, one, theta, precision=precision) for one in (known, StepwisePolicy(known))
@@ -111,7 +111,7 @@ def test_windows_of_a_batch_cover_its_rows_in_order(lengths, n_steps):
 
 
 def reused_by(begin, base=BinaryPolicy, **fields):
-    """Neurons reused under a plug-in derived from a built-in policy."""
+    """Return the number of neurons reused by a plug-in derived from a built-in policy."""
     plug_in = type("PlugIn", (base,), {"name": "plug-in", "begin": begin, **fields})()
     network = make_network("lstm", inputs=6, units=5)
     return run_inference(network, make_trace(network, [9, 5]), plug_in, 0.8, threads=1).activity.neurons_reused()

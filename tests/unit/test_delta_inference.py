@@ -14,7 +14,7 @@ def sigmoid(x):
 
 
 def naive_pass(layer, direction, inputs, theta, policy):
-    """A delta network by loops, in float64: inputs (T, I) to outputs (T, H) and skips (T, N)."""
+    """Run a delta network as loops in float64: inputs (T, I) to outputs (T, H) and skips (T, N)."""
     H, G, v_hat = layer.hidden_size, layer.cell.n_gates, np.zeros(layer.joint_size, np.float32)
     weights = np.hstack([direction.weight_ih, direction.weight_hh]).astype(float)
     of_x, of_h = np.zeros(G * H), np.zeros(G * H)

@@ -146,7 +146,7 @@ def test_column_record_on_a_machine_without_delta_unit_is_refused(tiny_lstm, tin
 
 
 class BrokenPolicy(DeltaPolicy):
-    """A column policy that breaks its contract in a given way."""
+    """Column policy that breaks its contract in a given way."""
 
     needs_threshold = False
 
@@ -173,7 +173,7 @@ def test_registered_column_policy_skips_as_it_decides(tiny_lstm, tiny_trace, mon
     monkeypatch.setattr(POLICIES, "_items", dict(POLICIES._items))
 
     class Hourly:
-        """Everything enters on even steps, nothing on odd ones."""
+        """Policy that skips no column at even steps and all at odd ones."""
 
         name, needs_threshold, uses_memo_unit, by_columns = "hourly", False, False, True
 

@@ -14,7 +14,7 @@ from archsim.sim.machines.delta.steps import column_times
 
 
 def ends(skipped, n_units=32, arch=None):
-    """S_{t+1} of skips (T, N) on a machine."""
+    """Return S_{t+1} of skips (T, N) on a machine."""
     skipped = np.atleast_2d(np.asarray(skipped, np.bool_))
     arch = DELTA.spec(arch or ArchSpec())
     times = column_times(arch, PassPart(PassShape(0, 0, 4, n_units, skipped.shape[1])))
@@ -47,7 +47,7 @@ def test_queue_of_one_stalls_the_scan_per_column():
 
 
 def naive_ends(skipped, n_units, times):
-    """The formulas at the top of the kernel, by dictionaries."""
+    """Return S_{t+1} by the formulas at the top of the kernel, with dictionaries."""
     start, found = 0, []
     for row in skipped:
         s, p, a, free, order = {}, {}, {}, {}, np.flatnonzero(~row).tolist()

@@ -89,7 +89,7 @@ are not merged."""
 
 
 def addresses_of(pattern):
-    """As that controller was given them."""
+    """Return the addresses of a pattern, as the other controller was given them."""
     i = np.arange(N, dtype=np.int64)
     kind, _, size = pattern.partition("_")
     if kind == "stride":

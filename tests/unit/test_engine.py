@@ -1,4 +1,4 @@
-"""Ports, credits and the event loop: latency to the picosecond, order, and how many events they take."""
+"""Ports, credits and the event loop: latency to the picosecond, order, and numbers of events."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ EPUR = arch_with()
 
 
 def receive(env, port, n, heard, busy_ps=0):
-    """A process that takes `n` items and notes when, busy for a while after each."""
+    """Take `n` items from a port and note the time of each; be busy for a while after each."""
     for _ in range(n):
         item = yield from port.get()
         heard.append((env.now_ps, item))
@@ -28,7 +28,7 @@ def receive(env, port, n, heard, busy_ps=0):
 
 
 def events_of(env, process):
-    """How many events a process's work takes, without those of its own beginning and end."""
+    """Return the number of events of a process, without those of its beginning and end."""
     before = env.processed_events
     env.run(until=env.process(process))
     return env.processed_events - before - 2
@@ -160,7 +160,7 @@ def test_end_of_instant_follows_every_event_of_that_time():
 
 
 def neuron_run(arch, reuse, **shape):
-    """The events of a run of 12 steps in detail `neuron`, and its neurons."""
+    """Return the events of a run of 12 steps in detail `neuron`, and its number of neurons."""
     network = make_network("lstm", **shape)
     rng = np.random.default_rng(0)
     bits = {

@@ -19,19 +19,19 @@ from archsim.sweeps import run as sweeps
 from archsim.sweeps.run import run_sweep
 
 BOUND = 22.0
-"""Points of loss at which each policy of the tiny classifier crosses once."""
+"""Loss in points that each policy of the tiny classifier crosses once."""
 REUSING = ("bnn", "bnn:throttle=off")
 
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
-    """A tiny classifier and a trace on which it is right."""
+    """Return the choices of a tiny classifier and a trace on which it is right."""
     return write_classifier(tmp_path_factory.mktemp("own") / "net", [12] * 40, seed=1)
 
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """Explorations and sweeps without other processes."""
+    """Run explorations and sweeps without worker processes."""
     for module in (search, sweeps):
         monkeypatch.setattr(module, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
 

@@ -12,7 +12,7 @@ from archsim.sweeps.frames import SweepResults
 
 
 def found_of(*rows, max_loss=1.0, margin=0.0):
-    """An exploration of hand-made points: policy, θ, bits, reuse, loss and its error, speedup, saving, mm²."""
+    """Return the findings of points (policy, θ, bits, reuse, loss and its error, speedup, saving, mm²)."""
     columns = [
         "policy",
         "threshold",

@@ -13,7 +13,7 @@ from archsim.exploration.threshold_search import MAX_BISECTIONS, LogGrid
 
 
 def climbed(grid, fits):
-    """Rungs tried in order, and the highest that fits below all that do not."""
+    """Return the indices tried, in order, and the highest that fits below all that do not."""
     tried = {}
     while (index := grid.next_index(tried)) is not None:
         assert index not in tried and len(tried) < grid.max_tries
@@ -66,7 +66,7 @@ tables = st.lists(st.tuples(*[st.integers(1, 4)] * 3), min_size=1, max_size=25).
 
 
 def dominates(one, other):
-    """Whether a point is no worse than another in all, and better in one."""
+    """Return True if a point is no worse than another in all figures and better in one."""
     gains = [(one[key] - other[key]) * sign for key, sign in (("energy_saving", 1), ("speedup", 1), ("area_mm2", -1))]
     return min(gains) >= 0 and max(gains) > 0
 

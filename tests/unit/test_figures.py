@@ -1,4 +1,4 @@
-"""Figures of the study: every axis says what it shows, every datum is drawn, equal data give equal bytes."""
+"""Figures of the study: labelled axes, all data drawn, equal bytes for equal data."""
 
 from functools import cache
 from importlib import import_module
@@ -32,7 +32,7 @@ def observation():
 
 
 def observed(method, networks):
-    """A frame of an observation, under several names."""
+    """Return a frame of an observation, repeated under several names."""
     frame = getattr(observation(), method)()
     return pd.concat([frame.assign(network=name) for name in networks] or [frame.iloc[:0]])
 
@@ -55,7 +55,7 @@ def losses(networks):
 
 
 def energies(networks):
-    """20 J without, 15 J with; one bucket in two rows."""
+    """Return 20 J without reuse and 15 J with it; one bucket has two rows."""
     base = [("scratchpad", 8.0), ("scratchpad", 4.0), ("operations", 4.0), ("dram", 1.0), ("static", 3.0)]
     with_memo = [("scratchpad", 7.0), ("operations", 3.0), ("dram", 1.0), ("memo", 1.0), ("static", 3.0)]
     sides = {"baseline": base, "policy": with_memo}

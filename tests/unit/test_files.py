@@ -1,4 +1,4 @@
-"""Files written whole: their modes, links, and what cannot be written."""
+"""Files that are written whole: their modes, links, and paths that cannot be written."""
 
 import os
 import stat
@@ -22,7 +22,7 @@ from archsim.sweeps.frames import SweepResults
 
 
 def written(path, text="new"):
-    """Write a file whole; its mode."""
+    """Write a file whole; return its mode."""
     with write_whole(path) as temporary:
         temporary.write_text(text)
     assert path.read_text() == text
@@ -117,7 +117,7 @@ def test_plain_lines_keeps_line_ends_and_tabs():
 
 
 def sweep_with_hostile_names():
-    """A sweep whose names hold what XML forbids."""
+    """Return the results of a sweep whose names hold characters that XML forbids."""
     row = {"network": "n\x1b\n$x$", "trace": "t", "arch": "a\x00", "policy": "_p\ufffe", "threshold": 0.5}
     figures = dict.fromkeys(("reuse_fraction", "macs_avoided_fraction", "metric_loss", "speedup", "energy_saving"), 0.5)
     rows = [{"point": i, "error": None, **row, **figures, "threshold": i} for i in range(2)]
@@ -154,7 +154,7 @@ def test_name_with_underscore_is_in_the_legend():
 
 
 def drawn(path):
-    """The bytes of a figure."""
+    """Draw a figure into a file; return its bytes."""
     with styled():
         figure, (axes,) = panels(1)
         axes.plot([1, 2], label="a_b $x$")

@@ -1,4 +1,4 @@
-"""Training under reuse: the simulator's values and decisions, and the gradient of what is computed."""
+"""Training under reuse: outputs and decisions of the simulator, and the gradient of what was computed."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ SHAPES = [(1, False), (2, True)]
 
 
 def drifting(inputs, seed=0):
-    """Padded slow random walks (T, B, I), so that there is something to reuse."""
+    """Return padded slow random walks (T, B, I), so that there is something to reuse."""
     torch.manual_seed(seed)
     return 0.3 * torch.randn(max(LENGTHS), len(LENGTHS), inputs).cumsum(0)
 
@@ -78,7 +78,7 @@ def rounded(values, fp16):
 
 
 def written_out(kind, module, x, reused, fp16):
-    """One sequence (T, I) through one layer in plain torch, products kept where `reused` (T, G, H) says so."""
+    """Run one sequence (T, I) through one layer in plain torch; products are kept where `reused` (T, G, H)."""
     H = module.hidden_size
     w_ih, w_hh = rounded(module.weight_ih_l0, fp16), rounded(module.weight_hh_l0, fp16)
     h, c, memo, outputs = torch.zeros(H), torch.zeros(H), None, []

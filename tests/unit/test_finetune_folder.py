@@ -1,4 +1,4 @@
-"""Fine-tuning of network folders, by the script as a user runs it."""
+"""Fine-tuning of network folders by the script, as a user runs it."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ TARGETS = {"accuracy": [0, 1], "wer": ["up", "down"]}
 
 
 def write_network(folder, *, metric="accuracy", cell="lstm", layers=1, bidirectional=False, words=()):
-    """A random network of 5 units with a head; of 4 inputs, frames or words."""
+    """Write a random network of 5 units with a head, whose 4 inputs are frames or words."""
     folder.mkdir()
     torch.manual_seed(2)
     shape = {"input_size": 4, "hidden_size": 5, "num_layers": layers, "bidirectional": bidirectional}
@@ -49,7 +49,7 @@ def write_network(folder, *, metric="accuracy", cell="lstm", layers=1, bidirecti
 
 
 def write_trace(path, metric, count=24):
-    """Slow walks up or down, labelled so."""
+    """Write a trace of slow walks up or down, labelled by direction."""
     rng = np.random.default_rng(3)
     walks = [rng.normal(0.2 - 0.4 * (i % 2), 0.2, (9 + i % 5, 4)).cumsum(0) for i in range(count)]
     archsim.write_trace(archsim.Trace.from_arrays(walks, [TARGETS[metric][i % 2] for i in range(count)]), path)
@@ -58,14 +58,14 @@ def write_trace(path, metric, count=24):
 
 @pytest.fixture
 def files(tmp_path):
-    """A classifier and its training trace, in a folder of their own."""
+    """Return a folder with a classifier and its training trace."""
     write_network(tmp_path / "net")
     write_trace(tmp_path / "train.npz", "accuracy")
     return tmp_path
 
 
 def finetune(folder, *arguments, output="tuned", network="net"):
-    """Run the script in this process."""
+    """Run the script in this process; return its output folder."""
     paths = {"--network": folder / network, "--trace": folder / "train.npz", "--valid": folder / "train.npz"}
     given = [*(part for pair in paths.items() for part in pair), "-o", folder / output, "--batch", 8, *arguments]
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""θ by layer or by gate: never more loss than the bound, never less reuse than one θ, never more passes than allowed."""
+"""Greedy search of θ per layer or gate: bounds on loss, reuse and number of passes."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ GATES = 3
 
 
 class KnownLoss:
-    """A network of known reuse Σ(1 - exp(-θ)) and output change Σ cost·θ² by gate; its loss is the change, in steps."""
+    """Network with known reuse Σ(1 - exp(-θ)) and output change Σ cost·θ² per gate; its loss is the change, in steps."""
 
     def __init__(self, costs):
         self.costs, self.passes = np.asarray(costs, float), 0
@@ -135,7 +135,7 @@ def test_decoder_change_counts_changed_answers():
 
 
 def outputs(*sequences):
-    """What a run of these outputs, one number a step, gives."""
+    """Return the result of a run with these outputs, one number per step."""
     return SimpleNamespace(outputs=[np.array(s, np.float32)[:, None] for s in sequences])
 
 

@@ -1,4 +1,4 @@
-"""Heads on the machine, worked out by hand: cycles and actions of what is not recurrent."""
+"""Heads on the machine: cycles and action counts of what is not recurrent, by hand."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from archsim.sim.listeners.counters import ActionCounts
 ARCH = arch_with(dram__trefi_cycles=10**9).without_memo()
 DPU, MU = 8, 20
 MEMORY_PS, ROW_CLOSED, ROW_OPEN, BURST, BURST_BYTES = 625, 1 + 29 + 34 + 8, 1 + 34 + 8, 8, 64
-"""Memory cycles to the first burst's end: controller, tRCD, CL, BL/2."""
+"""Picoseconds per memory cycle, and cycles to the end of a first burst: controller, tRCD, CL, BL/2."""
 
 
 def head_of(network, trace):

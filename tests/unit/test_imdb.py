@@ -1,4 +1,4 @@
-"""The reader of movie reviews on a corpus made here, as folder and archive, and on the real one where it is."""
+"""Reader of movie reviews on a corpus made here, as folder and archive, and on the real one if present."""
 
 import tarfile
 
@@ -13,7 +13,7 @@ from archsim.reading import MAX_TEXT_BYTES
 
 @pytest.fixture
 def corpus(tmp_path):
-    """Twelve training reviews and two test reviews in the public layout."""
+    """Return twelve training reviews and two test reviews in the public layout."""
     for part, count in (("train", 12), ("test", 2)):
         for label in ("pos", "neg"):
             folder = tmp_path / "imdb" / "aclImdb" / part / label

@@ -31,7 +31,7 @@ def test_partial_products_of_mwl_count_toward_capacity():
 
 
 def moved_at(arch, n_bytes, *claims):
-    """The cycle at which a sequence's bytes are through; claims are (told in cycle, steps' starts, words)."""
+    """Return the cycle at which a sequence's bytes have passed; claims are (reserved in cycle, starts of steps, words)."""
     env = Engine()
     port = IntermediatePort(env, arch)
 

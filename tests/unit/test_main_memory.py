@@ -14,7 +14,7 @@ from archsim.sim.memory.dram import FillTarget, Requester
 
 
 def finishes_ps(transfers, *, spec=None, tick_ps=0):
-    """Ask for (address, bytes, write, time) as the time comes, perhaps while something else ticks; when each is done."""
+    """Request (address, bytes, write, time), with a ticking process if wanted; return when each finishes."""
     env = Engine()
     dram, ends = main_memory(env, spec), {}
 

@@ -1,4 +1,4 @@
-"""Network folders: what loads, and what is refused with which words."""
+"""Network folders that load, and folders that are refused with a reason."""
 
 import numpy as np
 import pytest

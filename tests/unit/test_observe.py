@@ -1,4 +1,4 @@
-"""What is observed, against plain numpy, one sequence at a time."""
+"""Observations against plain numpy, one sequence at a time."""
 
 import os
 from dataclasses import replace
@@ -18,7 +18,7 @@ EDGES = np.array([0.01, 0.1, 0.125, 1, 4], np.float32)
 
 
 class Recorder:
-    """Keeps the steps of each pass; one sequence, one thread."""
+    """Policy that keeps the steps of each pass; for one sequence and one thread."""
 
     name, needs_threshold, uses_memo_unit = "recorder", False, False
 
@@ -41,7 +41,7 @@ class _Recording:
 
 
 def recorded(network, trace, precision="fp16"):
-    """(binary, exact, h of the step before) over the steps, by sequence and pass."""
+    """Return (binary, exact, h of the step before) over the steps, per sequence and pass."""
     found = []
     for i, sequence in enumerate(trace.sequences):
         recorder = Recorder()
@@ -52,7 +52,7 @@ def recorded(network, trace, precision="fp16"):
 
 
 def naive_changes(series, edges):
-    """Counts by bin of |v_t - v_{t-1}| / |v_t| down the columns of each (T, M) float32 array."""
+    """Count |v_t - v_{t-1}| / |v_t| by bin down the columns of each (T, M) float32 array."""
     counts = np.zeros(len(edges) + 1, int)
     for values in series:
         now, before = values[1:], values[:-1]

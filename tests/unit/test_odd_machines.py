@@ -1,4 +1,4 @@
-"""Machines nobody would build: each is simulated alike in both details, or refused with one message."""
+"""Extreme machines: simulated alike in both details, or refused with one message."""
 
 import json
 

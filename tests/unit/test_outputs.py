@@ -1,4 +1,4 @@
-"""Two outputs of a command that are one file, or an output that is an input, are refused before any work."""
+"""Outputs that are one file, or that are an input, are refused before any work."""
 
 import pytest
 from harness import write_lstm_files
@@ -10,7 +10,7 @@ from archsim.experiment import stages
 
 @pytest.fixture(scope="module")
 def user_files(tmp_path_factory):
-    """The files of a network and its trace."""
+    """Return a folder with a network and its trace."""
     return write_lstm_files(tmp_path_factory.mktemp("own"), (7, 4, 9))
 
 
@@ -22,6 +22,8 @@ def exit_code_and_stderr(work, capsys):
 
 @pytest.fixture
 def nothing_runs(monkeypatch):
+    """Fail if an inference run begins."""
+
     def fail(*arguments, **options):
         raise AssertionError("works already")
 

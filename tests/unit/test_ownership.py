@@ -1,4 +1,4 @@
-"""Copies, pickles and buffers: an object computes the same bits wherever it went, and nobody changes it from outside."""
+"""Copies, pickles and buffers: an object computes the same bits anywhere, and callers cannot change it."""
 
 import copy
 import pickle
@@ -34,7 +34,7 @@ ROUNDS = {
 
 
 def arrays_in(value, seen=()):
-    """Every array inside an object of archsim's."""
+    """Yield every array inside an object of archsim."""
     if isinstance(value, np.ndarray):
         yield value
     elif isinstance(value, tuple | list):

@@ -1,4 +1,4 @@
-"""Predictors against the semantics written out naively: what is folded, what is coded, what is decided."""
+"""Predictors against the semantics written out naively: folded steps, codes and decisions."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ TERNARY, LOWBIT = "ternary", "lowbit"
 
 
 def naive_predictions(policy, network, inputs, hidden):
-    """Integer predictions (T, G·H) of a one-layer network from its inputs (T, I) and earlier hidden values (T, H)."""
+    """Return integer predictions (T, G·H) of a one-layer network from inputs (T, I) and earlier hidden values (T, H)."""
     side, (x_scale, h_scale) = network.layers[0].directions[0], (network.scales.inputs[0], network.scales.hidden[0][0])
     share = np.float32(TERNARY_INPUT if policy.name.startswith(TERNARY) else STEP[policy.bits])
     x_step, h_step = share * np.float32(x_scale), share * np.float32(h_scale)

@@ -1,4 +1,4 @@
-"""Text as editors of all systems write it: byte order marks, line ends, a last line without one."""
+"""Text as editors of all systems write it: byte order marks, line ends, and a last line without one."""
 
 import pickle
 import struct

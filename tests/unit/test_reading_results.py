@@ -1,4 +1,4 @@
-"""What a run's figures rest on, and why it takes as long as it does."""
+"""Sensitivity and utilisation of a run."""
 
 import pytest
 from harness import arch_with, make_network, make_trace

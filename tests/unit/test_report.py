@@ -1,4 +1,4 @@
-"""What a report makes of a sweep's tables: which points are best, what varies, what is said of it."""
+"""Study of a sweep's tables: best points, axes that vary, and words about them."""
 
 import pandas as pd
 import pytest
@@ -16,7 +16,7 @@ WIDTH, CAPACITY = "arch.fmu.width_bits", "arch.weight_buffer.capacity_bytes"
 
 
 def sweep(rows, chosen=("network", "policy", "threshold")):
-    """Results of rows (network, policy, threshold, loss, saving) and further columns in a dictionary."""
+    """Return results of rows (network, policy, threshold, loss, saving) and further columns in a dictionary."""
     table = []
     for i, (network, policy, theta, loss, saving, *more) in enumerate(rows):
         row = {"point": i, "error": None, "network": network, "policy": policy, "threshold": theta, "arch": "epur"}

@@ -62,7 +62,7 @@ def test_decoder_scales_exclude_steps_after_the_end_token():
 
 
 def _encoded_end(network, trace, index):
-    """Where the encoder ends and the decoder begins."""
+    """Return the state in which the encoder ends and the decoder begins."""
     encoder = replace(network, layers=network.encoder, decoder_depth=0, head=None, scales=None)
     tokens = archsim.Trace.from_arrays([trace.sequences[index]])
     return run_inference(encoder, tokens, NoReuse(), precision="fp32").outputs[0][-1]

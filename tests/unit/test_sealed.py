@@ -1,4 +1,4 @@
-"""Files that are read back are what was written, for what is asked: anything else is made anew, and said."""
+"""Seals of files: what is read back is what was written for that purpose, or it is made again with a warning."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ from archsim.sweeps.run import run_sweep
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """Sweeps without other processes."""
+    """Run sweeps without worker processes."""
     monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
 
 
@@ -81,7 +81,7 @@ def test_digest_depends_on_where_texts_end():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Files of a network, and the folder of a sweep of two passes and one baseline."""
+    """Return a folder with a network, a trace, and a sweep of two passes and one baseline."""
     user_files = write_lstm_files(tmp_path_factory.mktemp("made"), (7, 4, 9))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
@@ -100,7 +100,7 @@ def expected(user_files):
 
 @pytest.fixture
 def out(made, tmp_path):
-    """A copy of the folder, to be spoilt."""
+    """Return a copy of the sweep's folder, which the test may damage."""
     return shutil.copytree(made / "out", tmp_path / "out")
 
 
@@ -132,7 +132,7 @@ def change_digit(passes, baseline):
 
 
 def write_unsealed(passes, baseline):
-    """As an older archsim did."""
+    """Write a baseline as an older archsim did."""
     baseline.write_text(json.dumps(json.loads(baseline.read_text())["run"]))
 
 
@@ -175,7 +175,7 @@ def test_sealed_pass_is_a_valid_safetensors_file(made):
 
 
 class SmallDataset:
-    """A dataset of one tiny network."""
+    """Dataset of one tiny network."""
 
     name, networks, observed = "small", ("tiny",), {"tiny": 2}
 
@@ -185,7 +185,7 @@ class SmallDataset:
 
 @pytest.fixture
 def observed(monkeypatch):
-    """How often neurons are observed from now on."""
+    """Return a list that grows with each observation."""
     seen, real = [], dataset_results.observe
     monkeypatch.setattr(dataset_results, "load_network", lambda name: make_network("lstm", inputs=5, units=4))
     monkeypatch.setattr(dataset_results, "observe", lambda *what: seen.append(what) or real(*what))
@@ -211,7 +211,7 @@ def test_damaged_observation_is_made_again(observed, tmp_path, caplog):
 
 
 def rewrite(path):
-    """Change one figure, as a table."""
+    """Change one figure of a table."""
     frame = pd.read_parquet(path)
     frame.iloc[0, -1] = frame.iloc[0, -1] + 1
     frame.to_parquet(path, index=False)

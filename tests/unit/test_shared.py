@@ -1,4 +1,4 @@
-"""Dot product units that share their work: who takes what, pinned to the cycle, and the kernel against its formulas."""
+"""Shared dispatch: remote evaluations pinned to the cycle, and the kernel against its formulas."""
 
 from dataclasses import replace
 from functools import partial
@@ -24,7 +24,7 @@ time_shared_pass = partial(time_pass, shared=True)
 
 
 def timed(time_it, reused, n_inputs, arch=SHARED):
-    """The times of decisions (T, G, H) on a machine."""
+    """Return the times of decisions (T, G, H) on a machine."""
     reused = np.asarray(reused, np.bool_)
     _, G, H = reused.shape
     times = step_times(arch, PassPart(PassShape(0, 0, G, H, n_inputs)))
@@ -32,7 +32,7 @@ def timed(time_it, reused, n_inputs, arch=SHARED):
 
 
 def both(reused, n_inputs, arch=SHARED):
-    """How long a step takes on units of their own gates, and on those that share."""
+    """Return the cycles of a step with each unit on its own gate, and with shared dispatch."""
     return [int(timed(time_it, reused, n_inputs, arch).step_ends[-1]) for time_it in (time_pass, time_shared_pass)]
 
 

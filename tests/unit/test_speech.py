@@ -1,4 +1,4 @@
-"""Front ends and CTC reading: what features promise, and what a best path says."""
+"""Front ends and CTC decoding: properties of features, and the reading of a best path."""
 
 import numpy as np
 import pytest

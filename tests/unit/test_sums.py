@@ -1,4 +1,4 @@
-"""Figures are summed so that no version of Python or numpy changes their last digit."""
+"""Sums of figures that no version of Python or numpy changes in the last digit."""
 
 import builtins
 import functools
@@ -29,18 +29,18 @@ BUILTIN = builtins.sum
 
 
 def naive(values, start=0):
-    """`sum` as Python 3.11 has it."""
+    """Return `sum` as Python 3.11 computes it."""
     return functools.reduce(operator.add, values, start)
 
 
 def compensated(values, start=0):
-    """`sum` as Python 3.12 has it, more or less."""
+    """Return `sum` roughly as Python 3.12 computes it."""
     values = list(values)
     return math.fsum([start, *values]) if any(isinstance(v, float) for v in values) else naive(values, start)
 
 
 def refuse_floats(values, start=0):
-    """`sum`, but archsim may add up whole numbers only."""
+    """Return `sum`, but fail if archsim adds floats by it."""
     values = list(values)
     if sys._getframe(1).f_globals.get("__name__", "").startswith("archsim"):
         assert not any(isinstance(value, float) for value in values), f"sum() of floats: {values[:3]}"
@@ -49,7 +49,7 @@ def refuse_floats(values, start=0):
 
 @pytest.fixture
 def whole_numbers_only(monkeypatch):
-    """Any sum of floats by the builtin is an error from now on; sweeps stay in this process."""
+    """Make any sum of floats by the builtin fail; sweeps run without worker processes."""
     monkeypatch.setattr(builtins, "sum", refuse_floats)
     for module in (sweeps, exploring):
         monkeypatch.setattr(module, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))

@@ -1,4 +1,4 @@
-"""Timelines against the rules of the Chrome trace event format, and against the run they show."""
+"""Timelines against the rules of the Chrome trace event format, and against their runs."""
 
 import json
 import tracemalloc
@@ -15,7 +15,7 @@ UNITS = {f"CU{k}.{unit}" for k in range(4) for unit in ("FMU", "DPU")} | {"MU"}
 
 @pytest.fixture(scope="module", params=["block", "neuron"])
 def shown(request, tmp_path_factory):
-    """A run with a layer that streams its weights, and the events of its timeline."""
+    """Return a run with a layer that streams its weights, and the events of its timeline."""
     network = make_network("lstm", inputs=20, units=12, layers=2)
     arch = arch_with(weight_buffer__capacity_bytes=600, weight_buffer__stream_rows=3)
     result = archsim.simulate(network, make_trace(network, (4, 6)), arch, "bnn", 0.5, detail=request.param)

@@ -22,7 +22,7 @@ from archsim.sim.machines.epur.steps import step_times
 
 
 def ends(reused, arch=None, n_inputs=32):
-    """S_{t+1} of decisions (T, G, H) on a machine."""
+    """Return S_{t+1} of decisions (T, G, H) on a machine."""
     reused = np.asarray(reused, np.bool_)
     _, G, H = reused.shape
     times = step_times(arch or ArchSpec(), PassPart(PassShape(0, 0, G, H, n_inputs)))

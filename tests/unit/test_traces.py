@@ -1,4 +1,4 @@
-"""Traces: what is accepted, what is refused with which words, and files that round-trip."""
+"""Traces that are accepted or refused with a reason, and files that round-trip."""
 
 import os
 import zipfile
@@ -106,7 +106,7 @@ def test_limit_below_one_is_refused(limit):
 
 
 def saved(tmp_path, **changes):
-    """A trace file with arrays replaced (or dropped, for None)."""
+    """Write a trace file with arrays replaced, or dropped for None."""
     write_trace(TRACES["frames"], tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as file:
         arrays = {**file, **changes}
@@ -133,7 +133,7 @@ def test_trace_file_with_invalid_arrays_is_refused_by_name(changes, message, tmp
 
 
 class Bomb:
-    """What a hostile pickle would do."""
+    """Object whose unpickling would make a folder."""
 
     def __reduce__(self):
         return os.mkdir, ("pwned",)

@@ -1,4 +1,4 @@
-"""The layer that the networks are trained with: torch's function and gradient, and what it adds to them."""
+"""Training layer: torch's function and gradient, and the options that it adds."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ CELLS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
 
 @pytest.fixture(params=CELLS)
 def pair(request, monkeypatch):
-    """Our layer and torch's with the same weights, products in full precision."""
+    """Return our layer and torch's with the same weights, and products in full precision."""
     monkeypatch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor)
     torch.manual_seed(0)
     ours, theirs = Recurrent(request.param, 7, 5), CELLS[request.param](7, 5)

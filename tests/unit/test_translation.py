@@ -1,4 +1,4 @@
-"""Encoder, attention decoder and its feedback, with a torch network of the same weights as oracle."""
+"""Encoder, attention decoder and its feedback, against a torch network of the same weights."""
 
 import io
 from dataclasses import replace
@@ -29,7 +29,7 @@ def subwords():
 
 @pytest.fixture(scope="module")
 def network(subwords):
-    """A random translator of texts: 2 + 2 LSTM layers."""
+    """Return a random translator of texts with 2 + 2 LSTM layers."""
     tiny = make_translator(width=WIDTH, units=UNITS, depth=DEPTH, tokens=TOKENS, seed=15)
     return replace(tiny, name="tiny", embedding=Embedding(tiny.embedding.table, subwords), metric="bleu")
 
@@ -45,7 +45,7 @@ def torch_stack(layers):
 
 @torch.no_grad()
 def torch_greedy(network, source):
-    """Token ids of one greedy translation, the end token included."""
+    """Return the token ids of one greedy translation, the end token included."""
     head, table = network.head, torch.tensor(network.embedding.table)
     memory, state = torch_stack(network.encoder)(table[torch.tensor(source)])
     decoder, token, tokens = torch_stack(network.decoder), head.start, []

@@ -46,7 +46,7 @@ def test_weights_of_a_network_that_fits_are_fetched_once():
 
 
 def rows_to_fetch(network, activity, arch):
-    """Bytes of evaluated neurons whose weights do not stay, by the record and the weight buffers' own plan."""
+    """Return the bytes of evaluated neurons whose weights are streamed, by the record and the buffers' plan."""
     env, groups = Engine(), resident_groups(activity.shapes, arch)
     weights = WeightBuffers(env, arch, groups, dram=main_memory(env), probe=Probe(env))
     total = 0
@@ -114,7 +114,7 @@ def test_streamed_pass_is_bounded_by_bandwidth_and_by_busy_units(
 
 
 class TickingEngine(Engine):
-    """An engine in which something is due all the time."""
+    """Engine in which an event is due all the time."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Worker processes that are interrupted, or killed before they begin."""
+"""Worker processes that are interrupted, or killed before they start."""
 
 import signal
 import sys
@@ -30,7 +30,7 @@ def test_workers_start_with_interrupts_blocked(monkeypatch):
 
 
 class DeadProcess:
-    """A process that has ended."""
+    """Process that has ended."""
 
     def __init__(self, exitcode):
         self.exitcode = exitcode

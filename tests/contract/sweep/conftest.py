@@ -7,7 +7,7 @@ from harness_processes import sweep, write_grid
 
 @pytest.fixture(scope="session")
 def user_files(tmp_path_factory):
-    """A folder with a network, a trace, and a grid of a few points of a fraction of a second each."""
+    """Return a folder with a network, a trace, and two grids whose points take a fraction of a second each."""
     folder = write_lstm_files(tmp_path_factory.mktemp("own"), lengths=(30, 3, 12))
     write_grid(folder / "grid.toml", folder, 'detail = "neuron"')
     write_grid(folder / "quick.toml", folder, "limit = 1", threshold=[0.5], latency=[3, 5])
@@ -16,7 +16,7 @@ def user_files(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def undisturbed(user_files):
-    """The folder of a sweep that nothing happened to."""
+    """Return the folder of a finished sweep that was not interrupted."""
     done = sweep(user_files / "grid.toml", "-o", user_files / "undisturbed", "--jobs", 2)
     assert done.returncode == 0 and "16 of 16 points" in done.stdout, done.stderr
     return user_files / "undisturbed"

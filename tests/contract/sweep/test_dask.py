@@ -24,7 +24,7 @@ from harness_processes import (
 
 @contextmanager
 def dask_process(folder, *arguments):
-    """A scheduler or a worker, in a folder of its own."""
+    """Start a Dask scheduler or worker in a folder of its own; kill it at the end of the block."""
     folder.mkdir()
     command = [sys.executable, "-m", "dask", *map(str, arguments), "--host", "127.0.0.1", "--no-dashboard"]
     with (folder / "said").open("w") as log:
@@ -38,7 +38,7 @@ def dask_process(folder, *arguments):
 
 @pytest.fixture
 def cluster(tmp_path):
-    """A scheduler on this machine and two workers, each a process in a folder of its own."""
+    """Yield a scheduler on this machine and two workers, each a process in a folder of its own."""
     pytest.importorskip("distributed")
     file = tmp_path / "scheduler.json"
     with ExitStack() as stack:
@@ -53,6 +53,7 @@ def cluster(tmp_path):
 
 
 def n_workers(address):
+    """Return the number of workers that the scheduler knows."""
     from distributed import Client
 
     with Client(address, timeout=TIMEOUT_S) as client:

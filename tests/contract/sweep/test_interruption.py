@@ -52,7 +52,7 @@ def test_ctrl_c_while_workers_import_prints_a_few_lines(user_files, tmp_path):
 
 
 def kill_at_random_moments(user_files, out, times, seed):
-    """SIGKILL to the driver some time between its start and its end."""
+    """Start a sweep `times` times and kill its driver at a random moment."""
     draw = random.Random(seed)
     for _ in range(times):
         wanted = draw.choice([0, draw.randrange(POINTS - 4)])

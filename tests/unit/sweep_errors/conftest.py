@@ -1,4 +1,4 @@
-"""Fixtures of sweeps that go wrong: a finished sweep, no other processes, no patience with locked files."""
+"""Fixtures of sweeps that go wrong: a finished sweep, no worker processes, and no waiting for locks."""
 
 from contextlib import nullcontext
 
@@ -13,14 +13,14 @@ from archsim.sweeps.store import DATABASE
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch):
-    """Sweeps without other processes, and no patience with a file that somebody holds."""
+    """Run sweeps without worker processes, and do not wait for a locked file."""
     monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
     monkeypatch.setattr(stores, "SHORT_PATIENCE_S", 0.01)
 
 
 @pytest.fixture(scope="module")
 def user_files(tmp_path_factory):
-    """The files of a network and its trace."""
+    """Return a folder with a network and its trace."""
     return write_lstm_files(tmp_path_factory.mktemp("own"), (7, 4, 9))
 
 
@@ -32,7 +32,7 @@ def grid(user_files):
 
 @pytest.fixture(scope="module")
 def finished(grid, tmp_path_factory):
-    """The bytes of a finished sweep's database, and its results."""
+    """Return the bytes of a finished sweep's database, and its results."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))

@@ -1,4 +1,4 @@
-"""Damaged results of a sweep: one message, and made anew where that is safe."""
+"""Damaged results of a sweep: one message, and recomputed where that is safe."""
 
 import sqlite3
 import stat

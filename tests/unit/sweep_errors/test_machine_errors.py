@@ -1,4 +1,4 @@
-"""Errors of the machine during a sweep: something in the way, a full disk, a lost file system."""
+"""Errors of the machine during a sweep: an occupied path, a full disk, a lost file system."""
 
 import errno
 import os
@@ -138,7 +138,7 @@ def test_point_whose_network_vanished_is_left_to_do(user_files, grid, finished, 
 
 def test_full_disk_under_the_store_ends_the_sweep(grid, finished, tmp_path, monkeypatch, capsys):
     class Full:
-        """A database that takes two outcomes."""
+        """Database that takes two outcomes and then reports a full disk."""
 
         def __init__(self, database):
             self.database, self.left = database, 2

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of sweeps: two tiny networks, and sweeps in this process."""
+"""Fixtures of the tests of sweeps: two tiny networks, and sweeps without worker processes."""
 
 from contextlib import nullcontext
 
@@ -11,17 +11,17 @@ from archsim.sweeps import run as sweeps
 
 @pytest.fixture(scope="module")
 def unlabelled(tmp_path_factory):
-    """Choices of a network without a task."""
+    """Return the choices of a network without a metric."""
     return write_network(tmp_path_factory.mktemp("own") / "net")
 
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
-    """Choices of a network that classifies."""
+    """Return the choices of a network that classifies."""
     return write_network(tmp_path_factory.mktemp("labelled") / "net", labelled=True)
 
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """Sweeps without other processes."""
+    """Run sweeps without worker processes."""
     monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))

@@ -1,4 +1,4 @@
-"""Cache of a sweep: passes and baselines read back are the computed ones, spoilt files are made anew."""
+"""Cache of a sweep: passes and baselines read back equal computed ones; damaged files are recomputed."""
 
 import importlib
 import linecache
@@ -19,7 +19,7 @@ from archsim.sweeps.run import left_to_do, run_sweep
 
 
 def direct_record(choices):
-    """The record of a point without any cache, `wall_s` apart."""
+    """Return the record of a point computed without a cache, `wall_s` cleared."""
     arch = archsim.load_arch("epur")
     for key, value in choices.items():
         arch = arch.replace(key.removeprefix("arch."), value) if key.startswith("arch.") else arch
@@ -132,7 +132,7 @@ def test_each_pass_of_a_grid_is_computed_once(unlabelled, tmp_path, in_process, 
 
 
 def tasks_left(tables, folder):
-    """What is left of a grid, and the names of what that waits for but nobody is going to make."""
+    """Return the tasks left of a grid, and the names of those they wait for but nobody will run."""
     tasks = left_to_do(load_grid(tables)[0], folder)[1]
     return tasks, {name for task in tasks for name in task.after} - {task.name for task in tasks}
 

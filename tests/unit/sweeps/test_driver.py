@@ -23,7 +23,7 @@ def task(name, *after, kind=TaskKind.POINT):
 
 
 class ScriptedPool:
-    """Ends all tasks under way whenever the driver waits, as a script says: ends by digest, else a good one."""
+    """Pool whose tasks all end when the driver waits, as a script says by digest, or well."""
 
     def __init__(self, slots=1, **script):
         self.slots, self.script = slots, {digest: list(ends) for digest, ends in script.items()}
@@ -64,7 +64,7 @@ def _end(future, end):
 
 
 def drive(tasks, pool):
-    """Run tasks; return the error told of each."""
+    """Run tasks; return the error reported for each."""
     told = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(driver, "wait", pool.wait)
@@ -77,7 +77,7 @@ DEATH = BrokenProcessPool("died")
 
 
 class DyingPool(LocalPool):
-    """Loses a process just before each of the first tasks it is given."""
+    """Pool that loses a process just before each of its first two tasks."""
 
     deaths = 2
 

@@ -80,7 +80,7 @@ def test_max_loss_selects_thresholds_per_layer_written_as_text(tmp_path):
 
 
 def zipped(*choices):
-    """Choices of the same keys, as an axis each that go together."""
+    """Return choices of the same keys as axes that advance together."""
     return {key: [one[key] for one in choices] for key in choices[0]}
 
 

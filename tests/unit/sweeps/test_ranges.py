@@ -118,7 +118,7 @@ def test_axis_with_distinct_values_is_accepted(values):
 
 
 class Counted(float):
-    """A number that counts how often it is compared."""
+    """Number that counts its comparisons."""
 
     compared = 0
 

@@ -18,7 +18,7 @@ from archsim.sweeps.store import Store
 
 @pytest.fixture(scope="module")
 def mixed(unlabelled, tmp_path_factory):
-    """A sweep of points that ran and points that could not, and its folder."""
+    """Return a sweep of points of which some ran and some were refused, and its folder."""
     folder = tmp_path_factory.mktemp("mixed")
     tables = {
         "axes": {"threshold": [0.5, -1, [0.1, 0.2], 1], HARDWARE: [3, 5], "policy": ["bnn", "none"]},
