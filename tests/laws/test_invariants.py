@@ -263,7 +263,7 @@ def test_reuse_without_fmu_is_refused(tiny_lstm, tiny_trace):
 def test_fmu_that_never_reuses_saves_neither_time_nor_energy(
     cell, inputs, units, technology, dataflow, capacity, width, planes
 ):
-    """This holds for any device type, dataflow and organisation of the sign banks."""
+    """Equally on any device type, dataflow and organisation of the sign banks."""
     network = make_network(cell, inputs=inputs, units=units, layers=2)
     arch = arch_with(
         technology=technology, dataflow=dataflow, weight_buffer__capacity_bytes=max(capacity, 6 * (inputs + units)),

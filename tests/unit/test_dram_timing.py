@@ -67,7 +67,7 @@ def test_precharge_after_write_waits_for_write_recovery():
 
 
 def test_read_after_write_waits_for_twtr_in_any_bank():
-    """tWTR counts from the end of the written data, in the same bank or another."""
+    """The time tWTR counts from the end of the written data, in the same bank or another."""
     written = 1 + TRCD + CWL + BL
     assert finish_cycles((0, 0, "w"), (64, 1)) == [written, written + TWTR + CL + BL]
     assert finish_cycles((0, 0, "w"), (ROW, 1)) == [written, written + TWTR + CL + BL]
