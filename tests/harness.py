@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future
+from contextlib import nullcontext
 
 import numpy as np
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from archsim.ir.heads import AttentionDecoder
 from archsim.ir.layers import Layer, make_direction
 from archsim.ir.network import Embedding, Network, Scales
 from archsim.kernels.pipeline.gates import StepTimes
+from archsim.sweeps import run as sweep_run
 from archsim.sweeps.task import work
 from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
@@ -239,6 +241,12 @@ def write_classifier(folder, lengths, seed=0):
     answers = simulate(load_network(folder), unlabelled, policy="none").predictions
     write_trace(Trace.from_arrays(frames, answers, name="own"), folder / "trace.npz")
     return {"network": str(folder), "trace": str(folder / "trace.npz")}
+
+
+def run_sweeps_in_process(patch, *modules):
+    """Make sweeps that are begun in `modules` run each task at once in this process, until `patch` is undone."""
+    for module in modules or (sweep_run,):
+        patch.setattr(module, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
 
 
 class InProcessPool:

@@ -1,4 +1,4 @@
-"""Sweeps as processes of their own: start them, watch them, and look into them while they run."""
+"""Commands as processes of their own; sweeps that are watched and looked into while they run."""
 
 import os
 import signal
@@ -11,16 +11,27 @@ from functools import partial
 from pathlib import Path
 
 COMMAND = [sys.executable, "-P", "-c", "from archsim.cli.main import main; main()"]  # -P: the installed package
-WIDE = os.environ | {"COLUMNS": "200"}
 TIMEOUT_S = 600
 """Seconds after which a sweep counts as hanging; a first run compiles the kernels, which takes minutes."""
 POINTS = 16
 
 
+def environment(columns=200):
+    """Return the environment of a command whose terminal has so many columns."""
+    return os.environ | {"COLUMNS": str(columns)}
+
+
+def archsim(*arguments, cwd=None, columns=200):
+    """Run `archsim` to its end in a process of its own."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True, text=True, cwd=cwd, env=environment(columns), check=False, timeout=TIMEOUT_S,
+    )  # fmt: skip
+
+
 def sweep(*arguments, cwd=None):
     """Run `archsim sweep` to its end in a process of its own."""
-    command = [*COMMAND, "sweep", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=WIDE, check=False, timeout=TIMEOUT_S)
+    return archsim("sweep", *arguments, cwd=cwd)
 
 
 @contextmanager
@@ -33,7 +44,13 @@ def started_sweep(*arguments, cwd=None):
     log = output.parent / f"{output.name}.log"
     with log.open("w") as file:
         process = subprocess.Popen(
-            command, stdout=file, stderr=file, cwd=cwd, env=WIDE, preexec_fn=restore_interrupt, start_new_session=True
+            command,
+            stdout=file,
+            stderr=file,
+            cwd=cwd,
+            env=environment(),
+            preexec_fn=restore_interrupt,
+            start_new_session=True,
         )
     process.log = log
     with process:

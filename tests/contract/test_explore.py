@@ -1,14 +1,11 @@
 """`archsim explore` as a user runs it: output, files, exit codes, and equal bytes for any number of processes."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from harness import write_classifier, write_lstm_files
+from harness_processes import archsim
 
-COMMAND = [sys.executable, "-P", "-c", "from archsim.cli.main import main; main()"]  # -P: the installed package
 OPTIONS = (
     "--max-loss",
     22,
@@ -24,9 +21,8 @@ OPTIONS = (
 
 
 def explore(*arguments, cwd=None):
-    """Run `archsim explore` to its end in a process of its own."""
-    command, narrow = [*COMMAND, "explore", *map(str, arguments)], os.environ | {"COLUMNS": "80"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=narrow, check=False)
+    """Run `archsim explore` on a narrow terminal."""
+    return archsim("explore", *arguments, cwd=cwd, columns=80)
 
 
 @pytest.fixture(scope="module")

@@ -30,12 +30,6 @@ def run_command(*arguments):
     return exit_code(partial(group.main, [*map(str, arguments)], prog_name="archsim", standalone_mode=False))
 
 
-@pytest.fixture(scope="module")
-def user_files(tmp_path_factory):
-    """Return a folder with a network and a trace."""
-    return write_lstm_files(tmp_path_factory.mktemp("own"), lengths=(5, 3))
-
-
 @pytest.fixture
 def classifier(tmp_path):
     """Return the options that name a network that classifies and its labelled trace."""

@@ -1,10 +1,8 @@
 """Exploration of candidates: what is tried, what is refused, and the same points as an exhaustive sweep."""
 
-from contextlib import nullcontext
-
 import numpy as np
 import pytest
-from harness import InProcessPool, write_classifier, write_lstm_files
+from harness import run_sweeps_in_process, write_classifier, write_lstm_files
 
 import archsim
 from archsim.errors import ConfigError, UsageError
@@ -32,8 +30,7 @@ def classifier(tmp_path_factory):
 @pytest.fixture
 def in_process(monkeypatch):
     """Run explorations and sweeps without worker processes."""
-    for module in (search, sweeps):
-        monkeypatch.setattr(module, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
+    run_sweeps_in_process(monkeypatch, search, sweeps)
 
 
 # What is explored

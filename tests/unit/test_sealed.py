@@ -3,12 +3,11 @@
 import json
 import logging
 import shutil
-from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
 import pytest
-from harness import InProcessPool, make_network, make_trace, write_lstm_files
+from harness import make_network, make_trace, run_sweeps_in_process, write_lstm_files
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -16,14 +15,13 @@ from safetensors import safe_open
 from archsim.files import write_whole
 from archsim.reproduce import dataset_results
 from archsim.sealed import blank_seal, digest_of, is_sealed, seal
-from archsim.sweeps import run as sweeps
 from archsim.sweeps.run import run_sweep
 
 
 @pytest.fixture
 def in_process(monkeypatch):
     """Run sweeps without worker processes."""
-    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
+    run_sweeps_in_process(monkeypatch)
 
 
 def sealed_file(path, before=b"some", after=b" text", key="me"):
@@ -84,7 +82,7 @@ def made(tmp_path_factory):
     """Return a folder with a network, a trace, and a sweep of two passes and one baseline."""
     user_files = write_lstm_files(tmp_path_factory.mktemp("made"), (7, 4, 9))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
+        run_sweeps_in_process(patch)
         run_sweep(grid(user_files, [3]), user_files / "out")
     return user_files
 

@@ -5,11 +5,10 @@ import functools
 import math
 import operator
 import sys
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from harness import InProcessPool
+from harness import run_sweeps_in_process
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,8 +50,7 @@ def refuse_floats(values, start=0):
 def whole_numbers_only(monkeypatch):
     """Make any sum of floats by the builtin fail; sweeps run without worker processes."""
     monkeypatch.setattr(builtins, "sum", refuse_floats)
-    for module in (sweeps, exploring):
-        monkeypatch.setattr(module, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
+    run_sweeps_in_process(monkeypatch, sweeps, exploring)
 
 
 def test_builtin_sum_differs_between_versions_of_python():

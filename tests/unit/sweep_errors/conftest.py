@@ -1,11 +1,8 @@
 """Fixtures of sweeps that go wrong: a finished sweep, no worker processes, and no waiting for locks."""
 
-from contextlib import nullcontext
-
 import pytest
-from harness import InProcessPool, write_lstm_files
+from harness import run_sweeps_in_process, write_lstm_files
 
-from archsim.sweeps import run as sweeps
 from archsim.sweeps import store as stores
 from archsim.sweeps.run import run_sweep
 from archsim.sweeps.store import DATABASE
@@ -14,7 +11,7 @@ from archsim.sweeps.store import DATABASE
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch):
     """Run sweeps without worker processes, and do not wait for a locked file."""
-    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
+    run_sweeps_in_process(monkeypatch)
     monkeypatch.setattr(stores, "SHORT_PATIENCE_S", 0.01)
 
 
@@ -35,6 +32,6 @@ def finished(grid, tmp_path_factory):
     """Return the bytes of a finished sweep's database, and its results."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
+        run_sweeps_in_process(patch)
         results = run_sweep(grid, folder).results
     return (folder / DATABASE).read_bytes(), results

@@ -3,13 +3,12 @@
 import errno
 import os
 import sqlite3
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from harness import InProcessPool
+from harness import run_sweeps_in_process
 from harness_sweeps import exit_code_and_stderr
 
 from archsim.errors import RunFailedError, UsageError
@@ -132,7 +131,7 @@ def test_point_whose_network_vanished_is_left_to_do(user_files, grid, finished, 
     with pytest.raises(RunFailedError, match="4 of 4 points could not be run here"):
         run_sweep(grid, tmp_path / "out")
     monkeypatch.undo()
-    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
+    run_sweeps_in_process(monkeypatch)
     pd.testing.assert_frame_equal(run_sweep(grid, tmp_path / "out").results, finished[1])
 
 

@@ -1,12 +1,8 @@
 """Fixtures of the tests of sweeps: two tiny networks, and sweeps without worker processes."""
 
-from contextlib import nullcontext
-
 import pytest
-from harness import InProcessPool
+from harness import run_sweeps_in_process
 from harness_sweeps import write_network
-
-from archsim.sweeps import run as sweeps
 
 
 @pytest.fixture(scope="module")
@@ -24,4 +20,4 @@ def labelled(tmp_path_factory):
 @pytest.fixture
 def in_process(monkeypatch):
     """Run sweeps without worker processes."""
-    monkeypatch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
+    run_sweeps_in_process(monkeypatch)

@@ -1,10 +1,8 @@
 """Tables of a sweep: rows, columns, types and files."""
 
-from contextlib import nullcontext
-
 import pandas as pd
 import pytest
-from harness import InProcessPool
+from harness import run_sweeps_in_process
 from harness_sweeps import HARDWARE, grid
 
 from archsim.experiment import stages
@@ -25,7 +23,7 @@ def mixed(unlabelled, tmp_path_factory):
         "fixed": unlabelled | {"limit": 2, "precision": "fp32"},
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeps, "pool_for", lambda *choice, **options: nullcontext(InProcessPool()))
+        run_sweeps_in_process(patch)
         return run_sweep(tables, folder), folder
 
 
