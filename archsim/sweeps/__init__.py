@@ -1,1 +1,1 @@
-"""Many runs: a grid of choices, points that share work, a pool of workers, results that survive."""
+"""Sweeps: a grid of choices, points that share work, a pool of workers, results that survive an interrupt."""

@@ -1,4 +1,4 @@
-"""The values of one axis, written as a list or a range, and conditions on the values a point has chosen."""
+"""Values of one axis, written as a list or a range, and conditions on the values of a point."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from archsim.errors import ConfigError
 from archsim.validation import FrozenRecord, explain
 
-MOST_VALUES = 10_000
+MAX_VALUES = 10_000
 DIGITS = 12
 """Significant digits of a value in a range, so that 0.1 + 0.2 is 0.3."""
 LARGEST = 1e15
@@ -18,25 +18,25 @@ Number = Annotated[int | float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGE
 
 
 class Range(FrozenRecord):
-    """Numbers from one to another, both included: so far apart, or so many; evenly or by an equal factor."""
+    """Range of numbers with both ends, given by `step` or by `points`, evenly spaced or by an equal factor."""
 
     model_config = ConfigDict(strict=True, populate_by_name=True)
 
     first: Number = Field(alias="from")
     last: Number = Field(alias="to")
     step: Number | None = Field(default=None, gt=0)
-    points: int | None = Field(default=None, ge=2, le=MOST_VALUES)
+    points: int | None = Field(default=None, ge=2, le=MAX_VALUES)
     scale: Literal["linear", "log"] = "linear"
 
     def values(self) -> list[int] | list[float]:
-        """The numbers, whole ones where both ends and all between are whole."""
+        """Return the numbers, as ints if both ends are ints and every number is whole."""
         if (self.step is None) == (self.points is None):
             raise ConfigError("a range needs `step` or `points`, one of them")
         if self.last < self.first:
             raise ConfigError(f"from = {self.first} is above to = {self.last}: need it below")
-        found = [float(f"{value:.{DIGITS}g}") for value in self._exact()]
+        numbers = [float(f"{value:.{DIGITS}g}") for value in self._exact()]
         ends = isinstance(self.first, int) and isinstance(self.last, int)
-        return [int(value) for value in found] if ends and all(value.is_integer() for value in found) else found
+        return [int(value) for value in numbers] if ends and all(value.is_integer() for value in numbers) else numbers
 
     def _exact(self) -> list[float]:
         if self.scale == "log":
@@ -49,13 +49,14 @@ class Range(FrozenRecord):
             width = (self.last - self.first) / (self.points - 1)
             return [self.first + i * width for i in range(self.points)]
         count = (self.last - self.first) / self.step
-        if count >= MOST_VALUES:
-            raise ConfigError(f"a range of {count:.3g} steps: need at most {MOST_VALUES} values")
+        if count >= MAX_VALUES:
+            raise ConfigError(f"a range of {count:.3g} steps: need at most {MAX_VALUES} values")
+        # The small term keeps the last value, because 0.3 / 0.1 is a little below 3.
         return [self.first + i * self.step for i in range(math.floor(count + 1e-9) + 1)]
 
 
 class Between(FrozenRecord):
-    """A condition on a number: at least, at most, or both."""
+    """Condition on a number: at least, at most, or both."""
 
     model_config = ConfigDict(strict=True)
 
@@ -63,24 +64,24 @@ class Between(FrozenRecord):
     most: Number | None = None
 
     def holds(self, value: Any) -> bool:
-        """Whether a number lies between."""
+        """Return True for a number within the condition."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return (self.least is None or self.least <= value) and (self.most is None or value <= self.most)
 
 
 Condition = Between | list[Any]
-"""Between two numbers, or any of some values."""
+"""Condition on a value: between two numbers, or one of a list."""
 
 
 def axis_values(key: str, values: Any) -> list[Any]:
-    """The values of an axis; ConfigError for what is neither a list nor a range."""
+    """Return the values of an axis; raise ConfigError for anything but a list or a range."""
     if isinstance(values, dict):
         try:
             return list(Range.model_validate(values).values())
         except ValidationError as error:
-            found = f"{key}: {explain(error, Range)}"
-            raise ConfigError(f"{found}; a range is {{from, to, step}} or {{from, to, points}}") from None
+            problem = f"{key}: {explain(error, Range)}"
+            raise ConfigError(f"{problem}; a range is {{from, to, step}} or {{from, to, points}}") from None
         except ConfigError as error:
             raise ConfigError(f"{key}: {error}") from None
     if not isinstance(values, list | tuple) or not values:
@@ -89,7 +90,7 @@ def axis_values(key: str, values: Any) -> list[Any]:
 
 
 def check_once(key: str, values: list[Any]) -> None:
-    """ConfigError for a value that stands twice on an axis."""
+    """Raise ConfigError for a value that stands twice on an axis."""
     seen = set()
     for value in values:
         if (one := _hashable(value)) in seen:
@@ -98,12 +99,12 @@ def check_once(key: str, values: list[Any]) -> None:
 
 
 def _hashable(value: Any) -> Any:
-    """Return something equal for equal values, which a set can hold."""
+    """Return a key for a set, equal for equal values of one type."""
     return (type(value), *map(_hashable, value)) if isinstance(value, list | tuple) else value
 
 
 def condition_of(where: str, wanted: Any) -> Condition:
-    """A condition as it is written: a value, a list of values, or {least, most}; ConfigError starts with `where`."""
+    """Return the condition written as a value, a list of values, or {least, most}; a ConfigError names `where`."""
     if not isinstance(wanted, dict):
         return wanted if isinstance(wanted, list) else [wanted]
     try:
@@ -113,7 +114,7 @@ def condition_of(where: str, wanted: Any) -> Condition:
 
 
 def matches(point: dict[str, Any], conditions: dict[str, Condition]) -> bool:
-    """Whether a point has chosen what every condition asks for."""
+    """Return True if a point meets every condition."""
     return all(key in point and _meets(point[key], wanted) for key, wanted in conditions.items())
 
 

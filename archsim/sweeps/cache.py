@@ -1,4 +1,4 @@
-"""Functional passes and baselines on disk, under a digest of all that decides them, for the points that share them."""
+"""Cache of inference runs and baselines on disk, by a digest of everything that determines them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from archsim.task_metrics.metrics import METRICS, Metric
 from archsim.traceio.trace import Trace
 
 PLAIN = "plain."
-"""Prefix of the tensors of the run without reuse, in the file of a policy's."""
+"""Prefix of the tensors of the run without reuse, in the file of a policy's run."""
 
 
 class CachedStages(Stages):
-    """Stages that look into a folder first, and leave there what they make.
+    """Stages that read a result from a folder if it is there, and write it there if not.
 
-    A file that is not as it was written, or was made for something else, is made anew. A folder that takes nothing
-    costs time only. Both are said in `notes`.
+    A file that was damaged, or written for another digest, is made anew. A folder that cannot be written costs only
+    time. `notes` collects a message about either.
     """
 
     def __init__(self, config: RunConfig, folder: Path, *, threads: int | None = None) -> None:
@@ -46,33 +46,33 @@ class CachedStages(Stages):
 
     @property
     def workload(self) -> Workload:
-        """That of the task before, where network, trace and precision are the same."""
+        """Workload of the previous task if network, trace and precision are the same, else a new one."""
         return _kept_workload(self.config.network, self.config.trace, self.config.precision)
 
     def inference(self, *, keep_outputs: bool = False) -> InferenceResult:
-        """Return decisions, scores and output change; outputs and answers are not kept."""
+        """Return decisions, scores and output change; outputs and predictions are not cached."""
         digest = self.config.inference_digest
         path = pass_path(self.folder, digest)
-        found = _read_pass(path, self.config) if self._holds(path, digest) else None
-        if found is None:
-            found = super().inference()
-            self._keep(path, digest, partial(_pass_bytes, found))
-        return found
+        result = _read_pass(path, self.config) if self._holds(path, digest) else None
+        if result is None:
+            result = super().inference()
+            self._keep(path, digest, partial(_pass_bytes, result))
+        return result
 
     def baseline(self, inference: InferenceResult) -> Baseline:
-        """The machine without reuse; what it did is kept, when each of its steps ended is not."""
+        """Return the baseline; its times and actions are cached, the end of each step is not."""
         digest = self.config.baseline_digest
         path = baseline_path(self.folder, digest)
         run = _read_baseline(path) if self._holds(path, digest) else None
         if run is None:
-            made = super().baseline(inference)
-            self._keep(path, digest, partial(_baseline_bytes, stored(made.simulated)))
-            return made
+            baseline = super().baseline(inference)
+            self._keep(path, digest, partial(_baseline_bytes, stored(baseline.simulated)))
+            return baseline
         simulated = restored(run, self.config.baseline_machine, self.config.technology)
         return Baseline(digest, inference.without_reuse or inference, simulated)
 
     def _holds(self, path: Path, digest: str) -> bool:
-        """Return whether a file is there, made for this, and as it was written."""
+        """Return True if a file is there, for this digest, and undamaged; note a file that is not."""
         if is_sealed(path, digest):
             return True
         if path.exists():
@@ -80,7 +80,7 @@ class CachedStages(Stages):
         return False
 
     def _keep(self, path: Path, digest: str, content: Callable[[str], bytes]) -> None:
-        """Write a file that others need not make again; `content` gives its bytes with a blank seal in them."""
+        """Write a file for later tasks; `content` returns its bytes with a blank seal in them."""
         try:
             with write_whole(path) as temporary:
                 temporary.write_bytes(content(blank_seal(digest)))
@@ -95,17 +95,17 @@ def _kept_workload(network: Network, trace: Trace, precision: str) -> Workload:
 
 
 def pass_path(folder: Path, digest: str) -> Path:
-    """Where the functional pass of this digest lies."""
+    """Return the path of the inference run with this digest."""
     return folder / f"{digest}.pass.safetensors"
 
 
 def baseline_path(folder: Path, digest: str) -> Path:
-    """Where the baseline of this digest lies."""
+    """Return the path of the baseline with this digest."""
     return folder / f"{digest}.baseline.json"
 
 
 def _reason(error: Exception) -> str:
-    """Return why a file cannot be written, without its name, so that many files have one reason."""
+    """Return why a file cannot be written, without its name, so that many files give one message."""
     cause = error.__cause__ or error
     return (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
 
@@ -135,7 +135,7 @@ def _pass_bytes(result: InferenceResult, blank: str) -> bytes:
 
 
 def _tensors(result: InferenceResult) -> dict[str, U8 | I64]:
-    """Return steps, decisions and scores of a run by name."""
+    """Return steps, decisions and scores of a run, by tensor name."""
     activity, tensors = result.activity, dict[str, U8 | I64]()
     for shape in activity.shapes:
         name = f"{shape.layer}.{shape.direction}"
@@ -178,7 +178,7 @@ def _plain_result(
     prefix: str,
     output_change: float | None = None,
 ) -> InferenceResult:
-    """Return the run without reuse whose tensors' names begin with `prefix`."""
+    """Return the run without reuse whose tensor names begin with `prefix`."""
     steps = {s.pass_key: tensors[f"{prefix}steps.{s.layer}.{s.direction}"].tolist() for s in shapes}
     statistics = tensors[f"{prefix}statistics"] if metric else None
     activity = ActivityRecord.without_reuse(shapes, steps)
@@ -186,7 +186,7 @@ def _plain_result(
 
 
 def _split(tensors: dict[str, Any], shape: PassShape, kind: DecisionKind) -> list[U8]:
-    """The decisions of a pass, by sequence; ValueError where sizes do not agree."""
+    """Return the decisions of a pass, one array per sequence; raise ValueError for sizes that do not agree."""
     name = f"{shape.layer}.{shape.direction}"
     bits, steps = tensors[f"bits.{name}"], tensors[f"steps.{name}"]
     if bits.shape != (steps.sum(), shape.bytes_per_step(kind)) or bits.dtype != np.uint8:

@@ -1,4 +1,4 @@
-"""What a point may choose: the keys of a grid's tables, and the kinds of their values."""
+"""Choices of a point: the keys of a grid's tables, and the types of their values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from archsim.config.arch import ArchSpec, fields_of
 from archsim.errors import ConfigError, did_you_mean
 
 Choices = dict[str, Any]
-"""What one point chooses, by key; plain JSON values."""
+"""Choices of one point by key; plain JSON values."""
 KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(
         ("network", "trace", "split", "arch", "policy", "precision", "detail", "preset"), ((str,), "a name")
@@ -18,22 +18,22 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "max_loss": ((int, float), "a number"),
     "threshold": ((int, float, list), "a number, or a list of them"),
 }
-"""What a point may choose, besides any field of the machine as `arch.FIELD`: types, and how to say them."""
+"""Types per key, with their words in a message; a point may also choose any field of the machine as `arch.FIELD`."""
 CHOICES = tuple(KINDS)
 _KNOWN = f"known: {', '.join(CHOICES)}, and any field of the machine as arch.FIELD (archsim show epur)"
 
 
 Tables = list[tuple[str, dict[str, Any]]]
-"""Tables of a grid, each with the name that messages call it."""
+"""Tables of a grid, each with its name in messages."""
 
 
 def keys_of(tables: Tables) -> Iterator[tuple[str, str]]:
-    """Every key, with the table it stands in."""
+    """Return every key with the name of its table."""
     return ((where, key) for where, table in tables for key in table)
 
 
 def check_known(tables: Tables) -> None:
-    """ConfigError for a key that nobody knows."""
+    """Raise ConfigError for an unknown key."""
     fields = {f"arch.{field}" for field in fields_of(ArchSpec())} - {"arch.name", "arch.description"}
     known = {*CHOICES, *fields}
     for where, key in keys_of(tables):
@@ -42,7 +42,7 @@ def check_known(tables: Tables) -> None:
 
 
 def check_kind(where: str, key: str, value: Any) -> None:
-    """ConfigError for a value of another kind than its key takes."""
+    """Raise ConfigError for a value of another type than its key takes."""
     types, need = KINDS.get(key, ((bool, int, float, str), "one value"))
     plain = not isinstance(value, bool) or bool in types
     inside = not isinstance(value, list) or all(isinstance(part, int | float | list) for part in value)

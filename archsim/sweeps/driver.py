@@ -1,4 +1,4 @@
-"""The driver of a sweep: hands out tasks as soon as what they need is there."""
+"""Driver of a sweep: submits each task as soon as the tasks it needs have finished."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ MAX_RETRIES = 1
 
 
 class Driver:
-    """Runs tasks on a pool until none is left; those that finish a point go first.
+    """Driver of tasks on a pool, until none is left; tasks that finish a point go first.
 
-    A task that fails counts as done: what needs its product makes it again, and says for itself why it cannot.
+    `on_done` is called once per task. A failed task counts as finished; dependants recompute the product and report
+    the error.
     """
 
     def __init__(self, tasks: list[Task], pool: Pool, cache: str, on_done: Callable[[Task, Done], None]) -> None:
@@ -27,7 +28,7 @@ class Driver:
         self.cache = cache
         self.on_done = on_done
         self.in_flight: dict[Future[Done], int] = {}
-        """Tasks by their place in the list."""
+        """Index of the task per running future."""
         self.needs = [set(task.after) for task in tasks]
         self.dependants: defaultdict[str, list[int]] = defaultdict(list)
         for i, task in enumerate(tasks):
@@ -36,11 +37,11 @@ class Driver:
         self.ready = [(task.kind, i) for i, task in enumerate(tasks) if not task.after]
         heapq.heapify(self.ready)
         self.quarantined: deque[int] = deque()
-        """Tasks that have lost a worker."""
+        """Indices of tasks whose worker died; each is retried alone."""
         self.failures = [0] * len(tasks)
 
     def run(self) -> None:
-        """Do all tasks; raises RunFailedError if the workers are lost for good."""
+        """Run all tasks; raise RunFailedError if the workers are lost for good."""
         while self.ready or self.quarantined or self.in_flight:
             self._start_ready()
             ended, _ = wait(self.in_flight, return_when=FIRST_COMPLETED)
@@ -53,7 +54,7 @@ class Driver:
         assert not any(self.needs), "every task can be reached"
 
     def _start_ready(self) -> None:
-        """Begin what is ready, as far as there are places; a suspect runs by itself."""
+        """Start ready tasks while slots are free; a quarantined task runs by itself."""
         while self.ready and not self.quarantined and len(self.in_flight) < self.pool.slots:
             _, i = heapq.heappop(self.ready)
             self._start_task(i)
@@ -64,8 +65,9 @@ class Driver:
         self.in_flight[self.pool.submit(self.tasks[i], self.cache)] = i
 
     def _requeue(self) -> None:
-        """Whatever was under way when the pool broke begins anew, or is given up."""
-        # One death breaks a pool: its other tasks end the same way soon, unless they have just ended well.
+        """Quarantine the tasks that a broken pool has lost, and give up those that have used their retries."""
+        # One dead worker breaks the whole pool, so every other task in flight soon ends with BrokenExecutor, too,
+        # unless it has just finished. `exception` waits for that.
         lost = [(future, i) for future, i in self.in_flight.items() if isinstance(future.exception(), BrokenExecutor)]
         self.pool.revive()
         for future, i in lost:
@@ -87,7 +89,7 @@ class Driver:
 
 
 def _end_of(future: Future[Done]) -> Done:
-    """What a task ended with; a worker that died for good is a failure of the task."""
+    """Return the end of a task; a worker that died for good is a failure of the task."""
     error = future.exception()
     if error is None:
         return future.result()

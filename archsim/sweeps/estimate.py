@@ -1,4 +1,4 @@
-"""About how long a sweep takes, from a measured sample of each network, and how much disk its cache takes."""
+"""Estimate of a sweep: its time, from a measured sample of each network, and the size of its cache."""
 
 from __future__ import annotations
 
@@ -16,34 +16,35 @@ from archsim.sweeps.point import resolve_point
 from archsim.sweeps.task import Task, TaskKind
 
 SAMPLE_STEPS = 300
+"""Time steps that are measured, at least."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is left to do."""
+    """Work that is left: number of points, inference runs and baselines, with their time and cache."""
 
     points: int
     passes: int
     baselines: int
     process_s: float
-    """For one process with one core."""
+    """Seconds for one process with one core."""
     cache_bytes: int
 
 
 @dataclass(frozen=True)
 class _Rate:
-    """Seconds a unit of weight."""
+    """Seconds per multiply-accumulate of the inference run."""
 
     inference: float
     replay: float
 
 
 def estimate(tasks: list[Task]) -> Estimate:
-    """Time a few sequences of each network, detail and policy that the tasks name, and scale up."""
+    """Time a few sequences per network, detail and policy of the tasks; return the total, scaled by their weights."""
     rates: dict[tuple[str | None, ...], _Rate] = {}
     sizes: dict[tuple[str, str | None], tuple[float, int]] = {}
     seconds, n_bytes = 0.0, 0
-    for task in tasks:  # of many tasks few differ in what is asked of their settings
+    for task in tasks:  # many tasks share their rates and sizes, which are slow to find
         network, detail, policy = (task.choices.get(key) for key in ("network", "detail", "policy"))
         if (network, detail, policy) not in rates:
             rates[network, detail, policy] = _measured(resolve_point(task.choices))
@@ -62,7 +63,7 @@ def _measured(config: RunConfig) -> _Rate:
     while few < len(config.trace) and rough_steps(config.trace.limit(few)) < SAMPLE_STEPS:
         few += 1
     sample = replace(config, trace=config.trace.limit(few))
-    # As in a sweep, where all thresholds but the first find what there is without reuse.
+    # The second run is timed: in a sweep, all thresholds but the first find the run without reuse in the workload.
     workload = Workload(sample.network, sample.trace, precision=sample.precision, cache_bytes=CACHE_BYTES)
     stages, weight = Stages(sample, threads=1, workload=workload), inference_macs(sample)
     activity = stages.inference().activity

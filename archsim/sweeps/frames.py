@@ -1,4 +1,4 @@
-"""A sweep's results as tidy frames: one row a point, one a point and action, one a point, unit and state."""
+"""Results of a sweep as tidy frames: rows per point; per point and action; per point, unit and state."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ _NUMBERS = {*METRIC_KEYS, "output_change", "threshold", "max_loss"}
 _ENERGY = ("point", "side", "component", "action", "bucket", "count", "pj_each", "joules")
 _FRAMES = ("results", "energy", "utilisation")
 EXPORTED = tuple(f"{name}.{kind}" for name in _FRAMES for kind in ("csv", "parquet"))
-"""Files of a sweep's tables."""
+"""Names of the files of a sweep's tables."""
 _UTILISATION = ("point", "side", "unit", "state", "share")
 
 
 @dataclass(frozen=True, eq=False)
 class SweepResults:
-    """What a sweep has found so far."""
+    """Results of a sweep so far, as frames."""
 
     results: pd.DataFrame
-    """point, error (null where it ran), what the grid sets, then the keys of the JSON record."""
+    """Frame with point, error (null if it ran), the keys that the grid sets, then the keys of the JSON record."""
     energy: pd.DataFrame
-    """point, side (policy or baseline), component, action, bucket, count, pj_each, joules."""
+    """Frame with point, side (policy or baseline), component, action, bucket, count, pj_each, joules."""
     utilisation: pd.DataFrame
-    """point, side, unit, state (busy, idle, or what is waited for), share of the run's time."""
+    """Frame with point, side, unit, state (busy, idle, or a wait reason), share of the run's time."""
     chosen: list[str]
     """Columns of results that the grid sets."""
     about: dict[str, str]
-    """The grid, the command, versions."""
+    """Provenance: the grid, the command, versions, digests."""
     n_points: int
-    """Points of the grid, finished or not."""
+    """Number of points of the grid, finished or not."""
 
     @property
     def ran(self) -> pd.DataFrame:
@@ -54,13 +54,13 @@ class SweepResults:
 
 
 def read_sweep(folder: str | Path) -> SweepResults:
-    """Read a sweep's results, of as many points as are finished; UsageError for a folder that holds none."""
+    """Return the results of a sweep's finished points; raise UsageError for a folder that holds no sweep."""
     with closing(open_store(Path(folder))) as store:
         return results_of(store)
 
 
 def results_of(store: Store) -> SweepResults:
-    """Make the frames of what is in a store."""
+    """Return the frames of a store's content."""
     import pandas as pd
 
     choices = store.choices()
@@ -87,19 +87,22 @@ def results_of(store: Store) -> SweepResults:
 
 
 def export(store: Store, folder: Path) -> SweepResults:
-    """Write the frames as `results`, `energy` and `utilisation`, each as .csv and .parquet; equal data, equal bytes."""
-    found = results_of(store)
+    """Write the frames as `results`, `energy` and `utilisation` (.csv and .parquet), and return them.
+
+    Equal data give equal bytes.
+    """
+    results = results_of(store)
     for name in _FRAMES:
-        frame: pd.DataFrame = getattr(found, name)
+        frame: pd.DataFrame = getattr(results, name)
         with write_whole(folder / f"{name}.csv") as path:
             frame.to_csv(path, index=False, lineterminator="\n")
         with write_whole(folder / f"{name}.parquet") as path, path.open("wb") as file:  # pyarrow takes UTF-8 paths only
             frame.to_parquet(file, index=False)
-    return found
+    return results
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Texts, whole numbers (null where there is none), and numbers."""
+    """Return a frame whose columns are texts, nullable booleans or whole numbers, or floats."""
     return frame.astype({column: _type(column, frame[column]) for column in frame.columns})
 
 

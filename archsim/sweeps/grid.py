@@ -1,4 +1,4 @@
-"""What a grid file says: axes, zipped axes, presets, conditions; and the points it stands for, in order."""
+"""Grid of a sweep (axes, zipped axes, presets, conditions) and its points in order."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from archsim.sweeps.axis import Condition, axis_values, check_once, condition_of
 from archsim.sweeps.choices import Choices, check_kind, check_known, keys_of
 from archsim.validation import FrozenRecord, explain, plain
 
-MOST_POINTS = 100_000
+MAX_POINTS = 100_000
 _TABLES = {"axes": "[axes]", "fixed": "[fixed]", "preset": "[preset.NAME]"}
 _LISTS = ("zip", "only", "skip")
 
 
 class Grid(FrozenRecord):
-    """A grid of points: each table of the file, by its name there."""
+    """Grid of points; each field is the table of that name in the file."""
 
     axes: dict[str, Any] = Field(default_factory=dict)
-    """Every combination of these, the last one changing fastest."""
+    """Axes of which every combination is taken; the last one changes fastest."""
     zip: tuple[dict[str, Any], ...] = ()
-    """Axes that go together: the first values of all, the second of all, and so on; one group is one axis."""
+    """Groups of axes that advance together (first values, second values, …); one group is one axis."""
     fixed: Choices = Field(default_factory=dict)
-    """The same in every point, unless a preset says otherwise."""
+    """Choices shared by all points, unless a preset sets them."""
     preset: dict[str, Choices] = Field(default_factory=dict)
     """Choices under a name, for an axis `preset`."""
     only: tuple[dict[str, Any], ...] = ()
-    """If there are any, a point must match one of them."""
+    """Conditions, one of which a point must match if there are any."""
     skip: tuple[dict[str, Any], ...] = ()
-    """A point that matches one of them is left out."""
+    """Conditions that leave a point out if it matches one of them."""
 
     def points(self) -> list[Choices]:
-        """Every point in order; ConfigError for a grid that is no grid, or has no point left."""
+        """Return every point in order; raise ConfigError for a malformed grid, or one without a point left."""
         axes = list(self._axes())
         size = prod(map(len, axes))
-        if size > MOST_POINTS:
-            raise ConfigError(f"{size} points: need at most {MOST_POINTS}")
+        if size > MAX_POINTS:
+            raise ConfigError(f"{size} points: need at most {MAX_POINTS}")
         only, skip = (self._conditions(name) for name in ("only", "skip"))
-        found = [self._point(parts) for parts in product(*axes)]
-        wanted = [point for point in found if not only or any(matches(point, one) for one in only)]
+        points = [self._point(parts) for parts in product(*axes)]
+        wanted = [point for point in points if not only or any(matches(point, one) for one in only)]
         kept = [point for point in wanted if not any(matches(point, one) for one in skip)]
         if not kept:
-            raise ConfigError(f"no point is left of {len(found)}: loosen [[only]] or [[skip]]")
+            raise ConfigError(f"no point is left of {len(points)}: loosen [[only]] or [[skip]]")
         return kept
 
     def check(self) -> None:
-        """ConfigError for a key that nobody knows, is set in two places, or has a value of another kind."""
+        """Raise ConfigError for a key that is unknown or set twice, or for a value of another type."""
         axes = [("axes", self.axes), *(("zip", group) for group in self.zip)]
         set_once, presets = [*axes, ("fixed", self.fixed)], [(f"preset.{n}", table) for n, table in self.preset.items()]
         conditions = [(name, table) for name in ("only", "skip") for table in getattr(self, name)]
@@ -115,9 +115,9 @@ def _values(where: str, key: str, listed: Any) -> list[Any]:
 
 
 def load_grid(source: str | Path | Mapping[str, Any]) -> tuple[Grid, str]:
-    """Read a grid from a TOML file, or take its tables as a dictionary; return it and its TOML text.
+    """Return the grid of a TOML file, or of its tables as a dictionary, and its TOML text.
 
-    Raises ConfigError naming file, table, key and value.
+    Raises ConfigError, which names file, table, key and value.
     """
     if isinstance(source, Mapping):
         from archsim.sweeps.text import toml_text

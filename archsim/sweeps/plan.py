@@ -1,4 +1,4 @@
-"""What a sweep has to do: its points, the passes and baselines they share, and what is already there."""
+"""Plan of a sweep: its points, and the tasks that are not in its folder yet."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from archsim.sweeps.task import Task, TaskKind
 from archsim.traceio.trace import Trace
 
 REPLAY_SHARE = 0.1
-"""Time of an event simulation next to its functional pass (scripts/bench.py); for progress bars only."""
+"""Time of an event simulation relative to its inference run (scripts/bench.py); for progress bars only."""
 SAMPLES_PER_STEP, CHARACTERS_PER_STEP = 80, 5
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point of the grid; points with one digest are run once."""
+    """Point of the grid; points of one digest are run once."""
 
     choices: Choices
     digest: str
     config: RunConfig | None
-    """None for a point that cannot run."""
+    """Configuration of the run; None for a point that cannot run."""
     error: str | None = None
 
 
 def plan_points(grid: Grid) -> list[Point]:
-    """Resolve every point of a grid.
+    """Return every point of a grid, resolved; one that cannot run carries its error.
 
-    Raises UsageError for a name nobody knows, or if no point at all can run; one that cannot run says why.
+    Raises UsageError for an unknown name, or if no point at all can run.
     """
     choices = grid.points()
     check_names(choices)
@@ -54,19 +54,19 @@ def _point(choices: Choices) -> Point:
 
 
 def plan_tasks(points: Iterable[Point], cache: Path) -> list[Task]:
-    """The tasks of these points, each thing once, without passes and baselines that are in the cache."""
+    """Return the tasks of these points, each once, without inference runs and baselines that are in the cache."""
     tasks: dict[str, Task] = {}
     for point in points:
         if point.config is not None:
             for task in _tasks(point.config, point.choices, cache):
                 tasks.setdefault(task.name, task)
-    # One after the other, tasks of one workload find what the one before has laid out.
+    # Tasks of one workload run one after the other, so that each finds the workload of the task before in memory.
     first: dict[str, int] = {}
     return sorted(tasks.values(), key=lambda task: first.setdefault(task.workload, len(first)))
 
 
 def _tasks(config: RunConfig, chosen: Choices, cache: Path) -> Iterator[Task]:
-    """What a point needs, and last the point itself."""
+    """Yield the tasks that a point needs, then the task of the point itself."""
     choices, module, heavy = portable(chosen), type(config.policy).__module__, inference_macs(config)
     light = REPLAY_SHARE * heavy
 
@@ -84,12 +84,12 @@ def _tasks(config: RunConfig, chosen: Choices, cache: Path) -> Iterator[Task]:
 
 
 def inference_macs(config: RunConfig) -> float:
-    """Multiply-accumulates of a functional pass, roughly: steps of texts and recordings are guessed from their size."""
+    """Return about how many multiply-accumulates an inference run takes, from a rough number of steps."""
     per_step = sum(shape.neurons_per_step * shape.n_inputs for shape in pass_shapes(config.network))
     return float(per_step * rough_steps(config.trace))
 
 
 def rough_steps(trace: Trace) -> int:
-    """About how many time steps a trace has."""
+    """Return about how many time steps a trace has; steps of texts and recordings are guessed from their size."""
     size = sum(len(sequence) for sequence in trace.sequences)
     return size // {"text": CHARACTERS_PER_STEP, "audio": SAMPLES_PER_STEP}.get(trace.kind, 1) + len(trace)

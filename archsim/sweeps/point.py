@@ -1,4 +1,4 @@
-"""From what a point chooses to a setting that can be run; what has a name is loaded once a process."""
+"""From the choices of a point to a RunConfig; networks, traces and machines are loaded once per process."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from archsim.traceio.trace import Trace
 
 DEFAULT_ARCH = "epur"
 KEPT = 8
-"""Networks and traces a process keeps in memory."""
+"""Networks, and traces, that a process keeps in memory."""
 KEPT_ARCHS = 256
 
 Stamp = tuple[tuple[str, int, int], ...]
-"""Name, time and size of files, so that what is kept in memory is what lies there now."""
+"""Name, time and size of files; part of a cache's key, so that a changed file is loaded again."""
 
 
 def resolve_point(choices: Choices) -> RunConfig:
-    """Check a point as `simulate` checks its arguments; raises subclasses of UsageError for one that cannot run."""
+    """Return the configuration of a point's run; raise a subclass of UsageError for a point that cannot run."""
     if "network" not in choices:
         raise ConfigError("network is missing: set it in [axes] or [fixed]")
     name = choices["network"]
@@ -47,19 +47,19 @@ def resolve_point(choices: Choices) -> RunConfig:
 
 
 def check_names(points: list[Choices]) -> None:
-    """Raise UsageError for a network, trace, architecture or policy that is not there: a slip, not a result."""
+    """Raise UsageError for an unknown network, trace, architecture or policy, which is a slip and not a result."""
     for key, load in (("network", _network), ("trace", _whole_trace), ("arch", _arch_named), ("policy", policy_from)):
         for name in {point[key]: None for point in points if key in point}:
             load(name)
 
 
 def choices_digest(choices: Choices) -> str:
-    """SHA-256 over what a point chooses: the name of one that cannot be resolved."""
+    """Return SHA-256 over a point's choices, the digest of a point that cannot be resolved."""
     return hashlib.sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 
 def portable(choices: Choices) -> Choices:
-    """The same choices for a process that runs elsewhere: paths, where a name is not that of something bundled."""
+    """Return the choices for a process in another folder: names that are not bundled become absolute paths."""
     named = _named().items()
     paths = {key: Path(choices[key]) for key, known in named if key in choices and choices[key] not in known}
     return choices | {key: str(path.resolve()) for key, path in paths.items() if is_there(path)}
@@ -67,12 +67,12 @@ def portable(choices: Choices) -> Choices:
 
 @lru_cache(1)
 def _named() -> dict[str, list[str]]:
-    """Names of what comes with the package, by key."""
+    """Return the names of networks, traces and architectures that come with the package, by key."""
     return {"network": bundled_networks(), "trace": [*bundled_traces(), *corpus_traces()], "arch": bundled_archs()}
 
 
 def _stamp(name: str | None) -> Stamp:
-    """Of the files a name stands for, if it is a path."""
+    """Return the stamp of the files at a path; an empty one for a name that is no path."""
     if name is None or not is_there(path := Path(name)):
         return ()
     files = [file for file in sorted(path.iterdir()) if file.is_file()] if path.is_dir() else [path]
@@ -106,8 +106,8 @@ def _loaded_trace(choices: Choices) -> Trace:
 
 @lru_cache(KEPT)
 def _limited_trace(network: str, trace: str | None, split: str | None, limit: int | None, stamp: Stamp) -> Trace:
-    found = trace_of(_network(network), split) if trace is None else _whole_trace(trace)
-    return found.limit(limit)
+    whole = trace_of(_network(network), split) if trace is None else _whole_trace(trace)
+    return whole.limit(limit)
 
 
 def _arch(choices: Choices) -> ArchSpec:
@@ -129,7 +129,7 @@ def _changed_arch(name: str, fields: tuple[tuple[str, str], ...], stamp: Stamp) 
 
 
 def _threshold(choices: Choices) -> Any:
-    """θ as given, or the calibrated one of a bound on the loss."""
+    """Return θ as given, or the θ calibrated for a bound on the loss."""
     if "max_loss" not in choices:
         return choices.get("threshold")
     if "threshold" in choices:
@@ -138,11 +138,11 @@ def _threshold(choices: Choices) -> Any:
     if not policy.needs_threshold:
         return None
     evidence = read_manifest(network_folder(name) / MANIFEST).calibration.get(policy.name)
-    found = {point.max_loss: point.threshold for point in evidence.points} if evidence else {}
-    if bound not in found:
-        known = ", ".join(f"{loss:g}" for loss in found) or "none"
+    calibrated = {point.max_loss: point.threshold for point in evidence.points} if evidence else {}
+    if bound not in calibrated:
+        known = ", ".join(f"{loss:g}" for loss in calibrated) or "none"
         hint = f"archsim calibrate --network {name} --policy {policy.name} --max-loss {bound} --save --trace TRACE"
         if str(name) in bundled_networks():
             hint += ", on a copy of the network's folder"
         raise ConfigError(f"max_loss = {bound!r}: {name} is calibrated for {known} with {policy.name}; run {hint}")
-    return found[bound]
+    return calibrated[bound]

@@ -1,4 +1,4 @@
-"""A sweep from its grid to its tables; run again, it does what is left."""
+"""Run of a sweep from its grid to its tables; a second run does only what is left."""
 
 from __future__ import annotations
 
@@ -22,25 +22,27 @@ from archsim.sweeps.store import DATABASE, LOG, Store, only_driver, open_store, 
 from archsim.sweeps.task import MAIN, Done, Task, TaskKind
 
 CACHE = "cache"
+"""Folder of inference runs and baselines, in the sweep's folder."""
 
 
 @dataclass
 class SweepProgress:
-    """How far a sweep is."""
+    """Progress of a sweep."""
 
     points: int
-    """Different points of the grid."""
+    """Number of different points of the grid."""
     finished: int
-    """Of these, failed ones included."""
+    """Number of finished points, failed ones included."""
     failed: int
+    """Number of failed points."""
     weight: float
-    """Work to do when the driver began."""
+    """Work of all tasks when the driver began, in multiply-accumulates."""
     done: float = 0.0
-    """Of this."""
+    """Work of the finished tasks."""
 
     @property
     def share(self) -> float:
-        """Of the work, 0 to 1."""
+        """Share of the work that is done, 0 to 1."""
         return self.done / self.weight if self.weight else 1.0
 
 
@@ -62,10 +64,11 @@ def run_sweep(
 ) -> SweepResults:
     """Run every point of a grid (a TOML file, or its tables) that `folder` does not hold yet; return all results.
 
-    jobs: processes, by default one a core. dask: address of a scheduler, or `local`, instead. The results are the
-    same bytes whoever does the work. retry: also run again what has failed. `tell` hears of each finished task.
+    jobs: number of processes, by default one per core. dask: address of a scheduler, or `local`, instead of jobs.
+    The results are the same bytes for any number and kind of workers. retry: also run failed points again.
+    on_progress: called after each finished task.
     Raises UsageError for a grid that cannot run, before anything is written; a point that fails is a result.
-    RunFailedError where the machine could not do some of the points (a full disk, no memory): they are left to do.
+    Raises RunFailedError if the machine could not do some of the points (a full disk, no memory); they are left to do.
     """
     parsed, text = load_grid(grid)
     points = plan_points(parsed)
@@ -84,14 +87,14 @@ def run_points(
     on_progress: SweepCallback = lambda progress: None,
     command: str,
 ) -> SweepResults:
-    """Run the points of a grid, given with its text, on workers that are there already; else as `run_sweep`."""
+    """Run the points of a grid, given with its text, on an existing pool; otherwise as `run_sweep`."""
     folder = Path(folder)
     make_sweep_folders(folder)
     with only_driver(folder), closing(Store(folder)) as store:
         store.begin(points, provenance(command, grid, points))
         try:
             _finish(points, store, pool, retry, on_progress)
-        except BaseException:  # interrupted, too: what stopped it is told, not that the tables fail as well
+        except BaseException:  # also an interrupt: the cause is raised, even if the tables cannot be written either
             with suppress(ArchsimError):
                 export(store, folder)
             raise
@@ -99,12 +102,12 @@ def run_points(
 
 
 def defined_in_main(policies: Iterable[Policy]) -> bool:
-    """Whether worker processes have to import the driver's main module to know these policies."""
+    """Return True if workers must import the driver's main module to know these policies."""
     return any(type(policy).__module__ == MAIN for policy in policies)
 
 
 def left_to_do(grid: Grid, folder: Path, retry: bool = False) -> tuple[list[Point], list[Task]]:
-    """The points of a grid, and the tasks that are left of it in a folder that need not exist."""
+    """Return the points of a grid, and the tasks that are left of it in a folder that need not exist."""
     points = plan_points(grid)
     finished: dict[str, str | None] = {}
     if is_file(folder / DATABASE):
@@ -126,14 +129,14 @@ def _finish(points: list[Point], store: Store, pool: Pool, retry: bool, on_progr
         weight=math.fsum(task.weight for task in tasks),
     )
     on_progress(progress)
-    said: set[str] = set()
+    warned: set[str] = set()
     hindered: list[str] = []
 
     def keep(task: Task, done: Done) -> None:
         progress.done += task.weight
         for note in done.notes:
-            if note not in said:
-                said.add(note)
+            if note not in warned:
+                warned.add(note)
                 LOG.warning("%s", note)
         if task.kind is TaskKind.POINT and done.hindered:
             hindered.append(done.error or "")
@@ -150,7 +153,7 @@ def _finish(points: list[Point], store: Store, pool: Pool, retry: bool, on_progr
 
 
 def make_sweep_folders(folder: Path) -> None:
-    """Make the folders of a sweep; UsageError, before any work, where something stands in the way of its files."""
+    """Make the folders of a sweep; raise UsageError, before any work, if its files could not be written."""
     for made in (folder, folder / CACHE):
         make_folder(made)
     for name in EXPORTED:
@@ -158,5 +161,5 @@ def make_sweep_folders(folder: Path) -> None:
 
 
 def _unfinished(points: list[Point], finished: Mapping[str, str | None], retry: bool) -> list[Point]:
-    """Points without an outcome, and with `retry` those whose outcome is a failure."""
+    """Return the points without an outcome, and with `retry` also those that failed."""
     return [p for p in points if p.digest not in finished or (retry and finished[p.digest] is not None)]

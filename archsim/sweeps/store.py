@@ -1,4 +1,4 @@
-"""The results of a sweep on disk: one SQLite file that only the driver writes, and the tables made of it."""
+"""Store of a sweep's results: one SQLite file, which only the driver writes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from archsim.sweeps.task import Done, Outcome
 DATABASE = "sweep.sqlite"
 LOCK = "driver.lock"
 MACHINE = "machine."
-"""Of keys in `about` that hold an architecture as JSON, before what the grid changes in it."""
+"""Prefix of keys in `about` that hold an architecture as JSON, before the changes of the grid."""
 PATIENCE_S = 600
-"""How long the driver waits for somebody who reads."""
+"""Seconds that the driver waits for a reader of the database."""
 SHORT_PATIENCE_S = 10
-"""Seconds after which a database that somebody else holds from the beginning is given up."""
+"""Seconds to wait for a database that another process holds when it is opened."""
 GRID = "grid"
-"""Stands for the tables `about` and `points` among the seals, which else are of outcomes, by digest."""
+"""Key among the seals of the tables `about` and `points`; the other seals are of outcomes, by digest."""
 PACKAGES = ("numpy", "numba", "simpy", "pandas", "matplotlib")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -49,15 +49,16 @@ LOG = logging.getLogger("archsim")
 
 
 class Store:
-    """Outcomes by digest, written one transaction each; what earlier grids found stays.
+    """Outcomes by digest, each written in one transaction; outcomes of earlier grids stay.
 
-    The grid and every outcome that is no failure carry a seal: what was damaged is not taken for a result.
+    The grid and every outcome except a failure carry a seal, so that damaged data are not taken for a result.
     """
 
     def __init__(self, folder: Path, *, reading: bool = False) -> None:
-        """Open the database of a folder, for the driver or to read it; UsageError where it is not that of a sweep."""
-        self.folder, self.path = folder, folder / DATABASE
-        with _damage_told(self.path):
+        """Open the database of a folder, for the driver or only to read; raise UsageError if it is not a sweep's."""
+        self.folder = folder
+        self.path = folder / DATABASE
+        with _damage_reported(self.path):
             address = f"{self.path.absolute().as_uri()}?mode={'rw' if reading else 'rwc'}"
             self.database = sqlite3.connect(address, SHORT_PATIENCE_S, uri=True)
             try:
@@ -68,22 +69,22 @@ class Store:
                 raise
 
     def _check_tables(self, *, new: bool) -> None:
-        """Make the tables of a `new` database, if it has none; UsageError for that of another application."""
-        found = {name for (name,) in self.database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not found >= TABLES and not (new and not found):
-            lacks = ", ".join(sorted(TABLES - found))
+        """Make the tables of a `new` database if it has none; raise UsageError for another application's."""
+        tables = {name for (name,) in self.database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables >= TABLES and not (new and not tables):
+            lacks = ", ".join(sorted(TABLES - tables))
             raise UsageError(f"{self.path}: not the results of a sweep, it has no table {lacks}; {ADVICE}")
         if new:
             self.database.executescript(SCHEMA)
-        elif SEALS not in found:
+        elif SEALS not in tables:
             raise UsageError(f"{self.path}: written by an older archsim; {AGAIN}")
         for columns in (f"{OUTCOME} FROM ({SEALED})", "position, digest, choices FROM points", "key, value FROM about"):
             self.database.execute(f"SELECT {columns} LIMIT 0")
 
     def begin(self, points: list[Point], about: Mapping[str, str]) -> None:
-        """Take down the grid's points, and the failures of those that cannot run."""
+        """Store the grid's points, and the errors of those that cannot run."""
         rows = [(i, point.digest, json.dumps(point.choices)) for i, point in enumerate(points)]
-        with _damage_told(self.path), self.database:
+        with _damage_reported(self.path), self.database:
             self.database.execute("DELETE FROM points")
             self.database.executemany("INSERT INTO points VALUES (?, ?, ?)", rows)
             self.database.execute("DELETE FROM about")
@@ -92,7 +93,7 @@ class Store:
         self.put({point.digest: Done(0.0, error=point.error) for point in points if point.config is None})
 
     def put(self, ends: Mapping[str, Done]) -> None:
-        """Keep the ends of points' tasks, by digest; RunFailedError where they cannot be written."""
+        """Store the ends of points' tasks, by digest; raise RunFailedError if they cannot be written."""
         rows = [(digest, _text(done.error), *_parts(done.outcome), done.seconds) for digest, done in ends.items()]
         seals = [(digest, digest_of(digest, *_parts(done.outcome))) for digest, done in ends.items()]
         try:
@@ -103,28 +104,28 @@ class Store:
             raise RunFailedError(f"cannot write {self.path}: {error}; {KEPT}") from None
 
     def finished(self) -> dict[str, str | None]:
-        """Digests of all points with an outcome, and the error of those that failed; damaged ones are left out."""
-        found: dict[str, str | None] = {}
+        """Return the error of each failed point, None of one that ran, by digest; damaged outcomes are left out."""
+        errors: dict[str, str | None] = {}
         damaged = 0
-        with _damage_told(self.path):
+        with _damage_reported(self.path):
             for digest, error, *parts, seal in self.database.execute(f"SELECT {OUTCOME} FROM ({SEALED})"):
                 if _is_intact(digest, error, parts, seal):
-                    found[digest] = error
+                    errors[digest] = error
                 else:
                     damaged += 1
         if damaged:
             LOG.warning("%s: %d outcomes are damaged, or of an older archsim: they are made anew", self.path, damaged)
-        return found
+        return errors
 
     def about(self) -> dict[str, str]:
-        """What was said of the sweep when it began."""
-        with _damage_told(self.path):
+        """Return the provenance stored when the sweep began."""
+        with _damage_reported(self.path):
             return dict(self.database.execute("SELECT key, value FROM about ORDER BY key"))
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any], str | None, Outcome | None]]:
-        """Position, choices, error and outcome of each finished point, in the order of the grid."""
+        """Yield position, choices, error and outcome of each finished point, in the order of the grid."""
         query = f"SELECT position, choices, {OUTCOME} FROM points JOIN ({SEALED}) USING (digest) ORDER BY position"
-        with _damage_told(self.path):
+        with _damage_reported(self.path):
             for position, choices, digest, error, *parts, seal in self.database.execute(query):
                 if not _is_intact(digest, error, parts, seal):
                     raise UsageError(f"{self.path}: the outcome of point {position} is damaged; {AGAIN}")
@@ -132,13 +133,13 @@ class Store:
                 yield position, json.loads(choices), error, outcome
 
     def choices(self) -> list[dict[str, Any]]:
-        """Return what each point of the grid chooses, finished or not; UsageError where the grid is damaged."""
-        with _damage_told(self.path):
+        """Return the choices of each point of the grid, finished or not; raise UsageError if the grid is damaged."""
+        with _damage_reported(self.path):
             ((seal,),) = self.database.execute("SELECT max(seal) FROM seals WHERE digest = ?", (GRID,))
             if seal != self._digest_of_grid():
                 raise UsageError(f"{self.path}: what it holds of the grid is damaged; {AGAIN}")
-            found = self.database.execute("SELECT choices FROM points ORDER BY position")
-            return [json.loads(choices) for (choices,) in found]
+            rows = self.database.execute("SELECT choices FROM points ORDER BY position")
+            return [json.loads(choices) for (choices,) in rows]
 
     def _digest_of_grid(self) -> str:
         points = self.database.execute("SELECT position, digest, choices FROM points ORDER BY position")
@@ -146,12 +147,12 @@ class Store:
         return digest_of(*(str(part) for rows in (points, about) for row in rows for part in row))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the database."""
         self.database.close()
 
 
 def _text(error: str | None) -> str | None:
-    """Return a message as the database can hold it, whatever names of files are in it."""
+    """Return a message in characters that the database can hold, for any file names in it."""
     return None if error is None else plain_lines(error)
 
 
@@ -162,13 +163,13 @@ def _parts(outcome: Outcome | None) -> tuple[str | None, ...]:
 
 
 def _is_intact(digest: Any, error: Any, parts: list[Any], seal: Any) -> bool:
-    """Return whether an outcome is as it was written; a failure has no figures to be wrong in."""
+    """Return True for an undamaged outcome; a failure has no figures to check."""
     return error is not None or (all(isinstance(part, str) for part in parts) and seal == digest_of(digest, *parts))
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
-    """Turn what SQLite says of a database into one message that names the file and what to do."""
+def _damage_reported(path: Path) -> Iterator[None]:
+    """Turn an error of SQLite into one message that names the file and what to do."""
     try:
         yield
     except sqlite3.Error as error:
@@ -185,7 +186,7 @@ def _damage_told(path: Path) -> Iterator[None]:
 
 
 def open_store(folder: Path) -> Store:
-    """Open the results of a sweep to read them; UsageError for a folder that holds none."""
+    """Return the store of a sweep, open for reading; raise UsageError for a folder that holds none."""
     if not (folder / DATABASE).is_file():
         raise UsageError(f"{folder}: holds no sweep: need a folder made by archsim sweep, with {DATABASE}")
     return Store(folder, reading=True)
@@ -193,7 +194,10 @@ def open_store(folder: Path) -> Store:
 
 @contextmanager
 def only_driver(folder: Path) -> Iterator[None]:
-    """Hold the folder: a second driver is refused, and a killed one leaves nothing that could stand in the way."""
+    """Hold a lock on the folder; raise UsageError if another driver holds it.
+
+    The lock is SQLite's, which the system releases with the process, so that a killed driver blocks nobody.
+    """
     with ExitStack() as stack:
         try:
             lock = stack.enter_context(closing(sqlite3.connect(folder / LOCK, timeout=0)))
@@ -207,7 +211,7 @@ def only_driver(folder: Path) -> Iterator[None]:
 
 
 def provenance(command: str, grid: str, points: list[Point]) -> dict[str, str]:
-    """What a reader needs to do it again: the grid, the command, versions, machines, and digests of what was read."""
+    """Return what a reader needs to repeat a sweep: grid, command, versions, machines, and digests of the inputs."""
     about = {"grid": grid, "command": one_line(command), "version.archsim": __version__, "machine": platform.machine()}
     about |= {f"version.{name}": version(name) for name in PACKAGES} | {"version.python": platform.python_version()}
     configs = [point.config for point in points if point.config is not None]

@@ -1,4 +1,4 @@
-"""A unit of work for a worker process: plain data in, plain data out, the same whoever does it."""
+"""Task of a worker process: plain data in, plain data out, the same on any worker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAIN = "__main__"
 
 
 class TaskKind(IntEnum):
-    """What a task makes; what stands first is due first, so that points are finished early."""
+    """Product of a task, in order of priority, so that points are finished early."""
 
     POINT = 0
     BASELINE = 1
@@ -34,65 +34,65 @@ class TaskKind(IntEnum):
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to make, on behalf of the point that first asks for it."""
+    """Task to make one product, for the point that first needs it."""
 
     kind: TaskKind
     digest: str
-    """Of what is made."""
+    """Digest of the product."""
     choices: Choices
     after: frozenset[str]
     """Names of the tasks it needs."""
     weight: float
-    """How long it takes, next to other tasks."""
+    """Duration relative to other tasks, in multiply-accumulates."""
     module: str = MAIN
-    """Where the point's policy is defined, for who has not imported it."""
+    """Module that defines the point's policy, which a worker imports."""
     workload: str = ""
-    """Digest of its network, trace and precision."""
+    """Digest of the network, trace and precision."""
 
     @property
     def name(self) -> str:
-        """The kind and the digest."""
+        """Kind and digest, unique within a sweep."""
         return f"{self.kind.name} {self.digest}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a point's run came to."""
+    """Figures of a point's run."""
 
     record: Record
     energy: list[Row]
-    """side (policy or baseline), component, action, bucket, count, pj_each, joules."""
+    """Rows of side (policy or baseline), component, action, bucket, count, pj_each, joules."""
     utilisation: list[Row]
-    """side, unit, state, share of the run's time."""
+    """Rows of side, unit, state, share of the run's time."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """The end of a task."""
+    """End of a task: an outcome, an error, or neither for a task that is not a point."""
 
     seconds: float
     outcome: Outcome | None = None
-    """Of a point that ran."""
+    """Figures of a point that ran."""
     error: str | None = None
     hindered: bool = False
-    """True where the error is of the machine it ran on (a full disk, no memory): it says nothing of the point."""
+    """True for an error of the machine it ran on (a full disk, no memory), which says nothing of the point."""
     notes: tuple[str, ...] = ()
-    """Messages for the user besides, such as of cached files that were damaged."""
+    """Further messages for the user, such as on damaged files of the cache."""
 
 
 def work(task: Task, cache: str, threads: int) -> Done:
-    """Do a task; passes and baselines are left in the folder `cache`, a point's figures are returned."""
+    """Run a task; inference runs and baselines go to the folder `cache`, a point's figures are returned."""
     started = time.perf_counter()
     try:
         stages = _stages(task, Path(cache), threads)
-    except Exception as error:  # the driver could do as much: it is this process that cannot
+    except Exception as error:  # the driver could resolve the point, so this process is at fault
         return hindrance(error, time.perf_counter() - started)
     outcome, failure = None, None
     try:
         outcome = _make(task, stages)
     except (OSError, MemoryError) as hindered:
         return replace(hindrance(hindered, time.perf_counter() - started), notes=tuple(stages.notes))
-    except Exception as error:  # whatever it is, the sweep goes on
+    except Exception as error:  # any failure of a point is a result, and the sweep goes on
         failure = message_of(error)
     return Done(time.perf_counter() - started, outcome, failure, notes=tuple(stages.notes))
 
@@ -103,21 +103,21 @@ def hindrance(error: BaseException, seconds: float = 0.0) -> Done:
 
 
 def message_of(error: BaseException) -> str:
-    """Return what an error says; of one that archsim did not raise, its kind, too."""
+    """Return the text of an error, with its type if archsim did not raise it."""
     return str(error) if isinstance(error, ArchsimError) else f"{type(error).__name__}: {error}"
 
 
 def _stages(task: Task, cache: Path, threads: int) -> CachedStages:
-    """Resolve the point of a task; ConfigError where it is not what the driver sees."""
+    """Return the stages of a task's point; raise ConfigError if this process resolves it to another digest."""
     if task.module != MAIN:
         import_module(task.module)  # registers the policy
     config = resolve_point(task.choices)
-    made = {
+    digests = {
         TaskKind.PASS: config.inference_digest,
         TaskKind.BASELINE: config.baseline_digest,
         TaskKind.POINT: config.digest,
     }
-    if task.digest != made[task.kind]:
+    if task.digest != digests[task.kind]:
         where = f"process {os.getpid()} in {Path.cwd()}"
         raise ConfigError(f"{where} sees another archsim, network, trace or machine than the driver of the sweep")
     return CachedStages(config, cache, threads=threads)
@@ -135,7 +135,7 @@ def _make(task: Task, stages: CachedStages) -> Outcome | None:
 
 
 def outcome_of(result: Result) -> Outcome:
-    """Plain figures of a result, policy and baseline side by side."""
+    """Return the figures of a result as plain data, policy and baseline side by side."""
     sides = {"policy": result.simulated, "baseline": result.baseline.simulated}
     energy = [{"side": side} | asdict(row) for side, simulated in sides.items() for row in simulated.energy]
     uses = [{"side": side} | row for side, simulated in sides.items() for row in _uses(simulated)]

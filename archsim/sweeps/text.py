@@ -1,4 +1,4 @@
-"""The text of a grid that was given as tables."""
+"""TOML text of a grid that was given as tables."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tomlkit.items import Item, Trivia
 
 
 def toml_text(tables: Mapping[str, Any]) -> str:
-    """Return the TOML of some tables; TypeError or ValueError for what TOML cannot say."""
+    """Return the TOML text of tables; raise TypeError or ValueError for values that TOML cannot hold."""
     return tomlkit.dumps({key: _quick(value) for key, value in tables.items()})
 
 
 class _Listed(Item):
-    """A list of values, written in one go: tomlkit's own takes minutes where values are many."""
+    """List of values that is written in one piece, because tomlkit's own list takes minutes for many values."""
 
     def __init__(self, values: list[Any]) -> None:
         super().__init__(Trivia())
@@ -26,7 +26,7 @@ class _Listed(Item):
 
 
 def _quick(value: Any) -> Any:
-    """Return a value with lists in it that are written quickly; a list of tables stays as it is."""
+    """Return a value whose lists are of `_Listed`; a list of tables stays as it is."""
     if isinstance(value, Mapping):
         return {key: _quick(inner) for key, inner in value.items()}
     if not isinstance(value, list | tuple):

@@ -49,7 +49,7 @@ def with_dead_processes(pool, *exitcodes):
 
 def test_workers_killed_before_they_start_are_retried_twice():
     pool = LocalPool(2)
-    for _ in range(pools.MOST_IN_VAIN - 1):
+    for _ in range(pools.MAX_FAILED_STARTS - 1):
         with_dead_processes(pool, -signal.SIGKILL, -signal.SIGTERM).revive()
     with pytest.raises(RunFailedError, match="killed before they began, 3 times: out of memory") as caught:
         with_dead_processes(pool, -signal.SIGKILL).revive()
@@ -59,7 +59,7 @@ def test_workers_killed_before_they_start_are_retried_twice():
 def test_retries_are_counted_afresh_after_a_worker_has_started():
     pool = LocalPool(2)
     for _ in range(3):
-        for _ in range(pools.MOST_IN_VAIN - 1):
+        for _ in range(pools.MAX_FAILED_STARTS - 1):
             with_dead_processes(pool, -signal.SIGKILL).revive()
         pool._begun.set()
         with_dead_processes(pool, -signal.SIGKILL).revive()
