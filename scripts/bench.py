@@ -1,4 +1,4 @@
-"""How fast archsim is: ratios of times within one run, beside the targets they are held to.
+"""Measure the speed of archsim, as ratios of times within one run, beside their targets.
 
 python scripts/bench.py --json bench.json
 python scripts/bench.py --only events --only sharing
@@ -45,39 +45,41 @@ WIDTH = 120
 MODULES = (numba, np, simpy, torch)
 
 
-@click.command(help=__doc__, epilog="Takes about four minutes on two cores; other work on the machine shows.")
-@click.option("--only", multiple=True, type=click.Choice(list(QUESTIONS)), help="Some of the questions.")
+@click.command(
+    help=__doc__, epilog="It takes about four minutes on two cores. Other work on the machine affects the figures."
+)
+@click.option("--only", multiple=True, type=click.Choice(list(QUESTIONS)), help="Only this question; may be repeated.")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="Also write the figures to a file.")
 def main(only: tuple[str, ...], path: Path | None) -> None:
-    """Measure, print a table, and write JSON."""
+    """Measure, print a table, and write the figures as JSON if asked for."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     table = Table("", "figure", "value", "target", "", title=f"archsim {archsim.__version__}")
     for column in table.columns[2:4]:
         column.justify, column.no_wrap = "right", True
-    found: list[Figure] = []
+    figures: list[Figure] = []
     with console.status("measuring") as status:
         for question in only or QUESTIONS:
             status.update(f"measuring: {question}")
-            found.extend(QUESTIONS[question]())
-    for figure in found:
+            figures.extend(QUESTIONS[question]())
+    for figure in figures:
         table.add_row(*_cells(figure))
     console.print(table)
     console.print(", ".join(f"{key} {value}" for key, value in machine().items()))
     if path:
         with write_whole(path) as temporary:
-            document = {"machine": machine(), "figures": [asdict(f) | {"holds": f.holds} for f in found]}
+            document = {"machine": machine(), "figures": [asdict(f) | {"holds": f.holds} for f in figures]}
             temporary.write_text(json.dumps(document, indent=2) + "\n")
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
     sign, target = ">=" if figure.at_least else "<=", figure.target
     verdict = {True: "[green]holds[/]", False: "[red]does not hold[/]", None: ""}[figure.holds]
-    aim = "" if target is None else f"{sign} {target:g}"
-    return figure.question, figure.name, f"{figure.value:.2f} {figure.unit}".rstrip(), aim, verdict
+    limit = "" if target is None else f"{sign} {target:g}"
+    return figure.question, figure.name, f"{figure.value:.2f} {figure.unit}".rstrip(), limit, verdict
 
 
 def machine() -> dict[str, str]:
-    """What the figures were measured on, and with."""
+    """Return the processor, its cores, and the versions of Python and the libraries in use."""
     names = [line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")]
     versions = {module.__name__: module.__version__ for module in MODULES}
     processor = names[0] if names else platform.processor()

@@ -3,9 +3,9 @@
 python scripts/finetune_reuse.py --network ds2-gru --policy bnn --threshold 1 --epochs 1 --batch 16 \\
     --trace fsdd-train --limit 192 --valid fsdd-valid --valid-limit 80 -o ds2-tuned
 
-Every training pass decides as the simulator does; gradients go to the steps that evaluated the products. A second
-term holds down how much products change from step to step. The threshold rises from zero at the start. Never give
-test data. Classification (mean-linear) and CTC heads; afterwards, `archsim calibrate` on the new folder chooses θ.
+Every training pass decides as the simulator does, and gradients go to the steps that evaluated the products. A second
+term of the loss limits the change of products from step to step. The threshold rises from zero at the start. Do not
+train on test data. The head must be a classifier (mean-linear) or CTC. Afterwards, choose θ with `archsim calibrate`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from archsim.policies import NoReuse, policy_from
 from archsim.traceio.trace import Trace
 
 
-def tell(title: str, network: Network, valid: Trace, args: argparse.Namespace) -> None:
-    """Print the metric on validation data without and with reuse, and how much is reused."""
+def print_metric(title: str, network: Network, valid: Trace, args: argparse.Namespace) -> None:
+    """Print the metric on validation data without and with reuse, and the share of reuse."""
     policy = policy_from(args.policy)
     plain, reused = (
         run_inference(network, valid, chosen, args.threshold, precision=args.precision, keep_outputs=False)
@@ -47,30 +47,34 @@ def tell(title: str, network: Network, valid: Trace, args: argparse.Namespace) -
 
 
 def write_tuned(model: TrainableNetwork, args: argparse.Namespace, train: Trace, scales: ScalesManifest | None) -> None:
-    """Write the network folder: thresholds of the old weights are left out, scales stay as in training."""
+    """Write the network folder with the scales used in training, and without thresholds of the old weights."""
     manifest = read_manifest(model.folder / MANIFEST)
-    how = (
+    recipe = (
         f"{args.policy} at threshold {args.threshold:g}, {args.epochs} epochs, steady {args.steady:g}, seed {args.seed}"
     )
     data = f"{len(train)} sequences of {train.name} (SHA-256 {train.digest[:12]})"
     origin = f"{manifest.name} ({manifest.provenance})" if manifest.provenance else manifest.name
-    told = {
+    changes = {
         "name": args.output.resolve().name,
-        "provenance": f"{origin}, fine-tuned by scripts/finetune_reuse.py: {how}, {data}",
+        "provenance": f"{origin}, fine-tuned by scripts/finetune_reuse.py: {recipe}, {data}",
         "thresholds": {},
         "calibration": {},
         "scales": scales,
     }
     tensors = {name: tensor.numpy() for name, tensor in model.tensors().items()}
-    write_network(args.output, manifest.model_copy(update=told), tensors, model.folder)
+    write_network(args.output, manifest.model_copy(update=changes), tensors, model.folder)
 
 
 FLAGS = (
     ("--policy", "bnn", "reuse policy, options included"),
-    ("--precision", "fp16", "what the machine holds: fp16 or fp32"),
-    ("--epochs", 3, "epochs; the schedules span them"),
+    ("--precision", "fp16", "number format of the machine: fp16 or fp32"),
+    ("--epochs", 3, "number of epochs, which the schedules span"),
     ("--batch", 32, "sequences in a batch"),
-    ("--cap", 0, "longest training sequence of a classifier, in steps: of longer ones a random window; 0 for no cap"),
+    (
+        "--cap",
+        0,
+        "steps of the longest training sequence of a classifier; longer ones are cut to a random window; 0 for no cap",
+    ),
     ("--lr", 5e-4, "peak learning rate of Adam"),
     ("--clip", 1.0, "largest norm of the gradient"),
     ("--steady", 0.3, "weight of the mean unsteadiness of products"),
@@ -81,11 +85,11 @@ FLAGS = (
 
 
 def checked_arguments() -> argparse.Namespace:
-    """Read the command line; ConfigError for a number that cannot be."""
+    """Read the command line; raise ConfigError for a number outside its range."""
     parser = output_parser(__doc__)
     parser.add_argument("--network", required=True, help="bundled network or network folder")
     parser.add_argument("--threshold", type=float, required=True, help="θ to train for")
-    parser.add_argument("--trace", required=True, help="labelled training trace: a file, or a split as imdb-train")
+    parser.add_argument("--trace", required=True, help="labelled training trace: a file, or a split such as imdb-train")
     parser.add_argument("--limit", type=int, help="train on the first so many sequences only")
     parser.add_argument("--valid", required=True, help="labelled validation trace")
     parser.add_argument("--valid-limit", type=int, help="validate on the first so many sequences only")
@@ -101,13 +105,13 @@ def checked_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Fine-tune, and write the network of the last epoch."""
+    """Run the fine-tuning and write the network of the last epoch."""
     args = checked_arguments()
-    torch.set_num_threads(1)  # a fixed summation order: the same seed gives the same weights
+    torch.set_num_threads(1)  # for a fixed summation order, so that a seed always gives the same weights
     folder = network_folder(args.network)
     if folder.resolve() == args.output.resolve() or args.output.is_file():
-        what = "a file" if args.output.is_file() else "the network itself"
-        raise ConfigError(f"output {args.output} is {what}: need another folder to write to")
+        reason = "a file" if args.output.is_file() else "the network itself"
+        raise ConfigError(f"output {args.output} is {reason}: need another folder to write to")
     if args.output.is_dir():
         check_saving(args.output)
     source, train = load_network(folder), load_trace(args.trace).limit(args.limit)
@@ -117,8 +121,8 @@ def main() -> None:
         evidence = read_manifest(folder / MANIFEST).scales
         if evidence is None:
             source, evidence = with_scales(source, train, precision=args.precision)
-    told = {"policy": args.policy, "threshold": args.threshold, "precision": args.precision}
-    model = TrainableNetwork(folder, **told, scales=source.scales)
+    reuse = {"policy": args.policy, "threshold": args.threshold, "precision": args.precision}
+    model = TrainableNetwork(folder, **reuse, scales=source.scales)
     if args.cap and source.metric == "wer":
         raise ConfigError("cap: a transcript says nothing about a part of a sequence; need cap = 0 for a CTC head")
     examples = model.examples(train)
@@ -127,10 +131,10 @@ def main() -> None:
     if args.resume:
         trainer.resume()
     args.output.mkdir(parents=True, exist_ok=True)
-    tell("before", source, valid, args)
-    trainer.run(lambda title, network: tell(title, network, valid, args))
+    print_metric("before", source, valid, args)
+    trainer.run(lambda title, network: print_metric(title, network, valid, args))
     write_tuned(model, args, train, evidence)
-    tell("after", load_network(args.output), valid, args)
+    print_metric("after", load_network(args.output), valid, args)
     print(f"θ for a bound on the loss: archsim calibrate -n {args.output} -t VALIDATION -p {args.policy} --save")
 
 

@@ -1,6 +1,7 @@
 """Fit the rational polynomial of archsim/kernels/numerics/activation.py and print its coefficients.
 
-Weighted least squares on Chebyshev points, re-weighted towards the largest relative error (Lawson's method).
+The fit is a weighted least squares on Chebyshev points, re-weighted towards the largest relative error (Lawson's
+method).
 """
 
 from __future__ import annotations

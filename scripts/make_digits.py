@@ -1,7 +1,7 @@
-"""Digit strings spoken by the speech synthesiser espeak-ng: a bundled trace that owes nothing to anyone's data.
+"""Make digit strings with the speech synthesiser espeak-ng, so that the bundled trace contains no third-party data.
 
-BUNDLED_VOICES speak what archsim ships; TRAINING_VOICES, none of which is among them, may be mixed into
-training. Both lists are (voice, variant) pairs of espeak-ng.
+BUNDLED_VOICES speak the bundled trace. TRAINING_VOICES, which are all different from them, may be mixed into
+training data. Both lists hold (voice, variant) pairs of espeak-ng.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BUNDLED_VOICES: tuple[Voice, ...] = (
     *(("en-gb-scotland", variant) for variant in ("m2", "f3")),
     *(("en-gb-x-rp", variant) for variant in ("m8", "linda")),
 )
-# files of espeak-ng's folder voices/!v: it takes an unknown name, or one in the wrong case, for none without a word
+# Files of espeak-ng's folder voices/!v. It ignores an unknown name, or one in the wrong case, without a warning.
 _TRAINING_VARIANTS = (
     *("m1", "m4", "m5", "m6", "f1", "f5", "Alex", "Alicia", "Andrea", "aunty", "belinda", "Denis", "Diogo", "ed"),
     *("Gene", "Hugo", "iven", "Jacky", "Lee", "Marco", "Mario", "max", "Michael", "miguel", "Mike", "pablo", "paul"),
@@ -46,7 +46,7 @@ _TAPS = 48
 def spoken_digits(
     count: int, seed: int, voices: Sequence[Voice] = BUNDLED_VOICES, lengths: tuple[int, int] = (3, 7)
 ) -> list[tuple[I16, str]]:
-    """Return `count` spoken strings and their transcripts like `three one four`; voices take turns."""
+    """Return `count` spoken strings with transcripts like `three one four`; voices take turns."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(voices))
     strings = []
@@ -54,7 +54,7 @@ def spoken_digits(
         voice, variant = voices[order[i % len(order)]]
         digits = rng.integers(0, 10, rng.integers(lengths[0], lengths[1] + 1))
         words = [WORDS[digit] for digit in digits]
-        # a comma is a pause; without one the words run into each other
+        # a comma makes a pause, without which words run into each other
         text = (", " if rng.random() < 0.7 else " ").join(words)
         rate, pitch, gap = rng.integers(110, 171), rng.integers(30, 71), rng.integers(2, 13)
         strings.append((speak(text, f"{voice}+{variant}", int(rate), int(pitch), int(gap)), " ".join(words)))
@@ -62,18 +62,18 @@ def spoken_digits(
 
 
 def speak(text: str, voice: str, rate: int, pitch: int, gap: int) -> I16:
-    """Return what espeak-ng says, at 8 kHz; rate in words a minute, gap between words in 10 ms."""
+    """Return the speech of espeak-ng at 8 kHz; `rate` is in words per minute, `gap` between words in 10 ms."""
     options = ["-v", voice, "-s", str(rate), "-p", str(pitch), "-g", str(gap), "--stdout"]
     said = subprocess.run(["espeak-ng", *options, text], capture_output=True, check=True).stdout
     with wave.open(io.BytesIO(said)) as file:
         source_hz = file.getframerate()
-        # a stream's header does not know its length: whatever is there is the speech
+        # the header of a stream does not know its length, so read all frames
         samples = np.frombuffer(file.readframes(len(said)), "<i2")
     return resampled(samples, source_hz)
 
 
 def resampled(samples: I16, source_hz: int) -> I16:
-    """Return samples at 8 kHz, through a windowed sinc that passes what is below 4 kHz."""
+    """Return samples resampled to 8 kHz with a windowed sinc that passes frequencies below 4 kHz."""
     divisor = np.gcd(source_hz, SAMPLE_RATE_HZ)
     up, down = SAMPLE_RATE_HZ // int(divisor), source_hz // int(divisor)
     position = np.arange(len(samples) * up // down) * down
@@ -85,7 +85,7 @@ def resampled(samples: I16, source_hz: int) -> I16:
 
 @cache
 def _phases(up: int, down: int) -> np.ndarray:
-    """Return the filter for each fraction of a source sample that an output sample may fall on."""
+    """Return one filter per fraction of a source sample at which an output sample may lie."""
     distance = np.arange(-_TAPS, _TAPS + 2) - np.arange(up)[:, None] / up
     cutoff = 0.95 * up / down
     window = 0.5 + 0.5 * np.cos(np.pi * np.clip(distance / (_TAPS + 1), -1, 1))
@@ -102,7 +102,7 @@ def write_wav(path: Path, samples: I16) -> None:
 
 
 def main() -> None:
-    """Write strings as WAV files, to listen to."""
+    """Write strings as WAV files for listening."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the WAV files")
     parser.add_argument("--count", type=int, default=60, help="strings (default: %(default)s)")

@@ -1,4 +1,4 @@
-"""Plot two columns of a sweep's results against each other: a panel a network, a line a policy.
+"""Plot two columns of a sweep's results against each other, with one panel per network and one line per policy.
 
 python scripts/plot.py sweep --x threshold --y energy_saving -o saving.svg
 """
@@ -22,12 +22,12 @@ from archsim.report.style import legend_below, line, panels, save_as, series_sty
 @styled()
 def draw(results: pd.DataFrame, x: str, y: str) -> Figure:
     """Draw the medians of `y` over `x`."""
-    networks, look = list(dict.fromkeys(results["network"])), series_styles(results["policy"])
+    networks, styles = list(dict.fromkeys(results["network"])), series_styles(results["policy"])
     figure, axes = panels(len(networks))
     for axis, network in zip(axes, networks, strict=True):
         for policy, rows in results[results["network"] == network].groupby("policy", sort=False):
             medians = label_of(y).scaled(rows[y]).groupby(label_of(x).scaled(rows[x])).median()
-            line(axis, medians.index.to_series(), medians, look[str(policy)], str(policy))
+            line(axis, medians.index.to_series(), medians, styles[str(policy)], str(policy))
         axis.set(xlabel=label_of(x).axis, ylabel=label_of(y).axis, title=network)
     legend_below(figure, axes)
     return figure
@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweep", type=Path, help="folder of archsim sweep")
     parser.add_argument("--x", default="threshold", help="column of results.csv")
-    parser.add_argument("--y", default="energy_saving")
+    parser.add_argument("--y", default="energy_saving", help="column of results.csv")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".svg or .png")
     args = parser.parse_args()
     results = archsim.read_sweep(args.sweep).results

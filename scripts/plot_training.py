@@ -1,4 +1,4 @@
-"""Plot the history of a training run: its loss, and the metric on validation data.
+"""Plot the loss and the validation metric of a training run.
 
 python scripts/plot_training.py OUT/history.json -o models/imdb-lstm/training.svg
 """

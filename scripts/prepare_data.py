@@ -1,10 +1,10 @@
-"""Make a trace file of a public corpus: a folder or archive in its public layout.
+"""Make a trace file of a public corpus, read from a folder or an archive in its public layout.
 
 python scripts/prepare_data.py --dataset imdb --root data/imdb --split test -o imdb-test.npz
 python scripts/prepare_data.py --dataset fsdd --root data/fsdd --split test -o digits.npz --download
 python scripts/prepare_data.py --dataset multi30k --root data/multi30k --split all -o captions.npz
 
-Split `all` takes every review, recording or sentence in the folder, so other data of the same form can be tried.
+Split `all` takes every review, recording or sentence in the folder, so it also reads other data in the same layout.
 """
 
 from __future__ import annotations
@@ -28,13 +28,11 @@ def main() -> None:
     """Read the corpus and write the trace."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", choices=CORPORA, required=True)
-    parser.add_argument(
-        "--root", type=Path, required=True, help="folder that holds the corpus; for imdb also its archive"
-    )
+    parser.add_argument("--root", type=Path, required=True, help="folder of the corpus; for imdb also its archive")
     parser.add_argument("--split", choices=SPLITS, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True, help="trace file, .npz or .h5")
     homes = ", ".join(home.base_url for home in HOMES.values())
-    parser.add_argument("--download", action="store_true", help=f"fetch what is not there from {homes}")
+    parser.add_argument("--download", action="store_true", help=f"fetch missing files from {homes}")
     parser.add_argument("--mirror", metavar="URL", help="fetch from this address instead of the public home")
     args = parser.parse_args()
     check_trace_path(args.output)

@@ -1,4 +1,4 @@
-"""One network, one trace, three policies: what reuse is worth, and where the energy goes.
+"""Compare three policies on one network and one trace: results of reuse, and energy by component.
 
 python scripts/simulate.py --network imdb-lstm --limit 40
 """
@@ -16,7 +16,7 @@ from archsim.corpora.catalogue import trace_of
 
 
 def main() -> None:
-    """Print a row per policy, and the energy by component for the binary predictor."""
+    """Print one row per policy, and the energy by component for the binary predictor."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="imdb-lstm")
     parser.add_argument("--trace", help="default: the network's own")

@@ -1,12 +1,12 @@
 """Train the IMDB sentiment LSTM that archsim ships, with a recipe that favours computation reuse.
 
-Embedding -> one LSTM layer -> mean of the hidden states -> two classes. What makes the neurons' dot
-products change slowly, and tolerate it when memoization skips them:
-  * a word vector is one shared vector plus a deviation; a group lasso keeps the deviations small and
-    word dropout removes them at random, so that words without sentiment look much alike to the LSTM;
-  * stale dropout: in training a neuron's dot product keeps its previous value with some probability;
-  * zoneout: in training a hidden state does so too;
-  * balance: the weights' magnitudes are pulled together, so that their signs say more about the product.
+Embedding -> one LSTM layer -> mean of the hidden states -> two classes. Four measures make the dot products of
+neurons change slowly, and make the network tolerate that memoization skips them:
+  * a word vector is one shared vector plus a deviation; a group lasso keeps deviations small and word dropout
+    removes them at random, so that words without sentiment look alike to the LSTM;
+  * stale dropout: in training, a dot product keeps its previous value with some probability;
+  * zoneout: in training, a hidden state keeps its previous value with some probability;
+  * balance: a penalty makes the magnitudes of weights equal, so that their signs predict the product better.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Review = tuple[np.ndarray, int]  # token ids, label
 
 
 def build_vocabulary(texts: Iterable[str], size: int) -> Vocabulary:
-    """Return `<unk>` and the most frequent tokens; ties in alphabetical order."""
+    """Return the vocabulary of `<unk>` and the most frequent tokens, with ties in alphabetical order."""
     counts = Counter(token for text in texts for token in tokenize(text))
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return Vocabulary([UNKNOWN, *(token for token, _ in ranked[: size - 1])])
@@ -52,7 +52,7 @@ def load_sets(args: argparse.Namespace) -> tuple[Vocabulary, list[Review], list[
 
 
 class SentimentNet(nn.Module):
-    """The network; `forward` is a step loop because the stale dropout acts inside the step."""
+    """Sentiment network. `forward` loops over steps, because stale dropout acts inside a step."""
 
     def __init__(self, vocab: int, args: argparse.Namespace) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class SentimentNet(nn.Module):
         x = nn.functional.embedding(ids, self.deviation)
         if self.training:
             x = x * (torch.rand(*ids.shape, 1) >= self.word_drop)
-        # unbind, not indexing: the backward of an index writes the whole tensor at every step
+        # unbind instead of indexing, whose backward pass writes the whole tensor at every step
         inputs = ((x + self.shared) @ self.w_ih.T).unbind(0)
         h = c = torch.zeros(ids.shape[1], HIDDEN)
         product, states = None, []
@@ -89,14 +89,14 @@ class SentimentNet(nn.Module):
         return scores
 
     def imbalance(self) -> Tensor:
-        """Spread of the weights' magnitudes around their row's mean, relative to the mean magnitude."""
+        """Return the spread of weight magnitudes around the mean of their row, relative to the mean magnitude."""
         sizes = torch.stack((self.w_ih.abs(), self.w_hh.abs()))
         spread = (sizes - sizes.detach().mean(2, keepdim=True)).square().mean((1, 2))
         return (spread / sizes.detach().mean((1, 2)).square()).sum()
 
     @torch.no_grad()
     def shrink(self, amount: float) -> None:
-        """Group-lasso step: shorten every word's deviation by `amount`, down to exactly zero."""
+        """Shorten the deviation of every word by `amount`, down to exactly zero (the group-lasso step)."""
         norm = self.deviation.norm(dim=1, keepdim=True).clamp_min(1e-8)
         self.deviation.mul_((1 - amount / norm).clamp_min(0))
 
@@ -128,7 +128,7 @@ def train_batches(reviews: list[Review], cap: int, size: int, rng: np.random.Gen
 
 @torch.no_grad()
 def accuracy(net: SentimentNet, reviews: list[Review], size: int = 250) -> float:
-    """Accuracy on full, uncut reviews; sorted by length, so that little padding is computed."""
+    """Return the accuracy on uncut reviews, sorted by length so that little padding is computed."""
     net.eval()
     ordered, right = sorted(reviews, key=lambda review: len(review[0])), 0
     for k in range(0, len(ordered), size):
@@ -144,11 +144,11 @@ def train_epoch(
     net.train()
     total, losses = args.epochs * len(batches), []
     for step, batch in enumerate(batches, epoch * len(batches)):
-        # the rate: 50 steps of warm-up, a plateau, a straight line down to 2 % of the peak
+        # learning rate: 50 steps of warm-up, a plateau, then linear decay to 2 % of the peak
         lr = args.lr * min(1.0, (step + 1) / 50) * min(1.0, max(0.02, 1.6 * (1 - step / total)))
         opt.param_groups[0]["lr"] = lr
         ids, lengths, labels = collate(batch)
-        # stale products from the first step on delay learning by an epoch, hence the ramp
+        # ramp, because stale products from the first step on delay learning by an epoch
         loss = nn.functional.cross_entropy(net(ids, lengths, args.stale * min(1.0, 4 * step / total)), labels)
         opt.zero_grad()
         (loss + args.balance * net.imbalance()).backward()
@@ -162,7 +162,7 @@ def train_epoch(
 FLAGS = (
     ("--seed", 1, "seed of weights, batches and dropout"),
     ("--vocab", 12000, "vocabulary size, <unk> included"),
-    ("--epochs", 5, "most epochs; the learning-rate schedule spans them"),
+    ("--epochs", 5, "largest number of epochs, which the learning-rate schedule spans"),
     ("--patience", 5, "stop after so many epochs without a better validation accuracy"),
     ("--batch", 64, "reviews per batch"),
     ("--cap", 256, "longest training review, in tokens"),
@@ -175,13 +175,13 @@ FLAGS = (
     ("--zoneout", 0.2, "chance that a hidden state keeps its last value"),
     ("--balance", 0.3, "weight of the penalty on unequal weight magnitudes"),
 )
-"""The recipe; the defaults are those of the published weights."""
+"""Options of the recipe. Their defaults are those of the published weights."""
 
 
 def main() -> None:
     """Train, and export the epoch with the best validation accuracy."""
     args = parse_with(training_parser(__doc__), FLAGS)
-    torch.set_num_threads(1)  # a fixed summation order: the same seed gives the same weights
+    torch.set_num_threads(1)  # for a fixed summation order, so that a seed always gives the same weights
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
     vocabulary, train_set, val_set = load_sets(args)

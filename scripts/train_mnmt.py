@@ -1,12 +1,14 @@
 """Train the English-to-German translation LSTM that archsim ships, with a recipe that favours computation reuse.
 
-Source pieces -> LSTM layers -> LSTM layers from the encoder's last states, attention over its outputs -> target
-pieces; one embedding table serves source, target and output. What favours reuse:
+Source pieces -> encoder of LSTM layers -> decoder of LSTM layers, which start from the encoder's last states, with
+attention over its outputs -> target pieces. One embedding table serves source, target and output. Three measures
+favour reuse:
   * a piece's vector is one shared vector plus a deviation, so that the signs of consecutive inputs mostly agree;
-  * stale dropout: in half of the batches a neuron's dot product keeps its previous value with some probability;
-  * the rule itself: in the last epochs, most batches reuse what the binary network would let them reuse.
-The first epochs train one layer of each stack; the others, which repeat their input at first, are then added:
-four layers from the start learn several times slower. Validated and exported is a running average of the weights.
+  * stale dropout: in half of the batches, a dot product keeps its previous value with some probability;
+  * reuse itself: in the last epochs, most batches reuse the products that the binary network lets them reuse.
+The first epochs train one layer of each stack. The other layers, which repeat their input at first, are then added,
+because four layers from the start learn several times slower. A running average of the weights is validated and
+exported.
 """
 
 from __future__ import annotations
@@ -32,13 +34,13 @@ from archsim.corpora.multi30k import multi30k_trace
 from archsim.task_metrics.metrics import METRICS
 from archsim.traceio.trace import Trace
 
-Pair = tuple[list[int], list[int]]  # source and target pieces, both closed by END
+Pair = tuple[list[int], list[int]]  # source and target pieces, each ended by END
 
 
 def load_subwords(path: Path, train: Trace, size: int) -> sentencepiece.SentencePieceProcessor:
-    """Return the joint subword model, trained on the training sentences if it is not there yet."""
+    """Return the joint subword model, and train it on the training sentences if its file is missing."""
     if not path.exists():
-        written = io.BytesIO()  # a file of its own writing would contain its path
+        written = io.BytesIO()  # a file written by the trainer would contain its path
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter([*train.sequences, *(train.targets or ())]),
             model_writer=written,
@@ -74,7 +76,7 @@ def train_batches(pairs: list[Pair], size: int, rng: np.random.Generator) -> lis
 
 
 def validation_bleu(net: TranslationNet, subwords: sentencepiece.SentencePieceProcessor, valid: Trace) -> float:
-    """BLEU of greedy translations against tokenised references, as they are split in the files."""
+    """Return the BLEU of greedy translations against references tokenised as in the files."""
     net.eval()
     encoded = [[*ids, END] for ids in subwords.encode(list(valid.sequences))]
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
@@ -97,16 +99,16 @@ def train_epoch(
     rng: np.random.Generator,
     args: argparse.Namespace,
 ) -> float:
-    """Run one epoch (counted from 0), keep the average up to date, return the mean loss."""
+    """Run one epoch (counted from 0), update the average of the weights, and return the mean loss."""
     net.train()
     total, losses = args.epochs * len(batches), []
     for step, batch in enumerate(batches, epoch * len(batches)):
-        # the rate: a warm-up (again where layers are added), a plateau, a straight line down to 2 % of the peak
+        # learning rate: a warm-up (again when layers are added), a plateau, then linear decay to 2 % of the peak
         since = step - args.shallow * len(batches) if epoch >= args.shallow else step
         lr = args.lr * min(1.0, (since + 1) / args.warmup) * min(1.0, max(0.02, 1.8 * (1 - step / total)))
         opt.param_groups[0]["lr"] = lr
-        # a network that always sees stale products translates worse without than with them: none in half of
-        # the batches, later in a quarter; and from the first step on they delay learning: a ramp
+        # no stale products in half of the batches, later in a quarter, because a network that always sees them
+        # translates worse without them; and a ramp, because from the first step on they delay learning
         late = epoch >= args.epochs - args.aware
         amount = max(0.0, rng.uniform(-1 / 3 if late else -1, 1))
         stale, theta = 2 * args.stale * min(1.0, 4 * step / total) * amount, args.theta * amount
@@ -125,12 +127,12 @@ def train_epoch(
 
 FLAGS = (
     ("--seed", 1, "seed of weights, batches and dropout"),
-    ("--vocab", 5000, "subword pieces, of both languages together"),
+    ("--vocab", 5000, "subword pieces of both languages together"),
     ("--hidden", 256, "width of embedding and layers; 1024 is the paper's"),
-    ("--layers", 4, "layers of the encoder, and of the decoder"),
+    ("--layers", 4, "layers of the encoder and of the decoder"),
     ("--shallow", 8, "epochs with one layer of each, before the others are added"),
-    ("--aware", 4, "last epochs, with reuse by the binary network in place of stale products"),
-    ("--epochs", 20, "most epochs; the learning-rate schedule spans them"),
+    ("--aware", 4, "last epochs, which use reuse by the binary network instead of stale products"),
+    ("--epochs", 20, "largest number of epochs, which the learning-rate schedule spans"),
     ("--patience", 5, "stop after so many epochs without a better validation BLEU"),
     ("--batch", 64, "sentence pairs per batch"),
     ("--lr", 2e-3, "peak learning rate of Adam"),
@@ -142,17 +144,17 @@ FLAGS = (
     ("--word-drop", 0.03, "chance that a piece's deviation is dropped"),
     ("--emb-init", 0.25, "standard deviation of the deviations at the start"),
     ("--shared", 0.25, "size of the shared vector's elements"),
-    ("--stale", 0.2, "mean chance that a neuron keeps its last dot product, where one may"),
+    ("--stale", 0.2, "mean chance that a neuron keeps its last dot product, in batches with stale products"),
     ("--zoneout", 0.0, "chance that a hidden state keeps its last value"),
     ("--theta", 0.7, "largest threshold of reuse in training"),
 )
-"""The recipe; the model card says where the published weights' training differed."""
+"""Options of the recipe. The model card says how the training of the published weights differed."""
 
 
 def main() -> None:
     """Train, and export the averaged weights of the epoch with the best validation BLEU."""
     args = parse_with(training_parser(__doc__), FLAGS)
-    torch.set_num_threads(1)  # a fixed summation order: the same seed gives the same weights
+    torch.set_num_threads(1)  # for a fixed summation order, so that a seed always gives the same weights
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
     train, valid = (multi30k_trace(split, args.data) for split in ("train", "valid"))
@@ -175,7 +177,7 @@ def main() -> None:
         average.load_state_dict(averaged)
         opt.load_state_dict(optimiser)
         torch.set_rng_state(torch_rng)
-    # a network that has not met reuse, or has not all layers, may translate better, but is not the one to publish
+    # skip epochs without reuse or without all layers, which may translate better but are not to be published
     first = max(args.shallow, args.epochs - args.aware) if args.aware else args.shallow
     best = max([(entry["val_bleu"], -entry["epoch"]) for entry in history[first:]], default=(0.0, -first))
     while len(history) < args.epochs and len(history) + best[1] < args.patience:

@@ -1,8 +1,8 @@
 """Train the speech networks that archsim ships, with a recipe that favours computation reuse.
 
-Both name the digits in a string of spoken ones (CTC, best path): `eesen-bilstm` from log-mel energies,
-`ds2-gru` from spectrograms, label by label as the speech goes on. Stale products and zoneout
-(training/recurrent.py) make them bear memoization. Strings grow longer as training goes on.
+Both recognise a string of spoken digits (CTC, best path). `eesen-bilstm` reads log-mel energies in both directions;
+`ds2-gru` reads spectrograms and names each digit while the speech continues. Stale products and zoneout
+(training/recurrent.py) make them tolerate memoization. Strings become longer during training.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ TOPOLOGIES = {
 
 
 def digits_at(progress: float) -> tuple[int, int]:
-    """Return the fewest and the most digits of the strings: one or two at first, up to seven soon."""
+    """Return the smallest and largest number of digits per string: one or two at first, later up to seven."""
     most = 2 if progress < 0.05 else 4 if progress < 0.15 else 7
     return (1 if progress < 0.15 else 2), most
 
 
 def loss_of(log_probs: Tensor, batch: Batch, progress: float, guidance: float) -> Tensor:
-    """CTC loss per label, averaged over strings; at first the cross-entropy of the aligned steps instead.
+    """Return the CTC loss per label, averaged over strings, blended from a cross-entropy of aligned steps at the start.
 
-    CTC alone would say blank at every step for hundreds of batches before it names a first word.
+    With CTC alone the network would output blanks for hundreds of batches before it names a first word.
     """
     args = batch.labels, batch.lengths, batch.label_lengths
     loss = nn.functional.ctc_loss(log_probs, *args, zero_infinity=True) * min(1.0, max(0.0, 15 * (progress - 0.08)))
@@ -52,24 +52,25 @@ def loss_of(log_probs: Tensor, batch: Batch, progress: float, guidance: float) -
 
 @torch.no_grad()
 def word_error_rate(net: SpeechNet, batches: list[Batch]) -> float:
-    """Word errors over words, without dropout and stale products."""
+    """Return word errors per word, without dropout and stale products."""
     net.eval()
-    answers: list[str] = []
+    hypotheses: list[str] = []
     targets: list[str] = []
     for batch in batches:
-        answers += transcripts(net(batch.features, batch.lengths), batch.lengths)
+        hypotheses += transcripts(net(batch.features, batch.lengths), batch.lengths)
         targets += [said(labels.tolist()) for labels in batch.labels.split(batch.label_lengths.tolist())]
     net.train()
     wer = METRICS["wer"]
-    return wer.of(wer.statistics(answers, targets)) / 100
+    return wer.of(wer.statistics(hypotheses, targets)) / 100
 
 
 class Trainer:
-    """The state of a training run: network, optimiser, random numbers, history."""
+    """State of a training run: network, optimiser, random numbers, history."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         torch.manual_seed(args.seed)
-        self.args, self.rng = args, np.random.default_rng(args.seed)
+        self.args = args
+        self.rng = np.random.default_rng(args.seed)
         shape, recordings = TOPOLOGIES[args.network], args.data / "fsdd" / "recordings"
         self.net = SpeechNet(shape._replace(hidden=args.hidden or shape.hidden), args.drop)
         self.opt = torch.optim.Adam(self.net.parameters(), lr=args.lr)
@@ -78,11 +79,12 @@ class Trainer:
         self.valid = batches(
             [DigitString(*s) for s in strings_of_split(recordings, "valid")[: args.valid_strings]], self.features, 10000
         )
-        self.round, self.history = 0, list[dict[str, float]]()
+        self.round = 0
+        self.history: list[dict[str, float]] = []
         self.checkpoint = args.output / "checkpoint.pt"
 
     def train_round(self) -> float:
-        """Make strings, learn from them, return the mean loss."""
+        """Make strings, train on them, and return the mean loss."""
         args, losses = self.args, []
         self.net.grow(self.depth_at(self.round))
         strings = self.maker.strings(digits_at(self.round / args.rounds), args.strings, self.rng)
@@ -93,18 +95,18 @@ class Trainer:
         return sum(losses) / len(losses)
 
     def depth_at(self, round_: int) -> int:
-        """Layers in use: one for three tenths of the training, all of them from half of it on."""
+        """Return the layers in use: one for the first three tenths of the training, all from its middle on."""
         layers, progress = len(self.net.rows), round_ / self.args.rounds
         return 1 if progress < 0.3 else 2 if progress < 0.4 else 3 if progress < 0.5 else layers
 
     def train_step(self, batch: Batch, progress: float) -> float:
-        """Learn from a batch; return its loss."""
+        """Train on one batch and return its loss."""
         args = self.args
-        # the rate: warm-up, a plateau, a straight line down to zero
+        # learning rate: warm-up, a plateau, then linear decay to zero
         self.opt.param_groups[0]["lr"] = args.lr * min(1.0, 0.02 + 40 * progress, 1.6 * (1 - progress))
-        # stale products delay learning: they come once the network has its depth
+        # stale products delay learning, so they start when the network has its full depth
         ramp = min(1.0, max(0.0, 5 * (progress - 0.45)))
-        # half of the batches go without, or the network would come to need them
+        # half of the batches have none, otherwise the network would depend on them
         ramp = ramp if ramp > 0 and self.rng.random() < 0.5 else 0.0
         log_probs = self.net(batch.features, batch.lengths, args.stale * ramp, args.zoneout * ramp)
         loss = loss_of(log_probs, batch, progress, args.guidance)
@@ -115,13 +117,13 @@ class Trainer:
         return loss.item()
 
     def save(self) -> None:
-        """Write what `resume` needs."""
+        """Write the checkpoint that `resume` reads."""
         states = (self.net.state_dict(), self.opt.state_dict(), torch.get_rng_state(), self.rng.bit_generator.state)
         torch.save((*states, self.round, self.history), self.checkpoint.with_suffix(".new"))
         self.checkpoint.with_suffix(".new").replace(self.checkpoint)
 
     def resume(self) -> None:
-        """Go on from the last checkpoint."""
+        """Continue from the last checkpoint."""
         loaded = torch.load(self.checkpoint, weights_only=True)
         model, optimiser, torch_rng, self.rng.bit_generator.state, self.round, self.history = loaded
         self.net.grow(self.depth_at(max(0, self.round - 1)))
@@ -130,8 +132,8 @@ class Trainer:
         torch.set_rng_state(torch_rng)
 
     def run(self) -> None:
-        """Train to the last step; keep the weights with the lowest validation error."""
-        # a shallow stage may do well, but what is published has all layers
+        """Train to the last round, and keep the weights with the lowest validation error."""
+        # a shallow stage may have a lower error, but the published network has all layers
         layers = len(self.net.rows)
         best = min((e["valid_wer"] for e in self.history if e.get("depth") == layers and "valid_wer" in e), default=2.0)
         waited = 0
@@ -163,24 +165,24 @@ class Trainer:
 FLAGS = (
     ("--hidden", 0, "units per direction; 0 takes the network's own, 800 is the size in the paper"),
     ("--seed", 1, "seed of weights, strings and dropout"),
-    ("--rounds", 90, "rounds of training; the schedules span them"),
-    ("--strings", 256, "strings made for a round"),
+    ("--rounds", 90, "rounds of training, which the schedules span"),
+    ("--strings", 256, "strings per round"),
     ("--every", 5, "rounds between validations and checkpoints"),
     ("--patience", 9, "stop after so many validations at full depth without a lower error"),
-    ("--valid-strings", 120, "strings in a validation while training"),
-    ("--frames", 1800, "frames in a batch, about; 16 strings at least"),
+    ("--valid-strings", 120, "strings per validation during training"),
+    ("--frames", 1800, "approximate frames per batch, which has at least 16 strings"),
     ("--synthetic", 0.2, "share of synthetic strings"),
-    ("--tail", 0.3, "most seconds of silence after a string; half of it the least"),
-    ("--late", 0.1, "share of a word that is over when it is to be named, where training is guided"),
-    ("--after", -0.03, "seconds after its end until which it is to be named then"),
-    ("--guidance", 5.0, "weight of the aligned steps at the start; falls to zero in a quarter of the training"),
+    ("--tail", 0.3, "longest silence after a string in seconds; the shortest is half of it"),
+    ("--late", 0.1, "share of a word after which guided training expects its label"),
+    ("--after", -0.03, "seconds after the end of a word until which guided training expects its label"),
+    ("--guidance", 5.0, "weight of the aligned steps at the start, which falls to zero in a quarter of the training"),
     ("--lr", 2e-3, "peak learning rate of Adam"),
     ("--clip", 2.0, "largest norm of the gradient"),
     ("--drop", 0.1, "dropout on each layer's input"),
     ("--stale", 0.3, "chance that a neuron keeps its last dot product"),
     ("--zoneout", 0.1, "chance that a hidden state keeps its last value"),
 )
-"""The recipe; the defaults are those of the published weights."""
+"""Options of the recipe. Their defaults are those of the published weights."""
 
 
 def main() -> None:
@@ -188,7 +190,7 @@ def main() -> None:
     parser = training_parser(__doc__)
     parser.add_argument("network", choices=TOPOLOGIES)
     args = parse_with(parser, FLAGS)
-    torch.set_num_threads(1)  # a fixed summation order: the same seed gives the same weights
+    torch.set_num_threads(1)  # for a fixed summation order, so that a seed always gives the same weights
     args.output.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(args)
     if args.resume:

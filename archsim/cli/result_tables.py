@@ -90,8 +90,8 @@ def utilisation_table(result: Result) -> Table:
     table = _table(title, ("machine", "unit"), ("busy", "idle"))
     table.add_column("waits for", overflow="fold")
     sides = ((result.record["policy"], result.simulated), ("baseline", result.baseline.simulated))
-    for name, timed in sides if result.simulated is not result.baseline.simulated else sides[:1]:
-        for use in utilisation(timed):
+    for name, simulated in sides if result.simulated is not result.baseline.simulated else sides[:1]:
+        for use in utilisation(simulated):
             largest = sorted(use.waits.items(), key=lambda item: -item[1])
             waits = ", ".join(f"{reason} {100 * share:.1f}" for reason, share in largest if share >= 0.0005)
             table.add_row(name, use.unit, f"{100 * use.busy:.1f}", f"{100 * use.idle:.1f}", waits or "–")

@@ -1,1 +1,1 @@
-"""What scripts/bench.py measures: one module for each question."""
+"""Measurements of scripts/bench.py, one module per question."""

@@ -1,4 +1,4 @@
-"""How fast the event simulation goes, in both details."""
+"""Speed of the event simulation in both details."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from archsim.sim.machines import Detail
 from benching.figures import Figure, best_s
 from benching.target import THETA, target
 
-LEAST_CYCLES, LEAST_NEURONS = 100e6, 100e3
-"""A second."""
+MIN_CYCLES, MIN_NEURONS = 100e6, 100e3
+"""Targets per second."""
 NEURON_STEPS = 25
 
 
 def events() -> Iterator[Figure]:
-    """Simulated cycles and neurons a second, everything a run listens to included."""
+    """Yield simulated cycles and neurons per second, with all listeners of a run."""
     layer, arch = target(32), archsim.load_arch("epur")
     activity = run_inference(layer.network, layer.trace, policy_from("bnn"), THETA, precision="fp32").activity
     streaming = arch.replace("weight_buffer.capacity_bytes", 1 << 18)
     machines = {"epur": arch, "epur-shared": archsim.load_arch("epur-shared"), "epur, weights streamed": streaming}
     for name, machine in machines.items():
         rate = _cycles(layer.network, activity, machine, "block") / _seconds(layer.network, activity, machine, "block")
-        yield Figure("block", f"simulated cycles, {name}", rate / 1e6, "M/s", LEAST_CYCLES / 1e6, at_least=True)
+        yield Figure("block", f"simulated cycles, {name}", rate / 1e6, "M/s", MIN_CYCLES / 1e6, at_least=True)
     few = _first_steps(activity)
     plain = ActivityRecord.without_reuse(few.shapes, {shape.pass_key: few.steps(shape) for shape in few.shapes})
     for name, record, machine in (("epur", few, arch), ("epur, baseline", plain, arch.without_memo())):
         rate = record.neurons_total / _seconds(layer.network, record, machine, "neuron")
-        yield Figure("neuron", f"neurons, {name}", rate / 1e3, "k/s", LEAST_NEURONS / 1e3, at_least=True)
+        yield Figure("neuron", f"neurons, {name}", rate / 1e3, "k/s", MIN_NEURONS / 1e3, at_least=True)
 
 
 def _first_steps(activity: ActivityRecord) -> ActivityRecord:
-    """One sequence, cut short."""
+    """Return the first steps of the first sequence."""
     return ActivityRecord(activity.shapes, {place: [bits[0][:NEURON_STEPS]] for place, bits in activity.bits.items()})
 
 

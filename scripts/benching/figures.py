@@ -1,4 +1,4 @@
-"""A measured figure, its target, and the clock."""
+"""Measured figures, their targets, and the clock."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ class Figure:
     unit: str = "x"
     target: float | None = None
     at_least: bool = False
-    """Whether the target is the least that will do, and not the most."""
+    """Whether the target is a lower bound instead of an upper bound."""
 
     @property
     def holds(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Whether the target is met, or None without a target."""
         if self.target is None:
             return None
         return self.value >= self.target if self.at_least else self.value <= self.target
 
 
 def best_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Seconds of the fastest of some runs; a first one, which compiles and loads, does not count."""
+    """Return the seconds of the fastest run; a first run, which compiles and loads, does not count."""
     work()
     return min(seconds_of(work) for _ in range(repeats))
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Seconds of one run."""
+    """Return the seconds of one run."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""How the time of a simulation grows with steps, sequences and units: the exponent of a fit on logarithmic axes."""
+"""Growth of the time of a simulation with steps, sequences and units, as the exponent of a logarithmic fit."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SIZES: dict[str, tuple[Sequence[int], float]] = {
     "sequences": ((32, 64, 128, 256), 1.1),
     "units": ((128, 256, 512, 1024), 2.1),
 }
-"""Sizes tried, and the largest exponent that will do."""
+"""Sizes measured, and the target of the exponent."""
 OTHERS = {"sequences": 8, "steps": 100, "inputs": 64, "units": 128}
 
 
 def growth() -> Iterator[Figure]:
-    """Exponents: 1 is linear, 2 quadratic."""
+    """Yield exponents, where 1 is linear and 2 is quadratic."""
     for name, (sizes, most) in SIZES.items():
         seconds = [_seconds(**OTHERS | {name: size}) for size in sizes]
         exponent = float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])

@@ -1,4 +1,4 @@
-"""What a run needs in memory for more steps and more sequences."""
+"""Memory of a run as steps and sequences grow."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from benching.figures import Figure
 from benching.target import THETA
 
 UNITS, INPUTS = 128, 16
-MOST_BITS = 1.5
-"""Of memory for a decision; one is the decision itself, the rest are the lists that hold a sequence's."""
+MAX_BITS = 1.5
+"""Bits of memory per decision: one for the decision itself, the rest for the lists of a sequence."""
 
 
 def memory() -> Iterator[Figure]:
-    """Bits of memory a decision, inputs apart: the peak of a large run and that of one twice as large."""
+    """Yield the bits of memory per decision without inputs, from the peaks of a large run and one twice as large."""
     network = _network()
     _measured(network, 1, 2)  # compiles
     for name, small, large in (
@@ -30,7 +30,7 @@ def memory() -> Iterator[Figure]:
     ):
         less, more = (_measured(network, *size) for size in (small, large))
         bits = 8 * (more.n_bytes - less.n_bytes) / (more.decisions - less.decisions)
-        yield Figure("memory", name, bits, "bits a decision", MOST_BITS)
+        yield Figure("memory", name, bits, "bits a decision", MAX_BITS)
 
 
 def _network() -> Network:
@@ -42,7 +42,7 @@ def _network() -> Network:
 
 
 class _Measured(NamedTuple):
-    """What a run adds to the memory in use, at most, and its decisions."""
+    """Peak of the memory that a run allocates, and its number of decisions."""
 
     n_bytes: int
     decisions: int

@@ -1,4 +1,4 @@
-"""What points of a sweep share: input products over θ, decisions over machines; and what a second core brings."""
+"""Work that points of a sweep share (input products over θ, decisions over machines), and gain of a second core."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SEQUENCES = 32
 THETAS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 MANY_THETAS = [0.02 * n for n in range(1, 49)]
 LATENCIES_CYCLES = [1, 2, 3, 4, 5, 6, 7, 8, 9]
-MOST_SINGLE_RUNS, MOST_OF_A_POINT, LEAST_GAIN = 4.0, 0.1, 1.8
+MAX_SINGLE_RUNS, MAX_SHARE_OF_A_RUN, MIN_GAIN = 4.0, 0.1, 1.8
 MANIFEST = f"""
 name = "bilstm"
 [[stacks]]
@@ -40,34 +40,34 @@ prefix = ""
 
 
 class OneCore:
-    """A pool that does a task at once, here, on one thread."""
+    """Pool that runs a task at once, in this process, on one thread."""
 
     slots = 1
 
     def submit(self, task: Task, cache: str) -> Future[Done]:
-        """Do it."""
+        """Run the task and return its finished future."""
         done: Future[Done] = Future()
         done.set_result(work(task, cache, 1))
         return done
 
     def revive(self) -> None:
-        """Nothing can be lost."""
+        """Do nothing, because no worker can be lost."""
 
 
 def sharing() -> Iterator[Figure]:
-    """Sweeps of 32 sequences on one core, then the same work on one core and on two."""
+    """Yield ratios of sweeps of 32 sequences on one core, then of the same work on one core and on two."""
     with TemporaryDirectory() as name:
         sweeps = _Sweeps(Path(name))
         sweeps.run(OneCore(), thetas=THETAS[:1])  # compiles
         one_s = min(sweeps.seconds(OneCore(), thetas=THETAS[:1]) for _ in range(REPEATS))
         eight_s = sweeps.seconds(OneCore(), thetas=THETAS)
-        yield Figure("sharing", "sweep of 8 thresholds / one run", eight_s / one_s, "", MOST_SINGLE_RUNS)
+        yield Figure("sharing", "sweep of 8 thresholds / one run", eight_s / one_s, "", MAX_SINGLE_RUNS)
         one_machine_s, nine_s = (
             sweeps.seconds(OneCore(), thetas=THETAS[:1], latencies=latencies)
             for latencies in (LATENCIES_CYCLES[:1], LATENCIES_CYCLES)
         )
         each_s = (nine_s - one_machine_s) / (len(LATENCIES_CYCLES) - 1)
-        yield Figure("sharing", "one more machine / one run", each_s / one_s, "", MOST_OF_A_POINT)
+        yield Figure("sharing", "one more machine / one run", each_s / one_s, "", MAX_SHARE_OF_A_RUN)
         by_jobs = [sweeps.seconds_by(jobs) for jobs in (1, 2)]
         yield _gain("sweep, two processes", *by_jobs)
     layer = target(SEQUENCES)
@@ -76,17 +76,19 @@ def sharing() -> Iterator[Figure]:
 
 
 def _gain(name: str, one_s: float, two_s: float) -> Figure:
-    return Figure("two cores", name, one_s / two_s, target=LEAST_GAIN, at_least=True)
+    return Figure("two cores", name, one_s / two_s, target=MIN_GAIN, at_least=True)
 
 
 class _Sweeps:
-    """Sweeps over the measured layer, each in a folder of its own; none finds in memory what another one has read."""
+    """Sweeps over the measured layer, each in its own folder, so that none finds in memory what another has read."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.number, self.layer = folder, 0, target(SEQUENCES)
+        self.folder = folder
+        self.number = 0
+        self.layer = target(SEQUENCES)
 
     def run(self, pool: Pool, *, thetas: list[float], latencies: list[int] | None = None) -> None:
-        """Run a grid of thresholds and machines; RuntimeError where a point fails."""
+        """Run a grid of thresholds and machines; raise RuntimeError if a point fails."""
         self.number += 1
         folder = self.folder / f"{self.number}"
         self._write_target(folder / "net")
@@ -95,16 +97,16 @@ class _Sweeps:
             axes["arch.fmu.latency_cycles"] = latencies
         fixed = {"network": str(folder / "net"), "trace": str(folder / "net/trace.npz"), "precision": "fp32"}
         grid, text = load_grid({"axes": axes, "fixed": fixed})
-        found = run_points(plan_points(grid), text, folder / "sweep", pool, command="bench")
-        if found.results["error"].notna().any():
-            raise RuntimeError(found.results["error"].dropna().iloc[0])
+        results = run_points(plan_points(grid), text, folder / "sweep", pool, command="bench")
+        if results.results["error"].notna().any():
+            raise RuntimeError(results.results["error"].dropna().iloc[0])
 
     def seconds(self, pool: Pool, **grid: Any) -> float:
-        """Of one sweep."""
+        """Return the seconds of one sweep."""
         return seconds_of(lambda: self.run(pool, **grid))
 
     def seconds_by(self, jobs: int) -> float:
-        """Of a sweep on so many processes, which have imported and loaded everything."""
+        """Return the seconds of a sweep on `jobs` processes that have imported and loaded everything."""
         pool = LocalPool(jobs)
         pool.threads = 1
         try:

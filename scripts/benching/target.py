@@ -1,4 +1,4 @@
-"""The layer that is measured: a BiLSTM 640 → 320 over sequences of 200 steps, float32."""
+"""Measured layer: a BiLSTM 640 → 320 over sequences of 200 steps, in float32."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from archsim.ir.network import Scales
 
 INPUTS, UNITS, STEPS, THETA = 640, 320, 200, 0.3
 SCALES = Scales((0.8,), ((0.1, 0.1),))
-"""Mean magnitudes of its inputs and outputs, for policies that quantise them."""
+"""Mean magnitudes of inputs and outputs of the layer, for policies that quantise them."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """The layer as torch has it and as archsim has it, and the same inputs for both."""
+    """Layer as a module of torch and as a network of archsim, with the same inputs for both."""
 
     module: torch.nn.LSTM
     inputs: torch.Tensor
-    """(T, B, I)."""
+    """Inputs (T, B, I)."""
     network: archsim.Network
     trace: archsim.Trace
 
     def infer(self) -> torch.Tensor:
-        """Plain inference."""
+        """Run plain inference and return the outputs."""
         with torch.no_grad():
             outputs: torch.Tensor = self.module(self.inputs)[0]
         return outputs
 
 
 def target(sequences: int, *, steps: int = STEPS, inputs: int = INPUTS, units: int = UNITS) -> Target:
-    """Random weights and inputs, the same every time."""
+    """Return a target with random weights and inputs, which are equal in every call."""
     torch.manual_seed(0)
     module = torch.nn.LSTM(inputs, units, bidirectional=True)
     x = torch.randn(steps, sequences, inputs)

@@ -1,1 +1,1 @@
-"""What the training scripts share; needs the extra `train`."""
+"""Parts shared by the training scripts, which need the extra `train`."""

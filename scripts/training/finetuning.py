@@ -1,4 +1,4 @@
-"""Training of a network folder under the reuse it will meet: epochs, schedules, checkpoints."""
+"""Fine-tuning of a network folder under reuse: epochs, schedules, checkpoints."""
 
 from __future__ import annotations
 
@@ -23,18 +23,22 @@ Report = Callable[[str, float, str], None]
 
 
 class Trainer:
-    """The state of a training run: network, optimiser, random numbers, history."""
+    """State of a training run: network, optimiser, random numbers, history."""
 
     def __init__(self, args: argparse.Namespace, model: TrainableNetwork, train: Sequence[Example]) -> None:
         torch.manual_seed(args.seed)
-        self.args, self.model, self.train, self.rng = args, model, train, np.random.default_rng(args.seed)
-        self.opt, self.history = torch.optim.Adam(model.parameters(), lr=args.lr), list[dict[str, float]]()
+        self.args = args
+        self.model = model
+        self.train = train
+        self.rng = np.random.default_rng(args.seed)
+        self.opt = torch.optim.Adam(model.parameters(), lr=args.lr)
+        self.history: list[dict[str, float]] = []
         self.checkpoint = args.output / "checkpoint.pt"
         paths = {"output", "resume", "valid", "valid_limit"}
         self.settings = {name: str(value) for name, value in vars(args).items() if name not in paths}
 
     def epoch(self, report: Report) -> dict[str, float]:
-        """Run one epoch; return its mean loss, unsteadiness and reuse."""
+        """Run one epoch and return its mean loss, unsteadiness and reuse."""
         batches = batches_by_length([len(e.inputs) for e in self.train], self.args.batch, 15, self.rng)
         done, sums = len(self.history), np.zeros(3)
         for step, batch in enumerate(batches):
@@ -46,21 +50,25 @@ class Trainer:
         return dict(zip(("loss", "unsteadiness", "train_reuse"), (sums / len(batches)).tolist(), strict=True))
 
     def step(self, batch: Sequence[Example], progress: float) -> tuple[float, float, float]:
-        """Learn from a batch; return its loss, unsteadiness and reuse."""
+        """Train on one batch and return its loss, unsteadiness and reuse."""
         args, opt = self.args, self.opt
-        # the rate: a short warm-up, then a straight line down to zero; reuse comes in by and by
+        # learning rate: a short warm-up, then linear decay to zero; the threshold rises to its value
         opt.param_groups[0]["lr"] = args.lr * min(1.0, 0.05 + 20 * progress, 1.25 * (1 - progress))
         self.model.rnn.threshold = args.threshold * min(1.0, progress / args.ramp if args.ramp else 1.0)
-        found = self.model(batch, half_at=args.half_at if args.steady else None)
-        loss = found.task if found.unsteadiness is None else found.task + args.steady * found.unsteadiness
+        result = self.model(batch, half_at=args.half_at if args.steady else None)
+        loss = result.task if result.unsteadiness is None else result.task + args.steady * result.unsteadiness
         opt.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), args.clip)
         opt.step()
-        return found.task.item(), 0.0 if found.unsteadiness is None else found.unsteadiness.item(), found.reuse_fraction
+        return (
+            result.task.item(),
+            0.0 if result.unsteadiness is None else result.unsteadiness.item(),
+            result.reuse_fraction,
+        )
 
     def _cut(self, example: Example) -> Example:
-        """A window of a sequence that is longer than `cap`; a transcript says nothing about a window."""
+        """Return a random window of a sequence longer than `cap`; not for CTC, whose labels belong to no window."""
         steps, cap = len(example.inputs), self.args.cap
         if not cap or steps <= cap:
             return example
@@ -68,7 +76,7 @@ class Trainer:
         return example._replace(inputs=example.inputs[start : start + cap])
 
     def save(self) -> None:
-        """Write what `resume` needs, and the history."""
+        """Write the checkpoint that `resume` reads, and the history."""
         states = self.model.state_dict(), self.opt.state_dict(), torch.get_rng_state(), self.rng.bit_generator.state
         with write_whole(self.checkpoint) as temporary:
             torch.save((*states, self.history, self.settings), temporary)
@@ -76,7 +84,7 @@ class Trainer:
             temporary.write_text(json.dumps(self.history, indent=1) + "\n")
 
     def resume(self) -> None:
-        """Go on from the last checkpoint; ConfigError where there is none, or one of another run."""
+        """Continue from the last checkpoint; raise ConfigError if there is none or it belongs to another run."""
         if not self.checkpoint.is_file():
             raise ConfigError(f"{self.checkpoint} does not exist: nothing to resume")
         try:
@@ -91,8 +99,8 @@ class Trainer:
         self.opt.load_state_dict(optimiser)
         torch.set_rng_state(torch_rng)
 
-    def run(self, tell: Callable[[str, Network], None]) -> None:
-        """Train to the last epoch; `tell` is given a title and the network after each."""
+    def run(self, on_epoch: Callable[[str, Network], None]) -> None:
+        """Train to the last epoch, and call `on_epoch` with a title and the network after each."""
         while len(self.history) < self.args.epochs:
             started = time.perf_counter()
             with stage_bars() as report:
@@ -101,4 +109,4 @@ class Trainer:
                 {"epoch": len(self.history) + 1} | figures | {"seconds": round(time.perf_counter() - started, 1)}
             )
             self.save()
-            tell(f"epoch {len(self.history)}", self.model.network())
+            on_epoch(f"epoch {len(self.history)}", self.model.network())

@@ -1,7 +1,7 @@
-"""An LSTM layer that can be trained with the reuse decisions it will meet on the machine, nearly.
+"""LSTM layer for training with approximately the reuse decisions of the machine.
 
-Its products run in bfloat16, which takes two thirds of the time of `archsim.finetune.ReuseRNN`, and it starts from
-given states as a decoder's layers do; in return its decisions are not the simulator's to the last bit.
+Its products use bfloat16, which takes two thirds of the time of `archsim.finetune.ReuseRNN`, but makes the decisions
+differ from the simulator's in rare cases. It can start from given states, as the layers of a decoder do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from training.steps import lstm_forward
 
 @torch.no_grad()
 def decide_reuse(layer: Recurrent, x: Tensor, inputs: Tensor, h0: Tensor, c0: Tensor, theta: float) -> np.ndarray:
-    """Return which products (T, B, 4H) the binary network lets a layer keep at threshold `theta`."""
+    """Return which products (T, B, 4H) the binary network lets a layer reuse at threshold `theta`."""
     (T, B, _), H = x.shape, layer.hidden
     signs = np.ascontiguousarray(pack_joint_signs(layer.weight_ih.numpy(), layer.weight_hh.numpy()).T)
     reused, memo = np.zeros((T, B, 4, H), np.bool_), np.zeros((B, 4, H), np.int32)
@@ -39,10 +39,10 @@ def decide_reuse(layer: Recurrent, x: Tensor, inputs: Tensor, h0: Tensor, c0: Te
 
 
 class MemoizedLSTM(Recurrent):
-    """A recurrent layer that can be trained with the reuse decisions it will meet."""
+    """Recurrent layer that can be trained with reuse decisions."""
 
     def memoized(self, x: Tensor, h0: Tensor, c0: Tensor, lengths: Tensor | None, theta: float) -> tuple[Tensor, tuple]:
-        """Run as `forward` does, keeping the products that memoization would keep."""
+        """Run as `forward` does, but reuse the products that memoization would reuse."""
         T, B, _ = x.shape
         inputs = self.input_products(x)
         reused = decide_reuse(self, x.detach(), inputs.detach(), h0.detach(), c0.detach(), theta)

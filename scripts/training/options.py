@@ -1,4 +1,4 @@
-"""The command line that the training scripts share."""
+"""Command-line options shared by the training scripts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 Flag = tuple[str, float | int, str]
-"""An option, its default (which also gives its type), and what it means."""
+"""Name, default (which also gives the type) and meaning of an option."""
 
 
 def training_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -23,15 +23,15 @@ def training_parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def output_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser with what a training run writes."""
+    """Return a parser with the output options of a training run."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for weights, checkpoint, history")
-    parser.add_argument("--resume", action="store_true", help="go on from OUTPUT/checkpoint.pt")
+    parser.add_argument("--resume", action="store_true", help="continue from OUTPUT/checkpoint.pt")
     return parser
 
 
 def parse_with(parser: argparse.ArgumentParser, flags: Sequence[Flag]) -> argparse.Namespace:
-    """Add a recipe's flags, each help text naming its default, and read the command line."""
+    """Add the flags of a recipe, with defaults in their help texts, and return the parsed command line."""
     for flag, default, text in flags:
         parser.add_argument(flag, type=type(default), default=default, help=f"{text} (default: %(default)s)")
     return parser.parse_args()

@@ -1,9 +1,9 @@
 """Recurrent layers trained to be memoized: stale products and zoneout, with a hand-written backward pass.
 
-Memoization lets a neuron keep its last dot product. `stale` does the same at random while training, so that
-the network learns to live with it; `zoneout` does it to whole hidden values (Krueger et al., ICLR 2017).
-The products run in bfloat16 and the weight gradients are one product over all steps, several times faster
-on a CPU than autograd through a loop of steps.
+Memoization lets a neuron keep its last dot product. `stale` does the same at random during training, so that the
+network learns to tolerate it. `zoneout` does it to whole hidden values (Krueger et al., ICLR 2017). Products use
+bfloat16, and the weight gradients are one product over all steps, which is several times faster on a CPU than
+autograd through a loop of steps.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def coins(chance: float, *shape: int) -> np.ndarray:
-    """Return booleans that are true with about `chance` (in 256ths), never at the first step.
+    """Return booleans that are true with about `chance` (in 256ths), and never at the first step.
 
-    numpy draws them ten times faster than torch; its seed comes from torch, which the training seeds.
+    numpy draws them, because it is ten times faster than torch. Its seed comes from torch, which the training seeds.
     """
     if chance <= 0:
         return np.broadcast_to(np.False_, shape)
@@ -45,13 +45,13 @@ def coins(chance: float, *shape: int) -> np.ndarray:
 
 
 class Steps(torch.autograd.Function):
-    """All steps of one direction from the input products (T, B, G·H), which include the biases."""
+    """Autograd function of all steps of one direction, from the input products (T, B, G·H) with their biases."""
 
     @staticmethod
     def forward(
         ctx: Any, cell: str, inputs: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, *coins: np.ndarray
     ) -> tuple[Tensor, Tensor]:
-        """Return h and c of all steps, (T, B, H); `coins` say what is stale and what is zoned out."""
+        """Return h and c of all steps (T, B, H); `coins` are the masks of stale products and of zoneout."""
         weight, forward = weight.bfloat16(), FORWARD[cell]
         stale, zone = coins
         (T, B, _), H = inputs.shape, h0.shape[1]
@@ -92,11 +92,12 @@ class Steps(torch.autograd.Function):
 
 
 class Recurrent(nn.Module):
-    """One direction of one recurrent layer; torch's parameter names, shapes and gate order."""
+    """One direction of a recurrent layer, with the parameter names, shapes and gate order of torch."""
 
     def __init__(self, cell: str, inputs: int, hidden: int) -> None:
         super().__init__()
-        self.cell, self.hidden = cell, hidden
+        self.cell = cell
+        self.hidden = hidden
         rows, bound = CELLS[cell].n_gates * hidden, hidden**-0.5
         self.weight_ih = nn.Parameter(torch.empty(rows, inputs).uniform_(-bound, bound))
         self.weight_hh = nn.Parameter(torch.empty(rows, hidden).uniform_(-bound, bound))
@@ -105,10 +106,9 @@ class Recurrent(nn.Module):
 
     @torch.no_grad()
     def pass_through(self, first: int = 0) -> None:
-        """Make the layer repeat H of its inputs, from `first` on, roughly.
+        """Make the layer repeat H of its inputs approximately, from `first` on.
 
-        A deep network grown layer by layer from such starts learns in minutes what one of random layers
-        does not in an hour.
+        A deep network grown layer by layer from this start learns in minutes more than one of random layers in an hour.
         """
         H = self.hidden
         candidate = slice(2 * H, 3 * H)
@@ -128,10 +128,10 @@ class Recurrent(nn.Module):
         stale: float = 0.0,
         zoneout: float = 0.0,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run over x (T, B, I); return h (T, B, H) and the last (h, c) of each sequence.
+        """Run over x (T, B, I) and return h (T, B, H) and the last (h, c) of each sequence.
 
-        Sequences are padded at their end; `lengths` (B,) says where they stop, and where a reverse pass begins.
-        `stale` and `zoneout` are chances, used in training mode only.
+        Sequences are padded at their end. `lengths` (B,) are their true lengths, where a reverse pass begins. `stale`
+        and `zoneout` are probabilities that apply only in training mode.
         """
         (steps, batch, _), H = x.shape, self.hidden
         lengths = torch.full((batch,), steps) if lengths is None else lengths
@@ -149,7 +149,7 @@ class Recurrent(nn.Module):
         return (h if order is None else _along_time(h, order)), ends
 
     def input_products(self, x: Tensor) -> Tensor:
-        """Return what does not wait for h: products with x (T, B, I), and biases, (T, B, G·H)."""
+        """Return the part that does not depend on h: products with x (T, B, I) plus biases, (T, B, G·H)."""
         bias = self.bias_ih + self.bias_hh
         if CELLS[self.cell].n_products > CELLS[self.cell].n_gates:  # a hidden product keeps its own bias
             bias = torch.cat([bias[: -self.hidden], self.bias_ih[-self.hidden :]])
@@ -158,14 +158,14 @@ class Recurrent(nn.Module):
     def unroll(
         self, inputs: Tensor, h0: Tensor, c0: Tensor, lengths: Tensor, stale: np.ndarray, zone: np.ndarray
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run all steps from the input products, keeping the products and hidden values that the masks name."""
+        """Run all steps from the input products, and keep the products and hidden values that the masks select."""
         h, c = Steps.apply(self.cell, inputs, self.weight_hh, self.bias_hh[-self.hidden :], h0, c0, stale, zone)
         last = lengths - 1, torch.arange(len(lengths))
         return h, (h[last], c[last])
 
 
 def _reversal(steps: int, lengths: Tensor) -> Tensor:
-    """(T, B): where each step of a reversed sequence comes from; padding stays where it is."""
+    """Return the source step (T, B) of each step of a reversed sequence; padding keeps its position."""
     time = torch.arange(steps)[:, None]
     return torch.where(time < lengths, lengths - 1 - time, time)
 

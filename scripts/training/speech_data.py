@@ -1,6 +1,6 @@
-"""What the speech networks train on: strings of recorded digits, and of synthetic ones, made afresh for each batch.
+"""Training data of the speech networks: strings of recorded and of synthetic digits, made anew for each batch.
 
-Speed, level, pauses and noise are drawn at random, so that six speakers do for more than themselves.
+Speed, level, pauses and noise are random, so that six speakers cover more variation.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Features = Callable[[np.ndarray], F32]
 
 
 class DigitString(NamedTuple):
-    """Speech, its transcript and, where known, the first and the last sample at which each word is to be named."""
+    """Speech, its transcript and, if known, the first and last sample at which the label of each word is expected."""
 
     samples: np.ndarray
     transcript: str
@@ -35,7 +35,7 @@ class DigitString(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Padded features (T, B, I), their lengths, the labels one after another, and how many each string has.
+    """Padded features (T, B, I), their lengths, concatenated labels, and the number of labels per string.
 
     `aligned` (T, B) is the label of each step, or NO_LABEL.
     """
@@ -48,7 +48,7 @@ class Batch(NamedTuple):
 
 
 def collate(strings: Sequence[DigitString], features: Features) -> Batch:
-    """Turn samples and transcripts into a batch."""
+    """Convert samples and transcripts to a batch."""
     vectors = [torch.from_numpy(features(string.samples)) for string in strings]
     labels = [[LABELS[word] for word in string.transcript.split()] for string in strings]
     aligned = [_aligned(*entry) for entry in zip(strings, map(len, vectors), labels, strict=True)]
@@ -71,7 +71,7 @@ def _aligned(string: DigitString, steps: int, labels: list[int]) -> Tensor:
 
 
 def batches(strings: Sequence[DigitString], features: Features, frames: int) -> list[Batch]:
-    """Batch strings of similar length, as many to a batch as fill so many frames, but 16 at least."""
+    """Return batches of strings of similar length, each with about `frames` frames but at least 16 strings."""
     ordered, made = sorted(strings, key=lambda string: -len(string.samples)), []
     while ordered:
         size = max(16, frames // max(1, len(ordered[0].samples) // HOP_SAMPLES))
@@ -81,12 +81,15 @@ def batches(strings: Sequence[DigitString], features: Features, frames: int) -> 
 
 
 class StringMaker:
-    """Makes training strings; a word is named from `late` of its duration on to `after` seconds behind it."""
+    """Maker of training strings; a label is due from the share `late` of its word to `after` seconds past its end."""
 
     def __init__(
         self, recordings: Sequence[Recording], synthetic: float, tail: float, late: float, after: float
     ) -> None:
-        self.synthetic, self.tail, self.late, self.after = synthetic, tail, late, round(after * SAMPLE_RATE_HZ)
+        self.synthetic = synthetic
+        self.tail = tail
+        self.late = late
+        self.after = round(after * SAMPLE_RATE_HZ)
         self.by_speaker: dict[str, list[Recording]] = defaultdict(list)
         for recording in recordings:
             self.by_speaker[recording.speaker].append(recording)
@@ -94,7 +97,7 @@ class StringMaker:
         self.spoken = {n: spoken_digits(200, _SPOKEN_SEED + n, TRAINING_VOICES, (n, n)) for n in range(1, 8)}
 
     def strings(self, digits: tuple[int, int], count: int, rng: np.random.Generator) -> list[DigitString]:
-        """Return `count` strings of so many digits (least, most), a share of them synthetic, none very long."""
+        """Return `count` strings of (least, most) digits, a share of them synthetic, none longer than four seconds."""
         made: list[DigitString] = []
         while len(made) < count:
             make = self._spoken if rng.random() < self.synthetic else self._recorded
@@ -109,7 +112,7 @@ class StringMaker:
         return DigitString(self._finished([_pause(0.0, 0.25, rng), said], rng), transcript)
 
     def _recorded(self, digits: int, rng: np.random.Generator) -> DigitString:
-        """One speaker most of the time, several in one string otherwise."""
+        """Return a string of recorded digits, mostly of one speaker, sometimes of several."""
         mixed, speaker = rng.random() < 0.2, rng.choice(self.speakers)
         speed, parts, words, spans = rng.uniform(0.85, 1.18), [_pause(0.0, 0.25, rng)], [], []
         for _ in range(digits):
@@ -124,7 +127,7 @@ class StringMaker:
         return DigitString(self._finished(parts[:-1], rng), " ".join(words), spans)
 
     def _finished(self, parts: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-        """Add the tail and the noise."""
+        """Return the joined parts with a silent tail and noise."""
         signal = np.concatenate([*parts, _pause(self.tail / 2, self.tail, rng)])
         signal = np.pad(signal, (0, max(0, MIN_SAMPLES - len(signal))))
         loudness = max(1.0, float(np.sqrt(np.mean(signal**2))))
@@ -132,7 +135,7 @@ class StringMaker:
 
 
 def _at_speed(samples: I16, speed: float) -> np.ndarray:
-    """Play faster or slower; pitch and formants move along, which makes another voice of it."""
+    """Return samples at another speed; pitch and formants change as well, which makes another voice."""
     return np.interp(np.arange(0, len(samples) - 1, speed), np.arange(len(samples)), samples)
 
 
@@ -141,12 +144,12 @@ def _pause(low: float, high: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def _gap(rng: np.random.Generator) -> np.ndarray:
-    """A pause between digits: mostly short, now and then long."""
+    """Return a pause between digits, mostly short and sometimes long."""
     return _pause(0.35, 0.8, rng) if rng.random() < 0.04 else np.zeros(round(0.4 * rng.random() ** 2 * SAMPLE_RATE_HZ))
 
 
 def _noise(length: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise of variance 1 whose spectrum falls (or, bluish, rises) by a random power of the frequency."""
+    """Return noise of variance 1 whose spectrum falls or rises with a random power of the frequency."""
     spectrum = np.fft.rfft(rng.normal(size=length))
     spectrum *= np.maximum(1, np.arange(len(spectrum))) ** (-rng.uniform(-0.3, 1.0))
     coloured = np.fft.irfft(spectrum, length)

@@ -1,4 +1,4 @@
-"""The speech networks: a stack of recurrent layers, one linear layer on top, CTC labels read by best path."""
+"""Speech networks: a stack of recurrent layers, a linear layer, and CTC labels decoded by best path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.recurrent import Recurrent
 
 
 class Topology(NamedTuple):
-    """What a network is made of, and the frontend it listens through."""
+    """Cell, frontend and sizes of a network."""
 
     cell: str
     frontend: str
@@ -29,7 +29,9 @@ class SpeechNet(nn.Module):
 
     def __init__(self, shape: Topology, drop: float) -> None:
         super().__init__()
-        self.shape, self.drop, width = shape, drop, shape.directions * shape.hidden
+        self.shape = shape
+        self.drop = drop
+        width = shape.directions * shape.hidden
         sizes = [FRONTENDS[shape.frontend].input_size, *[width] * (shape.layers - 1)]
         self.rows = nn.ModuleList(
             nn.ModuleList(Recurrent(shape.cell, size, shape.hidden) for _ in range(shape.directions)) for size in sizes
@@ -51,14 +53,14 @@ class SpeechNet(nn.Module):
 
     @torch.no_grad()
     def grow(self, depth: int) -> None:
-        """Put layers on top that repeat what is below them, roughly."""
+        """Add layers on top, which at first approximately repeat their input."""
         for directions in self.rows[self.depth : depth]:
             for d, layer in enumerate(directions):
                 layer.pass_through(first=d * layer.hidden)
         self.depth = max(depth, self.depth)
 
     def _dropped(self, x: Tensor) -> Tensor:
-        """Drop the same features at all steps of a sequence: dropout must not make inputs change faster."""
+        """Drop the same features at all steps of a sequence, because dropout must not make inputs change faster."""
         if not (self.training and self.drop):
             return x
         return x * ((torch.rand(1, *x.shape[1:]) >= self.drop) / (1 - self.drop))
@@ -76,11 +78,11 @@ class SpeechNet(nn.Module):
 
 
 def transcripts(log_probs: Tensor, lengths: Tensor) -> list[str]:
-    """Return what each sequence's best path says."""
+    """Return the transcript of the best path of each sequence."""
     best = log_probs.argmax(2).T.numpy()
     return [said(merged(path[:n])) for path, n in zip(best, lengths.tolist(), strict=True)]
 
 
 def said(labels: Iterable[int]) -> str:
-    """Return labels, of which the blank is 0, as words."""
+    """Return labels as words. The blank, 0, must not be among them."""
     return " ".join(WORDS[label - 1] for label in labels)

@@ -1,10 +1,10 @@
-"""One step of a cell in training, as numba kernels that write in place (archsim.kernels.numerics.gradients goes back).
+"""Numba kernels of one training step of a cell, which write in place (backward: archsim.kernels.numerics.gradients).
 
-Loops are many and short because the compiler puts a loop over few arrays into vector lanes. Sums may be
-reordered (fastmath): training needs the speed, not the last bit.
+There are many short loops, because the compiler vectorises a loop over few arrays. Sums may be reordered (fastmath),
+because training needs the speed and not the last bit.
 
-All arrays are float32 but for `stale` and `zone`, which hold booleans. A GRU's candidate has two products,
-its input part and its hidden part, hence `held` (B, 4H) for both cells. `FORWARD` has one signature for all cells.
+All arrays are float32, except the booleans `stale` and `zone`. The candidate of a GRU has an input product and a hidden
+product, so `held` is (B, 4H) for both cells. `FORWARD` has one signature for all cells.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from archsim.kernels.numerics.activation import sigmoid, tanh
 
 @njit(cache=True, error_model="numpy", fastmath=True)
 def lstm_forward(inputs, hidden, bias, stale, zone, held, c, before, acts, h):
-    """Advance an LSTM: products (B, 4H) -> gates `acts` (B, 4H), in place; `h` follows `before`."""
+    """Advance an LSTM in place, from products (B, 4H) and h `before` to gates `acts` (B, 4H) and `h`."""
     B, H = h.shape
     for b in range(B):
         for n in range(4 * H):
@@ -36,7 +36,7 @@ def lstm_forward(inputs, hidden, bias, stale, zone, held, c, before, acts, h):
 
 @njit(cache=True, error_model="numpy", fastmath=True)
 def gru_forward(inputs, hidden, bias, stale, zone, held, c, before, acts, h):
-    """Advance a GRU: products (B, 3H) twice -> `acts` (B, 4H): r, z, candidate, its hidden part, in place."""
+    """Advance a GRU in place, from two products (B, 3H) to `acts` (B, 4H: r, z, candidate, its hidden part) and `h`."""
     B, H = h.shape
     for b in range(B):
         for n in range(2 * H):
@@ -46,9 +46,9 @@ def gru_forward(inputs, hidden, bias, stale, zone, held, c, before, acts, h):
             held[b, n] = held[b, n] if stale[b, n] else inputs[b, n]
         for n in range(H):
             r, z = sigmoid(held[b, n]), sigmoid(held[b, H + n])
-            part = held[b, 3 * H + n]
-            candidate = tanh(held[b, 2 * H + n] + r * part)
-            acts[b, n], acts[b, H + n], acts[b, 2 * H + n], acts[b, 3 * H + n] = r, z, candidate, part
+            hidden_part = held[b, 3 * H + n]
+            candidate = tanh(held[b, 2 * H + n] + r * hidden_part)
+            acts[b, n], acts[b, H + n], acts[b, 2 * H + n], acts[b, 3 * H + n] = r, z, candidate, hidden_part
             h[b, n] = before[b, n] if zone[b, n] else candidate + z * (before[b, n] - candidate)
 
 

@@ -1,4 +1,4 @@
-"""The translation network: LSTM stacks, attention, one embedding table for both languages and the output."""
+"""Translation network of LSTM stacks, attention, and one embedding table for both languages and the output."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from training.memoized import MemoizedLSTM
 from training.recurrent import product
 
 BEGIN, END = 1, 2
-"""Pieces <s> and </s>."""
+"""Numbers of the pieces <s> and </s>."""
 
 
 class TranslationNet(nn.Module):
-    """Encoder, attention and decoder; every width is `args.hidden`; `depth` layers of each are in use."""
+    """Encoder, attention and decoder of width `args.hidden`, with `depth` layers of each stack in use."""
 
     def __init__(self, vocab: int, args: argparse.Namespace) -> None:
         super().__init__()
-        size, self.args, self.depth = args.hidden, args, args.layers
+        size = args.hidden
+        self.args = args
+        self.depth = args.layers
         self.deviation = nn.Parameter(torch.randn(vocab, size) * args.emb_init)
         self.register_buffer("shared", args.shared * (torch.randint(0, 2, (size,)) * 2.0 - 1.0))
         self.encoder = nn.ModuleList([MemoizedLSTM("lstm", size, size) for _ in range(args.layers)])
@@ -31,14 +33,14 @@ class TranslationNet(nn.Module):
         self.output_bias = nn.Parameter(torch.zeros(vocab))
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Map pieces (T, B) to vectors; in training, deviations and some of their elements are dropped."""
+        """Map pieces (T, B) to vectors; in training, drop whole deviations and some elements."""
         x = nn.functional.embedding(ids, self.deviation)
         if self.training:
             x = x * (torch.rand(*ids.shape, 1) >= self.args.word_drop)
         return self.locked_dropout(x) + self.shared
 
     def locked_dropout(self, x: Tensor) -> Tensor:
-        """Drop the same elements at all steps of a sequence: they change nothing from step to step."""
+        """Drop the same elements at all steps of a sequence, so that dropout adds no change between steps."""
         if not self.training or not self.args.dropout:
             return x
         keep = 1 - self.args.dropout
@@ -53,7 +55,7 @@ class TranslationNet(nn.Module):
         stale: float = 0.0,
         theta: float = 0.0,
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Run layers over x (T, B, H) from `states`; return the top outputs and each layer's last state."""
+        """Run layers over x (T, B, H) from `states`; return the outputs of the top layer and the last state of each."""
         ends = []
         for layer, start in zip(layers[: self.depth], states, strict=True):
             if theta:
@@ -67,7 +69,7 @@ class TranslationNet(nn.Module):
     def encode(
         self, ids: Tensor, lengths: Tensor, stale: float = 0.0, theta: float = 0.0
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Return the top outputs (T, B, H) for source pieces (T, B), and each layer's last state."""
+        """Return the top layer's outputs (T, B, H) for source pieces (T, B), and the last state of each layer."""
         zero = torch.zeros(ids.shape[1], self.args.hidden)
         return self.stack(self.encoder, self.embed(ids), [(zero, zero)] * self.depth, lengths, stale, theta)
 
@@ -81,11 +83,11 @@ class TranslationNet(nn.Module):
         return torch.tanh(self.combine(torch.cat([context, top], 2)))
 
     def logits(self, attended: Tensor) -> Tensor:
-        """Score every piece; the shared vector would add the same to all scores, so it is left out."""
+        """Return the score of every piece, without the shared vector, which would add the same to all scores."""
         return product(attended, self.deviation) + self.output_bias
 
     def loss(self, source: Tensor, lengths: Tensor, target: Tensor, stale: float = 0.0, theta: float = 0.0) -> Tensor:
-        """Mean smoothed cross entropy of the target pieces (T, B), which are padded by -1."""
+        """Return the mean smoothed cross entropy of the target pieces (T, B), which are padded with -1."""
         memory, states = self.encode(source, lengths, stale, theta)
         before = torch.cat([torch.full_like(target[:1], BEGIN), target[:-1].clamp_min(0)])
         top, _ = self.stack(self.decoder, self.embed(before), states, None, stale, theta)
@@ -95,7 +97,7 @@ class TranslationNet(nn.Module):
 
     @torch.no_grad()
     def translate(self, source: Tensor, lengths: Tensor) -> list[list[int]]:
-        """Decode greedily; return the pieces of each sentence, END excluded."""
+        """Decode greedily and return the pieces of each sentence without END."""
         memory, states = self.encode(source, lengths)
         limits, pieces = 2 * lengths + 10, torch.full_like(source[:1], BEGIN)
         chosen, done = [], torch.zeros_like(lengths, dtype=torch.bool)
