@@ -232,12 +232,14 @@ def _show_policy(name: str) -> Iterator[Table]:
         ("options", ", ".join(spelled_option(*option) for option in defaults_of(type(policy)).items()) or None),
         ("needs θ", policy.needs_threshold),
         ("decides by", declared.kind.decides),
+        ("runs on", declared.machine_name),
         ("needs scales of inputs", declared.needs_scales),
         ("needs the memoization unit", policy.uses_memo_unit),
         ("code", type(policy).__module__),
     ]
-    if predictor := getattr(policy, "predictor", None):
-        rows[-1:-1] = [(f"predictor: {key.replace('_', ' ')}", value) for key, value in vars(predictor).items()]
+    if policy.uses_memo_unit:
+        stated = vars(declared.predictor)
+        rows[-1:-1] = [(f"predictor: {key.replace('_', ' ')}", value) for key, value in stated.items()]
     yield _table(f"policy {name}", ("", ""), rows)
 
 

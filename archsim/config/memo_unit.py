@@ -85,6 +85,7 @@ class FmuSpec(Spec):
         check_predictor(built, self, n_inputs)
         entry = max(self.memo_entry_bytes, built.memo_entry_bytes(n_inputs))
         update = {
+            **built.unit_fields(),
             "correctors": int(built.corrects),
             "memo_entry_bytes": entry,
             "memo_buffer_bytes": ceil_div(self.memo_buffer_bytes * entry, self.memo_entry_bytes),

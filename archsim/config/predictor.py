@@ -61,6 +61,10 @@ class Predictor(ABC):
         """Return the predictor with at least what the fields of `fmu` give the unit."""
         return self
 
+    def unit_fields(self) -> Mapping[str, int]:
+        """Return the fields of the memoization unit, beyond its memo and its correctors, that the predictor decides."""
+        return {}
+
 
 @dataclass(frozen=True)
 class BitPlanePredictor(Predictor):
@@ -118,3 +122,7 @@ class BitPlanePredictor(Predictor):
             bit_operations=max(self.bit_operations, fmu.bit_operations),
             corrects=self.corrects or fmu.correctors > 0,
         )
+
+    def unit_fields(self) -> Mapping[str, int]:
+        """Return the planes and bit operations of the unit."""
+        return {"planes": self.planes, "bit_operations": self.bit_operations}

@@ -71,7 +71,7 @@ def _reuse_figures(activity: ActivityRecord, simulated: SimulatedRun) -> Record:
         "neurons_reused": reused,
         "reuse_fraction": None if reused is None else reused / total,
         "macs_total": activity.macs_total,
-        "macs_avoided_fraction": 1 - simulated.count("dpu", "mac") / activity.macs_total,
+        "macs_avoided_fraction": 1 - simulated.macs / activity.macs_total,
     }
 
 
@@ -101,7 +101,7 @@ def _head_figures(simulated: SimulatedRun, baseline: SimulatedRun) -> Record:
     time_ps, baseline_ps = simulated.head.run.time_ps, baseline.head.run.time_ps
     energy_j, baseline_j = simulated.head.energy_j, baseline.head.energy_j
     figures = (
-        simulated.head.count("dpu", "mac"),
+        simulated.head.macs,
         time_ps / PS_PER_S,
         energy_j,
         baseline_ps / PS_PER_S,

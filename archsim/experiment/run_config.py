@@ -87,12 +87,12 @@ class RunConfig:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over everything that determines the figures."""
-        return _digest(self._run_on(self._machine, self.arch) | self._decided)
+        return _digest(self._run_on(self.arch, self.machine) | self._decided)
 
     @cached_property
     def baseline_digest(self) -> str:
         """SHA-256 over everything that determines the figures of the baseline."""
-        return _digest(self._run_on(machine_of(self.baseline_machine), self.baseline_machine))
+        return _digest(self._run_on(self.baseline_machine, self.baseline_machine))
 
     @cached_property
     def workload_digest(self) -> str:
@@ -123,15 +123,17 @@ class RunConfig:
             "precision": self.precision,
         }
 
-    def _run_on(self, machine: Machine, arch: ArchSpec) -> dict[str, Any]:
-        """Return what determines a run on `machine`; what only other machines have is left out."""
+    def _run_on(self, arch: ArchSpec, spec: ArchSpec) -> dict[str, Any]:
+        """Return what determines a run of `arch` as the machine `spec`; what only other machines have is left out."""
+        machine = machine_of(spec)
         others = [other for other in all_machines() if other is not machine]
         fields = {field for other in others for field in other.own_fields}
         components = {component for other in others for component in other.own_components}
         tables = dict.fromkeys(("actions", "static", "buffers"), components)
+        technology = self.technology.extended(machine.tables(spec))
         return self._computed | {
             "arch": arch.model_dump(exclude=fields),
-            "technology": self.technology.model_dump(exclude=tables),
+            "technology": technology.model_dump(exclude=tables),
             "detail": self.detail,
             "seed": self.seed,
         }

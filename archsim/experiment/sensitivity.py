@@ -12,6 +12,7 @@ from archsim.config.technology import TechnologySpec, load_technology
 from archsim.config.uncertainty import Doubtful, doubtful
 from archsim.energy.ledger import energy_rows
 from archsim.experiment.simulated_run import CostedRun
+from archsim.sim.machines import machine_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Sensitivity:
 def sensitivity(policy: CostedRun, baseline: CostedRun, technology: TechnologySpec) -> Sensitivity:
     """Weigh a run and its baseline over and over; nothing is simulated anew."""
     scales = _Scales(policy, baseline)
-    ranges, mac, bit = doubtful(), technology.action("dpu", "mac").pj, policy.arch.dram.transfer_pj_per_bit
+    ranges, bit = doubtful(), policy.arch.dram.transfer_pj_per_bit
+    mac = technology.action(*machine_of(policy.arch).mac_action).pj
     return Sensitivity(
         nominal=scales.saving(technology, mac, bit),
         alone=list(_alone(scales, technology, mac, bit, ranges)),
@@ -79,11 +81,12 @@ class _Scales:
     baseline: CostedRun
 
     def saving(self, technology: TechnologySpec, mac_pj: float, pj_per_bit: float) -> Saving:
-        with_mac = technology.with_energy("dpu", "mac", mac_pj).with_energy("corrector", "mac", mac_pj)
-        policy, baseline = (_joules(side, with_mac, pj_per_bit) for side in (self.policy, self.baseline))
+        policy, baseline = (_joules(side, technology, mac_pj, pj_per_bit) for side in (self.policy, self.baseline))
         return Saving(technology.name, mac_pj, pj_per_bit, 1 - policy / baseline)
 
 
-def _joules(costed: CostedRun, technology: TechnologySpec, pj_per_bit: float) -> float:
+def _joules(costed: CostedRun, technology: TechnologySpec, mac_pj: float, pj_per_bit: float) -> float:
+    for component, action in machine_of(costed.arch).multipliers:
+        technology = technology.with_energy(component, action, mac_pj)
     arch = costed.arch.replace("dram.transfer_pj_per_bit", pj_per_bit)
     return math.fsum(row.joules for row in energy_rows(costed.counts, costed.run.time_ps, arch, technology))

@@ -17,7 +17,7 @@ from archsim.sim.accelerator import simulate_activity
 from archsim.sim.head import simulate_head
 from archsim.sim.items import Run
 from archsim.sim.listeners.counters import ActionCounts, BytesMoved, PassProgress, UnitTimes
-from archsim.sim.machines import Detail
+from archsim.sim.machines import Detail, machine_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,11 @@ class CostedRun:
     def energy_j(self) -> float:
         """All of it."""
         return math.fsum(row.joules for row in self.energy)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the network that were done."""
+        return self.count(*machine_of(self.arch).mac_action)
 
     def count(self, component: str, action: str) -> int:
         """How often a component did something."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archsim.calibration import no_loss
+from archsim.config.arch import ArchSpec, fields_of
 from archsim.errors import ConfigError
 from archsim.policies import policy_from
 from archsim.policies.options import split_name
@@ -61,13 +62,18 @@ def _candidate(fixed: Choices, policy: str, widths: list[int]) -> Candidate:
     if plain.network.metric is None or plain.trace.targets is None:
         raise no_loss(plain.network, plain.trace)
     has_theta = plain.policy.needs_threshold
-    if plain.arch.fmu is None:
+    if not _has_width(plain.arch):
         return Candidate(policy, (), has_unit=False, has_theta=has_theta)
     configs = {w: resolve_point(fixed | {"policy": policy, "threshold": NO_THETA, WIDTH: w}) for w in widths}
     # Reversed, so that of widths with equal machines the first one given stays.
     machines = {config.machine.model_dump_json(): w for w, config in reversed(configs.items())}
     differing = tuple(sorted(machines.values()))
-    return Candidate(policy, differing, plain.machine.fmu is not None, has_theta)
+    return Candidate(policy, differing, _has_width(plain.machine), has_theta)
+
+
+def _has_width(arch: ArchSpec) -> bool:
+    """Return True if an architecture has the field whose widths are explored."""
+    return WIDTH.removeprefix("arch.") in fields_of(arch)
 
 
 def grid_of(fixed: Choices, rows: list[Choices]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from archsim.engine.probe import Probe
 from archsim.engine.trace_events import ActionDone
 from archsim.ir.cells import Cell
 from archsim.sim.items import PassPart, Products
+from archsim.sim.units.unit import MAC
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
 
 
@@ -28,7 +29,7 @@ def evaluation(arch: ArchSpec, columns: int) -> Iterator[Action]:
     """
     n_bytes = columns * BYTES_PER_FP16
     yield Action("input_buffer", "read", ceil_div(n_bytes, arch.input_buffer.port_bytes))
-    yield Action("dpu", "mac", columns)
+    yield Action(*MAC, columns)
     yield Action("weight_buffer", "read", ceil_div(n_bytes, arch.weight_buffer.port_bytes))
 
 

@@ -20,7 +20,7 @@ from archsim.ir.network import Network
 from archsim.sim.actions import emit_actions, evaluation, weight_fill
 from archsim.sim.items import Run
 from archsim.sim.memory.dram import FillPorts, MainMemory, Requester
-from archsim.sim.units.unit import Process
+from archsim.sim.units.unit import MAC, Process
 from archsim.units import BYTES_PER_FP16, ceil_div
 
 
@@ -127,4 +127,4 @@ def _products(work: DenseWork, arch: ArchSpec) -> Iterator[Action]:
     else:
         yield Action("intermediate_memory", "read", ceil_div(work.rows * vector_bytes, port) * work.times)
         yield Action("input_buffer", "read", words * work.rows * work.times)
-        yield Action("dpu", "mac", work.macs)
+        yield Action(*MAC, work.macs)

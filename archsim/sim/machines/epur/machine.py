@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from archsim.activity import ActivityRecord, PassShape
 from archsim.config.arch import ArchSpec
 from archsim.config.components import ComponentTables
+from archsim.config.predictor import Predictor
 from archsim.errors import ConfigError
 from archsim.ir.network import Network
 from archsim.policies import Policy, declaration
@@ -44,7 +45,11 @@ class Epur(Machine):
             return arch.without_memo()
         if arch.fmu is None:
             raise missing_unit(arch, "fmu", policy)
-        return self.spec(arch).with_predictor(declaration(policy).predictor, n_inputs)
+        predictor = declaration(policy).predictor
+        if not isinstance(predictor, Predictor):
+            found = f"policy {policy.name!r}: predictor is a {type(predictor).__name__}"
+            raise ConfigError(f"{found}: need an archsim.config.predictor.Predictor")
+        return self.spec(arch).with_predictor(predictor, n_inputs)
 
     def check_fit(self, network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
         """Raise DoesNotFitError for the first pass that outgrows a unit or buffer, naming the field to raise."""
