@@ -8,6 +8,7 @@ from harness import make_network, make_trace
 from hypothesis import HealthCheck, settings
 
 from archsim.experiment import stages
+from archsim.policies import POLICIES
 
 # No test depends on wall time (a first call compiles), and every run tries the same examples.
 settings.register_profile("archsim", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -18,6 +19,13 @@ settings.load_profile("archsim")
 def rng():
     """Return a generator with a fixed seed."""
     return np.random.default_rng(7)
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """Return the registry of policies; those that the test registers are forgotten after it."""
+    monkeypatch.setattr(POLICIES, "_items", dict(POLICIES._items))
+    return POLICIES
 
 
 @pytest.fixture

@@ -101,14 +101,14 @@ def process_state(pid):
 
 
 def alive(pid):
-    found = process_state(pid)
-    return found is not None and found[0] != "Z"
+    state = process_state(pid)
+    return state is not None and state[0] != "Z"
 
 
 def workers_of(process):
     """Return the ids of the worker processes of a local sweep."""
     pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    children = [pid for pid in pids if (found := process_state(pid)) and found[1] == process.pid]
+    children = [pid for pid in pids if (state := process_state(pid)) and state[1] == process.pid]
     return [pid for pid in children if b"spawn_main" in command_line(pid)]
 
 

@@ -164,7 +164,7 @@ def fixed(network, trace):
 def swept(benchmark, grid, folder):
     """Run a sweep in this process."""
     parsed, text = load_grid(grid)
-    found = once(
+    sweep_result = once(
         benchmark, sweep.run_points, plan_points(parsed), text, folder / "out", InProcessPool(), command="bench"
     )
-    assert found.results["error"].isna().all()
+    assert sweep_result.results["error"].isna().all()

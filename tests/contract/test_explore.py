@@ -28,8 +28,8 @@ def explore(*arguments, cwd=None):
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     """Return the options that name a tiny classifier and its trace."""
-    found = write_classifier(tmp_path_factory.mktemp("own") / "net", [12] * 40, seed=1)
-    return ("--network", found["network"], "--trace", found["trace"])
+    paths = write_classifier(tmp_path_factory.mktemp("own") / "net", [12] * 40, seed=1)
+    return ("--network", paths["network"], "--trace", paths["trace"])
 
 
 @pytest.fixture(scope="module")

@@ -58,11 +58,11 @@ def test_outputs_decisions_and_step_ends_have_contract_shapes(result):
     assert {"component", "action", "count", "pj_each", "joules"} <= set(result.energy.columns)
 
 
-@pytest.mark.parametrize("place", [(2, 0, 0), (0, 1, 0), (0, 0, 2), (-1, 0, 0)])
-def test_nonexistent_pass_raises_index_error(result, place):
+@pytest.mark.parametrize("pass_key", [(2, 0, 0), (0, 1, 0), (0, 0, 2), (-1, 0, 0)])
+def test_nonexistent_pass_raises_index_error(result, pass_key):
     for look_up in (result.activity.reused, result.timing.step_end_cycles):
         with pytest.raises(IndexError) as caught:
-            look_up(*place)
+            look_up(*pass_key)
         assert isinstance(caught.value, archsim.ArchsimError)
 
 
@@ -116,7 +116,7 @@ def test_import_loads_no_heavy_library():
 
 
 def test_runs_in_two_processes_give_the_same_bytes(tmp_path):
-    """The same inputs and seed give the same digest, outputs and times in separate processes."""
+    """Equal inputs and seed give equal digest, outputs and times in separate processes."""
     code = (
         "import archsim, sys, hashlib; sys.path.insert(0, sys.argv[1]); from harness import *;"
         "n = make_network('lstm', inputs=40, units=33, layers=2); r = archsim.simulate(n, make_trace(n, (9, 30)), threshold=0.4);"

@@ -55,8 +55,8 @@ def test_imports_point_down():
 
 
 def test_every_package_has_a_rank():
-    found = {p.name.removesuffix(".py") for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
-    assert found - {"__init__", "models", "traces"} == set(RANK)
+    packages = {p.name.removesuffix(".py") for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert packages - {"__init__", "models", "traces"} == set(RANK)
 
 
 def test_kernels_import_numba_and_numpy_only():

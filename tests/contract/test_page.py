@@ -52,9 +52,9 @@ def test_page_embeds_all_its_images(page):
 
 
 def test_every_figure_is_saved_as_svg_and_png(swept, page):
-    found = sorted(path.name for path in (swept / "figures").iterdir())
-    assert len(found) == 2 * len(images(page))
-    assert {name.rsplit(".", 1)[1] for name in found} == {"svg", "png"}
+    names = sorted(path.name for path in (swept / "figures").iterdir())
+    assert len(names) == 2 * len(images(page))
+    assert {name.rsplit(".", 1)[1] for name in names} == {"svg", "png"}
 
 
 def test_page_lists_failures_versions_and_digests(page):

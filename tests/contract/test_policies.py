@@ -72,7 +72,7 @@ def test_invalid_thresholds_are_refused(theta, tiny_lstm, tiny_trace):
         archsim.simulate(tiny_lstm, tiny_trace, threshold=theta)
 
 
-def test_registered_user_policy_runs_by_name(tiny_lstm, tiny_trace):
+def test_registered_user_policy_runs_by_name(tiny_lstm, tiny_trace, registry):
     """The policy reuses everything at every second step."""
 
     class EveryOther:

@@ -155,8 +155,8 @@ def test_sweep_into_a_folder_that_is_no_utf8_works(user_files, tmp_path, monkeyp
         "fixed": {"network": str(user_files / "net"), "trace": str(user_files / "trace.npz"), "policy": "none"},
         "axes": {"seed": [1]},
     }
-    found = archsim.run_sweep(grid, tmp_path / NOT_UTF8, jobs=1, command=f"archsim sweep {NOT_UTF8}")
-    assert found.about["command"] == "archsim sweep \\udcff.json" and len(found.ran) == 1
+    sweep = archsim.run_sweep(grid, tmp_path / NOT_UTF8, jobs=1, command=f"archsim sweep {NOT_UTF8}")
+    assert sweep.about["command"] == "archsim sweep \\udcff.json" and len(sweep.ran) == 1
 
 
 def test_network_that_is_no_utf8_is_refused_in_a_grid(user_files, tmp_path):
@@ -214,7 +214,7 @@ def test_show_keeps_figures_whole_at_40_columns(name, capsys, monkeypatch):
     assert figures(shown[0]) <= figures(shown[1]) and "…" not in shown[1]
 
 
-# Calibration that is kept
+# Saved calibration
 
 
 def test_calibration_never_overwrites_a_bundled_network(capsys):

@@ -27,10 +27,10 @@ def figures(network, policy):
 
 @pytest.mark.parametrize("network, policy", CASES)
 def test_figures_equal_the_pinned_ones(network, policy):
-    golden, found = json.loads(GOLDEN.read_text())[f"{network} {policy}"], figures(network, policy)
-    assert {k: found[k] for k in EXACT} == {k: golden[k] for k in EXACT}
+    golden, result = json.loads(GOLDEN.read_text())[f"{network} {policy}"], figures(network, policy)
+    assert {k: result[k] for k in EXACT} == {k: golden[k] for k in EXACT}
     for key in CLOSE:
-        assert found[key] == pytest.approx(golden[key], rel=1e-12)
+        assert result[key] == pytest.approx(golden[key], rel=1e-12)
 
 
 def pin(why):

@@ -40,8 +40,8 @@ def whole(tmp_path_factory):
 def test_reader_of_a_damaged_file_returns_or_raises_usage_error(kind, whole, tmp_path, flips, keep, cuts):
     read, suffix, content = whole[kind]
     data = np.frombuffer(content, np.uint8).copy()
-    for place, value in flips:
-        data[int(place * (len(data) - 1))] ^= value
+    for position, value in flips:
+        data[int(position * (len(data) - 1))] ^= value
     path = tmp_path / f"damaged{suffix}"
     path.write_bytes(data[: int(keep * len(data))].tobytes() if cuts else data.tobytes())
     try:

@@ -123,7 +123,7 @@ def check_details_agree(run):
         reason == "a bank" for _, reason in block.simulated.unit_times.waited_ps
     )
     COMPARED["with work shared"] += block.simulated.count("crossbar", "bit") > 0
-    COMPARED["with places for columns waited for"] += any(
+    COMPARED["with waits for column slots"] += any(
         "columns" in reason for _, reason in block.simulated.unit_times.waited_ps
     )
     COMPARED["with spills"] += ("machine", "spills") in block.simulated.unit_times.waited_ps

@@ -178,8 +178,8 @@ def test_doubled_width_doubles_unit_area():
 
 
 def assert_same_decisions(one, other):
-    for place, passes in one.bits.items():
-        assert [bits.tobytes() for bits in passes] == [bits.tobytes() for bits in other.bits[place]]
+    for pass_key, passes in one.bits.items():
+        assert [bits.tobytes() for bits in passes] == [bits.tobytes() for bits in other.bits[pass_key]]
 
 
 def test_threads_batches_and_chunks_leave_bytes_unchanged(tiny_lstm, monkeypatch):

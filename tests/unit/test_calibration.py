@@ -41,10 +41,10 @@ NETWORK, TRACE = SimpleNamespace(name="n"), Trace.from_arrays([[[0.0]]] * 3, [0]
 def test_calibration_finds_the_largest_threshold_within_the_loss(known_loss):
     """A loss of 2 points per unit of θ reaches one point at 0.5, to the grid of 0.01."""
     known_loss(lambda theta: 2 * theta)
-    found = calibrate_threshold(NETWORK, TRACE, max_losses=[1.0])
-    assert found.chosen[1.0].threshold == 0.5 and found.metric_baseline == 90.0
-    assert [p.threshold for p in found.points] == sorted(p.threshold for p in found.points)
-    assert max(p.metric_loss for p in found.points if p.threshold <= 0.5) <= 1.0
+    result = calibrate_threshold(NETWORK, TRACE, max_losses=[1.0])
+    assert result.chosen[1.0].threshold == 0.5 and result.metric_baseline == 90.0
+    assert [p.threshold for p in result.points] == sorted(p.threshold for p in result.points)
+    assert max(p.metric_loss for p in result.points if p.threshold <= 0.5) <= 1.0
 
 
 def test_calibration_without_loss_returns_the_highest_threshold(known_loss):
@@ -59,7 +59,7 @@ def test_calibration_stops_at_a_bump_of_the_loss(known_loss):
 
 
 def test_margin_keeps_the_loss_below_its_bound(monkeypatch):
-    """Of 400 right answers 4·θ become wrong: a loss of θ points, with a standard error of about √θ/2."""
+    """4·θ of 400 right answers become wrong, which is a loss of θ points, with a standard error of about √θ/2."""
 
     def run(workload, policy, theta=0.0, **options):
         statistics = np.ones((400, 2), np.int64)

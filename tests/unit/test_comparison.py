@@ -113,11 +113,11 @@ def test_translations_of_different_length_have_no_output_change():
     trace = make_tokens(network, (4, 7, 3))
     for theta in (0.0, 0.3, 5.0):
         plain, changed = (archsim.simulate(network, trace, policy=p, threshold=theta) for p in ("none", "bnn"))
-        found = changed.record["output_change"]
+        result = changed.record["output_change"]
         if [len(top) for top in plain.outputs] == [len(top) for top in changed.outputs]:
-            assert found == pytest.approx(change_of_outputs(plain.outputs, changed.outputs), rel=1e-12)
+            assert result == pytest.approx(change_of_outputs(plain.outputs, changed.outputs), rel=1e-12)
         else:
-            assert found is None
+            assert result is None
 
 
 def test_cached_decoder_run_gives_the_same_output_change():

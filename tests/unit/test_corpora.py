@@ -54,10 +54,10 @@ def test_digit_strings_of_a_split_are_reproducible(recordings):
 
 
 def test_digit_strings_use_all_recordings_of_their_split_only(recordings, monkeypatch):
-    heard = []
-    monkeypatch.setattr(digits, "_joined", lambda said, rng: heard.extend(said) or np.zeros(9, np.int16))
+    used = []
+    monkeypatch.setattr(digits, "_joined", lambda said, rng: used.extend(said) or np.zeros(9, np.int16))
     fsdd_trace("valid", recordings)
-    assert {(r.digit, r.speaker, r.index) for r in heard} == {(d, s, 5) for d in range(10) for s in ("ada", "bob")}
+    assert {(r.digit, r.speaker, r.index) for r in used} == {(d, s, 5) for d in range(10) for s in ("ada", "bob")}
     assert [digits.split_of(index) for index in (0, 4, 5, 7, 8, 49)] == 2 * ["test"] + 2 * ["valid"] + 2 * ["train"]
 
 

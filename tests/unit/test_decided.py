@@ -99,13 +99,13 @@ def test_windows_and_chunks_leave_outputs_and_decisions_unchanged(policy, bidire
 def test_windows_of_a_batch_cover_its_rows_in_order(lengths, n_steps):
     lengths = np.sort(lengths)[::-1]
     batch = Batch.of(np.arange(lengths.size), lengths)
-    found = []
+    result = []
     for window in batch.windows(n_steps):
         steps, positions = window.steps_and_positions()
-        found += zip((steps + window.start).tolist(), window.sequences[positions].tolist(), strict=True)
+        result += zip((steps + window.start).tolist(), window.sequences[positions].tolist(), strict=True)
         assert window.active.size <= n_steps
     steps, positions = batch.steps_and_positions()
-    assert found == list(zip(steps.tolist(), positions.tolist(), strict=True))
+    assert result == list(zip(steps.tolist(), positions.tolist(), strict=True))
     there = batch.backwards()
     assert (there[there] == np.arange(batch.n_rows)).all()
 

@@ -50,13 +50,13 @@ def test_column_skips_and_outputs_equal_a_delta_network_in_loops(cell, theta, po
     """Skips are equal bit by bit and outputs to 1e-5, in both directions."""
     network = make_network(cell, inputs=5, units=6, bidirectional=True)
     trace = make_trace(network, [12, 7])
-    found = run_inference(network, trace, policy_from(policy), theta, precision="fp32")
+    result = run_inference(network, trace, policy_from(policy), theta, precision="fp32")
     for sequence, frames in enumerate(trace.sequences):
         sides = [naive_pass(network.layers[0], d, frames, theta, policy) for d in network.layers[0].directions]
         for d, (_, skips) in enumerate(sides):
-            np.testing.assert_array_equal(found.activity.skipped(sequence, 0, d), skips)
-        np.testing.assert_allclose(found.outputs[sequence], np.hstack([o for o, _ in sides]), atol=1e-5)
-    assert (found.activity.avoided_fraction > 0.05) == (theta > 0)
+            np.testing.assert_array_equal(result.activity.skipped(sequence, 0, d), skips)
+        np.testing.assert_allclose(result.outputs[sequence], np.hstack([o for o, _ in sides]), atol=1e-5)
+    assert (result.activity.avoided_fraction > 0.05) == (theta > 0)
 
 
 @pytest.mark.parametrize("policy", COLUMN_POLICIES)
@@ -69,10 +69,10 @@ def test_zero_threshold_gives_the_outputs_without_reuse(cell, policy):
     network = make_network(cell, inputs=20, units=30, layers=2, bidirectional=True)
     frames = make_trace(network, [1000]).sequences[0].round(1)
     trace = archsim.Trace.from_arrays([frames, frames[:50]])
-    found, dense = (
+    result, dense = (
         run_inference(network, trace, policy_from(name), 0.0, precision="fp32") for name in (policy, "none")
     )
-    for ours, theirs, tolerance in zip(found.outputs, dense.outputs, (1e-3, 1e-5), strict=True):
+    for ours, theirs, tolerance in zip(result.outputs, dense.outputs, (1e-3, 1e-5), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
 
 

@@ -48,7 +48,7 @@ def test_queue_of_one_stalls_the_scan_per_column():
 
 def naive_ends(skipped, n_units, times):
     """Return S_{t+1} by the formulas at the top of the kernel, with dictionaries."""
-    start, found = 0, []
+    start, result = 0, []
     for row in skipped:
         s, p, a, free, order = {}, {}, {}, {}, np.flatnonzero(~row).tolist()
         last_of = {}
@@ -66,8 +66,8 @@ def naive_ends(skipped, n_units, times):
         ready = max(no_more, free[len(order) - 1] + times.dot_pipeline_cycles if order else 0)
         start += ready + (n_units - 1) * times.update_interval_cycles
         start += times.update_pipeline_cycles + times.writeback_cycles
-        found.append(start)
-    return found
+        result.append(start)
+    return result
 
 
 small = st.integers(1, 6)
@@ -80,8 +80,8 @@ small = st.integers(1, 6)
 def test_column_kernel_equals_the_recurrence(times, n_units, n_inputs, n_steps, random):
     share = random.random()
     skipped = np.array([[random.random() < share for _ in range(n_inputs)] for _ in range(n_steps)])
-    found = time_columns(np.packbits(skipped, axis=1), n_inputs, n_units, times)
-    assert found.step_ends.tolist() == naive_ends(skipped, n_units, times)
+    result = time_columns(np.packbits(skipped, axis=1), n_inputs, n_units, times)
+    assert result.step_ends.tolist() == naive_ends(skipped, n_units, times)
 
 
 @given(st.integers(1, 40), st.integers(1, 60), st.integers(1, 4), st.randoms(use_true_random=False))

@@ -111,8 +111,8 @@ def test_read_one_cycle_before_refresh_is_due_is_served_first():
 
 def test_refresh_waits_for_precharges_tppd_apart():
     """Three banks are open, so the third is precharged two tPPD after the refresh is due."""
-    found = finish_cycles((0, 0), (ROW, 0), (2 * ROW, 0), (0, TREFI))
-    assert found[3] == TREFI + 2 * TPPD + TRP + TRFC + TRCD + CL + BL
+    result = finish_cycles((0, 0), (ROW, 0), (2 * ROW, 0), (0, TREFI))
+    assert result[3] == TREFI + 2 * TPPD + TRP + TRFC + TRCD + CL + BL
 
 
 def test_idle_intervals_refresh_once_each_and_delay_no_later_read():
@@ -169,16 +169,16 @@ def test_row_hit_is_served_before_an_older_row_conflict():
 
 def test_queue_depth_of_one_serves_row_conflict_in_order():
     """Rows A, B, A are served in that order."""
-    found = finish_cycles((0, 0), (NEXT_ROW, 0), (64, 0), spec=spec_with(queue_depth=1))
-    assert found == sorted(found) and found[2] - found[1] > TRP + TRCD
+    result = finish_cycles((0, 0), (NEXT_ROW, 0), (64, 0), spec=spec_with(queue_depth=1))
+    assert result == sorted(result) and result[2] - result[1] > TRP + TRCD
 
 
 @pytest.mark.parametrize("limit", [1, 4, 9])
 def test_row_hit_limit_bounds_hits_before_a_waiting_row(limit):
     """While row hits keep arriving, a request for another row is served after `row_hit_limit` of them."""
     spec = spec_with(row_hit_limit=limit)
-    found = finish_cycles((0, 0), (NEXT_ROW, 0), *((64 * i, 0) for i in range(1, 20)), spec=spec)
-    assert sum(end < found[1] for end in found) == limit
+    result = finish_cycles((0, 0), (NEXT_ROW, 0), *((64 * i, 0) for i in range(1, 20)), spec=spec)
+    assert sum(end < result[1] for end in result) == limit
 
 
 @pytest.mark.parametrize("write", [False, True])

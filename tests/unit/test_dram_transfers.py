@@ -85,7 +85,7 @@ def test_idle_channel_powers_down_before_and_after_a_read():
     assert counts["open_power_down"] == 3000 - 1000 - FIRST
 
 
-# What cannot be replayed.
+# Refusals.
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -121,6 +121,6 @@ def test_invalid_replay_arguments_are_refused(arguments, message):
 
 
 def test_largest_address_and_late_issue_time_are_replayed():
-    found = archsim.replay_dram([1 << 48], issue=[1e6])
-    assert found["finish_ns"][0] == pytest.approx(1e6, rel=1e-3)
-    assert list(found.columns) == ["issue_ns", "finish_ns", "row_hit"] and found["row_hit"].dtype == bool
+    result = archsim.replay_dram([1 << 48], issue=[1e6])
+    assert result["finish_ns"][0] == pytest.approx(1e6, rel=1e-3)
+    assert list(result.columns) == ["issue_ns", "finish_ns", "row_hit"] and result["row_hit"].dtype == bool

@@ -18,11 +18,11 @@ from archsim.sim.units.unit import Credits, Unit
 EPUR = arch_with()
 
 
-def receive(env, port, n, heard, busy_ps=0):
+def receive(env, port, n, received, busy_ps=0):
     """Take `n` items from a port and note the time of each; be busy for a while after each."""
     for _ in range(n):
         item = yield from port.get()
-        heard.append((env.now_ps, item))
+        received.append((env.now_ps, item))
         if busy_ps:
             yield env.timeout(busy_ps)
 
@@ -35,45 +35,45 @@ def events_of(env, process):
 
 
 def test_get_of_an_arrived_item_takes_no_event():
-    env, heard = Engine(), []
+    env, received = Engine(), []
     port = Port(env)
     for item in "abc":
         port.send(item)
-    assert events_of(env, receive(env, port, 3, heard)) == 0
-    assert heard == [(0, "a"), (0, "b"), (0, "c")]
+    assert events_of(env, receive(env, port, 3, received)) == 0
+    assert received == [(0, "a"), (0, "b"), (0, "c")]
 
 
 def test_get_of_an_item_in_flight_takes_one_event():
-    env, heard = Engine(), []
+    env, received = Engine(), []
     port = Port(env)
     port.send("a", 700)
     port.send("b", 700)
-    assert events_of(env, receive(env, port, 2, heard)) == 1
-    assert heard == [(700, "a"), (700, "b")]
+    assert events_of(env, receive(env, port, 2, received)) == 1
+    assert received == [(700, "a"), (700, "b")]
 
 
 def test_get_before_send_takes_one_event():
     """The item is sent at 100 and arrives at 350; the receiver is not woken before."""
-    env, heard = Engine(), []
+    env, received = Engine(), []
     port = Port(env)
     env.timeout(100).callbacks.append(lambda _: port.send("a", 250))
-    assert events_of(env, receive(env, port, 1, heard)) == 1 + 1
-    assert heard == [(350, "a")]
+    assert events_of(env, receive(env, port, 1, received)) == 1 + 1
+    assert received == [(350, "a")]
 
 
 def test_item_of_shorter_delay_does_not_overtake():
-    env, heard = Engine(), []
+    env, received = Engine(), []
     port = Port(env)
     port.send("slow", 500)
     port.send("fast", 1)
-    env.run(until=env.process(receive(env, port, 2, heard)))
-    assert heard == [(500, "slow"), (500, "fast")]
+    env.run(until=env.process(receive(env, port, 2, received)))
+    assert received == [(500, "slow"), (500, "fast")]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=1, max_size=12), st.integers(0, 4))
 def test_items_are_received_in_order_at_arrival_or_when_free(sends, busy_ps):
     """Item n arrives at max(sent + delay, arrival of n-1), and is received then or when the receiver is free."""
-    env, heard, expected = Engine(), [], []
+    env, received, expected = Engine(), [], []
     port = Port(env)
 
     def send_all():
@@ -88,8 +88,8 @@ def test_items_are_received_in_order_at_arrival_or_when_free(sends, busy_ps):
         expected.append((max(arrival_ps, free_ps), n))
         free_ps = expected[-1][0] + busy_ps
     env.process(send_all())
-    env.run(until=env.process(receive(env, port, len(sends), heard, busy_ps)))
-    assert heard == expected
+    env.run(until=env.process(receive(env, port, len(sends), received, busy_ps)))
+    assert received == expected
 
 
 def test_credit_wait_takes_an_event_only_if_none_is_free():
@@ -174,13 +174,13 @@ def neuron_run(arch, reuse, **shape):
 @pytest.mark.parametrize("reuse, events", [(0.0, 14051), (0.3, 14349), (0.7, 14401), (1.0, 14051)])
 def test_event_count_with_memoization_is_pinned(reuse, events):
     """One event per busy time of the DPU, one per wait for the FMU; the meeting of the gates is shared."""
-    found, neurons = neuron_run(EPUR, reuse, inputs=128, units=128)
-    assert found == events and found / neurons < 2.5
+    n_events, neurons = neuron_run(EPUR, reuse, inputs=128, units=128)
+    assert n_events == events and n_events / neurons < 2.5
 
 
 def test_event_count_of_the_baseline_is_pinned():
-    found, neurons = neuron_run(EPUR.without_memo(), 0.0, inputs=128, units=128)
-    assert found == 7907 and found / neurons < 1.3
+    n_events, neurons = neuron_run(EPUR.without_memo(), 0.0, inputs=128, units=128)
+    assert n_events == 7907 and n_events / neurons < 1.3
 
 
 @pytest.mark.parametrize("fields, events", [
@@ -202,12 +202,12 @@ def test_listener_receives_the_events_it_subscribes_to_or_all():
     class Kinds(Some):
         subscribes_to = (TraceEvent,)
 
-    few, heard, kinds = Some(), [], Kinds()
-    probe = Probe(Engine(), [few, heard.append, kinds])
+    few, received, kinds = Some(), [], Kinds()
+    probe = Probe(Engine(), [few, received.append, kinds])
     probe.emit(QueueDepth, queue="q", depth=1)
     probe.emit(Worked, unit="u", time_ps=2)
-    assert [type(event) for event in heard] == [QueueDepth, Worked] and list(few) == heard[:1]
-    assert list(kinds) == heard
+    assert [type(event) for event in received] == [QueueDepth, Worked] and list(few) == received[:1]
+    assert list(kinds) == received
 
 
 def test_trace_event_without_subscriber_is_not_constructed():

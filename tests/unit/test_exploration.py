@@ -33,7 +33,7 @@ def in_process(monkeypatch):
     run_sweeps_in_process(monkeypatch, search, sweeps)
 
 
-# What is explored
+# Candidates and refusals
 
 
 def test_default_policies_are_distinct_and_registered():
@@ -85,31 +85,31 @@ def test_network_without_metric_is_refused(classifier, tmp_path):
         explore(classifier["network"], tmp_path / "out", trace=tmp_path / "bare.npz")
 
 
-# Next to a plain sweep
+# Against a plain sweep
 
 
 def test_exploration_finds_the_results_of_a_full_grid_in_fewer_passes(
     classifier, tmp_path, in_process, computed_policies
 ):
-    """The same largest θ of each policy, the same point to take, and of the front all but what has a smaller θ."""
+    """Largest θ per policy and best point are equal; the front only lacks points of a smaller θ."""
     grid, widths = LogGrid(bisections=0), [4, 64]
-    found = explore(**classifier, folder=tmp_path / "out", max_loss=BOUND, policies=REUSING, widths=widths, refine=0)
+    result = explore(**classifier, folder=tmp_path / "out", max_loss=BOUND, policies=REUSING, widths=widths, refine=0)
     assert len(computed_policies) <= 1 + len(REUSING) * grid.max_tries
     thetas = [grid.theta(index) for index in range(-4 * grid.stride, 7 * grid.stride + 1)]
     axes = {"policy": list(REUSING), "threshold": thetas, WIDTH: widths}
     every = run_sweep({"axes": axes, "fixed": classifier}, tmp_path / "every").results
-    every = every.assign(product=energy_delay_area(every, found.reference["area_mm2"]))
+    every = every.assign(product=energy_delay_area(every, result.reference["area_mm2"]))
     fitting = every[every["metric_loss"] <= BOUND]
     largest = fitting.groupby("policy")["threshold"].max()
-    assert found.fitting.groupby("policy")["threshold"].max().to_dict() == largest.to_dict()
-    for policy, theta in largest.items():  # else the largest is not what a climb looks for
+    assert result.fitting.groupby("policy")["threshold"].max().to_dict() == largest.to_dict()
+    for policy, theta in largest.items():  # else the largest is not what the search looks for
         assert (every[(every["policy"] == policy) & (every["threshold"] <= theta)]["metric_loss"] <= BOUND).all()
         assert theta < grid.theta(7 * grid.stride)
     keys = ["policy", "threshold", WIDTH]
     best = fitting.sort_values("product", kind="stable").iloc[0]
-    assert found.best[keys].tolist() == best[keys].tolist() and found.best["product"] == best["product"]
+    assert result.best[keys].tolist() == best[keys].tolist() and result.best["product"] == best["product"]
     ours, theirs = (
-        set(map(tuple, rows[keys].to_numpy())) for rows in (found.front.iloc[1:], fitting[pareto_front(fitting)])
+        set(map(tuple, rows[keys].to_numpy())) for rows in (result.front.iloc[1:], fitting[pareto_front(fitting)])
     )
     assert ours and ours <= theirs and all(theta < largest[policy] for policy, theta, _ in theirs - ours)
 
@@ -128,20 +128,20 @@ def test_second_exploration_computes_nothing_or_little_for_a_new_bound(
 
 
 def test_page_holds_the_front_and_the_recommendation(classifier, tmp_path, in_process):
-    found = explore(
+    result = explore(
         **classifier, folder=tmp_path / "out", max_loss=BOUND, policies=["bnn", "oracle"], widths=[64], refine=0
     )
-    page = write_exploration(found, tmp_path / "out")
+    page = write_exploration(result, tmp_path / "out")
     text = page.read_text("utf-8")
-    assert page.name == "explore.html" and found.recommendation in text and "The front" in text
+    assert page.name == "explore.html" and result.recommendation in text and "The front" in text
     assert all(label.text in text for label in LABELS.values()) and "<script" not in text
     assert {path.name for path in (tmp_path / "out" / "figures").iterdir()} == {
         f"{name}{suffix}" for name in ("front", "tradeoff") for suffix in (".svg", ".png")
     }
-    assert write_exploration(found, tmp_path / "out").read_text("utf-8") == text
+    assert write_exploration(result, tmp_path / "out").read_text("utf-8") == text
 
 
 def test_policies_without_threshold_take_one_pass_each(classifier, tmp_path, in_process, computed_policies):
-    found = explore(**classifier, folder=tmp_path / "out", policies=["none"], widths=[64, 256])
-    assert computed_policies == ["none"] and len(found.points) == 1
-    assert found.recommendation == "No policy that reuses and that a machine can have was explored."
+    result = explore(**classifier, folder=tmp_path / "out", policies=["none"], widths=[64, 256])
+    assert computed_policies == ["none"] and len(result.points) == 1
+    assert result.recommendation == "No policy that reuses and that a machine can have was explored."

@@ -9,7 +9,7 @@ from archsim.errors import ConfigError
 from archsim.exploration.points import energy_delay_area, pareto_front
 from archsim.exploration.threshold_search import MAX_BISECTIONS, LogGrid
 
-# The climb
+# The search
 
 
 def climbed(grid, fits):

@@ -102,8 +102,8 @@ def bars_of(axes):
 
 
 def test_every_figure_module_is_tested():
-    found = {info.name for info in iter_modules(figures.__path__)}
-    assert {name for name in found if hasattr(module(name), "draw")} | {"energy_breakdown"} == set(MAKERS)
+    names = {info.name for info in iter_modules(figures.__path__)}
+    assert {name for name in names if hasattr(module(name), "draw")} | {"energy_breakdown"} == set(MAKERS)
 
 
 def test_every_figure_has_a_name_a_title_and_a_caption():

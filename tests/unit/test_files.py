@@ -97,7 +97,7 @@ def test_file_name_that_is_no_utf8_is_written(tmp_path):
     written(tmp_path / os.fsdecode(b"\xff.json"))
 
 
-# Names that can be shown
+# Names on a terminal
 
 
 @given(st.text(st.characters()))
@@ -150,7 +150,7 @@ def test_name_with_underscore_is_in_the_legend():
     assert [text.get_text().strip() for text in figure.legends[0].get_texts()] == ["_hidden"]
 
 
-# Settings of somebody else
+# Settings of the user
 
 
 def drawn(path):
@@ -178,7 +178,7 @@ def test_figure_does_not_depend_on_rc_settings(suffix, tmp_path):
         assert {key: mpl.rcParams[key] for key in before} == before
 
 
-# Kernels
+# Cache of kernels
 
 
 def test_missing_kernel_cache_is_replaced_by_a_temporary_folder(monkeypatch, tmp_path):

@@ -201,8 +201,8 @@ def test_script_exits_with_0_or_with_2_and_one_line(files):
     """Exit codes, and one line where the input is at fault."""
     script = Path(__file__).parents[2] / "scripts" / "finetune_reuse.py"
     common = [sys.executable, script, "--network", "net", "--trace", "train.npz", "--valid", "train.npz", "-o", "tuned"]
-    told = [*common, "--threshold", "0.5", "--epochs", "2", "--batch", "8"]
-    done = subprocess.run(told, capture_output=True, text=True, cwd=files, check=False)
+    command = [*common, "--threshold", "0.5", "--epochs", "2", "--batch", "8"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=files, check=False)
     assert done.returncode == 0 and "after: accuracy" in done.stdout and "epoch 2: loss" in done.stderr, done.stderr
     wrong = [*common, "--threshold", "nan"]
     done = subprocess.run(wrong, capture_output=True, text=True, cwd=files, check=False)

@@ -61,27 +61,27 @@ def test_greedy_search_keeps_loss_reuse_and_pass_bounds(costs, per, passes):
     one = KnownLoss(costs)
     uniform = one.calibrated()
     apart = KnownLoss(costs)
-    found = apart.calibrated(per=per, passes=passes)
+    result = apart.calibrated(per=per, passes=passes)
     assert apart.passes <= one.passes + passes
-    assert found.uniform.keys() == uniform.chosen.keys()
-    for bound, point in found.chosen.items():
+    assert result.uniform.keys() == uniform.chosen.keys()
+    for bound, point in result.chosen.items():
         before = uniform.chosen[bound]
-        assert found.uniform[bound][:6] == before[:6]
+        assert result.uniform[bound][:6] == before[:6]
         assert point.metric_loss <= bound and point.reuse_fraction >= before.reuse_fraction
-        assert point.change <= found.uniform[bound].change
+        assert point.change <= result.uniform[bound].change
         gates = np.concatenate(thresholds_per_gate(apart.network, point.threshold))
         assert (gates >= 0).all() and (gates <= 4.0).all()
-    assert KnownLoss(costs).calibrated(per=per, passes=passes) == found
+    assert KnownLoss(costs).calibrated(per=per, passes=passes) == result
 
 
 def test_costliest_gate_gets_the_lowest_threshold():
     """A gate that costs a hundred times more than the others ends far below them, which raises total reuse."""
     costly = KnownLoss([[0.1, 0.1, 10.0], [0.1, 0.1, 0.1]])
-    found = costly.calibrated(per="gate", max_losses=[1.0])
-    point, one = found.chosen[1.0], found.uniform[1.0]
+    result = costly.calibrated(per="gate", max_losses=[1.0])
+    point, one = result.chosen[1.0], result.uniform[1.0]
     (first, second, third), others = point.threshold
     assert third < one.threshold < min(first, second, *others)
-    assert point.reuse_fraction > 1.2 * one.reuse_fraction and not found.cut_short
+    assert point.reuse_fraction > 1.2 * one.reuse_fraction and not result.cut_short
     by_layer = costly.calibrated(per="layer", max_losses=[1.0]).chosen[1.0]
     assert one.reuse_fraction < by_layer.reuse_fraction < point.reuse_fraction
     assert by_layer.threshold[0] < one.threshold < by_layer.threshold[1]
@@ -93,13 +93,13 @@ def test_second_bound_leaves_the_first_result_unchanged():
 
 
 def test_equal_costs_gain_less_than_3_percent_over_one_threshold():
-    found = KnownLoss([[1.0] * GATES] * 2).calibrated(per="gate", max_losses=[2.0])
-    assert found.chosen[2.0].reuse_fraction == pytest.approx(found.uniform[2.0].reuse_fraction, rel=0.03)
+    result = KnownLoss([[1.0] * GATES] * 2).calibrated(per="gate", max_losses=[2.0])
+    assert result.chosen[2.0].reuse_fraction == pytest.approx(result.uniform[2.0].reuse_fraction, rel=0.03)
 
 
 def test_search_with_too_few_passes_is_marked_cut_short():
-    found = KnownLoss([[1.0, 2.0, 3.0]]).calibrated(per="gate", passes=2)
-    assert found.cut_short and all(isinstance(p.threshold, float | list) for p in found.chosen.values())
+    result = KnownLoss([[1.0, 2.0, 3.0]]).calibrated(per="gate", passes=2)
+    assert result.cut_short and all(isinstance(p.threshold, float | list) for p in result.chosen.values())
 
 
 @pytest.mark.parametrize("per, shape", [("layer", (2,)), ("gate", (2, 4))])
@@ -108,11 +108,11 @@ def test_run_with_chosen_thresholds_has_the_calibrated_reuse_and_loss(per, shape
     head = MeanClassifier(rng.standard_normal((2, 6)).astype(np.float32), np.zeros(2, np.float32))
     network = replace(make_network("lstm", inputs=4, units=6, layers=2), head=head, metric="accuracy")
     trace = replace(make_trace(network, [9] * 30), targets=tuple([0, 1] * 15))
-    found = calibrate_threshold(network, trace, max_losses=[20.0], per=per, resolution=0.1, passes=40)
-    lists = [p for p in found.points if isinstance(p.threshold, list)]
+    result = calibrate_threshold(network, trace, max_losses=[20.0], per=per, resolution=0.1, passes=40)
+    lists = [p for p in result.points if isinstance(p.threshold, list)]
     assert {np.shape(p.threshold) for p in lists} == {shape} and len(lists) <= 40
-    assert found.evidence.per == per
-    point = found.chosen[20.0]
+    assert result.evidence.per == per
+    point = result.chosen[20.0]
     record = archsim.simulate(network, trace, threshold=point.threshold).record
     assert record["reuse_fraction"] == point.reuse_fraction and record["metric_loss"] == point.metric_loss <= 20.0
 

@@ -72,7 +72,7 @@ def test_attention_step_cycles_and_counts_equal_hand_arithmetic():
     assert run.time_ps == now_ps
     assert counts["mu", "exponential"] == steps * (5 + 6)
     assert counts["dram", "read"] == steps * sum(-(-2 * n // BURST_BYTES) for n in (6, 20 * 20, 6 * 40, 9 * 6))
-    # scores and context read the encoder's outputs where they lie: 40 bytes a row, and 10 bytes a row
+    # scores and context read the encoder's outputs where they lie: 40 bytes per row, and 10 bytes per row
     vectors = 2 + 2 + 1 + 3 + 1
     assert counts["intermediate_memory", "read"] == steps * (vectors + -(-5 * 40 // 32) + -(-20 * 10 // 32))
 

@@ -35,13 +35,13 @@ def moved_at(arch, n_bytes, *claims):
     env = Engine()
     port = IntermediatePort(env, arch)
 
-    def claim(told, starts, words):
-        yield env.timeout(2000 * told)
+    def claim(reserved_at, starts, words):
+        yield env.timeout(2000 * reserved_at)
         port.reserve(np.array(starts, np.int64), words)
 
-    for told, *rest in claims:
-        if told:
-            env.process(claim(told, *rest))
+    for reserved_at, *rest in claims:
+        if reserved_at:
+            env.process(claim(reserved_at, *rest))
         else:
             port.reserve(np.array(rest[0], np.int64), rest[1])
     env.run(until=env.process(port.move(n_bytes)))
@@ -56,7 +56,7 @@ def moved_at(arch, n_bytes, *claims):
     ([(0, [20], 4)], 20),  # it is through
     ([(0, [0, 2], 4)], 28),  # the second step's words wait for the first one's
     ([(0, range(0, 80, 8), 8)], 100),  # no cycle is left before the last of ten steps' words are through
-    ([(5, [12], 4)], 24),  # told of meanwhile
+    ([(5, [12], 4)], 24),  # reserved meanwhile
     ([(5, [19], 4), (22, [23], 2)], 26),
 ])  # fmt: skip
 def test_transfer_yields_the_port_to_reserved_step_words(claims, end):

@@ -106,12 +106,12 @@ def test_products_of_wrong_shapes_are_refused():
 def test_drift_rule_kernel_equals_semantics_1_4(predictions, theta, throttle):
     """One neuron over time, against SEMANTICS 1.4 written out."""
     memo, drift = np.full((1, 1, 1), predictions[0], np.int32), np.zeros((1, 1, 1), np.float32)
-    found = [False]
+    result = [False]
     for now in predictions[1:]:
         out = np.zeros((1, 1, 1), np.bool_)
         decide_by_drift(np.full((1, 1, 1), now, np.int32), memo, drift, np.array([theta], np.float32), throttle, out)
-        found.append(bool(out[0, 0, 0]))
-    assert found == naive_drift_rule(predictions, theta, throttle)
+        result.append(bool(out[0, 0, 0]))
+    assert result == naive_drift_rule(predictions, theta, throttle)
 
 
 def test_relative_change_from_zero_is_infinite_and_0_to_0_is_none():
@@ -148,9 +148,9 @@ CODES = arrays(np.float32, (3, 70), elements=st.floats(-3, 3, width=32))
 def test_code_products_equal_integer_products(inputs, weights, bits, step):
     steps = np.full(3, step, np.float32)
     packed = [pack_joint_codes(v[:, :6], steps, v[:, 6:], steps, bits) for v in (inputs, weights)]
-    found = code_products(packed[0], np.ascontiguousarray(packed[1].transpose(0, 2, 1)), 70)
+    result = code_products(packed[0], np.ascontiguousarray(packed[1].transpose(0, 2, 1)), 70)
     codes = [naive_code(v, np.float32(step), bits) for v in (inputs, weights)]
-    assert (found == codes[0] @ codes[1].T).all()
+    assert (result == codes[0] @ codes[1].T).all()
 
 
 def test_one_bit_codes_equal_signs():
@@ -174,10 +174,10 @@ def test_codes_out_of_range_are_clipped():
 def test_ternary_products_equal_integer_products(inputs, weights, least):
     leasts = np.full(3, least, np.float32)
     packed = [pack_joint_ternary(v[:, :66], leasts, v[:, 66:], leasts) for v in (inputs, weights)]
-    found = np.zeros((3, 3), np.int32)
-    add_ternary_products(packed[0], np.ascontiguousarray(packed[1].transpose(0, 2, 1)), found)
+    result = np.zeros((3, 3), np.int32)
+    add_ternary_products(packed[0], np.ascontiguousarray(packed[1].transpose(0, 2, 1)), result)
     codes = [naive_ternary(v, np.float32(least)) for v in (inputs, weights)]
-    assert (found == codes[0] @ codes[1].T).all()
+    assert (result == codes[0] @ codes[1].T).all()
 
 
 def test_products_of_unequal_planes_are_refused():

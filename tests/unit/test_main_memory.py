@@ -27,10 +27,10 @@ def finishes_ps(transfers, *, spec=None, tick_ps=0):
         while True:
             yield env.timeout(tick_ps)
 
-    asked = [env.process(ask(i, *transfer)) for i, transfer in enumerate(transfers)]
+    requests = [env.process(ask(i, *transfer)) for i, transfer in enumerate(transfers)]
     if tick_ps:
         env.process(tick())
-    env.run(until=env.all_of(asked))
+    env.run(until=env.all_of(requests))
     return [ends[i] for i in range(len(transfers))]
 
 
@@ -39,21 +39,21 @@ times_ps = st.integers(0, 4000).map(lambda i: i * 1250)
 
 
 @given(st.lists(st.tuples(addresses, times_ps), min_size=1, max_size=50))
-def test_finish_times_in_the_event_loop_equal_replay(asked):
-    """The same arrivals are given to the process in the event loop and to `replay_dram`."""
-    found = finishes_ps([(address, 64, False, at) for address, at in asked])
-    replayed = archsim.replay_dram([a for a, _ in asked], issue=[at / 1000 for _, at in asked])
-    assert found == np.round(replayed["finish_ns"] * 1000).astype(int).tolist()
+def test_finish_times_in_the_event_loop_equal_replay(requests):
+    """Equal arrivals are given to the process in the event loop and to `replay_dram`."""
+    finished_ps = finishes_ps([(address, 64, False, at) for address, at in requests])
+    replayed = archsim.replay_dram([a for a, _ in requests], issue=[at / 1000 for _, at in requests])
+    assert finished_ps == np.round(replayed["finish_ns"] * 1000).astype(int).tolist()
 
 
 transfers = st.tuples(addresses, st.integers(1, 9000), st.booleans(), times_ps)
 
 
 @given(st.lists(transfers, min_size=1, max_size=20), st.sampled_from([1000, 3137, 50_000]), st.integers(1, 2))
-def test_run_ahead_leaves_finish_times_unchanged(asked, tick_ps, channels):
+def test_run_ahead_leaves_finish_times_unchanged(requests, tick_ps, channels):
     """An event that is due all the time prevents run-ahead; every transfer still finishes at the same time."""
     spec = DramSpec().model_copy(update={"channels": channels})
-    assert finishes_ps(asked, spec=spec, tick_ps=tick_ps) == finishes_ps(asked, spec=spec)
+    assert finishes_ps(requests, spec=spec, tick_ps=tick_ps) == finishes_ps(requests, spec=spec)
 
 
 def test_simultaneous_requests_are_served_in_order_of_client_id():

@@ -212,14 +212,14 @@ def test_saved_calibration_holds_threshold_and_evidence(tmp_path):
     folder_with(tmp_path, MANIFEST.replace("[thresholds]", "[thresholds]  # kept"))
     network = archsim.load_network(tmp_path)
     trace = archsim.Trace.from_texts(["good bad", "bad"] * 20, [1, 0] * 20, name="valid")
-    found = calibrate_threshold(network, trace, max_losses=[100.0, 2.0], highest=0.5)
-    save_calibration(tmp_path, "bnn", found.evidence)
+    result = calibrate_threshold(network, trace, max_losses=[100.0, 2.0], highest=0.5)
+    save_calibration(tmp_path, "bnn", result.evidence)
     text = (tmp_path / "network.toml").read_text("utf-8")
     assert "[thresholds]  # kept" in text and text.count("[calibration.bnn]") == 1
     again = archsim.load_network(tmp_path)
-    assert again.thresholds["bnn"] == found.chosen[2.0].threshold and again.digest == network.digest
+    assert again.thresholds["bnn"] == result.chosen[2.0].threshold and again.digest == network.digest
     kept = read_manifest(tmp_path / "network.toml").calibration["bnn"]
-    assert kept == found.evidence and [p.max_loss for p in kept.points] == [2.0, 100.0]
+    assert kept == result.evidence and [p.max_loss for p in kept.points] == [2.0, 100.0]
     assert (kept.trace, kept.trace_digest, kept.sequences) == ("valid", trace.digest, 40)
 
 
@@ -227,10 +227,10 @@ def test_saved_thresholds_per_gate_are_used_by_a_run(tmp_path):
     """The evidence says what the lists are of."""
     network = archsim.load_network(folder_with(tmp_path))
     trace = archsim.Trace.from_texts(["good bad good good bad", "bad good bad bad"] * 20, [1, 0] * 20, name="valid")
-    found = calibrate_threshold(network, trace, max_losses=[100.0], highest=0.5, per="gate", passes=9)
+    result = calibrate_threshold(network, trace, max_losses=[100.0], highest=0.5, per="gate", passes=9)
     theta = [[0.125, 0.25, 3.0]]
-    point = found.evidence.points[0].model_copy(update={"threshold": theta})
-    save_calibration(tmp_path, "bnn", found.evidence.model_copy(update={"points": (point,)}))
+    point = result.evidence.points[0].model_copy(update={"threshold": theta})
+    save_calibration(tmp_path, "bnn", result.evidence.model_copy(update={"points": (point,)}))
     again, kept = archsim.load_network(tmp_path), read_manifest(tmp_path / "network.toml").calibration["bnn"]
     assert again.thresholds["bnn"] == theta == kept.points[0].threshold and kept.per == "gate"
     assert again.digest == network.digest

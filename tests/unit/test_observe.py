@@ -42,13 +42,13 @@ class _Recording:
 
 def recorded(network, trace, precision="fp16"):
     """Return (binary, exact, h of the step before) over the steps, per sequence and pass."""
-    found = []
+    result = []
     for i, sequence in enumerate(trace.sequences):
         recorder = Recorder()
         alone = replace(trace, name=f"{i}", sequences=(sequence,), targets=None)
         run_inference(network, alone, recorder, precision=precision, threads=1)
-        found.append([tuple(np.array(column) for column in zip(*steps, strict=True)) for steps in recorder.passes])
-    return found
+        result.append([tuple(np.array(column) for column in zip(*steps, strict=True)) for steps in recorder.passes])
+    return result
 
 
 def naive_changes(series, edges):
@@ -131,11 +131,11 @@ def test_scatter_is_limited_to_2000_points():
 def test_observation_does_not_depend_on_threads(monkeypatch):
     network, trace = lstm()
     alone, together = [], []
-    for found, cores in ((alone, 1), (together, 5)):
+    for result, cores in ((alone, 1), (together, 5)):
         monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
         seen = observe(network, trace)
         frames = seen.changes(), seen.change_summary(), seen.correlations(), seen.scatter()
-        found += [frame.to_csv(float_format="%.17g") for frame in frames]
+        result += [frame.to_csv(float_format="%.17g") for frame in frames]
     assert alone == together
 
 
@@ -151,11 +151,11 @@ def test_change_summary_equals_numpy_to_a_bin():
     passes = [one for sequence in recorded(network, trace) for one in sequence]
     with np.errstate(divide="ignore"):
         changes = np.concatenate([(np.abs(np.diff(y, axis=0)) / np.abs(y[1:])).ravel() for _, y, _ in passes])
-    found = observe(network, trace).change_summary().iloc[0]
-    assert found["changes"] == changes.size
-    assert found["share_below_10_percent"] == np.mean(changes < np.float32(0.1))
-    assert found["median"] == pytest.approx(np.median(changes), rel=0.13)
-    assert found["mean_capped"] == pytest.approx(np.minimum(changes, 1).mean(), rel=0.03)
+    result = observe(network, trace).change_summary().iloc[0]
+    assert result["changes"] == changes.size
+    assert result["share_below_10_percent"] == np.mean(changes < np.float32(0.1))
+    assert result["median"] == pytest.approx(np.median(changes), rel=0.13)
+    assert result["mean_capped"] == pytest.approx(np.minimum(changes, 1).mean(), rel=0.03)
 
 
 def test_sequences_of_one_step_have_no_changes():

@@ -120,7 +120,7 @@ def test_unknown_cell_is_refused():
     check_cell(pickled(LSTM))
 
 
-# Arrays that somebody goes on using
+# Arrays that the caller changes later
 
 
 def filled_again(fill, shape, dtype):
@@ -185,7 +185,7 @@ def test_read_only_arrays_are_not_copied():
     assert own(mine, np.float64).dtype == np.float64 and own(mine.T).flags.c_contiguous
 
 
-# What is given as an array or a number
+# Kinds of arrays and numbers
 
 
 @pytest.mark.parametrize("values, message", [

@@ -21,7 +21,7 @@ def test_policy_names_distinguish_large_numbers():
     assert policy_from(one.name).guard == 1234567
 
 
-def test_options_of_plug_ins_appear_in_their_names():
+def test_options_of_plug_ins_appear_in_their_names(registry):
     """Options appear whether the class declares them itself or passes some on to its parent."""
 
     class Every(NoReuse):

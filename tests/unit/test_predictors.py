@@ -54,11 +54,11 @@ def test_reuse_decisions_equal_the_naive_rule_to_the_bit(cell, name):
     """Predictions take the network's own hidden values; both sides are the same float32 operations."""
     network, policy = make_network(cell, inputs=7, units=9), policy_from(name)
     trace = make_trace(network, [40])
-    found = run_inference(network, trace, policy, 0.4, precision="fp32")
-    hidden = np.vstack([np.zeros((1, 9), np.float32), found.outputs[0][:-1]])
+    result = run_inference(network, trace, policy, 0.4, precision="fp32")
+    hidden = np.vstack([np.zeros((1, 9), np.float32), result.outputs[0][:-1]])
     predictions = naive_predictions(policy, network, trace.sequences[0], hidden)
     rule = [naive_drift_rule(of_neuron, 0.4, policy.throttle, policy.guard) for of_neuron in predictions.T]
-    reused = found.activity.reused(0, 0, 0).reshape(40, -1)
+    reused = result.activity.reused(0, 0, 0).reshape(40, -1)
     assert (reused == np.array(rule).T).all()
     assert 0 < reused.mean() < 1
 
@@ -165,7 +165,7 @@ def test_corrected_outputs_stay_near_those_without_reuse(cell, better):
         for correct in ("", ",correct=on")
     )
     assert corrected.activity.neurons_reused() >= 0.9 * 11 * network.neurons_per_step
-    worst_stale, worst = (np.abs(found.outputs[0] - plain).max() for found in (stale, corrected))
+    worst_stale, worst = (np.abs(result.outputs[0] - plain).max() for result in (stale, corrected))
     assert worst < worst_stale / better
 
 

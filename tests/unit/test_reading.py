@@ -77,7 +77,7 @@ def test_byte_order_mark_is_stripped_from_texts():
     assert trace.sequences == ("good film", "a\ufeffb") and trace.targets == ("guter film", "c")
 
 
-# How much a TOML file may hold
+# Size and depth of a TOML file
 
 
 @pytest.mark.parametrize("text", [

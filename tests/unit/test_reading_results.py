@@ -25,10 +25,10 @@ def test_nominal_saving_equals_the_record(result):
 
 
 def test_savings_span_the_nominal_one_over_all_corners(result):
-    found, ranges = result.sensitivity, doubtful()
-    assert found.lowest.saving <= found.nominal.saving <= found.highest.saving
-    assert len(found.corners) == 4 * len(ranges.technologies)
-    assert {(c.mac_pj, c.dram_pj_per_bit) for c in found.corners} == {
+    spread, ranges = result.sensitivity, doubtful()
+    assert spread.lowest.saving <= spread.nominal.saving <= spread.highest.saving
+    assert len(spread.corners) == 4 * len(ranges.technologies)
+    assert {(c.mac_pj, c.dram_pj_per_bit) for c in spread.corners} == {
         (mac, bit) for mac in (0.65, 1.5) for bit in (4.0, 9.4)
     }
 
@@ -51,8 +51,8 @@ def test_higher_dram_transfer_energy_raises_dram_energy_only(result):
 
 
 def test_utilisation_shares_of_each_unit_add_up_to_one(result, streaming):
-    for found in (result, streaming):
-        table = found.utilisation.set_index("unit")
+    for run in (result, streaming):
+        table = run.utilisation.set_index("unit")
         assert (table >= 0).all(axis=None)
         assert table.sum(axis=1).to_numpy() == pytest.approx(1.0, abs=1e-9)
         assert set(table.index) == {

@@ -141,10 +141,10 @@ def test_mean_over_networks_is_nan_if_one_is_missing():
 
 
 def test_study_of_failed_points_names_the_first_failure():
-    found = sweep([("a", "bnn", 0.1, 0, 0.1)])
-    found.results["error"] = "just so"
+    result = sweep([("a", "bnn", 0.1, 0, 0.1)])
+    result.results["error"] = "just so"
     with pytest.raises(UsageError, match="no point of 1 has run yet; the first failed with: just so"):
-        study_of(found)
+        study_of(result)
 
 
 @pytest.mark.parametrize("column, value, text", [
@@ -169,9 +169,9 @@ def test_axis_labels_have_units():
 
 
 def test_twenty_series_styles_are_distinct():
-    found = series_styles(map(str, range(20)))
-    assert len(set(found.values())) == 20
-    assert len({(look.colour, look.hatch) for look in found.values()}) == 20
+    result = series_styles(map(str, range(20)))
+    assert len(set(result.values())) == 20
+    assert len({(look.colour, look.hatch) for look in result.values()}) == 20
 
 
 def test_figure_of_another_suffix_is_refused(tmp_path):

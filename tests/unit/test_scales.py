@@ -33,17 +33,17 @@ def test_scales_of_another_shape_are_refused(tiny_lstm):
 
 
 def test_measured_scales_are_means_whatever_the_order_of_sequences(tiny_lstm, tiny_trace):
-    found = archsim.measure_scales(tiny_lstm, tiny_trace, precision="fp32")
+    result = archsim.measure_scales(tiny_lstm, tiny_trace, precision="fp32")
     x = np.concatenate([sequence.ravel() for sequence in tiny_trace.sequences])
-    assert found.inputs[0] == pytest.approx(np.abs(x).mean(dtype=np.float64), rel=1e-5)
+    assert result.inputs[0] == pytest.approx(np.abs(x).mean(dtype=np.float64), rel=1e-5)
     outputs = run_inference(tiny_lstm, tiny_trace, NoReuse(), precision="fp32").outputs
     H = tiny_lstm.layers[-1].hidden_size
     sums = [sum(np.abs(y[:-1, :H]).sum(dtype=np.float64) for y in outputs)]
     sums += [sum(np.abs(y[1:, H:]).sum(dtype=np.float64) for y in outputs)]
     count = H * sum(map(len, outputs))
-    assert found.hidden[-1] == pytest.approx([total / count for total in sums], rel=1e-5)
+    assert result.hidden[-1] == pytest.approx([total / count for total in sums], rel=1e-5)
     backwards = replace(tiny_trace, sequences=tiny_trace.sequences[::-1])
-    assert archsim.measure_scales(tiny_lstm, backwards, precision="fp32") == found
+    assert archsim.measure_scales(tiny_lstm, backwards, precision="fp32") == result
 
 
 def test_decoder_scales_exclude_steps_after_the_end_token():

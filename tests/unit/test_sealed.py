@@ -144,11 +144,11 @@ def test_damaged_cache_gives_the_same_results_and_a_warning(spoil, made, out, in
     whole = {path: path.read_bytes() for path in (*files, baseline)}
     spoil(files, baseline)
     spoilt = {path.name for path, data in whole.items() if path.read_bytes() != data}
-    found = run_sweep(grid(made, [3, 5, 8]), out)
-    pd.testing.assert_frame_equal(found.results, expected(made))
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(told) == len(spoilt) and all("it is made anew" in line for line in told)
-    assert {name for line in told for name in whole_names(whole) if name in line} == spoilt
+    result = run_sweep(grid(made, [3, 5, 8]), out)
+    pd.testing.assert_frame_equal(result.results, expected(made))
+    messages = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(messages) == len(spoilt) and all("it is made anew" in line for line in messages)
+    assert {name for line in messages for name in whole_names(whole) if name in line} == spoilt
     caplog.clear()
     run_sweep(grid(made, [3, 5, 8, 9]), out)
     assert not caplog.records, "made anew once"
@@ -169,7 +169,7 @@ def test_sealed_pass_is_a_valid_safetensors_file(made):
         assert file.metadata()["kind"] == "neurons" and file.get_tensor("steps.0.0").dtype == np.int64
 
 
-# Single neurons, as reproduce keeps them
+# Observations of single neurons, as `reproduce` stores them
 
 
 class SmallDataset:
@@ -201,10 +201,10 @@ def test_damaged_observation_is_made_again(observed, tmp_path, caplog):
     for spoil in (rewrite, lambda path: flip_bit(path, 40), lambda path: path.write_bytes(paths[1].read_bytes())):
         caplog.clear()
         spoil(paths[0])
-        found = dataset_results._observe(SmallDataset(), "tiny", tmp_path)
+        result = dataset_results._observe(SmallDataset(), "tiny", tmp_path)
         assert [paths[0].name in record.getMessage() for record in caplog.records] == [True]
-        pd.testing.assert_frame_equal(found["change_summary"], first["change_summary"])
-        pd.testing.assert_frame_equal(found["changes"], first["changes"])
+        pd.testing.assert_frame_equal(result["change_summary"], first["change_summary"])
+        pd.testing.assert_frame_equal(result["changes"], first["changes"])
     assert len(observed) == 4
 
 

@@ -69,12 +69,12 @@ def test_shared_kernel_equals_its_recurrence(times, gates, units, steps, random)
     times = times._replace(has_memo=True, decision_cycles=max(times.decision_cycles, 1))
     reused = np.array([[[random.random() < 0.5 for _ in range(units)] for _ in range(gates)] for _ in range(steps)])
     bits = np.packbits(reused.reshape(steps, -1), axis=1)
-    found = time_shared_pass(bits, gates, units, times)
-    assert found.step_ends.tolist() == naive_shared_step_ends(reused, times)
-    assert found.tally[:, REUSED].sum() == reused.sum() and found.tally[:, EVALUATED].sum() == (~reused).sum()
+    result = time_shared_pass(bits, gates, units, times)
+    assert result.step_ends.tolist() == naive_shared_step_ends(reused, times)
+    assert result.tally[:, REUSED].sum() == reused.sum() and result.tally[:, EVALUATED].sum() == (~reused).sum()
     if gates == 1:
         alone = time_pass(bits, gates, units, times)
-        assert np.array_equal(found.step_ends, alone.step_ends)
+        assert np.array_equal(result.step_ends, alone.step_ends)
 
 
 def test_crossbar_costs_energy_per_bit_and_area():

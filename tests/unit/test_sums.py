@@ -91,12 +91,12 @@ def test_calibrate_and_observe_use_no_builtin_sum_of_floats(whole_numbers_only):
 def test_bleu_does_not_depend_on_the_builtin_sum(counts, monkeypatch):
     from sacrebleu.metrics.bleu import BLEU
 
-    found, theirs = set(), []
+    scores, theirs = set(), []
     for adds in (naive, compensated):
         monkeypatch.setattr(builtins, "sum", adds)
-        found.add(METRICS["bleu"].value(counts))
+        scores.add(METRICS["bleu"].value(counts))
         theirs.append(BLEU.compute_bleu(list(counts[:4]), list(counts[4:8]), *counts[8:], smooth_method="exp").score)
-    assert len(found) == 1 and found.pop() == pytest.approx(theirs[0], rel=1e-12)
+    assert len(scores) == 1 and scores.pop() == pytest.approx(theirs[0], rel=1e-12)
 
 
 @pytest.mark.parametrize("counts", [(0,) * 4 + (5, 4, 3, 2, 5, 7), (2, 1, 0, 0, 2, 1, 0, 0, 2, 2), (0,) * 10])

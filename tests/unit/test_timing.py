@@ -38,8 +38,8 @@ def step_ends(reused, times):
 def test_baseline_step_equals_the_closed_form(n_inputs, units):
     """SEMANTICS 2.2: H·c_d + L_d + L_m + L_w per step."""
     step = units * -(-n_inputs // 16) + 8 + 20 + 1
-    found = ends(np.zeros((3, 4, units)), ArchSpec().without_memo(), n_inputs)
-    assert found == [step, 2 * step, 3 * step]
+    result = ends(np.zeros((3, 4, units)), ArchSpec().without_memo(), n_inputs)
+    assert result == [step, 2 * step, 3 * step]
 
 
 def test_memo_hit_takes_27_cycles():
@@ -119,17 +119,17 @@ def test_steps_timed_together_equal_steps_timed_alone(times, reused, shared):
         reused = np.zeros_like(reused)
     n_steps, gates, units = reused.shape
     bits = np.packbits(reused.reshape(n_steps, -1), axis=1)
-    found = time_pass(bits, gates, units, times, shared=shared, spans=True)
+    result = time_pass(bits, gates, units, times, shared=shared, spans=True)
     alone = [time_pass(bits[t : t + 1], gates, units, times, shared=shared, spans=True) for t in range(n_steps)]
-    starts = np.concatenate([[0], found.step_ends[:-1]])
-    assert np.array_equal(np.diff(found.step_ends, prepend=0), [one.step_ends[0] for one in alone])
-    assert np.array_equal(found.tally, sum(one.tally for one in alone))
-    assert np.array_equal(found.update_wait, sum(one.update_wait for one in alone))
+    starts = np.concatenate([[0], result.step_ends[:-1]])
+    assert np.array_equal(np.diff(result.step_ends, prepend=0), [one.step_ends[0] for one in alone])
+    assert np.array_equal(result.tally, sum(one.tally for one in alone))
+    assert np.array_equal(result.update_wait, sum(one.update_wait for one in alone))
     for t, one in enumerate(alone):
-        assert np.array_equal(found.spans[t], starts[t] + one.spans[0])
-        assert np.array_equal(found.update_spans[t], starts[t] + one.update_spans[0])
+        assert np.array_equal(result.spans[t], starts[t] + one.spans[0])
+        assert np.array_equal(result.update_spans[t], starts[t] + one.update_spans[0])
     naive = naive_shared_step_ends if shared else naive_step_ends
-    assert found.step_ends.tolist() == naive(reused, times)
+    assert result.step_ends.tolist() == naive(reused, times)
 
 
 @given(machines(), long_passes())
@@ -138,10 +138,10 @@ def test_work_and_waits_of_a_unit_fill_its_step(times, reused):
     if not times.has_memo:
         times, reused = times._replace(issue_cycles=0), np.zeros_like(reused)
     n_steps, gates, units = reused.shape
-    found = time_pass(np.packbits(reused.reshape(n_steps, -1), axis=1), gates, units, times, spans=True)
-    tally, starts = found.tally.T, np.concatenate([[0], found.step_ends[:-1]])
+    result = time_pass(np.packbits(reused.reshape(n_steps, -1), axis=1), gates, units, times, spans=True)
+    tally, starts = result.tally.T, np.concatenate([[0], result.step_ends[:-1]])
     worked = tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.pass_on_cycles
-    busy = (found.spans[:, :, LAST_FREE] - starts[:, np.newaxis]).sum(axis=0)
+    busy = (result.spans[:, :, LAST_FREE] - starts[:, np.newaxis]).sum(axis=0)
     assert np.array_equal(worked + tally[ON_DECISION] + tally[ON_RESULTS], busy)
     assert np.array_equal(tally[REUSED], reused.sum(axis=(0, 2))) and (tally >= 0).all()
 
@@ -168,29 +168,29 @@ def test_part_costs_are_computed_once_per_part(monkeypatch):
 
 def test_lane_operations_equal_numpy():
     rng = np.random.default_rng(0)
-    rows, found = rng.integers(-99, 99, (3, LANES)), np.zeros((13, LANES), np.int64)
+    rows, result = rng.integers(-99, 99, (3, LANES)), np.zeros((13, LANES), np.int64)
     places = rng.integers(0, 3, LANES)
-    _every_operation(rows, places, found)
+    _every_operation(rows, places, result)
     a, b, c = rows
     gathered = rows[places, np.arange(LANES)]
     expected = [a + b, a - b, a * 3, 7 & a, a << 2, a >> 1, np.maximum(a, b), np.minimum(a, 5), np.full(LANES, 4),
                 np.where((a == b) | (a > 0), b, c), np.where((a < b) & (b > 0), 1, c), gathered, gathered]  # fmt: skip
-    assert np.array_equal(found, expected)
+    assert np.array_equal(result, expected)
 
 
 @outer
-def _every_operation(rows, places, found):
+def _every_operation(rows, places, result):
     a, b, c = load(rows[0]), load(rows[1]), load(rows[2])
-    store(found[0], a + b)
-    store(found[1], a - b)
-    store(found[2], a * 3)
-    store(found[3], 7 & a)
-    store(found[4], a << 2)
-    store(found[5], a >> 1)
-    store(found[6], later(a, b))
-    store(found[7], earlier(a, 5))
-    store(found[8], everywhere(4))
-    store(found[9], where((a == b) | (a > 0), b, c))
-    store(found[10], where((a < b) & (b > 0), 1, c))
-    store(found[11], gather(rows, load(places)))
-    scatter(found[12:], everywhere(0), gather(rows, load(places)))
+    store(result[0], a + b)
+    store(result[1], a - b)
+    store(result[2], a * 3)
+    store(result[3], 7 & a)
+    store(result[4], a << 2)
+    store(result[5], a >> 1)
+    store(result[6], later(a, b))
+    store(result[7], earlier(a, 5))
+    store(result[8], everywhere(4))
+    store(result[9], where((a == b) | (a > 0), b, c))
+    store(result[10], where((a < b) & (b > 0), 1, c))
+    store(result[11], gather(rows, load(places)))
+    scatter(result[12:], everywhere(0), gather(rows, load(places)))

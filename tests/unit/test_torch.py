@@ -50,7 +50,7 @@ def test_double_and_batch_first_modules_are_accepted():
     assert archsim.from_torch(module).layers[0].directions[0].weight_ih.dtype == np.float32
 
 
-# Weights that are not where torch keeps them by itself
+# Weights that are derived from other parameters
 
 
 def parametrised(module, name):

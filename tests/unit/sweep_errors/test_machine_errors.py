@@ -23,7 +23,7 @@ from archsim.sweeps.frames import EXPORTED, read_sweep
 from archsim.sweeps.run import run_sweep
 from archsim.sweeps.store import DATABASE
 
-# Something in the way
+# Occupied paths
 
 
 @pytest.mark.parametrize("name", ["", "cache"])
@@ -73,7 +73,7 @@ def test_report_over_an_occupied_path_is_refused(name, finished, tmp_path):
         write_report(tmp_path)
 
 
-# Errors of the machine are no outcomes
+# Errors of the machine, which are no outcomes of points
 
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -87,8 +87,8 @@ def test_full_disk_under_the_cache_changes_no_result(grid, finished, tmp_path, c
         patch.setattr(cache.Path, "write_bytes", full)
         results = run_sweep(grid, tmp_path).results
     pd.testing.assert_frame_equal(results, finished[1])
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 1 and "No space left on device" in told[0] and str(tmp_path / "cache") in told[0]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 1 and "No space left on device" in messages[0] and str(tmp_path / "cache") in messages[0]
     assert list((tmp_path / "cache").iterdir()) == [] and len(computed_policies) > 2
 
 

@@ -10,7 +10,6 @@ from harness_sweeps import HARDWARE, choices_of, count_by_kind, grid, record_of,
 from safetensors.numpy import save_file
 
 import archsim
-from archsim.policies import POLICIES
 from archsim.report.assemble import write_report
 from archsim.sweeps.cache import CachedStages, pass_path
 from archsim.sweeps.grid import load_grid
@@ -24,8 +23,8 @@ def direct_record(choices):
     for key, value in choices.items():
         arch = arch.replace(key.removeprefix("arch."), value) if key.startswith("arch.") else arch
     options = {key: choices[key] for key in ("policy", "precision", "detail") if key in choices}
-    found = archsim.simulate(choices["network"], choices["trace"], arch, threshold=choices["threshold"], **options)
-    return found.record | {"wall_s": None}
+    result = archsim.simulate(choices["network"], choices["trace"], arch, threshold=choices["threshold"], **options)
+    return result.record | {"wall_s": None}
 
 
 @pytest.mark.parametrize("more", [
@@ -152,8 +151,8 @@ def test_cleared_cache_is_filled_again(kept, labelled, tmp_path, in_process, com
     for path in (tmp_path / "cache").iterdir():
         if not path.match(kept):
             path.unlink()
-    found = run_sweep(grid(labelled, threshold=[0.5], arch__fmu__latency_cycles=[9]), tmp_path)
-    assert computed_policies == ["bnn"] and found.results["error"].isna().all()
+    result = run_sweep(grid(labelled, threshold=[0.5], arch__fmu__latency_cycles=[9]), tmp_path)
+    assert computed_policies == ["bnn"] and result.results["error"].isna().all()
 
 
 def test_network_rewritten_in_place_gets_a_new_digest(tmp_path, in_process):
@@ -178,8 +177,7 @@ class Every:
 """
 
 
-def test_edited_user_policy_is_run_again(unlabelled, tmp_path, in_process, monkeypatch):
-    monkeypatch.setattr(POLICIES, "_items", dict(POLICIES._items))
+def test_edited_user_policy_is_run_again(unlabelled, tmp_path, in_process, registry, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     reuse = []

@@ -65,12 +65,12 @@ def _end(future, end):
 
 def drive(tasks, pool):
     """Run tasks; return the error reported for each."""
-    told = {}
+    errors = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(driver, "wait", pool.wait)
-        Driver(tasks, pool, "cache", lambda task, done: told.setdefault(task.digest, []).append(done)).run()
-    assert all(len(ends) == 1 for ends in told.values()), "each task ends once"
-    return {digest: ends[0].error for digest, ends in told.items()}
+        Driver(tasks, pool, "cache", lambda task, done: errors.setdefault(task.digest, []).append(done)).run()
+    assert all(len(ends) == 1 for ends in errors.values()), "each task ends once"
+    return {digest: ends[0].error for digest, ends in errors.items()}
 
 
 DEATH = BrokenProcessPool("died")
@@ -93,12 +93,12 @@ class DyingPool(LocalPool):
 def test_worker_that_dies_between_tasks_is_replaced(unlabelled, tmp_path):
     points = plan_points(load_grid(grid(unlabelled, threshold=[0.1, 0.2, 0.3, 0.4]))[0])
     (tmp_path / "cache").mkdir()
-    tasks, told, pool = plan_tasks(points, tmp_path / "cache"), [], DyingPool(1)
+    tasks, errors, pool = plan_tasks(points, tmp_path / "cache"), [], DyingPool(1)
     try:
-        Driver(tasks, pool, str(tmp_path / "cache"), lambda task, done: told.append(done.error)).run()
+        Driver(tasks, pool, str(tmp_path / "cache"), lambda task, done: errors.append(done.error)).run()
     finally:
         pool.kill()
-    assert told == [None] * len(tasks) and pool.deaths == 0
+    assert errors == [None] * len(tasks) and pool.deaths == 0
 
 
 def test_tasks_run_after_the_tasks_they_need():
@@ -144,28 +144,28 @@ def test_tasks_in_flight_at_a_worker_death_are_retried_one_by_one():
 
 def test_task_whose_worker_dies_twice_fails_and_others_finish():
     pool = ScriptedPool(2, bad=[DEATH, DEATH])
-    told = drive([task("a"), task("bad"), task("b"), task("c")], pool)
-    assert "its process died 2 times" in told.pop("bad")
-    assert told == {"a": None, "b": None, "c": None} and pool.revived == 2
+    errors = drive([task("a"), task("bad"), task("b"), task("c")], pool)
+    assert "its process died 2 times" in errors.pop("bad")
+    assert errors == {"a": None, "b": None, "c": None} and pool.revived == 2
 
 
 def test_points_run_after_their_pass_failed_by_worker_deaths():
     """The points compute the pass themselves and report their own errors."""
     made = task("pass", kind=TaskKind.PASS)
     pool = ScriptedPool(2, **{"pass": [DEATH, DEATH], "a": [Done(0.0, error="no")]})
-    told = drive([made, task("a", made), task("b", made), task("c")], pool)
-    assert "died" in told["pass"] and told["a"] == "no" and told["b"] is None and told["c"] is None
+    errors = drive([made, task("a", made), task("b", made), task("c")], pool)
+    assert "died" in errors["pass"] and errors["a"] == "no" and errors["b"] is None and errors["c"] is None
 
 
 def test_points_run_after_their_pass_failed():
     made = task("pass", kind=TaskKind.PASS)
-    told = drive([made, task("a", made), task("b")], ScriptedPool(**{"pass": [Done(0.0, error="oh")]}))
-    assert told == {"pass": "oh", "a": None, "b": None}
+    errors = drive([made, task("a", made), task("b")], ScriptedPool(**{"pass": [Done(0.0, error="oh")]}))
+    assert errors == {"pass": "oh", "a": None, "b": None}
 
 
 def test_error_of_the_pool_is_the_error_of_the_task():
-    told = drive([task("a"), task("b")], ScriptedPool(a=[ValueError("cannot be sent")]))
-    assert told == {"a": "ValueError: cannot be sent", "b": None}
+    errors = drive([task("a"), task("b")], ScriptedPool(a=[ValueError("cannot be sent")]))
+    assert errors == {"a": "ValueError: cannot be sent", "b": None}
 
 
 def test_sweep_ends_if_the_pool_cancels_a_task():
@@ -195,11 +195,11 @@ def test_exception_of_a_task_is_its_error_message(error, message, unlabelled, tm
 
 
 def test_progress_rises_from_zero_to_one(unlabelled, tmp_path, in_process):
-    heard = []
+    progress = []
     run_sweep(
         grid(unlabelled, threshold=[0.1, 0.5, -1]),
         tmp_path,
-        on_progress=lambda p: heard.append((p.share, p.finished, p.failed)),
+        on_progress=lambda p: progress.append((p.share, p.finished, p.failed)),
     )
-    assert heard[0] == (0.0, 1, 1) and heard[-1] == (pytest.approx(1.0), 3, 1)
-    assert heard == sorted(heard)
+    assert progress[0] == (0.0, 1, 1) and progress[-1] == (pytest.approx(1.0), 3, 1)
+    assert progress == sorted(progress)

@@ -15,8 +15,8 @@ from archsim.sweeps.text import toml_text
 
 
 def test_points_are_all_combinations_with_the_last_axis_fastest():
-    found = points(axes={"policy": ["bnn", "oracle"], "threshold": [0.1, 0.2], "arch.fmu.latency_cycles": [3, 5]})
-    chosen = [(p["policy"], p["threshold"], p["arch.fmu.latency_cycles"]) for p in found]
+    result = points(axes={"policy": ["bnn", "oracle"], "threshold": [0.1, 0.2], "arch.fmu.latency_cycles": [3, 5]})
+    chosen = [(p["policy"], p["threshold"], p["arch.fmu.latency_cycles"]) for p in result]
     assert chosen == [
         *(("bnn", 0.1, 3), ("bnn", 0.1, 5), ("bnn", 0.2, 3), ("bnn", 0.2, 5)),
         *(("oracle", 0.1, 3), ("oracle", 0.1, 5), ("oracle", 0.2, 3), ("oracle", 0.2, 5)),
@@ -24,8 +24,8 @@ def test_points_are_all_combinations_with_the_last_axis_fastest():
 
 
 def test_fixed_choices_are_in_every_point():
-    found = points(axes={"seed": [0, 1]}, fixed={"network": "imdb-lstm", "limit": 3})
-    assert found == [{"network": "imdb-lstm", "limit": 3, "seed": seed} for seed in (0, 1)]
+    result = points(axes={"seed": [0, 1]}, fixed={"network": "imdb-lstm", "limit": 3})
+    assert result == [{"network": "imdb-lstm", "limit": 3, "seed": seed} for seed in (0, 1)]
 
 
 def test_grid_without_axes_is_one_point():
@@ -39,37 +39,37 @@ def test_threshold_value_may_be_a_list_per_layer():
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4))
 def test_number_of_points_is_the_product_of_the_axes(sizes):
     keys = ("threshold", "seed", "limit", "arch.fmu.latency_cycles")
-    found = points(axes={key: list(range(size)) for key, size in zip(keys, sizes, strict=False)})
-    assert len(found) == math.prod(sizes)
-    assert found == sorted(found, key=lambda point: [point[key] for key in keys[: len(sizes)]])
+    result = points(axes={key: list(range(size)) for key, size in zip(keys, sizes, strict=False)})
+    assert len(result) == math.prod(sizes)
+    assert result == sorted(result, key=lambda point: [point[key] for key in keys[: len(sizes)]])
 
 
 def test_zipped_axes_advance_together_inside_the_plain_axes():
-    found = points(
+    result = points(
         axes={"policy": ["bnn", "oracle"]},
         zip=[{"threshold": [0.1, 0.2], "seed": [1, 2]}, {"limit": [5, 6]}],
     )
-    chosen = [(p["policy"], p["threshold"], p["seed"], p["limit"]) for p in found]
+    chosen = [(p["policy"], p["threshold"], p["seed"], p["limit"]) for p in result]
     assert chosen == [(p, t, s, l) for p in ("bnn", "oracle") for t, s in ((0.1, 1), (0.2, 2)) for l in (5, 6)]
 
 
 def test_zipped_axes_may_repeat_a_value_but_not_a_row():
-    found = points(zip=[{"seed": [1, 1, 2], "limit": [7, 8, 7]}])
-    assert found == [{"seed": 1, "limit": 7}, {"seed": 1, "limit": 8}, {"seed": 2, "limit": 7}]
+    result = points(zip=[{"seed": [1, 1, 2], "limit": [7, 8, 7]}])
+    assert result == [{"seed": 1, "limit": 7}, {"seed": 1, "limit": 8}, {"seed": 2, "limit": 7}]
 
 
 def test_range_may_be_zipped():
-    found = points(zip=[{"seed": {"from": 1, "to": 3, "step": 1}, "limit": [7, 8, 9]}])
-    assert found == [{"seed": 1, "limit": 7}, {"seed": 2, "limit": 8}, {"seed": 3, "limit": 9}]
+    result = points(zip=[{"seed": {"from": 1, "to": 3, "step": 1}, "limit": [7, 8, 9]}])
+    assert result == [{"seed": 1, "limit": 7}, {"seed": 2, "limit": 8}, {"seed": 3, "limit": 9}]
 
 
 def test_preset_adds_its_choices_and_overrides_fixed_ones():
-    found = points(
+    result = points(
         axes={"preset": ["small", "large"]},
         fixed={"limit": 5, "policy": "bnn"},
         preset={"small": {"arch.dpu.lanes": 8}, "large": {"arch.dpu.lanes": 32, "limit": 9}},
     )
-    assert found == [
+    assert result == [
         {"limit": 5, "policy": "bnn", "preset": "small", "arch.dpu.lanes": 8},
         {"limit": 9, "policy": "bnn", "preset": "large", "arch.dpu.lanes": 32},
     ]
@@ -101,8 +101,8 @@ def test_only_keeps_the_points_that_skip_drops(condition, meets):
 
 
 def test_one_matching_condition_suffices_and_skip_follows_only():
-    found = kept(only=[{"policy": "bnn"}, {"seed": 0}], skip=[{"policy": "none"}])
-    assert found == {("bnn", seed) for seed in range(5)} | {("oracle", 0)}
+    result = kept(only=[{"policy": "bnn"}, {"seed": 0}], skip=[{"policy": "none"}])
+    assert result == {("bnn", seed) for seed in range(5)} | {("oracle", 0)}
 
 
 def test_condition_on_an_unset_key_is_refused():

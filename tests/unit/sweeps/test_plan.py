@@ -50,15 +50,15 @@ def test_policy_none_needs_no_baseline_task(labelled, tmp_path):
 
 
 def test_policy_none_runs_once_and_has_a_row_per_threshold(unlabelled, tmp_path, in_process):
-    found = run_sweep(grid(unlabelled, policy=["none"], threshold=[0.1, 0.2]), tmp_path / "out")
-    assert found.n_points == 2 and found.results["digest"].nunique() == 1
-    assert found.results["threshold"].tolist() == [0.1, 0.2]
+    result = run_sweep(grid(unlabelled, policy=["none"], threshold=[0.1, 0.2]), tmp_path / "out")
+    assert result.n_points == 2 and result.results["digest"].nunique() == 1
+    assert result.results["threshold"].tolist() == [0.1, 0.2]
 
 
 def test_max_loss_selects_the_calibrated_threshold():
     chosen = {"network": "imdb-lstm", "limit": 1}
-    found = [resolve_point(chosen | {"max_loss": loss, "policy": "bnn"}).threshold for loss in (1, 2)]
-    assert found[0] <= found[1] and found[0] == resolve_point(chosen | {"policy": "bnn"}).threshold
+    result = [resolve_point(chosen | {"max_loss": loss, "policy": "bnn"}).threshold for loss in (1, 2)]
+    assert result[0] <= result[1] and result[0] == resolve_point(chosen | {"policy": "bnn"}).threshold
     assert resolve_point(chosen | {"max_loss": 1, "policy": "none"}).threshold is None
 
 
@@ -74,9 +74,9 @@ def test_max_loss_selects_thresholds_per_layer_written_as_text(tmp_path):
         manifest.write_text(f"{manifest.read_text()}[calibration.bnn]\n{about}margin = 0\nconfidence = 1\n{evidence}")
     assert resolve_point(apart | {"max_loss": 1, "policy": "bnn"}).threshold == [0.1, 0.2]
     run_sweep({"fixed": {"policy": "bnn", "max_loss": 1}, "zip": [zipped(apart, whole)]}, tmp_path / "out")
-    found = read_sweep(tmp_path / "out")
-    assert found.failed.empty and found.results["threshold"].tolist() == ["[0.1, 0.2]", "0.3"]
-    assert "[0.1, 0.2]" in str(best_table(study_of(found)).rows)
+    result = read_sweep(tmp_path / "out")
+    assert result.failed.empty and result.results["threshold"].tolist() == ["[0.1, 0.2]", "0.3"]
+    assert "[0.1, 0.2]" in str(best_table(study_of(result)).rows)
 
 
 def zipped(*choices):

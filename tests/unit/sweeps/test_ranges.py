@@ -11,9 +11,9 @@ from archsim.errors import ConfigError
 from archsim.sweeps.axis import Range, axis_values, check_once
 
 
-def same_values_and_types(found, expected):
-    assert found == expected
-    assert [type(value) for value in found] == [type(value) for value in expected]
+def same_values_and_types(result, expected):
+    assert result == expected
+    assert [type(value) for value in result] == [type(value) for value in expected]
 
 
 @pytest.mark.parametrize("written, values", [
@@ -45,18 +45,18 @@ counts = st.integers(2, 200)
 
 @given(numbers, st.floats(1e-3, 1e6).map(lambda x: round(x, 3)), counts)
 def test_linear_range_by_points_includes_both_ends(first, width, count):
-    found = Range(first=first, last=first + width, points=count).values()
-    assert len(found) == count
-    assert found[0] == pytest.approx(first, rel=1e-11) and found[-1] == pytest.approx(first + width, rel=1e-11)
-    assert found == sorted(found)
+    result = Range(first=first, last=first + width, points=count).values()
+    assert len(result) == count
+    assert result[0] == pytest.approx(first, rel=1e-11) and result[-1] == pytest.approx(first + width, rel=1e-11)
+    assert result == sorted(result)
 
 
 @given(st.floats(1e-6, 1e3), st.floats(1.01, 1e6), counts)
 def test_log_range_includes_both_ends_and_has_a_constant_ratio(first, ratio, count):
-    found = Range(first=first, last=first * ratio, points=count, scale="log").values()
-    assert len(found) == count
-    assert found[0] == pytest.approx(first, rel=1e-10) and found[-1] == pytest.approx(first * ratio, rel=1e-10)
-    factors = [after / before for before, after in pairwise(found)]
+    result = Range(first=first, last=first * ratio, points=count, scale="log").values()
+    assert len(result) == count
+    assert result[0] == pytest.approx(first, rel=1e-10) and result[-1] == pytest.approx(first * ratio, rel=1e-10)
+    factors = [after / before for before, after in pairwise(result)]
     assert factors == pytest.approx([ratio ** (1 / (count - 1))] * (count - 1), rel=1e-9)
 
 
@@ -71,16 +71,16 @@ def test_range_with_whole_step_equals_python_range(first, width, step):
 def test_range_with_decimal_step_reaches_its_end(first, steps, step):
     """Binary rounding must not lose an end that decimal arithmetic reaches."""
     last = round(first + steps * step, 6)
-    found = Range(first=first, last=last, step=step).values()
-    assert len(found) == steps + 1 and found[-1] == pytest.approx(last, abs=1e-9)
-    assert found == [round(first + i * step, 6) for i in range(steps + 1)]
+    result = Range(first=first, last=last, step=step).values()
+    assert len(result) == steps + 1 and result[-1] == pytest.approx(last, abs=1e-9)
+    assert result == [round(first + i * step, 6) for i in range(steps + 1)]
 
 
 @given(numbers, st.floats(0, 1e3), st.floats(0.2, 1e3))
 def test_range_by_step_never_exceeds_its_end(first, width, step):
-    found = Range(first=first, last=first + width, step=step).values()
-    assert found[-1] <= first + width + 1e-9 * max(1.0, step) + 1e-11 * abs(first + width)
-    assert found[-1] + step > first + width - 1e-11 * abs(first + width)
+    result = Range(first=first, last=first + width, step=step).values()
+    assert result[-1] <= first + width + 1e-9 * max(1.0, step) + 1e-11 * abs(first + width)
+    assert result[-1] + step > first + width - 1e-11 * abs(first + width)
 
 
 @given(st.lists(st.integers(), min_size=1, max_size=20, unique=True))

@@ -60,10 +60,10 @@ def test_output_path_of_a_file_is_refused(unlabelled, tmp_path):
 def test_points_of_an_earlier_grid_are_kept_and_not_run_again(unlabelled, tmp_path, in_process):
     run_sweep(grid(unlabelled, threshold=[0.1, 0.5]), tmp_path)
     before = outcomes(tmp_path)
-    found = run_sweep(grid(unlabelled, threshold=[0.5, 0.9]), tmp_path)
+    result = run_sweep(grid(unlabelled, threshold=[0.5, 0.9]), tmp_path)
     after = outcomes(tmp_path)
     assert len(before) == 2 and len(after) == 3 and all(after[digest] == row for digest, row in before.items())
-    assert found.results["threshold"].tolist() == [0.5, 0.9] and found.n_points == 2
+    assert result.results["threshold"].tolist() == [0.5, 0.9] and result.n_points == 2
     back = run_sweep(grid(unlabelled, threshold=[0.1, 0.5]), tmp_path)
     assert back.results["threshold"].tolist() == [0.1, 0.5] and outcomes(tmp_path) == after
 

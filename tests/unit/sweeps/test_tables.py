@@ -34,9 +34,9 @@ CONTRACT = """network trace arch policy threshold precision detail sequences ste
 
 
 def test_results_have_the_columns_of_the_contract_and_the_axes(mixed):
-    found, _ = mixed
-    assert set(CONTRACT) | {"point", "error", HARDWARE, "limit"} <= set(found.results.columns)
-    assert found.results.columns.is_unique and list(found.results.columns[:2]) == ["point", "error"]
+    sweep, _ = mixed
+    assert set(CONTRACT) | {"point", "error", HARDWARE, "limit"} <= set(sweep.results.columns)
+    assert sweep.results.columns.is_unique and list(sweep.results.columns[:2]) == ["point", "error"]
 
 
 def test_failed_point_has_a_row_with_its_error(mixed):
@@ -57,22 +57,22 @@ def test_columns_are_string_int64_or_float64(mixed):
 
 
 def test_exported_files_equal_the_frames(mixed):
-    found, folder = mixed
+    sweep, folder = mixed
     for name in ("results", "energy", "utilisation"):
-        frame = getattr(found, name)
+        frame = getattr(sweep, name)
         pd.testing.assert_frame_equal(pd.read_parquet(folder / f"{name}.parquet"), frame)
         written = pd.read_csv(folder / f"{name}.csv")
         assert list(written.columns) == list(frame.columns) and len(written) == len(frame)
-    pd.testing.assert_frame_equal(read_sweep(folder).results, found.results)
+    pd.testing.assert_frame_equal(read_sweep(folder).results, sweep.results)
 
 
 def test_energy_rows_add_up_to_the_record_and_shares_to_one(mixed):
-    found, _ = mixed
-    ran = found.results[found.results["error"].isna()].set_index("point")
-    energy = found.energy.groupby(["point", "side"])["joules"].sum().unstack()
+    sweep, _ = mixed
+    ran = sweep.results[sweep.results["error"].isna()].set_index("point")
+    energy = sweep.energy.groupby(["point", "side"])["joules"].sum().unstack()
     assert energy["policy"].to_numpy() == pytest.approx(ran["energy_j"].to_numpy(), rel=1e-9)
     assert energy["baseline"].to_numpy() == pytest.approx(ran["baseline_energy_j"].to_numpy(), rel=1e-9)
-    shares = found.utilisation.groupby(["point", "side", "unit"])["share"].sum()
+    shares = sweep.utilisation.groupby(["point", "side", "unit"])["share"].sum()
     assert shares.to_numpy() == pytest.approx(1.0, abs=1e-9)
 
 
@@ -97,9 +97,9 @@ def test_sweep_of_failed_points_only_exports_tables(unlabelled, tmp_path, in_pro
         raise ArithmeticError("too little")
 
     monkeypatch.setattr(stages, "run_compared", fail)
-    found = run_sweep(grid(unlabelled, threshold=[0.1, 0.5]), tmp_path)
-    assert found.results["error"].notna().all() and found.energy.empty and len(exported(tmp_path)) == 6
-    assert list(found.results["threshold"]) == [0.1, 0.5]
+    sweep = run_sweep(grid(unlabelled, threshold=[0.1, 0.5]), tmp_path)
+    assert sweep.results["error"].notna().all() and sweep.energy.empty and len(exported(tmp_path)) == 6
+    assert list(sweep.results["threshold"]) == [0.1, 0.5]
 
 
 def test_sweep_without_finished_points_reads_as_an_empty_table(unlabelled, tmp_path):
@@ -108,6 +108,6 @@ def test_sweep_without_finished_points_reads_as_an_empty_table(unlabelled, tmp_p
     points = plan_points(load_grid(grid(unlabelled, threshold=[0.5]))[0])
     store.begin(points, {})
     store.close()
-    found = read_sweep(tmp_path)
-    assert found.n_points == 1 and found.results.empty and list(found.energy.columns)[:2] == ["point", "side"]
-    assert {"point", "error"} <= set(found.results.columns)
+    sweep = read_sweep(tmp_path)
+    assert sweep.n_points == 1 and sweep.results.empty and list(sweep.energy.columns)[:2] == ["point", "side"]
+    assert {"point", "error"} <= set(sweep.results.columns)
