@@ -1,1 +1,1 @@
-"""The paper's study done again on networks of our own: what is observed, and the figures drawn of it."""
+"""The paper's study repeated on the bundled networks: observations of neurons, figures, tables, one page."""

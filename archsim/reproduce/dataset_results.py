@@ -1,4 +1,4 @@
-"""What one dataset showed, made by two sweeps and a look at single neurons; what is there already is not made again."""
+"""Results of one dataset: two sweeps and an observation of single neurons, each made only if it is missing."""
 
 from __future__ import annotations
 
@@ -22,40 +22,42 @@ from archsim.sweeps.run import StageCallback, SweepProgress, make_sweep_folders,
 from archsim.sweeps.store import LOG
 
 AT = 1
-"""Points of loss that thresholds were calibrated for, as in the abstract."""
-SWEEPS, OBSERVED_FOLDER = ("losses", "thresholds"), "watched"
+"""Points of loss that thresholds were calibrated for, as in the paper's abstract."""
+SWEEPS = ("losses", "thresholds")
+OBSERVED_FOLDER = "watched"
 OBSERVED = ("changes", "change_summary", "correlations", "scatter")
+"""Tables of `Observation`, by the name of their method."""
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetResults:
-    """Everything the figures are drawn from."""
+    """Results that the figures of one dataset are drawn from."""
 
     dataset: Dataset
     losses: SweepResults
-    """Networks by policies by points of loss allowed."""
+    """Results by network, policy and allowed points of loss."""
     thresholds: SweepResults
-    """Networks by policies by θ."""
+    """Results by network, policy and θ."""
     observed: dict[str, pd.DataFrame]
-    """Of all networks, by the names in `WATCHED`."""
+    """Tables of all networks, by the names in `OBSERVED`."""
 
     def at_loss(self, points: int, policy: str) -> pd.DataFrame:
-        """Rows of results at one bound and policy, a row a network."""
+        """Return the results at one bound and policy, one row per network."""
         rows = self.losses.ran
         return rows[(rows["max_loss"] == points) & (rows["policy"] == policy)]
 
     @property
     def failed(self) -> list[SweepResults]:
-        """The sweeps that have points which failed."""
+        """Sweeps with failed points."""
         return [sweep for sweep in (self.losses, self.thresholds) if len(sweep.failed)]
 
     def sequences(self, rows: pd.DataFrame) -> str:
-        """How many sequences of each network rows of results are about."""
+        """Return the number of sequences per network in rows of results, as text."""
         counts = rows.groupby("network", sort=False)["sequences"].max()
         return ", ".join(f"{network} {n}" for network, n in counts.items())
 
     def records(self) -> list[Record]:
-        """Records at one point of loss, all policies."""
+        """Return the records of all policies at one point of loss."""
         rows = self.losses.ran
         chosen = rows[rows["max_loss"] == AT].astype(object)
         return [
@@ -64,14 +66,14 @@ class DatasetResults:
 
 
 def make_folders(folder: Path) -> None:
-    """Make the folders of a dataset; UsageError, before any work, where something stands in their way."""
+    """Make the folders of a dataset; raise UsageError, before any work, if that is impossible."""
     make_folder(folder / OBSERVED_FOLDER)
     for name in SWEEPS:
         make_sweep_folders(folder / name)
 
 
-def find(dataset: Dataset, folder: Path, jobs: int | None, on_progress: StageCallback) -> DatasetResults:
-    """Make what is missing in `folder`, and read the rest."""
+def run_dataset(dataset: Dataset, folder: Path, jobs: int | None, on_progress: StageCallback) -> DatasetResults:
+    """Return the results of a dataset, made as far as `folder` does not hold them."""
     make_folders(folder)
     sweeps = dict(zip(SWEEPS, (dataset.losses_grid(), dataset.thresholds_grid()), strict=True))
     observed = _observe_all(dataset, folder / OBSERVED_FOLDER, on_progress)
@@ -91,24 +93,24 @@ def _sweep(
 
 
 def _observe_all(dataset: Dataset, folder: Path, on_progress: StageCallback) -> dict[str, pd.DataFrame]:
-    found: dict[str, list[pd.DataFrame]] = {name: [] for name in OBSERVED}
+    frames: dict[str, list[pd.DataFrame]] = {name: [] for name in OBSERVED}
     for i, network in enumerate(dataset.networks):
         on_progress(f"{dataset.name}, single neurons", i / len(dataset.networks), network)
         for name, frame in _observe(dataset, network, folder).items():
-            found[name].append(frame)
+            frames[name].append(frame)
     on_progress(f"{dataset.name}, single neurons", 1.0, f"{len(dataset.networks)} networks")
-    return {name: pd.concat(frames, ignore_index=True) for name, frames in found.items()}
+    return {name: pd.concat(of_name, ignore_index=True) for name, of_name in frames.items()}
 
 
 def _observe(dataset: Dataset, name: str, folder: Path) -> dict[str, pd.DataFrame]:
     network, trace = load_network(name), dataset.trace(name).limit(dataset.observed[name])
     digest = hashlib.sha256(f"{__version__} {network.digest} {trace.digest}".encode()).hexdigest()[:16]
     paths = {part: folder / f"{name}-{part}-{digest}.parquet" for part in OBSERVED}
-    damaged = {path: path.exists() for path in paths.values() if not is_sealed(path, path.stem)}
-    for path, is_there in damaged.items():
-        if is_there:
+    unusable = [path for path in paths.values() if not is_sealed(path, path.stem)]
+    for path in unusable:
+        if path.exists():
             LOG.warning("%s: not as it was written: it is made anew", path)
-    if damaged:
+    if unusable:
         observation = observe(network, trace)
         for part, path in paths.items():
             _write_sealed(getattr(observation, part)(), path)

@@ -1,4 +1,4 @@
-"""What the paper's results are made on: the bundled traces, and the real test sets where they are at hand."""
+"""Datasets that the paper's results are reproduced on: the bundled traces, and real test sets if present."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LOSSES = (1, 2, 3)
 CURVES = ("bnn", "bnn:throttle=off", "oracle")
 
 Limits = dict[str, int]
-"""Sequences by network."""
+"""Number of sequences by network."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One trace a network, and how much of it each experiment takes; nothing said means all of it."""
+    """Dataset of one trace per network, with the sequences that each experiment takes; empty limits mean all."""
 
     name: str
     title: str
@@ -32,23 +32,23 @@ class Dataset:
     networks: tuple[str, ...]
     thresholds: tuple[float, ...]
     losses: Limits
-    """For the results at 1, 2, 3 points of loss."""
+    """Sequences for the results at 1, 2, 3 points of loss."""
     curves: Limits
-    """For curves over θ."""
+    """Sequences for curves over θ."""
     observed: Limits
-    """For what single neurons do."""
+    """Sequences for the observation of single neurons."""
 
     def trace(self, network: str) -> Trace:
-        """The trace of a network, whole."""
+        """Return the whole trace of a network."""
         return trace_of(load_network(network), self.split)
 
     def losses_grid(self) -> dict[str, Any]:
-        """A grid of networks, policies and the losses their thresholds were calibrated for."""
+        """Return a grid of networks, policies and the losses that thresholds were calibrated for."""
         axes = {"policy": list(POLICIES), "max_loss": list(LOSSES)}
         return self._grid(axes, self.losses)
 
     def thresholds_grid(self) -> dict[str, Any]:
-        """A grid of networks, policies and thresholds."""
+        """Return a grid of networks, policies and thresholds."""
         axes = {"policy": list(CURVES), "threshold": list(self.thresholds)}
         return self._grid(axes, self.curves)
 
@@ -92,21 +92,22 @@ TEST = Dataset(
 
 
 def datasets(*, quick: bool) -> list[Dataset]:
-    """What there is to reproduce the paper on, the main one first: real test sets of the corpora that are at hand.
+    """Return the datasets, the main one first: the test sets of the corpora that are present, then bundled traces.
 
-    Raises TraceError where `$ARCHSIM_DATA` is set and holds none of them.
+    Raises TraceError if `$ARCHSIM_DATA` is set and holds none of the corpora.
     """
     if quick:
         return [QUICK]
     if not os.environ.get(DATA_VARIABLE):
         return [BUNDLED]
-    there, missing = [], []
+    present: list[str] = []
+    missing: list[TraceError] = []
     for network in _NETWORKS:
         try:
             TEST.trace(network)
-            there.append(network)
+            present.append(network)
         except TraceError as error:
             missing.append(error)
-    if not there:
+    if not present:
         raise missing[0]
-    return [replace(TEST, networks=tuple(there)), BUNDLED]
+    return [replace(TEST, networks=tuple(present)), BUNDLED]

@@ -1,7 +1,7 @@
-"""What the scheme rests on, looked at: how little neurons change, and how well the binary network follows them.
+"""Observation of single neurons: how little they change, and how well the binary network follows them.
 
-A trace is dealt into the same few pieces on any machine; they run side by side and are put together in order, so
-equal inputs give equal bytes whatever the number of threads.
+A trace is split into the same few pieces on any machine. They run in parallel and are merged in order, so equal inputs
+give equal bytes for any number of threads.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STARTS = first_bins(_EDGES)
 
 
 class Neuron(NamedTuple):
-    """One neuron of a network; `gate` is the gate's place in torch's order."""
+    """Neuron of a network; `gate` is the gate's index in torch's order."""
 
     layer: int
     direction: int
@@ -44,18 +44,18 @@ class Neuron(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What was seen of one network on one trace."""
+    """Statistics of every neuron of one network on one trace."""
 
     network: Network
     counts: I64
-    """Relative changes by quantity and bin, (2, bins), from below the first edge to above the last."""
+    """Counts of relative changes, (2 quantities, bins), from below the first edge to above the last."""
     moments: dict[tuple[int, int], tuple[int, F64]]
-    """(layer, direction) to the steps seen and the moments of (binary, exact), (5, G·H)."""
+    """Number of steps and moments of (binary, exact), (5, G·H), by (layer, direction)."""
     samples: F64
-    """Binary and exact product of `typical` at up to 2000 steps, (2, steps)."""
+    """Binary and exact product of the typical neuron at up to 2000 steps, (2, steps)."""
 
     def changes(self) -> pd.DataFrame:
-        """The histogram of |y_t - y_{t-1}| / |y_t|: network, quantity, low (included), high (not), count."""
+        """Return the histogram of |y_t - y_{t-1}| / |y_t|: network, quantity, low (included), high (not), count."""
         low, high = np.append(0, _EDGES).astype(np.float64), np.append(_EDGES, np.inf).astype(np.float64)
         frames = [
             pd.DataFrame({"network": self.network.name, "quantity": name, "low": low, "high": high, "count": counts})
@@ -64,9 +64,9 @@ class Observation:
         return pd.concat(frames, ignore_index=True)
 
     def change_summary(self) -> pd.DataFrame:
-        """By quantity: changes counted, share of them below 10 %, median, and mean with none counted above 100 %.
+        """Return per quantity: number of changes, share below 10 %, median, and mean with each change capped at 100 %.
 
-        Median and mean are read off the histogram, whose bins are 12 % wide.
+        Median and mean come from the histogram, whose bins are 12 % wide.
         """
         rows = [
             (self.network.name, name, int(n.sum()), _share_below(n, SMALL_CHANGE), _median(n), _capped_mean(n))
@@ -76,7 +76,7 @@ class Observation:
         return pd.DataFrame(rows, columns=columns)
 
     def correlations(self) -> pd.DataFrame:
-        """Pearson's r of binary and exact product by neuron, over its n steps; NaN where one of them never moves."""
+        """Return Pearson's r of binary and exact product per neuron, over its n steps; NaN if one is constant."""
         frames = []
         for (layer, direction), (n, moments) in self.moments.items():
             shape = self.network.layers[layer]
@@ -87,14 +87,15 @@ class Observation:
         return pd.concat(frames, ignore_index=True)
 
     def scatter(self) -> pd.DataFrame:
-        """Binary and exact products of the neuron whose correlation is the median of its network's."""
+        """Return binary and exact products of the neuron whose correlation is its network's median."""
         return pd.DataFrame({"network": self.network.name, "binary": self.samples[0], "real": self.samples[1]})
 
 
 def observe(network: Network, trace: Trace, *, precision: str = "fp16", limit: int | None = None) -> Observation:
-    """Watch every neuron of `network` over the first `limit` sequences, without reuse.
+    """Observe every neuron of `network` over the first `limit` sequences, without reuse.
 
-    Changes count from each sequence's second step; outputs from the second to the last but one, as a policy sees them.
+    Changes of products count from each sequence's second step. Changes of outputs count from the second to the last
+    but one, because a policy sees the output of the step before.
     """
     whole = prepared(network, trace.limit(limit))
     parts = [whole.sequences[i::_PIECES] for i in range(min(_PIECES, len(whole)))]
@@ -107,10 +108,10 @@ def observe(network: Network, trace: Trace, *, precision: str = "fp16", limit: i
 
 
 def typical_neuron(network: Network, moments: dict[tuple[int, int], tuple[int, F64]]) -> Neuron:
-    """The neuron with the (lower) median correlation, the first in machine order of several."""
+    """Return the neuron with the (lower) median correlation, the first in machine order among equals."""
     r = np.concatenate([_correlation(of_pass) for _, of_pass in moments.values()])
     n_known = int(np.count_nonzero(~np.isnan(r)))
-    flat = int(np.argsort(r, kind="stable")[max(0, n_known - 1) // 2])  # NaN comes last
+    flat = int(np.argsort(r, kind="stable")[max(0, n_known - 1) // 2])  # NaN sorts last
     for shape in pass_shapes(network):
         if flat < shape.neurons_per_step:
             break
@@ -119,14 +120,14 @@ def typical_neuron(network: Network, moments: dict[tuple[int, int], tuple[int, F
 
 
 class _Tally:
-    """Counts and moments of one piece of a trace."""
+    """Tally of the counts and moments of one piece of a trace."""
 
     def __init__(self, network: Network) -> None:
         self.counts = np.zeros((len(QUANTITIES), _EDGES.size + 1), np.int64)
         self.moments = {s.pass_key: (0, np.zeros((N_MOMENTS, s.neurons_per_step))) for s in pass_shapes(network)}
 
     def add(self, step: StepObservation) -> None:
-        """Take in a step."""
+        """Add one step."""
         pairs = (step.exact, step.exact_before), (step.output, step.output_before)
         for counts, (now, before) in zip(self.counts, pairs, strict=True):
             if before is not None:
@@ -135,7 +136,7 @@ class _Tally:
         self.moments[step.shape.pass_key] = add_moments(step.binary, step.exact, n, moments), moments
 
     def joined(self, other: _Tally) -> _Tally:
-        """Take in another piece, whole."""
+        """Add the tally of another piece; return this one."""
         self.counts += other.counts
         self.moments = {place: merge_moments(*mine, *other.moments[place]) for place, mine in self.moments.items()}
         return self
@@ -148,7 +149,7 @@ def _tally(network: Network, trace: Trace, *, precision: str) -> _Tally:
 
 
 def _samples(network: Network, trace: Trace, neuron: Neuron, precision: str) -> F64:
-    """Pairs of one neuron, (2, steps), from as many sequences as it takes; in the order of sequences, then steps."""
+    """Return pairs (binary, exact) of one neuron, (2, steps), from the first sequences, by sequence, then step."""
     rows: list[tuple[int, int, int, float]] = []
     column = neuron.gate * network.layers[neuron.layer].hidden_size + neuron.unit
 
@@ -164,7 +165,7 @@ def _samples(network: Network, trace: Trace, neuron: Neuron, precision: str) -> 
 
 
 def _correlation(moments: F64) -> F64:
-    """r of each column of (5, M) moments."""
+    """Return Pearson's r per column of (5, M) moments."""
     _, _, aa, bb, ab = moments
     with np.errstate(invalid="ignore"):
         r: F64 = ab / np.sqrt(aa * bb)
@@ -172,12 +173,12 @@ def _correlation(moments: F64) -> F64:
 
 
 def _share_below(counts: I64, change: float) -> float:
-    """Share of the changes in bins below the edge `change`."""
+    """Return the share of the changes in bins below the edge `change`."""
     return float(counts[: np.searchsorted(_EDGES, np.float32(change)) + 1].sum() / max(1, counts.sum()))
 
 
 def _median(counts: I64) -> float:
-    """Median change, within its bin on the logarithmic scale; NaN where nothing was counted."""
+    """Return the median change, interpolated in its bin on the log scale; NaN if nothing was counted."""
     if not counts.any():
         return float("nan")
     cumulated = np.cumsum(counts)
@@ -192,6 +193,6 @@ def _median(counts: I64) -> float:
 
 
 def _capped_mean(counts: I64) -> float:
-    """Mean of min(change, 1): a product that passes through zero would outweigh all others."""
+    """Return the mean of min(change, 1), capped because a product that crosses zero would outweigh all others."""
     middles = np.concatenate([[0], np.sqrt(_EDGES[1:] * _EDGES[:-1]), [1]])
     return math.fsum(np.minimum(middles, 1) * counts) / max(1, int(counts.sum()))

@@ -1,4 +1,4 @@
-"""A policy that reuses nothing and shows every step, exact and binary, to whoever asked."""
+"""Observer of an inference run: a policy that reuses nothing and passes every step to a callback."""
 
 from __future__ import annotations
 
@@ -21,29 +21,33 @@ from archsim.traceio.trace import Trace
 
 @dataclass(frozen=True, eq=False)
 class StepObservation:
-    """One step of a pass: row b is the same sequence in every array, sequences that have ended are left out."""
+    """Observation of one step of a pass.
+
+    Row b belongs to the same sequence in every array. Sequences that have ended are left out.
+    """
 
     shape: PassShape
     index: int
     sequences: I64
-    """Their numbers in the trace, (B,)."""
+    """Indices of the sequences in the trace, (B,)."""
     binary: I32
     """Outputs of the binary network, (B, G·H)."""
     exact: F32
-    """Dot products, (B, G·H)."""
+    """Exact dot products, (B, G·H)."""
     exact_before: F32 | None
-    """Those of the step before; None at step 0."""
+    """Exact dot products of the step before; None at step 0."""
     output: F32
-    """Hidden values of the step before, (B, H): a step is shown before its own are made."""
+    """Hidden values of the step before, (B, H), because a policy decides before the step's own are computed."""
     output_before: F32 | None
-    """Those of the step before that; None until two are made."""
+    """Hidden values two steps before; None until there are two."""
 
 
 Observer = Callable[[StepObservation], None]
+"""Callback that is given every step of every pass."""
 
 
 def observe_steps(network: Network, trace: Trace, observer: Observer, *, precision: str) -> None:
-    """Show every step of every pass to `eye`, batch by batch in machine order, on this thread's time."""
+    """Call `observer` with every step of every pass, batch by batch in machine order, in this thread."""
     lengths = Inputs(network, trace, fp16=precision == "fp16").lengths
     steps = _decoded_steps(network, trace, precision) if network.decoder else lengths
     policy = _ObservingPolicy(network, lengths, steps, observer)
@@ -51,44 +55,48 @@ def observe_steps(network: Network, trace: Trace, observer: Observer, *, precisi
 
 
 def _decoded_steps(network: Network, trace: Trace, precision: str) -> I64:
-    """Steps of each answer: a decoder's rows run on after their end, which a policy cannot see."""
+    """Return the number of steps per prediction, because a policy cannot see where a decoder's rows end."""
     outputs = run_inference(network, trace, NoReuse(), precision=precision, threads=1).outputs or []
     return np.array([len(output) for output in outputs], np.int64)
 
 
 class _ObservingPolicy:
-    """The policy; it knows passes by the order in which one thread begins them."""
+    """Policy that observes; it identifies passes by the order in which one thread begins them."""
 
     name = "watching"
     needs_threshold = False
     uses_memo_unit = False
 
     def __init__(self, network: Network, lengths: I64, decoded: I64, observer: Observer) -> None:
-        self.passes, self.observer = _passes_in_order(network, lengths, decoded), observer
+        self.passes = _passes_in_order(network, lengths, decoded)
+        self.observer = observer
 
     def begin(self, context: PassContext) -> _ObservedPass:
-        """Start a pass that nobody has looked at."""
+        """Return the observed pass that begins."""
         return _ObservedPass(context, *next(self.passes), self.observer)
 
 
 def _passes_in_order(network: Network, lengths: I64, decoded: I64) -> Iterator[tuple[PassShape, I64, I64]]:
-    """Yield shape, sequences (B,) and their steps (B,) of every pass as `run_functional` begins them."""
+    """Yield shape, sequences (B,) and their steps (B,) of every pass, in the order of `run_inference`."""
     for batch in batches(lengths):
         for shape in pass_shapes(network):
             yield shape, batch.sequences, (decoded if shape.decodes else lengths)[batch.sequences]
 
 
 class _ObservedPass:
-    """The binary weights of a pass, and what it showed last."""
+    """Pass that is observed, with its binary weights and its previous step."""
 
     def __init__(self, context: PassContext, shape: PassShape, sequences: I64, steps: I64, observer: Observer) -> None:
         self.weights_t = np.ascontiguousarray(pack_joint_signs(context.weight_ih, context.weight_hh).T)
-        self.shape, self.sequences, self.steps, self.observer = shape, sequences, steps, observer
-        nothing = np.empty((0, 0), np.float32)
-        self.exact, self.output = nothing, nothing
+        self.shape = shape
+        self.sequences = sequences
+        self.steps = steps
+        self.observer = observer
+        self.exact = np.empty((0, 0), np.float32)
+        self.output = self.exact
 
     def decide(self, step: Step) -> Bools:
-        """Look, and reuse nothing."""
+        """Pass the step to the observer, and reuse nothing."""
         B = step.shape[0]
         # Products and hidden values are views that later steps overwrite.
         exact, output = step.exact.reshape(B, -1).copy(), step.h.copy()

@@ -1,4 +1,4 @@
-"""The paper's figures as numbers, next to ours."""
+"""Tables of the paper's figures as numbers, next to ours."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from archsim.sums import mean
 MEANS = ("reuse_fraction", "energy_saving", "speedup", "metric_loss")
 
 
-def averages(found: Iterable[DatasetResults]) -> pd.DataFrame:
-    """Arithmetic means over the networks at one point of loss, the paper's first; NaN where a figure is missing."""
+def averages(datasets: Iterable[DatasetResults]) -> pd.DataFrame:
+    """Return the means over the networks at one point of loss, the paper's first; NaN if a figure is missing."""
     paper = dict(zip(MEANS, (AVERAGES.reuse, AVERAGES.energy_saving, AVERAGES.speedup, float("nan")), strict=True))
     rows: list[dict[str, object]] = [{"source": "paper", "policy": POLICIES[0], "networks": 4} | paper]
-    for results in found:
+    for results in datasets:
         for policy in POLICIES:
             points = results.at_loss(AT, policy).set_index("network").reindex(results.dataset.networks)
             about = {"source": results.dataset.title.lower(), "policy": policy, "networks": len(points)}
@@ -33,7 +33,7 @@ def averages(found: Iterable[DatasetResults]) -> pd.DataFrame:
 
 
 def averages_table(means: pd.DataFrame) -> Table:
-    """The abstract's three averages, and ours by dataset and policy, as `averages` gives them."""
+    """Return the table of the abstract's three averages and ours, from the frame of `averages`."""
     columns = ["", "policy", "networks", *(label_of(c).axis for c in MEANS)]
     rows = [
         [str(row["source"]), str(row["policy"]), str(row["networks"]), *(label_of(c).number(row[c]) for c in MEANS)]
@@ -47,7 +47,7 @@ def averages_table(means: pd.DataFrame) -> Table:
 
 
 def networks_table(results: DatasetResults) -> Table:
-    """Each network at one point of loss."""
+    """Return the table of each network at one point of loss."""
     before = ("threshold", "reuse_fraction", "metric_baseline", "metric_value", "metric_loss")
     gains = ("output_change", "speedup", "energy_saving")
     columns = ["network", "policy", "sequences", "metric", *(label_of(c).axis for c in before)]
@@ -65,7 +65,7 @@ def networks_table(results: DatasetResults) -> Table:
 
 
 def neurons_table(results: DatasetResults) -> Table:
-    """How much neurons change from step to step, and how well the binary network follows them."""
+    """Return the table of how much neurons change per step, and how well the binary network follows them."""
     changes = results.observed["change_summary"]
     r = results.observed["correlations"].groupby("network", sort=False)["correlation"]
     median, high = r.median(), r.agg(lambda values: (values > 0.8).sum() / len(values))
@@ -83,7 +83,7 @@ def neurons_table(results: DatasetResults) -> Table:
 
 
 def area_table() -> Table:
-    """Area of both machines."""
+    """Return the table of the area of both machines."""
     frame = area_frame()
     wide = frame.pivot(index="component", columns="machine", values="mm2").reindex(frame["component"].unique())
     rows = [[str(part), *("–" if pd.isna(mm2) else f"{mm2:.3f}" for mm2 in values)] for part, values in wide.iterrows()]
@@ -98,9 +98,9 @@ def area_table() -> Table:
     return Table("Area in mm²", ["component", *map(str, wide.columns)], rows, note)
 
 
-def provenance_tables(found: Iterable[DatasetResults]) -> list[Table]:
-    """Versions and digests of every dataset."""
+def provenance_tables(datasets: Iterable[DatasetResults]) -> list[Table]:
+    """Return the tables of versions and digests, one per dataset."""
     return [
         replace(provenance_table(one.losses.about), title=f"Provenance: {one.dataset.title.lower()}", folded=True)
-        for one in found
+        for one in datasets
     ]

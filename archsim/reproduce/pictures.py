@@ -1,4 +1,4 @@
-"""The paper's figures, each from its module, with the data it takes."""
+"""Pictures of the paper's figures, each from its module, with its data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from archsim.reproduce.figures import (
 
 
 def pictures(results: DatasetResults) -> list[Picture]:
-    """All figures of one dataset, in the paper's order."""
+    """Return all figures of one dataset, in the paper's order."""
     observed, curves, at_all = results.observed, results.thresholds.ran, results.losses.ran
     oracle, binary = curves[curves["policy"] == "oracle"], curves[curves["policy"] != "oracle"]
     some = ", ".join(f"{network} {results.dataset.observed[network]}" for network in results.dataset.networks)
@@ -51,17 +51,17 @@ def pictures(results: DatasetResults) -> list[Picture]:
 
 
 def averages_picture(frame: pd.DataFrame) -> Picture:
-    """The abstract's averages beside ours."""
+    """Return the picture of the abstract's averages beside ours."""
     return Picture(averages.NAME, averages.TITLE, averages.CAPTION, averages.draw(frame))
 
 
 def area_picture() -> Picture:
-    """The area of the machine with and without memoization."""
+    """Return the picture of the area with and without memoization."""
     return Picture(area.NAME, area.TITLE, area.CAPTION, area.draw(area_frame()))
 
 
 def area_frame() -> pd.DataFrame:
-    """Area in mm² by machine and component."""
+    """Return the area in mm² by machine and component."""
     arch = load_arch("epur")
     technology = load_technology(arch.technology)
     machines = {"E-PUR": arch.without_memo(), "with memoization": arch}
@@ -70,7 +70,7 @@ def area_frame() -> pd.DataFrame:
 
 
 def _energy(results: DatasetResults) -> pd.DataFrame:
-    """Energy of the binary predictor and the baseline at one point of loss, with the network's name."""
+    """Return the energy of the binary predictor and the baseline at one point of loss, with the network's name."""
     names = results.at_loss(AT, "bnn").set_index("point")["network"]
     energy = results.losses.energy
     energy = energy[energy["point"].isin(names.index)]

@@ -1,4 +1,4 @@
-"""Every table and figure of the paper, from the bundled networks, on one page."""
+"""Reproduction of every table and figure of the paper, from the bundled networks, on one page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from archsim.files import make_folder
 from archsim.report.html_tables import failures_table
 from archsim.report.page import Section, check_page, write_page
-from archsim.reproduce.dataset_results import DatasetResults, find, make_folders
+from archsim.reproduce.dataset_results import DatasetResults, make_folders, run_dataset
 from archsim.reproduce.datasets import datasets
 from archsim.reproduce.paper_tables import (
     area_table,
@@ -27,9 +27,9 @@ LEAD = "Neuron-level fuzzy memoization (Silfa, Arnau, González, arXiv 2202.0656
 def reproduce(
     folder: str | Path, *, quick: bool = False, jobs: int | None = None, on_progress: StageCallback
 ) -> list[DatasetResults]:
-    """Make what `folder` does not hold yet, write `report.html` and `figures/` into it, and return what was found.
+    """Make the results that `folder` does not hold yet, write `report.html` and `figures/`, and return the results.
 
-    quick: short bundled traces only. Else all of them, and the test sets under `$ARCHSIM_DATA`, which come first.
+    quick: short bundled traces only. Otherwise whole traces, and first the test sets under `$ARCHSIM_DATA`.
     """
     folder = Path(folder)
     check_jobs(jobs)
@@ -38,17 +38,17 @@ def reproduce(
     chosen = datasets(quick=quick)
     for dataset in chosen:
         make_folders(folder / dataset.name)
-    found = [find(dataset, folder / dataset.name, jobs, on_progress) for dataset in chosen]
+    results = [run_dataset(dataset, folder / dataset.name, jobs, on_progress) for dataset in chosen]
     on_progress("figures", 0.0, "")
-    means = averages(found)
+    means = averages(results)
     summary = Section("Summary", pictures=[averages_picture(means)], tables=[averages_table(means)])
-    sections = [summary, *(_section(results) for results in found)]
+    sections = [summary, *(_section(of_dataset) for of_dataset in results)]
     machine = Section(
-        "Area and provenance", pictures=[area_picture()], tables=[area_table(), *provenance_tables(found)]
+        "Area and provenance", pictures=[area_picture()], tables=[area_table(), *provenance_tables(results)]
     )
     write_page(folder, "The paper reproduced", LEAD, [*sections, machine])
     on_progress("figures", 1.0, str(folder / "report.html"))
-    return found
+    return results
 
 
 def _section(results: DatasetResults) -> Section:

@@ -1,1 +1,1 @@
-"""One module a figure: a tidy frame in, a matplotlib figure out; what it shows is in its CAPTION."""
+"""Figures of the paper, one module each: a tidy frame in, a matplotlib figure out; CAPTION says what it shows."""

@@ -1,4 +1,4 @@
-"""What the memoization hardware adds to the chip."""
+"""Figure of the area that the memoization hardware adds to the chip."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ CAPTION = (
 
 _SMALL_SHARE = 0.01
 _FIRST = ("weight_buffer", "magnitude_buffer", "sign_bank")
-"""What holds the weights stands at the start of every bar, to be compared."""
+"""Components that hold the weights, drawn first in every bar, so that they can be compared."""
 
 
 @styled()
 def draw(frame: pd.DataFrame) -> Figure:
-    """One row a machine and component: a stacked horizontal bar a machine."""
+    """Return a figure with one stacked horizontal bar per machine, from one row per machine and component."""
     machines = names(frame, "machine")
     figure, axes = panels_or_one(min(1, len(machines)), width=6.0, height=1.3 + 0.4 * len(machines))
     if machines:
@@ -41,9 +41,9 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 
 def _table(frame: pd.DataFrame) -> pd.DataFrame:
-    """mm², a row a machine, a column a component; the small ones summed up in the last."""
-    found = names(frame, "component")
-    order = [*(name for name in _FIRST if name in found), *(name for name in found if name not in _FIRST)]
+    """Return the mm² by machine (rows) and component (columns), with small components summed in the last column."""
+    components = names(frame, "component")
+    order = [*(name for name in _FIRST if name in components), *(name for name in components if name not in _FIRST)]
     mm2 = frame.pivot_table(index="machine", columns="component", values="mm2", aggfunc=math.fsum).fillna(0)
     mm2 = mm2.reindex(columns=order).rename(columns=lambda name: name.replace("_", " "))
     large = (mm2.div(mm2.apply(math.fsum, axis=1), axis=0) >= _SMALL_SHARE).any()
@@ -53,9 +53,9 @@ def _table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _draw_bars(axes: Axes, table: pd.DataFrame, machines: list[str]) -> None:
     table, left = table.reindex(machines), np.zeros(len(machines))
-    for component, look in series_styles(table.columns).items():
+    for component, style in series_styles(table.columns).items():
         mm2 = table[component].to_numpy(float)
-        axes.barh(machines, mm2, 0.6, left=left, label=component, color=look.colour, hatch=look.hatch, **EDGE)
+        axes.barh(machines, mm2, 0.6, left=left, label=component, color=style.colour, hatch=style.hatch, **EDGE)
         left = left + mm2
     for y, total in enumerate(left):
         axes.text(total * 1.01, y, f"{total:.1f}", va="center", fontsize=SMALL)

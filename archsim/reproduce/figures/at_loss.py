@@ -1,4 +1,4 @@
-"""What is saved at one, two and three points of loss."""
+"""Figure of reuse and energy saving at one, two and three points of loss."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _SHOWN = ("reuse_fraction", "energy_saving")
 
 @styled()
 def draw(frame: pd.DataFrame) -> Figure:
-    """One row a network, policy and loss allowed: a row of two panels a policy, a group of bars a network."""
+    """Return a figure with two panels per policy and a group of bars per network.
+
+    `frame` has one row per network, policy and allowed loss.
+    """
     policies = names(frame, "policy")
     figure, axes = panels_or_one(
         2 * len(policies), columns=2, width=max(3.4, 0.95 * (len(names(frame, "network")) + 1))

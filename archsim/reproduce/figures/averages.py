@@ -1,4 +1,4 @@
-"""The abstract's three averages, ours beside the paper's."""
+"""Figure of the abstract's three averages, ours beside the paper's."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ CAPTION = (
     "Means over the networks: the paper's, and ours at thresholds that lose at most one point on validation data. "
     "bnn is the paper's predictor, oracle the bound of its scheme, of which the abstract says nothing."
 )
-MOST_CHARACTERS = 14
-"""Of a line under the bars."""
+MAX_CHARACTERS = 14
+"""Characters per line under the bars."""
 MERITS = ("reuse_fraction", "energy_saving", "speedup")
 
 
 @styled()
 def draw(frame: pd.DataFrame) -> Figure:
-    """One row a source (the paper, a dataset), a column a policy and merit: columns source, policy, and `MERITS`."""
-    frame = frame.assign(source=frame["source"].map(lambda source: fill(source, MOST_CHARACTERS)))
+    """Return a figure with one panel per merit, from rows of source (the paper, a dataset), policy and `MERITS`."""
+    frame = frame.assign(source=frame["source"].map(lambda source: fill(source, MAX_CHARACTERS)))
     sources, policies = names(frame, "source"), names(frame, "policy")
     figure, axes = panels(len(MERITS), width=max(2.4, 1.2 * len(sources)))
     for axis, merit in zip(axes, MERITS, strict=True):

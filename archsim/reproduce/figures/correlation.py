@@ -1,4 +1,4 @@
-"""How well the binary network follows the exact one, neuron by neuron."""
+"""Figure of the correlation of binary and exact outputs over neurons."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BINS = [i / 20 for i in range(-20, 21)]
 
 @styled()
 def draw(frame: pd.DataFrame) -> Figure:
-    """`Observation.correlations()` of one or several networks: a panel a network."""
+    """Return a figure with one panel per network, from `Observation.correlations()` of one or more networks."""
     networks = names(frame, "network")
     figure, axes = panels_or_one(len(networks))
     for one, network in zip(axes, networks, strict=False):
@@ -41,8 +41,8 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 
 def _draw_histogram(axes: Axes, r: NDArray[np.float64]) -> None:
-    """Percent of the neurons by bin, and their median."""
-    # A correlation of one may come out a rounding above it.
+    """Draw the percentage of neurons per bin, and their median."""
+    # Clipped, because rounding may lift a correlation of one above it.
     axes.hist(np.clip(r, -1, 1), _BINS, weights=np.full(r.size, 100 / max(1, r.size)), color=COLOURS[4], **EDGE)
     axes.set_xlim(-1, 1)
     axes.set_axisbelow(True)

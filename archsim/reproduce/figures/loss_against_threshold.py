@@ -1,4 +1,4 @@
-"""What a threshold buys and what it costs."""
+"""Figure of reuse and loss against the threshold."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _ACRONYMS = {"wer": "WER", "bleu": "BLEU"}
 
 @styled()
 def draw(frame: pd.DataFrame) -> Figure:
-    """Rows of a sweep's results over thresholds: a column of two panels a network, a line a policy."""
+    """Return a figure with two panels per network and a line per policy, from a sweep's results over thresholds."""
     frame = frame.assign(threshold=pd.to_numeric(frame["threshold"], errors="coerce")).dropna(subset="threshold")
-    networks, look = names(frame, "network"), series_styles(names(frame, "policy"))
+    networks, styles = names(frame, "network"), series_styles(names(frame, "policy"))
     figure, axes = panels_or_one(2 * len(networks), columns=max(1, len(networks)), height=2.2)
     for i, network in enumerate(networks):
         of_network = frame[frame["network"] == network].sort_values("threshold")
         above, below = axes[i], axes[i + len(networks)]
         for policy, points in of_network.groupby("policy", sort=False):
-            _draw_policy(above, below, points, look[str(policy)], str(policy))
+            _draw_policy(above, below, points, styles[str(policy)], str(policy))
         above.set(title=network, ylim=(0, None))
         _finish_loss(below, names(of_network, "metric"))
     for one in axes[: max(1, len(networks))]:
@@ -49,16 +49,16 @@ def draw(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_policy(above: Axes, below: Axes, points: pd.DataFrame, look: SeriesStyle, label: str) -> None:
-    line(above, points["threshold"], LABELS["reuse_fraction"].scaled(points["reuse_fraction"]), look, label)
+def _draw_policy(above: Axes, below: Axes, points: pd.DataFrame, style: SeriesStyle, label: str) -> None:
+    line(above, points["threshold"], LABELS["reuse_fraction"].scaled(points["reuse_fraction"]), style, label)
     low, high = (points[column].astype(float) for column in ("metric_loss_low", "metric_loss_high"))
-    below.fill_between(points["threshold"], low, high, color=look.colour, alpha=0.2, linewidth=0)
-    line(below, points["threshold"], points["metric_loss"].astype(float), look, label)
+    below.fill_between(points["threshold"], low, high, color=style.colour, alpha=0.2, linewidth=0)
+    line(below, points["threshold"], points["metric_loss"].astype(float), style, label)
 
 
 def _finish_loss(axes: Axes, metrics: list[str]) -> None:
-    """Name the metric, mark one point, and keep a network's collapse from hiding what comes before it."""
+    """Name the metric, mark one point of loss, and cut the axis, so that a collapse does not hide smaller losses."""
     axes.axhline(BOUND, color=GREY, linestyle=":", linewidth=1, zorder=0)
     axes.set_ylim(top=min(axes.get_ylim()[1], MAX_LOSS))
-    said = " / ".join(_ACRONYMS.get(metric, metric) for metric in metrics) or "the metric"
-    axes.set_ylabel(f"loss in {said} (points)")
+    words = " / ".join(_ACRONYMS.get(metric, metric) for metric in metrics) or "the metric"
+    axes.set_ylabel(f"loss in {words} (points)")

@@ -1,4 +1,4 @@
-"""How much a neuron changes from one step to the next."""
+"""Figure of the relative change of neurons from one step to the next."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _MARKED_PERCENT = 10
 
 @styled()
 def draw(frame: pd.DataFrame) -> Figure:
-    """`Observation.changes()` of one or several networks: a panel a quantity, a line a network."""
-    quantities, look = names(frame, "quantity"), series_styles(names(frame, "network"))
+    """Return a figure with one panel per quantity and a line per network, from `Observation.changes()`."""
+    quantities, styles = names(frame, "quantity"), series_styles(names(frame, "network"))
     figure, axes = panels_or_one(len(quantities), columns=2)
     for one, quantity in zip(axes, quantities, strict=False):
         for network, counts in frame[frame["quantity"] == quantity].groupby("network", sort=False):
-            _draw_cumulated(one, counts, look[str(network)], str(network))
+            _draw_cumulated(one, counts, styles[str(network)], str(network))
         _finish(one, quantity)
     for one in axes[len(quantities) :]:
         one.set(xlabel="change since the step before (%)", ylabel="share of evaluations (%)")
@@ -43,12 +43,12 @@ def draw(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_cumulated(axes: Axes, counts: pd.DataFrame, look: SeriesStyle, label: str) -> None:
-    """The cumulative distribution at the upper edge of each bin; a mark each half decade."""
+def _draw_cumulated(axes: Axes, counts: pd.DataFrame, series: SeriesStyle, label: str) -> None:
+    """Draw the cumulative distribution at the upper edge of each bin, with a mark per half decade."""
     edges = counts["high"].to_numpy(float) * 100
     share = counts["count"].cumsum().to_numpy(float) / max(1, counts["count"].sum()) * 100
     shown = (edges >= 0.99 * _RANGE_PERCENT[0]) & np.isfinite(edges)
-    style = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "markevery": 10}
+    style = {"color": series.colour, "linestyle": series.line, "marker": series.marker, "markevery": 10}
     axes.plot(edges[shown], share[shown], label=label, **style)
 
 

@@ -1,4 +1,4 @@
-"""One neuron's binary output against its exact one."""
+"""Figure of one neuron's binary output against its exact one."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ CAPTION = (
 
 @styled()
 def draw(frame: pd.DataFrame) -> Figure:
-    """`Observation.scatter()` of one or several networks: a panel a network."""
+    """Return a figure with one panel per network, from `Observation.scatter()` of one or more networks."""
     networks = names(frame, "network")
     figure, axes = panels_or_one(len(networks))
     for one, network in zip(axes, networks, strict=False):
         points = frame[frame["network"] == network]
         r = points["binary"].corr(points["real"])
-        # As a picture inside the .svg: thousands of marks would make it slow to open.
+        # Rasterised, because thousands of marks would make the .svg slow to open.
         one.scatter(points["binary"], points["real"], s=5, color=COLOURS[0], alpha=0.3, linewidth=0, rasterized=True)
         one.set_title(f"{network}, r = {r:.2f}")
     for one in axes:

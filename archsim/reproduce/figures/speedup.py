@@ -1,4 +1,4 @@
-"""How much sooner a sequence is done."""
+"""Figure of the speedup by network and policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CAPTION = (
 
 @styled()
 def draw(frame: pd.DataFrame) -> Figure:
-    """One row a network and policy: a group of bars a network."""
+    """Return a figure with a group of bars per network, from one row per network and policy."""
     networks, policies = names(frame, "network"), names(frame, "policy")
     width = max(3.4, (0.35 * len(policies) + 0.35) * (len(networks) + 1) + 0.6)
     figure, axes = panels_or_one(min(1, len(networks)), width=width)
