@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archsim.corpora.fsdd import fsdd_trace
+from archsim.corpora.digits import fsdd_trace
 from archsim.corpora.imdb import imdb_trace
 from archsim.corpora.multi30k import multi30k_trace
 from archsim.corpora.roots import SPLITS, check_split

@@ -13,8 +13,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from archsim.config.load import load_arch
-from archsim.corpora.digits import read_recordings, read_samples
-from archsim.corpora.fsdd import fsdd_trace
+from archsim.corpora.digits import fsdd_trace, read_recordings, read_samples
 from archsim.corpora.imdb import imdb_trace
 from archsim.corpora.multi30k import multi30k_trace
 from archsim.ir.folder import load_network

@@ -14,8 +14,8 @@ import pytest
 import archsim
 from archsim.corpora import digits
 from archsim.corpora import download as downloads
+from archsim.corpora.digits import fsdd_trace
 from archsim.corpora.download import Home, Remote, download
-from archsim.corpora.fsdd import fsdd_trace
 from archsim.corpora.multi30k import multi30k_trace
 from archsim.errors import TraceError
 
