@@ -16,7 +16,7 @@ class BufferSpec(Spec):
 
 
 class WeightBufferSpec(BufferSpec):
-    """Weight buffer; with memoization its sign bits lie in a bank of their own."""
+    """Weight buffer of a computation unit; with memoization its sign bits lie in a separate bank."""
 
     capacity_bytes: int = annotated(
         2 * MIB, unit="byte", source="E-PUR, PACT 2018, maximised weight locality", certainty="B", ge=1
@@ -35,7 +35,7 @@ class WeightBufferSpec(BufferSpec):
 
 
 class InputBufferSpec(BufferSpec):
-    """Buffer of the joint inputs [x; h] of the running step."""
+    """Buffer for the joint inputs [x; h] of the current step."""
 
     capacity_bytes: int = annotated(8 * KIB, unit="byte", source="E-PUR, PACT 2018", certainty="B", ge=1)
 

@@ -1,4 +1,4 @@
-"""Main memory: LPDDR4 by the command, its timing and its currents. Defaults are LPDDR4-3200, one channel of 32 bit."""
+"""Main memory: shape, timing and currents of LPDDR4. Defaults are LPDDR4-3200 with one channel of 32 bit."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def _current(default: float, symbol: str) -> Any:
 
 
 class DramSpec(Spec):
-    """Channels of LPDDR4 with banks, open rows and refresh, and the scheduler in front of each."""
+    """LPDDR4 channels and the scheduler in front of each of them."""
 
     preset: str = "lpddr4-3200-x32"
     reference: str = "jedec3200_x32"
-    """The parameter set in docs/reference/lpddr4_params.json."""
+    """Name of the parameter set in docs/reference/lpddr4_params.json."""
     channels: int = _shape(1, "channels", "channels", 64)
     ranks: int = _shape(1, "ranks/channel", "channel_size", 16)
     banks: int = _shape(8, "banks/rank", "bankgroups x banks_per_group", 64)
@@ -82,12 +82,14 @@ class DramSpec(Spec):
     @model_validator(mode="after")
     def _holds_together(self) -> DramSpec:
         cycles = sum(getattr(self, name) for name in type(self).model_fields if name.endswith("_cycles"))
+        # A refresh, its precharges and a row cycle take at most `busy`, so twice that leaves time for requests.
         busy = cycles - self.trefi_cycles + self.banks * self.tppd_cycles + self.burst_cycles
         if self.trefi_cycles < 2 * busy:
             need = f"need {2 * busy} at least, twice the sum of the other timings"
             raise ValueError(f"trefi_cycles = {self.trefi_cycles}: {need}")
         if self.idd5_ma < self.idd3n_ma:
             raise ValueError(f"idd5_ma = {self.idd5_ma}: need at least idd3n_ma, {self.idd3n_ma}")
+        # IDD0 contains the standby current, and the energy of an activation is their difference.
         standby = self.idd3n_ma * self.tras_cycles + self.idd2n_ma * self.trp_cycles
         if self.idd0_ma * (self.tras_cycles + self.trp_cycles) < standby:
             raise ValueError(f"idd0_ma = {self.idd0_ma}: less than the standby current of the same cycles")
@@ -103,37 +105,37 @@ class DramSpec(Spec):
 
     @property
     def burst_bytes(self) -> int:
-        """What one column command moves."""
+        """Bytes moved by one column command."""
         return self.bus_bits // 8 * self.burst_length
 
     @property
     def burst_cycles(self) -> int:
-        """Cycles a burst is on the bus, two words each."""
+        """Cycles that a burst occupies the bus, at two words per cycle."""
         return self.burst_length // 2
 
     @property
     def row_bursts(self) -> int:
-        """Bursts in a row of a bank."""
+        """Bursts per row of a bank."""
         return self.columns // self.burst_length
 
     @property
     def devices(self) -> int:
-        """Devices of all channels and ranks."""
+        """Number of devices in all channels and ranks."""
         return self.channels * self.ranks * (self.bus_bits // self.device_bits)
 
     @property
     def peak_bytes_per_s(self) -> float:
-        """Bandwidth of all channels if nothing but data passed."""
+        """Bandwidth of all channels while data buses are never idle."""
         return self.channels * self.burst_bytes * 1e12 / (self.burst_cycles * self.clock_period_ps)
 
 
 def bundled_memories() -> list[str]:
-    """Names of the presets."""
+    """Return the names of the presets."""
     return list(bundled_tables(PRESETS))
 
 
 def with_preset(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a memory's fields with those of its preset beneath; UnknownNameError for an unknown preset."""
+    """Return a memory's fields, with defaults from its preset; UnknownNameError for an unknown preset."""
     presets, name = bundled_tables(PRESETS), values.get("preset", DramSpec().preset)
     if not isinstance(name, str) or name not in presets:
         raise UnknownNameError("memory", str(name), presets)

@@ -1,4 +1,4 @@
-"""Energy, leakage and area of every component: one table per technology, each entry with its source."""
+"""Energy, leakage and area of every component: one table per technology, with a source for each entry."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ TABLES = "archsim.config.technologies"
 
 
 class ScalingEntry(Spec):
-    """How the energy of an access follows a buffer's capacity."""
+    """Exponent of a buffer's capacity in the energy of an access."""
 
     energy_exponent: float = Field(ge=0)
     source: str
 
 
 class TechnologySpec(Spec):
-    """All entries of one technology; keys are component, then action."""
+    """Entries of one technology, by component, then action."""
 
     name: str
     description: str
@@ -37,14 +37,14 @@ class TechnologySpec(Spec):
     buffer_scaling: ScalingEntry
 
     def action(self, component: str, action: str) -> ActionEntry:
-        """Return an entry; a missing one is an error, never zero."""
+        """Return the entry of an action; ConfigError if it is missing, because energy must never be zero silently."""
         try:
             return self.actions[component][action]
         except KeyError:
             raise ConfigError(f"technology {self.name}: no energy entry for {component}.{action}") from None
 
     def with_energy(self, component: str, action: str, pj: float) -> TechnologySpec:
-        """Return a copy in which one action costs something else."""
+        """Return a copy with another energy for one action."""
         entry = self.action(component, action).model_copy(update={"pj": pj})
         actions = self.actions | {component: self.actions[component] | {action: entry}}
         return self.model_copy(update={"actions": actions})
@@ -61,7 +61,7 @@ class TechnologySpec(Spec):
         )
 
     def component(self, component: str) -> StaticEntry:
-        """Return leakage and area of a component; a missing one is an error."""
+        """Return leakage and area of a component; ConfigError if the entry is missing."""
         try:
             return self.static[component]
         except KeyError:
@@ -70,7 +70,7 @@ class TechnologySpec(Spec):
 
 @cache
 def load_technology(name: str) -> TechnologySpec:
-    """Load a technology table of the package by name, once a process."""
+    """Load a bundled technology table by name, once per process."""
     tables = bundled_tables(TABLES)
     if name not in tables:
         raise UnknownNameError("technology", name, tables)
@@ -81,12 +81,12 @@ def load_technology(name: str) -> TechnologySpec:
 
 
 def static_scale(arch: ArchSpec, entry: StaticEntry) -> float:
-    """Return this machine's factor on a component's leakage and area."""
+    """Return the factor of this machine on a component's leakage and area."""
     return _ratio(arch, entry.follows)
 
 
 def access_scale(arch: ArchSpec, technology: TechnologySpec, component: str) -> float:
-    """Return this machine's factor on the energy of an action; 1 for what is no buffer."""
+    """Return the factor of this machine on the energy of a component's actions, 1 unless it is a buffer."""
     if component not in technology.buffers:
         return 1.0
     width = _ratio(arch, technology.buffers[component].width)

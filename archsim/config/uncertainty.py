@@ -1,4 +1,4 @@
-"""What doubtful constants may plausibly be, each range with its source."""
+"""Plausible ranges of uncertain constants, with sources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from archsim.files import bundled_tables
 
 
 class Range(Spec):
-    """Two ends of what a constant may be."""
+    """Plausible range of a constant."""
 
     low: float
     high: float
@@ -25,16 +25,16 @@ class Range(Spec):
         return self
 
 
-class Doubtful(Spec):
-    """The constants an energy saving rests on and nobody knows well."""
+class UncertainConstants(Spec):
+    """Constants that decide an energy saving and are not known well."""
 
     technologies: list[str]
     mac_pj: Range
     dram_pj_per_bit: Range
 
 
-def doubtful() -> Doubtful:
-    """Load the table of the package."""
-    return Doubtful.model_validate(
-        tomllib.loads(bundled_tables("archsim.config.ranges")["doubtful"].read_text("utf-8"))
+def uncertain_constants() -> UncertainConstants:
+    """Load the bundled table."""
+    return UncertainConstants.model_validate(
+        tomllib.loads(bundled_tables("archsim.config.ranges")["uncertain"].read_text("utf-8"))
     )

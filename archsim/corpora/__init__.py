@@ -1,1 +1,1 @@
-"""Public corpora and what is made of them."""
+"""Readers of public corpora, and their download."""

@@ -16,21 +16,21 @@ from archsim.traceio.files import read_trace
 from archsim.traceio.trace import Trace
 
 CORPORA = {"imdb": imdb_trace, "fsdd": fsdd_trace, "multi30k": multi30k_trace}
-"""Readers of corpora: split and root folder to a trace."""
+"""Readers of corpora: functions from a split and a root folder to a trace."""
 
 
 def bundled_traces() -> list[str]:
-    """Names of the traces installed with the package."""
+    """Return the names of the traces installed with the package."""
     return sorted(path.stem for path in bundled_folder("traces").glob("*.npz"))
 
 
 def corpus_traces() -> list[str]:
-    """Names of the splits of corpora, as in `imdb-test`."""
+    """Return the names of the splits of corpora, such as `imdb-test`."""
     return [f"{corpus}-{split}" for corpus in CORPORA for split in SPLITS]
 
 
 def trace_of(network: Network, split: str | None = None) -> Trace:
-    """Load a network's own trace, or a split of its public corpus; TraceError where it names none."""
+    """Load a network's default trace, or a split of its corpus; TraceError if the network names none."""
     if split is not None:
         check_split(split)
         if network.corpus is None:

@@ -1,7 +1,7 @@
-"""Recordings of single spoken digits, and strings of several made of them.
+"""Free Spoken Digit Dataset (Jackson et al.): recordings of single digits, joined to strings of digits.
 
-A recording is a file DIGIT_SPEAKER_INDEX.wav, 8 kHz mono 16 bit, as in the Free Spoken Digit Dataset
-(Jackson et al.). Indices 0-4 are for testing, 5-7 for validation, the rest for training.
+A recording is a file DIGIT_SPEAKER_INDEX.wav, 8 kHz mono 16 bit. Indices 0-4 are for testing, 5-7 for validation,
+the rest for training.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ I16 = NDArray[np.int16]
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One digit as one speaker said it."""
+    """Recording of one digit by one speaker."""
 
     digit: int
     speaker: str
@@ -43,14 +43,14 @@ class Recording:
 
 
 def fsdd_trace(split: str, root: Path | None = None) -> Trace:
-    """Make strings of three to seven digits out of the recordings DIGIT_SPEAKER_INDEX.wav of a folder.
+    """Make a trace of strings of three to seven digits from the recordings of a folder.
 
-    Splits: `test` has the recordings of index 0-4 as the corpus itself does, `valid` those of 5-7, `train`
-    the others, `all` every one. The strings of a split are always the same.
+    Splits: `test` takes the recordings of index 0-4 as the corpus itself does, `valid` those of 5-7, `train`
+    the others, `all` takes every recording. The strings of a split are always the same.
     """
     root = root or data_root()
-    places = [root, root / "recordings", root / "fsdd" / "recordings"]
-    folder = first_folder(places, lambda place: any(place.glob("*.wav")), "recordings like 7_theo_12.wav")
+    candidates = [root, root / "recordings", root / "fsdd" / "recordings"]
+    folder = first_folder(candidates, lambda path: any(path.glob("*.wav")), "recordings like 7_theo_12.wav")
     strings = strings_of_split(folder, split)
     trace = Trace.from_audio(
         [samples for samples, _ in strings],
@@ -62,7 +62,7 @@ def fsdd_trace(split: str, root: Path | None = None) -> Trace:
 
 
 def split_of(index: int) -> str:
-    """Return the split that recordings of this index belong to."""
+    """Return the split to which recordings of an index belong."""
     return "test" if index <= 4 else "valid" if index <= 7 else "train"
 
 
@@ -95,7 +95,7 @@ def read_samples(path: Path) -> I16:
 
 
 def strings_of_split(folder: Path, split: str) -> list[tuple[I16, str]]:
-    """Return the digit strings a split is judged on: always the same, every recording in at least one."""
+    """Return the digit strings of a split: always the same, with every recording in at least one."""
     recordings = read_recordings(folder, split)
     return digit_strings(recordings, max(_MIN_STRINGS, len(recordings) // _MIN_DIGITS), STRINGS_SEED)
 
@@ -103,8 +103,8 @@ def strings_of_split(folder: Path, split: str) -> list[tuple[I16, str]]:
 def digit_strings(recordings: Sequence[Recording], count: int, seed: int) -> list[tuple[I16, str]]:
     """Return `count` strings of 3-7 digits of one speaker each, with transcripts like `three one four`.
 
-    The speaker who was heard least, relative to what there is of them, comes next; each recording is used
-    once before any of that speaker's is used again.
+    The next speaker is the one with the smallest used share of their recordings. Each recording is used once
+    before any other of that speaker is used again.
     """
     rng = np.random.default_rng(seed)
     by_speaker: dict[str, list[Recording]] = defaultdict(list)
@@ -126,10 +126,10 @@ def _named_files(folder: Path) -> Iterator[tuple[Path, int, str, int]]:
     if not is_folder(folder):
         raise TraceError(f"{folder}: no such folder")
     for path in folder.glob("*.wav"):
-        found = _NAME.fullmatch(path.name)
-        if not found:
+        match = _NAME.fullmatch(path.name)
+        if not match:
             raise TraceError(f"{path}: need a name DIGIT_SPEAKER_INDEX.wav, such as 7_theo_12.wav")
-        yield path, int(found[1]), found[2], int(found[3])
+        yield path, int(match[1]), match[2], int(match[3])
 
 
 def _endless(recordings: list[Recording], rng: np.random.Generator) -> Iterator[Recording]:
@@ -139,7 +139,7 @@ def _endless(recordings: list[Recording], rng: np.random.Generator) -> Iterator[
 
 
 def _joined(digits: list[Recording], rng: np.random.Generator) -> I16:
-    """Put digits behind one another: pauses between, some level change, a floor of white noise under all."""
+    """Concatenate digits with pauses between them, random levels, and white noise over the whole string."""
     parts: list[NDArray[np.floating]] = [np.zeros(_seconds(0.1, 0.3, rng))]
     for digit in digits:
         parts += [digit.samples * rng.uniform(0.8, 1.25), np.zeros(_seconds(0.05, 0.35, rng))]

@@ -1,4 +1,4 @@
-"""Corpora from their public homes, each byte checked before anything is kept."""
+"""Download of corpora from their public sites; files are kept only if their checksums are right."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from archsim.errors import TraceError
 from archsim.reading import is_folder, is_there
 
 Progress = Callable[[str, int, int], None]
-"""Called with the name of a file, the bytes just received, and the bytes in all (0: unknown)."""
+"""Callback that takes a file name, the bytes just received, and the total bytes (0 if unknown)."""
 _CHUNK_BYTES = 1 << 16
 _TIMEOUT_S = 60
 
 
 class Remote(NamedTuple):
-    """A file of a corpus: where it is, and what it must be."""
+    """File of a corpus, with its checksum."""
 
     name: str
     sha256: str
     unpack_to: str | None = None
-    """For an archive of recordings, the folder they go to; the checksum is then theirs, not the archive's."""
+    """Folder for the recordings of an archive; the checksum is then that of the recordings, not of the archive."""
 
 
 class Home(NamedTuple):
-    """Where a corpus lives."""
+    """Public site of a corpus."""
 
     base_url: str
     files: tuple[Remote, ...]
 
 
 _RECORDING = re.compile(r"\d_[a-z]+_(\d+)\.wav")
-_LAST_CHECKED = 44
-"""Largest index of the recordings that were at hand when the checksum was taken; what lies beyond is not kept."""
+_MAX_CHECKED_INDEX = 44
+"""Largest index of the recordings that the checksum covers; others are not kept."""
 _MULTI30K = {
     "train.lc.norm.tok.en": "08925f8e0572bcd5a006702fc5fe20e2d77c6917d4eebd576fc20de6693c2119",
     "train.lc.norm.tok.de": "cb5a23529b65ec2061f1dc446192a9c37382b63cc75f81a0be59d34894b3a505",
@@ -59,7 +59,7 @@ HOMES = {
         "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/tok/",
         tuple(Remote(name, sha256) for name, sha256 in _MULTI30K.items()),
     ),
-    # GitHub packs its archives anew from time to time, so the recordings are checked, not the archive.
+    # GitHub repacks its archives from time to time, so the checksum is that of the recordings.
     "fsdd": Home(
         "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/",
         (
@@ -74,9 +74,9 @@ HOMES = {
 
 
 def download(corpus: str, root: Path, *, base_url: str | None = None, progress: Progress) -> None:
-    """Fetch a corpus into the folder `root`, from its public home or a mirror; files already there stay.
+    """Fetch a corpus into the folder `root` from its public site or a mirror; keep files that are there already.
 
-    Raises TraceError for an address that does not answer and for bytes that are not what they must be.
+    Raises TraceError if an address does not answer or a checksum is wrong.
     """
     if is_there(root) and not is_folder(root):
         raise TraceError(f"{root} is a file: need a folder to download into")
@@ -112,17 +112,17 @@ def _unpack_recordings(url: str, archive: Path) -> tuple[Path, str]:
 
 
 def _recordings(archive: Path) -> Iterator[tuple[str, bytes]]:
-    # By their last name only, and only names of recordings: a path in a hostile archive leads nowhere.
+    # Only the last part of a member's name is used, so that a hostile path in the archive cannot leave the folder.
     with tarfile.open(archive, "r:gz") as tar:
         for member in tar:
             name, file = PurePosixPath(member.name).name, tar.extractfile(member) if member.isfile() else None
-            found = _RECORDING.fullmatch(name)
-            if file and found and int(found[1]) <= _LAST_CHECKED:
+            match = _RECORDING.fullmatch(name)
+            if file and match and int(match[1]) <= _MAX_CHECKED_INDEX:
                 yield name, file.read()
 
 
 def _receive(url: str, path: Path, progress: Progress) -> str:
-    """Write what an address sends to `path`; return its SHA-256."""
+    """Download an address to `path`; return its SHA-256."""
     sha = hashlib.sha256()
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer, path.open("wb") as file:

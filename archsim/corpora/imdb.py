@@ -1,4 +1,4 @@
-"""The Large Movie Review Dataset (Maas et al., ACL 2011), read in place from a folder or its archive."""
+"""Large Movie Review Dataset (Maas et al., ACL 2011), read from a folder or from its archive."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ _VALID_EVERY = 10
 def imdb_trace(split: str, root: Path | None = None) -> Trace:
     """Read movie reviews (0 negative, 1 positive) from the layout of the public aclImdb_v1.tar.gz.
 
-    Splits: `train` and `valid` part the training reviews (every tenth id is `valid`), `test` the test
-    reviews, `all` is everything there. Reviews come in the order of their ids, labels alternating.
-    Maas et al., ACL 2011.
+    Splits: `train` and `valid` share the training reviews (every tenth id is in `valid`), `test` takes the test
+    reviews, `all` takes every review. Reviews are in the order of their ids, with alternating labels.
     """
     check_split(split)
     source = _find_imdb(root or data_root())
@@ -64,9 +63,9 @@ def _imdb_reviews(source: Path) -> Iterator[tuple[str, str, str, str]]:
     """Yield (train|test, pos|neg, id, text)."""
     try:
         for name, data in _files_of(source) if is_folder(source) else _members_of(source):
-            found = _REVIEW.search(name)
-            if found:
-                yield found[1], found[2], found[3], data().decode("utf-8-sig")
+            match = _REVIEW.search(name)
+            if match:
+                yield match[1], match[2], match[3], data().decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise TraceError(f"{source}: not a readable .tar.gz of reviews: {error}") from None
     except UnicodeDecodeError as error:

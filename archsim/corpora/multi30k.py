@@ -16,13 +16,13 @@ _FORM = "lc.norm.tok"
 def multi30k_trace(split: str, root: Path | None = None) -> Trace:
     """Read English sentences with German references from the public layout of task 1, lower-cased and tokenised.
 
-    Splits: `train`, `valid` (its val), `test` (its test_2016_flickr); `all` takes every pair of files in
-    the folder, NAME.en and NAME.de, in the order of their names.
+    Splits: `train`, `valid` (the corpus's val), `test` (its test_2016_flickr); `all` takes every pair of files
+    NAME.en and NAME.de in the folder, in the order of their names.
     """
     check_split(split)
     root = root or data_root()
-    places = [root, root / "multi30k", root / "data" / "task1" / "tok", root / "dataset" / "data" / "task1" / "tok"]
-    folder = first_folder(places, lambda place: any(place.glob("*.en")), f"sentences like val.{_FORM}.en")
+    candidates = [root, root / "multi30k", root / "data" / "task1" / "tok", root / "dataset" / "data" / "task1" / "tok"]
+    folder = first_folder(candidates, lambda path: any(path.glob("*.en")), f"sentences like val.{_FORM}.en")
     if split == "all":
         stems = sorted(path.with_suffix("") for path in folder.glob("*.en"))
     else:
@@ -33,7 +33,7 @@ def multi30k_trace(split: str, root: Path | None = None) -> Trace:
 
 
 def _pairs(stem: Path) -> list[tuple[str, str]]:
-    """Sentences of STEM.en and STEM.de side by side, lines that are blank in both left out."""
+    """Return pairs of sentences of STEM.en and STEM.de, without lines that are blank in both."""
     english, german = (_lines(stem.with_name(f"{stem.name}.{language}")) for language in ("en", "de"))
     if len(english) != len(german):
         raise TraceError(f"{stem}: {len(english)} lines of .en and {len(german)} of .de, need as many")

@@ -1,4 +1,4 @@
-"""Where public corpora lie, and the splits they have."""
+"""Folders of public corpora, and the names of their splits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_split(split: str) -> None:
 
 
 def first_folder(folders: Sequence[Path], holds: Callable[[Path], bool], what: str) -> Path:
-    """Return the first folder that holds a corpus; TraceError says `what` was looked for and where."""
+    """Return the first folder that holds a corpus; TraceError names `what` is missing and the folders searched."""
     for folder in folders:
         if is_folder(folder) and holds(folder):
             return folder

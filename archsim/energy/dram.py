@@ -1,4 +1,4 @@
-"""Energy of a main memory's commands and of its waking hours, from its currents (as DRAMsim3 and Micron reckon)."""
+"""Energy of a main memory's commands and standby states from its currents, as in DRAMsim3 and Micron's calculator."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from archsim.config.dram import DramSpec
 
 
 def command_pj(spec: DramSpec) -> dict[str, float]:
-    """Return pJ per action: a command; a burst of data; a memory cycle of one channel in each standby state.
-
-    V x mA x ns is pJ. Currents are of one device, commands go to all devices of a rank. Closing a row is part of
-    opening it (IDD0 is measured over the whole cycle). Data are charged by the bit, interface and all.
-    """
+    """Return pJ per action: per command, per burst of data, and per memory cycle of a channel in each standby state."""
+    # V x mA x ns is pJ. Currents are per device, and a command goes to all devices of a rank.
     rank = spec.vdd_v * spec.clock_period_ps / 1000 * (spec.bus_bits // spec.device_bits)
+    # IDD0 is measured over a whole row cycle, so an activation contains the precharge; standby is accounted apart.
     row_cycle = spec.idd0_ma * (spec.tras_cycles + spec.trp_cycles)
     row_background = spec.idd3n_ma * spec.tras_cycles + spec.idd2n_ma * spec.trp_cycles
+    # Data are charged per bit, which includes the interface, so no burst current is needed.
     burst = spec.transfer_pj_per_bit * spec.burst_bytes * 8
     return {
         "activate": rank * (row_cycle - row_background),

@@ -1,4 +1,4 @@
-"""Joules of a run: actions times energy per action, plus standing power times simulated time."""
+"""Energy of a run in joules: actions times energy per action, plus leakage power times simulated time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archsim.units import joules, leakage_pj
 
 @dataclass(frozen=True)
 class EnergyRow:
-    """One line of the energy table; `bucket` is its place in the paper's breakdown."""
+    """Row of the energy table; `bucket` is its category in the paper's breakdown."""
 
     component: str
     action: str
@@ -30,7 +30,7 @@ def energy_rows(
     arch: ArchSpec,
     technology: TechnologySpec,
 ) -> list[EnergyRow]:
-    """Return every contribution to a run's energy; ConfigError for an action the technology does not know."""
+    """Return all contributions to a run's energy; ConfigError for an action without an entry in the technology."""
     technology = complete(technology, arch)
     return [*_dynamic(counts, arch, technology), *_leakage(time_ps, arch, technology)]
 

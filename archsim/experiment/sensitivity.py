@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import product
 
 from archsim.config.technology import TechnologySpec, load_technology
-from archsim.config.uncertainty import Doubtful, doubtful
+from archsim.config.uncertainty import UncertainConstants, uncertain_constants
 from archsim.energy.ledger import energy_rows
 from archsim.experiment.simulated_run import CostedRun
 from archsim.sim.machines import machine_of
@@ -49,7 +49,7 @@ class Sensitivity:
 def sensitivity(policy: CostedRun, baseline: CostedRun, technology: TechnologySpec) -> Sensitivity:
     """Weigh a run and its baseline over and over; nothing is simulated anew."""
     scales = _Scales(policy, baseline)
-    ranges, bit = doubtful(), policy.arch.dram.transfer_pj_per_bit
+    ranges, bit = uncertain_constants(), policy.arch.dram.transfer_pj_per_bit
     mac = technology.action(*machine_of(policy.arch).mac_action).pj
     return Sensitivity(
         nominal=scales.saving(technology, mac, bit),
@@ -65,7 +65,9 @@ def sensitivity(policy: CostedRun, baseline: CostedRun, technology: TechnologySp
     )
 
 
-def _alone(scales: _Scales, technology: TechnologySpec, mac: float, bit: float, ranges: Doubtful) -> Iterator[Saving]:
+def _alone(
+    scales: _Scales, technology: TechnologySpec, mac: float, bit: float, ranges: UncertainConstants
+) -> Iterator[Saving]:
     for name in ranges.technologies:
         if name != technology.name:
             yield scales.saving(load_technology(name), mac, bit)

@@ -1,1 +1,1 @@
-"""What a network's answers are worth: task metrics and their uncertainty."""
+"""Task metrics of a network's predictions, and their confidence intervals."""

@@ -1,4 +1,4 @@
-"""How sure a figure is: bootstrap intervals over sequences (Efron 1979; for BLEU, Koehn, EMNLP 2004)."""
+"""Bootstrap confidence intervals over sequences (Efron 1979; for BLEU, Koehn, EMNLP 2004)."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from archsim.task_metrics.metrics import Metric
 DRAWS = 1000
 CONFIDENCE = 0.95
 SEED = 0
+"""Fixed seed, so that equal runs report equal intervals."""
 
 
 class Interval(NamedTuple):
-    """The middle 95 % of what resampled traces give."""
+    """Interval that holds the middle 95 % of the values of resampled traces."""
 
     low: float
     high: float
 
 
 def interval(metric: Metric, statistics: I64) -> Interval:
-    """Interval of the metric, from counts (sequences, counts)."""
+    """Return the interval of the metric, from counts (sequences, counts)."""
     return _middle([metric.value(sums.tolist()) for sums in _resampled(statistics)])
 
 
 def loss_interval(metric: Metric, before: I64, after: I64) -> Interval:
-    """Interval of the loss: both runs answer the same resampled sequences, so what is hard for both drops out."""
+    """Return the interval of the loss between two runs, from their counts (sequences, counts)."""
+    # Both runs are scored on the same resampled sequences, so that sequences hard for both do not widen the interval.
     both = _resampled(np.hstack([before, after]))
     width = before.shape[1]
     return _middle(
@@ -36,7 +38,7 @@ def loss_interval(metric: Metric, before: I64, after: I64) -> Interval:
 
 
 def _resampled(statistics: I64) -> I64:
-    """Sums of the counts over sequences drawn with replacement, (draws, counts); the same draws every time."""
+    """Return sums of the counts over sequences drawn with replacement, (draws, counts)."""
     n, rng = len(statistics), np.random.default_rng(SEED)
     return np.array([statistics[rng.integers(0, n, n)].sum(axis=0) for _ in range(DRAWS)])
 

@@ -1,1 +1,1 @@
-"""What goes into a network and what the functional pass records: traces, activity."""
+"""Traces: the inputs of networks, in memory and in files."""

@@ -1,7 +1,7 @@
-"""Named arrays of `.npz` and `.h5` files, checked before any memory is taken for them.
+"""Named arrays of `.npz` and `.h5` files, checked before memory is allocated for them.
 
-A header may claim whatever it likes, so a claim is held against the file: no array may be larger than the data that are
-there can unpack to, and none may lie in another file.
+A header may claim any size, so claims are checked against the file. No array may be larger than the stored data can
+unpack to, and none may lie in another file.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from archsim.errors import TraceError
 from archsim.units import ceil_div
 
 Array = np.ndarray[Any, Any]
-MOST_GROWTH = 256
-"""Bytes that a byte of a file may unpack to, beyond `ANY_GROWTH_BYTES`; features unpack to two or three."""
-ANY_GROWTH_BYTES = 1 << 26
-"""Bytes that any file may unpack to, 64 MiB: few zeros are packed to next to nothing."""
-MOST_ARRAY_BYTES = 1 << 36
-"""Largest array that is read, 64 GiB."""
-MOST_HEADER_BYTES = 4096
-"""Largest header of a .npy member: a shape and a type."""
+MAX_UNPACK_RATIO = 256
+"""Largest ratio of unpacked to stored bytes, beyond `SMALL_BYTES`; that of features is two or three."""
+SMALL_BYTES = 1 << 26
+"""Size up to which an array may unpack at any ratio, 64 MiB, because zeros pack to almost nothing."""
+MAX_ARRAY_BYTES = 1 << 36
+"""Size of the largest array that is read, 64 GiB."""
+MAX_HEADER_BYTES = 4096
+"""Size of the largest header of a .npy member, which holds a shape and a type."""
 _FILTERS = (1, 2, 3, 32000)
-"""Filters of HDF5 that need no library of others: deflate, shuffle, checksum, lzf."""
+"""Filters that come with HDF5: deflate, shuffle, checksum, lzf."""
 _NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _DAMAGE = (
     *(ValueError, TypeError, SyntaxError, EOFError, RuntimeError, MemoryError, Warning),
@@ -42,7 +42,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def read_npz(path: Path, names: Iterable[str]) -> dict[str, Array]:
-    """Return those of the named arrays that a `.npz` file holds; TraceError names file and array for a bad one."""
+    """Return the named arrays that a `.npz` file holds; TraceError names file and array for a damaged one."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = Counter(info.filename for info in archive.infolist())
@@ -54,7 +54,7 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, Array]:
 
 
 def _npy(archive: zipfile.ZipFile, member: str, where: str) -> Array:
-    """Return an array of an archive; read-only, as nobody else has it."""
+    """Return an array of an archive, read-only."""
     info = archive.getinfo(member)
     if info.flag_bits & 1:
         raise TraceError(f"{where} is encrypted, need it plain")
@@ -67,8 +67,9 @@ def _npy(archive: zipfile.ZipFile, member: str, where: str) -> Array:
             if version not in _NPY_HEADERS:
                 raise TraceError(f"{where} is of .npy version {version}, need 1.0 or 2.0")
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # of what Python 2 wrote, and of types that are going
-                shape, column_major, dtype = _NPY_HEADERS[version](stream, max_header_size=MOST_HEADER_BYTES)
+                # numpy warns of headers of Python 2 and of deprecated types; both count as damage.
+                warnings.simplefilter("error")
+                shape, column_major, dtype = _NPY_HEADERS[version](stream, max_header_size=MAX_HEADER_BYTES)
             if any(isinstance(size, bool) for size in shape):
                 raise TraceError(f"{where} has shape {shape}, need whole numbers")
             n_bytes = _bytes_of(where, shape, dtype)
@@ -83,7 +84,7 @@ def _npy(archive: zipfile.ZipFile, member: str, where: str) -> Array:
 
 
 def read_h5(path: Path, names: Iterable[str]) -> dict[str, Array]:
-    """Return those of the named arrays that a `.h5` file holds; TraceError names file and array for a bad one."""
+    """Return the named arrays that a `.h5` file holds; TraceError names file and array for a damaged one."""
     import h5py
 
     try:
@@ -102,7 +103,7 @@ def _checked_dataset(file: Any, name: str, where: str) -> Array:
 
 
 def _dataset(file: Any, name: str, where: str) -> Array:
-    """Return an array that lies wholly in this file."""
+    """Return an array; TraceError unless it is plain data in this file."""
     import h5py
 
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
@@ -124,7 +125,7 @@ def _dataset(file: Any, name: str, where: str) -> Array:
 
 
 def _check_chunks(dataset: Any, where: str) -> None:
-    """Raise TraceError for chunks that were never written, are far larger than the array, or need a library."""
+    """Raise TraceError for chunks that are missing, far larger than stored, or packed by an external filter."""
     needed = prod(ceil_div(size, chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True))
     if dataset.id.get_num_chunks() != needed:
         raise TraceError(f"{where}: parts of it were never written, need all of its data")
@@ -136,7 +137,7 @@ def _check_chunks(dataset: Any, where: str) -> None:
 
 
 def _bytes_of(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    """Return the size of an array of plain numbers of at most 64 bits; TraceError for any other type."""
+    """Return the size in bytes of an array; TraceError unless it holds numbers of at most 64 bits."""
     if dtype.hasobject:
         raise TraceError(f"{where} holds pickled objects, which are never read")
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
@@ -148,7 +149,7 @@ def _bytes_of(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 
 
 def _check_claim(where: str, claimed: int, stored: int) -> None:
-    most = min(MOST_GROWTH * stored, MOST_ARRAY_BYTES) if stored else 0
-    if claimed > max(most, ANY_GROWTH_BYTES if stored else 0):
-        need = f"at most {MOST_GROWTH} times that and {MOST_ARRAY_BYTES} bytes, or {ANY_GROWTH_BYTES} bytes"
+    most = min(MAX_UNPACK_RATIO * stored, MAX_ARRAY_BYTES) if stored else 0
+    if claimed > max(most, SMALL_BYTES if stored else 0):
+        need = f"at most {MAX_UNPACK_RATIO} times that and {MAX_ARRAY_BYTES} bytes, or {SMALL_BYTES} bytes"
         raise TraceError(f"{where} claims {claimed} bytes and holds {stored}: need {need}")

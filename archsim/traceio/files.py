@@ -1,10 +1,10 @@
-"""Trace files: `.npz` without pickles, or `.h5`; both hold the same named arrays.
+"""Trace files: `.npz` without pickles, or `.h5`, with the same named arrays.
 
-data     all sequences end to end: frames (ΣT, I) in float16 where that loses nothing or float32, tokens (ΣT,)
-         int64, audio (ΣT,) int16, text as UTF-8 bytes (Σ,)
+data     all sequences end to end: frames (ΣT, I) float32, or float16 if exact; tokens (ΣT,) int64;
+         audio (ΣT,) int16; text (Σ,) UTF-8 bytes
 lengths  steps (samples, bytes) of each sequence
 targets  one class per sequence; or
-texts    one text per sequence, UTF-8 bytes, a line each; both absent where unknown
+texts    one text per sequence, as lines of UTF-8 bytes; both are absent if unknown
 meta     UTF-8 JSON: name, kind, description, provenance, sample_rate_hz
 format   version of this layout
 """
@@ -22,7 +22,7 @@ from archsim.errors import TraceError
 from archsim.files import check_writable, named_path, write_whole
 from archsim.kernels.numerics.fp16 import FP16_MAX
 from archsim.reading import require_regular
-from archsim.traceio.arrays import ANY_GROWTH_BYTES, Array, read_h5, read_npz
+from archsim.traceio.arrays import SMALL_BYTES, Array, read_h5, read_npz
 from archsim.traceio.trace import UNNAMED, Trace
 
 FORMAT = 1
@@ -33,7 +33,7 @@ Arrays = dict[str, Array]
 
 
 def read_trace(path: Path) -> Trace:
-    """Read a trace file; TraceError says what is wrong with it."""
+    """Read a trace file; TraceError if it is not a valid one."""
     require_regular(path, TraceError, "a trace file")
     arrays = (read_h5 if path.suffix in (".h5", ".hdf5") else read_npz)(path, _NAMES)
     try:
@@ -43,7 +43,7 @@ def read_trace(path: Path) -> Trace:
 
 
 def write_trace(trace: Trace, path: str | Path) -> None:
-    """Write a trace as `.npz` or `.h5`, by the suffix of `path`; whole or not at all."""
+    """Write a trace as `.npz` or `.h5`, by the suffix of `path`; an interrupted write leaves no file."""
     if not isinstance(trace, Trace):
         raise TraceError(f"write_trace: got a {type(trace).__name__} to write, need write_trace(trace, path)")
     path = named_path(path)
@@ -57,12 +57,13 @@ def write_trace(trace: Trace, path: str | Path) -> None:
 
             with h5py.File(temporary, "w") as file:
                 for name, array in arrays.items():
-                    packing = "gzip" if array.ndim and array.nbytes < ANY_GROWTH_BYTES else None
+                    # A reader accepts any packing ratio up to this size, so larger arrays are stored unpacked.
+                    packing = "gzip" if array.ndim and array.nbytes < SMALL_BYTES else None
                     file.create_dataset(name, data=array, compression=packing, track_times=False)
 
 
 def check_trace_path(path: Path) -> None:
-    """Raise TraceError or UsageError where no trace can be written; ask before long work, not after it."""
+    """Raise TraceError or UsageError if no trace can be written to `path`; call it before long work."""
     if path.suffix not in (".npz", ".h5", ".hdf5"):
         raise TraceError(f"{path}: unknown trace suffix {path.suffix!r}, accepted: .npz, .h5")
     check_writable(path)
@@ -93,7 +94,7 @@ def _pack(trace: Trace) -> Arrays:
 
 
 def _smallest(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Halve frames that binary16 holds exactly, as features shipped for the machine are."""
+    """Return frames as float16 if that holds them exactly, as it does features made for the machine."""
     if data.dtype != np.float32 or np.abs(data).max() > FP16_MAX:
         return data
     half = data.astype(np.float16)
@@ -113,8 +114,11 @@ def _unpack(path: Path, arrays: Arrays) -> Trace:
     if data.dtype.kind not in _NUMPY_NAMES[meta["kind"]] or data.ndim != (2 if meta["kind"] == "frames" else 1):
         raise TraceError(f"data is {data.dtype} of shape {data.shape}, which is not {meta['kind']}")
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or lengths.size == 0 or lengths.min() < 1:
-        raise TraceError(f"lengths is {lengths.dtype} of shape {lengths.shape}, need one whole number >= 1 a sequence")
-    total = sum(lengths.tolist())  # as Python's numbers, which do not overflow
+        raise TraceError(
+            f"lengths is {lengths.dtype} of shape {lengths.shape}, need one whole number >= 1 per sequence"
+        )
+    # Python integers do not overflow, whatever lengths a damaged file claims.
+    total = sum(lengths.tolist())
     if total != len(data):
         raise TraceError(f"lengths add up to {total}, data has {len(data)} rows: they must be equal")
     pieces = np.split(data, np.cumsum(lengths)[:-1])
@@ -160,7 +164,7 @@ def _as_text(data: np.ndarray[Any, Any]) -> str:
 
 
 def _write_npz(path: Path, arrays: Arrays) -> None:
-    # numpy stamps the members with the time of day; a fixed date keeps equal traces equal to the byte.
+    # np.savez stamps members with the time of day, so a fixed date is set to make equal traces equal to the byte.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), "w", force_zip64=True) as member:

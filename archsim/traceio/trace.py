@@ -1,4 +1,4 @@
-"""A trace: the input sequences of a run, with targets where the task is known."""
+"""Trace: the input sequences of a run, with targets if the task is known."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from archsim.ownership import OwnsArrays, own
 from archsim.validation import whole_number
 
 BYTE_ORDER_MARK = "\ufeff"
-LARGEST_RATE_HZ = 10_000_000
+MAX_RATE_HZ = 10_000_000
 UNNAMED = "arrays"
-"""Name of a trace made in memory; read from a file, it takes the file's."""
+"""Name of a trace made in memory; a trace read from a file that says this takes the file's name."""
 Kind = Literal["frames", "tokens", "text", "audio"]
 Targets = Sequence[int] | Sequence[str]
 """One class or one text (transcript, reference translation) per sequence."""
@@ -28,7 +28,7 @@ Targets = Sequence[int] | Sequence[str]
 class Trace(OwnsArrays):
     """Sequences of one kind: `frames` (T, I) float32, `tokens` (T,) int64, `text` strings, `audio` (T,) int16.
 
-    Arrays are the trace's own, read-only: what its maker does with his afterwards changes neither data nor digest.
+    Its arrays are its own and read-only, so that later changes to the caller's arrays change neither data nor digest.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Trace(OwnsArrays):
     sequences: tuple[Any, ...] = field(repr=False)
     targets: tuple[int, ...] | tuple[str, ...] | None = field(default=None, repr=False)
     sample_rate_hz: int | None = None
-    """Of audio; None for every other kind."""
+    """Sample rate of audio; None for other kinds."""
     description: str = ""
     provenance: str = ""
 
@@ -60,7 +60,7 @@ class Trace(OwnsArrays):
         """
         if isinstance(arrays, np.ndarray) and arrays.ndim < 3:
             raise TraceError(
-                f"trace {name}: got one array of shape {arrays.shape}, need a list of arrays, one a sequence"
+                f"trace {name}: got one array of shape {arrays.shape}, need a list of arrays, one per sequence"
             )
         checked = [_checked(f"trace {name}: sequence {i}", array) for i, array in enumerate(arrays)]
         shapes = {array.shape[1:] for array in checked}
@@ -79,28 +79,28 @@ class Trace(OwnsArrays):
         sample_rate_hz: int,
         name: str = UNNAMED,
     ) -> Trace:
-        """Make a trace of one (T,) int16 array of samples per sequence; the network's front end makes frames of it.
+        """Make a trace of one (T,) int16 array of samples per sequence; a network's front end turns them into frames.
 
-        Raises TraceError naming the sequence for samples of another type or shape, or for none.
+        Raises TraceError naming the sequence if samples are missing or of another type or shape.
         """
         rate_hz = whole_number(sample_rate_hz)
-        if rate_hz is None or not 1 <= rate_hz <= LARGEST_RATE_HZ:
+        if rate_hz is None or not 1 <= rate_hz <= MAX_RATE_HZ:
             shown = f"{sample_rate_hz!r:.40}"
-            raise TraceError(f"trace {name}: sample_rate_hz = {shown}, need a whole number from 1 to {LARGEST_RATE_HZ}")
+            raise TraceError(f"trace {name}: sample_rate_hz = {shown}, need a whole number from 1 to {MAX_RATE_HZ}")
         checked = []
         for i, recording in enumerate(recordings):
             samples = _as_array(f"trace {name}: sequence {i}", recording)
             if samples.ndim != 1 or samples.dtype != np.int16 or samples.size == 0:
-                found = f"{samples.dtype} of shape {samples.shape}"
-                raise TraceError(f"trace {name}: sequence {i} is {found}, need int16 samples of shape (T,)")
+                got = f"{samples.dtype} of shape {samples.shape}"
+                raise TraceError(f"trace {name}: sequence {i} is {got}, need int16 samples of shape (T,)")
             checked.append(own(samples))
         return cls(name, "audio", tuple(checked), _checked_targets(name, targets), rate_hz)
 
     @classmethod
     def from_texts(cls, texts: Iterable[str], targets: Targets | None = None, *, name: str = UNNAMED) -> Trace:
-        """Make a trace of texts; the network's own vocabulary turns them into tokens."""
+        """Make a trace of texts; a network's vocabulary turns them into tokens."""
         if isinstance(texts, str):
-            raise TraceError(f"trace {name}: got one text, need a list of texts, one a sequence")
+            raise TraceError(f"trace {name}: got one text, need a list of texts, one per sequence")
         checked = []
         for i, text in enumerate(texts):
             if not isinstance(text, str) or not text.removeprefix(BYTE_ORDER_MARK).strip():
@@ -109,18 +109,18 @@ class Trace(OwnsArrays):
         return cls(name, "text", tuple(checked), _checked_targets(name, targets))
 
     def described(self, description: str, provenance: str) -> Trace:
-        """Return a copy that says what it holds and where it came from."""
+        """Return a copy with a description and a provenance."""
         return replace(self, description=description, provenance=provenance)
 
     def holding(self, kind: Kind, sequences: Iterable[np.ndarray[Any, Any]]) -> Trace:
-        """Return the same sequences in another form, texts as tokens, audio as frames; takes over the arrays."""
+        """Return a copy with the sequences in another form (texts as tokens, audio as frames); take over the arrays."""
         taken = tuple(sequences)
         for sequence in taken:
             sequence.flags.writeable = False
         return replace(self, kind=kind, sequences=taken, sample_rate_hz=None)
 
     def limit(self, sequences: int | None) -> Trace:
-        """Return the first `sequences` sequences, or everything for None."""
+        """Return a copy with the first `sequences` sequences, or the whole trace for None."""
         if sequences is None:
             return self
         number = whole_number(sequences)
@@ -131,7 +131,7 @@ class Trace(OwnsArrays):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the sequences and targets."""
+        """SHA-256 digest of the sequences and targets."""
         sha = hashlib.sha256(f"{self.kind} {self.sample_rate_hz} {len(self)} {self.targets}".encode())
         for sequence in self.sequences:
             data = sequence.encode() if isinstance(sequence, str) else sequence.tobytes()
@@ -164,13 +164,14 @@ def _checked(where: str, values: ArrayLike) -> np.ndarray[Any, Any]:
 
 
 def _as_array(where: str, values: Any) -> np.ndarray[Any, Any]:
-    """Return what numpy makes of an array, a torch tensor or a data frame; TraceError for what would lose something."""
+    """Return an array, torch tensor or data frame as a numpy array; TraceError if that would lose data."""
     if np.ma.is_masked(values):
         raise TraceError(f"{where} has masked entries, need numbers in all of them")
     try:
         if hasattr(values, "detach"):
-            values = values.detach().cpu()  # a torch tensor, with or without a gradient
-            if str(values.dtype) == "torch.bfloat16":  # numpy has no such type, float32 holds it exactly
+            # A torch tensor. numpy has no bfloat16, which float32 holds exactly.
+            values = values.detach().cpu()
+            if str(values.dtype) == "torch.bfloat16":
                 values = values.float()
         array = np.asarray(values)
     except ValueError:
@@ -181,7 +182,7 @@ def _as_array(where: str, values: Any) -> np.ndarray[Any, Any]:
 
 
 def _encodable(where: str, text: str) -> str:
-    """Return a text without a byte order mark before it, which is no part of the first word."""
+    """Return a text without its byte order mark, which is no part of the first word."""
     text = text.removeprefix(BYTE_ORDER_MARK)
     try:
         text.encode()
@@ -194,13 +195,13 @@ def _checked_targets(name: str, targets: Targets | None) -> tuple[int, ...] | tu
     if targets is None:
         return None
     if isinstance(targets, str):
-        raise TraceError(f"trace {name}: targets are one text, need a list, one a sequence")
+        raise TraceError(f"trace {name}: targets are one text, need a list, one per sequence")
     if all(isinstance(target, str) for target in targets):
-        # One line each, whatever white space they came with: files hold a line a text.
+        # White space is normalised, line breaks included, because files hold one line per text.
         return tuple(" ".join(_encodable(f"trace {name}: a target", str(target)).split()) for target in targets)
     array = np.asarray(targets)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TraceError(
-            f"trace {name}: targets have shape {array.shape} of {array.dtype}, need one integer or one text a sequence"
+            f"trace {name}: targets have shape {array.shape} of {array.dtype}, need one integer or text per sequence"
         )
     return tuple(int(t) for t in array)

@@ -4,7 +4,7 @@ import pytest
 from harness import arch_with, make_network, make_trace
 
 import archsim
-from archsim.config.uncertainty import doubtful
+from archsim.config.uncertainty import uncertain_constants
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_nominal_saving_equals_the_record(result):
 
 
 def test_savings_span_the_nominal_one_over_all_corners(result):
-    spread, ranges = result.sensitivity, doubtful()
+    spread, ranges = result.sensitivity, uncertain_constants()
     assert spread.lowest.saving <= spread.nominal.saving <= spread.highest.saving
     assert len(spread.corners) == 4 * len(ranges.technologies)
     assert {(c.mac_pj, c.dram_pj_per_bit) for c in spread.corners} == {

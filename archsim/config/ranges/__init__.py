@@ -1,1 +1,1 @@
-"""What doubtful constants may plausibly be: TOML tables."""
+"""TOML tables of plausible ranges of uncertain constants."""
