@@ -7,7 +7,7 @@ from archsim.config.dram import DramSpec
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy, TransferDone
 from archsim.sim.accelerator import simulate_activity
-from archsim.sim.items import PassPart
+from archsim.sim.items import PassSegment
 from archsim.sim.listeners.counters import UnitTimes
 from archsim.sim.memory.dram import FillPorts, MainMemory
 
@@ -64,4 +64,4 @@ def reusing(network, steps, fraction, seed=0):
 
 def total_weights(network, arch):
     """Return the bytes of all weights of a network."""
-    return sum(PassPart(s).held_bytes(arch) * s.n_gates for s in pass_shapes(network))
+    return sum(PassSegment(s).held_bytes(arch) * s.n_gates for s in pass_shapes(network))

@@ -49,8 +49,8 @@ class Result:
 
     def __repr__(self) -> str:
         r = self.record
-        by_columns = r["reuse_fraction"] is None
-        share = f"MACs avoided {r['macs_avoided_fraction']:.3f}" if by_columns else f"reuse {r['reuse_fraction']:.3f}"
+        reuse, avoided = r["reuse_fraction"], r["macs_avoided_fraction"]
+        share = f"MACs avoided {avoided:.3f}" if reuse is None else f"reuse {reuse:.3f}"
         change = "–" if r["output_change"] is None else f"{r['output_change']:.3f}"
         gains = f"{share}, output change {change}, speedup {r['speedup']:.3f}, energy saving {r['energy_saving']:.3f}"
         return f"<Result {r['network']} on {r['trace']}, {r['policy']} on {r['arch']}: {gains}>"

@@ -9,7 +9,7 @@ from archsim.config.components import Action
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import ActionDone
 from archsim.ir.cells import Cell
-from archsim.sim.items import PassPart, Products
+from archsim.sim.items import PassSegment, Products
 from archsim.sim.units.unit import MAC
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
 
@@ -40,38 +40,38 @@ def cell_update(cell: Cell) -> Iterator[Action]:
     yield Action("mu", "exponential", cell.exponentials)
 
 
-def step_bytes(arch: ArchSpec, part: PassPart) -> tuple[int, int]:
+def step_bytes(arch: ArchSpec, segment: PassSegment) -> tuple[int, int]:
     """Bytes a step reads from intermediate memory and writes to it.
 
     A pass reads x_t and writes h_t. In two halves, partial products of all gates, float32, lie there in between; a
     predictor reads the bits it takes of x_t once more.
     """
-    n_x, n_h = part.shape.n_inputs - part.shape.n_units, part.shape.n_units
-    partial = part.shape.neurons_per_step * BYTES_PER_SUM
-    if part.products is Products.INPUTS:
+    n_x, n_h = segment.shape.n_inputs - segment.shape.n_units, segment.shape.n_units
+    partial = segment.shape.neurons_per_step * BYTES_PER_SUM
+    if segment.products is Products.INPUTS:
         return n_x * BYTES_PER_FP16, partial
-    if part.products is Products.RECURRENT:
+    if segment.products is Products.RECURRENT:
         bits = n_x * arch.predictor_planes
         return partial + ceil_div(bits, 8), n_h * BYTES_PER_FP16
     return n_x * BYTES_PER_FP16, n_h * BYTES_PER_FP16
 
 
-def step_words(arch: ArchSpec, part: PassPart) -> tuple[int, int]:
+def step_words(arch: ArchSpec, segment: PassSegment) -> tuple[int, int]:
     """Words a step reads from intermediate memory and writes to it."""
-    read, written = step_bytes(arch, part)
+    read, written = step_bytes(arch, segment)
     port = arch.intermediate_memory.port_bytes
     return ceil_div(read, port), ceil_div(written, port)
 
 
-def step_transfers(arch: ArchSpec, part: PassPart) -> Iterator[Action]:
+def step_transfers(arch: ArchSpec, segment: PassSegment) -> Iterator[Action]:
     """Yield what a step moves between intermediate memory and input buffers."""
-    read, written = step_words(arch, part)
+    read, written = step_words(arch, segment)
     yield Action("intermediate_memory", "read", read)
     yield Action("intermediate_memory", "write", written)
-    n_x, n_h = part.shape.n_inputs - part.shape.n_units, part.shape.n_units
-    sizes = {Products.ALL: (n_x, n_h), Products.INPUTS: (n_x,), Products.RECURRENT: (n_h,)}[part.products]
+    n_x, n_h = segment.shape.n_inputs - segment.shape.n_units, segment.shape.n_units
+    sizes = {Products.ALL: (n_x, n_h), Products.INPUTS: (n_x,), Products.RECURRENT: (n_h,)}[segment.products]
     words = sum(ceil_div(n * BYTES_PER_FP16, arch.input_buffer.port_bytes) for n in sizes)
-    yield Action("input_buffer", "write", words * part.shape.n_gates)
+    yield Action("input_buffer", "write", words * segment.shape.n_gates)
 
 
 def weight_fill(arch: ArchSpec, n_bytes: int, extra_bits: int = 0) -> Iterator[Action]:

@@ -1,4 +1,4 @@
-"""What goes through the machine: groups of parts, parts of passes, steps; and what a run says at the end."""
+"""What goes through the machine: groups of segments, segments of passes, steps; and what a run says at the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Products(Enum):
 
 
 @dataclass(frozen=True)
-class PassPart:
+class PassSegment:
     """A pass, or one of the two halves into which the data flow `mwl` cuts it."""
 
     shape: PassShape
@@ -57,7 +57,7 @@ class PassPart:
         return f"{name} {self.products.value}".rstrip()
 
     def extra_sign_bytes(self, arch: ArchSpec) -> int:
-        """Signs in one computation unit of weights that are not among the part's own: the predictor takes all."""
+        """Signs in one computation unit of weights that are not among the segment's own: the predictor takes all."""
         foreign = self.shape.n_inputs - self.columns
         return ceil_div(self.shape.n_units * foreign, 8) if arch.predictor_planes and self.updates else 0
 
@@ -71,15 +71,15 @@ class PassPart:
         return self.weight_bytes + self.extra_sign_bytes(arch)
 
 
-ResidentGroup = tuple[PassPart, ...]
-"""Parts whose weights must be on chip together."""
+ResidentGroup = tuple[PassSegment, ...]
+"""Segments whose weights must be on chip together."""
 
 
 def resident_groups(shapes: Sequence[PassShape], arch: ArchSpec) -> list[ResidentGroup]:
     """Every pass by itself, in two halves under `mwl`; but all layers of a decoder together, which take turns."""
-    parts = [Products.INPUTS, Products.RECURRENT] if arch.dataflow == "mwl" else [Products.ALL]
-    groups: list[ResidentGroup] = [(PassPart(s, part),) for s in shapes if not s.decodes for part in parts]
-    decoder = tuple(PassPart(shape) for shape in shapes if shape.decodes)
+    halves = [Products.INPUTS, Products.RECURRENT] if arch.dataflow == "mwl" else [Products.ALL]
+    groups: list[ResidentGroup] = [(PassSegment(s, half),) for s in shapes if not s.decodes for half in halves]
+    decoder = tuple(PassSegment(shape) for shape in shapes if shape.decodes)
     return [*groups, decoder] if decoder else groups
 
 
@@ -94,10 +94,10 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class PassWork:
-    """A part of a pass over one sequence."""
+    """A segment of a pass over one sequence."""
 
     sequence: int
-    part: PassPart
+    segment: PassSegment
     reuse_bits: U8
     """(T, bytes_per_step), as the activity record packs them: of neurons, or of columns."""
     streamed: Streamed | None = None
@@ -111,7 +111,7 @@ class PassWork:
 
 @dataclass(frozen=True, eq=False)
 class Streamed:
-    """A part whose weights do not all fit: some rows stay, the others are fetched in every step."""
+    """A segment whose weights do not all fit: some rows stay, the others are fetched in every step."""
 
     resident: Bools
     """(H,) whether a neuron's weights stay; the same in every computation unit."""
@@ -141,5 +141,5 @@ class UpdateTimes(Protocol):
 class UpdateWork:
     """One time step as the multi-functional unit sees it."""
 
-    part: PassPart
+    segment: PassSegment
     times: UpdateTimes

@@ -16,7 +16,7 @@ from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy, PassDone, StepDone, Waited
 from archsim.kernels.arrays import I64, U8, row_lists
-from archsim.sim.items import PassPart, PassWork, Products, ResidentGroup
+from archsim.sim.items import PassSegment, PassWork, Products, ResidentGroup
 from archsim.sim.machines.machine import Compute
 from archsim.sim.memory.intermediate_memory import IntermediateMemory
 from archsim.sim.memory.weight_buffers import WeightBuffers
@@ -60,13 +60,13 @@ class Sequencer:
             spills: list[simpy.Event] = []
             for position, group in enumerate(self.groups):
                 if self._begins_layer(position):
-                    layers = dict.fromkeys(part.shape.layer for part in group)
+                    layers = dict.fromkeys(segment.shape.layer for segment in group)
                     spills = [spill for layer in layers for spill in self.sequences.spill(layer, sequence)]
                 yield from self._wait_for(self.weights.acquire(position), "weights")
                 if position < last_group or sequence + 1 < n_sequences:
                     self.weights.prefetch(position)
-                for part in group:
-                    yield from self._run_part(sequence, part)
+                for segment in group:
+                    yield from self._run_segment(sequence, segment)
                 if spills and (position == last_group or self._begins_layer(position + 1)):
                     yield from self._wait_for(self.env.all_of(spills), "spills")
             self.sequences.store(sequence)
@@ -83,31 +83,31 @@ class Sequencer:
             self.probe.emit(Waited, unit="machine", reason=reason, time_ps=self.env.now_ps - since_ps)
         return value
 
-    def _run_part(self, sequence: int, part: PassPart) -> Process:
+    def _run_segment(self, sequence: int, segment: PassSegment) -> Process:
         # Memories finish at any picosecond, so the units start at the next edge of their clock.
         yield self.env.timeout(-self.env.now_ps % self.clock_period_ps)
-        bits = self.activity.pass_bits(sequence, *part.shape.pass_key)
+        bits = self.activity.pass_bits(sequence, *segment.shape.pass_key)
         # The half with the inputs evaluates every neuron, because reuse is decided in the recurrent half.
-        if part.products is Products.INPUTS:
+        if segment.products is Products.INPUTS:
             bits = np.broadcast_to(np.uint8(0), bits.shape)
-        work = PassWork(sequence, part, bits, self.weights.streams[part])
+        work = PassWork(sequence, segment, bits, self.weights.streams[segment])
         start_ps = self.env.now_ps
-        if part.products is not Products.RECURRENT:
+        if segment.products is not Products.RECURRENT:
             self.pass_start_ps = start_ps
         ends = yield from self.compute.run_pass(work, fills=self.weights.fills_under_way > 0)
-        what = f"{part.label}, sequence {sequence}"
+        what = f"{segment.label}, sequence {sequence}"
         self.probe.emit(Busy, unit="sequencer", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
         if self.probe.wants_spans:
-            self._emit_steps(what, bits, part, start_ps, ends)
-        if part.updates:
+            self._emit_steps(what, bits, segment, start_ps, ends)
+        if segment.updates:
             # Step ends count from S_0 of the whole pass, which is the start of its first half.
             before = (start_ps - self.pass_start_ps) // self.clock_period_ps
-            layer, direction = part.shape.pass_key
+            layer, direction = segment.shape.pass_key
             self.probe.emit(
                 PassDone, sequence=sequence, layer=layer, direction=direction, step_end_cycles=ends + before
             )
 
-    def _emit_steps(self, what: str, bits: U8, part: PassPart, start_ps: int, ends: I64) -> None:
+    def _emit_steps(self, what: str, bits: U8, segment: PassSegment, start_ps: int, ends: I64) -> None:
         ends_ps = start_ps + ends * self.clock_period_ps
         saved = np.bitwise_count(bits).sum(axis=1)
         begin_ps = start_ps
@@ -117,7 +117,7 @@ class Sequencer:
                 what=f"{what}, step {t}",
                 saving=self.saving,
                 saved=n_saved,
-                of=part.shape.bits_per_step(self.activity.kind),
+                of=segment.shape.bits_per_step(self.activity.kind),
                 start_ps=begin_ps,
                 end_ps=end_ps,
             )

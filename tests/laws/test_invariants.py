@@ -16,7 +16,7 @@ from archsim.engine.trace_events import ActionDone, TransferDone
 from archsim.inference.run import run_inference
 from archsim.policies import BinaryPolicy, NoReuse, policy_from
 from archsim.sim.accelerator import simulate_activity
-from archsim.sim.items import PassPart
+from archsim.sim.items import PassSegment
 from archsim.sim.listeners.counters import BytesMoved, UnitTimes
 from archsim.units import BYTES_PER_FP16
 
@@ -100,7 +100,7 @@ def test_dram_bytes_requested_equal_bytes_served(cell, lengths, capacity):
     tally, moved = Tally(), BytesMoved()
     arch = arch_with(intermediate_memory__capacity_bytes=capacity)
     simulate_activity(network, activity, arch, listeners=[tally, moved])
-    weights = sum(PassPart(s).weight_bytes * s.n_gates for s in activity.shapes)
+    weights = sum(PassSegment(s).weight_bytes * s.n_gates for s in activity.shapes)
     ends = sum(t * (6 + 10) * BYTES_PER_FP16 for t in lengths)
     spill = sum(max(0, t * (i + 10) * BYTES_PER_FP16 - capacity) for t in lengths for i in (6, 10))
     assert moved.n_bytes == weights + ends + 2 * spill

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.kernels.pipeline.columns import ColumnTimes, time_columns
-from archsim.sim.items import PassPart
+from archsim.sim.items import PassSegment
 from archsim.sim.machines import DELTA
 from archsim.sim.machines.delta.steps import column_times
 
@@ -17,7 +17,7 @@ def ends(skipped, n_units=32, arch=None):
     """Return S_{t+1} of skips (T, N) on a machine."""
     skipped = np.atleast_2d(np.asarray(skipped, np.bool_))
     arch = DELTA.spec(arch or ArchSpec())
-    times = column_times(arch, PassPart(PassShape(0, 0, 4, n_units, skipped.shape[1])))
+    times = column_times(arch, PassSegment(PassShape(0, 0, 4, n_units, skipped.shape[1])))
     return time_columns(np.packbits(skipped, axis=1), skipped.shape[1], n_units, times).step_ends.tolist()
 
 

@@ -16,7 +16,7 @@ from archsim.config.technology import load_technology
 from archsim.energy.parts import area_mm2
 from archsim.kernels.pipeline.gates import EVALUATED, REUSED, VISITED
 from archsim.kernels.pipeline.passes import time_pass
-from archsim.sim.items import PassPart
+from archsim.sim.items import PassSegment
 from archsim.sim.machines.epur.steps import step_times
 
 SHARED = arch_with(dispatch="shared")
@@ -27,7 +27,7 @@ def timed(time_it, reused, n_inputs, arch=SHARED):
     """Return the times of decisions (T, G, H) on a machine."""
     reused = np.asarray(reused, np.bool_)
     _, G, H = reused.shape
-    times = step_times(arch, PassPart(PassShape(0, 0, G, H, n_inputs)))
+    times = step_times(arch, PassSegment(PassShape(0, 0, G, H, n_inputs)))
     return time_it(np.packbits(reused.reshape(len(reused), -1), axis=1), G, H, times)
 
 

@@ -15,9 +15,9 @@ from archsim.kernels.pipeline.lanes import LANES, earlier, everywhere, gather, l
 from archsim.kernels.pipeline.passes import time_pass
 from archsim.policies import policy_from
 from archsim.sim.accelerator import simulate_activity
-from archsim.sim.items import PassPart
+from archsim.sim.items import PassSegment
 from archsim.sim.machines.epur import pass_level
-from archsim.sim.machines.epur.pass_level import part_costs
+from archsim.sim.machines.epur.pass_level import segment_costs
 from archsim.sim.machines.epur.steps import step_times
 
 
@@ -25,7 +25,7 @@ def ends(reused, arch=None, n_inputs=32):
     """Return S_{t+1} of decisions (T, G, H) on a machine."""
     reused = np.asarray(reused, np.bool_)
     _, G, H = reused.shape
-    times = step_times(arch or ArchSpec(), PassPart(PassShape(0, 0, G, H, n_inputs)))
+    times = step_times(arch or ArchSpec(), PassSegment(PassShape(0, 0, G, H, n_inputs)))
     return step_ends(reused, times)
 
 
@@ -156,10 +156,10 @@ def test_added_reuse_is_never_slower_on_one_unit(times, units, random):
     assert step_ends(more, times) <= step_ends(reused, times)
 
 
-def test_part_costs_are_computed_once_per_part(monkeypatch):
+def test_segment_costs_are_computed_once_per_part(monkeypatch):
     """Three passes and five sequences take three computations."""
     asked = []
-    monkeypatch.setattr(pass_level, "part_costs", lambda *args: (asked.append(args), part_costs(*args))[1])
+    monkeypatch.setattr(pass_level, "segment_costs", lambda *args: (asked.append(args), segment_costs(*args))[1])
     network = make_network("gru", inputs=5, units=4, layers=3)
     activity = run_inference(network, make_trace(network, [3] * 5), policy_from("none")).activity
     simulate_activity(network, activity, ArchSpec())

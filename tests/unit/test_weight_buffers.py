@@ -11,7 +11,7 @@ from archsim.activity import pass_shapes
 from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
-from archsim.sim.items import PassPart, resident_groups
+from archsim.sim.items import PassSegment, resident_groups
 from archsim.sim.machines import check_fit
 from archsim.sim.memory.weight_buffers import WeightBuffers
 
@@ -100,7 +100,7 @@ def test_streamed_pass_is_bounded_by_bandwidth_and_by_busy_units(
 ):
     """The run takes no less time than its bytes at peak bandwidth, nor than the work of any unit."""
     network = make_network(cell, inputs=inputs, units=units)
-    held = PassPart(pass_shapes(network)[0]).held_bytes(ArchSpec())
+    held = PassSegment(pass_shapes(network)[0]).held_bytes(ArchSpec())
     arch = arch_with(
         weight_buffer__capacity_bytes=int(share * held) + 1, weight_buffer__stream_rows=slots, dram__channels=channels
     )

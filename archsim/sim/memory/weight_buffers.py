@@ -15,7 +15,7 @@ from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy
 from archsim.sim.actions import emit_actions, weight_fill
-from archsim.sim.items import PassPart, ResidentGroup, Streamed
+from archsim.sim.items import PassSegment, ResidentGroup, Streamed
 from archsim.sim.memory.dram import FillTarget, MainMemory, Requester
 from archsim.sim.units.unit import Process
 from archsim.units import ceil_div
@@ -42,7 +42,7 @@ class WeightBuffers:
         self.on_chip: dict[int, simpy.Event] = {}
         """Groups on chip or being filled, with the event at the end of their fill."""
         self.addresses, self.end_address = _layout(arch, groups)
-        self.streams = {part: self._stream(part, group) for group in groups for part in group}
+        self.streams = {segment: self._stream(segment, group) for group in groups for segment in group}
 
     def acquire(self, position: int) -> simpy.Event:
         """Return an event at which the weights of group `position` are on chip; evict other groups for it."""
@@ -81,88 +81,88 @@ class WeightBuffers:
         with self.fill_turn.request() as turn:
             yield turn
             start_ps = self.env.now_ps
-            transfers = [self._fill_part(part) for part in group if self._fill_bytes(part)]
+            transfers = [self._fill_segment(segment) for segment in group if self._fill_bytes(segment)]
             yield self.env.all_of(transfers)
-            for part in group:
-                weights, signs = self._fill_parts(part)
+            for segment in group:
+                weights, signs = self._fill_parts(segment)
                 fill = weight_fill(self.arch, weights, 8 * signs)
-                emit_actions(self.probe, fill, part.shape.n_gates)
-            what = "weights of " + ", ".join(part.label for part in group)
+                emit_actions(self.probe, fill, segment.shape.n_gates)
+            what = "weights of " + ", ".join(segment.label for segment in group)
             self.probe.emit(Busy, unit="fill", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
         self.fills_under_way -= 1
 
-    def _fill_part(self, part: PassPart) -> simpy.Event:
-        each = self._fill_bytes(part)
+    def _fill_segment(self, segment: PassSegment) -> simpy.Event:
+        each = self._fill_bytes(segment)
         return self.dram.transfer(
-            self.addresses[part],
-            each * part.shape.n_gates,
-            what=f"weights of {part.label}",
+            self.addresses[segment],
+            each * segment.shape.n_gates,
+            what=f"weights of {segment.label}",
             requester=Requester.WEIGHTS,
             target=FillTarget(0, each),
         )
 
-    def _fill_bytes(self, part: PassPart) -> int:
-        """Return the bytes sent to one computation unit before the part runs."""
-        return sum(self._fill_parts(part))
+    def _fill_bytes(self, segment: PassSegment) -> int:
+        """Return the bytes sent to one computation unit before the segment runs."""
+        return sum(self._fill_parts(segment))
 
-    def _fill_parts(self, part: PassPart) -> tuple[int, int]:
-        """Return (weight bytes, extra predictor bytes) sent to one computation unit before the part runs."""
-        stream = self.streams[part]
+    def _fill_parts(self, segment: PassSegment) -> tuple[int, int]:
+        """Return (weight bytes, extra predictor bytes) sent to one computation unit before the segment runs."""
+        stream = self.streams[segment]
         if stream is None:
-            return part.weight_bytes, part.extra_sign_bytes(self.arch) + part.extra_plane_bytes(self.arch)
+            return segment.weight_bytes, segment.extra_sign_bytes(self.arch) + segment.extra_plane_bytes(self.arch)
         resident = int(stream.resident.sum())
-        all_signs = _sign_bytes(self.arch, part)
+        all_signs = _sign_bytes(self.arch, segment)
         # Resident weights bring their own signs; the predictor needs those of all rows.
-        own_signs = ceil_div(resident * part.columns, 8)
-        return resident * part.row_bytes, max(0, all_signs - own_signs)
+        own_signs = ceil_div(resident * segment.columns, 8)
+        return resident * segment.row_bytes, max(0, all_signs - own_signs)
 
-    def _stream(self, part: PassPart, group: ResidentGroup) -> Streamed | None:
+    def _stream(self, segment: PassSegment, group: ResidentGroup) -> Streamed | None:
         total = group_bytes(self.arch, group)
         if total <= self.capacity_bytes:
             return None
-        share = self.capacity_bytes * part.held_bytes(self.arch) // total
-        slots, n_resident = stream_slots(self.arch, part, share)
-        n_units = part.shape.n_units
+        share = self.capacity_bytes * segment.held_bytes(self.arch) // total
+        slots, n_resident = stream_slots(self.arch, segment, share)
+        n_units = segment.shape.n_units
         # Resident rows are spread evenly, so that missing rows arrive while resident ones are evaluated.
         resident = np.diff(np.arange(n_units + 1) * n_resident // n_units).astype(np.bool_)
-        starts = (self.addresses[part] + gate * part.weight_bytes for gate in range(part.shape.n_gates))
+        starts = (self.addresses[segment] + gate * segment.weight_bytes for gate in range(segment.shape.n_gates))
         return Streamed(resident, tuple(starts), slots)
 
 
 def group_bytes(arch: ArchSpec, group: ResidentGroup) -> int:
     """Return the bytes of a group's weights in one computation unit."""
-    return sum(part.held_bytes(arch) for part in group)
+    return sum(segment.held_bytes(arch) for segment in group)
 
 
-def stream_slots(arch: ArchSpec, part: PassPart, share_bytes: int) -> tuple[int, int]:
+def stream_slots(arch: ArchSpec, segment: PassSegment, share_bytes: int) -> tuple[int, int]:
     """Return (slots, resident rows): rows that may be in flight or in use at a time, and rows that stay on chip.
 
     They are (0, 0) where there is no room for one row. With a memoization unit the signs of all rows stay on chip.
     """
-    n_units, signs = part.shape.n_units, _sign_bytes(arch, part)
-    magnitudes = ceil_div(part.columns * MAGNITUDE_BITS, 8) if signs else part.row_bytes
-    slots = min(arch.weight_buffer.stream_rows, (share_bytes - signs) // part.row_bytes)
+    n_units, signs = segment.shape.n_units, _sign_bytes(arch, segment)
+    magnitudes = ceil_div(segment.columns * MAGNITUDE_BITS, 8) if signs else segment.row_bytes
+    slots = min(arch.weight_buffer.stream_rows, (share_bytes - signs) // segment.row_bytes)
     if slots < 1:
         return 0, 0
-    return slots, min((share_bytes - signs - slots * part.row_bytes) // magnitudes, n_units - 1)
+    return slots, min((share_bytes - signs - slots * segment.row_bytes) // magnitudes, n_units - 1)
 
 
-def least_stream_bytes(arch: ArchSpec, part: PassPart) -> int:
-    """Return the least bytes of a weight buffer with which a part can stream: a row, and all signs."""
-    return part.row_bytes + _sign_bytes(arch, part)
+def least_stream_bytes(arch: ArchSpec, segment: PassSegment) -> int:
+    """Return the least bytes of a weight buffer with which a segment can stream: a row, and all signs."""
+    return segment.row_bytes + _sign_bytes(arch, segment)
 
 
-def _sign_bytes(arch: ArchSpec, part: PassPart) -> int:
+def _sign_bytes(arch: ArchSpec, segment: PassSegment) -> int:
     """Return the bytes of all rows' predictor bits, which share the weight buffer where weights stream."""
-    bits = part.shape.n_units * part.shape.n_inputs
-    return ceil_div(bits, 8) + part.extra_plane_bytes(arch) if arch.predictor_planes and part.updates else 0
+    bits = segment.shape.n_units * segment.shape.n_inputs
+    return ceil_div(bits, 8) + segment.extra_plane_bytes(arch) if arch.predictor_planes and segment.updates else 0
 
 
-def _layout(arch: ArchSpec, groups: Sequence[ResidentGroup]) -> tuple[dict[PassPart, int], int]:
-    """Return the address of each part's weights in main memory, and the end of them all."""
+def _layout(arch: ArchSpec, groups: Sequence[ResidentGroup]) -> tuple[dict[PassSegment, int], int]:
+    """Return the address of each segment's weights in main memory, and the end of them all."""
     addresses, end = {}, 0
     for group in groups:
-        for part in group:
-            addresses[part] = end
-            end += (part.held_bytes(arch) + part.extra_plane_bytes(arch)) * part.shape.n_gates
+        for segment in group:
+            addresses[segment] = end
+            end += (segment.held_bytes(arch) + segment.extra_plane_bytes(arch)) * segment.shape.n_gates
     return addresses, end

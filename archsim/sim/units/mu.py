@@ -40,11 +40,11 @@ class MultiFunctionalUnit(Unit):
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()
-            part, times = step.part, step.times
-            gates, lags = self.results[: part.shape.n_gates], self.result_lags[: part.shape.n_gates]
-            interval_ps, label = self.clock.to_ps(times.update_interval_cycles), part.label
+            segment, times = step.segment, step.times
+            gates, lags = self.results[: segment.shape.n_gates], self.result_lags[: segment.shape.n_gates]
+            interval_ps, label = self.clock.to_ps(times.update_interval_cycles), segment.label
             may_start_ps = self.env.now_ps
-            for neuron in range(part.shape.n_units):
+            for neuron in range(segment.shape.n_units):
                 for results in gates:
                     if not results.has_arrived:
                         yield results.arrival()
@@ -55,10 +55,10 @@ class MultiFunctionalUnit(Unit):
                 may_start_ps = self.env.now_ps + interval_ps
                 for lag in lags:
                     lag.give()
-                if part.updates:
+                if segment.updates:
                     self.count_work(interval_ps, "update {}, {}", neuron, label)
-            if part.updates:
-                emit_actions(self.probe, cell_update(self.cells[part.shape.layer]), part.shape.n_units)
+            if segment.updates:
+                emit_actions(self.probe, cell_update(self.cells[segment.shape.layer]), segment.shape.n_units)
             self.emit_times()
             yield self.cycles(times.update_pipeline_cycles + times.writeback_cycles)
             self.step_ends.send(self.env.now_ps)

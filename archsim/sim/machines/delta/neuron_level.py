@@ -51,21 +51,21 @@ class DeltaNeuronLevel:
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
         """Run all steps of a pass; the process returns S_{t+1} of each, in cycles from now."""
-        part, times, clock = work.part, column_times(self.arch, work.part), self.arch.clock
-        start_ps, words = self.env.now_ps, sum(step_words(self.arch, part))
+        segment, times, clock = work.segment, column_times(self.arch, work.segment), self.arch.clock
+        start_ps, words = self.env.now_ps, sum(step_words(self.arch, segment))
         ends: I64 = np.empty(work.n_steps, np.int64)
         for t in range(work.n_steps):
-            entering = ~np.unpackbits(work.reuse_bits[t], count=part.shape.n_inputs).astype(np.bool_)
-            step = ColumnStepWork(part, times, entering)
-            for unit in self.units[: part.shape.n_gates]:
+            entering = ~np.unpackbits(work.reuse_bits[t], count=segment.shape.n_inputs).astype(np.bool_)
+            step = ColumnStepWork(segment, times, entering)
+            for unit in self.units[: segment.shape.n_gates]:
                 unit.delta.steps.send(step)
                 unit.dot_product.steps.send(step)
-            self.multi_functional.steps.send(UpdateWork(part, times))
+            self.multi_functional.steps.send(UpdateWork(segment, times))
             self.port.reserve(np.array([clock.to_cycles(self.env.now_ps)]), words)
             end_ps = yield from self.multi_functional.step_ends.get()
             ends[t] = clock.to_cycles(end_ps - start_ps)
-        emit_actions(self.probe, step_transfers(self.arch, part), work.n_steps)
-        sums = sums_read(self.delta, self.cells[part.shape.layer], part.shape.n_units)
+        emit_actions(self.probe, step_transfers(self.arch, segment), work.n_steps)
+        sums = sums_read(self.delta, self.cells[segment.shape.layer], segment.shape.n_units)
         emit_actions(self.probe, sums, work.n_steps)
         return ends
 

@@ -42,11 +42,11 @@ class DeltaPassLevel:
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
         """Run all steps of a pass; the process returns S_{t+1} of each, in cycles from now."""
-        start_ps, part = self.env.now_ps, work.part
-        times = column_times(self.arch, part)
-        found = time_columns(work.reuse_bits, part.shape.n_inputs, part.shape.n_units, times)
+        start_ps, segment = self.env.now_ps, work.segment
+        times = column_times(self.arch, segment)
+        found = time_columns(work.reuse_bits, segment.shape.n_inputs, segment.shape.n_units, times)
         starts = np.concatenate([[0], found.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
-        self.port.reserve(starts, sum(step_words(self.arch, part)))
+        self.port.reserve(starts, sum(step_words(self.arch, segment)))
         yield self.env.timeout(self.arch.clock.to_ps(int(found.step_ends[-1])))
         self._emit_actions(work, found)
         self._emit_times(work, found)
@@ -55,18 +55,18 @@ class DeltaPassLevel:
         return found.step_ends
 
     def _emit_actions(self, work: PassWork, found: ColumnPassTimes) -> None:
-        shape, steps, cell = work.part.shape, work.n_steps, self.cells[work.part.shape.layer]
+        shape, steps, cell = work.segment.shape, work.n_steps, self.cells[work.segment.shape.layer]
         entering = np.unpackbits(~work.reuse_bits, axis=1, count=shape.n_inputs).astype(np.bool_)
         columns = int(found.tally[ENTERED]) * shape.n_gates
         emit_actions(self.probe, scan(self.arch, self.delta, entering), shape.n_gates)
         emit_actions(self.probe, column(self.arch, self.delta, shape.n_units), columns)
         emit_actions(self.probe, sums_read(self.delta, cell, shape.n_units), steps)
         emit_actions(self.probe, cell_update(cell), steps * shape.n_units)
-        emit_actions(self.probe, step_transfers(self.arch, work.part), steps)
+        emit_actions(self.probe, step_transfers(self.arch, work.segment), steps)
 
     def _emit_times(self, work: PassWork, found: ColumnPassTimes) -> None:
-        shape, tally = work.part.shape, found.tally.tolist()
-        times = column_times(self.arch, work.part)
+        shape, tally = work.segment.shape, found.tally.tolist()
+        times = column_times(self.arch, work.segment)
         groups = ceil_div(shape.n_inputs, times.width)
         for k in range(shape.n_gates):
             self._emit_work(unit_name(k, DELTA_UNIT), work.n_steps * groups)
@@ -89,8 +89,8 @@ class DeltaPassLevel:
         clock = self.arch.clock
         begins = [0, *found.step_ends.tolist()]
         for t, (begin, span) in enumerate(zip(begins, row_lists(found.spans), strict=False)):
-            what = f"step {t}, {work.part.label}"
-            for k in range(work.part.shape.n_gates):
+            what = f"step {t}, {work.segment.label}"
+            for k in range(work.segment.shape.n_gates):
                 emit_span(self.probe, clock, unit_name(k, DELTA_UNIT), f"{what}, scan", start_ps, begin, span[SCANNED])
                 if span[LAST_COLUMN] > span[FIRST_COLUMN]:
                     emit_span(

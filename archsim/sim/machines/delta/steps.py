@@ -8,7 +8,7 @@ from archsim.config.arch import ArchSpec
 from archsim.config.delta_unit import DeltaSpec
 from archsim.kernels.arrays import Bools
 from archsim.kernels.pipeline.columns import ColumnTimes
-from archsim.sim.items import PassPart
+from archsim.sim.items import PassSegment
 from archsim.units import ceil_div
 
 
@@ -18,14 +18,14 @@ def delta_of(arch: ArchSpec) -> DeltaSpec:
     return arch.delta
 
 
-def column_times(arch: ArchSpec, part: PassPart) -> ColumnTimes:
+def column_times(arch: ArchSpec, segment: PassSegment) -> ColumnTimes:
     """Return the constants of `archsim/kernels/pipeline/columns.py`."""
     delta = delta_of(arch)
     return ColumnTimes(
         width=delta.width,
         latency_cycles=delta.latency_cycles,
         queue_places=delta.queue_places,
-        column_cycles=ceil_div(part.shape.n_units, arch.dpu.lanes),
+        column_cycles=ceil_div(segment.shape.n_units, arch.dpu.lanes),
         dot_pipeline_cycles=arch.dpu.pipeline_cycles,
         update_interval_cycles=arch.mu.interval_cycles,
         update_pipeline_cycles=arch.mu.pipeline_cycles,
@@ -37,7 +37,7 @@ def column_times(arch: ArchSpec, part: PassPart) -> ColumnTimes:
 class ColumnStepWork:
     """One time step as a computation unit that goes by columns sees it."""
 
-    part: PassPart
+    segment: PassSegment
     times: ColumnTimes
     entering: Bools
     """(N,)."""

@@ -8,7 +8,7 @@ from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.config.components import Action
 from archsim.sim.actions import step_transfers
-from archsim.sim.items import PassPart
+from archsim.sim.items import PassSegment
 
 
 def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
@@ -25,9 +25,9 @@ def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
     yield Action("memo_buffer", "write", 1)
 
 
-def step_actions(arch: ArchSpec, part: PassPart) -> Iterator[Action]:
+def step_actions(arch: ArchSpec, segment: PassSegment) -> Iterator[Action]:
     """Yield what a step moves to and from the input buffers, and what the predictors do with the inputs there."""
-    yield from step_transfers(arch, part)
-    if arch.fmu and part.updates:
-        for action in arch.fmu.predictor.input_actions(arch.fmu, part.shape.n_inputs):
-            yield action._replace(number=action.number * part.shape.n_gates)
+    yield from step_transfers(arch, segment)
+    if arch.fmu and segment.updates:
+        for action in arch.fmu.predictor.input_actions(arch.fmu, segment.shape.n_inputs):
+            yield action._replace(number=action.number * segment.shape.n_gates)

@@ -29,8 +29,10 @@ def _needs(shape: PassShape, arch: ArchSpec) -> Iterator[Need]:
 
 
 def _least_bytes(arch: ArchSpec, group: ResidentGroup) -> int:
-    """Return the smallest weight buffer for a group: all of it, or per part a row and what stays on chip anyway."""
+    """Return the smallest weight buffer for a group: all of it, or per segment a row and what stays on chip anyway."""
     total = group_bytes(arch, group)
     if arch.dispatch == "shared":  # a streamed row is in its own unit only, so no other unit could read it
         return total
-    return min(total, max(ceil_div(least_stream_bytes(arch, part) * total, part.held_bytes(arch)) for part in group))
+    return min(
+        total, max(ceil_div(least_stream_bytes(arch, segment) * total, segment.held_bytes(arch)) for segment in group)
+    )

@@ -65,27 +65,27 @@ class EpurNeuronLevel:
         )
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
-        """Run all steps of a part; the process returns S_{t+1} of each, in cycles from now."""
-        part, times, clock = work.part, step_times(self.arch, work.part), self.arch.clock
-        start_ps, words = self.env.now_ps, sum(step_words(self.arch, part))
+        """Run all steps of a segment; the process returns S_{t+1} of each, in cycles from now."""
+        segment, times, clock = work.segment, step_times(self.arch, work.segment), self.arch.clock
+        start_ps, words = self.env.now_ps, sum(step_words(self.arch, segment))
         ends: I64 = np.empty(work.n_steps, np.int64)
         for t, reused in enumerate(_reused(work)):
             for unit, gate_reused in zip(self.units, reused.tolist(), strict=False):
-                step = StepWork(part, times, gate_reused, work.streamed)
+                step = StepWork(segment, times, gate_reused, work.streamed)
                 unit.predictor.steps.send(step)
                 unit.fetcher.steps.send(step)
                 unit.dot_product.steps.send(step)
-            self.multi_functional.steps.send(UpdateWork(part, times))
+            self.multi_functional.steps.send(UpdateWork(segment, times))
             self.port.reserve(np.array([clock.to_cycles(self.env.now_ps)]), words)
             end_ps = yield from self.multi_functional.step_ends.get()
             ends[t] = clock.to_cycles(end_ps - start_ps)
-        emit_actions(self.probe, step_actions(self.arch, part), work.n_steps)
+        emit_actions(self.probe, step_actions(self.arch, segment), work.n_steps)
         return ends
 
 
 def _reused(work: PassWork) -> Bools:
-    """The decisions of a part (T, G, H)."""
-    shape = work.part.shape
+    """The decisions of a segment (T, G, H)."""
+    shape = work.segment.shape
     bits = np.unpackbits(work.reuse_bits, axis=1, count=shape.neurons_per_step)
     return bits.astype(np.bool_).reshape(-1, shape.n_gates, shape.n_units)
 

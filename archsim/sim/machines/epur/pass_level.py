@@ -32,7 +32,7 @@ from archsim.kernels.pipeline.gates import (
 )
 from archsim.kernels.pipeline.passes import time_pass
 from archsim.sim.actions import cell_update, emit_actions, evaluation, step_words, weight_fill
-from archsim.sim.items import PassPart, PassWork, Streamed
+from archsim.sim.items import PassSegment, PassWork, Streamed
 from archsim.sim.machines.epur.actions import prediction, step_actions
 from archsim.sim.machines.epur.shared_dispatch.parts import crossing
 from archsim.sim.machines.epur.steps import step_times
@@ -51,8 +51,8 @@ WAITS = (
 """What units wait for, and where the kernels count it."""
 
 
-class PartCosts(NamedTuple):
-    """What all passes of a part have in common: cycles, and the actions behind each thing that is done."""
+class SegmentCosts(NamedTuple):
+    """What all passes of a segment have in common: cycles, and the actions behind each thing that is done."""
 
     times: StepTimes
     port_words: int
@@ -64,16 +64,16 @@ class PartCosts(NamedTuple):
     step: tuple[Action, ...]
 
 
-def part_costs(arch: ArchSpec, part: PassPart, cell: Cell) -> PartCosts:
-    """Return what a part costs on a machine; where no cells are updated, nothing is decided either."""
-    return PartCosts(
-        times=step_times(arch, part),
-        port_words=sum(step_words(arch, part)),
-        decision=tuple(prediction(arch, part.shape)) if part.updates else (),
-        update=tuple(cell_update(cell)) if part.updates else (),
-        evaluation=tuple(evaluation(arch, part.columns)),
-        visit=tuple(crossing(part.columns)),
-        step=tuple(step_actions(arch, part)),
+def segment_costs(arch: ArchSpec, segment: PassSegment, cell: Cell) -> SegmentCosts:
+    """Return what a segment costs on a machine; where no cells are updated, nothing is decided either."""
+    return SegmentCosts(
+        times=step_times(arch, segment),
+        port_words=sum(step_words(arch, segment)),
+        decision=tuple(prediction(arch, segment.shape)) if segment.updates else (),
+        update=tuple(cell_update(cell)) if segment.updates else (),
+        evaluation=tuple(evaluation(arch, segment.columns)),
+        visit=tuple(crossing(segment.columns)),
+        step=tuple(step_actions(arch, segment)),
     )
 
 
@@ -87,18 +87,18 @@ class EpurPassLevel:
         self.dram = around.dram
         self.port = around.port
         self.probe = around.probe
-        self.costs: dict[PassPart, PartCosts] = {}
+        self.costs: dict[PassSegment, SegmentCosts] = {}
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
-        """Run all steps of a part; the process returns S_{t+1} of each, in cycles from now.
+        """Run all steps of a segment; the process returns S_{t+1} of each, in cycles from now.
 
         fills: whether weights may arrive meanwhile, which matters to who shares a bank with them.
         """
-        start_ps, costs = self.env.now_ps, self._costs(work.part)
+        start_ps, costs = self.env.now_ps, self._costs(work.segment)
         if work.streamed or (fills and self.arch.weight_buffer.banks == 1):
             found = yield from self._run_with_memory(work)
         else:
-            shape = work.part.shape
+            shape = work.segment.shape
             options = {"shared": self.arch.dispatch == "shared", "spans": self.probe.wants_spans}
             found = time_pass(work.reuse_bits, shape.n_gates, shape.n_units, costs.times, **options)
             starts = np.concatenate([[0], found.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
@@ -107,18 +107,18 @@ class EpurPassLevel:
         self._emit(work, costs, found, start_ps)
         return found.step_ends
 
-    def _costs(self, part: PassPart) -> PartCosts:
-        if part not in self.costs:
-            self.costs[part] = part_costs(self.arch, part, self.cells[part.shape.layer])
-        return self.costs[part]
+    def _costs(self, segment: PassSegment) -> SegmentCosts:
+        if segment not in self.costs:
+            self.costs[segment] = segment_costs(self.arch, segment, self.cells[segment.shape.layer])
+        return self.costs[segment]
 
     def _run_with_memory(self, work: PassWork) -> Process:
         run = CoupledPass(self.env, self.arch, work, dram=self.dram, port=self.port, spans=self.probe.wants_spans)
         found: PassTimes = yield run.ended
         return found
 
-    def _emit(self, work: PassWork, costs: PartCosts, found: PassTimes, start_ps: int) -> None:
-        shape, tally = work.part.shape, found.tally.sum(axis=0).tolist()
+    def _emit(self, work: PassWork, costs: SegmentCosts, found: PassTimes, start_ps: int) -> None:
+        shape, tally = work.segment.shape, found.tally.sum(axis=0).tolist()
         emit_actions(self.probe, costs.decision, work.n_steps * shape.neurons_per_step)
         emit_actions(self.probe, costs.update, work.n_steps * shape.n_units)
         emit_actions(self.probe, costs.evaluation, tally[EVALUATED])
@@ -130,21 +130,21 @@ class EpurPassLevel:
         self._emit_spans(work, found, start_ps)
 
     def _emit_rows(self, work: PassWork, streamed: Streamed, found: PassTimes, start_ps: int) -> None:
-        part, rows = work.part, _rows_fetched(work, streamed)
-        emit_actions(self.probe, weight_fill(self.arch, part.row_bytes), int(rows.sum()))
+        segment, rows = work.segment, _rows_fetched(work, streamed)
+        emit_actions(self.probe, weight_fill(self.arch, segment.row_bytes), int(rows.sum()))
         ends_ps = (start_ps + found.step_ends * self.arch.clock.period_ps).tolist()
         for n_rows, begin_ps, end_ps in zip(rows.tolist(), [start_ps, *ends_ps], ends_ps, strict=False):
             self.probe.emit(
                 TransferDone,
-                what=f"rows of {part.label}",
-                n_bytes=n_rows * part.row_bytes,
+                what=f"rows of {segment.label}",
+                n_bytes=n_rows * segment.row_bytes,
                 write=False,
                 start_ps=begin_ps,
                 end_ps=end_ps,
             )
 
     def _emit_times(self, work: PassWork, times: StepTimes, found: PassTimes) -> None:
-        clock, steps = self.arch.clock, work.n_steps * work.part.shape.n_units
+        clock, steps = self.arch.clock, work.n_steps * work.segment.shape.n_units
         for gate, tally in enumerate(found.tally.tolist()):
             busy = tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.pass_on_cycles
             self.probe.emit(Worked, unit=unit_name(gate, DPU), time_ps=clock.to_ps(busy))
@@ -154,7 +154,7 @@ class EpurPassLevel:
                 if tally[column]:
                     waited_ps = clock.to_ps(tally[column])
                     self.probe.emit(Waited, unit=unit_name(gate, unit), reason=reason, time_ps=waited_ps)
-        if work.part.updates:
+        if work.segment.updates:
             self.probe.emit(Worked, unit=MU, time_ps=clock.to_ps(steps * times.update_interval_cycles))
         if found.update_wait[0]:
             self.probe.emit(Waited, unit=MU, reason="products", time_ps=clock.to_ps(int(found.update_wait[0])))
@@ -163,9 +163,9 @@ class EpurPassLevel:
         """What each unit was about in each step, for who draws it."""
         clock = self.arch.clock
         for t, (gates, update) in enumerate(zip(row_lists(found.spans), row_lists(found.update_spans), strict=True)):
-            what = f"step {t}, {work.part.label}, neurons 0 to {work.part.shape.n_units - 1}"
+            what = f"step {t}, {work.segment.label}, neurons 0 to {work.segment.shape.n_units - 1}"
             for k, span in enumerate(gates):
-                if self.arch.fmu and work.part.updates:
+                if self.arch.fmu and work.segment.updates:
                     emit_span(
                         self.probe, clock, unit_name(k, FMU), what, start_ps, span[FIRST_ISSUE], span[LAST_DECISION]
                     )
@@ -175,7 +175,7 @@ class EpurPassLevel:
 
 def _rows_fetched(work: PassWork, streamed: Streamed) -> I64:
     """Evaluations of neurons whose weights are not on chip, in each step (T,)."""
-    shape = work.part.shape
+    shape = work.segment.shape
     reused = np.unpackbits(work.reuse_bits, axis=1, count=shape.neurons_per_step)
     evaluated = (1 - reused.reshape(-1, shape.n_gates, shape.n_units))[..., ~streamed.resident]
     fetched: I64 = evaluated.sum(axis=(1, 2), dtype=np.int64)

@@ -26,7 +26,7 @@ class CoupledPass:
         self, env: Engine, arch: ArchSpec, work: PassWork, *, dram: MainMemory, port: IntermediatePort, spans: bool
     ) -> None:
         self.env, self.arch, self.work, self.dram, self.port = env, arch, work, dram, port
-        self.times, self.ended = step_times(arch, work.part), env.event()
+        self.times, self.ended = step_times(arch, work.segment), env.event()
         self.run = self._streamed_pass(spans)
         self.claimed = 0
         begin(self.run, self.times)
@@ -50,19 +50,19 @@ class CoupledPass:
         begun = min(int(self.run.state[STEP]) + 1, self.work.n_steps)
         if begun > self.claimed:
             starts = self.run.start + np.concatenate([[0], self.run.found.step_ends])[self.claimed : begun]
-            self.port.reserve(starts, sum(step_words(self.arch, self.work.part)))
+            self.port.reserve(starts, sum(step_words(self.arch, self.work.segment)))
             self.claimed = begun
 
     def _streamed_pass(self, spans: bool) -> StreamedPass:
-        part, streamed = self.work.part, self.work.streamed
-        n_gates, n_units = part.shape.n_gates, part.shape.n_units
+        segment, streamed = self.work.segment, self.work.streamed
+        n_gates, n_units = segment.shape.n_gates, segment.shape.n_units
         slots, addresses = (streamed.slots, streamed.addresses) if streamed else (1, (0,) * n_gates)
         return streamed_pass(
             np.ascontiguousarray(self.work.reuse_bits),
             streamed.resident if streamed else np.ones(n_units, np.bool_),
             np.array(addresses, np.int64),
             self.dram.reserve_transfers(n_gates * slots).reshape(n_gates, slots),
-            row_bytes=part.row_bytes,
+            row_bytes=segment.row_bytes,
             n_transfers=self.dram.memory.transfers.shape[0],
             shares_bank=self.arch.weight_buffer.banks == 1,
             start=self.arch.clock.to_cycles(self.env.now_ps),

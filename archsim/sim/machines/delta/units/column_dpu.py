@@ -37,8 +37,8 @@ class ColumnDotProductUnit(Unit):
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()
-            part, times, n_columns = step.part, step.times, 0
-            column_ps, label = self.clock.to_ps(times.column_cycles), part.label
+            segment, times, n_columns = step.segment, step.times, 0
+            column_ps, label = self.clock.to_ps(times.column_cycles), segment.label
             free_ps = ready_ps = self.env.now_ps
             while (element := (yield from self.columns.get())) is not None:
                 self.count_wait("a column", free_ps)
@@ -49,7 +49,7 @@ class ColumnDotProductUnit(Unit):
                 free_ps = self.env.now_ps
                 ready_ps = free_ps + self.clock.to_ps(times.dot_pipeline_cycles)
             self.count_wait("a column", free_ps)
-            emit_actions(self.probe, column(self.arch, self.delta, part.shape.n_units), n_columns)
+            emit_actions(self.probe, column(self.arch, self.delta, segment.shape.n_units), n_columns)
             self.emit_times()
-            for neuron in range(part.shape.n_units):
+            for neuron in range(segment.shape.n_units):
                 self.results.send(neuron, max(0, ready_ps - self.env.now_ps))

@@ -38,7 +38,7 @@ class DeltaUnit(Unit):
         known_ps = self.clock.to_ps(self.delta.latency_cycles)
         while True:
             step = yield from self.steps.get()
-            label = step.part.label
+            label = step.segment.label
             for first in range(0, step.entering.size, self.delta.width):
                 if first:
                     yield self.cycles(1)

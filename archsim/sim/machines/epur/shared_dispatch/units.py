@@ -60,9 +60,9 @@ class SharedDotProductUnits:
         while True:
             step = yield from wires.steps.get()
             self.free_ps[gate] = self.env.now_ps
-            for idle in range(step.part.shape.n_gates, len(self.gates)):  # a pass before may have had more gates
+            for idle in range(step.segment.shape.n_gates, len(self.gates)):  # a pass before may have had more gates
                 self.free_ps.pop(idle, None)
-            for neuron in range(step.part.shape.n_units):
+            for neuron in range(step.segment.shape.n_units):
                 reused = yield from wires.decisions.get()
                 if not wires.result_lag.free:
                     yield wires.result_lag.returned()
@@ -72,9 +72,9 @@ class SharedDotProductUnits:
                 yield self.offers[gate].taken
                 if wires.run_ahead is not None:
                     wires.run_ahead.give()
-            emit_actions(self.probe, evaluation(self.arch, step.part.columns), step.reused.count(False))
+            emit_actions(self.probe, evaluation(self.arch, step.segment.columns), step.reused.count(False))
             # They serve other gates too: the last gate to get here states what is left of the step.
-            for unit in self.units[: step.part.shape.n_gates]:
+            for unit in self.units[: step.segment.shape.n_gates]:
                 unit.emit_times()
 
     def _match_at_last(self) -> None:
@@ -103,12 +103,12 @@ class SharedDotProductUnits:
         cycles, later = (times.pass_on_cycles, 0) if reused else (times.dot_cycles, times.dot_pipeline_cycles)
         self.units[unit].count_wait("a decision", self.free_ps.pop(unit))
         what = "reuse {}, {}" if reused else "evaluate {}, {}"
-        self.units[unit].count_work(self.arch.clock.to_ps(cycles), what, neuron, step.part.label)
+        self.units[unit].count_work(self.arch.clock.to_ps(cycles), what, neuron, step.segment.label)
         # Sent as it is taken, to arrive as it is made: so the gate's results keep their order.
         self.gates[gate].results.send(neuron, self.arch.clock.to_ps(cycles + later))
         offer.taken.succeed()
         if is_guest:
-            emit_actions(self.probe, crossing(step.part.columns))
+            emit_actions(self.probe, crossing(step.segment.columns))
             self.lent.add(gate)
         yield self.units[unit].cycles(cycles)
         if is_guest:

@@ -39,15 +39,15 @@ class DotProductUnit(Unit):
         while True:
             step = yield from self.steps.get()
             yield from self._serve(step)
-            emit_actions(self.probe, evaluation(self.arch, step.part.columns), step.reused.count(False))
+            emit_actions(self.probe, evaluation(self.arch, step.segment.columns), step.reused.count(False))
             self.emit_times()
 
     def _serve(self, step: StepWork) -> Process:
-        env, times, label = self.env, step.times, step.part.label
+        env, times, label = self.env, step.times, step.segment.label
         run_ahead = self.run_ahead if times.has_memo else None
         pass_on_ps, evaluate_ps = self.clock.to_ps(times.pass_on_cycles), self.clock.to_ps(times.dot_cycles)
         pipeline_ps = self.clock.to_ps(times.dot_pipeline_cycles)
-        for neuron in range(step.part.shape.n_units):
+        for neuron in range(step.segment.shape.n_units):
             if not self.decisions.has_arrived:
                 yield from self.wait_for(self.decisions.arrival(), "a decision")
             reused = self.decisions.take()

@@ -47,7 +47,7 @@ class FuzzyMemoUnit(Unit):
                 _evaluate_all(step, told)
 
     def _predict(self, step: StepWork, told: list[Port[bool]]) -> Process:
-        env, times, label = self.env, step.times, step.part.label
+        env, times, label = self.env, step.times, step.segment.label
         issue_ps, decision_ps = self.clock.to_ps(times.issue_cycles), self.clock.to_ps(times.decision_cycles)
         may_issue_ps = env.now_ps
         for neuron, reused in enumerate(step.reused):
@@ -62,7 +62,7 @@ class FuzzyMemoUnit(Unit):
             for port in told:
                 port.send(reused, decision_ps)
             may_issue_ps = env.now_ps + issue_ps
-        emit_actions(self.probe, prediction(self.arch, step.part.shape), step.part.shape.n_units)
+        emit_actions(self.probe, prediction(self.arch, step.segment.shape), step.segment.shape.n_units)
         self.emit_times()
 
 

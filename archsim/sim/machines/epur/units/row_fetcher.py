@@ -36,7 +36,7 @@ class RowFetcher(Unit):
             if step.streamed is None:
                 continue
             self.places = self._places(step.streamed.slots)
-            for neuron in range(step.part.shape.n_units):
+            for neuron in range(step.segment.shape.n_units):
                 reused = yield from self.decisions.get()
                 if not reused and step.fetches(neuron):
                     if not self.places.free:
@@ -48,12 +48,12 @@ class RowFetcher(Unit):
         return Credits(self.env, number, f"{self.name} on their way", self.probe)
 
     def _fetch(self, step: StepWork, streamed: Streamed, neuron: int) -> simpy.Event:
-        n_bytes = step.part.row_bytes
+        n_bytes = step.segment.row_bytes
         emit_actions(self.probe, weight_fill(self.arch, n_bytes))
         return self.dram.transfer(
             streamed.addresses[self.gate] + neuron * n_bytes,
             n_bytes,
-            what=f"row {neuron} of {step.part.label}, gate {self.gate}",
+            what=f"row {neuron} of {step.segment.label}, gate {self.gate}",
             requester=self.gate,
             target=FillTarget(self.gate, n_bytes),
         )
