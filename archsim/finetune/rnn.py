@@ -15,7 +15,7 @@ from archsim.errors import ConfigError, TraceError
 from archsim.finetune.steadiness import unsteadiness
 from archsim.finetune.steps import MemoizedSteps, Parameters, RoundToFp16, check_trainable
 from archsim.importers.pytorch import from_torch
-from archsim.inference.batch_runner import Passes
+from archsim.inference.batch_runner import PassFactory
 from archsim.inference.batching import Batch
 from archsim.inference.policy_parameters import Threshold, thresholds_per_gate
 from archsim.inference.workload import is_fp16
@@ -104,11 +104,11 @@ class ReuseRNN(nn.Module):
         cost = _mean_cost(costs, activity) if costs else None
         return ReuseRun(padded.transpose(0, 1) if batch_first else padded, activity, cost)
 
-    def passes(self) -> Passes:
+    def passes(self) -> PassFactory:
         """The passes of the present weights, which training changes, and with them what a policy makes of them."""
         layers = tuple(layer for module in self.stacks for layer in from_torch(module).layers)
         network = Network("torch module", layers, scales=self.scales)
-        return Passes(network, self.policy, thresholds_per_gate(network, self.threshold), fp16=self.fp16)
+        return PassFactory(network, self.policy, thresholds_per_gate(network, self.threshold), fp16=self.fp16)
 
     def _stored(self, inputs: Tensor) -> Tensor:
         if not self.fp16:

@@ -30,29 +30,33 @@ from archsim.policies import PassContext, Policy, kind_of, saves_work, skips_col
 
 @dataclass(frozen=True, eq=False)
 class BatchResult:
-    """What one batch of sequences computed, by row of the batch."""
+    """Results of one batch of sequences, by row of the batch."""
 
     batch: Batch
     top: list[F32] | None
-    """Top-layer outputs, (T, D·H); None where nobody needs them."""
+    """Top-layer outputs, (T, D·H) per sequence; None where nobody needs them."""
     predictions: list[Prediction] | None
+    """Predictions of the head; None for a network without one."""
     decisions: dict[PassKey, list[U8]]
-    """Packed, (T, bytes)."""
+    """Packed decisions, (T, bytes) per sequence."""
 
 
-class Passes:
-    """What every pass of a network begins with.
+class PassFactory:
+    """Weights, θ and scales of a network under a policy, from which each pass is begun.
 
     Raises NetworkError for a weight beyond the range of binary16, ConfigError where a policy lacks scales.
     """
 
     def __init__(self, network: Network, policy: Policy, thresholds: list[F32], *, fp16: bool) -> None:
-        self.network, self.policy, self.thresholds, self.fp16 = network, policy, thresholds, fp16
+        self.network = network
+        self.policy = policy
+        self.thresholds = thresholds
+        self.fp16 = fp16
         self.scales = scales_for(network, policy)
         self.weights = store_network(network, fp16=fp16)
 
     def begin(self, index: int, direction: int, size: int, start: State | None = None) -> LayerPass:
-        """Begin the pass of a (layer, direction) over `size` sequences."""
+        """Begin the pass of a (layer, direction) over `size` sequences, in zeros or a copy of state `start`."""
         layer, weights = self.network.layers[index], self.weights[index][direction]
         policy, theta, fp16 = self.policy, self.thresholds[index], self.fp16
         if skips_columns(policy):
@@ -71,50 +75,52 @@ class Passes:
 
 
 class NetworkRunner:
-    """A workload under a policy at a threshold, ready to run batches."""
+    """Runner of batches of a workload under one policy and θ per gate."""
 
     def __init__(self, workload: Workload, policy: Policy, thresholds: list[F32], *, keep_outputs: bool) -> None:
-        self.workload, self.network = workload, workload.network
+        self.workload = workload
+        self.network = workload.network
         self.decoder = workload.decoder
-        self.passes = Passes(self.network, policy, thresholds, fp16=workload.fp16)
+        self.passes = PassFactory(self.network, policy, thresholds, fp16=workload.fp16)
         self.shares_products = kind_of(policy).makes_products_ahead
         self.saves_work = saves_work(policy)
         self.needs_top = keep_outputs or self.network.head is not None
-        sides = [direction for layer in self.network.encoder for direction in layer.directions]
-        self.window_steps = None if any(side.reverse for side in sides) else MAX_ROWS
-        """Steps that go through all layers before the next ones do; None where a layer needs the last step first."""
+        reverse = any(direction.reverse for layer in self.network.encoder for direction in layer.directions)
+        # A reverse pass needs the last step first, so the layers above it cannot begin with a window of early steps.
+        self.window_steps = None if reverse else MAX_ROWS
+        """Steps that go through all layers before the next steps do; None for all steps of a batch."""
 
     def run(self, batch: Batch, pool: Executor | None) -> BatchResult:
-        """Run all layers over a batch. Batches share nothing, so they may run side by side; so may directions."""
-        under_way = self.begin(batch, pool)
+        """Run all layers over a batch. Batches share no state, so several may run in parallel; so may directions."""
+        batch_run = self.begin(batch, pool)
         for window in self.windows(batch):
-            under_way.advance(window)
-        return under_way.finish()
+            batch_run.advance(window)
+        return batch_run.finish()
 
     def begin(self, batch: Batch, pool: Executor | None) -> BatchRun:
-        """Begin a run whose caller asks for one window after the other."""
+        """Begin a run that the caller advances window by window."""
         return BatchRun(self, batch, pool)
 
     def windows(self, batch: Batch) -> Iterator[Batch]:
-        """Cut a batch into the windows that a run takes."""
+        """Cut a batch into the windows that a run advances by."""
         return batch.windows(self.window_steps or batch.active.size)
 
-    def run_side(self, running: LayerPass, pass_key: PassKey, values: F32, window: Batch) -> tuple[F32, U8]:
-        """Run one pass over packed values in the order of the sequence; return outputs in that order, and decisions."""
+    def run_direction(self, layer_pass: LayerPass, pass_key: PassKey, values: F32, window: Batch) -> tuple[F32, U8]:
+        """Run one pass over packed values in sequence order; return outputs in sequence order, and decisions."""
         layer, d = pass_key
-        order = window.backwards() if running.layer.directions[d].reverse else slice(None)
+        order = window.backwards() if layer_pass.layer.directions[d].reverse else slice(None)
         inputs = values[order]
 
-        def make(rows: slice) -> F32:
-            return running.input_products(inputs[rows])
+        def compute(rows: slice) -> F32:
+            return layer_pass.input_products(inputs[rows])
 
-        def find(rows: slice) -> F32:
+        def compute_or_find(rows: slice) -> F32:
             key = (d, window.sequences.tobytes(), window.start, rows.start)
-            return self.workload.input_products.get(key, partial(make, rows))
+            return self.workload.input_products.get(key, partial(compute, rows))
 
-        outputs, decisions = run_direction(
-            running, inputs, window, find if layer == 0 and self.shares_products else make
-        )
+        # Only the first layer's inputs are the same for every policy and θ.
+        input_products = compute_or_find if layer == 0 and self.shares_products else compute
+        outputs, decisions = run_direction(layer_pass, inputs, window, input_products)
         return outputs[order], decisions
 
     def decode(
@@ -122,23 +128,24 @@ class NetworkRunner:
         weights: DecoderWeights,
         batch: Batch,
         memories: list[F32],
-        stack: list[list[LayerPass]],
+        encoder: list[list[LayerPass]],
         decisions: dict[PassKey, list[U8]],
     ) -> BatchResult:
-        """Decode a batch with layers that start in the states the encoder's ended in."""
-        ends, size = [running.state for sides in stack for running in sides], batch.sequences.size
-        layers = [self.passes.begin(len(stack) + depth, 0, size, start=state) for depth, state in enumerate(ends)]
+        """Decode a batch with layers that start in the final states of the encoder's passes."""
+        states, size = [layer_pass.state for layer in encoder for layer_pass in layer], batch.sequences.size
+        layers = [self.passes.begin(len(encoder) + i, 0, size, start=state) for i, state in enumerate(states)]
         decoded = decode(weights, layers, memories, fp16=self.workload.fp16)
-        for depth in range(len(layers)):
-            decisions[len(stack) + depth, 0] = [one.decisions[depth] for one in decoded]
+        for i in range(len(layers)):
+            decisions[len(encoder) + i, 0] = [sequence.decisions[i] for sequence in decoded]
         predictions: list[Prediction] | None = None
         subwords = self.network.embedding.encoder if self.network.embedding else None
         if isinstance(subwords, Subwords):
-            predictions = [subwords.decode(one.tokens[one.tokens != weights.head.end]) for one in decoded]
-        return BatchResult(batch, [one.top for one in decoded], predictions, decisions)
+            end = weights.head.end
+            predictions = [subwords.decode(sequence.tokens[sequence.tokens != end]) for sequence in decoded]
+        return BatchResult(batch, [sequence.top for sequence in decoded], predictions, decisions)
 
     def predictions(self, outputs: Sequence[F32]) -> list[Prediction] | None:
-        """Return what the head makes of top-layer outputs, one answer per sequence; None without such a head."""
+        """Return one prediction per sequence from top-layer outputs; None without a head that reads them."""
         match self.network.head:
             case MeanClassifier() as head:
                 return [classify(head, top) for top in outputs]
@@ -148,26 +155,27 @@ class NetworkRunner:
 
 
 class BatchRun:
-    """A batch on its way through a network, one window of steps after the other."""
+    """Run of one batch through a network, advanced window by window."""
 
     def __init__(self, runner: NetworkRunner, batch: Batch, pool: Executor | None) -> None:
-        self.runner, self.batch, self.pool = runner, batch, pool
-        size, encoder = batch.sequences.size, runner.network.encoder
-        self.stack = [
-            [runner.passes.begin(i, d, size) for d in range(len(layer.directions))] for i, layer in enumerate(encoder)
+        self.runner = runner
+        self.batch = batch
+        self.pool = pool
+        size = batch.sequences.size
+        self.encoder = [
+            [runner.passes.begin(i, d, size) for d in range(len(layer.directions))]
+            for i, layer in enumerate(runner.network.encoder)
         ]
         self.tops: list[F32] = []
-        self.bits: dict[PassKey, list[U8]] = {
-            (i, d): [] for i, sides in enumerate(self.stack) for d in range(len(sides))
-        }
+        keys = [(i, d) for i, layer in enumerate(self.encoder) for d in range(len(layer))]
+        self.bits: dict[PassKey, list[U8]] = {key: [] for key in keys}
 
     def advance(self, window: Batch) -> F32:
         """Run the steps of a window through all encoder layers; return the top layer's outputs (rows, D·H)."""
+        run = self.runner.run_direction
         values = self.runner.workload.inputs.packed(window)
-        for index, sides in enumerate(self.stack):
-            works = [
-                partial(self.runner.run_side, running, (index, d), values, window) for d, running in enumerate(sides)
-            ]
+        for index, layer in enumerate(self.encoder):
+            works = [partial(run, layer_pass, (index, d), values, window) for d, layer_pass in enumerate(layer)]
             outputs, decided = zip(*run_parallel(self.pool, works), strict=True)
             values = outputs[0] if len(outputs) == 1 else np.hstack(outputs)
             for d, decisions in enumerate(decided if self.runner.saves_work else ()):
@@ -180,20 +188,20 @@ class BatchRun:
         """Return decisions, outputs and predictions, after the last window."""
         runner, batch = self.runner, self.batch
         if runner.saves_work:
-            decisions = {pass_key: batch.unpack(_joined(pieces)) for pass_key, pieces in self.bits.items()}
+            decisions = {key: batch.unpack(_joined(pieces)) for key, pieces in self.bits.items()}
         else:
-            decisions = {(i, d): _nothing(batch, self.stack[i][d].bytes_per_step) for i, d in self.bits}
+            decisions = {(i, d): _no_reuse(batch, self.encoder[i][d].bytes_per_step) for i, d in self.bits}
         outputs = batch.unpack(_joined(self.tops)) if runner.needs_top else None
         if runner.decoder is not None and outputs is not None:
-            return runner.decode(runner.decoder, batch, outputs, self.stack, decisions)
+            return runner.decode(runner.decoder, batch, outputs, self.encoder, decisions)
         return BatchResult(batch, outputs, runner.predictions(outputs or []), decisions)
 
 
-def _nothing(batch: Batch, n_bytes: int) -> list[U8]:
-    """Return decisions that are known to be 0, (T, n_bytes) per sequence, in no memory to speak of."""
+def _no_reuse(batch: Batch, n_bytes: int) -> list[U8]:
+    """Return decisions that are all 0, (T, n_bytes) per sequence, as views of a single byte."""
     return [np.broadcast_to(np.uint8(0), (n_steps, n_bytes)) for n_steps in batch.lengths.tolist()]
 
 
 def _joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Packed rows of one window after the other."""
+    """Return the packed rows of all windows in one array."""
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

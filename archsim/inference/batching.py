@@ -1,4 +1,4 @@
-"""Sequences in lock step: all steps t side by side, longest sequence first, no padding."""
+"""Batches of sequences in lock step: step t of all sequences together, longest sequence first, no padding."""
 
 from __future__ import annotations
 
@@ -13,68 +13,73 @@ from archsim.kernels.arrays import F32, I64
 from archsim.units import ceil_div
 
 MAX_ROWS = 1 << 15
-"""Input rows of a batch, which bounds memory; one longer sequence makes a batch of its own."""
+"""Most input rows of a batch, which bounds memory; a longer sequence makes a batch of its own."""
 MAX_BATCH = 256
+"""Most sequences of a batch."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A group of sequences, sorted by falling length, and where their steps lie in packed arrays.
+    """A group of sequences, sorted by falling length, and the position of their steps in packed arrays.
 
     A packed array has one row per (step, sequence), step-major: the rows of step t are
     `first[t] : first[t] + active[t]`, and row b of a step belongs to `sequences[b]`.
     """
 
     sequences: I64
+    """Numbers of the sequences in the trace, (B,)."""
     lengths: I64
+    """Steps per sequence, (B,)."""
     active: I64
+    """Sequences that run at each step, (T,)."""
     first: I64
+    """First packed row of each step, (T,)."""
     start: int = 0
-    """Steps that came before: more than none in a window of another batch."""
+    """Steps before the first one here; 0 unless this is a window of another batch."""
 
     @classmethod
     def of(cls, sequences: I64, lengths: I64, start: int = 0) -> Batch:
-        """Lay out sequences that are already sorted by falling length."""
+        """Return the batch of sequences that are already sorted by falling length."""
         active = np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")
         first = np.concatenate([[0], np.cumsum(active)[:-1]])
         return cls(sequences, lengths, active, first, start)
 
     @property
     def n_rows(self) -> int:
-        """Steps of all sequences."""
+        """Steps of all sequences together."""
         return int(self.lengths.sum())
 
     def windows(self, n_steps: int) -> Iterator[Batch]:
-        """Cut into batches of so many steps; the packed rows of one follow those of the one before."""
+        """Cut into batches of `n_steps`, in order; the packed rows of a window follow those of the window before."""
         for start in range(0, self.active.size, n_steps):
-            running = int(self.active[start])
-            lengths = np.minimum(self.lengths[:running] - start, n_steps)
-            yield Batch.of(self.sequences[:running], lengths, self.start + start)
+            n_active = int(self.active[start])
+            lengths = np.minimum(self.lengths[:n_active] - start, n_steps)
+            yield Batch.of(self.sequences[:n_active], lengths, self.start + start)
 
     def steps(self) -> Iterator[slice]:
-        """Rows of one step after the other."""
+        """Yield the rows of each step."""
         for first, active in zip(self.first.tolist(), self.active.tolist(), strict=True):
             yield slice(first, first + active)
 
     def rows_of(self, position: int) -> I64 | slice:
-        """Packed rows of the sequence in row `position`, in the order of its steps."""
+        """Return the packed rows of the sequence in row `position`, in the order of its steps."""
         if self.lengths[-1] == self.lengths[0]:
             return slice(position, None, self.lengths.size)
         return self.first[: self.lengths[position]] + position
 
     def steps_and_positions(self) -> tuple[I64, I64]:
-        """Step and position (row of the batch) of each packed row."""
+        """Return step and position (row of the batch) of each packed row."""
         steps = np.repeat(np.arange(self.active.size), self.active)
         return steps, np.arange(steps.size) - self.first[steps]
 
     def backwards(self) -> I64:
-        """Packed rows in the order of a pass the other way; the same brings them back."""
+        """Return the permutation of packed rows that reverses each sequence; it is its own inverse."""
         steps, positions = self.steps_and_positions()
         rows: I64 = self.first[self.lengths[positions] - 1 - steps] + positions
         return rows
 
     def rows_before(self) -> I64:
-        """Packed rows of the step before, for all rows but those of step 0."""
+        """Return the packed row of the step before, for all rows but those of step 0."""
         return np.arange(self.active[0], self.n_rows) - np.repeat(self.active[:-1], self.active[1:])
 
     def pack(self, arrays: Sequence[F32]) -> F32:
@@ -85,16 +90,16 @@ class Batch:
         return packed
 
     def unpack(self, packed: NDArray[Any]) -> list[NDArray[Any]]:
-        """Undo `pack`, for packed arrays of any type."""
+        """Return one array per sequence from packed rows of any type, as `pack` took them."""
         return [np.ascontiguousarray(packed[self.rows_of(position)]) for position in range(self.lengths.size)]
 
 
 def batches(lengths: I64, pieces: int = 1) -> Iterator[Batch]:
-    """Group sequences of similar length, into at least so many batches where there are enough sequences.
+    """Group sequences of similar length into at least `pieces` batches, if there are enough sequences.
 
-    What a sequence computes does not depend on its company, so neither does it on `pieces`.
+    Results do not depend on `pieces`, because no sequence depends on the others of its batch.
     """
-    order = np.argsort(-lengths, kind="stable")
+    order = np.argsort(-lengths, kind="stable")  # stable: batches are the same on every machine
     largest = min(MAX_BATCH, ceil_div(order.size, pieces))
     start = 0
     while start < order.size:

@@ -1,6 +1,6 @@
-"""A policy's run and the run without reuse side by side, and how far their outputs differ (SEMANTICS 1.5).
+"""A policy's run beside the run without reuse, and the change of outputs between them (SEMANTICS 1.5).
 
-Both go through the same window of steps before either goes on, so that no run's outputs have to be kept.
+Both take the same window of steps before either goes on, so that the outputs of neither have to be kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EMPTY: F32 = np.empty((0, 0), np.float32)
 
 @dataclass(frozen=True, eq=False)
 class ComparedBatch:
-    """One batch under a policy and without reuse."""
+    """Results of one batch under a policy and without reuse."""
 
     reused: BatchResult
     plain: BatchResult
@@ -34,23 +34,23 @@ class ComparedBatch:
 
 @dataclass(frozen=True, eq=False)
 class CachedRun:
-    """A run without reuse through one window, kept for the next policy; used as a `BatchRun` is."""
+    """A run without reuse through one window, cached for the next policy; it has the methods of `BatchRun`."""
 
     top: F32
     """Packed outputs of the top layer; empty where they are compared only after decoding."""
     result: BatchResult
 
     def advance(self, window: Batch) -> F32:
-        """Return the outputs of its window."""
+        """Return the outputs of the only window."""
         return self.top
 
     def finish(self) -> BatchResult:
-        """Return its predictions and steps."""
+        """Return the result of the run."""
         return self.result
 
 
 class ComparedRunner:
-    """Runs batches under the policy of `runner` and without reuse."""
+    """Runner of batches under the policy of `runner` and without reuse."""
 
     def __init__(self, workload: Workload, runner: NetworkRunner) -> None:
         self.workload = workload
@@ -58,7 +58,7 @@ class ComparedRunner:
         self.plain = NetworkRunner(workload, NoReuse(), zero_thresholds(workload.network), keep_outputs=False)
 
     def run(self, batch: Batch, pool: Executor | None) -> ComparedBatch:
-        """Run both through all layers, window by window."""
+        """Run a batch both ways through all layers, window by window; return both results."""
         key = batch.sequences.tobytes()
         kept = self.workload.plain_runs.find(key)
         plain: BatchRun | CachedRun = kept or self.plain.begin(batch, pool)
@@ -84,7 +84,7 @@ class ComparedRunner:
 
 
 def _compare_decoded(done: ComparedBatch) -> None:
-    """Fill in the squares of decoded sequences: the outputs compared are those of the top decoder layer."""
+    """Fill in the squares of decoded sequences, from the outputs of the top decoder layer."""
     assert done.plain.top is not None and done.reused.top is not None, "a decoder's outputs are always there"
     for row, (before, after) in enumerate(zip(done.plain.top, done.reused.top, strict=True)):
         if before.shape == after.shape:

@@ -1,6 +1,6 @@
-"""Greedy decoding: each step's input is the embedding of the token the step before has chosen.
+"""Greedy decoding: the input of a step is the embedding of the token chosen at the step before.
 
-So a reused neuron may change a word, and with it everything after it, as it would in the machine.
+A reused neuron may therefore change a word, and with it all later words, as it would in the machine.
 """
 
 from __future__ import annotations
@@ -20,47 +20,50 @@ from archsim.kernels.numerics.fp16 import to_fp16
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """One decoded sequence."""
+    """Tokens, outputs and decisions of one decoded sequence."""
 
     tokens: I64
-    """(T,), the end token included where it was reached."""
+    """Chosen tokens (T,), the end token included if it was reached."""
     top: F32
-    """Top decoder layer, (T, H)."""
+    """Outputs of the top decoder layer, (T, H)."""
     decisions: list[U8]
-    """Packed decisions by decoder layer, (T, bytes) each."""
+    """Packed decisions per decoder layer, (T, bytes) each."""
 
 
 class DecoderWeights:
-    """A decoder's head and embedding table, laid out for the kernels; worth doing once for many batches."""
+    """Decoder head and embedding table, laid out for the kernels once for many batches."""
 
     def __init__(self, head: AttentionDecoder, table: F32) -> None:
-        self.head, self.table, self.table_t = head, table, _transposed(table)
-        self.attention_t, self.combine_t = _transposed(head.attention), _transposed(head.combine_weight)
+        self.head = head
+        self.table = table
+        self.table_t = _transposed(table)
+        self.attention_t = _transposed(head.attention)
+        self.combine_t = _transposed(head.combine_weight)
 
 
 class AttentionStep:
-    """The decoder's head over a batch: which token follows from a top-layer value, given an encoded sequence."""
+    """Decoder head over a batch of encoded sequences, which chooses the next token from a top-layer value."""
 
     def __init__(self, weights: DecoderWeights, memories: Sequence[F32]) -> None:
         self.weights = weights
-        self.memories = [(np.ascontiguousarray(memory), _transposed(memory)) for memory in memories]
+        self.memories = [(np.ascontiguousarray(encoded), _transposed(encoded)) for encoded in memories]
 
     def choose(self, top: F32) -> I64:
         """Return the best next token of the first B sequences from their top-layer values (B, H)."""
         weights = self.weights
-        asked = _product(top, weights.attention_t)
-        contexts = [self._context(asked[row : row + 1], *self.memories[row]) for row in range(top.shape[0])]
+        query = _product(top, weights.attention_t)
+        contexts = [self._context(query[row : row + 1], *self.memories[row]) for row in range(top.shape[0])]
         joint = np.hstack([np.concatenate(contexts), top])
         attended = _product(joint, weights.combine_t) + weights.head.combine_bias
         tanh_inplace(attended.reshape(-1))
         scores: F32 = _product(attended, weights.table_t) + weights.head.output_bias
         return np.asarray(scores.argmax(axis=1), np.int64)
 
-    def _context(self, asked: F32, memory: F32, memory_t: F32) -> F32:
-        """Mean of the encoder's outputs (S, H), weighted by the softmax of their scores: (1, H)."""
-        shares = _product(asked, memory_t)
+    def _context(self, query: F32, encoded: F32, encoded_t: F32) -> F32:
+        """Return the mean (1, H) of the encoder's outputs (S, H), weighted by the softmax of their scores."""
+        shares = _product(query, encoded_t)
         softmax(shares[0])
-        return _product(shares, memory)
+        return _product(shares, encoded)
 
 
 def decode(
@@ -70,13 +73,14 @@ def decode(
     *,
     fp16: bool,
 ) -> list[Decoded]:
-    """Decode one answer per encoded sequence; `memories` holds the encoder's top outputs (S, H) of each."""
+    """Decode one token sequence per encoded sequence; `memories` holds the encoder's top outputs (S, H) of each."""
     head, attention = weights.head, AttentionStep(weights, memories)
     limits = np.array([head.step_limit(len(memory)) for memory in memories])
     tokens = np.full(len(memories), head.start, np.int64)
     lengths = np.zeros(len(memories), np.int64)
     steps: list[tuple[I64, F32, list[U8]]] = []
-    # Rows that have ended run on until all behind them have; what they compute is not recorded.
+    # The rows of a step are a prefix of the batch. A row that has ended runs on until all rows behind it have ended,
+    # and its further results are not recorded.
     while (open_rows := np.flatnonzero(lengths == 0)).size:
         B = int(open_rows[-1]) + 1
         values = weights.table[tokens[:B]]
@@ -101,7 +105,7 @@ def _collect(row: int, steps: Sequence[tuple[I64, F32, list[U8]]], depth: int) -
 
 
 def _product(x: F32, weight_t: F32) -> F32:
-    """x @ weight_t in the order of the inputs, so that it depends neither on the batch nor on a library."""
+    """Return x @ weight_t, added up in the order of the inputs, so that batch and BLAS library do not matter."""
     out = np.zeros((x.shape[0], weight_t.shape[1]), np.float32)
     accumulate_products(np.ascontiguousarray(x), weight_t, out)
     return out

@@ -1,4 +1,4 @@
-"""One (layer, direction) over a batch under a policy that goes by columns: sums that follow what changed."""
+"""Pass of one (layer, direction) over a batch, column-skipping: changed inputs update the sums of products."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from archsim.units import ceil_div
 
 
 class ColumnSkippingPass:
-    """A pass under way: its state, what was propagated of each input, and the sums of products, float32 throughout.
+    """A pass whose policy skips columns of weights. It keeps each input as last propagated and the sums of products.
 
-    Sums start at 0 and live for this pass only. Raises ConfigError for a policy that breaks its contract.
+    Sums are float32, start at 0 and live for this pass only. Raises ConfigError for a policy that breaks its contract.
     """
 
     def __init__(
@@ -32,10 +32,13 @@ class ColumnSkippingPass:
         fp16: bool,
         start: State | None = None,
     ) -> None:
-        self.layer, self.weights, self.policy, self.fp16 = layer, weights, policy, fp16
-        self.running = policy.begin(ColumnContext(layer.joint_size, size, threshold))
-        if not (hasattr(self.running, "represent") and hasattr(self.running, "decide")):
-            found = f"policy {policy.name!r} began a pass with {self.running!r}"
+        self.layer = layer
+        self.weights = weights
+        self.policy = policy
+        self.fp16 = fp16
+        self.pass_policy = policy.begin(ColumnContext(layer.joint_size, size, threshold))
+        if not (hasattr(self.pass_policy, "represent") and hasattr(self.pass_policy, "decide")):
+            found = f"policy {policy.name!r} began a pass with {self.pass_policy!r}"
             raise ConfigError(f"{found}: need an object with represent(inputs) and decide(step)")
         self.state = begin_state(layer, size, start)
         self.bytes_per_step = ceil_div(layer.joint_size, 8)
@@ -43,21 +46,21 @@ class ColumnSkippingPass:
         self.sums = np.zeros((size, weights.joint_t.shape[1]), np.float32)
 
     def input_products(self, inputs: F32) -> F32:
-        """Nothing is made ahead: which inputs enter is decided step by step. (rows, I) to (rows, 0)."""
+        """Return no products, (rows, I) to (rows, 0), because each step decides which of its inputs enter."""
         return np.empty((inputs.shape[0], 0), np.float32)
 
     def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
-        """Run the steps of a window, packed by rows in and out."""
+        """Run the steps of a window from packed rows; return packed h and packed skips."""
         return step_by_step(self, window, inputs, products)
 
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
         """Run step `index` of the first B sequences from their inputs (B, I).
 
-        Returns h (B, H), a view that the next step overwrites, and the packed skips (B, bytes), 1 = skipped.
+        Returns h (B, H), a view that the next step overwrites, and packed skips (B, bytes), where 1 means skipped.
         """
         B = inputs.shape[0]
         values = self._represented(np.hstack([inputs, self.state.h[:B]]))
-        skipped = self.running.decide(ColumnStep(index, values, self.propagated[:B]))
+        skipped = self.pass_policy.decide(ColumnStep(index, values, self.propagated[:B]))
         self._check_skips(index, skipped, values.shape)
         add_changes(values, self.propagated[:B], skipped, self.weights.joint_t, self.sums[:B])
         sums = self.sums[:B].reshape(B, self.layer.cell.n_products, -1)
@@ -65,13 +68,13 @@ class ColumnSkippingPass:
         return h, np.packbits(skipped, axis=1)
 
     def _represented(self, inputs: F32) -> F32:
-        values = self.running.represent(inputs)
+        values = self.pass_policy.represent(inputs)
         if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.shape != inputs.shape:
             raise ConfigError(f"policy {self.policy.name!r} represents inputs not as float32 of shape {inputs.shape}")
         return values
 
     def _check_skips(self, index: int, skipped: Bools, shape: tuple[int, ...]) -> None:
-        """A kernel reads as many bits as there are inputs, so a plug-in's answer is checked before."""
+        """Raise ConfigError for skips that no kernel could read, or that break the contract."""
         if not isinstance(skipped, np.ndarray) or skipped.dtype != np.bool_ or skipped.shape != shape:
             raise ConfigError(f"policy {self.policy.name!r} decided {skipped!r}, need bool of shape {shape}")
         if index == 0 and skipped.any():

@@ -1,4 +1,4 @@
-"""The prediction of a network: a class, a transcript, or a translation per sequence."""
+"""Heads applied to outputs: a class or a transcript per sequence, and the metric that scores predictions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from archsim.task_metrics.metrics import METRICS, Metric
 from archsim.traceio.trace import Trace
 
 Prediction = int | str
+"""A class number, or the words of a transcript or translation."""
 
 
 def classify(head: MeanClassifier, outputs: F32) -> int:
@@ -33,9 +34,9 @@ def merged(path: I64) -> I64:
 
 
 def metric_for(network: Network, trace: Trace) -> Metric | None:
-    """The metric the network's predictions for a trace are scored by; None where either has no task.
+    """Return the metric that scores the network's predictions for a trace; None where either has no task.
 
-    Raises TraceError for a target that the network could never answer.
+    Raises TraceError for a target that the network could never predict.
     """
     if network.metric is None or trace.targets is None:
         return None

@@ -1,4 +1,4 @@
-"""From a trace to the numbers the first layer takes."""
+"""Inputs of the first layer, made from a trace of frames, tokens, text or audio."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ from archsim.traceio.trace import Trace
 
 
 class Inputs:
-    """The first layer's inputs of each sequence, made when asked for.
+    """Inputs of the first layer for each sequence of a trace, computed when asked for.
 
     Raises TraceError where the trace is not of the kind or width the network takes.
     """
 
     def __init__(self, network: Network, trace: Trace, *, fp16: bool) -> None:
         trace = prepared(network, trace)
-        self.network, self.trace, self.fp16 = network, trace, fp16
+        self.network = network
+        self.trace = trace
+        self.fp16 = fp16
         self._sequences = trace.sequences
         self.lengths: I64 = np.array([len(s) for s in self._sequences], np.int64)
         if trace.kind == "frames":
             width = self._sequences[0].shape[1]
             if width != network.input_size:
                 raise TraceError(
-                    f"trace {trace.name} has {width} inputs a step, {network.name} takes {network.input_size}"
+                    f"trace {trace.name} has {width} inputs per step, {network.name} takes {network.input_size}"
                 )
         elif network.embedding is None:
             raise TraceError(f"trace {trace.name} holds {trace.kind}, {network.name} takes {_takes(network)}")
 
     def of(self, sequence: int, steps: slice = slice(None)) -> F32:
-        """Inputs (T, I) of one sequence, or of some of its steps, as the machine stores them, float32."""
+        """Return inputs (T, I) of one sequence, or of some of its steps, rounded to what the machine stores."""
         values = self._sequences[sequence][steps]
         frames = values if self.trace.kind == "frames" else self.network.lookup(values)
         if not self.fp16:
@@ -49,15 +51,15 @@ class Inputs:
         return to_fp16(frames)
 
     def packed(self, batch: Batch) -> F32:
-        """Inputs of a batch, or of a window of one, (rows, I)."""
+        """Return the inputs of a batch, or of a window of it, (rows, I)."""
         lengths = zip(batch.sequences.tolist(), batch.lengths.tolist(), strict=True)
         return batch.pack([self.of(sequence, slice(batch.start, batch.start + n)) for sequence, n in lengths])
 
 
 def prepared(network: Network, trace: Trace) -> Trace:
-    """Return texts as the network's tokens and audio as its frames, any other trace as it is.
+    """Return texts as the network's tokens and audio as its frames, any other trace unchanged.
 
-    Worth doing once for many runs.
+    This is slow, so prepare a trace once for many runs.
     """
     if trace.kind == "text":
         return trace.holding("tokens", _tokens(network, trace))
@@ -82,7 +84,7 @@ def _frames(network: Network, trace: Trace) -> Iterator[F32]:
     if front is None:
         raise TraceError(f"trace {trace.name} holds audio, {network.name} has no front end: it takes {_takes(network)}")
     if trace.sample_rate_hz != front.sample_rate_hz:
-        rates = f"{trace.sample_rate_hz} samples a second, {network.name} takes {front.sample_rate_hz}"
+        rates = f"{trace.sample_rate_hz} samples per second, {network.name} takes {front.sample_rate_hz}"
         raise TraceError(f"trace {trace.name} has {rates}: resample the recordings")
     for i, samples in enumerate(trace.sequences):
         try:

@@ -1,4 +1,4 @@
-"""One (layer, direction) over a batch: products, decisions, memo, cell update, step by step."""
+"""Pass of one (layer, direction) over a batch: products, reuse decisions, memo and cell update at every step."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from archsim.policies.protocol import PassContext, ReusePolicy, Step
 from archsim.units import ceil_div
 
 CHUNK_ROWS = 4096
-"""Rows whose input products are made at once; bounds memory for long sequences."""
+"""Rows whose input products are computed at once, which bounds memory for long sequences."""
 
 
 class State(NamedTuple):
-    """What a recurrent layer carries from step to step, (B, H) each; a GRU has no use for c."""
+    """State of a recurrent layer between steps, (B, H) each. A cell without c leaves it at zero."""
 
     h: F32
     c: F32
 
 
 def begin_state(layer: Layer, size: int, start: State | None) -> State:
-    """Zeros for `size` sequences, or a copy of where another layer ended."""
+    """Return zeros for `size` sequences, or a copy of `start`, the final state of another layer."""
     if start is not None:
         return State(start.h.copy(), start.c.copy())
     zeros = np.zeros((size, layer.hidden_size), np.float32)
@@ -52,27 +52,28 @@ def update_cells(layer: Layer, weights: StoredWeights, products: F32, state: Sta
 
 
 class LayerPass(Protocol):
-    """A pass under way, whatever its policy goes by."""
+    """A pass in progress over a batch, the same for policies that reuse neurons and for those that skip columns."""
 
     layer: Layer
     state: State
     bytes_per_step: int
-    """Of packed decisions."""
+    """Bytes of packed decisions per sequence and step."""
 
     def input_products(self, inputs: F32) -> F32:
-        """What can be made ahead of the steps: (rows, I) to (rows, any)."""
+        """Return the products that do not depend on h, (rows, I) to (rows, any)."""
 
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
-        """Run a step from its inputs (B, I) and what was made ahead; return h (B, H) and packed decisions."""
+        """Run one step from its inputs (B, I) and input products; return h (B, H) and packed decisions."""
 
     def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
-        """Run the steps of a window, packed by rows in and out."""
+        """Run the steps of a window from packed rows; return packed h and packed decisions."""
 
 
 class RecurrentPass:
-    """A pass under way: its state and its memos, which start empty and live for this pass only (SEMANTICS 1.4).
+    """A pass whose policy reuses neurons. Its memos start empty and live for this pass only (SEMANTICS 1.4).
 
-    Steps run in one kernel where the policy decides in one; a plug-in that decides in Python is asked at every step.
+    All steps run in one kernel call if the policy decides in a kernel. A plug-in that decides in Python is called at
+    every step.
     Raises ConfigError for a policy that breaks its contract.
     """
 
@@ -86,10 +87,13 @@ class RecurrentPass:
         fp16: bool,
         start: State | None = None,
     ) -> None:
-        self.layer, self.weights, self.policy, self.fp16 = layer, weights, policy, fp16
-        self.running = policy.begin(context)
-        if not hasattr(self.running, "decide"):
-            found = f"policy {policy.name!r} began a pass with {self.running!r}"
+        self.layer = layer
+        self.weights = weights
+        self.policy = policy
+        self.fp16 = fp16
+        self.pass_policy = policy.begin(context)
+        if not hasattr(self.pass_policy, "decide"):
+            found = f"policy {policy.name!r} began a pass with {self.pass_policy!r}"
             raise ConfigError(f"{found}: need an object with decide(step)")
         self.decider = self._decider(context)
         self.state = begin_state(layer, context.batch, start)
@@ -107,10 +111,10 @@ class RecurrentPass:
         )
 
     def _decider(self, context: PassContext) -> ReuseDecider | None:
-        """What decides in the kernel; None where a plug-in's `decide` is to be asked."""
-        if type(self.running) is not KernelPass or "decide" in vars(self.running):
+        """Return the decider of the kernel; None for a plug-in whose own `decide` has to be called."""
+        if type(self.pass_policy) is not KernelPass or "decide" in vars(self.pass_policy):
             return None
-        layer, decider = self.layer, self.running.decider
+        layer, decider = self.layer, self.pass_policy.decider
         try:
             check_reuse_decider(decider, context.batch, layer.cell.n_gates, layer.hidden_size, layer.joint_size)
         except ValueError as error:
@@ -118,7 +122,7 @@ class RecurrentPass:
         return decider
 
     def input_products(self, inputs: F32) -> F32:
-        """The part of each dot product that does not wait for h: (rows, I) to (rows, P·H)."""
+        """Return the part of each dot product that does not depend on h, (rows, I) to (rows, P·H)."""
         products = np.zeros((inputs.shape[0], self.weights.input_t.shape[1]), np.float32)
         accumulate_products(inputs, self.weights.input_t, products)
         return products
@@ -126,7 +130,7 @@ class RecurrentPass:
     def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
         """Run the steps of a window from packed inputs (rows, I) and input products (rows, P·H).
 
-        Returns packed h (rows, H) and packed decisions (rows, bytes). `products` become those the cell updates read.
+        Returns packed h (rows, H) and packed decisions (rows, bytes). `products` become those that cell updates read.
         """
         if self.decider is None:
             return step_by_step(self, window, inputs, products)
@@ -138,23 +142,23 @@ class RecurrentPass:
         """Run step `index` of the first B sequences from their inputs (B, I) and input products.
 
         Returns h (B, H), which the next step may overwrite, and the packed decisions (B, bytes). `products`
-        (B, P·H), contiguous, becomes the products the cell update read: memoized ones where reused.
+        (B, P·H), contiguous, become those that the cell update read, memoized ones where reused.
         """
         if self.decider is None:
-            return self._ask(index, inputs, products)
+            return self._advance_in_python(index, inputs, products)
         step = Batch.of(np.arange(len(inputs)), np.ones(len(inputs), np.int64), index)
         return self.run(step, inputs, products)
 
-    def _ask(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
-        """The same, of a policy that decides in Python."""
+    def _advance_in_python(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
+        """Run step `index` as `advance` does, for a policy that decides in Python."""
         cell, B = self.layer.cell, inputs.shape[0]
         h, memo = self.state.h[:B], self.memo[:B]
         accumulate_products(h, self.weights.hidden_t, products)
         products = products.reshape(B, cell.n_products, -1)
         step = Step(index, inputs, h, products, memo, cell.n_gates)
-        reused = self.running.decide(step)
+        reused = self.pass_policy.decide(step)
         _check_decision(self.policy, step, reused)
-        correction = getattr(self.running, "correction", None)
+        correction = getattr(self.pass_policy, "correction", None)
         _check_correction(self.policy, step, correction)
         apply_memo(products, memo, reused, cell.product_gates, self.fp16, correction)
         h = update_cells(self.layer, self.weights, products, self.state, fp16=self.fp16)
@@ -162,27 +166,27 @@ class RecurrentPass:
 
 
 InputProducts = Callable[[slice], F32]
-"""Makes, or finds, the input products of packed rows, which whoever asked may write over."""
+"""Function that returns the input products of packed rows in an array that its caller may overwrite."""
 
 
-def run_direction(running: LayerPass, inputs: F32, batch: Batch, input_products: InputProducts) -> tuple[F32, U8]:
+def run_direction(layer_pass: LayerPass, inputs: F32, batch: Batch, input_products: InputProducts) -> tuple[F32, U8]:
     """Run a pass over packed inputs (rows, I); return packed outputs (rows, H) and packed decisions."""
-    outputs = np.empty((inputs.shape[0], running.layer.hidden_size), np.float32)
-    decisions = np.empty((inputs.shape[0], running.bytes_per_step), np.uint8)
+    outputs = np.empty((inputs.shape[0], layer_pass.layer.hidden_size), np.float32)
+    decisions = np.empty((inputs.shape[0], layer_pass.bytes_per_step), np.uint8)
     first = 0
     for window in batch.windows(max(1, CHUNK_ROWS // batch.sequences.size)):
         rows = slice(first, first + window.n_rows)
-        outputs[rows], decisions[rows] = running.run(window, inputs[rows], input_products(rows))
+        outputs[rows], decisions[rows] = layer_pass.run(window, inputs[rows], input_products(rows))
         first = rows.stop
     return outputs, decisions
 
 
-def step_by_step(running: LayerPass, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
-    """Run the steps of a window one by one."""
-    outputs = np.empty((inputs.shape[0], running.layer.hidden_size), np.float32)
-    decisions = np.empty((inputs.shape[0], running.bytes_per_step), np.uint8)
+def step_by_step(layer_pass: LayerPass, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
+    """Run the steps of a window one by one; return packed h and packed decisions."""
+    outputs = np.empty((inputs.shape[0], layer_pass.layer.hidden_size), np.float32)
+    decisions = np.empty((inputs.shape[0], layer_pass.bytes_per_step), np.uint8)
     for index, rows in enumerate(window.steps(), window.start):
-        outputs[rows], decisions[rows] = running.advance(index, inputs[rows], products[rows])
+        outputs[rows], decisions[rows] = layer_pass.advance(index, inputs[rows], products[rows])
     return outputs, decisions
 
 
@@ -195,7 +199,7 @@ def _check_correction(policy: ReusePolicy, step: Step, correction: object) -> No
 
 
 def _check_decision(policy: ReusePolicy, step: Step, reused: Bools) -> None:
-    """A kernel reads as many decisions as there are neurons, so a plug-in's answer is checked before."""
+    """Raise ConfigError for decisions of a plug-in that no kernel could read, or that break the contract."""
     if not isinstance(reused, np.ndarray) or reused.dtype != np.bool_ or reused.shape != step.shape:
         found = f"{reused.dtype} of shape {reused.shape}" if isinstance(reused, np.ndarray) else repr(reused)
         raise ConfigError(f"policy {policy.name!r} decided {found}, need bool of shape {step.shape}")

@@ -20,25 +20,25 @@ _STORED: WeakKeyDictionary[Network, dict[bool, list[list[StoredWeights]]]] = Wea
 
 @dataclass(frozen=True, eq=False)
 class StoredWeights:
-    """Weights as stored, and transposed for the kernels, one column per product and unit."""
+    """Weights as the machine stores them, and transposed for the kernels with one column per product and unit."""
 
     weight_ih: F32
     weight_hh: F32
     input_t: F32
-    """(I, P·H)."""
+    """Weights of x, (I, P·H)."""
     hidden_t: F32
-    """(H, P·H)."""
+    """Weights of h, (H, P·H)."""
     bias: F32
-    """(P, H); SEMANTICS 1.2: biases stay float32."""
+    """Biases, (P, H); they stay float32 (SEMANTICS 1.2)."""
 
     @cached_property
     def joint_t(self) -> F32:
-        """A row for each column of [x; h], (N, P·H)."""
+        """Weights of [x; h], one row per element, (N, P·H)."""
         return np.concatenate([self.input_t, self.hidden_t])
 
 
 def store_network(network: Network, *, fp16: bool) -> list[list[StoredWeights]]:
-    """The weights of each layer and direction, laid out once for all runs of a network.
+    """Return the stored weights of each layer and direction, laid out once for all runs of a network.
 
     Raises NetworkError for a weight beyond the range of binary16.
     """
@@ -50,7 +50,7 @@ def store_network(network: Network, *, fp16: bool) -> list[list[StoredWeights]]:
 
 
 def store_weights(layer: Layer, direction: Direction, *, fp16: bool) -> StoredWeights:
-    """Round the weights to what the machine stores and lay them out by product.
+    """Return the weights of a direction rounded as the machine stores them and laid out by product.
 
     Raises NetworkError for a weight beyond the range of binary16.
     """

@@ -1,4 +1,4 @@
-"""A network and a trace, ready to be run under one policy and threshold after the other."""
+"""A network and a trace, made ready once for runs under many policies and θ."""
 
 from __future__ import annotations
 
@@ -24,79 +24,79 @@ T = TypeVar("T")
 
 PRECISIONS = ("fp16", "fp32")
 CACHE_BYTES = 1 << 29
-"""Most bytes of input products, and of outputs without reuse, that are kept where several runs are expected."""
+"""Most bytes of input products, and of outputs without reuse, that are cached where several runs are expected."""
 PAIR_BYTES = 1 << 28
-"""Most bytes of input products that are kept from one run to the one beside it."""
+"""Most bytes of input products that are cached from a policy's run for the run without reuse beside it."""
 
 
 class ByteCache(Generic[T]):
-    """A store of things by key, as far as there is room; any thread may ask."""
+    """Thread-safe cache of values by key. It evicts nothing and refuses what no longer fits."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.free_bytes = limit_bytes
-        self._things: dict[Hashable, T] = {}
+        self._values: dict[Hashable, T] = {}
         self._lock = Lock()
 
     def find(self, key: Hashable) -> T | None:
-        """Return the thing of this key, or None where it was not kept."""
-        return self._things.get(key)
+        """Return the value of this key, or None where it was not kept."""
+        return self._values.get(key)
 
-    def keep(self, key: Hashable, thing: T, n_bytes: int) -> None:
-        """Keep a thing if there is room for it and none of its key is kept yet."""
+    def keep(self, key: Hashable, value: T, n_bytes: int) -> None:
+        """Keep a value if there is room for it and its key is new."""
         with self._lock:
-            if n_bytes <= self.free_bytes and key not in self._things:
+            if n_bytes <= self.free_bytes and key not in self._values:
                 self.free_bytes -= n_bytes
-                self._things[key] = thing
+                self._values[key] = value
 
 
 class ArrayCache(ByteCache[F32]):
-    """Arrays that are made once per key; with `once`, what was found once is dropped to make room."""
+    """Cache of arrays computed once per key. With `once`, an array is dropped when it is first found, to make room."""
 
     def __init__(self, limit_bytes: int, *, once: bool = False) -> None:
         super().__init__(limit_bytes)
         self.once = once
 
-    def get(self, key: Hashable, make: Callable[[], F32]) -> F32:
-        """Return the array of this key, for the caller to use up."""
-        if self.once and (last := self._take(key)) is not None:
-            return last
-        if (found := self.find(key)) is not None:
-            return found.copy()
-        made = make()
-        if made.nbytes <= self.free_bytes:
-            self.keep(key, made.copy(), made.nbytes)
-        return made
+    def get(self, key: Hashable, compute: Callable[[], F32]) -> F32:
+        """Return the array of this key, computed if it is not kept; the caller may overwrite it."""
+        if self.once and (taken := self._take(key)) is not None:
+            return taken
+        if (kept := self.find(key)) is not None:
+            return kept.copy()
+        computed = compute()
+        if computed.nbytes <= self.free_bytes:
+            self.keep(key, computed.copy(), computed.nbytes)
+        return computed
 
     def _take(self, key: Hashable) -> F32 | None:
         with self._lock:
-            found = self._things.pop(key, None)
-            self.free_bytes += 0 if found is None else found.nbytes
-            return found
+            taken = self._values.pop(key, None)
+            self.free_bytes += 0 if taken is None else taken.nbytes
+            return taken
 
 
 class Workload:
-    """What depends on neither policy nor θ: inputs as the first layer takes them, the decoder's head, the metric.
+    """Everything of a run that depends on neither policy nor θ: prepared inputs, the decoder's head, the metric.
 
-    keep_bytes: memory for what several runs need alike, the first layer's products with its inputs and what the network
-    computes without reuse, each up to so many bytes. once: there are two runs only, a policy's and the one without
-    reuse beside it, so that products are dropped when the second has found them.
-    Raises TraceError for inputs that the network does not take.
+    cache_bytes: limit of each of two caches for several runs, the first layer's input products and runs without reuse.
+    once: two runs only, a policy's and the one without reuse beside it, so products are dropped when the second finds
+    them. Raises TraceError for inputs that the network does not take.
     """
 
     def __init__(
         self, network: Network, trace: Trace, *, precision: str = "fp16", cache_bytes: int = 0, once: bool = False
     ) -> None:
-        self.network, self.fp16 = network, is_fp16(precision)
+        self.network = network
+        self.fp16 = is_fp16(precision)
         self.inputs = Inputs(network, trace, fp16=self.fp16)
         self.trace = self.inputs.trace
         self.metric = metric_for(network, self.trace)
         self.input_products = ArrayCache(cache_bytes, once=once)
         self.plain_runs: ByteCache[CachedRun] = ByteCache(0 if once else cache_bytes)
-        """Runs without reuse by the sequences of a batch, for the policies that are compared with them."""
+        """Runs without reuse by the sequences of a batch, for policies compared with them."""
 
     @cached_property
     def decoder(self) -> DecoderWeights | None:
-        """The head of a network that decodes."""
+        """Decoder head and embedding table laid out for kernels; None for a network that does not decode."""
         network = self.network
         if not isinstance(network.head, AttentionDecoder) or not network.embedding:
             return None
@@ -106,7 +106,7 @@ class Workload:
 
 
 def is_fp16(precision: str) -> bool:
-    """Whether the machine stores binary16 in this precision; ConfigError for one that is not known."""
+    """Return whether the machine stores binary16 in this precision; ConfigError for one that is not known."""
     if precision not in PRECISIONS:
         raise ConfigError(f"precision = {precision!r}: accepted: {', '.join(PRECISIONS)}")
     return precision == "fp16"

@@ -10,6 +10,7 @@ from numba import njit
 
 from archsim.kernels.numerics import activation
 from archsim.kernels.numerics.attention import softmax, tanh_inplace
+from archsim.kernels.numerics.cells import advance_cell, update_cell
 from archsim.kernels.numerics.dense import accumulate_products
 from archsim.kernels.numerics.fp16 import to_fp16
 from archsim.kernels.prediction.bitplanes import (
@@ -189,3 +190,10 @@ def test_products_of_unequal_planes_are_refused():
 def test_mean_magnitudes_equal_numpy(values):
     exact = np.abs(values.astype(np.float64)).mean(axis=1)
     assert np.allclose(mean_magnitudes(values[:, :4], values[:, 4:]), exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("update", [update_cell, advance_cell])
+def test_unknown_kernel_id_raises_instead_of_running_another_cell(update):
+    products, bias, state = np.zeros((2, 4, 3), np.float32), np.zeros((4, 3), np.float32), np.zeros((2, 3), np.float32)
+    with pytest.raises(ValueError, match="kernel id"):
+        update(9, products, bias, state, state)

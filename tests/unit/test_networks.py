@@ -112,7 +112,7 @@ def test_unknown_network_name_or_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("trace, message", [
-    (archsim.Trace.from_arrays([np.zeros((2, 5), np.float32)]), "has 5 inputs a step, small takes 3"),
+    (archsim.Trace.from_arrays([np.zeros((2, 5), np.float32)]), "has 5 inputs per step, small takes 3"),
     (archsim.Trace.from_arrays([np.array([0, 3])]), "token id 3 is outside the embedding, need 0 to 2"),
     (archsim.Trace.from_arrays([np.full((1, 3), 1e6, np.float32)]), "binary16 ends at 65504"),
 ])  # fmt: skip
@@ -187,7 +187,7 @@ def test_audio_runs_to_transcripts_and_word_error_rate(tmp_path):
     result = archsim.simulate(network, speech, threshold=0.3)
     assert result.record["metric"] == "wer" and set(" ".join(result.predictions).split()) <= {"yes", "no"}
     slow = archsim.Trace.from_audio(speech.sequences, sample_rate_hz=16000)
-    with pytest.raises(archsim.ArchsimError, match="16000 samples a second, words takes 8000: resample"):
+    with pytest.raises(archsim.ArchsimError, match="16000 samples per second, words takes 8000: resample"):
         archsim.simulate(network, slow, threshold=0.3)
 
 
