@@ -92,6 +92,14 @@ def test_links_inside_the_repository_resolve():
                 assert (page.parent / target).exists(), f"{page}: {target}"
 
 
+def test_files_and_folders_named_in_pages_exist():
+    path_of_ours = r"`((?:archsim|docs|models|scripts|tests|traces)/[\w./-]+)`"
+    today = [page for page in ALL_PAGES if page.name != "CHANGELOG.md"]  # which names what is gone, too
+    named = {(page.name, path) for page in today for path in re.findall(path_of_ours, page.read_text("utf-8"))}
+    assert len(named) > 30
+    assert sorted((page, path) for page, path in named if "NAME" not in path and not (ROOT / path).exists()) == []
+
+
 def test_entries_of_deviations_have_consecutive_ids_and_a_status():
     rows = re.findall(r"^\| (.*)", (ROOT / "docs" / "DEVIATIONS.md").read_text("utf-8"), re.MULTILINE)[1:]
     entries = [re.match(r'<a id="d(\d+)"></a>D(\d+) \| (settled|open|superseded by D\d+) \| ', row) for row in rows]
