@@ -1,6 +1,7 @@
-"""The activity record: all the event simulation needs to know of what a policy decided.
+"""Activity record, which holds the decisions of a policy for the event simulation.
 
-One bit per neuron evaluation, 1 = reused; or, of a policy that goes by columns, one per element of [x; h], 1 = skipped.
+It has one bit per neuron evaluation (1 = reused), or, if the policy skips columns, one per element of [x; h]
+(1 = skipped).
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from archsim.kernels.arrays import U8, Bools
 from archsim.units import ceil_div
 
 COUNT_ROWS = 1 << 16
+"""Rows whose ones are counted at a time."""
 PassKey = tuple[int, int]
-"""(layer, direction), the key of a pass in a record."""
+"""Key of a pass in a record, (layer, direction)."""
 DecisionKind = Literal["neurons", "columns"]
-"""What a bit of a record stands for."""
+"""Unit of work that one bit of a record stands for."""
 
 
 @dataclass(frozen=True)
 class PassShape:
-    """What one (layer, direction) evaluates per step: G gates of H units with N inputs each."""
+    """Work of one (layer, direction) per step: G gates of H units with N inputs each."""
 
     layer: int
     direction: int
@@ -33,29 +35,29 @@ class PassShape:
     n_units: int
     n_inputs: int
     decodes: bool = False
-    """True in a decoder, whose steps alternate with those of its other layers."""
+    """Whether the pass is in a decoder, whose steps alternate with those of its other layers."""
 
     @property
     def pass_key(self) -> PassKey:
-        """(layer, direction)."""
+        """Key of the pass, (layer, direction)."""
         return self.layer, self.direction
 
     @property
     def neurons_per_step(self) -> int:
-        """G·H."""
+        """Neurons evaluated per step, G·H."""
         return self.n_gates * self.n_units
 
     def bits_per_step(self, kind: DecisionKind) -> int:
-        """Decisions of one step: G·H neurons, or N columns."""
+        """Return the decisions per step: G·H neurons, or N columns."""
         return self.n_inputs if kind == "columns" else self.neurons_per_step
 
     def bytes_per_step(self, kind: DecisionKind) -> int:
-        """Bytes of one step's decisions, packed."""
+        """Return the bytes of packed decisions per step."""
         return ceil_div(self.bits_per_step(kind), 8)
 
 
 def pass_shapes(network: Network) -> tuple[PassShape, ...]:
-    """The passes over a sequence in machine order: layer by layer, one direction after the other."""
+    """Return the passes over a sequence in machine order: layer by layer, one direction after the other."""
     first_decoder = len(network.encoder)
     return tuple(
         PassShape(index, d, layer.cell.n_gates, layer.hidden_size, layer.joint_size, decodes=index >= first_decoder)
@@ -68,54 +70,54 @@ def pass_shapes(network: Network) -> tuple[PassShape, ...]:
 class ActivityRecord:
     """Decisions of a whole run, bit-packed by (layer, direction) and sequence.
 
-    Steps are in processing order: step 0 of a reverse pass is the last input. A decoder's passes have
-    as many steps as its answer has tokens, which is for the policy to influence.
+    Steps are in processing order, so step 0 of a reverse pass is the last input. The passes of a decoder have as many
+    steps as its output has tokens, which may depend on the policy.
     """
 
     shapes: tuple[PassShape, ...]
     bits: dict[PassKey, list[U8]] = field(repr=False)
-    """(layer, direction) to (T, bytes_per_step) per sequence as `numpy.packbits` lays bits out; neurons gate-major."""
+    """Bits (T, bytes_per_step) per sequence, by pass key, packed as by `numpy.packbits`; neurons are gate-major."""
     reuses: bool = True
-    """False where all bits are known to be 0."""
+    """Whether any bit may be 1."""
     kind: DecisionKind = "neurons"
 
     @classmethod
     def without_reuse(cls, shapes: tuple[PassShape, ...], steps: Mapping[PassKey, Sequence[int]]) -> ActivityRecord:
-        """The record of policy `none`: every neuron evaluated, in no memory to speak of."""
-        nothing = np.uint8(0)
+        """Return the record of policy `none`. All its arrays are views of one zero, so it needs almost no memory."""
+        zero = np.uint8(0)
         bits = {
-            s.pass_key: [np.broadcast_to(nothing, (t, s.bytes_per_step("neurons"))) for t in steps[s.pass_key]]
+            s.pass_key: [np.broadcast_to(zero, (t, s.bytes_per_step("neurons"))) for t in steps[s.pass_key]]
             for s in shapes
         }
         return cls(shapes, bits, reuses=False)
 
     @property
     def n_sequences(self) -> int:
-        """Sequences run."""
+        """Number of sequences."""
         return len(self.bits[self.shapes[0].pass_key])
 
     def steps(self, shape: PassShape) -> list[int]:
-        """T of each sequence in one pass."""
+        """Return the steps T of each sequence in one pass."""
         return [bits.shape[0] for bits in self.bits[shape.pass_key]]
 
     def shape(self, layer: int, direction: int) -> PassShape:
-        """The shape of one pass; NoSuchPassError where the network has none."""
+        """Return the shape of one pass; raise NoSuchPassError if the network has no such pass."""
         for shape in self.shapes:
             if shape.pass_key == (layer, direction):
                 return shape
         raise NoSuchPassError(f"no pass (layer {layer}, direction {direction}) in this record")
 
     def pass_bits(self, sequence: int, layer: int, direction: int) -> U8:
-        """Packed decisions of one pass, (T, bytes_per_step)."""
+        """Return the packed decisions (T, bytes_per_step) of one pass."""
         return self.bits[layer, direction][sequence]
 
     def reused(self, sequence: int, layer: int, direction: int) -> Bools:
-        """Decisions of one pass, (T, G, H), True = reused, in processing order; NoSuchPassError for columns."""
+        """Return which neurons of one pass were reused, (T, G, H); raise NoSuchPassError for a record of columns."""
         shape = self.shape(layer, direction)
         return self._decisions("neurons", sequence, shape).reshape(-1, shape.n_gates, shape.n_units)
 
     def skipped(self, sequence: int, layer: int, direction: int) -> Bools:
-        """Columns of one pass, (T, N), True = skipped, in processing order; NoSuchPassError for neurons."""
+        """Return which columns of one pass were skipped, (T, N); raise NoSuchPassError for a record of neurons."""
         return self._decisions("columns", sequence, self.shape(layer, direction))
 
     def _decisions(self, kind: DecisionKind, sequence: int, shape: PassShape) -> Bools:
@@ -129,27 +131,27 @@ class ActivityRecord:
 
     @property
     def total_steps(self) -> int:
-        """Time steps of all sequences: input steps, and the answer's where there is a decoder."""
+        """Time steps of all sequences: those of the input, plus those of the output if there is a decoder."""
         stacks = {shape.decodes: shape for shape in self.shapes}
         return sum(sum(self.steps(shape)) for shape in stacks.values())
 
     @property
     def neurons_total(self) -> int:
-        """Neuron evaluations asked for."""
+        """Neuron evaluations of the run, reused ones included."""
         return sum(sum(self.steps(s)) * s.neurons_per_step for s in self.shapes)
 
     @property
     def macs_total(self) -> int:
-        """Multiply-accumulates asked for."""
+        """Multiply-accumulates of the run, avoided ones included."""
         return sum(sum(self.steps(s)) * s.neurons_per_step * s.n_inputs for s in self.shapes)
 
     def neurons_reused(self) -> int | None:
-        """Neuron evaluations avoided; None where columns are skipped."""
+        """Return the neuron evaluations avoided, or None if columns are skipped."""
         return sum(map(self._ones_in, self.shapes)) if self.kind == "neurons" else None
 
     @property
     def avoided_fraction(self) -> float:
-        """Share of the work left out: of neuron evaluations; or, by columns, of multiply-accumulates."""
+        """Share of neuron evaluations avoided, or of multiply-accumulates if columns are skipped."""
         if self.kind == "neurons":
             return sum(map(self._ones_in, self.shapes)) / self.neurons_total
         return sum(self._ones_in(s) * s.neurons_per_step for s in self.shapes) / self.macs_total
@@ -159,6 +161,6 @@ class ActivityRecord:
 
 
 def count_ones(bits: U8) -> int:
-    """Number of ones, in pieces: numpy counts into a temporary array as large as what it counts."""
+    """Return the number of ones, counted in pieces because numpy makes a temporary array as large as its input."""
     pieces = (bits[i : i + COUNT_ROWS] for i in range(0, len(bits), COUNT_ROWS))
     return sum(int(np.bitwise_count(piece).sum(dtype=np.int64)) for piece in pieces)

@@ -1,4 +1,4 @@
-"""How many cores this process may use, and work side by side on them."""
+"""Cores that this process may use, and parallel work on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def cores() -> int:
-    """Cores of the machine, or as many of them as a batch system leaves to this process."""
+    """Return the number of cores that this process may use, as limited by a batch system."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -25,56 +25,58 @@ def cores() -> int:
 
 @contextmanager
 def thread_pool(number: int) -> Iterator[Executor | None]:
-    """A pool of threads, or none for one: it is here already. Meanwhile numpy's own leave it the cores."""
-    with NUMPYS_THREADS.limit_blas(), ThreadPoolExecutor(number) if number > 1 else nullcontext() as pool:
+    """Yield a thread pool, or None for one thread (the caller's). BLAS uses one thread meanwhile."""
+    with BLAS_GUARD.limit_blas(), ThreadPoolExecutor(number) if number > 1 else nullcontext() as pool:
         yield pool
 
 
 def map_in_order(pool: Executor | None, work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """Do the work on all items, side by side if there is a pool; the results come in order."""
+    """Yield the results of `work` on all items in order, computed in parallel if there is a pool."""
     return pool.map(work, items) if pool else map(work, items)
 
 
-class _NumpysThreads:
-    """Those of its linear algebra: they stand aside from the first who asks for it until the last is done."""
+class _BlasGuard:
+    """BLAS thread guard: numpy's linear algebra uses one thread while any caller is inside `limit_blas`."""
 
     def __init__(self) -> None:
-        self._lock, self._askers = Lock(), 0
+        self._lock = Lock()
+        self._callers = 0
 
     @contextmanager
     def limit_blas(self) -> Iterator[None]:
-        """One thread at most; what there was comes back at the end."""
+        """Limit BLAS to one thread; restore its threads when the last caller leaves."""
         with self._lock:
-            self._askers += 1
-            if self._askers == 1:
+            self._callers += 1
+            if self._callers == 1:
                 self._limit = self._libraries.limit(limits=1, user_api="blas")
         try:
             yield
         finally:
             with self._lock:
-                self._askers -= 1
-                if not self._askers:
+                self._callers -= 1
+                if not self._callers:
                     self._limit.restore_original_limits()
 
     @cached_property
     def _libraries(self) -> ThreadpoolController:
-        # Finding them takes milliseconds; numpy's is loaded long before anyone asks.
+        # Cached, because the search takes milliseconds. numpy's library is loaded before the first call.
         return ThreadpoolController()
 
 
-NUMPYS_THREADS = _NumpysThreads()
+BLAS_GUARD = _BlasGuard()
 
 
 def run_parallel(pool: Executor | None, works: Sequence[Callable[[], T]]) -> list[T]:
-    """Do all works, the first here, the others wherever there is a thread to spare, or else here, too.
+    """Return the results of all works: the first runs here, the others on free threads of the pool or also here.
 
-    Safe on a thread of the pool itself: it waits for nothing that has not begun.
+    It may be called on a thread of the pool itself, because it never waits for work that has not started.
     """
     if pool is None:
         return [work() for work in works]
-    here, *others = works
+    first, *others = works
     futures = [pool.submit(work) for work in others]
-    done = [here()]
+    results = [first()]
     for work, future in zip(others, futures, strict=True):
-        done.append(work() if future.cancel() else future.result())
-    return done
+        # Take back a work that no thread has started, so that a full pool cannot deadlock.
+        results.append(work() if future.cancel() else future.result())
+    return results
