@@ -12,7 +12,7 @@ from archsim.cli.console import percent
 from archsim.escaping import one_line
 from archsim.experiment.record import LARGE_CHANGE, Record
 from archsim.experiment.result import Result
-from archsim.experiment.utilisation import utilisation
+from archsim.experiment.utilisation import unit_uses
 from archsim.paper import AVERAGES
 from archsim.sums import mean
 
@@ -91,7 +91,7 @@ def utilisation_table(result: Result) -> Table:
     table.add_column("waits for", overflow="fold")
     sides = ((result.record["policy"], result.simulated), ("baseline", result.baseline.simulated))
     for name, simulated in sides if result.simulated is not result.baseline.simulated else sides[:1]:
-        for use in utilisation(simulated):
+        for use in unit_uses(simulated):
             largest = sorted(use.waits.items(), key=lambda item: -item[1])
             waits = ", ".join(f"{reason} {100 * share:.1f}" for reason, share in largest if share >= 0.0005)
             table.add_row(name, use.unit, f"{100 * use.busy:.1f}", f"{100 * use.idle:.1f}", waits or "–")

@@ -91,14 +91,14 @@ def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: b
 def _dry_run(grid: Path, output: Path, jobs: int | None, retry: bool) -> None:
     from archsim.cli.console import duration, output_console
     from archsim.cores import cores
-    from archsim.sweeps.estimate import estimate
+    from archsim.sweeps.estimate import estimate_sweep
     from archsim.sweeps.grid import load_grid
     from archsim.sweeps.pools import check_jobs
     from archsim.sweeps.run import left_to_do
 
     check_jobs(jobs)
     points, tasks = left_to_do(load_grid(grid)[0], output, retry)
-    console, left, processes = output_console(), estimate(tasks), jobs or cores()
+    console, left, processes = output_console(), estimate_sweep(tasks), jobs or cores()
     console.show(_points_table(points))
     invalid = sum(point.config is None for point in points)
     done = len(points) - invalid - left.points

@@ -1,1 +1,1 @@
-"""One run from names to figures: the functional pass, the event simulation, the record."""
+"""One run from names to figures: inference run, event simulation, record."""

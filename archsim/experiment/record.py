@@ -1,4 +1,4 @@
-"""The flat record of a run: the keys of docs/CONTRACT.md, None where a figure does not apply."""
+"""Flat record of a run: the keys of docs/CONTRACT.md, None where a figure does not apply."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ HEAD_KEYS = (
     *("speedup_with_head", "energy_saving_with_head"),
 )
 LARGE_CHANGE = 0.05
-"""Output change from which gains are doubtful, where no metric says whether it matters."""
+"""Output change above which gains are doubtful, unless a metric says whether it matters."""
 METRIC_KEYS = (
     "metric",
     *("metric_baseline", "metric_baseline_low", "metric_baseline_high"),
     *("metric_value", "metric_value_low", "metric_value_high"),
     *("metric_loss", "metric_loss_low", "metric_loss_high"),
 )
-"""A value and the ends of its bootstrap interval, three times."""
+"""Keys of three values, each with the ends of its bootstrap interval."""
 
 
 def make_record(
@@ -36,7 +36,7 @@ def make_record(
     simulated: SimulatedRun,
     baseline: Baseline,
 ) -> Record:
-    """Bring all figures of a run into one flat record; `wall_s` is left to the caller."""
+    """Return all figures of a run as one flat record; the caller sets `wall_s`."""
     return {
         "network": config.network.name,
         "trace": config.trace.name,
@@ -58,7 +58,7 @@ def make_record(
 
 
 def _flat(threshold: Any) -> float | str | None:
-    """A record is flat: thresholds per layer or gate become their JSON text."""
+    """Return θ for a flat record, in which thresholds per layer or gate become JSON text."""
     return json.dumps(threshold) if isinstance(threshold, list) else threshold
 
 
@@ -95,7 +95,7 @@ def _machine_figures(simulated: SimulatedRun, baseline: SimulatedRun, *, with_me
 
 
 def _head_figures(simulated: SimulatedRun, baseline: SimulatedRun) -> Record:
-    """What is not recurrent, beside the figures of the recurrent layers, and the gains with it counted in."""
+    """Return the figures of the head, and the gains of the whole network with the head included."""
     if simulated.head is None or baseline.head is None:
         return dict.fromkeys(HEAD_KEYS)
     time_ps, baseline_ps = simulated.head.run.time_ps, baseline.head.run.time_ps

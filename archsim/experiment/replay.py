@@ -1,4 +1,4 @@
-"""A list of addresses put to the main memory by itself."""
+"""Replay of a list of addresses on the main memory alone."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PS_PER_NS = 1000
-LARGEST = 1 << 48
-"""Bytes of address, or picoseconds: beyond any memory, and far from overflow."""
-LARGEST_REQUEST = 1 << 30
+MAX_VALUE = 1 << 48
+"""Largest address in bytes, and largest time in picoseconds: beyond any memory, and far from overflow."""
+MAX_REQUEST_BYTES = 1 << 30
 
 
 def replay_dram(
@@ -31,11 +31,12 @@ def replay_dram(
     issue: str | Sequence[float] = "asap",
     write: bool = False,
 ) -> pd.DataFrame:
-    """Replay reads or writes on a main memory: when each was issued and finished, and whether it met its row open.
+    """Replay reads or writes on a main memory; return issue time, finish time and row hit per address.
 
-    issue: "asap", each as soon as the scheduler's queue has a place; or a time in ns per address, in which case
-    a request that finds the queue full waits, and its wait counts. One row per address, in the order given:
-    issue_ns, finish_ns float, row_hit bool. Raises ConfigError for anything that cannot be replayed.
+    issue: "asap" issues each request as soon as the scheduler's queue has a free slot. A list gives one time in ns per
+    address; a request that finds the queue full waits, and its wait counts.
+    The frame has one row per address, in the order given: issue_ns and finish_ns (float), row_hit (bool).
+    Raises ConfigError for anything that cannot be replayed.
     """
     import pandas as pd
 
@@ -51,12 +52,13 @@ def replay_dram(
     done = 0
     while done < addresses.size:
         done += advance(memory, times, FOREVER_PS, finished)[0]
-    asked = memory.transfers[np.argsort(order, kind="stable")]
+    # The memory serves requests by issue time; its transfers return to the order given.
+    transfers = memory.transfers[np.argsort(order, kind="stable")]
     return pd.DataFrame(
         {
-            "issue_ns": (asked[:, ENTERED_PS] if isinstance(issue, str) else at_ps) / PS_PER_NS,
-            "finish_ns": asked[:, FINISH_PS] / PS_PER_NS,
-            "row_hit": asked[:, ROW_HIT].astype(bool),
+            "issue_ns": (transfers[:, ENTERED_PS] if isinstance(issue, str) else at_ps) / PS_PER_NS,
+            "finish_ns": transfers[:, FINISH_PS] / PS_PER_NS,
+            "row_hit": transfers[:, ROW_HIT].astype(bool),
         }
     )
 
@@ -70,15 +72,15 @@ def _addresses(values: Any) -> I64:
         raise ConfigError("addresses_bytes: need a list of whole numbers >= 0")
     if array.size == 0:
         raise ConfigError("addresses_bytes is empty: need at least one address")
-    if array.min() < 0 or array.max() > LARGEST:
-        wrong = array[(array < 0) | (array > LARGEST)][0]
-        raise ConfigError(f"addresses_bytes has {wrong}: need whole numbers from 0 to {LARGEST}")
+    if array.min() < 0 or array.max() > MAX_VALUE:
+        wrong = array[(array < 0) | (array > MAX_VALUE)][0]
+        raise ConfigError(f"addresses_bytes has {wrong}: need whole numbers from 0 to {MAX_VALUE}")
     return array.astype(np.int64)
 
 
 def _size(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 < value <= LARGEST_REQUEST:
-        raise ConfigError(f"bytes_per_request = {value!r}: need a whole number from 1 to {LARGEST_REQUEST}")
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 < value <= MAX_REQUEST_BYTES:
+        raise ConfigError(f"bytes_per_request = {value!r}: need a whole number from 1 to {MAX_REQUEST_BYTES}")
     return int(value)
 
 
@@ -93,6 +95,6 @@ def _issue_ps(issue: Any, n: int) -> I64:
         raise ConfigError("issue: accepted: 'asap', or a list of times in ns") from None
     if times_ns.shape != (n,):
         raise ConfigError(f"issue has shape {times_ns.shape}: need one time in ns for each of {n} addresses")
-    if not (np.isfinite(times_ns).all() and (times_ns >= 0).all() and (times_ns <= LARGEST / PS_PER_NS).all()):
+    if not (np.isfinite(times_ns).all() and (times_ns >= 0).all() and (times_ns <= MAX_VALUE / PS_PER_NS).all()):
         raise ConfigError("issue: need finite times in ns, >= 0")
     return np.round(times_ns * PS_PER_NS).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What a run found: one flat record, and everything behind it."""
+"""Result of a run: one flat record, and everything behind it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from archsim.activity import ActivityRecord
 from archsim.config.technology import TechnologySpec
 from archsim.engine.probe import Listener
 from archsim.experiment.record import Record
-from archsim.experiment.sensitivity import Sensitivity, sensitivity
+from archsim.experiment.sensitivity import Sensitivity, vary_constants
 from archsim.experiment.simulated_run import Baseline, SimulatedRun
-from archsim.experiment.utilisation import utilisation
+from archsim.experiment.utilisation import unit_uses
 from archsim.files import write_whole
 from archsim.inference.head import Prediction
 from archsim.kernels.arrays import F32
@@ -28,24 +28,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """A simulated network, trace, policy and machine, next to its baseline."""
+    """Result of one network, trace, policy and machine, next to its baseline."""
 
     record: Record
-    """The keys of the JSON record (docs/CONTRACT.md); None where a figure does not apply."""
+    """Flat record with the keys of docs/CONTRACT.md; None where a figure does not apply."""
     activity: ActivityRecord
+    """Decisions of the policy."""
     simulated: SimulatedRun
-    """What the machine did and when, and what that cost."""
+    """Time, counted actions, energy and area of the policy's machine."""
     outputs: list[F32] | None
-    """Top layer, (T, D·H) float32 per sequence; None where not kept."""
+    """Outputs of the top layer, (T, D·H) float32 per sequence; None if not kept."""
     predictions: list[Prediction] | None
-    """A class, a transcript or a translation per sequence; None for a network without a head."""
+    """Class, transcript or translation per sequence; None for a network without a head."""
     has_task: bool
-    """Whether the network names a task metric."""
+    """True if the network names a task metric."""
     technology: TechnologySpec
     baseline: Baseline
-    """To be given to further runs of the same network, trace and machine."""
+    """Baseline, which further runs of the same network, trace and machine can take."""
     replay: Callable[[Listener], None]
-    """Runs the event simulation again for a listener; decisions are not computed anew."""
+    """Function that runs the event simulation again for a listener, with the same decisions."""
 
     def __repr__(self) -> str:
         r = self.record
@@ -57,13 +58,13 @@ class Result:
 
     @cached_property
     def timing(self) -> StepEnds:
-        """When each step of each pass ended, found by a replay when first asked for: a run by itself keeps no steps."""
+        """End of each step of each pass, from a replay at the first use, because a run keeps no steps."""
         ends = StepEnds()
         self.replay(ends)
         return ends
 
     def summary(self) -> pd.Series[Any]:
-        """The record as a pandas Series."""
+        """Return the record as a pandas Series."""
         import pandas as pd
 
         return pd.Series(self.record, dtype=object)
@@ -77,16 +78,16 @@ class Result:
 
     @cached_property
     def utilisation(self) -> pd.DataFrame:
-        """What each unit does: unit, busy, a column for each thing waited for, idle; shares of the run's time."""
+        """Shares of the run's time per unit: unit, busy, one column per wait reason, idle."""
         import pandas as pd
 
-        rows = [{"unit": u.unit, "busy": u.busy, **u.waits, "idle": u.idle} for u in utilisation(self.simulated)]
+        rows = [{"unit": u.unit, "busy": u.busy, **u.waits, "idle": u.idle} for u in unit_uses(self.simulated)]
         return pd.DataFrame(rows).fillna(0.0)
 
     @cached_property
     def sensitivity(self) -> Sensitivity:
-        """The energy saving over the plausible range of the doubtful constants."""
-        return sensitivity(self.simulated, self.baseline.simulated, self.technology)
+        """Energy saving over the plausible ranges of uncertain constants."""
+        return vary_constants(self.simulated, self.baseline.simulated, self.technology)
 
     def to_json(self, path: str | Path) -> None:
         """Write a list with this one record."""

@@ -1,4 +1,4 @@
-"""Everything that determines a run: named things resolved, every choice checked, one digest over it all."""
+"""Configuration of a run: names resolved, every choice checked, one digest over all that determines it."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class RunConfig:
-    """A run, checked as far as it can be without running it."""
+    """Configuration of a run, checked as far as possible without running it."""
 
     network: Network
     trace: Trace
     arch: ArchSpec
     policy: Policy
     threshold: Any
-    """θ as a number or nested lists of numbers; None where the policy has none."""
+    """θ as a number or nested lists of numbers; None if the policy has none."""
     thresholds: list[F32]
-    """The same θ per gate, (G,) for each layer; zeros where the policy has none."""
+    """θ per gate, (G,) for each layer; zeros if the policy has none."""
     technology: TechnologySpec
     precision: str
     detail: Detail
@@ -81,31 +81,32 @@ class RunConfig:
 
     @property
     def compares(self) -> bool:
-        """Whether the baseline is another machine than the policy's."""
+        """True if the baseline runs on another machine than the policy."""
         return saves_work(self.policy)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over everything that determines the figures."""
+        """Digest (SHA-256) of everything that determines the figures."""
         return _digest(self._run_on(self.arch, self.machine) | self._decided)
 
     @cached_property
     def baseline_digest(self) -> str:
-        """SHA-256 over everything that determines the figures of the baseline."""
+        """Digest (SHA-256) of everything that determines the figures of the baseline."""
         return _digest(self._run_on(self.baseline_machine, self.baseline_machine))
 
     @cached_property
     def workload_digest(self) -> str:
-        """SHA-256 over what is computed on, whatever the policy."""
+        """Digest (SHA-256) of network, trace and precision, for any policy."""
         return _digest(self._computed)
 
     @cached_property
     def inference_digest(self) -> str:
-        """SHA-256 over everything that determines what the network computes; no machine is in it."""
+        """Digest (SHA-256) of everything that determines the inference run; the machine is not part of it."""
         return _digest(self._computed | self._decided)
 
     @property
     def _decided(self) -> dict[str, Any]:
+        """Digest fields of the reuse decisions: policy, θ, scales, and a plug-in's source."""
         policy = self.policy
         options = {k: v for k, v in vars(policy).items() if isinstance(v, bool | int | float | str)}
         decided = {"policy": [policy.name, options], "threshold": self.threshold if policy.needs_threshold else None}
@@ -116,6 +117,7 @@ class RunConfig:
 
     @property
     def _computed(self) -> dict[str, Any]:
+        """Digest fields of the computation without reuse."""
         return {
             "archsim": __version__,
             "network": self.network.digest,
@@ -124,7 +126,7 @@ class RunConfig:
         }
 
     def _run_on(self, arch: ArchSpec, spec: ArchSpec) -> dict[str, Any]:
-        """Return what determines a run of `arch` as the machine `spec`; what only other machines have is left out."""
+        """Return the digest fields of `arch` run as machine `spec`, without those that only other machines have."""
         machine = machine_of(spec)
         others = [other for other in all_machines() if other is not machine]
         fields = {field for other in others for field in other.own_fields}
@@ -140,13 +142,13 @@ class RunConfig:
 
 
 def _code_of(policy: Policy) -> dict[str, Any]:
-    """The source of a policy that is not archsim's own, whose version says nothing of it."""
+    """Return the source of a plug-in policy as a digest field, because archsim's version does not cover it."""
     module = sys.modules.get(type(policy).__module__)
     if module is None or module.__name__.startswith("archsim."):
         return {}
     try:
         return {"code": inspect.getsource(module)}
-    except (OSError, TypeError):  # typed in, not in a file
+    except (OSError, TypeError):  # a policy typed into a console has no source
         return {}
 
 
@@ -164,7 +166,7 @@ def resolve(
     detail: Detail,
     seed: int,
 ) -> RunConfig:
-    """Turn names into things; raises subclasses of UsageError for whatever cannot be run."""
+    """Return the configuration of a run, given names or objects; raise a subclass of UsageError if it cannot run."""
     policy = policy_from(policy)
     network = load_network(network) if isinstance(network, str | Path) else _known(network, Network, "network")
     trace = load_trace(trace) if isinstance(trace, str | Path) else _known(trace, Trace, "trace")
@@ -181,7 +183,7 @@ def _known(value: object, kind: type[T], name: str) -> T:
 
 
 def _threshold_for(network: Network, policy: Policy, threshold: Threshold | None) -> tuple[Any, list[F32]]:
-    """Return θ as JSON holds it, and per gate; ConfigError where there is none or it does not fit the network."""
+    """Return θ as plain numbers, and per gate; raise ConfigError if there is none or it does not fit the network."""
     if not policy.needs_threshold:
         return None, zero_thresholds(network)
     if threshold is None:

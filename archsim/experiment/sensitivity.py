@@ -1,4 +1,4 @@
-"""What an energy saving rests on: the same counted actions and times, weighed with other plausible constants."""
+"""Sensitivity of an energy saving: the same counted actions and times, costed with other plausible constants."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from archsim.sim.machines import machine_of
 
 @dataclass(frozen=True)
 class Saving:
-    """An energy saving under one choice of constants."""
+    """Energy saving for one choice of constants."""
 
     technology: str
     mac_pj: float
@@ -27,35 +27,36 @@ class Saving:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """The energy saving of one run over the plausible range of the doubtful constants."""
+    """Energy saving of one run over the plausible ranges of uncertain constants."""
 
     nominal: Saving
+    """Saving with the configured constants."""
     alone: list[Saving]
-    """Each constant at each end of its range, the others as they are."""
+    """Savings with one constant at one end of its range, the others as configured."""
     corners: list[Saving]
-    """Every combination of ends."""
+    """Savings for every combination of ends."""
 
     @cached_property
     def lowest(self) -> Saving:
-        """The least of all."""
-        return min([self.nominal, *self.alone, *self.corners], key=lambda found: found.saving)
+        """Lowest saving of all."""
+        return min([self.nominal, *self.alone, *self.corners], key=lambda one: one.saving)
 
     @cached_property
     def highest(self) -> Saving:
-        """The most of all."""
-        return max([self.nominal, *self.alone, *self.corners], key=lambda found: found.saving)
+        """Highest saving of all."""
+        return max([self.nominal, *self.alone, *self.corners], key=lambda one: one.saving)
 
 
-def sensitivity(policy: CostedRun, baseline: CostedRun, technology: TechnologySpec) -> Sensitivity:
-    """Weigh a run and its baseline over and over; nothing is simulated anew."""
-    scales = _Scales(policy, baseline)
+def vary_constants(policy: CostedRun, baseline: CostedRun, technology: TechnologySpec) -> Sensitivity:
+    """Cost a run and its baseline with each choice of constants, without a new simulation; return the savings."""
+    pair = _CostedPair(policy, baseline)
     ranges, bit = uncertain_constants(), policy.arch.dram.transfer_pj_per_bit
     mac = technology.action(*machine_of(policy.arch).mac_action).pj
     return Sensitivity(
-        nominal=scales.saving(technology, mac, bit),
-        alone=list(_alone(scales, technology, mac, bit, ranges)),
+        nominal=pair.saving(technology, mac, bit),
+        alone=list(_alone(pair, technology, mac, bit, ranges)),
         corners=[
-            scales.saving(load_technology(name), mac_pj, pj_per_bit)
+            pair.saving(load_technology(name), mac_pj, pj_per_bit)
             for name, mac_pj, pj_per_bit in product(
                 ranges.technologies,
                 (ranges.mac_pj.low, ranges.mac_pj.high),
@@ -66,23 +67,26 @@ def sensitivity(policy: CostedRun, baseline: CostedRun, technology: TechnologySp
 
 
 def _alone(
-    scales: _Scales, technology: TechnologySpec, mac: float, bit: float, ranges: UncertainConstants
+    pair: _CostedPair, technology: TechnologySpec, mac: float, bit: float, ranges: UncertainConstants
 ) -> Iterator[Saving]:
     for name in ranges.technologies:
         if name != technology.name:
-            yield scales.saving(load_technology(name), mac, bit)
+            yield pair.saving(load_technology(name), mac, bit)
     for mac_pj in (ranges.mac_pj.low, ranges.mac_pj.high):
-        yield scales.saving(technology, mac_pj, bit)
+        yield pair.saving(technology, mac_pj, bit)
     for pj_per_bit in (ranges.dram_pj_per_bit.low, ranges.dram_pj_per_bit.high):
-        yield scales.saving(technology, mac, pj_per_bit)
+        yield pair.saving(technology, mac, pj_per_bit)
 
 
 @dataclass(frozen=True)
-class _Scales:
+class _CostedPair:
+    """Run of a policy with its baseline."""
+
     policy: CostedRun
     baseline: CostedRun
 
     def saving(self, technology: TechnologySpec, mac_pj: float, pj_per_bit: float) -> Saving:
+        """Return the saving with other constants."""
         policy, baseline = (_joules(side, technology, mac_pj, pj_per_bit) for side in (self.policy, self.baseline))
         return Saving(technology.name, mac_pj, pj_per_bit, 1 - policy / baseline)
 

@@ -1,4 +1,4 @@
-"""What a machine did, as JSON holds it: everything behind time and energy but the ends of single steps."""
+"""JSON form of a simulated run: everything behind its time and energy, without the ends of single steps."""
 
 from __future__ import annotations
 
@@ -14,60 +14,60 @@ from archsim.sim.listeners.counters import UnitTimes
 from archsim.validation import FrozenRecord
 
 Count = tuple[str, str, int]
-"""Who, what, and how often or how long."""
+"""Component and action with a number of times, or unit and reason with picoseconds."""
 
 
 class StoredTotals(FrozenRecord):
-    """Time and counted actions."""
+    """Time and counted actions of the recurrent layers, or of the head."""
 
     time_ps: int
     cycles: int
     events: int
     counts: tuple[Count, ...]
-    """By component and action."""
+    """Counts by component and action."""
 
 
 class StoredRun(StoredTotals):
-    """A whole run."""
+    """Whole run of one machine."""
 
     head: StoredTotals | None
     worked_ps: tuple[tuple[str, int], ...]
-    """By unit."""
+    """Busy picoseconds by unit."""
     waited_ps: tuple[Count, ...]
-    """By unit and reason."""
+    """Waiting picoseconds by unit and reason."""
     dram_bytes: int
 
 
-def stored(simulated: SimulatedRun) -> StoredRun:
-    """Take down what a machine did."""
+def store_run(simulated: SimulatedRun) -> StoredRun:
+    """Return the JSON form of a simulated run."""
     times = simulated.unit_times
     return StoredRun(
-        **_part(simulated).model_dump(),
-        head=_part(simulated.head) if simulated.head else None,
+        **_totals(simulated).model_dump(),
+        head=_totals(simulated.head) if simulated.head else None,
         worked_ps=tuple(sorted(times.worked_ps.items())),
-        waited_ps=tuple((*who, ps) for who, ps in sorted(times.waited_ps.items())),
+        waited_ps=tuple((*key, ps) for key, ps in sorted(times.waited_ps.items())),
         dram_bytes=simulated.dram_bytes,
     )
 
 
-def restored(run: StoredRun, arch: ArchSpec, technology: TechnologySpec) -> SimulatedRun:
-    """Weigh anew what was taken down."""
-    whole = _costed(run, arch, technology)
+def restore_run(run: StoredRun, arch: ArchSpec, technology: TechnologySpec) -> SimulatedRun:
+    """Return the simulated run of a JSON form, with its energy and area computed again."""
+    whole = _cost(run, arch, technology)
     return SimulatedRun(
         **vars(whole),
-        head=_costed(run.head, arch, technology) if run.head else None,
+        head=_cost(run.head, arch, technology) if run.head else None,
         unit_times=UnitTimes(Counter(dict(run.worked_ps)), Counter({(u, r): ps for u, r, ps in run.waited_ps})),
         dram_bytes=run.dram_bytes,
         areas_mm2=area_mm2(arch, technology),
     )
 
 
-def _part(costed: CostedRun) -> StoredTotals:
-    counts = tuple((*what, count) for what, count in sorted(costed.counts.items()))
+def _totals(costed: CostedRun) -> StoredTotals:
+    counts = tuple((*key, count) for key, count in sorted(costed.counts.items()))
     return StoredTotals(**vars(costed.run), counts=counts)
 
 
-def _costed(part: StoredTotals, arch: ArchSpec, technology: TechnologySpec) -> CostedRun:
-    counts = Counter({(component, action): count for component, action, count in part.counts})
-    run = Run(part.time_ps, part.cycles, part.events)
+def _cost(totals: StoredTotals, arch: ArchSpec, technology: TechnologySpec) -> CostedRun:
+    counts = Counter({(component, action): count for component, action, count in totals.counts})
+    run = Run(totals.time_ps, totals.cycles, totals.events)
     return CostedRun(arch, run, counts, energy_rows(counts, run.time_ps, arch, technology))

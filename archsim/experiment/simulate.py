@@ -1,4 +1,4 @@
-"""One run: a network, a trace, a policy and a machine in; a result out."""
+"""Simulation of one run: network, trace, policy and machine in; a result out."""
 
 from __future__ import annotations
 
@@ -40,20 +40,21 @@ def simulate(
 ) -> Result:
     """Run a network over a trace with a reuse policy on an accelerator, and without reuse for comparison.
 
-    threshold: θ, one number, one per layer, or one per (layer, gate); None takes the network's calibrated one.
-    precision: `fp16` or `fp32` arithmetic; detail: `block` (fast) or `neuron` (event by event, same times).
+    threshold: θ as one number, one per layer, or one per (layer, gate); None takes the network's calibrated θ.
+    precision: `fp16` or `fp32` arithmetic. detail: `block` (fast) or `neuron` (event by event, same times).
     seed: part of the record's digest; nothing is drawn at random today.
-    baseline: that of an earlier result, where only policy and threshold have changed since.
+    baseline: baseline of an earlier result, if only policy and threshold have changed since.
+    on_progress: called with a stage, the sequences just finished, and the number of sequences.
     Raises subclasses of ArchsimError for anything that cannot be simulated.
     """
     started = time.perf_counter()
     config = resolve(network, trace, arch, policy, threshold, precision, detail, seed)
     result = run_stages(Stages(config, on_progress=on_progress), keep_outputs=keep_outputs, baseline=baseline)
-    return _timed(result, started)
+    return _set_wall_time(result, started)
 
 
 def simulate_policies(configs: list[RunConfig], on_progress: SequencesCallback | None = None) -> list[Result]:
-    """Run settings that differ in the policy only; what they share, the run without reuse, is computed once."""
+    """Simulate configurations that differ in the policy only; the run without reuse is computed once."""
     results: list[Result] = []
     first, *others = configs
     workload = None
@@ -63,17 +64,17 @@ def simulate_policies(configs: list[RunConfig], on_progress: SequencesCallback |
         started = time.perf_counter()
         stages = Stages(config, on_progress=on_progress, workload=workload)
         baseline = results[-1].baseline if results else None
-        results.append(_timed(run_stages(stages, baseline=baseline), started))
+        results.append(_set_wall_time(run_stages(stages, baseline=baseline), started))
     return results
 
 
-def _timed(result: Result, started: float) -> Result:
+def _set_wall_time(result: Result, started: float) -> Result:
     result.record["wall_s"] = round(time.perf_counter() - started, 3)
     return result
 
 
 def run_stages(stages: Stages, *, keep_outputs: bool = False, baseline: Baseline | None = None) -> Result:
-    """Bring the parts of a run together; its record's `wall_s` is left to the caller."""
+    """Return the result of all stages of a run; the caller sets its record's `wall_s`."""
     config = stages.config
     inference = stages.inference(keep_outputs=keep_outputs)
     simulated = stages.replay(inference.activity, config.machine, f"events, policy {config.policy.name}")

@@ -1,4 +1,4 @@
-"""The event simulation of one machine with its listeners attached: time, energy, area."""
+"""Event simulation of one machine with its listeners attached: time, energy, area."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from archsim.sim.machines import Detail, machine_of
 
 @dataclass(frozen=True, eq=False)
 class CostedRun:
-    """How long something took on a machine, what was done, and what it cost."""
+    """Time, counted actions and energy of the recurrent layers, or of the head, on one machine."""
 
     arch: ArchSpec
     run: Run
     counts: Mapping[tuple[str, str], int]
-    """By component and action."""
+    """Counts by component and action."""
     energy: list[EnergyRow]
 
     @property
     def energy_j(self) -> float:
-        """All of it."""
+        """Total energy in joules."""
         return math.fsum(row.joules for row in self.energy)
 
     @property
@@ -41,20 +41,20 @@ class CostedRun:
         return self.count(*machine_of(self.arch).mac_action)
 
     def count(self, component: str, action: str) -> int:
-        """How often a component did something."""
+        """Return the number of times that a component did an action."""
         return self.counts.get((component, action), 0)
 
     def bucket_j(self, bucket: str) -> float:
-        """One part of the paper's breakdown."""
+        """Return the joules of one bucket of the paper's energy breakdown."""
         return math.fsum(row.joules for row in self.energy if row.bucket == bucket)
 
 
 @dataclass(frozen=True, eq=False)
 class SimulatedRun(CostedRun):
-    """What a machine did with an activity record."""
+    """Run of a machine on an activity record."""
 
     head: CostedRun | None
-    """What is not recurrent, by itself; None for a network without a head."""
+    """Run of the head by itself; None for a network without a head."""
     unit_times: UnitTimes
     dram_bytes: int
     areas_mm2: dict[str, float]
@@ -62,10 +62,10 @@ class SimulatedRun(CostedRun):
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """The run without reuse that a policy is compared with."""
+    """Run without reuse that a policy is compared with."""
 
     digest: str
-    """Over everything that determines it."""
+    """Digest of everything that determines the baseline."""
     inference: InferenceResult
     simulated: SimulatedRun
 
@@ -76,11 +76,11 @@ def simulate_and_cost(
     arch: ArchSpec,
     technology: TechnologySpec,
     detail: Detail,
-    tick: Callable[[int], None],
+    on_sequences: Callable[[int], None],
 ) -> SimulatedRun:
-    """Replay an activity record on `arch`; `tick` hears of each finished sequence."""
+    """Replay an activity record on `arch`; `on_sequences` is called with the number of sequences just finished."""
     actions, moved, use = ActionCounts(), BytesMoved(), UnitTimes()
-    progress = PassProgress(activity.shapes[-1].pass_key, tick)
+    progress = PassProgress(activity.shapes[-1].pass_key, on_sequences)
     run = simulate_activity(network, activity, arch, detail=detail, listeners=[actions, moved, use, progress])
     return SimulatedRun(
         arch=arch,

@@ -1,4 +1,4 @@
-"""The parts of a run, in the order they depend on each other; what is kept elsewhere may stand in for any of them."""
+"""Stages of a run, each of which a subclass may replace by a stored result."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from archsim.inference.workload import PAIR_BYTES, Workload
 from archsim.policies import kind_of
 
 SequencesCallback = Callable[[str, int, int], None]
-"""Called with the name of a stage, the sequences just finished in it, and the sequences in all."""
+"""Callback that is given the name of a stage, the sequences just finished in it, and the number of sequences."""
 
 
 class Stages:
-    """The functional pass of a policy, the replay on a machine, and the baseline, each reporting its progress.
+    """Stages of a run: inference run of a policy, replay on a machine, baseline; each reports its progress.
 
-    workload: that of the setting's network, trace and precision, where one is at hand.
+    workload: workload of the same network, trace and precision, if there is one already.
     """
 
     def __init__(
@@ -31,12 +31,14 @@ class Stages:
         threads: int | None = None,
         workload: Workload | None = None,
     ) -> None:
-        self.config, self.threads, self._workload = config, threads, workload
+        self.config = config
+        self.threads = threads
+        self._workload = workload
         self.on_progress: SequencesCallback = on_progress or (lambda stage, done, total: None)
 
     @cached_property
     def workload(self) -> Workload:
-        """The setting's network and trace; the run without reuse finds the input products of the policy's."""
+        """Workload of the network and trace; it caches input products for the run without reuse."""
         if self._workload is not None:
             return self._workload
         config = self.config
@@ -45,7 +47,7 @@ class Stages:
         return Workload(config.network, config.trace, precision=config.precision, cache_bytes=cache_bytes, once=True)
 
     def inference(self, *, keep_outputs: bool = False) -> InferenceResult:
-        """Return outputs and decisions under the setting's policy and θ, beside those without reuse."""
+        """Return outputs and decisions of the policy at its θ, beside those without reuse."""
         config = self.config
         return run_compared(
             self.workload,
@@ -53,19 +55,19 @@ class Stages:
             config.thresholds,
             keep_outputs=keep_outputs,
             threads=self.threads,
-            on_progress=partial(self._tick, f"outputs, policy {config.policy.name}"),
+            on_progress=partial(self._report, f"outputs, policy {config.policy.name}"),
         )
 
     def replay(self, activity: ActivityRecord, machine: ArchSpec, stage: str) -> SimulatedRun:
-        """What `machine` does with the decisions."""
-        config, tick = self.config, partial(self._tick, stage)
-        return simulate_and_cost(config.network, activity, machine, config.technology, config.detail, tick)
+        """Return the run of `machine` on recorded decisions."""
+        config, report = self.config, partial(self._report, stage)
+        return simulate_and_cost(config.network, activity, machine, config.technology, config.detail, report)
 
     def baseline(self, inference: InferenceResult) -> Baseline:
-        """The same network and trace, nothing reused, on the machine without memoization unit."""
+        """Return the run without reuse on the machine without memoization unit."""
         plain = inference.without_reuse or inference
         simulated = self.replay(plain.activity, self.config.baseline_machine, "events, baseline")
         return Baseline(self.config.baseline_digest, plain, simulated)
 
-    def _tick(self, stage: str, done: int) -> None:
+    def _report(self, stage: str, done: int) -> None:
         self.on_progress(stage, done, len(self.config.trace))

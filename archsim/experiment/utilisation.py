@@ -1,4 +1,4 @@
-"""Why a run takes as long as it does: what each unit does, what it waits for, and when it has nothing to do."""
+"""Utilisation of each unit: shares of a run's time that it works, waits by reason, or is idle."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from archsim.sim.units.unit import split_name
 
 @dataclass(frozen=True)
 class UnitUse:
-    """Shares of a run's time; what is left, the unit is idle."""
+    """Use of one unit as shares of a run's time; the rest is idle."""
 
     unit: str
     busy: float
     waits: dict[str, float]
-    """By reason."""
+    """Share of the time waited, by reason."""
 
     @property
     def idle(self) -> float:
-        """Nothing to do: the step, the pass or the machine is elsewhere."""
+        """Share of the time without work, because step, pass or machine work elsewhere."""
         return max(0.0, 1 - self.busy - math.fsum(self.waits.values()))
 
 
-def utilisation(simulated: SimulatedRun) -> list[UnitUse]:
+def unit_uses(simulated: SimulatedRun) -> list[UnitUse]:
     """Return the use of the machine as a whole, of each unit, and of the memories."""
     return [_machine(simulated), *_units(simulated), *_buffers(simulated), _main_memory(simulated)]
 
 
 def _machine(simulated: SimulatedRun) -> UnitUse:
-    """Passes run, or all wait for what a pass needs."""
+    """Return the use of the whole machine: busy while any pass runs, waiting while all passes wait."""
     waits = _waits(simulated, "machine")
     return UnitUse("machine", 1 - math.fsum(waits.values()), waits)
 
@@ -49,7 +49,7 @@ def _waits(simulated: SimulatedRun, unit: str) -> dict[str, float]:
 
 
 def _buffers(simulated: SimulatedRun) -> Iterator[UnitUse]:
-    """Ports of the weight buffers in use while they are filled, and of the intermediate memory: a word a cycle."""
+    """Yield the use of the ports of the weight buffers by fills, and of the intermediate memory, one word per cycle."""
     units = len({unit for unit, label in map(split_name, simulated.unit_times.worked_ps) if label})
     cycles = simulated.run.time_ps / simulated.arch.clock_period_ps
     filled = simulated.count("weight_buffer", "fill")
@@ -59,7 +59,7 @@ def _buffers(simulated: SimulatedRun) -> Iterator[UnitUse]:
 
 
 def _main_memory(simulated: SimulatedRun) -> UnitUse:
-    """Data on the bus; the rest of the time it is awake it refreshes, or opens rows and turns round."""
+    """Return the use of the DRAM: busy with data on the bus, waiting while it refreshes, opens rows or turns round."""
     dram = simulated.arch.dram
     cycles = simulated.run.time_ps / dram.clock_period_ps * dram.channels
     data = (simulated.count("dram", "read") + simulated.count("dram", "write")) * dram.burst_cycles / cycles

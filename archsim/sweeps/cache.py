@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from archsim.activity import ActivityRecord, DecisionKind, PassShape, pass_shapes
 from archsim.errors import ArchsimError
 from archsim.experiment.run_config import RunConfig
-from archsim.experiment.serialization import StoredRun, restored, stored
+from archsim.experiment.serialization import StoredRun, restore_run, store_run
 from archsim.experiment.simulated_run import Baseline
 from archsim.experiment.stages import Stages
 from archsim.files import write_whole
@@ -66,9 +66,9 @@ class CachedStages(Stages):
         run = _read_baseline(path) if self._holds(path, digest) else None
         if run is None:
             baseline = super().baseline(inference)
-            self._keep(path, digest, partial(_baseline_bytes, stored(baseline.simulated)))
+            self._keep(path, digest, partial(_baseline_bytes, store_run(baseline.simulated)))
             return baseline
-        simulated = restored(run, self.config.baseline_machine, self.config.technology)
+        simulated = restore_run(run, self.config.baseline_machine, self.config.technology)
         return Baseline(digest, inference.without_reuse or inference, simulated)
 
     def _holds(self, path: Path, digest: str) -> bool:

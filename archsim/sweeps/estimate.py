@@ -39,7 +39,7 @@ class _Rate:
     replay: float
 
 
-def estimate(tasks: list[Task]) -> Estimate:
+def estimate_sweep(tasks: list[Task]) -> Estimate:
     """Time a few sequences per network, detail and policy of the tasks; return the total, scaled by their weights."""
     rates: dict[tuple[str | None, ...], _Rate] = {}
     sizes: dict[tuple[str, str | None], tuple[float, int]] = {}

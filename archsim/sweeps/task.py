@@ -15,7 +15,7 @@ from archsim.experiment.record import Record
 from archsim.experiment.result import Result
 from archsim.experiment.simulate import run_stages
 from archsim.experiment.simulated_run import SimulatedRun
-from archsim.experiment.utilisation import utilisation
+from archsim.experiment.utilisation import unit_uses
 from archsim.sweeps.cache import CachedStages
 from archsim.sweeps.choices import Choices
 from archsim.sweeps.point import resolve_point
@@ -145,6 +145,6 @@ def outcome_of(result: Result) -> Outcome:
 def _uses(simulated: SimulatedRun) -> list[Row]:
     return [
         {"unit": use.unit, "state": state, "share": share}
-        for use in utilisation(simulated)
+        for use in unit_uses(simulated)
         for state, share in (("busy", use.busy), *use.waits.items(), ("idle", use.idle))
     ]
