@@ -58,7 +58,7 @@ def naive_ends(skipped, n_units, times):
             s[g] = 0 if g == 0 else max(s[g - 1], p[last_of[g - 1]] if g - 1 in last_of else 0) + 1
             for j, i in enumerate(order):
                 if i // times.width == g:
-                    credit = a[j - times.queue_places] if j >= times.queue_places else 0
+                    credit = a[j - times.queue_slots] if j >= times.queue_slots else 0
                     p[j] = max(s[g], p[j - 1] if j else 0, credit)
                     a[j] = max(p[j] + times.latency_cycles, free[j - 1] if j else 0)
                     free[j] = a[j] + times.column_cycles

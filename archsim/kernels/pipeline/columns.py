@@ -1,11 +1,11 @@
-"""Steps of a machine that goes by columns: when each column is found, taken and added, and when the step ends.
+"""Steps of a column-skipping machine: when each column is found, placed, taken and added, and when the step ends.
 
 In cycles from S_t, symbols as in SEMANTICS 2.2; `j` a column that enters, in the order of [x; h], `i_j` its element,
-`g = floor(i / width)` the group an element is scanned in, `L` the delta unit's latency, `Q` places for columns:
+`g = floor(i / width)` the group an element is scanned in, `L` the delta unit's latency, `Q` slots for columns:
 
     c_h    = ceil(H / W)              cycles the dot product unit is busy with a column
     s[g]   = max(s[g-1], p[last j of group g-1]) + 1, s[0] = 0       group g is scanned
-    p[j]   = max(s[g_j], p[j-1], a[j-Q])                             column j gets its place
+    p[j]   = max(s[g_j], p[j-1], a[j-Q])                             column j gets its slot
     a[j]   = max(p[j] + L, free[j-1]), free[-1] = 0                  it is known; the dot product unit takes it
     free[j] = a[j] + c_h
     z      = max(s[last g], p[last j]) + L                           it is known that no more will come
@@ -13,6 +13,8 @@ In cycles from S_t, symbols as in SEMANTICS 2.2; `j` a column that enters, in th
     m[n]   = r + n·II_m, e[n] = m[n] + L_m, S_{t+1} = S_t + e[H-1] + L_w
 
 All computation units find the same columns, so one stands for all. At step 0 all N enter.
+
+Must agree with the neuron level: `sim/machines/delta/units`. D17 of docs/DEVIATIONS.md relates it to SEMANTICS 2.2.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -29,91 +31,103 @@ from archsim.units import ceil_div
 
 
 class ColumnTimes(NamedTuple):
-    """Cycles of one machine on one pass."""
+    """Cycles and widths of one machine on one pass."""
 
     width: int
-    """Elements scanned a cycle."""
+    """Elements scanned per cycle."""
     latency_cycles: int
-    """L."""
-    queue_places: int
-    """Q."""
+    """L, from a column's slot to the column."""
+    queue_slots: int
+    """Q, columns that may wait for the dot product unit."""
     column_cycles: int
-    """c_h."""
+    """c_h, cycles the dot product unit is busy with a column."""
     dot_pipeline_cycles: int
-    """L_d."""
+    """L_d, cycles of the dot product pipeline."""
     update_interval_cycles: int
-    """II_m."""
+    """II_m, cycles between two cell updates."""
     update_pipeline_cycles: int
-    """L_m."""
+    """L_m, cycles of the cell update pipeline."""
     writeback_cycles: int
-    """L_w."""
+    """L_w, cycles from the last cell update to the next step."""
 
 
-ENTERED, ON_COLUMN, ON_PLACE, ON_SUMS = COLUMN_TALLY = range(4)
-"""Of a pass: columns that enter; cycles the dot product unit waits for a column or the word that none will come; cycles
-the delta unit waits for a place; cycles the multi-functional unit waits for sums."""
+ENTERED, ON_COLUMN, ON_SLOT, ON_SUMS = COLUMN_TALLY = range(4)
+"""Counts of a pass: columns that enter; cycles the dot product unit waits for a column or for the word that none will
+come; cycles the delta unit waits for a slot; cycles the multi-functional unit waits for sums."""
 SCANNED, FIRST_COLUMN, LAST_COLUMN, FIRST_UPDATE, LAST_UPDATE = COLUMN_SPANS = range(5)
+"""Cycles of a step: end of the scan; begin and end of the dot product unit's work, then the multi-functional unit's."""
 
 
 class ColumnPassTimes(NamedTuple):
-    """When the steps of a pass end, in cycles from its S_0, and what its units wait for."""
+    """Step ends of a pass, and the waits of its units, in cycles from its S_0."""
 
     step_ends: I64
     """(T,) S_{t+1}."""
     tally: I64
-    """(4,) of one computation unit."""
+    """(4,) counts of one computation unit."""
     spans: I64
-    """(T, 5) of every step: the scan is over; the dot product unit begins and ends; so does the multi-functional."""
+    """(T, 5)."""
 
 
 def time_columns(skip_bits: U8, n_inputs: int, n_units: int, times: ColumnTimes) -> ColumnPassTimes:
     """Return the times of a pass whose weights are on chip.
 
-    skip_bits (T, ceil(N / 8)) as `numpy.packbits` lays them out, 1 = skipped.
+    skip_bits (T, ceil(N / 8)) as `numpy.packbits` lays them out, 1 = skipped. Raises ValueError for another shape.
     """
     n_steps = skip_bits.shape[0]
     check_shapes(skip_bits=(skip_bits, (n_steps, ceil_div(n_inputs, 8))))
-    found = ColumnPassTimes(
+    result = ColumnPassTimes(
         step_ends=np.zeros(n_steps, np.int64),
         tally=np.zeros(len(COLUMN_TALLY), np.int64),
         spans=np.zeros((n_steps, len(COLUMN_SPANS)), np.int64),
     )
-    _time_columns(np.ascontiguousarray(skip_bits), n_inputs, n_units, times, found)
-    return found
+    _time_columns(np.ascontiguousarray(skip_bits), n_inputs, n_units, times, result)
+    return result
 
 
 @njit(cache=True, nogil=True)
-def _time_columns(skip_bits, n_inputs, n_units, times, found):
+def _time_columns(skip_bits, n_inputs, n_units, times, result):
     start = 0
-    taken = np.zeros(n_inputs, np.int64)  # a[j]
+    taken = np.zeros(n_inputs, np.int64)  # a[j]; what an earlier step left beyond j is never read
     for t in range(skip_bits.shape[0]):
-        span = found.spans[t]
-        end = _time_step(skip_bits[t], n_inputs, n_units, times, taken, found.tally, span)
+        span = result.spans[t]
+        end = _time_step(skip_bits[t], n_inputs, n_units, times, taken, result.tally, span)
         span += start
         start += end
-        found.step_ends[t] = start
+        result.step_ends[t] = start
 
 
 @njit(cache=True, nogil=True)
 def _time_step(skip_bits, n_inputs, n_units, times, taken, tally, span):
-    scanned = placed = free = j = 0  # s[g], p[j-1], free[j-1]
+    """Record a step in cycles from its start; return when the next may start."""
+    scanned = 0  # s[g]
+    placed = 0  # p[j-1]
+    free = 0  # free[j-1]
+    j = 0
     for i in range(n_inputs):
         if i > 0 and i % times.width == 0:
-            scanned = max(scanned, placed) + 1
+            # The scan stands still while a column of its group waits for a slot.
+            scanned = max(scanned, placed) + 1  # s[g]
         if (skip_bits[i >> 3] >> (7 - (i & 7))) & 1:
             continue
         may_place = max(scanned, placed)
-        placed = max(may_place, taken[j - times.queue_places]) if j >= times.queue_places else may_place
-        tally[ON_PLACE] += placed - may_place
-        taken[j] = max(placed + times.latency_cycles, free)
-        free = taken[j] + times.column_cycles
+        credit = taken[j - times.queue_slots] if j >= times.queue_slots else 0  # a[j-Q]
+        placed = max(may_place, credit)  # p[j]
+        tally[ON_SLOT] += placed - may_place
+        taken[j] = max(placed + times.latency_cycles, free)  # a[j]
+        free = taken[j] + times.column_cycles  # free[j] = a[j] + c_h
         j += 1
-    no_more = max(scanned, placed) + times.latency_cycles
-    ready = max(no_more, free + times.dot_pipeline_cycles) if j > 0 else no_more
-    end = ready + (n_units - 1) * times.update_interval_cycles + times.update_pipeline_cycles
+    no_more = max(scanned, placed) + times.latency_cycles  # z
+    ready = max(no_more, free + times.dot_pipeline_cycles) if j > 0 else no_more  # r
+    last_update = ready + (n_units - 1) * times.update_interval_cycles  # m[H-1]
+    end = last_update + times.update_pipeline_cycles  # e[H-1] = m[H-1] + L_m
     tally[ENTERED] += j
+    # The chain of columns leaves no gap: what the dot product unit does not work until it knows of the end, it waits.
     tally[ON_COLUMN] += max(free, no_more) - j * times.column_cycles
     tally[ON_SUMS] += ready
-    span[SCANNED], span[FIRST_COLUMN], span[LAST_COLUMN] = no_more, taken[0] if j > 0 else 0, free
-    span[FIRST_UPDATE], span[LAST_UPDATE] = ready, end
-    return end + times.writeback_cycles
+    span[SCANNED] = no_more
+    span[FIRST_COLUMN] = taken[0] if j > 0 else 0
+    span[LAST_COLUMN] = free
+    span[FIRST_UPDATE] = ready
+    span[LAST_UPDATE] = end
+    return end + times.writeback_cycles  # S_{t+1} - S_t = e[H-1] + L_w

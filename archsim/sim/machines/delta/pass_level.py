@@ -13,7 +13,7 @@ from archsim.kernels.pipeline.columns import (
     LAST_COLUMN,
     LAST_UPDATE,
     ON_COLUMN,
-    ON_PLACE,
+    ON_SLOT,
     ON_SUMS,
     SCANNED,
     ColumnPassTimes,
@@ -71,7 +71,7 @@ class DeltaPassLevel:
         for k in range(shape.n_gates):
             self._emit_work(unit_name(k, DELTA_UNIT), work.n_steps * groups)
             self._emit_work(unit_name(k, DPU), tally[ENTERED] * times.column_cycles)
-            self._emit_wait(unit_name(k, DELTA_UNIT), "a place among the columns", tally[ON_PLACE])
+            self._emit_wait(unit_name(k, DELTA_UNIT), "a place among the columns", tally[ON_SLOT])
             self._emit_wait(unit_name(k, DPU), "a column", tally[ON_COLUMN])
         self._emit_work(MU, work.n_steps * shape.n_units * times.update_interval_cycles)
         self._emit_wait(MU, "products", tally[ON_SUMS])

@@ -24,7 +24,7 @@ def column_times(arch: ArchSpec, segment: PassSegment) -> ColumnTimes:
     return ColumnTimes(
         width=delta.width,
         latency_cycles=delta.latency_cycles,
-        queue_places=delta.queue_places,
+        queue_slots=delta.queue_places,
         column_cycles=ceil_div(segment.shape.n_units, arch.dpu.lanes),
         dot_pipeline_cycles=arch.dpu.pipeline_cycles,
         update_interval_cycles=arch.mu.interval_cycles,
