@@ -17,7 +17,7 @@ from archsim.ir.folder import load_network
 from archsim.ir.heads import AttentionDecoder
 from archsim.ir.layers import Layer, make_direction
 from archsim.ir.network import Embedding, Network, Scales
-from archsim.kernels.pipeline.gates import StepTimes
+from archsim.kernels.pipeline.recurrence import StepTimes
 from archsim.sweeps import run as sweep_run
 from archsim.sweeps.task import work
 from archsim.traceio.files import write_trace
@@ -121,7 +121,7 @@ def machines(draw):
     """Draw any constants that a machine may have."""
     small, has_memo = st.integers(1, 6), draw(st.booleans())
     return StepTimes(
-        dot_cycles=draw(small), pass_on_cycles=draw(small), dot_pipeline_cycles=draw(st.integers(0, 9)),
+        dot_cycles=draw(small), memo_hit_cycles=draw(small), dot_pipeline_cycles=draw(st.integers(0, 9)),
         has_memo=has_memo, issue_cycles=draw(small), decision_cycles=draw(st.integers(0, 9)), run_ahead=draw(small),
         update_interval_cycles=draw(st.integers(0, 4)), update_pipeline_cycles=draw(st.integers(0, 9)),
         result_lag=draw(small), writeback_cycles=draw(st.integers(0, 3)),
@@ -179,7 +179,7 @@ def naive_step_ends(reused, times):
                 f = u[k, n] + times.decision_cycles if times.has_memo else start
                 lag = m[n - times.result_lag] if n >= times.result_lag else never
                 a[k, n] = max(f, free[k, n - 1] if n else start, lag)
-                free[k, n] = a[k, n] + (times.pass_on_cycles if reused[t, k, n] else times.dot_cycles)
+                free[k, n] = a[k, n] + (times.memo_hit_cycles if reused[t, k, n] else times.dot_cycles)
                 late = 0 if reused[t, k, n] else times.dot_pipeline_cycles
                 r[k, n] = max(free[k, n] + late, r[k, n - 1] if n else never)
             ready = max(r[k, n] for k in range(G))
@@ -209,7 +209,7 @@ def naive_shared_step_ends(reused, times):
                     pairs.append((max(offer, free[j], lent[k] if guest else 0), j != k, n, k, j))
             at, _, n, k, j = min(pairs)
             a[k, n], heads[k] = at, n + 1
-            free[j] = at + (times.pass_on_cycles if reused[t, k, n] else times.dot_cycles)
+            free[j] = at + (times.memo_hit_cycles if reused[t, k, n] else times.dot_cycles)
             if j != k and not reused[t, k, n]:
                 lent[k] = free[j]
             value = free[j] + (0 if reused[t, k, n] else times.dot_pipeline_cycles)

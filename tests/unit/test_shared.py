@@ -14,8 +14,8 @@ from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.config.technology import load_technology
 from archsim.energy.parts import area_mm2
-from archsim.kernels.pipeline.gates import EVALUATED, REUSED, VISITED
-from archsim.kernels.pipeline.passes import time_pass
+from archsim.kernels.pipeline.recurrence import EVALUATED, REMOTE, REUSED
+from archsim.kernels.pipeline.resident import time_pass
 from archsim.sim.items import PassSegment
 from archsim.sim.machines.epur.steps import step_times
 
@@ -40,7 +40,7 @@ def test_idle_unit_evaluates_a_neuron_of_the_gate_behind():
     """Two cycles per neuron, decided at 5, 6, 7. Unit 1 is done at 8 and takes gate 0's third: ready at 10, not 11."""
     assert both([[[0, 0, 0], [1, 1, 1]]], n_inputs=32) == [11 + 8 + 21, 10 + 8 + 21]
     tally = timed(time_shared_pass, [[[0, 0, 0], [1, 1, 1]]], n_inputs=32).tally
-    assert tally[:, VISITED].tolist() == [0, 1]
+    assert tally[:, REMOTE].tolist() == [0, 1]
     assert tally[:, EVALUATED].tolist() == [2, 1] and tally[:, REUSED].tolist() == [0, 3]
 
 

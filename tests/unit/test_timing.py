@@ -10,9 +10,9 @@ from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.inference.run import run_inference
 from archsim.kernels.jit import outer
-from archsim.kernels.pipeline.gates import EVALUATED, LAST_FREE, ON_DECISION, ON_RESULTS, REUSED
-from archsim.kernels.pipeline.lanes import LANES, earlier, everywhere, gather, later, load, scatter, store, where
-from archsim.kernels.pipeline.passes import time_pass
+from archsim.kernels.pipeline.lanes import LANES, MAX_GATES, scratch_rows
+from archsim.kernels.pipeline.recurrence import EVALUATED, LAST_FREE, ON_DECISION, ON_RESULTS, REUSED
+from archsim.kernels.pipeline.resident import time_pass
 from archsim.policies import policy_from
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.items import PassSegment
@@ -140,7 +140,7 @@ def test_work_and_waits_of_a_unit_fill_its_step(times, reused):
     n_steps, gates, units = reused.shape
     result = time_pass(np.packbits(reused.reshape(n_steps, -1), axis=1), gates, units, times, spans=True)
     tally, starts = result.tally.T, np.concatenate([[0], result.step_ends[:-1]])
-    worked = tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.pass_on_cycles
+    worked = tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.memo_hit_cycles
     busy = (result.spans[:, :, LAST_FREE] - starts[:, np.newaxis]).sum(axis=0)
     assert np.array_equal(worked + tally[ON_DECISION] + tally[ON_RESULTS], busy)
     assert np.array_equal(tally[REUSED], reused.sum(axis=(0, 2))) and (tally >= 0).all()
@@ -149,7 +149,7 @@ def test_work_and_waits_of_a_unit_fill_its_step(times, reused):
 @given(machines(), st.integers(2, 14), st.randoms(use_true_random=False))
 def test_added_reuse_is_never_slower_on_one_unit(times, units, random):
     """SEMANTICS 4, for machines whose reuse path is not longer than their evaluation path."""
-    times = times._replace(has_memo=True, pass_on_cycles=min(times.pass_on_cycles, times.dot_cycles))
+    times = times._replace(has_memo=True, memo_hit_cycles=min(times.memo_hit_cycles, times.dot_cycles))
     reused = np.array([[[random.random() < 0.5 for _ in range(units)]]])
     more = reused.copy()
     more[0, 0, random.randrange(units)] = True
@@ -166,31 +166,25 @@ def test_segment_costs_are_computed_once_per_part(monkeypatch):
     assert len(asked) == 3
 
 
-def test_lane_operations_equal_numpy():
-    rng = np.random.default_rng(0)
-    rows, result = rng.integers(-99, 99, (3, LANES)), np.zeros((13, LANES), np.int64)
-    places = rng.integers(0, 3, LANES)
-    _every_operation(rows, places, result)
-    a, b, c = rows
-    gathered = rows[places, np.arange(LANES)]
-    expected = [a + b, a - b, a * 3, 7 & a, a << 2, a >> 1, np.maximum(a, b), np.minimum(a, 5), np.full(LANES, 4),
-                np.where((a == b) | (a > 0), b, c), np.where((a < b) & (b > 0), 1, c), gathered, gathered]  # fmt: skip
-    assert np.array_equal(result, expected)
+def test_passes_of_more_gates_than_a_kernel_has_rows_for_are_refused():
+    with pytest.raises(ValueError, match=f"{MAX_GATES + 1} gates"):
+        ends(np.ones((1, MAX_GATES + 1, 3)))
+
+
+def test_scratch_rows_are_apart_from_each_other():
+    result = np.zeros((3, LANES), np.int64)
+    _sum_scratch_rows(np.arange(LANES), result)
+    assert np.array_equal(result, [np.arange(LANES), np.arange(LANES) + 1, 2 * np.arange(LANES) + 1])
 
 
 @outer
-def _every_operation(rows, places, result):
-    a, b, c = load(rows[0]), load(rows[1]), load(rows[2])
-    store(result[0], a + b)
-    store(result[1], a - b)
-    store(result[2], a * 3)
-    store(result[3], 7 & a)
-    store(result[4], a << 2)
-    store(result[5], a >> 1)
-    store(result[6], later(a, b))
-    store(result[7], earlier(a, 5))
-    store(result[8], everywhere(4))
-    store(result[9], where((a == b) | (a > 0), b, c))
-    store(result[10], where((a < b) & (b > 0), 1, c))
-    store(result[11], gather(rows, load(places)))
-    scatter(result[12:], everywhere(0), gather(rows, load(places)))
+def _sum_scratch_rows(row, result):
+    pair, total = scratch_rows(2), scratch_rows(1)
+    for lane in range(LANES):
+        pair[0, lane] = row[lane]
+        pair[1, lane] = row[lane] + 1
+        total[0, lane] = pair[0, lane] + pair[1, lane]
+    for lane in range(LANES):
+        result[0, lane] = pair[0, lane]
+        result[1, lane] = pair[1, lane]
+        result[2, lane] = total[0, lane]

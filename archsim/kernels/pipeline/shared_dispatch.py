@@ -1,17 +1,19 @@
-"""The step recurrence where dot product units share their work (`dispatch = "shared"`).
+"""The step recurrence where dot product units share their work (`dispatch = "shared"`). No other machine needs it.
 
-In the symbols of SEMANTICS 2.2, G units j serving G gates k; u, f, m, S and the credits Q and Q_m as there:
+In the symbols of SEMANTICS 2.2, with G units j serving G gates k, and u, f, m, S and the credits Q and Q_m as there:
 
     q[k,n] = max(f[k,n], a[k,n-1], m[n-Q_m])                    gate k offers neuron n
     at     = max(q[k,n], free[j])                               unit j could take it; if it has to read the weights of
-             and lent[k] too, where j != k and n is evaluated   another unit, only one guest at a time can do so
+             and lent[k] too, where j != k and n is evaluated   another unit, only one remote unit at a time can do so
     take the pair (j, k) with the least (at, j != k, n, k, j), n being the next neuron of gate k
     a[k,n] = at,  free[j] = a[k,n] + (c_d if evaluated else c_r)
     lent[k] = free[j] where j != k and n is evaluated;  free[j] = lent[k] = S_t before
     r[k,n] = max(free[j] + (L_d if evaluated else 0), r[k,n-1])
 
 So what can be taken first is taken first; at equal times a unit prefers its own gate, then the gate furthest behind.
-Every step takes G·H pairs, so steps go side by side, each with a pair of its own.
+Every step takes G·H pairs, so steps go side by side, each with a pair of its own (`lanes.py`).
+
+Must agree with the neuron level: `sim/machines/epur/units/shared_dpus.py`.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -20,175 +22,214 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from archsim.kernels.arrays import I64
 from archsim.kernels.jit import inner
-from archsim.kernels.pipeline.gates import (
-    DELIVERED,
+from archsim.kernels.pipeline.lanes import LANES, MAX_GATES, scratch_rows
+from archsim.kernels.pipeline.recurrence import (
     EVALUATED,
     FIRST_TAKEN,
     FIRST_UPDATE,
-    FREE,
-    HEAD,
-    HEAD_REUSED,
-    ISSUED,
-    LENT,
-    OFFERED,
+    LAST_DECISION,
+    LAST_FREE,
+    LAST_UPDATE,
+    ON_CREDIT,
+    ON_DECISION,
+    ON_PRODUCTS,
+    REMOTE,
     REUSED,
-    VISITED,
-    add,
-    end_steps,
+    decision_cycle,
+    delivery_cycle,
+    free_cycle,
+    issue_cycle,
+    update_cycle,
 )
-from archsim.kernels.pipeline.lanes import earlier, everywhere, gather, later, load, scatter, store, where
 
 NEVER = 1 << 62
-"""Of 62 bits a pair's gates and neuron leave the time enough: no latency is above 100 000 cycles (`sourced`), and a
-hundred thousand neurons that take several of these each, in four gates, are below 2^40."""
+"""A key beyond all pairs. The pair's gates and neuron leave the time enough of 62 bits: no latency is above 100 000
+cycles, and a hundred thousand neurons that take several of these each, in four gates, are below 2^40."""
 
 
-class Layout(NamedTuple):
-    """How a pair lies in one number, so that the least number is the least pair: j in bits 0 to `gate`, and so on."""
+class KeyBits(NamedTuple):
+    """First bits of the fields of a pair's key after j, which starts at bit 0; the order of keys is that of pairs."""
 
     gate: int
     neuron: int
-    guest: int
+    remote: int
     time: int
 
 
+class State(NamedTuple):
+    """Progress of LANES steps side by side: rows of units j or gates k (MAX_GATES, LANES)."""
+
+    head: I64
+    """n of gate k, the next neuron to be taken."""
+    head_reused: I64
+    """Decision on that neuron."""
+    issued: I64
+    """u[k,n]."""
+    offered: I64
+    """q[k,n], as far as it is known."""
+    lent: I64
+    """lent[k]."""
+    delivered: I64
+    """r[k,n-1]."""
+    free: I64
+    """free[j]."""
+    n_updated: I64
+    """(1, LANES) cells updated."""
+    last_update: I64
+    """(1, LANES) m[n-1] of the next cell n."""
+
+
 @inner
-def share_steps(steps, n_units, times):
-    """Run the recurrence of steps, and note what their units did and waited for."""
-    n_gates = steps.gates.shape[1]
-    layout = _layout(n_gates, n_units)
-    _begin(steps, n_units, times)
-    n_updated, update, on_products = everywhere(0), everywhere(-times.update_interval_cycles), everywhere(0)
+def time_shared_steps(block, n_units, times):
+    """Time LANES steps on units that share their work; `block` as in `resident.py`."""
+    state = State(
+        head=scratch_rows(MAX_GATES),
+        head_reused=scratch_rows(MAX_GATES),
+        issued=scratch_rows(MAX_GATES),
+        offered=scratch_rows(MAX_GATES),
+        lent=scratch_rows(MAX_GATES),
+        delivered=scratch_rows(MAX_GATES),
+        free=scratch_rows(MAX_GATES),
+        n_updated=scratch_rows(1),
+        last_update=scratch_rows(1),
+    )
+    pairs = scratch_rows(1)
+    n_gates = block.taken.shape[1]
+    bits = _key_bits(n_gates, n_units)
+    _start_steps(block, state, n_units, times, bits)
     for _ in range(n_gates * n_units):
-        _take(steps, n_units, times, layout, _first_pair(steps, n_units, times, layout, n_updated))
-        may_start = update + times.update_interval_cycles
-        is_due, found = _next_update(steps, times, n_updated, may_start)
-        on_products = on_products + where(is_due, found - may_start, 0)
-        update = where(is_due, found, update)
-        n_updated = n_updated + where(is_due, 1, 0)
-    for j in range(n_gates):  # units that took nothing
-        idle = load(steps.spans[FIRST_TAKEN, j]) == NEVER
-        _set(steps.spans[FIRST_TAKEN, j], idle, everywhere(0))
-    end_steps(steps, n_units, times, update, on_products)
+        for lane in range(LANES):
+            pairs[0, lane] = _first_pair(state, lane, n_units, times, bits)
+        for lane in range(LANES):
+            _take(block, state, pairs[0, lane], lane, n_units, times, bits)
+            _update(block, state, lane, n_units, times)
+    for lane in range(LANES):
+        _record_units(block, state, lane, n_units, times)
 
 
 @inner
-def _layout(n_gates, n_units):
+def _key_bits(n_gates, n_units):
     gate_bits = neuron_bits = 0
     while 1 << gate_bits < n_gates:
         gate_bits += 1
     while 1 << neuron_bits <= n_units:
         neuron_bits += 1
-    return Layout(gate_bits, 2 * gate_bits, 2 * gate_bits + neuron_bits, 2 * gate_bits + neuron_bits + 1)
+    return KeyBits(gate_bits, 2 * gate_bits, 2 * gate_bits + neuron_bits, 2 * gate_bits + neuron_bits + 1)
 
 
 @inner
-def _begin(steps, n_units, times):
-    """Every gate offers its first neuron, every unit is free."""
-    steps.gates[:], steps.tally[:], steps.spans[:] = 0, 0, 0
-    steps.ready[:], steps.updated[:], steps.spans[FIRST_TAKEN] = 0, 0, NEVER
-    for k in range(steps.gates.shape[1]):
-        store(steps.gates[OFFERED, k], times.decision_cycles)
-        store(steps.gates[HEAD_REUSED, k], _is_reused(steps, everywhere(k * n_units)))
+def _field(key, first, end):
+    """Return a field of a key, its bits from `first` up to `end`."""
+    return (key >> first) & ((1 << (end - first)) - 1)
 
 
 @inner
-def _is_reused(steps, bit):
-    return (gather(steps.reuse_bytes, bit >> 3) >> (7 - (bit & 7))) & 1
+def _is_reused(block, bit, lane):
+    return (block.reuse_bytes[bit >> 3, lane] >> (7 - (bit & 7))) & 1
 
 
 @inner
-def _first_pair(steps, n_units, times, layout, n_updated):
-    """What is taken next: the least of all pairs."""
-    gates, first = steps.gates, everywhere(NEVER)
-    for k in range(gates.shape[1]):
-        n = load(gates[HEAD, k])
-        is_blocked = (n == n_units) | (n == n_updated + times.result_lag)
-        own = where(is_blocked, NEVER >> layout.time, load(gates[OFFERED, k]))
-        guest = where(load(gates[HEAD_REUSED, k]) == 1, own, later(own, load(gates[LENT, k])))
-        place = (n << layout.neuron) + (k << layout.gate)
-        for j in range(gates.shape[1]):
-            at = later(own if j == k else guest, load(gates[FREE, j]))
-            first = earlier(first, (at << layout.time) + place + (((j != k) << layout.guest) + j))
+def _start_steps(block, state, n_units, times, bits):
+    """Let every gate issue and offer neuron 0 at S_t."""
+    n_gates = block.taken.shape[1]
+    block.ready[:] = 0
+    block.tally[:] = 0
+    block.spans[:] = 0
+    block.updates[:] = 0
+    state.issued[:] = 0  # u[k,0] = S_t
+    state.offered[:] = times.decision_cycles
+    state.lent[:] = 0
+    state.delivered[:] = 0
+    state.free[:] = 0
+    state.n_updated[:] = 0
+    state.last_update[:] = -times.update_interval_cycles
+    # Gates up to MAX_GATES that the pass lacks have nothing left to offer, and their units are never free.
+    state.head[:] = n_units
+    for k in range(n_gates):
+        for lane in range(LANES):
+            state.head[k, lane] = 0
+            state.head_reused[k, lane] = _is_reused(block, k * n_units, lane)
+    for j in range(n_gates, MAX_GATES):
+        state.free[j, :] = NEVER >> bits.time
+
+
+@inner
+def _first_pair(state, lane, n_units, times, bits):
+    """Return the key of the pair that a step takes next, the least of all.
+
+    The loops go to MAX_GATES, a constant, so that the compiler unrolls them and vectorises the loop over lanes.
+    """
+    first = NEVER
+    for k in range(MAX_GATES):
+        n = state.head[k, lane]
+        is_blocked = (n == n_units) | (n == state.n_updated[0, lane] + times.result_lag)
+        own = NEVER >> bits.time if is_blocked else state.offered[k, lane]
+        remote = own if state.head_reused[k, lane] else max(own, state.lent[k, lane])
+        for j in range(MAX_GATES):
+            at = max(own if j == k else remote, state.free[j, lane])
+            key = (at << bits.time) + (((j != k) << bits.remote) + (n << bits.neuron) + (k << bits.gate) + j)
+            first = min(first, key)
     return first
 
 
 @inner
-def _take(steps, n_units, times, layout, pair):
-    """Let unit j take the next neuron of gate k, which then offers another."""
-    gates, tally, first_taken, ready = steps.gates, steps.tally, steps.spans[FIRST_TAKEN], steps.ready
-    j, k = _bits(pair, 0, layout.gate), _bits(pair, layout.gate, layout.neuron)
-    n, at = _bits(pair, layout.neuron, layout.guest), pair >> layout.time
-    reused = delivered = issued = everywhere(0)
-    for gate in range(gates.shape[1]):
-        reused = where(k == gate, load(gates[HEAD_REUSED, gate]), reused)
-        delivered = where(k == gate, load(gates[DELIVERED, gate]), delivered)
-        issued = where(k == gate, load(gates[ISSUED, gate]), issued)
-    evaluated = 1 - reused
-    visited = _bits(pair, layout.guest, layout.time) & evaluated
-    free = at + where(reused == 1, times.pass_on_cycles, times.dot_cycles)
-    delivered = later(delivered, free + evaluated * times.dot_pipeline_cycles)
-    place = n & (ready.shape[0] - 1)
-    scatter(ready, place, later(gather(ready, place), delivered))
-    scatter(steps.taken, _place(steps.taken, k, n), at)
-    issue, offered = _offer(steps, times, k, n + 1, issued, at)
-    next_reused = _is_reused(steps, k * n_units + n + 1)
-    for u in range(gates.shape[1]):
-        is_gate, is_unit = k == u, j == u
-        _set(gates[FREE, u], is_unit, free)
-        _set(gates[LENT, u], is_gate & (visited == 1), free)
-        _set(gates[DELIVERED, u], is_gate, delivered)
-        _set(gates[ISSUED, u], is_gate & (n < n_units - 1), issue)
-        _set(gates[OFFERED, u], is_gate, offered)
-        _set(gates[HEAD, u], is_gate, n + 1)
-        _set(gates[HEAD_REUSED, u], is_gate, next_reused)
-        add(tally[REUSED, u], where(is_unit, reused, 0))
-        add(tally[EVALUATED, u], where(is_unit, evaluated, 0))
-        add(tally[VISITED, u], where(is_unit, visited, 0))
-        _set(first_taken[u], is_unit, earlier(at, load(first_taken[u])))
+def _take(block, state, key, lane, n_units, times, bits):
+    """Let unit j take neuron n of gate k, which then issues and offers its next one."""
+    j, k = _field(key, 0, bits.gate), _field(key, bits.gate, bits.neuron)
+    n, at = _field(key, bits.neuron, bits.remote), key >> bits.time
+    reused = state.head_reused[k, lane]
+    is_remote = _field(key, bits.remote, bits.time) & (1 - reused)
+    free = free_cycle(at, reused, times)
+    delivered = delivery_cycle(state.delivered[k, lane], free, reused, times)  # r[k,n]
+    if block.tally[REUSED, j, lane] + block.tally[EVALUATED, j, lane] == 0:
+        block.spans[FIRST_TAKEN, j, lane] = at
+    block.tally[REUSED, j, lane] += reused
+    block.tally[EVALUATED, j, lane] += 1 - reused
+    block.tally[REMOTE, j, lane] += is_remote
+    state.free[j, lane] = free
+    state.lent[k, lane] = free if is_remote else state.lent[k, lane]
+    state.delivered[k, lane] = delivered
+    block.ready[n, lane] = max(block.ready[n, lane], delivered)
+    block.taken[n, k, lane] = at  # a[k,n]
+    n += 1
+    state.head[k, lane] = n
+    if n < n_units:
+        credit = block.taken[n - times.run_ahead, k, lane] if n >= times.run_ahead else 0  # a[k,n-Q]
+        updated = block.updated[n - times.result_lag, lane] if n >= times.result_lag else 0  # m[n-Q_m]
+        state.issued[k, lane] = issue_cycle(state.issued[k, lane], credit, times)  # u[k,n]
+        state.offered[k, lane] = max(decision_cycle(state.issued[k, lane], times), at, updated)  # q[k,n]
+        state.head_reused[k, lane] = _is_reused(block, k * n_units + n, lane)
 
 
 @inner
-def _offer(steps, times, k, n, issued, taken):
-    """When gate k issues neuron n, and offers it as far as that is known; the last was taken a moment ago."""
-    place = gather(steps.taken, _place(steps.taken, k, n - times.run_ahead))
-    issue = issued + times.issue_cycles
-    issue = where(n < times.run_ahead, issue, later(issue, place))
-    offered = later(taken, issue + times.decision_cycles)
-    updated = gather(steps.updated, (n - times.result_lag) & (steps.updated.shape[0] - 1))
-    return issue, where(n < times.result_lag, offered, later(offered, updated))
+def _update(block, state, lane, n_units, times):
+    """Start the next cell update if all gates have delivered it; gates that wait for its credit then offer."""
+    n, least_head = state.n_updated[0, lane], n_units
+    for k in range(MAX_GATES):
+        least_head = min(least_head, state.head[k, lane])
+    if least_head > n:
+        update, on_products = update_cycle(state.last_update[0, lane], block.ready[n, lane], times)  # m[n]
+        if n == 0:
+            block.updates[FIRST_UPDATE, lane] = update
+        block.updates[ON_PRODUCTS, lane] += on_products
+        block.updated[n, lane] = update
+        state.last_update[0, lane] = update
+        state.n_updated[0, lane] = n + 1
+        for k in range(MAX_GATES):
+            if state.head[k, lane] == n + times.result_lag:
+                state.offered[k, lane] = max(state.offered[k, lane], update)
 
 
 @inner
-def _next_update(steps, times, n, may_start):
-    """Whether all gates have delivered neuron n, and when its cell is updated if so; who waits for that then offers."""
-    gates, place = steps.gates, n & (steps.ready.shape[0] - 1)
-    least_head = load(gates[HEAD, 0])
-    for k in range(1, gates.shape[1]):
-        least_head = earlier(least_head, load(gates[HEAD, k]))
-    is_due, ready = least_head > n, gather(steps.ready, place)
-    update = later(ready, may_start)
-    scatter(steps.ready, place, where(is_due, 0, ready))
-    scatter(steps.updated, place, update)
-    for k in range(gates.shape[1]):
-        waits = is_due & (load(gates[HEAD, k]) == n + times.result_lag)
-        _set(gates[OFFERED, k], waits, later(update, load(gates[OFFERED, k])))
-    _set(steps.updates[FIRST_UPDATE], is_due & (n == 0), update)
-    return is_due, update
-
-
-@inner
-def _bits(number, first, end):
-    return (number >> first) & ((1 << (end - first)) - 1)
-
-
-@inner
-def _place(taken, k, n):
-    """The row of a[k, n] in the ring."""
-    return (n & (taken.shape[0] - 1)) * taken.shape[1] + k
-
-
-@inner
-def _set(row, truths, lanes):
-    store(row, where(truths, lanes, load(row)))
+def _record_units(block, state, lane, n_units, times):
+    """Record the end of a step; a unit waits for a decision whenever it does not work."""
+    for j in range(block.taken.shape[1]):
+        tally = block.tally[:, j, lane]
+        worked = tally[REUSED] * times.memo_hit_cycles + tally[EVALUATED] * times.dot_cycles
+        tally[ON_DECISION] = state.free[j, lane] - worked
+        tally[ON_CREDIT] = state.issued[j, lane] - (n_units - 1) * times.issue_cycles
+        block.spans[LAST_DECISION, j, lane] = state.issued[j, lane] + times.decision_cycles
+        block.spans[LAST_FREE, j, lane] = state.free[j, lane]
+    block.updates[LAST_UPDATE, lane] = state.last_update[0, lane]

@@ -1,6 +1,9 @@
-"""The units of a pass whose weights are not all on chip: the recurrence of SEMANTICS 2.2, as far as it can go.
+"""The units of a pass whose weights are not all on chip: the recurrence of SEMANTICS 2.2, resumable.
 
-A neuron is evaluated when its weights have arrived; each unit goes on until what it waits for is not known yet.
+Every unit goes on until it needs a cycle that is not known yet, above all the arrival of a row of weights. Calling
+`advance_unit` again after such a cycle became known resumes it. All cycles count from the start of the simulation.
+
+Must agree with the neuron level (SEMANTICS 2.2 and 2.3): `sim/machines/epur/units`, with `row_fetcher.py` for the rows.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -14,244 +17,269 @@ import numpy as np
 from archsim.kernels.arrays import I64, U8, Bools
 from archsim.kernels.dram.fill_ports import contended_read_end
 from archsim.kernels.jit import inner, outer
-from archsim.kernels.pipeline.gates import (
+from archsim.kernels.pipeline.recurrence import (
     EVALUATED,
     FIRST_ISSUE,
     FIRST_TAKEN,
     LAST_DECISION,
     LAST_FREE,
+    ON_CREDIT,
     ON_DECISION,
-    ON_PLACE,
     ON_RESULTS,
     ON_WEIGHTS,
     REUSED,
     PassTimes,
     StepTimes,
+    decision_cycle,
+    delivery_cycle,
     empty_times,
+    free_cycle,
+    issue_cycle,
+    take_cycle,
+    update_cycle,
 )
 
-STEP, START, UPDATED, ASKED, DONE = range(5)
-"""The pass: its step, that step's start in cycles, cells updated in it, rows asked for so far, whether it is over."""
-ISSUED, LAST_ISSUE, TAKEN, FREE, DELIVERED, ROW, ROWS_ASKED, ROWS_READ, READ_FROM, READ_END = UNIT = range(10)
-"""A computation unit: neurons issued and taken, the time of the last issue, when it is free and has delivered, the next
-neuron whose row might be asked for, rows asked for and read, and the dot product under way (READ_END 0: none)."""
-UNKNOWN = -1
+STEP, STEP_START, N_UPDATED, N_REQUESTS, IS_OVER = PROGRESS = range(5)
+"""Progress of the pass: its step t, S_t, cells updated in this step, rows requested in all steps, and a flag."""
+N_ISSUED, N_TAKEN, N_DELIVERED, ISSUE_CYCLE, FREE_CYCLE, DELIVERY_CYCLE = range(6)
+"""Progress of a computation unit in this step: neurons issued, taken and delivered, and u, free and r of the last."""
+EVALUATION_START, EVALUATION_END = 6, 7
+"""Cycles of the evaluation in flight, while a neuron is taken and not delivered; fills may still postpone its end."""
+NEXT_ROW, N_REQUESTED, N_READ = 8, 9, 10
+"""Rows of a unit in this step: the first neuron whose row may be requested, rows requested, and rows read."""
+UNIT_FIELDS = 11
+NOT_ARRIVED = -1
+FOREIGN = -1
+"""A transfer that fetches no row of this pass."""
 
 
-class StreamedPass(NamedTuple):
-    """What a pass is, and how far it has come; times are cycles of the accelerator, from the beginning of time."""
+class PassState(NamedTuple):
+    """Inputs and progress of a pass in flight."""
 
     reuse_bits: U8
+    """(T, ceil(G·H / 8)) decisions as `numpy.packbits` lays them out, gate-major; 1 = reused."""
     resident: Bools
-    """(H,)."""
+    """(H,) neurons whose weights stay on chip."""
     addresses: I64
-    """(G,) bytes."""
-    numbers: I64
-    """(G, S) the transfers a gate may have under way."""
-    owner: I64
-    """(n,) of every transfer of the memory: k·H + n, UNKNOWN for those of others."""
+    """(G,) bytes, the address of each gate's first row."""
+    transfers: I64
+    """(G, S) transfers a gate may have in flight, one for each row slot of its weight buffer."""
+    transfer_rows: I64
+    """(n,) row that each transfer of the memory fetches, as k·H + n, or FOREIGN."""
     row_bytes: int
     shares_bank: bool
     """Whether the dot product units read the bank that is being filled."""
     start: int
-    state: I64
+    """S_0."""
+    progress: I64
     """(5,)."""
     units: I64
-    """(G, 10)."""
+    """(G, UNIT_FIELDS)."""
     decided: I64
-    """(G, H), as `taken`, `arrived` and `delivered`."""
+    """(G, H) f[k,n] of this step."""
     taken: I64
+    """(G, H) a[k,n]."""
     arrived: I64
+    """(G, H) arrival of a row: 0 if it is resident, NOT_ARRIVED if it is still to come."""
     delivered: I64
+    """(G, H) r[k,n]."""
     updated: I64
-    """(H,)."""
-    row_read: I64
-    """(G, S) when the last row in a place was read."""
-    found: PassTimes
+    """(H,) m[n]."""
+    slot_free: I64
+    """(G, S) cycle from which a row slot is free."""
+    result: PassTimes
 
 
-def streamed_pass(
-    reuse_bits: U8, resident: Bools, addresses: I64, numbers: I64, *,
-    row_bytes: int, n_transfers: int, shares_bank: bool, start: int, spans: bool,
-) -> StreamedPass:  # fmt: skip
-    """A pass before its first step; `start` is its S_0."""
-    n_gates, n_units = numbers.shape[0], resident.size
-    state, per_neuron = np.zeros(5, np.int64), (n_gates, n_units)
-    state[START] = start
-    return StreamedPass(
+def pass_before_start(
+    reuse_bits: U8, resident: Bools, addresses: I64, transfers: I64, *,
+    row_bytes: int, n_transfers: int, shares_bank: bool, start: int, times: StepTimes, spans: bool,
+) -> PassState:  # fmt: skip
+    """Return a pass that has entered its first step at cycle `start`; the memory knows `n_transfers` transfers."""
+    n_gates, n_units = transfers.shape[0], resident.size
+    state = PassState(
         reuse_bits=reuse_bits,
         resident=resident,
         addresses=addresses,
-        numbers=numbers,
-        owner=np.full(n_transfers, UNKNOWN, np.int64),
+        transfers=transfers,
+        transfer_rows=np.full(n_transfers, FOREIGN, np.int64),
         row_bytes=row_bytes,
         shares_bank=shares_bank,
         start=start,
-        state=state,
-        units=np.zeros((n_gates, len(UNIT)), np.int64),
-        decided=np.zeros(per_neuron, np.int64),
-        taken=np.zeros(per_neuron, np.int64),
-        arrived=np.zeros(per_neuron, np.int64),
-        delivered=np.zeros(per_neuron, np.int64),
+        progress=np.zeros(len(PROGRESS), np.int64),
+        units=np.zeros((n_gates, UNIT_FIELDS), np.int64),
+        decided=np.zeros((n_gates, n_units), np.int64),
+        taken=np.zeros((n_gates, n_units), np.int64),
+        arrived=np.zeros((n_gates, n_units), np.int64),
+        delivered=np.zeros((n_gates, n_units), np.int64),
         updated=np.zeros(n_units, np.int64),
-        row_read=np.zeros(numbers.shape, np.int64),
-        found=empty_times(reuse_bits.shape[0], n_gates, spans=spans),
+        slot_free=np.zeros(transfers.shape, np.int64),
+        result=empty_times(reuse_bits.shape[0], n_gates, spans=spans),
     )
+    state.progress[STEP_START] = start
+    _enter_first_step(state, times)
+    return state
 
 
 @outer
-def begin(run: StreamedPass, times: StepTimes) -> None:
-    """Enter the first step."""
-    _start_step(run, times)
+def _enter_first_step(state, times):
+    _enter_step(state, times)
 
 
 @inner
-def _start_step(run, times):
-    start = run.state[START]
-    run.state[UPDATED] = 0
-    run.arrived[:] = UNKNOWN
-    for k in range(run.units.shape[0]):
-        run.units[k, :] = 0
-        run.units[k, FREE] = run.units[k, DELIVERED] = start
-        run.units[k, LAST_ISSUE] = start - times.issue_cycles
+def _enter_step(state, times):
+    start = state.progress[STEP_START]  # S_t
+    state.progress[N_UPDATED] = 0
+    for k in range(state.units.shape[0]):
+        state.units[k, :] = 0
+        state.units[k, FREE_CYCLE] = start  # free[k,-1]
+        state.units[k, DELIVERY_CYCLE] = start
+        state.units[k, ISSUE_CYCLE] = start - times.issue_cycles  # so that u[k,0] = S_t
+        for n in range(state.resident.size):
+            state.arrived[k, n] = 0 if state.resident[n] else NOT_ARRIVED
         if not times.has_memo:
-            run.units[k, ISSUED] = run.resident.size
-            run.decided[k, :] = start
+            state.units[k, N_ISSUED] = state.resident.size
+            state.decided[k, :] = start  # memo off: f = S_t
 
 
 @inner
-def is_reused(run, k, n):
-    """The decision on a neuron of this step."""
-    bit = k * run.resident.size + n
-    return (run.reuse_bits[run.state[STEP], bit >> 3] >> (7 - (bit & 7))) & 1
+def is_reused(state, k, n):
+    """Return the decision on a neuron of this step."""
+    bit = k * state.resident.size + n
+    return (state.reuse_bits[state.progress[STEP], bit >> 3] >> (7 - (bit & 7))) & 1
 
 
 @inner
-def go_ahead(run, times, memory):
-    """Let all units go as far as what is known takes them."""
-    for k in range(run.units.shape[0]):
-        go_ahead_from(run, times, memory, k)
+def advance_units(state, times, memory):
+    """Advance all units until each needs a cycle that is not known yet."""
+    for k in range(state.units.shape[0]):
+        advance_unit(state, times, memory, k)
 
 
 @inner
-def go_ahead_from(run, times, memory, k):
-    """The same where only unit `k` knows of something new; the others may hear of it through the cells updated."""
-    _decide_and_take(run, times, memory, k)
-    while _update(run, times):
-        for other in range(run.units.shape[0]):
-            _decide_and_take(run, times, memory, other)
+def advance_unit(state, times, memory, k):
+    """Advance unit k, the only one with new input; the others can only gain from the cell updates that follow."""
+    _issue_and_take(state, times, memory, k)
+    while _update(state, times):
+        for other in range(state.units.shape[0]):
+            _issue_and_take(state, times, memory, other)
 
 
 @inner
-def _decide_and_take(run, times, memory, k):
-    while _issue(run, times, k) or _take(run, times, memory, k):
+def _issue_and_take(state, times, memory, k):
+    while _issue(state, times, k) or _take(state, times, memory, k):
         pass
 
 
 @inner
-def _issue(run, times, k):
-    """The memoization unit's next neuron."""
-    n = run.units[k, ISSUED]
-    if n == run.resident.size or (n >= times.run_ahead and run.units[k, TAKEN] <= n - times.run_ahead):
+def _issue(state, times, k):
+    """Let the memoization unit issue its next neuron; return whether it could."""
+    unit = state.units[k]
+    n, credit = unit[N_ISSUED], state.progress[STEP_START]
+    if n == state.resident.size:
         return False
-    issue = run.units[k, LAST_ISSUE] + times.issue_cycles
     if n >= times.run_ahead:
-        place = run.taken[k, n - times.run_ahead]
-        run.found.tally[k, ON_PLACE] += max(place - issue, 0)
-        issue = max(issue, place)
-    run.decided[k, n] = issue + times.decision_cycles
-    run.units[k, LAST_ISSUE] = issue
-    run.units[k, ISSUED] = n + 1
+        if unit[N_TAKEN] <= n - times.run_ahead:
+            return False
+        credit = state.taken[k, n - times.run_ahead]  # a[k,n-Q]
+    issue = issue_cycle(unit[ISSUE_CYCLE], credit, times)  # u[k,n]
+    state.result.tally[k, ON_CREDIT] += issue - (unit[ISSUE_CYCLE] + times.issue_cycles)
+    state.decided[k, n] = decision_cycle(issue, times)  # f[k,n]
+    unit[ISSUE_CYCLE] = issue
+    unit[N_ISSUED] = n + 1
     return True
 
 
 @inner
-def _take(run, times, memory, k):
-    """The dot product unit's next neuron, if all it waits for is known."""
-    n, free = run.units[k, TAKEN], run.units[k, FREE]
-    if run.units[k, READ_END] or n >= run.units[k, ISSUED]:
+def _take(state, times, memory, k):
+    """Let the dot product unit take its next neuron; return whether all it waits for is known."""
+    unit = state.units[k]
+    n, credit = unit[N_TAKEN], state.progress[STEP_START]
+    if unit[N_DELIVERED] < n or n >= unit[N_ISSUED]:
         return False
-    if n >= times.result_lag and run.state[UPDATED] <= n - times.result_lag:
-        return False
-    reused = is_reused(run, k, n)
-    decided = with_weights = max(free, run.decided[k, n])
-    if not (reused or run.resident[n]):
-        if run.arrived[k, n] == UNKNOWN:
-            return False
-        with_weights = max(decided, run.arrived[k, n])
-    take = with_weights
     if n >= times.result_lag:
-        take = max(take, run.updated[n - times.result_lag])
-    tally = run.found.tally
-    tally[k, ON_DECISION] += decided - free
-    tally[k, ON_WEIGHTS] += with_weights - decided
-    tally[k, ON_RESULTS] += take - with_weights
-    tally[k, REUSED] += reused
-    tally[k, EVALUATED] += 1 - reused
-    run.taken[k, n] = take
-    run.units[k, TAKEN] = n + 1
-    if reused:
-        _deliver(run, k, n, take + times.pass_on_cycles, 0)
-    elif run.shares_bank:
-        run.units[k, READ_FROM] = take
-        run.units[k, READ_END] = contended_read_end(memory, k, take, times.dot_cycles)
-    else:
-        end_read(run, times, k, take + times.dot_cycles)
-    return True
-
-
-@inner
-def end_read(run, times, k, end):
-    """A dot product is made; if its weights were fetched for it, their place is free."""
-    n = run.units[k, TAKEN] - 1
-    if not run.resident[n]:
-        run.row_read[k, run.units[k, ROWS_READ] % run.row_read.shape[1]] = end
-        run.units[k, ROWS_READ] += 1
-    run.units[k, READ_END] = 0
-    _deliver(run, k, n, end, times.dot_pipeline_cycles)
-
-
-@inner
-def _deliver(run, k, n, free, later):
-    run.units[k, FREE] = free
-    run.units[k, DELIVERED] = max(run.units[k, DELIVERED], free + later)
-    run.delivered[k, n] = run.units[k, DELIVERED]
-
-
-@inner
-def _update(run, times):
-    """The multi-functional unit's next cell, once all its products are known."""
-    n = run.state[UPDATED]
-    if n == run.resident.size:
-        return False
-    ready = run.state[START]
-    for k in range(run.units.shape[0]):
-        if run.units[k, TAKEN] <= n or (run.units[k, READ_END] and run.units[k, TAKEN] - 1 <= n):
+        if state.progress[N_UPDATED] <= n - times.result_lag:
             return False
-        ready = max(ready, run.delivered[k, n])
-    may_start = run.updated[n - 1] + times.update_interval_cycles if n > 0 else run.state[START]
-    run.updated[n] = max(ready, may_start)
-    run.found.update_wait[0] += run.updated[n] - may_start
-    run.state[UPDATED] = n + 1
+        credit = state.updated[n - times.result_lag]  # m[n-Q_m]
+    reused = is_reused(state, k, n)
+    arrived = 0 if reused else state.arrived[k, n]
+    if arrived == NOT_ARRIVED:
+        return False
+    taken, on_decision, on_weights, on_results = take_cycle(unit[FREE_CYCLE], state.decided[k, n], arrived, credit)
+    tally = state.result.tally[k]
+    tally[ON_DECISION] += on_decision
+    tally[ON_WEIGHTS] += on_weights
+    tally[ON_RESULTS] += on_results
+    tally[REUSED] += reused
+    tally[EVALUATED] += 1 - reused
+    state.taken[k, n] = taken  # a[k,n]
+    unit[N_TAKEN] = n + 1
+    free = free_cycle(taken, reused, times)
+    if reused:
+        _deliver(state, times, k, free, reused)
+    elif state.shares_bank:
+        # Fills go first and are known only up to now, so the evaluation stays in flight until its end has come.
+        unit[EVALUATION_START] = taken
+        unit[EVALUATION_END] = contended_read_end(memory, k, taken, times.dot_cycles)
+    else:
+        finish_evaluation(state, times, k, free)
     return True
 
 
 @inner
-def end_step(run, times):
-    """Note the step's end and enter the next."""
-    t, last = run.state[STEP], run.resident.size - 1
-    end = run.updated[last] + times.update_pipeline_cycles
-    if t < run.found.spans.shape[0]:
-        for k in range(run.units.shape[0]):
-            spans = run.found.spans[t, k]
-            spans[FIRST_ISSUE] = run.state[START] - run.start
-            spans[LAST_DECISION] = run.decided[k, last] - run.start
-            spans[FIRST_TAKEN], spans[LAST_FREE] = run.taken[k, 0] - run.start, run.units[k, FREE] - run.start
-        run.found.update_spans[t, 0], run.found.update_spans[t, 1] = run.updated[0] - run.start, end - run.start
-    run.state[START] = end + times.writeback_cycles
-    run.found.step_ends[t] = run.state[START] - run.start
-    run.state[STEP] = t + 1
-    if t + 1 == run.reuse_bits.shape[0]:
-        run.state[DONE] = 1
+def finish_evaluation(state, times, k, end):
+    """End unit k's evaluation at a cycle, deliver its product, and free the slot of its row if that was fetched."""
+    unit = state.units[k]
+    if not state.resident[unit[N_DELIVERED]]:
+        state.slot_free[k, unit[N_READ] % state.slot_free.shape[1]] = end
+        unit[N_READ] += 1
+    _deliver(state, times, k, end, 0)
+
+
+@inner
+def _deliver(state, times, k, free, reused):
+    unit = state.units[k]
+    unit[DELIVERY_CYCLE] = delivery_cycle(unit[DELIVERY_CYCLE], free, reused, times)  # r[k,n]
+    unit[FREE_CYCLE] = free  # free[k,n]
+    state.delivered[k, unit[N_DELIVERED]] = unit[DELIVERY_CYCLE]
+    unit[N_DELIVERED] += 1
+
+
+@inner
+def _update(state, times):
+    """Let the multi-functional unit start its next cell update; return whether all products of the cell are known."""
+    n, ready = state.progress[N_UPDATED], state.progress[STEP_START]
+    if n == state.resident.size:
+        return False
+    for k in range(state.units.shape[0]):
+        if state.units[k, N_DELIVERED] <= n:
+            return False
+        ready = max(ready, state.delivered[k, n])  # max over k of r[k,n]
+    # m[-1] is S_t - II_m, so that the first cell may start at S_t.
+    last_update = state.updated[n - 1] if n > 0 else state.progress[STEP_START] - times.update_interval_cycles
+    update, on_products = update_cycle(last_update, ready, times)
+    state.updated[n] = update  # m[n]
+    state.result.update_wait[0] += on_products
+    state.progress[N_UPDATED] = n + 1
+    return True
+
+
+@inner
+def end_step(state, times):
+    """Record the end of the step and enter the next, or mark the pass as over."""
+    t, last, result = state.progress[STEP], state.resident.size - 1, state.result
+    end = state.updated[last] + times.update_pipeline_cycles  # e[H-1] = m[H-1] + L_m
+    if t < result.spans.shape[0]:
+        for k in range(state.units.shape[0]):
+            result.spans[t, k, FIRST_ISSUE] = state.progress[STEP_START] - state.start
+            result.spans[t, k, LAST_DECISION] = state.decided[k, last] - state.start
+            result.spans[t, k, FIRST_TAKEN] = state.taken[k, 0] - state.start
+            result.spans[t, k, LAST_FREE] = state.units[k, FREE_CYCLE] - state.start
+        result.update_spans[t, 0] = state.updated[0] - state.start
+        result.update_spans[t, 1] = end - state.start
+    state.progress[STEP_START] = end + times.writeback_cycles  # S_{t+1} = e[H-1] + L_w
+    result.step_ends[t] = state.progress[STEP_START] - state.start
+    state.progress[STEP] = t + 1
+    if t + 1 == state.reuse_bits.shape[0]:
+        state.progress[IS_OVER] = 1
     else:
-        _start_step(run, times)
+        _enter_step(state, times)

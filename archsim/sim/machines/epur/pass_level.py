@@ -14,23 +14,23 @@ from archsim.config.components import Action
 from archsim.engine.trace_events import TransferDone, Waited, Worked
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import I64, row_lists
-from archsim.kernels.pipeline.gates import (
+from archsim.kernels.pipeline.recurrence import (
     EVALUATED,
     FIRST_ISSUE,
     FIRST_TAKEN,
     LAST_DECISION,
     LAST_FREE,
     ON_BANK,
+    ON_CREDIT,
     ON_DECISION,
-    ON_PLACE,
     ON_RESULTS,
     ON_WEIGHTS,
+    REMOTE,
     REUSED,
-    VISITED,
     PassTimes,
     StepTimes,
 )
-from archsim.kernels.pipeline.passes import time_pass
+from archsim.kernels.pipeline.resident import time_pass
 from archsim.sim.actions import cell_update, emit_actions, evaluation, step_words, weight_fill
 from archsim.sim.items import PassSegment, PassWork, Streamed
 from archsim.sim.machines.epur.actions import prediction, step_actions
@@ -42,7 +42,7 @@ from archsim.sim.machines.machine import Surroundings
 from archsim.sim.units.unit import DPU, MU, Process, emit_span, unit_name
 
 WAITS = (
-    (FMU, "a place among the decisions", ON_PLACE),
+    (FMU, "a place among the decisions", ON_CREDIT),
     (DPU, "a decision", ON_DECISION),
     (DPU, "weights", ON_WEIGHTS),
     (DPU, "a place among the results", ON_RESULTS),
@@ -122,7 +122,7 @@ class EpurPassLevel:
         emit_actions(self.probe, costs.decision, work.n_steps * shape.neurons_per_step)
         emit_actions(self.probe, costs.update, work.n_steps * shape.n_units)
         emit_actions(self.probe, costs.evaluation, tally[EVALUATED])
-        emit_actions(self.probe, costs.visit, tally[VISITED])
+        emit_actions(self.probe, costs.visit, tally[REMOTE])
         emit_actions(self.probe, costs.step, work.n_steps)
         if work.streamed:
             self._emit_rows(work, work.streamed, found, start_ps)
@@ -146,7 +146,7 @@ class EpurPassLevel:
     def _emit_times(self, work: PassWork, times: StepTimes, found: PassTimes) -> None:
         clock, steps = self.arch.clock, work.n_steps * work.segment.shape.n_units
         for gate, tally in enumerate(found.tally.tolist()):
-            busy = tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.pass_on_cycles
+            busy = tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.memo_hit_cycles
             self.probe.emit(Worked, unit=unit_name(gate, DPU), time_ps=clock.to_ps(busy))
             if times.has_memo:
                 self.probe.emit(Worked, unit=unit_name(gate, FMU), time_ps=clock.to_ps(steps * times.issue_cycles))

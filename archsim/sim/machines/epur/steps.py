@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from archsim.config.arch import ArchSpec
-from archsim.kernels.pipeline.gates import StepTimes
+from archsim.kernels.pipeline.recurrence import StepTimes
 from archsim.sim.items import PassSegment, Streamed
 from archsim.units import ceil_div
 
@@ -19,7 +19,7 @@ def step_times(arch: ArchSpec, segment: PassSegment) -> StepTimes:
     issue = fmu.predictor.issue_cycles(fmu, segment.shape.n_inputs) if fmu else 0
     return StepTimes(
         dot_cycles=ceil_div(segment.columns, arch.dpu.lanes),
-        pass_on_cycles=fmu.pass_on_cycles if fmu else 0,
+        memo_hit_cycles=fmu.pass_on_cycles if fmu else 0,
         dot_pipeline_cycles=arch.dpu.pipeline_cycles,
         has_memo=fmu is not None,
         issue_cycles=issue,

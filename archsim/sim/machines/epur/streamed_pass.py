@@ -10,8 +10,8 @@ from archsim.engine.environment import Engine
 from archsim.kernels.arrays import I64
 from archsim.kernels.dram.channel import DramTimes
 from archsim.kernels.dram.requests import Memory
-from archsim.kernels.pipeline.streamed import DONE, START, STEP, StreamedPass, begin, streamed_pass
-from archsim.kernels.pipeline.streaming import advance_pass
+from archsim.kernels.pipeline.cosimulation import advance_pass
+from archsim.kernels.pipeline.streamed import IS_OVER, STEP, STEP_START, PassState, pass_before_start
 from archsim.sim.actions import step_words
 from archsim.sim.items import PassWork
 from archsim.sim.machines.epur.steps import step_times
@@ -27,37 +27,36 @@ class CoupledPass:
     ) -> None:
         self.env, self.arch, self.work, self.dram, self.port = env, arch, work, dram, port
         self.times, self.ended = step_times(arch, work.segment), env.event()
-        self.run = self._streamed_pass(spans)
+        self.state = self._pass_before_start(spans)
         self.claimed = 0
-        begin(self.run, self.times)
         dram.co_simulate(self)
 
     def advance(self, memory: Memory, times: DramTimes, until_ps: int, finished: I64) -> tuple[int, int]:
         """Go on up to `until_ps`; let the memory go when the pass is over."""
-        n_finished, wake_ps = advance_pass(self.run, self.times, memory, times, until_ps, finished)
+        n_finished, wake_ps = advance_pass(self.state, self.times, memory, times, until_ps, finished)
         self._claim_steps()
-        if self.run.state[DONE]:
-            self.dram.end_co_simulation(self.run.numbers)
-            end_ps = self.arch.clock.to_ps(int(self.run.state[START]))
+        if self.state.progress[IS_OVER]:
+            self.dram.end_co_simulation(self.state.transfers)
+            end_ps = self.arch.clock.to_ps(int(self.state.progress[STEP_START]))
             self.env.timeout(end_ps - self.env.now_ps).callbacks.append(self._end)
         return n_finished, wake_ps
 
     def _end(self, _: simpy.Event) -> None:
-        self.ended.succeed(self.run.found)
+        self.ended.succeed(self.state.result)
 
     def _claim_steps(self) -> None:
         """Let the steps that have begun access the intermediate memory."""
-        begun = min(int(self.run.state[STEP]) + 1, self.work.n_steps)
+        begun = min(int(self.state.progress[STEP]) + 1, self.work.n_steps)
         if begun > self.claimed:
-            starts = self.run.start + np.concatenate([[0], self.run.found.step_ends])[self.claimed : begun]
+            starts = self.state.start + np.concatenate([[0], self.state.result.step_ends])[self.claimed : begun]
             self.port.reserve(starts, sum(step_words(self.arch, self.work.segment)))
             self.claimed = begun
 
-    def _streamed_pass(self, spans: bool) -> StreamedPass:
+    def _pass_before_start(self, spans: bool) -> PassState:
         segment, streamed = self.work.segment, self.work.streamed
         n_gates, n_units = segment.shape.n_gates, segment.shape.n_units
         slots, addresses = (streamed.slots, streamed.addresses) if streamed else (1, (0,) * n_gates)
-        return streamed_pass(
+        return pass_before_start(
             np.ascontiguousarray(self.work.reuse_bits),
             streamed.resident if streamed else np.ones(n_units, np.bool_),
             np.array(addresses, np.int64),
@@ -66,5 +65,6 @@ class CoupledPass:
             n_transfers=self.dram.memory.transfers.shape[0],
             shares_bank=self.arch.weight_buffer.banks == 1,
             start=self.arch.clock.to_cycles(self.env.now_ps),
+            times=self.times,
             spans=spans,
         )

@@ -100,7 +100,7 @@ class SharedDotProductUnits:
     def _serve(self, offer: Offer, gate: int, unit: int) -> Process:
         step, neuron, reused, times = offer.step, offer.neuron, offer.reused, offer.step.times
         is_guest = unit != gate and not reused
-        cycles, later = (times.pass_on_cycles, 0) if reused else (times.dot_cycles, times.dot_pipeline_cycles)
+        cycles, later = (times.memo_hit_cycles, 0) if reused else (times.dot_cycles, times.dot_pipeline_cycles)
         self.units[unit].count_wait("a decision", self.free_ps.pop(unit))
         what = "reuse {}, {}" if reused else "evaluate {}, {}"
         self.units[unit].count_work(self.arch.clock.to_ps(cycles), what, neuron, step.segment.label)

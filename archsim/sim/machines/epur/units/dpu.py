@@ -45,7 +45,7 @@ class DotProductUnit(Unit):
     def _serve(self, step: StepWork) -> Process:
         env, times, label = self.env, step.times, step.segment.label
         run_ahead = self.run_ahead if times.has_memo else None
-        pass_on_ps, evaluate_ps = self.clock.to_ps(times.pass_on_cycles), self.clock.to_ps(times.dot_cycles)
+        pass_on_ps, evaluate_ps = self.clock.to_ps(times.memo_hit_cycles), self.clock.to_ps(times.dot_cycles)
         pipeline_ps = self.clock.to_ps(times.dot_pipeline_cycles)
         for neuron in range(step.segment.shape.n_units):
             if not self.decisions.has_arrived:

@@ -1,0 +1,127 @@
+"""The step recurrence of SEMANTICS 2.2: one function per formula, and the records that all passes share.
+
+Resident passes (`resident.py`), streamed passes (`streamed.py`) and shared dispatch (`shared_dispatch.py`) differ only
+in the order in which they visit neurons, so all of them call these formulas. A resident row of weights is one that
+arrived at cycle 0. Must agree with the neuron level: units in `sim/machines/epur/units`, `sim/units/mu.py`, and the
+law in `tests/laws/test_details.py`.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from archsim.kernels.arrays import I64
+from archsim.kernels.jit import inner
+
+
+class StepTimes(NamedTuple):
+    """Cycles of one machine on one pass, by the symbols of SEMANTICS 2.2."""
+
+    dot_cycles: int
+    """c_d, cycles the dot product unit is busy with a full evaluation."""
+    memo_hit_cycles: int
+    """c_r, cycles the dot product unit is busy with a memoized value."""
+    dot_pipeline_cycles: int
+    """L_d, cycles of the dot product pipeline."""
+    has_memo: bool
+    """Whether neurons wait for a decision."""
+    issue_cycles: int
+    """c_f, cycles between two issues of the memoization unit."""
+    decision_cycles: int
+    """(c_f - 1) + L_f, cycles from issue to decision."""
+    run_ahead: int
+    """Q, decisions the memoization unit may run ahead of the dot product unit."""
+    update_interval_cycles: int
+    """II_m, cycles between two cell updates."""
+    update_pipeline_cycles: int
+    """L_m, cycles of the cell update pipeline."""
+    result_lag: int
+    """Q_m, results the multi-functional unit may lag."""
+    writeback_cycles: int
+    """L_w, cycles from the last cell update to the next step."""
+
+
+@inner
+def issue_cycle(last_issue, credit, times):
+    """Return u[k,n], the cycle at which the memoization unit issues a neuron; u[k,-1] is S_t - c_f."""
+    return max(last_issue + times.issue_cycles, credit)  # max(S_t, u[k,n-1] + c_f, a[k,n-Q])
+
+
+@inner
+def decision_cycle(issue, times):
+    """Return f[k,n], the cycle at which the decision on a neuron is known."""
+    return issue + times.decision_cycles  # u[k,n] + (c_f - 1) + L_f
+
+
+@inner
+def take_cycle(free, decided, arrived, credit):
+    """Return a[k,n], the cycle at which the dot product unit takes a neuron, and what it waited for until then.
+
+    The waits are cycles for a decision, for weights and for a credit, in this order: each starts where the one before
+    ends, so that they add up to the time from `free` to a[k,n].
+    """
+    with_decision = max(free, decided)  # max(f[k,n], free[k,n-1])
+    with_weights = max(with_decision, arrived)  # SEMANTICS 2.3: an evaluation also waits for its row
+    taken = max(with_weights, credit)  # max(…, m[n-Q_m])
+    return taken, with_decision - free, with_weights - with_decision, taken - with_weights
+
+
+@inner
+def free_cycle(taken, reused, times):
+    """Return free[k,n], the cycle at which the dot product unit can take its next neuron."""
+    return taken + (times.memo_hit_cycles if reused else times.dot_cycles)  # a[k,n] + (c_r or c_d)
+
+
+@inner
+def delivery_cycle(last_delivery, free, reused, times):
+    """Return r[k,n], the cycle at which a value is delivered: a memoized one overtakes none that is evaluated."""
+    return max(free + (0 if reused else times.dot_pipeline_cycles), last_delivery)  # max(free + (0 or L_d), r[k,n-1])
+
+
+@inner
+def update_cycle(last_update, ready, times):
+    """Return m[n], the cycle at which the update of a cell starts, and the wait for `ready`, the latest r[k,n]."""
+    may_start = last_update + times.update_interval_cycles  # m[n-1] + II_m
+    update = max(may_start, ready)
+    return update, update - may_start
+
+
+REUSED, EVALUATED, REMOTE, ON_DECISION, ON_WEIGHTS, ON_RESULTS, ON_BANK, ON_CREDIT = TALLY = range(8)
+"""Counts per computation unit: neurons its dot product unit reused and evaluated, and evaluations of another gate's
+neurons; cycles it waits for a decision, for weights, for a credit of the results, and for a bank that is being filled;
+cycles the memoization unit waits for a credit of the decisions."""
+FIRST_ISSUE, LAST_DECISION, FIRST_TAKEN, LAST_FREE = SPANS = range(4)
+"""Cycles per computation unit and step: begin and end of the memoization unit's work and of the dot product unit's."""
+FIRST_UPDATE, LAST_UPDATE, ON_PRODUCTS = UPDATES = range(3)
+"""Of the multi-functional unit in one step: m[0], m[H-1], and cycles it waits for products."""
+
+
+class PassTimes(NamedTuple):
+    """Step ends of a pass, and the waits of its units, in cycles from its S_0."""
+
+    step_ends: I64
+    """(T,) S_{t+1}."""
+    tally: I64
+    """(G, 8)."""
+    update_wait: I64
+    """(1,) cycles the multi-functional unit waits for products."""
+    spans: I64
+    """(T, G, 4), or (0, G, 4) if nobody asked for spans."""
+    update_spans: I64
+    """(T, 2) begin and end of the multi-functional unit's work, or (0, 2)."""
+
+
+def empty_times(n_steps: int, n_gates: int, *, spans: bool = False) -> PassTimes:
+    """Return the times of a pass before anything is recorded, with room for the spans of every step if asked."""
+    n_spans = n_steps if spans else 0
+    return PassTimes(
+        step_ends=np.zeros(n_steps, np.int64),
+        tally=np.zeros((n_gates, len(TALLY)), np.int64),
+        update_wait=np.zeros(1, np.int64),
+        spans=np.zeros((n_spans, n_gates, len(SPANS)), np.int64),
+        update_spans=np.zeros((n_spans, 2), np.int64),
+    )

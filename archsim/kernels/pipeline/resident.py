@@ -1,0 +1,231 @@
+"""Passes whose weights are on chip: their steps by the recurrence of SEMANTICS 2.2, several side by side.
+
+S_{t+1} - S_t follows from the decisions of step t alone. So steps need not wait for each other, and of equal ones in a
+row, as on the baseline, one is enough. `lanes.py` explains the form of the innermost loops.
+
+Must agree with the neuron level (SEMANTICS 2.2): `sim/machines/epur/units`, `sim/units/mu.py`.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from archsim.kernels.arrays import I64, U8, check_shapes
+from archsim.kernels.jit import inner, outer
+from archsim.kernels.pipeline.lanes import LANES, MAX_GATES, scratch_rows
+from archsim.kernels.pipeline.recurrence import (
+    EVALUATED,
+    FIRST_TAKEN,
+    FIRST_UPDATE,
+    LAST_DECISION,
+    LAST_FREE,
+    LAST_UPDATE,
+    ON_CREDIT,
+    ON_DECISION,
+    ON_PRODUCTS,
+    ON_RESULTS,
+    REUSED,
+    SPANS,
+    TALLY,
+    UPDATES,
+    PassTimes,
+    StepTimes,
+    decision_cycle,
+    delivery_cycle,
+    empty_times,
+    free_cycle,
+    issue_cycle,
+    take_cycle,
+    update_cycle,
+)
+from archsim.kernels.pipeline.shared_dispatch import time_shared_steps
+from archsim.units import ceil_div
+
+
+class Block(NamedTuple):
+    """Memory of LANES steps side by side, in cycles from the S_t of each; the last axis is always the lanes."""
+
+    reuse_bytes: U8
+    """(ceil(G·H / 8), LANES) decisions, packed as `numpy.packbits` does."""
+    taken: I64
+    """(min(Q, H), G, LANES) ring of a[k,n]: entry n % Q holds a[k,n-Q] until a[k,n] replaces it."""
+    updated: I64
+    """(min(Q_m, H), LANES) ring of m[n]: entry n % Q_m holds m[n-Q_m] until m[n] replaces it."""
+    ready: I64
+    """(H, LANES) max over k of r[k,n], as far as it is known; only where units share their work."""
+    tally: I64
+    """(8, G, LANES)."""
+    spans: I64
+    """(4, G, LANES)."""
+    updates: I64
+    """(3, LANES)."""
+
+
+def time_pass(
+    reuse_bits: U8, n_gates: int, n_units: int, times: StepTimes, *, shared: bool = False, spans: bool = False
+) -> PassTimes:
+    """Return the times of a pass on units of their own gates, or on units that share their work.
+
+    reuse_bits (T, ceil(G·H / 8)) as `numpy.packbits` lays them out, gate-major. Units that share need a memoization
+    unit that decides. Raises ValueError for another shape, or for more than MAX_GATES gates.
+    """
+    n_steps = reuse_bits.shape[0]
+    check_shapes(reuse_bits=(reuse_bits, (n_steps, ceil_div(n_gates * n_units, 8))))
+    if n_gates > MAX_GATES:
+        raise ValueError(f"a pass has {n_gates} gates, need at most {MAX_GATES}")
+    block = _empty_block(n_gates, n_units, times, shared)
+    result = empty_times(n_steps, n_gates, spans=spans)
+    _time_pass(reuse_bits, n_units, times, shared, np.empty(n_steps + 1, np.int64), block, result)
+    return result
+
+
+def _empty_block(n_gates: int, n_units: int, times: StepTimes, shared: bool) -> Block:
+    # Units that share reach back to any neuron, because their gates go apart: then the rings hold all.
+    ahead = n_units if shared else min(max(times.run_ahead, 1), n_units)
+    behind = n_units if shared else min(times.result_lag, n_units)
+    return Block(
+        reuse_bytes=np.zeros((ceil_div(n_gates * n_units, 8), LANES), np.uint8),
+        taken=np.zeros((ahead, n_gates, LANES), np.int64),
+        updated=np.zeros((behind, LANES), np.int64),
+        ready=np.zeros((n_units if shared else 0, LANES), np.int64),
+        tally=np.zeros((len(TALLY), n_gates, LANES), np.int64),
+        spans=np.zeros((len(SPANS), n_gates, LANES), np.int64),
+        updates=np.zeros((len(UPDATES), LANES), np.int64),
+    )
+
+
+@outer
+def _time_pass(reuse_bits, n_units, times, shared, firsts, block, result):
+    start, n_different = 0, _find_firsts(reuse_bits, firsts)
+    for begin in range(0, n_different, LANES):
+        first, n_lanes = firsts[begin:], min(LANES, n_different - begin)
+        # Lanes without a step keep decisions of an earlier block: they are timed, but nobody reads the result.
+        for lane in range(n_lanes):
+            for byte in range(reuse_bits.shape[1]):
+                block.reuse_bytes[byte, lane] = reuse_bits[first[lane], byte]
+        if shared:
+            time_shared_steps(block, n_units, times)
+        else:
+            _time_steps(block, n_units, times)
+        for lane in range(n_lanes):
+            _add_tally(block, lane, first[lane + 1] - first[lane], result)
+            for t in range(first[lane], first[lane + 1]):
+                start = _end_step(block, lane, t, start, times, result)
+
+
+@inner
+def _find_firsts(reuse_bits, firsts):
+    """Write the first step of each run of steps with equal decisions, then T; return the number of runs."""
+    n_different = 0
+    for t in range(reuse_bits.shape[0]):
+        if t == 0 or not _are_equal(reuse_bits[t], reuse_bits[t - 1]):
+            firsts[n_different] = t
+            n_different += 1
+    firsts[n_different] = reuse_bits.shape[0]
+    return n_different
+
+
+@inner
+def _are_equal(these, those):
+    byte = 0
+    while byte < these.size and these[byte] == those[byte]:
+        byte += 1
+    return byte == these.size
+
+
+@inner
+def _time_steps(block, n_units, times):
+    """Time LANES steps on units of their own gates."""
+    issued = scratch_rows(MAX_GATES)  # u[k,n-1]
+    free = scratch_rows(MAX_GATES)  # free[k,n-1]
+    delivered = scratch_rows(MAX_GATES)  # r[k,n-1]
+    updated = scratch_rows(1)  # m[n-1]
+    taken = scratch_rows(1)  # a[k,n]
+    ready = scratch_rows(1)  # max over k of r[k,n]
+    n_reused = scratch_rows(MAX_GATES)
+    decision_wait = scratch_rows(MAX_GATES)
+    result_wait = scratch_rows(MAX_GATES)
+    update_wait = scratch_rows(1)
+    for rows in (free, delivered, n_reused, decision_wait, result_wait):
+        rows[:] = 0  # S_t
+    update_wait[:] = 0
+    # The first neuron of a step waits for no earlier one: u[k,0] and m[0] may be S_t.
+    issued[:] = -times.issue_cycles
+    updated[:] = -times.update_interval_cycles
+    # Nor do the first Q and Q_m neurons wait for credits.
+    block.taken[:] = 0
+    block.updated[:] = 0
+    n_gates = block.taken.shape[1]
+    for n in range(n_units):
+        ready[:] = 0
+        ahead = n % block.taken.shape[0]
+        behind = n % block.updated.shape[0]
+        for k in range(n_gates):
+            byte = (k * n_units + n) >> 3
+            shift = 7 - ((k * n_units + n) & 7)
+            for lane in range(LANES):
+                reused = (block.reuse_bytes[byte, lane] >> shift) & 1
+                issued[k, lane] = issue_cycle(issued[k, lane], block.taken[ahead, k, lane], times)  # u[k,n]
+                decided = decision_cycle(issued[k, lane], times) if times.has_memo else 0  # f[k,n]; memo off: S_t
+                a, on_decision, _, on_results = take_cycle(free[k, lane], decided, 0, block.updated[behind, lane])
+                taken[0, lane] = a
+                free[k, lane] = free_cycle(a, reused, times)
+                delivered[k, lane] = delivery_cycle(delivered[k, lane], free[k, lane], reused, times)  # r[k,n]
+                ready[0, lane] = max(ready[0, lane], delivered[k, lane])
+                n_reused[k, lane] += reused
+                decision_wait[k, lane] += on_decision
+                result_wait[k, lane] += on_results
+            for lane in range(LANES):
+                block.taken[ahead, k, lane] = taken[0, lane]
+            if n == 0:
+                for lane in range(LANES):
+                    block.spans[FIRST_TAKEN, k, lane] = taken[0, lane]
+        for lane in range(LANES):
+            updated[0, lane], on_products = update_cycle(updated[0, lane], ready[0, lane], times)  # m[n]
+            update_wait[0, lane] += on_products
+        for lane in range(LANES):
+            block.updated[behind, lane] = updated[0, lane]
+        if n == 0:
+            for lane in range(LANES):
+                block.updates[FIRST_UPDATE, lane] = updated[0, lane]
+    for k in range(n_gates):
+        for lane in range(LANES):
+            block.tally[REUSED, k, lane] = n_reused[k, lane]
+            block.tally[EVALUATED, k, lane] = n_units - n_reused[k, lane]
+            block.tally[ON_DECISION, k, lane] = decision_wait[k, lane]
+            block.tally[ON_RESULTS, k, lane] = result_wait[k, lane]
+            if times.has_memo:
+                # Issues come c_f apart, or later for want of a credit.
+                block.tally[ON_CREDIT, k, lane] = issued[k, lane] - (n_units - 1) * times.issue_cycles
+                block.spans[LAST_DECISION, k, lane] = issued[k, lane] + times.decision_cycles
+            block.spans[LAST_FREE, k, lane] = free[k, lane]
+    for lane in range(LANES):
+        block.updates[LAST_UPDATE, lane] = updated[0, lane]
+        block.updates[ON_PRODUCTS, lane] = update_wait[0, lane]
+
+
+@inner
+def _add_tally(block, lane, n_equal, result):
+    """Add the counts of one lane to those of the pass, once for each of so many equal steps."""
+    result.update_wait[0] += n_equal * block.updates[ON_PRODUCTS, lane]
+    for k in range(result.tally.shape[0]):
+        for entry in range(result.tally.shape[1]):
+            result.tally[k, entry] += n_equal * block.tally[entry, k, lane]
+
+
+@inner
+def _end_step(block, lane, t, start, times, result):
+    """Record step t, which is like that of a lane, and return its end, S_{t+1}."""
+    end = start + block.updates[LAST_UPDATE, lane] + times.update_pipeline_cycles  # e[H-1] = m[H-1] + L_m
+    if t < result.spans.shape[0]:
+        for k in range(result.tally.shape[0]):
+            for entry in range(result.spans.shape[2]):
+                result.spans[t, k, entry] = start + block.spans[entry, k, lane]
+        result.update_spans[t, 0] = start + block.updates[FIRST_UPDATE, lane]
+        result.update_spans[t, 1] = end
+    result.step_ends[t] = end + times.writeback_cycles  # S_{t+1} = e[H-1] + L_w
+    return result.step_ends[t]
