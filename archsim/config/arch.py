@@ -42,9 +42,9 @@ class MuSpec(Spec):
 
 
 class ArchSpec(Spec):
-    """An accelerator: one computation unit per gate, shared memories, one clock.
+    """Accelerator with one computation unit per gate, shared memories and one clock.
 
-    `fmu` and `delta` are what a policy may ask for: a machine that runs has one of them at most.
+    A policy selects `fmu`, `delta` or neither, so that a machine that runs has at most one of them.
     """
 
     name: str = "epur"
@@ -86,7 +86,7 @@ class ArchSpec(Spec):
     @field_validator("fmu", "delta", mode="before")
     @classmethod
     def _false_is_none(cls, value: object) -> object:
-        """TOML knows no None: `fmu = false` is the machine without memoization unit, `delta = false` alike."""
+        """Convert False to None, because TOML has no None: `fmu = false` means no memoization unit."""
         return None if value is False else value
 
     @field_validator("dram", mode="before")
@@ -107,7 +107,7 @@ class ArchSpec(Spec):
 
     @property
     def clock(self) -> Clock:
-        """The accelerator's clock domain."""
+        """Clock domain of the accelerator."""
         return Clock(self.clock_period_ps)
 
     def replace(self, field: str, value: object) -> ArchSpec:
@@ -126,7 +126,7 @@ class ArchSpec(Spec):
                 f"{self.name}: unknown field {field!r}{did_you_mean(field, known)}; known: {', '.join(known)}"
             )
         node[last] = plain(value)
-        if field == "dram.preset":  # a preset brings all its fields
+        if field == "dram.preset":  # a preset sets all fields of the memory
             data["dram"] = {last: value}
         replaced = parse_arch(data, self.name)
         if self.fmu is None or replaced.fmu is None:
@@ -143,13 +143,13 @@ class ArchSpec(Spec):
         return self.model_copy(update={"fmu": self.fmu and self.fmu.fitted(predictor, n_inputs)})
 
     def without_memo(self) -> ArchSpec:
-        """The same machine without memoization or delta units: the baseline."""
+        """Return the baseline: this machine without memoization and delta units."""
         dataflow = self.dataflow if self.baseline_dataflow == "same" else self.baseline_dataflow
         return self.model_copy(update={"fmu": None, "delta": None, "dataflow": dataflow, "dispatch": "gate"})
 
 
 def parse_arch(data: dict[str, Any], where: str) -> ArchSpec:
-    """Check a nested dictionary and build the spec; ConfigError starts with `where`."""
+    """Check a nested dictionary and return its spec; raise ConfigError, whose message starts with `where`."""
     try:
         return ArchSpec.model_validate(data)
     except ValidationError as error:
@@ -159,13 +159,13 @@ def parse_arch(data: dict[str, Any], where: str) -> ArchSpec:
 
 
 def fields_of(spec: Spec, prefix: str = "") -> dict[str, tuple[object, dict[str, str]]]:
-    """Return every field by dotted name: its value, and its unit, source and certainty."""
-    found: dict[str, tuple[object, dict[str, str]]] = {}
+    """Return every field by dotted name, with its value and its unit, source and certainty."""
+    fields: dict[str, tuple[object, dict[str, str]]] = {}
     for name, info in type(spec).model_fields.items():
         value = getattr(spec, name)
         if isinstance(value, Spec):
-            found |= fields_of(value, f"{prefix}{name}.")
+            fields |= fields_of(value, f"{prefix}{name}.")
         else:
             extra = info.json_schema_extra
-            found[f"{prefix}{name}"] = (value, dict(extra) if isinstance(extra, dict) else {})  # type: ignore[arg-type]
-    return found
+            fields[f"{prefix}{name}"] = (value, dict(extra) if isinstance(extra, dict) else {})  # type: ignore[arg-type]
+    return fields

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from archsim.config.field import MOST, Spec, annotated
+from archsim.config.field import MAX_BY_UNIT, Spec, annotated
 from archsim.units import KIB, MIB
 
 
 class BufferSpec(Spec):
     """An on-chip buffer of a computation unit."""
 
-    capacity_bytes: int = Field(ge=1, le=MOST["byte"])
+    capacity_bytes: int = Field(ge=1, le=MAX_BY_UNIT["byte"])
     port_bytes: int = annotated(32, unit="byte", source="16 lanes of binary16", certainty="D", ge=1)
 
 

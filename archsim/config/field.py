@@ -1,7 +1,7 @@
-"""What every part of a configuration is: a frozen record whose fields know unit, source and certainty.
+"""Base of all parts of a configuration: a frozen record whose fields know unit, source and certainty.
 
-`certainty` is that of docs/PAPER_FACTS.md: A read, B well remembered, C doubtful, D arithmetic; or measured with
-a tool, or a choice of ours.
+`certainty` is a letter of docs/PAPER_FACTS.md (A read, B well remembered, C doubtful, D arithmetic), or says that the
+value was measured with a tool or is a choice of ours.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from pydantic import ConfigDict, Field
 
 from archsim.validation import FrozenRecord
 
-MOST = {"byte": 1 << 36, "bit": 1 << 24, "ps": 1_000_000, "V": 100, "mA": 100_000, "pJ/bit": 100_000}
-"""The greatest sensible value by unit; of cycles, lanes and places it is `MOST_OF_ANYTHING`."""
-MOST_OF_ANYTHING = 100_000
+MAX_BY_UNIT = {"byte": 1 << 36, "bit": 1 << 24, "ps": 1_000_000, "V": 100, "mA": 100_000, "pJ/bit": 100_000}
+"""Largest sensible value by unit."""
+MAX_OTHER = 100_000
+"""Largest sensible value of cycles, lanes, slots and other units."""
 
 
 def annotated(default: Any, *, unit: str, source: str, certainty: str, ge: int = 0, most: int | None = None) -> Any:
-    """A field that knows its unit, where its value comes from, and its least and greatest sensible value."""
-    most = most or MOST.get(unit, MOST_OF_ANYTHING)
+    """Return a pydantic field with unit, source and certainty of its value, limited to `ge` up to `most`."""
+    most = most or MAX_BY_UNIT.get(unit, MAX_OTHER)
     finite = None if isinstance(default, int) else False
     extra: dict[str, Any] = {"unit": unit, "source": source, "certainty": certainty}
     return Field(default, ge=ge, le=most, allow_inf_nan=finite, json_schema_extra=extra)
 
 
 class Spec(FrozenRecord):
-    """A frozen record that also takes no type for another."""
+    """Frozen record that converts no type to another."""
 
     model_config = ConfigDict(strict=True)

@@ -13,14 +13,14 @@ PRESETS = "archsim.config.presets"
 
 
 def bundled_archs() -> list[str]:
-    """Names of the presets."""
+    """Return the names of the presets."""
     return list(bundled_tables(PRESETS))
 
 
 def load_arch(name: str | Path) -> ArchSpec:
     """Load a preset by name, or a TOML file whose keys override the defaults.
 
-    Raises UnknownNameError for neither, ConfigError naming file, key and value for a bad file.
+    Raises UnknownNameError if it is neither, and ConfigError with file, key and value for a bad file.
     """
     presets = bundled_tables(PRESETS)
     if str(name) in presets:

@@ -90,6 +90,6 @@ def inference_macs(config: RunConfig) -> float:
 
 
 def rough_steps(trace: Trace) -> int:
-    """Return about how many time steps a trace has; steps of texts and recordings are guessed from their size."""
+    """Return the approximate time steps of a trace, estimated from the size of texts and recordings."""
     size = sum(len(sequence) for sequence in trace.sequences)
     return size // {"text": CHARACTERS_PER_STEP, "audio": SAMPLES_PER_STEP}.get(trace.kind, 1) + len(trace)
