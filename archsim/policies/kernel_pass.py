@@ -19,7 +19,8 @@ class KernelPass:
     def decide(self, step: Step) -> Bools:
         """Return which neurons reuse their memo, (B, G, H)."""
         reused = decide(self.decider, step.index, step.x, step.h, step.products, step.memo_products)
-        if self.decider.small.unit.size:  # where a neuron is evaluated, its memo is the prediction of now
-            now, memo = (predictions[: len(reused)] for predictions in (self.decider.now, self.decider.memo))
-            self.correction = (now - memo).astype(np.float32) * self.decider.small.unit.reshape(step.shape[1:])
+        scale = self.decider.network.correction_scale
+        if scale.size:  # an evaluated neuron has now == memo, so it is not corrected
+            now, memo = self.decider.now[: len(reused)], self.decider.memo[: len(reused)]
+            self.correction = (now - memo).astype(np.float32) * scale.reshape(step.shape[1:])
         return reused

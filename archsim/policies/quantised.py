@@ -15,7 +15,7 @@ from archsim.errors import ConfigError
 from archsim.kernels.arrays import F32, U64
 from archsim.kernels.numerics.fp16 import FP16_MAX, to_fp16
 from archsim.kernels.prediction.bitplanes import MAX_BITS, mean_magnitudes, pack_joint_codes, pack_joint_ternary
-from archsim.kernels.prediction.reuse_decider import CODES, NO_NETWORK, TERNARY, PredictorNetwork
+from archsim.kernels.prediction.reuse_decider import CODES, NO_CORRECTION, TERNARY, PredictorNetwork
 from archsim.policies.predicted import PredictedPolicy
 from archsim.policies.protocol import PassContext
 
@@ -49,7 +49,7 @@ class TernaryPolicy(PredictedPolicy):
         """Signs and masks of the weights."""
         folded = _folded(context, TERNARY_INPUT)
         least = np.float32(TERNARY_WEIGHT) * folded.means
-        return _small(folded, pack_joint_ternary(folded.weight_ih, least, folded.weight_hh, least), NO_NETWORK.unit)
+        return _predictor_network(folded, pack_joint_ternary(folded.weight_ih, least, folded.weight_hh, least))
 
 
 class LowBitPolicy(PredictedPolicy):
@@ -83,9 +83,12 @@ class LowBitPolicy(PredictedPolicy):
             raise ConfigError(f"policy 'lowbit': {bits} bits of {n_inputs} inputs outgrow int32: need fewer bits")
         folded = _folded(context, STEP[bits])
         steps = np.float32(STEP[bits]) * folded.means
-        # Codes count halves of a step, of the weight and of the input; the machine keeps the unit as binary16.
-        unit = to_fp16(np.minimum(steps / np.float32(4), np.float32(FP16_MAX))) if self.correct else NO_NETWORK.unit
-        return _small(folded, pack_joint_codes(folded.weight_ih, steps, folded.weight_hh, steps, bits), unit)
+        planes = pack_joint_codes(folded.weight_ih, steps, folded.weight_hh, steps, bits)
+        if not self.correct:
+            return _predictor_network(folded, planes)
+        # Codes count halves of a step, of the weight and of the input; the machine keeps the scale as binary16.
+        scale = to_fp16(np.minimum(steps / np.float32(4), np.float32(FP16_MAX)))
+        return _predictor_network(folded, planes, scale)
 
 
 class _Folded(NamedTuple):
@@ -107,6 +110,7 @@ def _folded(context: PassContext, share: float) -> _Folded:
     return _Folded(x_step, h_step, weight_ih, weight_hh, means)
 
 
-def _small(folded: _Folded, planes: U64, unit: F32) -> PredictorNetwork:
-    """The planes of weights packed row by row, (planes, G·H, words), as the products take them."""
-    return PredictorNetwork(np.ascontiguousarray(planes.transpose(0, 2, 1)), folded.x_step, folded.h_step, unit)
+def _predictor_network(folded: _Folded, planes: U64, correction_scale: F32 = NO_CORRECTION) -> PredictorNetwork:
+    """Return the network of planes packed row by row, (planes, G·H, words), transposed as the kernels read them."""
+    weights_t = np.ascontiguousarray(planes.transpose(0, 2, 1))
+    return PredictorNetwork(weights_t, folded.x_step, folded.h_step, correction_scale)

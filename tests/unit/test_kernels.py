@@ -23,7 +23,7 @@ from archsim.kernels.prediction.bitplanes import (
     pack_joint_ternary,
     pack_signs,
 )
-from archsim.kernels.prediction.reuse_rule import apply_memo, decide_by_drift, judge_change
+from archsim.kernels.prediction.reuse_rule import apply_memo, decide_by_change, decide_by_drift
 
 FLOATS = st.floats(-100, 100, width=32)
 
@@ -118,7 +118,7 @@ def test_drift_rule_kernel_equals_semantics_1_4(predictions, theta, throttle):
 def test_relative_change_from_zero_is_infinite_and_0_to_0_is_none():
     now, memo = np.array([[[0.0, 0.0, 2.0]]], np.float32), np.array([[[1.0, 0.0, 1.0]]], np.float32)
     out = np.zeros((1, 1, 3), np.bool_)
-    judge_change(now, memo, np.array([0.5], np.float32), out)
+    decide_by_change(now, memo, np.array([0.5], np.float32), out)
     assert out.tolist() == [[[False, True, True]]]
 
 

@@ -189,7 +189,7 @@ def test_correction_is_the_change_of_the_prediction_times_its_unit():
     watching = Watching(bits=4, correct=True)
     run_inference(network, trace, watching, 0.8)
     assert any(reused.any() for reused, *_ in seen)
-    unit = watching.running.decider.small.unit.reshape(1, 4, 2)
+    unit = watching.running.decider.network.correction_scale.reshape(1, 4, 2)
     for reused, correction, change in seen[1:]:
         assert (correction == np.where(reused, change.astype(np.float32) * unit, 0)).all()
 

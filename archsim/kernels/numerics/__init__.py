@@ -1,1 +1,1 @@
-"""Products, activations and cell updates in float32 with one fixed order, and binary16."""
+"""Float32 arithmetic in one fixed order: products, activations, cell updates and gradients; rounding to binary16."""

@@ -13,7 +13,7 @@ from numba import njit
 from archsim.kernels.numerics.intrinsics import float_of, fma
 
 _LIMIT = np.float32(9.0)
-"""tanh(9) is 1 to float32 precision."""
+"""Argument beyond which tanh is 1 to float32 precision."""
 
 # tanh(x) ≈ x·P(x²)/Q(x²) on [-9, 9], relative error 2.1e-8 before rounding; from scripts/fit_tanh.py.
 _P0, _P1, _P2 = (
@@ -37,6 +37,7 @@ def tanh(x):
     p = fma(fma(fma(fma(_P4, s, _P3), s, _P2), s, _P1), s, _P0)
     q = fma(fma(fma(fma(_Q4, s, _Q3), s, _Q2), s, _Q1), s, _ONE)
     y = x * p / q
+    # Rounding could leave [-1, 1] by one unit in the last place, and a gate must not.
     y = y if y < _ONE else _ONE
     return y if y > -_ONE else -_ONE
 
@@ -49,7 +50,7 @@ def sigmoid(x):
 
 _LOG2_E, _LN2_HIGH, _LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
 _LEAST = np.float32(-87.0)
-"""exp of it is the smallest normal float32, nearly."""
+"""Smallest argument of exp; the result is nearly the smallest normal float32."""
 # Taylor's 1/n!, which on [-ln 2 / 2, ln 2 / 2] is good to 6e-9 with eight terms.
 _E2, _E3, _E4 = np.float32(1 / 2), np.float32(1 / 6), np.float32(1 / 24)
 _E5, _E6, _E7 = np.float32(1 / 120), np.float32(1 / 720), np.float32(1 / 5040)
@@ -59,7 +60,8 @@ _E5, _E6, _E7 = np.float32(1 / 120), np.float32(1 / 720), np.float32(1 / 5040)
 def exp(x):
     """Return exp(x) for float32 x <= 0, and no less than exp(-87); relative error at most 2e-7."""
     x = x if x > _LEAST else _LEAST
-    halves = np.floor(fma(x, _LOG2_E, _HALF))
-    r = fma(-halves, _LN2_LOW, fma(-halves, _LN2_HIGH, x))
+    # exp(x) = 2^n · exp(r) with |r| <= ln 2 / 2; ln 2 in two parts keeps r exact to float32.
+    n = np.floor(fma(x, _LOG2_E, _HALF))
+    r = fma(-n, _LN2_LOW, fma(-n, _LN2_HIGH, x))
     p = fma(fma(fma(fma(fma(fma(_E7, r, _E6), r, _E5), r, _E4), r, _E3), r, _E2), r, _ONE)
-    return fma(p, r, _ONE) * float_of(np.uint32((np.int32(halves) + 127) << 23))
+    return fma(p, r, _ONE) * float_of(np.uint32((np.int32(n) + 127) << 23))

@@ -1,4 +1,4 @@
-"""What attention needs beside products: a softmax and an activation, the same bits on every machine."""
+"""Softmax and tanh of arrays for attention, with the same bits on every machine."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -11,17 +11,18 @@ from archsim.kernels.numerics.activation import exp, tanh
 
 
 def softmax(scores: F32) -> None:
-    """Turn scores (S,) float32 into shares that sum to 1, in place; added up in order."""
+    """Replace scores (S,) float32 by shares that sum to 1, in place; the sum is taken in order."""
     _softmax(scores)
 
 
 def tanh_inplace(values: F32) -> None:
     """Apply tanh to values (N,) float32 in place."""
-    _squash(values)
+    _tanh_inplace(values)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _softmax(scores):
+    # exp of differences to the largest cannot overflow, and `exp` takes arguments up to 0 only.
     largest = scores.max()
     for i in range(scores.size):
         scores[i] = exp(scores[i] - largest)
@@ -33,6 +34,6 @@ def _softmax(scores):
 
 
 @njit(cache=True, nogil=True)
-def _squash(values):
+def _tanh_inplace(values):
     for i in range(values.size):
         values[i] = tanh(values[i])

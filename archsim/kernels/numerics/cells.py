@@ -38,7 +38,7 @@ def update_cell(kernel_id: int, products: F32, bias: F32, c: F32, h: F32) -> Non
 
 @njit(cache=True, nogil=True)
 def advance_cell(kernel_id, products, bias, c, h):
-    """Do the work of `update_cell` unchecked; for kernels."""
+    """Advance a cell as `update_cell` does, unchecked; for kernels."""
     if kernel_id == LSTM_KERNEL:
         _advance_lstm(products, bias, c, h)
     elif kernel_id == GRU_KERNEL:

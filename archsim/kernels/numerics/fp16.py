@@ -1,6 +1,6 @@
 """Rounding of float32 values to binary16, the number format the machine stores (SEMANTICS 1.2).
 
-Done on the bits: numba has no binary16, and numpy's conversion takes a hundred times longer.
+It works on bits because numba has no binary16 and numpy's conversion takes a hundred times longer.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -31,7 +31,7 @@ def round_to_fp16(values: F32) -> None:
 
 @njit(cache=True, nogil=True)
 def fp16_rounded(value):
-    """Return one float32 rounded to binary16, half to even, without the conversion numba lacks."""
+    """Return one float32 rounded to binary16, half to even; for kernels."""
     bits = bits_of(np.float32(value))
     sign = bits & np.uint32(0x80000000)
     magnitude = bits ^ sign
@@ -39,6 +39,7 @@ def fp16_rounded(value):
         # Below 2^-14 binary16 is fixed point with step 2^-24, the spacing of float32 in [0.5, 1).
         small = (float_of(magnitude) + np.float32(0.5)) - np.float32(0.5)
         return float_of(bits_of(small) | sign)
+    # Adding half a unit less one, and one more for an odd result, rounds half to even; the carry raises the exponent.
     odd = (magnitude >> np.uint32(13)) & np.uint32(1)
     rounded = (magnitude + np.uint32(0xFFF) + odd) & np.uint32(0xFFFFE000)
     if rounded > np.uint32(0x477FE000):
@@ -48,6 +49,6 @@ def fp16_rounded(value):
 
 @njit(cache=True, nogil=True)
 def round_all(values):
-    """Round all of values (n,) in place; for kernels."""
+    """Round all values (n,) to binary16 in place; for kernels."""
     for i in range(values.size):
         values[i] = fp16_rounded(values[i])

@@ -1,7 +1,7 @@
-"""Gradients of one step of a cell whose products may be memoized: each goes to the step that evaluated the product.
+"""Gradients of one step of a cell whose products may be memoized; each goes to the step that evaluated the product.
 
-Loops are many and short because the compiler puts a loop over few arrays into vector lanes. Sums may be
-reordered (fastmath): training needs the speed, not the last bit.
+Loops are many and short because the compiler vectorises a loop over few arrays. Sums may be reordered (fastmath),
+because training needs the speed and not the last bit.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -59,41 +59,41 @@ def cell_backward(kernel_id: int, step: StepRecord, dh: F32, dc: F32, carry: F32
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
-def _lstm_backward(acts, c_before, c, held, zone, dh, dc, carry, d_inputs):
+def _lstm_backward(acts, c_before, c, reused, zoned_out, dh, dc, carry, d_inputs):
     B, H = dh.shape
     for b in range(B):
         for n in range(H):
             i, f, g, o = acts[b, n], acts[b, H + n], acts[b, 2 * H + n], acts[b, 3 * H + n]
-            d = ZERO if zone[b, n] else dh[b, n]
+            d = ZERO if zoned_out[b, n] else dh[b, n]
             dh[b, n] -= d
-            squashed = tanh(c[b, n])
-            into_c = dc[b, n] + d * o * (ONE - squashed * squashed)
+            tanh_c = tanh(c[b, n])
+            into_c = dc[b, n] + d * o * (ONE - tanh_c * tanh_c)
             dc[b, n] = into_c * f
             d_inputs[b, n] = into_c * g * i * (ONE - i)
             d_inputs[b, H + n] = into_c * c_before[b, n] * f * (ONE - f)
             d_inputs[b, 2 * H + n] = into_c * i * (ONE - g * g)
-            d_inputs[b, 3 * H + n] = d * squashed * o * (ONE - o)
+            d_inputs[b, 3 * H + n] = d * tanh_c * o * (ONE - o)
         for n in range(4 * H):
             total = d_inputs[b, n] + carry[b, n]
-            carry[b, n] = total if held[b, n] else ZERO
-            d_inputs[b, n] = ZERO if held[b, n] else total
+            carry[b, n] = total if reused[b, n] else ZERO
+            d_inputs[b, n] = ZERO if reused[b, n] else total
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
-def _gru_backward(acts, before, held, zone, dh, carry, d_inputs, d_hidden):
+def _gru_backward(acts, h_before, reused, zoned_out, dh, carry, d_inputs, d_hidden):
     B, H = dh.shape
     for b in range(B):
         for n in range(H):
             r, z, candidate, part = acts[b, n], acts[b, H + n], acts[b, 2 * H + n], acts[b, 3 * H + n]
-            d = ZERO if zone[b, n] else dh[b, n]
+            d = ZERO if zoned_out[b, n] else dh[b, n]
             dh[b, n] += d * z - d
             inner = d * (ONE - z) * (ONE - candidate * candidate)
             d_inputs[b, n] = inner * part * r * (ONE - r) + carry[b, n]
-            d_inputs[b, H + n] = d * (before[b, n] - candidate) * z * (ONE - z) + carry[b, H + n]
+            d_inputs[b, H + n] = d * (h_before[b, n] - candidate) * z * (ONE - z) + carry[b, H + n]
             d_inputs[b, 2 * H + n] = inner + carry[b, 2 * H + n]
             d_hidden[b, 2 * H + n] = inner * r + carry[b, 3 * H + n]
         for n in range(3 * H):
-            d, kept = d_inputs[b, n], held[b, n]
+            d, kept = d_inputs[b, n], reused[b, n]
             carry[b, n] = d if kept else ZERO
             d_inputs[b, n] = ZERO if kept else d
             if n < 2 * H:

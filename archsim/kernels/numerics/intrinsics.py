@@ -1,4 +1,4 @@
-"""Single machine instructions that numba does not offer by itself."""
+"""Single machine instructions that numba does not offer."""
 
 # Numba calls these builders with LLVM objects that carry no types.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, attr-defined, misc"
@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 
 @intrinsic
 def fma(typing_context, a, b, c):
-    """a·b + c for float32, rounded once: the same on every machine and at every vector width."""
+    """Return a·b + c for float32, rounded once, so that every machine and vector width gives the same bits."""
     signature = types.float32(types.float32, types.float32, types.float32)
 
     def build(context, builder, signature, arguments):
@@ -23,7 +23,7 @@ def fma(typing_context, a, b, c):
 
 @intrinsic
 def popcount(typing_context, word):
-    """Ones in a 64-bit word (`llvm.ctpop`)."""
+    """Return the number of ones in a 64-bit word (`llvm.ctpop`)."""
     signature = types.uint64(types.uint64)
 
     def build(context, builder, signature, arguments):
@@ -34,7 +34,7 @@ def popcount(typing_context, word):
 
 @intrinsic
 def bits_of(typing_context, value):
-    """The 32 bits of a float32, as uint32."""
+    """Return the 32 bits of a float32, as uint32."""
     signature = types.uint32(types.float32)
 
     def build(context, builder, signature, arguments):
@@ -45,7 +45,7 @@ def bits_of(typing_context, value):
 
 @intrinsic
 def float_of(typing_context, bits):
-    """The float32 with these 32 bits."""
+    """Return the float32 with these 32 bits."""
     signature = types.float32(types.uint32)
 
     def build(context, builder, signature, arguments):

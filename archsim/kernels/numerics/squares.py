@@ -1,4 +1,4 @@
-"""Sums of squares of a difference, sequence by sequence, in one fixed order."""
+"""Sums of squared differences per sequence, in one fixed order."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -14,8 +14,8 @@ def add_squares(before: F32, after: F32, active: I64, sums: F64) -> None:
     """Add the squares of `after - before` and of `before` to the two sums of each sequence.
 
     before, after: packed outputs (rows, M) float32, step-major; active (T,): sequences that run at each step;
-    sums (B, 2) float64, B at least `active[0]`. Each sequence is added up from its first element to its last, so that
-    the sums do not depend on the other sequences of the batch, or on how its steps are cut into windows.
+    sums (B, 2) float64, B at least `active[0]`. Each sequence is added up from its first element to its last, so the
+    sums do not depend on the other sequences of the batch, nor on the windows that its steps are cut into.
     """
     check_shapes(after=(after, before.shape), sums=(sums, (len(sums), 2)))
     if int(active.sum()) != len(before) or int(active[0]) > len(sums):

@@ -1,1 +1,4 @@
-"""Predictors and reuse decisions: bit planes, the reuse rule, and the step loops that apply them."""
+"""Reuse decisions: predictors of bit planes, the reuse rule, and the loop over steps that applies them.
+
+Reading order: bitplanes, reuse_rule, reuse_decider, recurrent_steps; delta_update for column-skipping; statistics.
+"""

@@ -1,4 +1,4 @@
-"""Predictors made of bits: planes of ±1 in 64-bit words, products by XNOR and popcount (SEMANTICS 1.3).
+"""Bit planes of predictors: ±1 in 64-bit words, products by XNOR and popcount (SEMANTICS 1.3).
 
 A code of b bits is a sum of b signs, 2^(b-1)·s_{b-1} + ... + s_0 with each s = ±1, so a product of codes is the sum of
 b·b binary products; with one bit it is the binary network. A ternary code is a sign and a mask.
@@ -17,6 +17,7 @@ from archsim.units import ceil_div
 
 WORD_BITS = 64
 MAX_BITS = 8
+"""Most bits of a code."""
 
 
 def pack_signs(values: F32) -> U64:
@@ -101,7 +102,7 @@ def _mean_magnitudes(a, b, means):
 
 @njit(cache=True, nogil=True)
 def put_signs(values, packed, first_bit):
-    """Set the bits of values (B, n) that are >= 0 in packed (B, words), from a bit on; for kernels."""
+    """Set the bits of values (B, n) that are >= 0 in packed (B, words), from `first_bit` on; for kernels."""
     for b in range(values.shape[0]):
         for i in range(values.shape[1]):
             bit = first_bit + i
@@ -111,13 +112,13 @@ def put_signs(values, packed, first_bit):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def put_codes(values, steps, packed, first_bit):
-    """The same in planes (bits, B, words), for codes; for kernels."""
+    """Set the bits of the codes of values (B, n) in planes (bits, B, words), from `first_bit` on; for kernels."""
     bits = packed.shape[0]
     half = np.float32(1 << (bits - 1))
     for b in range(values.shape[0]):
         for i in range(values.shape[1]):
             bit = first_bit + i
-            # Cut before the conversion: an integer cannot hold every float.
+            # Clipped before the conversion, because an integer cannot hold every float.
             level = min(max(np.floor(values[b, i] / steps[b]), -half), half - np.float32(1.0))
             code = np.uint64(level + half)
             for plane in range(bits):
@@ -127,7 +128,7 @@ def put_codes(values, steps, packed, first_bit):
 
 @njit(cache=True, nogil=True)
 def put_ternary(values, least, packed, first_bit):
-    """The same in planes (2, B, words), for signs and masks; for kernels."""
+    """Set the signs and masks of values (B, n) in planes (2, B, words), from `first_bit` on; for kernels."""
     for b in range(values.shape[0]):
         for i in range(values.shape[1]):
             bit = first_bit + i
@@ -138,9 +139,9 @@ def put_ternary(values, least, packed, first_bit):
 
 @njit(cache=True, nogil=True)
 def add_code_products(inputs, weights_t, out):
-    """Take the mismatches of codes from out (B, M), which begins at the largest product; for kernels."""
-    # Pads are 0 on both sides, so XOR counts mismatches without a mask; n - 2·mismatches is the same
-    # integer as 2·popcount(XNOR) - n over the n valid bits.
+    """Subtract the mismatches of codes from out (B, M), which begins at the largest product; for kernels."""
+    # Padding bits are 0 on both sides, so XOR counts mismatches without a mask. Over the n valid bits,
+    # n - 2·mismatches equals yb = 2·popcount(XNOR) - n of SEMANTICS 1.3.
     for b in range(inputs.shape[1]):
         y = out[b]
         for word in range(inputs.shape[2]):

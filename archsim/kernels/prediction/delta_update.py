@@ -1,4 +1,4 @@
-"""Sums of products brought up to date by what changed in the inputs, column by column of the weights."""
+"""Update of sums of products by the inputs that changed, column by column of the weights."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -15,8 +15,8 @@ def add_changes(values: F32, propagated: F32, skipped: Bools, weights_t: F32, su
     """Add each entering column of weights, times the change of its input, to `sums`.
 
     values, propagated (B, N) float32; skipped (B, N); weights_t (N, M) float32; sums (B, M) float32. `propagated`
-    becomes the value of what enters. A sum takes its terms in the order of the inputs, whatever B is, and is rounded
-    at each of them as in the machine's accumulators: it drifts from the dense product as changes add up.
+    becomes the value of each input that enters. A sum takes its terms in the order of the inputs, whatever B is. It is
+    rounded at each of them as in the machine's accumulators, so it drifts from the dense product as changes add up.
     """
     shape = values.shape
     M = weights_t.shape[1]
@@ -27,6 +27,7 @@ def add_changes(values: F32, propagated: F32, skipped: Bools, weights_t: F32, su
 
 @njit(cache=True, nogil=True)
 def _add_changes(values, propagated, skipped, weights_t, sums):
+    # Entering columns are listed first, so that four of them can go through one sweep of the sums.
     entering = np.empty(values.shape[1], np.int64)
     changes = np.empty(values.shape[1], np.float32)
     for b in range(values.shape[0]):

@@ -1,4 +1,4 @@
-"""The steps of a pass, one after the other: products, decisions, memo, cell update (SEMANTICS 1)."""
+"""Loop over the steps of a pass: products, reuse decisions, memo and cell update (SEMANTICS 1)."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -14,24 +14,24 @@ from archsim.kernels.numerics.cells import advance_cell, check_kernel_id
 from archsim.kernels.numerics.dense import add_products
 from archsim.kernels.numerics.fp16 import round_all
 from archsim.kernels.prediction.reuse_decider import WITHOUT_NETWORK, ReuseDecider, correct_step, decide_step
-from archsim.kernels.prediction.reuse_rule import recall
+from archsim.kernels.prediction.reuse_rule import recall_memo
 
 
 class PassArrays(NamedTuple):
-    """What a pass under way computes with and remembers; B sequences at the start, fewer as they end."""
+    """Weights and state of a pass in progress, for B sequences at the start and fewer as they end."""
 
     hidden_t: F32
-    """(H, P·H)."""
+    """Weights of h, (H, P·H)."""
     bias: F32
-    """(P, H)."""
+    """Biases, (P, H)."""
     gate_of_product: I64
-    """(P,)."""
+    """Gate of each product, (P,)."""
     memo: F32
     """Products as last evaluated, (B, P, H)."""
     c: F32
-    """(B, H)."""
+    """Cell state, (B, H); unused by a cell without one."""
     h: F32
-    """(B, H)."""
+    """Hidden values, (B, H)."""
     cell_kernel: int
     """Kernel id of the cell update (archsim.kernels.numerics.cells)."""
     fp16: bool
@@ -43,8 +43,8 @@ def run_steps(
 ) -> tuple[F32, Bools]:
     """Run the steps `start`, `start` + 1, ... of the first `active` (T,) sequences.
 
-    inputs (rows, I) and products (rows, P·H) are packed step by step; products, with x alone, become the ones the cell
-    updates read. Returns h after each row's step, (rows, H), and which neurons were reused, (rows, G, H).
+    inputs (rows, I) and products with x (rows, P·H) are packed step by step. products become those that cell updates
+    read. Returns h after each row's step, (rows, H), and which neurons were reused, (rows, G, H).
     """
     check_kernel_id(arrays.cell_kernel)
     rows, n_units = int(active.sum()), arrays.h.shape[1]
@@ -65,11 +65,11 @@ def _run_steps(arrays, decider, start, active, inputs, products, outputs, reused
         B, rows = active[t], slice(row, row + active[t])
         x, y, r = inputs[rows], products[rows], reused[rows]
         h, c, memo = arrays.h[:B], arrays.c[:B], arrays.memo[:B]
-        add_products(h, arrays.hidden_t, y)
+        add_products(h, arrays.hidden_t, y)  # y[k,n] = W_ih[k,n]·x_t + W_hh[k,n]·h_{t-1}
         by_product = y.reshape(memo.shape)
         decide_step(decider, start + t, x, h, by_product, memo, r)
-        recall(by_product, memo, r, arrays.gate_of_product, arrays.fp16)
-        if decider.small.unit.size:
+        recall_memo(by_product, memo, r, arrays.gate_of_product, arrays.fp16)
+        if decider.network.correction_scale.size:
             correct_step(decider, by_product, r, arrays.gate_of_product)
         advance_cell(arrays.cell_kernel, by_product, arrays.bias, c, h)
         if arrays.fp16:

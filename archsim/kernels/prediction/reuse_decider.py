@@ -1,4 +1,4 @@
-"""Reuse decided within a step: what a pass watches of its neurons, and the rule of SEMANTICS 1.4."""
+"""Reuse decisions within a step, from exact products or from a predictor network (SEMANTICS 1.3 and 1.4)."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -18,50 +18,53 @@ from archsim.kernels.prediction.bitplanes import (
     put_signs,
     put_ternary,
 )
-from archsim.kernels.prediction.reuse_rule import judge_change, judge_drift
+from archsim.kernels.prediction.reuse_rule import decide_by_change, decide_by_summed_drift
 from archsim.units import ceil_div
 
 NOTHING, EXACT, SIGNS, CODES, TERNARY = range(5)
-"""What is watched: nothing, so that nothing is reused; the exact products; or a small network's."""
+"""Kinds of predictors: none, so that nothing is reused; exact products; networks of signs, codes or ternary codes."""
 WITHOUT_NETWORK = (NOTHING, EXACT)
 """Kinds that predict nothing, so that their deciders have no predictor network."""
 
 
 class PredictorNetwork(NamedTuple):
-    """The weights of a small network beside a layer, and how its inputs are quantised."""
+    """Weights of a predictor network beside a layer, and the quantiser of its inputs."""
 
     weights_t: U64
-    """Their planes, (planes, words, G·H)."""
+    """Bit planes of the weights, (planes, words, G·H)."""
     x_step: np.float32
+    """Distance of two codes of x, or the least magnitude with a ternary code other than 0; signs do not use it."""
     h_step: np.float32
-    """Between two codes, or the least magnitude that counts; signs have no use for them."""
-    unit: F32
-    """What 1 stands for in each neuron's prediction, (G·H,); empty where reused products are not corrected by it."""
+    """Quantiser step of h, with the meaning of `x_step`."""
+    correction_scale: F32
+    """Product per 1 of the predictor's output for each neuron, (G·H,); empty unless reused products are corrected."""
 
 
-NO_NETWORK = PredictorNetwork(np.zeros((1, 0, 0), np.uint64), np.float32(1), np.float32(1), np.zeros(0, np.float32))
+NO_CORRECTION: F32 = np.zeros(0, np.float32)
+NO_NETWORK = PredictorNetwork(np.zeros((1, 0, 0), np.uint64), np.float32(1), np.float32(1), NO_CORRECTION)
 
 
 class ReuseDecider(NamedTuple):
-    """What decides reuse in a pass, and what it remembers of each sequence and neuron."""
+    """Predictor, θ and memo that decide reuse in a pass; kernels update the arrays in place."""
 
     predictor_kind: int
-    small: PredictorNetwork
+    network: PredictorNetwork
     n_inputs: int
+    """N = I + H."""
     thresholds: F32
-    """(G,)."""
+    """θ per gate, (G,)."""
     throttle: bool
     """Whether changes are summed over consecutive reuses."""
     guard: int
-    """Evaluate everything every so many steps; 0 for never."""
+    """Steps from one evaluation of all neurons to the next; 0 for never."""
     planes: U64
-    """Inputs of the step as the small network takes them, (planes, B, words)."""
+    """Bit planes of the step's inputs, (planes, B, words)."""
     now: I32
-    """Predictions of the step, (B, G, H)."""
+    """Predictor outputs of the step, (B, G, H)."""
     memo: I32
-    """Predictions when last evaluated."""
+    """Predictor outputs at the step that last evaluated the neuron, (B, G, H)."""
     drift: F32
-    """Sum of changes since."""
+    """δ: sum of relative changes since then, (B, G, H)."""
 
 
 def make_reuse_decider(
@@ -69,40 +72,40 @@ def make_reuse_decider(
     thresholds: F32,
     batch: int,
     n_units: int,
-    small: PredictorNetwork = NO_NETWORK,
+    network: PredictorNetwork = NO_NETWORK,
     *,
     n_inputs: int = 0,
     throttle: bool = True,
     guard: int = 0,
 ) -> ReuseDecider:
-    """Return a decider that remembers nothing yet."""
-    shape = (batch, thresholds.size, n_units) if small is not NO_NETWORK else (0, 0, 0)
-    planes = np.zeros((small.weights_t.shape[0], batch, ceil_div(n_inputs, WORD_BITS)), np.uint64)
+    """Return a decider with an empty memo."""
+    shape = (batch, thresholds.size, n_units) if network is not NO_NETWORK else (0, 0, 0)
+    planes = np.zeros((network.weights_t.shape[0], batch, ceil_div(n_inputs, WORD_BITS)), np.uint64)
     now, memo = np.zeros((2, *shape), np.int32)
     drift = np.zeros(shape, np.float32)
-    return ReuseDecider(predictor_kind, small, n_inputs, thresholds, throttle, guard, planes, now, memo, drift)
+    return ReuseDecider(predictor_kind, network, n_inputs, thresholds, throttle, guard, planes, now, memo, drift)
 
 
 def check_reuse_decider(decider: ReuseDecider, batch: int, n_gates: int, n_units: int, n_inputs: int) -> None:
-    """Raise ValueError where a decider is not one for a pass of this shape: kernels do not look."""
+    """Raise ValueError for a decider that does not fit a pass of this shape, because kernels do not check."""
     check_shapes(thresholds=(decider.thresholds, (n_gates,)))
     if decider.predictor_kind in WITHOUT_NETWORK:
         return
-    small, shape = decider.small, (batch, n_gates, n_units)
+    network, shape = decider.network, (batch, n_gates, n_units)
     check_shapes(now=(decider.now, shape), memo=(decider.memo, shape), drift=(decider.drift, shape))
-    n_planes, n_words = small.weights_t.shape[0], ceil_div(n_inputs, WORD_BITS)
+    n_planes, n_words = network.weights_t.shape[0], ceil_div(n_inputs, WORD_BITS)
     check_shapes(planes=(decider.planes, (n_planes, batch, n_words)))
-    check_shapes(weights_t=(small.weights_t, (n_planes, n_words, n_gates * n_units)))
+    check_shapes(weights_t=(network.weights_t, (n_planes, n_words, n_gates * n_units)))
     if decider.n_inputs != n_inputs:
         raise ValueError(f"n_inputs = {decider.n_inputs}, need {n_inputs}")
-    if small.unit.size:
-        check_shapes(unit=(small.unit, (n_gates * n_units,)))
+    if network.correction_scale.size:
+        check_shapes(correction_scale=(network.correction_scale, (n_gates * n_units,)))
 
 
 def decide(decider: ReuseDecider, index: int, x: F32, h: F32, products: F32, memo: F32) -> Bools:
-    """Return which neurons reuse their memo, (B, G, H), at step `index`, and bring the decider up to date.
+    """Return which neurons reuse their memo, (B, G, H), at step `index`, and update the decider.
 
-    x (B, I), h (B, H); products and their memo (B, P, H), which only the exact one looks at.
+    x (B, I), h (B, H); products and their memo (B, P, H) are read by the exact predictor only.
     """
     n_sequences, n_gates, n_units = len(x), decider.thresholds.size, h.shape[1]
     began_with = len(decider.now) if decider.predictor_kind not in WITHOUT_NETWORK else n_sequences
@@ -116,7 +119,7 @@ def decide(decider: ReuseDecider, index: int, x: F32, h: F32, products: F32, mem
 
 @njit(cache=True, nogil=True)
 def decide_step(decider, index, x, h, products, memo_products, reused):
-    """The same, into `reused`; for kernels."""
+    """Write the decisions that `decide` returns into `reused` (B, G, H); for kernels."""
     reused[:] = False
     if decider.predictor_kind == EXACT and index > 0:
         _decide_exactly(products, memo_products, decider.thresholds, reused)
@@ -129,55 +132,55 @@ def decide_step(decider, index, x, h, products, memo_products, reused):
         memo[:] = now
         drift[:] = np.float32(0.0)
     else:
-        # Drift is summed, not compared step by step: a slow ramp would otherwise be reused for ever.
-        judge_drift(now, memo, drift, decider.thresholds, decider.throttle, reused)
+        # Changes are summed, because a slow ramp compared step by step would be reused for ever.
+        decide_by_summed_drift(now, memo, drift, decider.thresholds, decider.throttle, reused)
 
 
 @njit(cache=True, nogil=True)
 def correct_step(decider, products, reused, gate_of_product):
-    """Add the change of the prediction, in its unit, to the first product of each reused neuron; for kernels."""
+    """Add the scaled change of the predictor's output to the first product of each reused neuron; for kernels."""
     for b in range(products.shape[0]):
         for p in range(products.shape[1]):
             g = gate_of_product[p]
-            if p > 0 and g == gate_of_product[p - 1]:
+            if p > 0 and g == gate_of_product[p - 1]:  # the second product of a gate
                 continue
             for n in range(products.shape[2]):
                 if reused[b, g, n]:
                     change = np.float32(decider.now[b, g, n] - decider.memo[b, g, n])
-                    products[b, p, n] += change * decider.small.unit[g * products.shape[2] + n]
+                    products[b, p, n] += change * decider.network.correction_scale[g * products.shape[2] + n]
 
 
 @njit(cache=True, nogil=True)
 def _decide_exactly(products, memo, thresholds, reused):
-    # A GRU's candidate is the sum of its last two products.
+    # Only the last gate may have two products, a GRU's candidate; its exact product is their sum.
     n_gates = thresholds.size
     if products.shape[1] == n_gates:
-        judge_change(products, memo, thresholds, reused)
+        decide_by_change(products, memo, thresholds, reused)
         return
-    judge_change(products[:, : n_gates - 1], memo[:, : n_gates - 1], thresholds, reused)
+    decide_by_change(products[:, : n_gates - 1], memo[:, : n_gates - 1], thresholds, reused)
     now = products[:, n_gates - 1 : n_gates] + products[:, n_gates : n_gates + 1]
     before = memo[:, n_gates - 1 : n_gates] + memo[:, n_gates : n_gates + 1]
-    judge_change(now, before, thresholds[n_gates - 1 :], reused[:, n_gates - 1 :])
+    decide_by_change(now, before, thresholds[n_gates - 1 :], reused[:, n_gates - 1 :])
 
 
 @njit(cache=True, nogil=True)
 def _predict(decider, x, h, out):
     B, n_x = x.shape
-    small, planes = decider.small, decider.planes[:, :B]
-    x_steps, h_steps = np.full(B, small.x_step, np.float32), np.full(B, small.h_step, np.float32)
+    network, planes = decider.network, decider.planes[:, :B]
+    x_steps, h_steps = np.full(B, network.x_step, np.float32), np.full(B, network.h_step, np.float32)
     planes[:] = np.uint64(0)
     if decider.predictor_kind == TERNARY:
         put_ternary(x, x_steps, planes, 0)
         put_ternary(h, h_steps, planes, n_x)
         out[:] = np.int32(0)
-        add_ternary_products(planes, small.weights_t, out)
+        add_ternary_products(planes, network.weights_t, out)
         return
     if decider.predictor_kind == SIGNS:
         put_signs(x, planes[0], 0)
         put_signs(h, planes[0], n_x)
-    else:
+    else:  # CODES
         put_codes(x, x_steps, planes, 0)
         put_codes(h, h_steps, planes, n_x)
     largest = (1 << planes.shape[0]) - 1
     out[:] = np.int32(decider.n_inputs * largest * largest)
-    add_code_products(planes, small.weights_t, out)
+    add_code_products(planes, network.weights_t, out)

@@ -1,4 +1,4 @@
-"""What an observer keeps of neuron evaluations: histograms of relative change, moments of two products."""
+"""Statistics of neuron evaluations: histograms of relative change, moments of two products."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -12,12 +12,15 @@ from archsim.kernels.numerics.intrinsics import bits_of
 from archsim.kernels.prediction.reuse_rule import relative_change
 
 N_MOMENTS = 5
-"""Mean of a, mean of b, and the sums of the centred a², b² and a·b."""
+"""Number of moments: mean of a, mean of b, and the sums of the centred a², b² and a·b."""
 _PREFIXES = (np.arange(1 << 15, dtype=np.uint32) << 16).view(np.float32)
 
 
 def first_bins(edges: F32) -> I32:
-    """Where to start the search for a bin: that of the least number with the same upper 16 bits, (32768,)."""
+    """Return the bin at which to start a search, by the upper 16 bits of a number, (32768,).
+
+    It is the bin of the least number with these bits.
+    """
     return np.searchsorted(edges, _PREFIXES, side="right").astype(np.int32)
 
 
@@ -32,7 +35,7 @@ def count_changes(now: F32, before: F32, edges: F32, starts: I32, counts: I64) -
 
 
 def add_moments(a: I32, b: F32, n: int, moments: F64) -> int:
-    """Take B more pairs per column into running moments of `n` pairs (Welford); return the new n.
+    """Add B pairs per column to running moments of `n` pairs (Welford); return the new n.
 
     a (B, M) int32, b (B, M) float32; moments (5, M) float64, zeros at n = 0.
     """
@@ -42,7 +45,7 @@ def add_moments(a: I32, b: F32, n: int, moments: F64) -> int:
 
 
 def merge_moments(n: int, moments: F64, more: int, others: F64) -> tuple[int, F64]:
-    """The moments of two sets of pairs together (Chan, Golub, LeVeque 1979)."""
+    """Return number and moments of two sets of pairs together (Chan, Golub, LeVeque 1979)."""
     total = n + more
     if total == 0:
         return 0, moments
