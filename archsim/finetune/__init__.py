@@ -1,6 +1,6 @@
-"""Training with the very reuse that a network will meet on the machine; needs the extra `train`.
+"""Training with exactly the reuse decisions of the machine; needs the extra `train`.
 
-The only package that imports torch at once, and no other part of archsim imports it.
+This is the only package that imports torch immediately, and no other part of archsim imports this package.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A network folder as torch parameters: layers under a reuse policy, embedding, head, and the loss of its task."""
+"""Trainable form of a network folder: layers under a reuse policy, embedding, head, and the loss of its task."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from archsim.traceio.trace import Trace
 
 
 class Example(NamedTuple):
-    """A sequence as the network takes it, frames (T, I) float32 or tokens (T,) int64, and what it is to answer."""
+    """Sequence of frames (T, I) float32 or tokens (T,) int64, with its labels."""
 
     inputs: Tensor
     labels: Tensor
-    """One class (1,), or the labels of a transcript."""
+    """Class (1,), or the labels of a transcript."""
 
 
 class Losses(NamedTuple):
-    """What a batch costs, and how much of it was reused."""
+    """Loss, unsteadiness and reuse of a batch."""
 
     task: Tensor
     unsteadiness: Tensor | None
@@ -46,24 +46,26 @@ class Losses(NamedTuple):
 
 
 class TrainableNetwork(nn.Module):
-    """The network of a folder, with a mean-linear or CTC head, run under a reuse policy.
+    """Network of a folder with a mean-linear or CTC head, run under a reuse policy.
 
-    Raises NetworkError for a broken folder, ConfigError for a network without such a task.
+    Raises NetworkError for a broken folder, and ConfigError for a network without such a head or without a metric.
     """
 
     def __init__(
         self, folder: Path, *, policy: str, threshold: Threshold, scales: Scales | None = None, precision: str = "fp16"
     ) -> None:
         super().__init__()
-        self.folder, self.source = folder, load_network(folder)
+        self.folder = folder
+        self.source = load_network(folder)
         manifest, tensors = read_manifest(folder / MANIFEST), load_file(folder / WEIGHTS)
         head = manifest.head
         if not isinstance(head, MeanLinearManifest | CtcManifest):
-            found = f"has a head of kind {head.kind!r}" if head else "has no head"
-            raise ConfigError(f"{self.source.name} {found}: fine-tuning takes heads mean-linear and ctc")
+            problem = f"has a head of kind {head.kind!r}" if head else "has no head"
+            raise ConfigError(f"{self.source.name} {problem}: fine-tuning takes heads mean-linear and ctc")
         if self.source.metric is None:
             raise ConfigError(f"{self.source.name} names no metric: need one to say what fine-tuning costs")
-        self.prefixes, self.types = [s.prefix for s in manifest.stacks], {name: t.dtype for name, t in tensors.items()}
+        self.prefixes = [stack.prefix for stack in manifest.stacks]
+        self.types = {name: tensor.dtype for name, tensor in tensors.items()}
         stacks = [_module_of(stack, tensors) for stack in manifest.stacks]
         scales = scales or self.source.scales
         self.rnn = ReuseRNN(*stacks, policy=policy, threshold=threshold, scales=scales, precision=precision)
@@ -75,7 +77,7 @@ class TrainableNetwork(nn.Module):
             self.table = nn.Parameter(tensors[manifest.embedding.weight].float())
 
     def examples(self, trace: Trace) -> list[Example]:
-        """Return a labelled trace as training examples; TraceError where the network could not learn from it."""
+        """Return a labelled trace as training examples; raise TraceError if the network cannot learn from it."""
         inputs = Inputs(self.source, trace, fp16=self.rnn.fp16)
         if metric_for(self.source, trace) is None or trace.targets is None:
             raise TraceError(f"trace {trace.name} has no targets: need a labelled trace of the network's task")
@@ -101,7 +103,7 @@ class TrainableNetwork(nn.Module):
         return Losses(task, run.unsteadiness, run.reuse_fraction)
 
     def network(self) -> Network:
-        """The network of the present weights, as archsim runs it."""
+        """Return a network of the current weights that archsim can run."""
         head, embedded = self.source.head, self.source.embedding
         assert isinstance(head, MeanClassifier | CtcHead), "checked at the start"
         layers = [layer for stack in self.rnn.stacks for layer in from_torch(stack).layers]
@@ -112,11 +114,11 @@ class TrainableNetwork(nn.Module):
         return replace(self.source, layers=tuple(layers), embedding=embedded, head=head, scales=self.rnn.scales)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights under the names, and of the types, that the folder gives them."""
-        found = {name: getattr(self, field) for field, name in self.names.items()}
+        """Return the weights with the names and types that they have in the folder."""
+        result = {name: getattr(self, field) for field, name in self.names.items()}
         for prefix, stack in zip(self.prefixes, self.rnn.stacks, strict=True):
-            found |= {prefix + name: weight for name, weight in stack.named_parameters()}
-        return {name: t.detach().to(self.types.get(name, torch.float32)).contiguous() for name, t in found.items()}
+            result |= {prefix + name: weight for name, weight in stack.named_parameters()}
+        return {name: t.detach().to(self.types.get(name, torch.float32)).contiguous() for name, t in result.items()}
 
     def _checked(self, tokens: I64) -> I64:
         self.source.lookup(tokens)
@@ -134,7 +136,7 @@ class TrainableNetwork(nn.Module):
 
 
 def _module_of(stack: StackManifest, tensors: Mapping[str, Tensor]) -> nn.RNNBase:
-    """The torch module a stack's tensors are named after; a bias that is not stored is zero."""
+    """Return the torch module of a stack's tensors; a bias that is not stored is zero."""
     has_bias = any(name.startswith(f"{stack.prefix}bias_") for name in tensors)
     shape = stack.input_size, stack.hidden_size, stack.num_layers
     module: nn.RNNBase = torch_class(cell_named(stack.cell))(*shape, bias=has_bias, bidirectional=stack.bidirectional)

@@ -1,4 +1,4 @@
-"""A torch LSTM or GRU that reuses products as the machine will."""
+"""Torch LSTM or GRU that reuses products exactly as the machine does."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from archsim.policies.protocol import NEURONS
 
 @dataclass(frozen=True, eq=False)
 class ReuseRun:
-    """What one call computed."""
+    """Outputs, decisions and unsteadiness of one call."""
 
     outputs: Tensor
-    """Top layer, laid out as the input, zero where a sequence is over."""
+    """Outputs of the top layer in the layout of the input, zero after the end of a sequence."""
     activity: ActivityRecord
-    """The decisions, sequences in the order of the batch."""
+    """Decisions, with sequences in the order of the batch."""
     unsteadiness: Tensor | None
-    """Mean unsteadiness of the neurons, differentiable; None where it was not asked for."""
+    """Mean unsteadiness of the neurons, differentiable; None if it was not requested."""
 
     @property
     def reuse_fraction(self) -> float:
-        """Reused neuron evaluations over all."""
+        """Share of neuron evaluations that were reused."""
         return self.activity.avoided_fraction
 
 
 class ReuseRNN(nn.Module):
-    """An `nn.LSTM` or `nn.GRU`, or several in a row, run under a reuse policy.
+    """One `nn.LSTM` or `nn.GRU`, or several in a row, run under a reuse policy.
 
-    Values and decisions are those of `archsim.simulate`, bit for bit; the gradient is that of the same computation
-    (archsim.finetune.steps). The weights stay those of the modules given, so any optimiser trains them.
-    Raises NetworkError for modules archsim does not model, ConfigError for a policy, θ or precision that cannot be.
+    Values and decisions are equal to those of `archsim.simulate`, bit for bit, and the gradient is that of the same
+    computation (archsim.finetune.steps). The weights remain those of the given modules, so any optimiser trains them.
+    Raises NetworkError for modules that archsim does not model, and ConfigError for an invalid policy, θ or precision.
     """
 
     def __init__(
@@ -66,30 +66,33 @@ class ReuseRNN(nn.Module):
             raise ConfigError("modules differ in batch_first: need the same in all")
         if any(weight.dtype != torch.float32 for module in modules for weight in module.parameters()):
             raise ConfigError("weights are not float32: need module.float(); precision says what the machine holds")
-        self.stacks, self.policy = nn.ModuleList(modules), policy_from(policy)
+        self.stacks = nn.ModuleList(modules)
+        self.policy = policy_from(policy)
         if kind_of(self.policy) is not NEURONS:
-            raise ConfigError(f"policy {self.policy.name!r} goes by columns: need one that reuses neurons, as bnn")
-        self.threshold, self.scales, self.fp16 = threshold, scales, is_fp16(precision)
+            raise ConfigError(f"policy {self.policy.name!r} skips columns: need one that reuses neurons, as bnn")
+        self.threshold = threshold
+        self.scales = scales
+        self.fp16 = is_fp16(precision)
         for layer in self.passes().network.layers:
             check_trainable(layer.cell)
 
     def forward(self, x: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
         """Map x (T, B, I), or (B, T, I) if the modules are batch_first, to outputs of the same layout.
 
-        Sequences are padded at their end; `lengths` (B,) says where they stop. Raises TraceError for ill-shaped ones.
+        Sequences are padded at their end; `lengths` (B,) are their true lengths. Raises TraceError for wrong shapes.
         """
         return self.run(x, lengths).outputs
 
     def run(
         self, x: Tensor, lengths: Tensor | Sequence[int] | None = None, *, half_at: float | None = None
     ) -> ReuseRun:
-        """Do as `forward` does, and tell what was reused; `half_at` asks for the unsteadiness (see `unsteadiness`)."""
+        """Run as `forward` does, and return decisions too; `half_at` requests the unsteadiness (see `unsteadiness`)."""
         batch_first = bool(self.stacks[0].batch_first)
         x = x.transpose(0, 1) if batch_first else x
         passes = self.passes()
         batch, (steps, size) = _batch_of(x, lengths, passes.network.input_size), x.shape[:2]
-        places, costs = _places(batch), list[Tensor]()
-        hidden, decisions = self._stored(x[places]), list[U8]()
+        rows, costs = _padded_rows(batch), list[Tensor]()
+        hidden, decisions = self._stored(x[rows]), list[U8]()
         for index, sides in enumerate(_by_direction(self.stacks)):
             outputs = []
             for d, parameters in enumerate(sides):
@@ -99,13 +102,13 @@ class ReuseRNN(nn.Module):
                     costs.append(unsteadiness(inputs, h, parameters, batch, half_at))
                 outputs.append(_reversed(h, batch) if d else h)
             hidden = torch.cat(outputs, 1) if len(outputs) > 1 else outputs[0]
-        padded = hidden.new_zeros(steps, size, hidden.shape[1]).index_put(places, hidden)
+        padded = hidden.new_zeros(steps, size, hidden.shape[1]).index_put(rows, hidden)
         activity = _activity(passes.network, batch, decisions)
         cost = _mean_cost(costs, activity) if costs else None
         return ReuseRun(padded.transpose(0, 1) if batch_first else padded, activity, cost)
 
     def passes(self) -> PassFactory:
-        """The passes of the present weights, which training changes, and with them what a policy makes of them."""
+        """Return the passes of the current weights; made anew per call, because training changes the weights."""
         layers = tuple(layer for module in self.stacks for layer in from_torch(module).layers)
         network = Network("torch module", layers, scales=self.scales)
         return PassFactory(network, self.policy, thresholds_per_gate(network, self.threshold), fp16=self.fp16)
@@ -131,7 +134,7 @@ def _by_direction(stacks: nn.ModuleList) -> Iterator[list[Parameters]]:
 
 
 def _batch_of(x: Tensor, lengths: Tensor | Sequence[int] | None, input_size: int) -> Batch:
-    """Lay the sequences out, longest first."""
+    """Return the batch of the sequences, longest first."""
     if x.ndim != 3 or x.shape[2] != input_size or 0 in x.shape or x.dtype != torch.float32:
         raise TraceError(
             f"inputs are {x.dtype} of shape {tuple(x.shape)}, need float32 of (steps, batch, {input_size})"
@@ -144,25 +147,25 @@ def _batch_of(x: Tensor, lengths: Tensor | Sequence[int] | None, input_size: int
     return Batch.of(order, given[order])
 
 
-def _places(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Step and column in a padded tensor of each packed row."""
+def _padded_rows(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the step and the column of each packed row in a padded tensor."""
     steps, positions = batch.steps_and_positions()
     return torch.from_numpy(steps), torch.from_numpy(batch.sequences[positions])
 
 
 def _reversed(packed: Tensor, batch: Batch) -> Tensor:
-    """Packed rows of a pass in the order of a pass the other way."""
+    """Return packed rows in the order of the opposite direction."""
     return packed[torch.from_numpy(batch.backwards())]
 
 
 def _activity(network: Network, batch: Batch, decisions: Sequence[U8]) -> ActivityRecord:
     shapes, rows = pass_shapes(network), np.argsort(batch.sequences)
-    by_place = zip(shapes, decisions, strict=True)
-    bits = {shape.pass_key: [packed[batch.rows_of(row)] for row in rows.tolist()] for shape, packed in by_place}
+    by_pass = zip(shapes, decisions, strict=True)
+    bits = {shape.pass_key: [packed[batch.rows_of(row)] for row in rows.tolist()] for shape, packed in by_pass}
     return ActivityRecord(shapes, bits)
 
 
 def _mean_cost(costs: Sequence[Tensor], activity: ActivityRecord) -> Tensor:
-    """The mean over all neurons of what is a mean over a pass's."""
+    """Average the per-pass costs, weighted by neuron count."""
     sizes = torch.tensor([float(shape.neurons_per_step) for shape in activity.shapes])
     return torch.stack(list(costs)) @ (sizes / sizes.sum())

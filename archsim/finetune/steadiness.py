@@ -1,4 +1,4 @@
-"""How unsteady a network's products are: what a training may hold down to be reused more."""
+"""Unsteadiness of a network's products, which training may reduce to increase reuse."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from archsim.finetune.steps import Parameters
 from archsim.inference.batching import Batch
 
 TINY = 1e-12
-"""Keeps 0 / 0 of a product that stays zero at zero."""
+"""Term that avoids 0 / 0 for a product that stays zero."""
 
 
 def unsteadiness(inputs: Tensor, outputs: Tensor, parameters: Parameters, batch: Batch, half_at: float) -> Tensor:
     """Return the mean over neurons and steps of ε² / (ε² + half_at²), a number from 0 to 1.
 
-    ε is the relative change of a neuron's exact product since the step before (SEMANTICS 1.4 with the exact product and
-    the step before in place of the memo). The form counts, softly, the neurons that change by more than `half_at`; it
-    leaves those alone that change by far more, which no small step would let be reused. Packed inputs (rows, I) and
-    outputs (rows, H) of a pass; 0 for sequences of one step.
+    ε is the relative change of a neuron's exact product since the previous step (SEMANTICS 1.4, with the exact product
+    and the previous step instead of the memo). This is a smooth count of the neurons that change by more than
+    `half_at`. Its gradient vanishes for much larger changes, which no small step could make reusable. `inputs` (rows,
+    I) and `outputs` (rows, H) are packed rows of a pass. The result is 0 for sequences of one step.
     """
     rows, later = torch.from_numpy(batch.rows_before()), int(batch.active[0])
     if not len(rows):

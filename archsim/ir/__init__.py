@@ -1,1 +1,1 @@
-"""What a network is to archsim: layers with weights, what feeds them, what reads them."""
+"""Networks as archsim sees them: layers with weights, encoders of their inputs, and heads."""

@@ -1,4 +1,4 @@
-"""The recurrent cells: their gates, the dot products behind each gate, and the kernel that updates them."""
+"""Recurrent cells, with their gates, the dot products of each gate, and the kernel that updates them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from archsim.kernels.numerics.cells import GRU_KERNEL, LSTM_KERNEL
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrent cell (SEMANTICS 1.1): one neuron per gate and unit, and one or two dot products per neuron."""
+    """Recurrent cell (SEMANTICS 1.1), with one neuron per gate and unit, and one or two dot products per neuron."""
 
     name: str
     kernel_id: int
@@ -79,7 +79,7 @@ def check_cell(cell: Cell) -> None:
 
 
 def cell_named(name: str, where: str = "") -> Cell:
-    """Return the cell called `name`; NetworkError says where the name stood and lists the alternatives."""
+    """Return the cell called `name`; raise NetworkError with `where` and the alternatives."""
     if name not in CELLS:
         raise NetworkError(
             f"{where}cell {name!r} is not supported{did_you_mean(name, CELLS)}; accepted: {', '.join(CELLS)}"

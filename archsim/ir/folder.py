@@ -27,14 +27,14 @@ MANIFEST, WEIGHTS = "network.toml", "weights.safetensors"
 
 
 def bundled_networks() -> list[str]:
-    """Names of the networks installed with the package."""
+    """Return the names of the networks installed with the package."""
     return sorted(path.parent.name for path in bundled_folder("models").glob(f"*/{MANIFEST}"))
 
 
 def network_folder(name: str | Path) -> Path:
-    """Return the folder of a bundled network, or the path of any other.
+    """Return the folder of a bundled network by name, or of any other by path.
 
-    Raises UnknownNameError for neither, NetworkError for a file.
+    Raises UnknownNameError if it is neither, and NetworkError for a file.
     """
     if str(name) in bundled_networks():
         return bundled_folder("models") / str(name)
@@ -50,7 +50,7 @@ def network_folder(name: str | Path) -> Path:
 def load_network(name: str | Path) -> Network:
     """Load a bundled network by name, or a network folder by path.
 
-    Raises UnknownNameError for neither, NetworkError naming file and field for a broken folder.
+    Raises UnknownNameError if it is neither, and NetworkError with file and field for a broken folder.
     """
     folder = network_folder(name)
     manifest = read_manifest(folder / MANIFEST)
@@ -80,7 +80,7 @@ def load_network(name: str | Path) -> Network:
 
 
 def network_files(name: str | Path) -> list[Path]:
-    """Return the files of a network folder; UsageError where there is none."""
+    """Return the files of a network folder; raise UsageError if there is no such folder."""
     folder = network_folder(name)
     embedding = read_manifest(folder / MANIFEST).embedding
     beside = (embedding.vocabulary, embedding.subwords) if embedding else ()
@@ -88,7 +88,7 @@ def network_files(name: str | Path) -> list[Path]:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read `network.toml`; NetworkError names the key that is wrong."""
+    """Read `network.toml`; raise NetworkError that names the wrong key."""
     if not is_there(path):
         raise NetworkError(f"{path} does not exist; a network folder holds {MANIFEST} and {WEIGHTS}")
     try:

@@ -1,4 +1,4 @@
-"""Heads: what turns the top layer's outputs into an answer. Computed and counted, but not memoized."""
+"""Heads, which turn the outputs of the top layer into the result of the task. They are costed but not memoized."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from archsim.ownership import OwnsArrays
 
 @dataclass(frozen=True, eq=False)
 class MeanClassifier(OwnsArrays):
-    """The mean over time, then one linear map: one class a sequence."""
+    """Linear map of the mean over time, which gives one class per sequence."""
 
     weight: F32
-    """(classes, D·H)."""
+    """Weights (classes, D·H)."""
     bias: F32
-    """(classes,)."""
+    """Bias (classes,)."""
     metrics = ("accuracy",)
 
     def check(self, name: str, inputs: int) -> None:
-        """Raise NetworkError unless the head takes `inputs` numbers a step."""
+        """Raise NetworkError unless the head takes `inputs` numbers per step."""
         _check_linear(name, "head", self.weight, self.bias, inputs)
 
 
 @dataclass(frozen=True, eq=False)
 class CtcHead(OwnsArrays):
-    """A linear map at every step and the best path through it: one transcript a sequence (Graves et al., ICML 2006)."""
+    """Linear map at every step, whose best path gives one transcript per sequence (Graves et al., ICML 2006)."""
 
     weight: F32
-    """(labels, D·H)."""
+    """Weights (labels, D·H)."""
     bias: F32
-    """(labels,)."""
+    """Bias (labels,)."""
     labels: tuple[str, ...]
-    """Words by output; the first is the blank and stands for nothing."""
+    """Words by output. The first is the blank, which stands for no word."""
     metrics = ("wer",)
 
     def check(self, name: str, inputs: int) -> None:
-        """Raise NetworkError unless the head takes `inputs` numbers a step and has a word for each output."""
+        """Raise NetworkError unless the head takes `inputs` numbers per step and has one label per output."""
         _check_linear(name, "head", self.weight, self.bias, inputs)
         if len(self.labels) != self.bias.size:
             raise NetworkError(f"{name}: head has {self.bias.size} outputs and {len(self.labels)} labels, need as many")
@@ -47,29 +47,29 @@ class CtcHead(OwnsArrays):
 class AttentionDecoder(OwnsArrays):
     """Luong's general attention over the encoder, and an output layer that shares the embedding table.
 
-    Greedy: each step's input is the embedding of the piece chosen before (Luong et al., EMNLP 2015).
+    Decoding is greedy: the input of a step is the embedding of the previous piece (Luong et al., EMNLP 2015).
     """
 
     attention: F32
-    """(H of the encoder, H of the decoder)."""
+    """Attention weights (H of the encoder, H of the decoder)."""
     combine_weight: F32
-    """(I, H of the encoder + H of the decoder), I the width of the embedding."""
+    """Weights (I, H of the encoder + H of the decoder), where I is the width of the embedding."""
     combine_bias: F32
-    """(I,)."""
+    """Bias (I,)."""
     output_bias: F32
-    """(V,)."""
+    """Bias of the output (V,)."""
     start: int
     """Token that begins a decoded sequence."""
     end: int
-    """Token that ends one."""
+    """Token that ends a decoded sequence."""
     metrics = ("bleu",)
 
     def step_limit(self, source_steps: int) -> int:
-        """Steps after which decoding stops even without an end token."""
+        """Return the steps after which decoding stops without an end token."""
         return 2 * source_steps + 10
 
     def check(self, name: str, encoder: int, decoder: int, table: tuple[int, ...]) -> None:
-        """Raise NetworkError for a shape that does not join encoder, decoder and embedding table (V, I)."""
+        """Raise NetworkError for a shape that does not match encoder, decoder and embedding table (V, I)."""
         for field, array, need in (
             ("attention", self.attention, (encoder, decoder)),
             ("combine weight", self.combine_weight, (table[1], encoder + decoder)),

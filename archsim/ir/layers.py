@@ -1,4 +1,4 @@
-"""A recurrent layer: one or two directions of one cell, with checked weights."""
+"""Recurrent layer of one or two directions of a cell, with checked weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from archsim.ownership import OwnsArrays, own
 
 @dataclass(frozen=True, eq=False)
 class Direction(OwnsArrays):
-    """The weights of one pass over a sequence, torch's names and gate order, all float32.
+    """Weights of one direction in float32, with the names and gate order of torch.
 
     weight_ih (G·H, I), weight_hh (G·H, H), bias_ih and bias_hh (G·H,); read-only.
     """
@@ -29,7 +29,7 @@ class Direction(OwnsArrays):
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One recurrent layer: `directions` passes side by side, outputs concatenated."""
+    """Recurrent layer whose directions have their outputs concatenated."""
 
     name: str
     cell: Cell
@@ -42,24 +42,24 @@ class Layer:
 
     @property
     def output_size(self) -> int:
-        """D·H."""
+        """Outputs of all directions per step, D·H."""
         return self.hidden_size * len(self.directions)
 
     @property
     def joint_size(self) -> int:
-        """N = I + H, the inputs of a neuron."""
+        """Inputs of a neuron, N = I + H."""
         return self.input_size + self.hidden_size
 
     @property
     def neurons_per_step(self) -> int:
-        """G·H, neuron evaluations of one direction in one step."""
+        """Neuron evaluations of one direction per step, G·H."""
         return self.cell.n_gates * self.hidden_size
 
 
 def make_direction(where: str, cell: Cell, weights: dict[str, ArrayLike | None], *, reverse: bool = False) -> Direction:
     """Check and convert the four arrays of a direction; a missing bias is zero.
 
-    Raises NetworkError naming `where`, the array, its shape and the shape that would be accepted.
+    Raises NetworkError with `where`, the array, its shape and the accepted shape.
     """
     weight_ih = _checked(where, "weight_ih", weights["weight_ih"])
     weight_hh = _checked(where, "weight_hh", weights["weight_hh"])
@@ -91,7 +91,7 @@ def _checked(where: str, name: str, values: ArrayLike | None) -> F32:
 
 
 def require_finite(where: str, name: str, array: F32) -> F32:
-    """Return the array; NetworkError if it holds NaN or infinity."""
+    """Return the array; raise NetworkError if it holds NaN or infinity."""
     if not np.isfinite(array).all():
         raise NetworkError(f"{where}: {name} holds NaN or infinite values, need finite numbers")
     return array

@@ -1,4 +1,4 @@
-"""What `network.toml` may say."""
+"""Schema of `network.toml`."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from archsim.validation import FrozenRecord
 
 FLOAT_MAX = sys.float_info.max
 Per = Literal["network", "layer", "gate", "kind"]
-"""What has a θ of its own."""
+"""Scope of one θ; a kind is the same gate in all layers."""
 
 
 def _theta(value: Any) -> Any:
-    """θ as TOML and JSON hold it; the network says later whether its lists have the right lengths."""
+    """Check and convert θ of TOML or JSON; the lengths of its lists are checked with the network."""
     if isinstance(value, list) and value:
         return [_theta(part) for part in value]
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= FLOAT_MAX:
-        raise ValueError("need a number >= 0, or lists of them, one a layer or one a gate")
+        raise ValueError("need a number >= 0, or lists of them, one per layer or one per gate")
     return float(value)
 
 
 Bound = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Threshold = Annotated[float | list[Any], PlainValidator(_theta)]
-"""One number, a list with one a layer, or lists with one a gate."""
+"""θ as one number, a list with one per layer, or lists with one per gate."""
 
 
 class StackManifest(FrozenRecord):
-    """A stack of equal recurrent layers, as one torch module holds them."""
+    """Stack of equal recurrent layers, as one torch module holds them."""
 
     prefix: str
     cell: str
@@ -50,17 +50,17 @@ class StackManifest(FrozenRecord):
 
 
 class EmbeddingManifest(FrozenRecord):
-    """Names of the embedding table and of the file beside it that makes tokens of text."""
+    """Names of the embedding table and of the file that converts text to tokens."""
 
     weight: str
     vocabulary: str | None = None
-    """Words, one a line."""
+    """Name of a file with one word per line."""
     subwords: str | None = None
-    """A sentencepiece model."""
+    """Name of a sentencepiece model."""
 
 
 class MeanLinearManifest(FrozenRecord):
-    """A classifier on the mean of the top layer's outputs."""
+    """Classifier on the mean of the top layer's outputs."""
 
     kind: Literal["mean-linear"]
     weight: str
@@ -68,7 +68,7 @@ class MeanLinearManifest(FrozenRecord):
 
 
 class CtcManifest(FrozenRecord):
-    """A word or a blank at every step; the first label is the blank."""
+    """CTC head, which gives a word or a blank at every step; the first label is the blank."""
 
     kind: Literal["ctc"]
     weight: str
@@ -90,17 +90,17 @@ HeadManifest = Annotated[MeanLinearManifest | CtcManifest | DecoderManifest, Fie
 
 
 def reaches(threshold: Any, highest: float | None) -> bool:
-    """Return whether a θ, or one of a list of them, is the last that a search up to `highest` could try."""
+    """Return whether a θ, or one of a list of them, is the largest that a search up to `highest` could try."""
     if isinstance(threshold, list):
         return any(reaches(part, highest) for part in threshold)
     return highest is not None and bool(threshold >= highest * (1 - 1e-6))
 
 
 class CalibratedPoint(FrozenRecord):
-    """A threshold, and what it did to the calibration trace."""
+    """Threshold with its reuse and loss on the calibration trace."""
 
     max_loss: Bound
-    """Points of the metric that were allowed."""
+    """Largest loss allowed, in points of the metric."""
     threshold: Threshold
     reuse_fraction: float
     metric_loss: float
@@ -110,19 +110,19 @@ class CalibratedPoint(FrozenRecord):
 
 
 class CalibrationManifest(FrozenRecord):
-    """The evidence behind a policy's threshold, as `archsim calibrate --save` writes it."""
+    """Evidence for the threshold of a policy, as `archsim calibrate --save` writes it."""
 
     trace: str
     trace_digest: str
     sequences: int
     precision: str
     per: Per = "network"
-    """What has a θ of its own."""
+    """Scope of one θ."""
     metric_baseline: float
     margin: float
-    """Standard errors that a loss had to stay below its bound."""
+    """Standard errors by which a loss had to stay below its bound."""
     highest: float | None = None
-    """The largest θ that the search could try; None where an older version did not say."""
+    """Largest θ that the search could try; None in files of older versions."""
     confidence: float
     points: tuple[CalibratedPoint, ...]
 
@@ -144,7 +144,7 @@ class ScalesManifest(FrozenRecord):
 
 
 class Manifest(FrozenRecord):
-    """Everything `network.toml` may say."""
+    """Content of `network.toml`."""
 
     name: str
     description: str = ""
@@ -152,7 +152,7 @@ class Manifest(FrozenRecord):
     metric: Literal["accuracy", "wer", "bleu"] | None = None
     default_trace: str | None = None
     corpus: str | None = None
-    """Public corpus of the network's task, as `archsim run --split` names it."""
+    """Name of the public corpus of the network's task, which `archsim run --split` reads."""
     frontend: str | None = None
     stacks: tuple[StackManifest, ...] = Field(min_length=1)
     embedding: EmbeddingManifest | None = None

@@ -1,4 +1,4 @@
-"""A network: recurrent layers in order, what stands before them, and what reads them."""
+"""Network of recurrent layers in order, with embedding or front end before them and a head after them."""
 
 from __future__ import annotations
 
@@ -22,51 +22,51 @@ from archsim.ownership import OwnsArrays
 
 @dataclass(frozen=True, eq=False)
 class Embedding(OwnsArrays):
-    """Turns tokens into the first layer's inputs; `table` is (V, I) float32."""
+    """Table (V, I) float32 that converts tokens to inputs of the first layer."""
 
     table: F32
     encoder: TextEncoder | None = None
-    """Turns text into tokens; None where the network takes tokens only."""
+    """Encoder of text to tokens; None if the network accepts only tokens."""
 
 
 LARGEST_SCALE = 1e30
-"""Steps and their products with weights stay within float32."""
+"""Largest accepted scale, so that quantiser steps and their products with weights stay within float32."""
 
 
 @dataclass(frozen=True)
 class Scales:
-    """Mean magnitudes of what layers read, on calibration data: what quantisers are made for."""
+    """Mean magnitudes of the inputs of layers on calibration data, which set the steps of quantisers."""
 
     inputs: tuple[float, ...]
-    """Of x, by layer."""
+    """Mean |x| by layer."""
     hidden: tuple[tuple[float, ...], ...]
-    """Of h, by layer and direction."""
+    """Mean |h| by layer and direction."""
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A trained network as archsim runs it: an encoder stack and, with an `AttentionDecoder`, a decoder stack."""
+    """Trained network of an encoder stack and, with an `AttentionDecoder`, a decoder stack."""
 
     name: str
     layers: tuple[Layer, ...]
-    """All recurrent layers, the encoder's first."""
+    """All recurrent layers, those of the encoder first."""
     decoder_depth: int = 0
-    """How many of them, from the end, are the decoder's."""
+    """Number of decoder layers, which are the last ones."""
     embedding: Embedding | None = field(default=None, repr=False)
     frontend: Frontend | None = None
-    """Makes frames of audio; None where the network takes frames or tokens only."""
+    """Converter of audio to frames; None if the network accepts only frames or tokens."""
     head: Head | None = field(default=None, repr=False)
     metric: str | None = None
-    """Name of the task metric, e.g. `accuracy`; None where the network has no task."""
+    """Name of the task metric, e.g. `accuracy`; None if the network has no task."""
     thresholds: dict[str, float | list[Any]] = field(default_factory=dict)
-    """Calibrated θ per policy name: one number, a list with one a layer, or lists with one a gate."""
+    """Calibrated θ by policy name: one number, a list with one per layer, or lists with one per gate."""
     scales: Scales | None = None
-    """None where nobody has measured them."""
+    """Scales for quantisers; None if they have not been measured."""
     description: str = ""
     provenance: str = ""
     default_trace: str | None = None
     corpus: str | None = None
-    """Public corpus of its task, e.g. `imdb`."""
+    """Name of the public corpus of its task, e.g. `imdb`."""
 
     def __post_init__(self) -> None:
         if not self.encoder:
@@ -94,17 +94,17 @@ class Network:
 
     @property
     def encoder(self) -> tuple[Layer, ...]:
-        """The layers that read the sequence."""
+        """Layers that read the input sequence."""
         return self.layers[: len(self.layers) - self.decoder_depth]
 
     @property
     def decoder(self) -> tuple[Layer, ...]:
-        """The layers that write an answer step by step; empty for most networks."""
+        """Layers that write an output step by step; empty for most networks."""
         return self.layers[len(self.layers) - self.decoder_depth :]
 
     @property
     def input_size(self) -> int:
-        """I of the first layer."""
+        """Inputs of the first layer, I."""
         return self.layers[0].input_size
 
     @property
@@ -114,7 +114,7 @@ class Network:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over shapes, weights, text encoder, front end and metric: all that decides what is computed."""
+        """SHA-256 over everything that affects results: shapes, weights, text encoder, front end and metric."""
         front = self.frontend.name if self.frontend else None
         sha = hashlib.sha256(f"{self.metric} {front} {self.decoder_depth}".encode())
         for layer in self.layers:
@@ -152,19 +152,19 @@ class Network:
 
 
 def _check_scales(network: Network, scales: Scales) -> None:
-    for what, found, need in (
+    for key, count, need in (
         ("inputs", len(scales.inputs), len(network.layers)),
         ("hidden", [len(sides) for sides in scales.hidden], [len(layer.directions) for layer in network.layers]),
     ):
-        if found != need:
-            raise NetworkError(f"{network.name}: scales.{what} has {found} entries, need {need}, one a layer")
+        if count != need:
+            raise NetworkError(f"{network.name}: scales.{key} has {count} entries, need {need}, one per layer")
     for value in (*scales.inputs, *(value for sides in scales.hidden for value in sides)):
         if not 0 <= value <= LARGEST_SCALE:
             raise NetworkError(f"{network.name}: scales hold {value}, need numbers from 0 to {LARGEST_SCALE:g}")
 
 
 def _check_translation(network: Network) -> None:
-    """A decoder layer starts where the encoder layer of the same depth ended, and reads the shared embedding."""
+    """Raise NetworkError unless each decoder layer can start from the last state of its encoder layer."""
     name, encoder, decoder = network.name, network.encoder, network.decoder
     if not (isinstance(network.head, AttentionDecoder) and decoder and network.embedding):
         raise NetworkError(f"{name}: a decoder needs layers, an embedding and a head of kind attention-decoder")

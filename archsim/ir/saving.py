@@ -1,4 +1,4 @@
-"""What archsim writes into network folders: calibrations, scales, whole networks."""
+"""Writing into network folders: calibrations, scales, whole networks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from archsim.ir.manifest import CalibrationManifest, Manifest, ScalesManifest
 
 
 def check_saving(folder: Path, *, force: bool = False) -> Path:
-    """Return the `network.toml` that is to be changed; ask before long work.
+    """Return the `network.toml` that will be changed. Call it before long work.
 
-    Raises NetworkError for a bundled network unless `force` is set, UsageError for a file that cannot be written.
+    Raises NetworkError for a bundled network unless `force`, and UsageError for a file that cannot be written.
     """
     path = folder / MANIFEST
     if not force and folder.resolve().is_relative_to(bundled_folder("models").resolve()):
@@ -39,9 +39,9 @@ def save_calibration(
     *,
     force: bool = False,
 ) -> Path:
-    """Write a policy's threshold for the smallest bound, and its evidence, into `network.toml`; the rest stays.
+    """Write a policy's threshold for the smallest bound, and its evidence, into `network.toml`; keep the rest.
 
-    `scales`, where it was made on, go in with it. Return the file; raises as `check_saving` does.
+    `scales` are written as well, if the calibration used them. Returns the file, and raises as `check_saving` does.
     """
 
     def change(document: tomlkit.TOMLDocument) -> None:
@@ -54,9 +54,9 @@ def save_calibration(
 
 
 def save_scales(folder: Path, scales: ScalesManifest, *, force: bool = False) -> Path:
-    """Write how large inputs are into `network.toml`; the rest stays.
+    """Write the scales of inputs into `network.toml`; keep the rest.
 
-    Return the file; raises as `check_saving` does.
+    Returns the file, and raises as `check_saving` does.
     """
 
     def change(document: tomlkit.TOMLDocument) -> None:
@@ -68,7 +68,7 @@ def save_scales(folder: Path, scales: ScalesManifest, *, force: bool = False) ->
 def _edit(folder: Path, change: Callable[[tomlkit.TOMLDocument], None], *, force: bool) -> Path:
     path = check_saving(folder, force=force)
     read_manifest(path)
-    document = tomlkit.parse(path.read_bytes().decode("utf-8-sig"))  # as bytes: its line ends stay
+    document = tomlkit.parse(path.read_bytes().decode("utf-8-sig"))  # from bytes, to keep line ends
     change(document)
     with write_whole(path) as temporary:
         temporary.write_bytes(tomlkit.dumps(document).encode())
@@ -79,9 +79,9 @@ def _edit(folder: Path, change: Callable[[tomlkit.TOMLDocument], None], *, force
 def write_network(
     folder: Path, manifest: Manifest, tensors: Mapping[str, NDArray[np.floating[Any]]], source: Path
 ) -> None:
-    """Write a network folder, made if need be; the files its embedding names come from `source`.
+    """Write a network folder; copy the files that its embedding names from `source`.
 
-    Each file is whole or not there, and `network.toml` comes last: without it the folder is no network.
+    Each file is written atomically, and `network.toml` last, because a folder without it is no network.
     Raises NetworkError for the folder of a bundled network.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,8 +93,8 @@ def write_network(
     with write_whole(folder / WEIGHTS) as temporary:
         save_file(dict(tensors), temporary)
     with write_whole(folder / MANIFEST) as temporary:
-        told = manifest.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-        temporary.write_text(tomlkit.dumps(told), "utf-8")
+        content = manifest.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        temporary.write_text(tomlkit.dumps(content), "utf-8")
 
 
 def _as_toml(evidence: CalibrationManifest) -> tomlkit.items.Table:

@@ -1,7 +1,7 @@
-"""Speech to feature vectors: what stands between the samples and the first layer of the speech networks.
+"""Front ends, which convert speech samples to feature vectors for the speech networks.
 
-Every feature is normalised over its utterance to mean 0 and variance 1, so no constants are stored, the
-level does not matter, and the signs that the binary network sees change about as often up as down.
+Every feature is normalised over its utterance to mean 0 and variance 1. No constants are therefore stored, the level
+does not matter, and the signs that the binary network reads are balanced.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ MIN_SAMPLES = 800
 MEL_BANDS = 40
 SPECTRUM_BINS = 81
 DELTA_REACH = 4
-# Added to a band's power, relative to its mean over the utterance: a pause is 25 dB down and no deeper.
 FLOOR = 3e-3
+"""Power added to a band, relative to its mean over the utterance, so that a pause is at most 25 dB lower."""
 _MEL_WINDOW = 200
 _MEL_FFT = 256
 _SPECTRUM_WINDOW = 160
@@ -33,7 +33,7 @@ _TINY = 1e-12
 
 
 class Frontend(NamedTuple):
-    """A feature extractor: its name, its function, the size of its vectors and the rate it expects."""
+    """Feature extractor with name, function, size of its vectors and expected sample rate."""
 
     name: str
     features: Callable[[np.ndarray], F32]
@@ -42,7 +42,7 @@ class Frontend(NamedTuple):
 
 
 def log_mel_deltas(samples: np.ndarray) -> F32:
-    """Return 40 log-mel energies of 25 ms every 10 ms, their deltas and the deltas' deltas, (T, 120)."""
+    """Return 40 log-mel energies of 25 ms every 10 ms, with first and second deltas, (T, 120)."""
     mel = _log(_power(_checked(samples), _MEL_WINDOW, _MEL_FFT) @ _mel_filters())
     deltas = _deltas(mel)
     return _normalised(np.hstack((mel, deltas, _deltas(deltas))))
@@ -65,7 +65,7 @@ FRONTENDS = {
 
 
 def frontend_named(name: str, where: str = "") -> Frontend:
-    """Return the front end called `name`; NetworkError says where it stood and lists the alternatives."""
+    """Return the front end called `name`; raise NetworkError with `where` and the alternatives."""
     if name not in FRONTENDS:
         nearest = did_you_mean(name, FRONTENDS)
         raise NetworkError(f"{where}frontend {name!r} is not known{nearest}; accepted: {', '.join(FRONTENDS)}")
@@ -78,7 +78,7 @@ def _checked(samples: np.ndarray) -> F64:
         raise TraceError(f"speech samples of shape {signal.shape}, {signal.dtype}: need one dimension of numbers")
     if len(signal) < MIN_SAMPLES:
         raise TraceError(f"speech of {len(signal)} samples: need at least {MIN_SAMPLES}, 0.1 s at {SAMPLE_RATE_HZ} Hz")
-    # the log below needs one scale; a quiet float signal must not sink under _TINY
+    # one scale for all signals, because a quiet float signal would vanish below _TINY in the logarithm
     signal = signal.astype(np.float64)
     if not np.isfinite(signal).all():
         raise TraceError("speech samples: some are not finite")
@@ -97,7 +97,7 @@ def _log(power: F64) -> F64:
 
 
 def _mel_filters() -> F64:
-    """Return triangles of equal width on the mel scale, (bins, bands); none is narrower than a bin."""
+    """Return triangles of equal width on the mel scale, (bins, bands), none narrower than one bin."""
     top = 2595 * np.log10(1 + SAMPLE_RATE_HZ / 2 / 700)
     edges = 700 * (10 ** (np.linspace(0, top, MEL_BANDS + 2) / 2595) - 1) * _MEL_FFT / SAMPLE_RATE_HZ
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
@@ -119,5 +119,5 @@ def _deltas(features: F64) -> F64:
 
 def _normalised(features: F64) -> F32:
     centred = features - features.mean(0)
-    # a feature that never changes stays at zero
+    # the maximum keeps a constant feature at zero
     return np.asarray(centred / np.maximum(centred.std(0), 1e-6), np.float32)

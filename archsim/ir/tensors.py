@@ -17,7 +17,7 @@ from archsim.reading import is_there, read_bytes
 
 
 class Weights(dict[str, F32]):
-    """Tensors by name, remembering which were asked for."""
+    """Tensors by name, with a record of the names that were read."""
 
     def __init__(self, where: str, tensors: Mapping[str, F32]) -> None:
         super().__init__(tensors)
@@ -25,12 +25,12 @@ class Weights(dict[str, F32]):
         self.read: set[str] = set()
 
     def find(self, name: str) -> F32 | None:
-        """Return a tensor, or None where there is none of this name."""
+        """Return a tensor, or None if there is none of this name."""
         self.read.add(name)
         return super().get(name)
 
     def need(self, name: str) -> F32:
-        """Return a tensor of finite numbers; NetworkError lists what is there."""
+        """Return a tensor of finite numbers; raise NetworkError with the present names if it is missing."""
         tensor = self.find(name)
         if tensor is None:
             raise NetworkError(f"{self.where}: tensor {name!r} is missing; present: {', '.join(sorted(self))}")
@@ -38,7 +38,7 @@ class Weights(dict[str, F32]):
 
 
 MOST_WEIGHT_BYTES = 1 << 36
-"""Largest file of weights that is read, 64 GiB."""
+"""Bytes of the largest file of weights that is read, 64 GiB."""
 _TYPES = {"F16": np.float16, "BF16": np.uint16, "F32": np.float32, "F64": np.float64}
 
 

@@ -1,4 +1,4 @@
-"""Text to token ids: whole words looked up in a vocabulary, or subword pieces."""
+"""Encoders of text to token ids, by a vocabulary of words or by subword pieces."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s]")
 
 
 class TextEncoder(Protocol):
-    """What turns a text into a network's tokens."""
+    """Interface of encoders, which convert a text to the tokens of a network."""
 
     def __len__(self) -> int:
-        """Number of different tokens."""
+        """Return the number of different tokens."""
 
     def encode(self, text: str) -> I64:
         """Return the token ids of a text, (T,) int64."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything that decides the tokens."""
+        """SHA-256 of everything that affects the tokens."""
 
 
 def tokenize(text: str) -> list[str]:
@@ -38,7 +38,7 @@ def tokenize(text: str) -> list[str]:
 
 
 class Vocabulary:
-    """Known tokens, numbered by position; entry 0 stands for every unknown one."""
+    """Vocabulary of known tokens, numbered by position. Entry 0 stands for every unknown token."""
 
     def __init__(self, tokens: Sequence[str], where: str = "vocabulary: ") -> None:
         if not tokens or tokens[0] != UNKNOWN:
@@ -63,10 +63,10 @@ class Vocabulary:
 
 
 class Subwords:
-    """Pieces of words from a sentencepiece model; every encoded text ends in the end token."""
+    """Subword encoder of a sentencepiece model. Every encoded text ends with the end token."""
 
     def __init__(self, model: bytes, where: str = "") -> None:
-        # Imported here because it takes as long as the rest of the package together.
+        # Imported here, because the import takes as long as that of the rest of the package.
         from sentencepiece import SentencePieceProcessor
 
         try:
