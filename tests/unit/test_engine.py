@@ -100,7 +100,7 @@ def test_credit_wait_takes_an_event_only_if_none_is_free():
     def take_all():
         for _ in range(7):
             if not credits.free:
-                yield credits.returned()
+                yield credits.next_return()
             credits.take()
             taken_ps.append(env.now_ps)
             env.timeout(100).callbacks.append(lambda _: credits.give())

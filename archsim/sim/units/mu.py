@@ -1,4 +1,4 @@
-"""The multi-functional unit: updates a unit's cell once the products of all its gates have arrived."""
+"""Multi-functional unit: updates a hidden unit's cell once the products of all its gates have arrived."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from archsim.sim.units.unit import MU, Credits, Process, Unit
 
 
 class MultiFunctionalUnit(Unit):
-    """Starts a cell update every II_m cycles; the last one of a step ends it, L_m + L_w later.
+    """Unit that starts a cell update every II_m cycles at most; a step ends L_m + L_w after its last update began.
 
-    `result_lags` is empty where results wait in a memory of their own.
+    result_credits: credits of each gate's result queue; none where results wait in a memory of their own.
     """
 
     def __init__(
@@ -26,12 +26,14 @@ class MultiFunctionalUnit(Unit):
         arch: ArchSpec,
         *,
         results: Sequence[Port[int]],
-        result_lags: Sequence[Credits],
+        result_credits: Sequence[Credits],
         cells: Sequence[Cell],
         probe: Probe,
     ) -> None:
         super().__init__(env, MU, arch, probe)
-        self.results, self.result_lags, self.cells = results, result_lags, cells
+        self.results = results
+        self.result_credits = result_credits
+        self.cells = cells
         self.steps: Port[UpdateWork] = Port(env)
         self.step_ends: Port[int] = Port(env)
         env.process(self.run())
@@ -41,20 +43,20 @@ class MultiFunctionalUnit(Unit):
         while True:
             step = yield from self.steps.get()
             segment, times = step.segment, step.times
-            gates, lags = self.results[: segment.shape.n_gates], self.result_lags[: segment.shape.n_gates]
+            gates, credits = self.results[: segment.shape.n_gates], self.result_credits[: segment.shape.n_gates]
             interval_ps, label = self.clock.to_ps(times.update_interval_cycles), segment.label
             may_start_ps = self.env.now_ps
             for neuron in range(segment.shape.n_units):
-                for results in gates:
+                for results in gates:  # m_n is at least every r_{k,n}
                     if not results.has_arrived:
                         yield results.arrival()
                     results.take()
-                if self.env.now_ps < may_start_ps:
+                if self.env.now_ps < may_start_ps:  # and at least m_{n-1} + II_m
                     yield self.env.timeout(may_start_ps - self.env.now_ps)
                 self.count_wait("products", may_start_ps)
                 may_start_ps = self.env.now_ps + interval_ps
-                for lag in lags:
-                    lag.give()
+                for queue in credits:
+                    queue.give()
                 if segment.updates:
                     self.count_work(interval_ps, "update {}, {}", neuron, label)
             if segment.updates:

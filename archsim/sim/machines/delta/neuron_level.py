@@ -1,4 +1,4 @@
-"""Detail `neuron` of a machine that goes by columns: every unit a process that goes from column to column."""
+"""Detail `neuron` of the column-skipping machine: every unit is a process that handles column after column."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from archsim.sim.units.unit import DPU, Process, unit_name
 
 
 class ColumnUnit(NamedTuple):
-    """One gate's hardware: the delta unit goes ahead, the dot product unit follows."""
+    """Hardware of one gate: the delta unit runs ahead, and the dot product unit follows."""
 
     delta: DeltaUnit
     dot_product: ColumnDotProductUnit
@@ -29,10 +29,10 @@ class ColumnUnit(NamedTuple):
 
 
 class DeltaNeuronLevel:
-    """The compute side of the accelerator, wired unit by unit.
+    """Compute side wired unit by unit.
 
     step ──> delta unit ──columns──> DPU ──sums──> ┐
-                 └────── places ──────┘            ├──> MU ──> step ends
+                 └────── credits ─────┘            ├──> MU ──> step ends
     step ──> delta unit ──columns──> DPU ──sums──> ┘
     """
 
@@ -46,11 +46,11 @@ class DeltaNeuronLevel:
         self.units = [_column_unit(k, around, self.delta) for k in range(self.arch.computation_units)]
         results = [unit.results for unit in self.units]
         self.multi_functional = MultiFunctionalUnit(
-            self.env, self.arch, results=results, result_lags=[], cells=self.cells, probe=self.probe
+            self.env, self.arch, results=results, result_credits=[], cells=self.cells, probe=self.probe
         )
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
-        """Run all steps of a pass; the process returns S_{t+1} of each, in cycles from now."""
+        """Run all steps of a pass; return S_{t+1} of each, in cycles from now."""
         segment, times, clock = work.segment, column_times(self.arch, work.segment), self.arch.clock
         start_ps, words = self.env.now_ps, sum(step_words(self.arch, segment))
         ends: I64 = np.empty(work.n_steps, np.int64)
@@ -76,6 +76,6 @@ def _column_unit(gate: int, around: Surroundings, delta: DeltaSpec) -> ColumnUni
     results: Port[int] = Port(env)
     unit = DeltaUnit(env, unit_name(gate, DELTA_UNIT), arch, delta, columns=columns, probe=probe)
     dot_product = ColumnDotProductUnit(
-        env, unit_name(gate, DPU), arch, delta, columns=columns, places=unit.places, results=results, probe=probe
+        env, unit_name(gate, DPU), arch, delta, columns=columns, slots=unit.slots, results=results, probe=probe
     )
     return ColumnUnit(unit, dot_product, results)

@@ -1,4 +1,4 @@
-"""Detail `neuron`: every unit a process that goes from neuron to neuron. The definition of the machine."""
+"""Detail `neuron`: every unit is a process that handles neuron after neuron. It defines the machine's timing."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from archsim.sim.units.unit import DPU, Credits, Process, unit_name
 
 
 class ComputationUnit(NamedTuple):
-    """One gate's hardware: the memoization unit goes ahead, the dot product unit follows."""
+    """Hardware of one gate: the memoization unit runs ahead, and the dot product unit follows."""
 
     predictor: FuzzyMemoUnit | EvaluateAll
     fetcher: RowFetcher
     dot_product: DotProductUnit | GateWires
-    """The gate's own unit, or its wires to units that share their work."""
+    """Dot product unit of the gate, or its wires to the units that share their work."""
     results: Port[int]
-    result_lag: Credits
+    result_credits: Credits
 
 
 class EpurNeuronLevel:
-    """The compute side of the accelerator, wired unit by unit.
+    """Compute side wired unit by unit.
 
     step ──> FMU ──decisions──> DPU ──results──> ┐
               │└─── run-ahead credits ──┘│       ├──> MU ──> step ends
@@ -41,7 +41,7 @@ class EpurNeuronLevel:
     step ──> FMU ──decisions──> DPU ──results──> ┘
                                  └── result-lag credits ──┘
 
-    Arrows are ports: what goes through one says when it arrives, so only a unit that has to wait for it takes an event.
+    Arrows are ports. An item carries its time of arrival, so only a unit that has to wait for it schedules an event.
     Where dot product units share their work, all DPUs are one block between the same wires.
     """
 
@@ -59,13 +59,13 @@ class EpurNeuronLevel:
             self.env,
             self.arch,
             results=[u.results for u in self.units],
-            result_lags=[u.result_lag for u in self.units],
+            result_credits=[u.result_credits for u in self.units],
             cells=self.cells,
             probe=self.probe,
         )
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
-        """Run all steps of a segment; the process returns S_{t+1} of each, in cycles from now."""
+        """Run all steps of a segment; return S_{t+1} of each, in cycles from now."""
         segment, times, clock = work.segment, step_times(self.arch, work.segment), self.arch.clock
         start_ps, words = self.env.now_ps, sum(step_words(self.arch, segment))
         ends: I64 = np.empty(work.n_steps, np.int64)
@@ -84,7 +84,7 @@ class EpurNeuronLevel:
 
 
 def _reused(work: PassWork) -> Bools:
-    """The decisions of a segment (T, G, H)."""
+    """Return the reuse decisions of a segment, (T, G, H)."""
     shape = work.segment.shape
     bits = np.unpackbits(work.reuse_bits, axis=1, count=shape.neurons_per_step)
     return bits.astype(np.bool_).reshape(-1, shape.n_gates, shape.n_units)
@@ -102,10 +102,10 @@ def _computation_unit(gate: int, around: Surroundings) -> ComputationUnit:
             env, unit_name(gate, FMU), arch, arch.fmu, decisions=decisions, rows=fetcher.decisions, probe=probe
         )
     results: Port[int] = Port(env)
-    result_lag = Credits(env, arch.mu.result_lag, f"{unit_name(gate, DPU)} results ahead", probe)
+    result_credits = Credits(env, arch.mu.result_lag, f"{unit_name(gate, DPU)} results ahead", probe)
     if arch.dispatch == "shared":
-        wires = GateWires(Port(env), decisions, predictor.run_ahead, results, result_lag)
-        return ComputationUnit(predictor, fetcher, wires, results, result_lag)
+        wires = GateWires(Port(env), decisions, predictor.run_ahead, results, result_credits)
+        return ComputationUnit(predictor, fetcher, wires, results, result_credits)
     dot_product = DotProductUnit(
         env,
         unit_name(gate, DPU),
@@ -114,7 +114,7 @@ def _computation_unit(gate: int, around: Surroundings) -> ComputationUnit:
         run_ahead=predictor.run_ahead,
         fetcher=fetcher,
         results=results,
-        result_lag=result_lag,
+        result_credits=result_credits,
         probe=probe,
     )
-    return ComputationUnit(predictor, fetcher, dot_product, results, result_lag)
+    return ComputationUnit(predictor, fetcher, dot_product, results, result_credits)

@@ -1,4 +1,4 @@
-"""The dot product unit by columns: adds a column of weights, times its input's change, to the sums of all neurons."""
+"""Dot product unit for columns: adds a column of weights, times its input's change, to the sums of all neurons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archsim.sim.units.unit import Credits, Process, Unit
 
 
 class ColumnDotProductUnit(Unit):
-    """Takes columns in order, c_h cycles each; all sums of a step are ready L_d after its last one."""
+    """Unit that takes columns in order, c_h cycles each; all sums of a step are ready L_d after its last column."""
 
     def __init__(
         self,
@@ -24,12 +24,15 @@ class ColumnDotProductUnit(Unit):
         delta: DeltaSpec,
         *,
         columns: Port[int | None],
-        places: Credits,
+        slots: Credits,
         results: Port[int],
         probe: Probe,
     ) -> None:
         super().__init__(env, name, arch, probe)
-        self.delta, self.columns, self.places, self.results = delta, columns, places, results
+        self.delta = delta
+        self.columns = columns
+        self.slots = slots
+        self.results = results
         self.steps: Port[ColumnStepWork] = Port(env)
         env.process(self.run())
 
@@ -42,7 +45,7 @@ class ColumnDotProductUnit(Unit):
             free_ps = ready_ps = self.env.now_ps
             while (element := (yield from self.columns.get())) is not None:
                 self.count_wait("a column", free_ps)
-                self.places.give()
+                self.slots.give()
                 self.count_work(column_ps, "column {}, {}", element, label)
                 yield self.env.timeout(column_ps)
                 n_columns += 1

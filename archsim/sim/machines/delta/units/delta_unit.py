@@ -1,4 +1,4 @@
-"""The delta unit: scans the inputs of a step, and hands on the columns of those that enter its products."""
+"""Delta unit: scans the inputs of a step and passes on the columns of those that enter its products."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ DELTA_UNIT = "delta"
 
 
 class DeltaUnit(Unit):
-    """Scans a group of elements a cycle while there are places for their columns; what it finds is known L later.
+    """Unit that scans one group of elements per cycle while its queue has slots; columns are known L cycles later.
 
-    A step's columns go out in order; None says that no more will come.
+    The columns of a step are sent in order, and None after the last one.
     """
 
     def __init__(
         self, env: Engine, name: str, arch: ArchSpec, delta: DeltaSpec, *, columns: Port[int | None], probe: Probe
     ) -> None:
         super().__init__(env, name, arch, probe)
-        self.delta, self.columns = delta, columns
-        self.places = Credits(env, delta.queue_places, f"{name} columns ahead", probe)
+        self.delta = delta
+        self.columns = columns
+        self.slots = Credits(env, delta.queue_places, f"{name} columns ahead", probe)
         self.steps: Port[ColumnStepWork] = Port(env)
         env.process(self.run())
 
@@ -44,9 +45,9 @@ class DeltaUnit(Unit):
                     yield self.cycles(1)
                 self.count_work(self.clock.period_ps, "scan from {}, {}", first, label)
                 for element in first + np.flatnonzero(step.entering[first : first + self.delta.width]):
-                    if not self.places.free:
-                        yield from self.wait_for(self.places.returned(), "a place among the columns")
-                    self.places.take()
+                    if not self.slots.free:
+                        yield from self.wait_for(self.slots.next_return(), "a place among the columns")
+                    self.slots.take()
                     self.columns.send(int(element), known_ps)
             self.columns.send(None, known_ps)
             emit_actions(self.probe, scan(self.arch, self.delta, step.entering[np.newaxis]))

@@ -24,7 +24,7 @@ class GateWires(NamedTuple):
     decisions: Port[bool]
     run_ahead: Credits | None
     results: Port[int]
-    result_lag: Credits
+    result_credits: Credits
 
 
 class Offer(NamedTuple):
@@ -64,9 +64,9 @@ class SharedDotProductUnits:
                 self.free_ps.pop(idle, None)
             for neuron in range(step.segment.shape.n_units):
                 reused = yield from wires.decisions.get()
-                if not wires.result_lag.free:
-                    yield wires.result_lag.returned()
-                wires.result_lag.take()
+                if not wires.result_credits.free:
+                    yield wires.result_credits.next_return()
+                wires.result_credits.take()
                 self.offers[gate] = Offer(step, neuron, reused, self.env.event())
                 self._match_at_last()
                 yield self.offers[gate].taken

@@ -1,4 +1,4 @@
-"""The dot product unit: evaluates a neuron in c_d cycles, or passes on its memo in c_r."""
+"""Dot product unit: evaluates a neuron in c_d cycles, or passes on its memo in c_r."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from archsim.sim.units.unit import Credits, Process, Unit
 
 
 class DotProductUnit(Unit):
-    """Takes decided neurons in order and delivers their products in order, L_d later if evaluated."""
+    """Unit that takes decided neurons in order and delivers products in order, L_d later if evaluated."""
 
     def __init__(
         self,
@@ -25,12 +25,15 @@ class DotProductUnit(Unit):
         run_ahead: Credits | None,
         fetcher: RowFetcher,
         results: Port[int],
-        result_lag: Credits,
+        result_credits: Credits,
         probe: Probe,
     ) -> None:
         super().__init__(env, name, arch, probe)
-        self.decisions, self.run_ahead, self.fetcher = decisions, run_ahead, fetcher
-        self.results, self.result_lag = results, result_lag
+        self.decisions = decisions
+        self.run_ahead = run_ahead
+        self.fetcher = fetcher
+        self.results = results
+        self.result_credits = result_credits
         self.steps: Port[StepWork] = Port(env)
         env.process(self.run())
 
@@ -54,9 +57,9 @@ class DotProductUnit(Unit):
             is_streamed = not reused and step.fetches(neuron)
             if is_streamed:
                 yield from self._wait_for_weights()
-            if not self.result_lag.free:
-                yield from self.wait_for(self.result_lag.returned(), "a place among the results")
-            self.result_lag.take()
+            if not self.result_credits.free:
+                yield from self.wait_for(self.result_credits.next_return(), "a place among the results")
+            self.result_credits.take()
             if run_ahead is not None:
                 run_ahead.give()
             if reused:
@@ -70,7 +73,7 @@ class DotProductUnit(Unit):
                 self.count_wait("a bank", could_end_ps)
                 self.results.send(neuron, pipeline_ps)
             if is_streamed:
-                self.fetcher.places.give()
+                self.fetcher.slots.give()
 
     def _wait_for_weights(self) -> Process:
         decided_ps = self.env.now_ps

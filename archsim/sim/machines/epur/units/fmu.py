@@ -1,4 +1,4 @@
-"""The fuzzy memoization unit: predicts, for one neuron after the other, whether its memo will do."""
+"""Fuzzy memoization unit: decides neuron by neuron whether the memo is reused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FMU = "FMU"
 
 
 class FuzzyMemoUnit(Unit):
-    """Issues a neuron every c_f cycles, at most Q ahead of the dot product unit; a decision takes L_f."""
+    """Unit that issues a neuron every c_f cycles, at most Q ahead of the dot product unit; a decision takes L_f."""
 
     def __init__(
         self,
@@ -31,7 +31,8 @@ class FuzzyMemoUnit(Unit):
         probe: Probe,
     ) -> None:
         super().__init__(env, name, arch, probe)
-        self.decisions, self.rows = decisions, rows
+        self.decisions = decisions
+        self.rows = rows
         self.run_ahead = Credits(env, fmu.run_ahead, f"{name} decisions ahead", probe)
         self.steps: Port[StepWork] = Port(env)
         env.process(self.run())
@@ -40,26 +41,26 @@ class FuzzyMemoUnit(Unit):
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()
-            told = _told(step, self.decisions, self.rows)
+            receivers = _receivers(step, self.decisions, self.rows)
             if step.times.has_memo:
-                yield from self._predict(step, told)
+                yield from self._predict(step, receivers)
             else:
-                _evaluate_all(step, told)
+                _evaluate_all(step, receivers)
 
-    def _predict(self, step: StepWork, told: list[Port[bool]]) -> Process:
+    def _predict(self, step: StepWork, receivers: list[Port[bool]]) -> Process:
         env, times, label = self.env, step.times, step.segment.label
         issue_ps, decision_ps = self.clock.to_ps(times.issue_cycles), self.clock.to_ps(times.decision_cycles)
         may_issue_ps = env.now_ps
         for neuron, reused in enumerate(step.reused):
-            # For a place first: meanwhile the interval between two issues goes by.
+            # u_n = max(u_{n-1} + c_f, a_{n-Q}): both run at once, so the credit may come while the interval passes.
             if not self.run_ahead.free:
-                yield self.run_ahead.returned()
+                yield self.run_ahead.next_return()
             if env.now_ps < may_issue_ps:
                 yield env.timeout(may_issue_ps - env.now_ps)
             self.count_wait("a place among the decisions", may_issue_ps)
             self.run_ahead.take()
             self.count_work(issue_ps, "predict {}, {}", neuron, label)
-            for port in told:
+            for port in receivers:  # f_n
                 port.send(reused, decision_ps)
             may_issue_ps = env.now_ps + issue_ps
         emit_actions(self.probe, prediction(self.arch, step.segment.shape), step.segment.shape.n_units)
@@ -67,13 +68,14 @@ class FuzzyMemoUnit(Unit):
 
 
 class EvaluateAll(Unit):
-    """What stands in the memoization unit's place on the baseline machine: every neuron, at once."""
+    """Stand-in for the memoization unit on the baseline machine: decides at once to evaluate every neuron."""
 
     run_ahead: Credits | None = None
 
     def __init__(self, env: Engine, arch: ArchSpec, *, decisions: Port[bool], rows: Port[bool], probe: Probe) -> None:
         super().__init__(env, "none", arch, probe)
-        self.decisions, self.rows = decisions, rows
+        self.decisions = decisions
+        self.rows = rows
         self.steps: Port[StepWork] = Port(env)
         env.process(self.run())
 
@@ -81,15 +83,15 @@ class EvaluateAll(Unit):
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()
-            _evaluate_all(step, _told(step, self.decisions, self.rows))
+            _evaluate_all(step, _receivers(step, self.decisions, self.rows))
 
 
-def _told(step: StepWork, decisions: Port[bool], rows: Port[bool]) -> list[Port[bool]]:
-    """Who hears of a decision: the dot product unit, and whoever has to fetch the neuron's weights."""
+def _receivers(step: StepWork, decisions: Port[bool], rows: Port[bool]) -> list[Port[bool]]:
+    """Return the ports that decisions go to: the dot product unit's, and the row fetcher's if weights stream."""
     return [decisions, rows] if step.streamed else [decisions]
 
 
-def _evaluate_all(step: StepWork, told: list[Port[bool]]) -> None:
+def _evaluate_all(step: StepWork, receivers: list[Port[bool]]) -> None:
     for reused in step.reused:
-        for port in told:
+        for port in receivers:
             port.send(reused)

@@ -1,4 +1,4 @@
-"""The row fetcher: asks main memory for weights that are not on chip, as their neurons are decided."""
+"""Row fetcher: requests weights that are not on chip from main memory, as their neurons are decided."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from archsim.sim.units.unit import Credits, Process, Unit, unit_name, wait_until
 
 
 class RowFetcher(Unit):
-    """Fetches the rows of neurons to be evaluated, in order, as many at a time as there are places."""
+    """Unit that fetches the rows of neurons to be evaluated, in order, as many at a time as there are slots."""
 
     def __init__(self, env: Engine, gate: int, arch: ArchSpec, *, dram: MainMemory, probe: Probe) -> None:
         super().__init__(env, unit_name(gate, "rows"), arch, probe)
-        self.gate, self.dram = gate, dram
+        self.gate = gate
+        self.dram = dram
         self.steps: Port[StepWork] = Port(env)
         self.decisions: Port[bool] = Port(env)
         self.rows: Port[simpy.Event] = Port(env)
         self.shares_bank = arch.weight_buffer.banks == 1
-        self.places = self._places(arch.weight_buffer.stream_rows)
+        self.slots = self._credits(arch.weight_buffer.stream_rows)
         env.process(self.run())
 
     def run(self) -> Process:
@@ -35,17 +36,17 @@ class RowFetcher(Unit):
             step = yield from self.steps.get()
             if step.streamed is None:
                 continue
-            self.places = self._places(step.streamed.slots)
+            self.slots = self._credits(step.streamed.slots)
             for neuron in range(step.segment.shape.n_units):
                 reused = yield from self.decisions.get()
                 if not reused and step.fetches(neuron):
-                    if not self.places.free:
-                        yield self.places.returned()
-                    self.places.take()
+                    if not self.slots.free:
+                        yield self.slots.next_return()
+                    self.slots.take()
                     self.rows.send(self._fetch(step, step.streamed, neuron))
 
-    def _places(self, number: int) -> Credits:
-        return Credits(self.env, number, f"{self.name} on their way", self.probe)
+    def _credits(self, n_slots: int) -> Credits:
+        return Credits(self.env, n_slots, f"{self.name} on their way", self.probe)
 
     def _fetch(self, step: StepWork, streamed: Streamed, neuron: int) -> simpy.Event:
         n_bytes = step.segment.row_bytes
@@ -59,7 +60,7 @@ class RowFetcher(Unit):
         )
 
     def read(self, n_cycles: int) -> Process:
-        """Read weights for so many cycles; where there is one bank, the fills in it go first."""
+        """Read weights for `n_cycles`; where the weight buffer has one bank, fills take precedence."""
         if not self.shares_bank:
             yield self.cycles(n_cycles)
             return
