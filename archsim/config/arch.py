@@ -1,4 +1,4 @@
-"""The accelerator, part by part. Defaults are E-PUR with the memoization unit of the paper."""
+"""Configuration of an accelerator. The defaults are E-PUR with the memoization unit of the paper."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from archsim.policies.protocol import PassContext
 
 
 class BinaryPolicy(PredictedPolicy):
-    """Watch the binary network."""
+    """Policy that predicts with the binary network: signs of weights and inputs."""
 
     name = "bnn"
     predictor_kind = SIGNS
@@ -26,6 +26,6 @@ class BinaryPolicy(PredictedPolicy):
         return BitPlanePredictor(drift_bytes=4 * self.throttle)
 
     def predictor_network(self, context: PassContext) -> PredictorNetwork:
-        """The signs of the weights."""
+        """Return the signs of the weights."""
         signs = pack_joint_signs(context.weight_ih, context.weight_hh)
         return NO_NETWORK._replace(weights_t=np.ascontiguousarray(signs.T)[None])

@@ -1,4 +1,4 @@
-"""What a policy that goes by columns is given and what it must answer: which inputs enter the products of a step."""
+"""Interface of column-skipping policies, which decide which inputs enter the products of a step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from archsim.kernels.arrays import F32, Bools
 
 @dataclass(frozen=True, eq=False)
 class ColumnContext:
-    """One (layer, direction) over a batch of sequences, as a column policy sees it at the start."""
+    """One (layer, direction) over a batch of sequences, as given to a policy at the start."""
 
     n_inputs: int
     """N = I + H, the elements of [x; h] and the columns of the joint weights."""
@@ -25,13 +25,13 @@ class ColumnStep:
 
     index: int
     values: F32
-    """[x; h] of the step as the policy represents it, (B, N)."""
+    """Values of [x; h] as the policy represents them, (B, N)."""
     propagated: F32
-    """Each element as it last entered the products, (B, N); 0 before it ever did."""
+    """Value of each element when it last entered the products, (B, N); 0 if it never did."""
 
 
 class ColumnPass(Protocol):
-    """The running state of a column policy on one pass."""
+    """State of a column-skipping policy during one pass."""
 
     def represent(self, inputs: F32) -> F32:
         """Return the numbers that products are made of, from [x; h] (B, N): the inputs, or what they round to."""
@@ -44,14 +44,14 @@ class ColumnPass(Protocol):
 
 
 class ColumnPolicy(Protocol):
-    """A way to skip columns of weights; named, registered and kept in digests as any policy."""
+    """Policy that skips columns of weights; named, registered and kept in digests as any policy."""
 
     name: str
     needs_threshold: bool
     uses_memo_unit: bool
-    """False: neurons are memoized one by one in that unit, and columns are not."""
+    """Always False, because that unit memoizes neurons one by one."""
     by_columns: bool
-    """True. Where a policy does not say, it goes by neurons."""
+    """Always True; a policy without the attribute reuses neurons."""
 
     def begin(self, context: ColumnContext) -> ColumnPass:
         """Start a pass in which nothing has been propagated."""

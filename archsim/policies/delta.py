@@ -25,13 +25,13 @@ class DeltaPolicy:
 
 
 class DeltaPass:
-    """The least movement."""
+    """State of a pass: the least movement that enters."""
 
     def __init__(self, threshold: float) -> None:
         self.threshold = np.float32(threshold)
 
     def represent(self, inputs: F32) -> F32:
-        """As they are."""
+        """Return the inputs unchanged."""
         return inputs
 
     def decide(self, step: ColumnStep) -> Bools:
@@ -62,7 +62,7 @@ class InputSimilarityPass:
         self.step = np.float32(step)
 
     def represent(self, inputs: F32) -> F32:
-        """The value of each element's code."""
+        """Return the value of each element's code."""
         if self.step == 0:
             return inputs
         with np.errstate(over="ignore"):

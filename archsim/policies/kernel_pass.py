@@ -1,4 +1,4 @@
-"""A pass whose reuse a kernel decides, so that many steps run in one call: that of every built-in policy by neurons."""
+"""Pass whose reuse a kernel decides, so that many steps run in one call; every built-in reuse policy has it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from archsim.policies.protocol import Step
 
 
 class KernelPass:
-    """The running state of a policy on one pass; a plug-in may begin one and ask it, too, step by step."""
+    """State of a policy during one pass, for the kernel; a plug-in may begin one and ask it step by step, too."""
 
     def __init__(self, decider: ReuseDecider) -> None:
         self.decider = decider

@@ -8,12 +8,12 @@ from archsim.policies.protocol import PassContext
 
 
 class NoReuse:
-    """The baseline."""
+    """Policy that evaluates everything: the baseline."""
 
     name = "none"
     needs_threshold = False
     uses_memo_unit = False
 
     def begin(self, context: PassContext) -> KernelPass:
-        """Nothing to remember."""
+        """Return a pass that decides to evaluate everything."""
         return KernelPass(make_reuse_decider(NOTHING, context.thresholds, context.batch, context.n_units))

@@ -55,7 +55,7 @@ def spelled_option(key: str, value: bool | float) -> str:
 
 @lru_cache(64)
 def defaults_of(policy: type) -> dict[str, Any]:
-    """The options a policy's constructor takes, and their defaults."""
+    """Return the options that a policy's constructor takes, with their defaults."""
     parameters = inspect.signature(policy).parameters.values()
     return {p.name: p.default for p in parameters if isinstance(p.default, bool | int | float)}
 

@@ -9,7 +9,7 @@ from archsim.policies.protocol import PassContext
 
 
 class OraclePolicy:
-    """Relative change of the exact product against the memoized one: |y - y_m| <= θ·|y|, no throttling."""
+    """Policy that compares exact product and memoized one: |y - y_m| <= θ·|y|, without throttling."""
 
     name = "oracle"
     needs_threshold = True
@@ -18,5 +18,5 @@ class OraclePolicy:
     """Hardware it is charged for: that of `bnn`, since no hardware can be an oracle."""
 
     def begin(self, context: PassContext) -> KernelPass:
-        """It needs no memory of its own: the memo of products is its reference."""
+        """Return a pass that compares with the memo of products, and remembers nothing else."""
         return KernelPass(make_reuse_decider(EXACT, context.thresholds, context.batch, context.n_units))

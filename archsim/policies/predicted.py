@@ -1,4 +1,4 @@
-"""Reuse while a cheap prediction of a neuron's dot product changes little: the rule of SEMANTICS 1.4."""
+"""Base of the policies that reuse while a cheap prediction of the dot product changes little (SEMANTICS 1.4)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from archsim.policies.protocol import PassContext
 
 
 class PredictedPolicy:
-    """Reuse while the relative change of a prediction, summed over consecutive reuses, stays within θ.
+    """Policy that reuses while the relative change of a prediction, summed over consecutive reuses, is within θ.
 
     throttle: whether changes are summed; guard: evaluate everything every so many steps, 0 for never.
     """
@@ -20,27 +20,28 @@ class PredictedPolicy:
     needs_threshold = True
     uses_memo_unit = True
     needs_scales = False
-    """Whether predictions need to know how large inputs are on calibration data."""
+    """Whether predictions need the scales of inputs on calibration data."""
     predictor_kind: int
-    """The kind of small network (archsim/kernels/prediction/reuse_decider.py)."""
+    """Kind of predictor network (archsim/kernels/prediction/reuse_decider.py)."""
 
     def __init__(self, *, throttle: bool = True, guard: int = 0, **options: bool | int) -> None:
         self.name = spelled(type(self), self.name, throttle=throttle, guard=guard, **options)
         if guard < 0:
             raise ConfigError(f"policy {self.name!r}: guard = {guard}: need a number of steps >= 0")
-        self.throttle, self.guard = throttle, guard
+        self.throttle = throttle
+        self.guard = guard
 
     @property
     def predictor(self) -> Predictor:
-        """What it asks of the memoization unit."""
+        """Hardware of the predictor in the memoization unit."""
         raise NotImplementedError
 
     def predictor_network(self, context: PassContext) -> PredictorNetwork:
-        """The network beside a pass's weights."""
+        """Return the predictor network beside a pass's weights."""
         raise NotImplementedError
 
     def begin(self, context: PassContext) -> KernelPass:
-        """Make the small network and empty the memo."""
+        """Make the predictor network and return a pass with an empty memo."""
         decider = make_reuse_decider(
             self.predictor_kind,
             context.thresholds,

@@ -1,4 +1,4 @@
-"""What a reuse policy is given and what it must answer."""
+"""Interface of reuse policies: what they are given, what they answer, and what they may declare of themselves."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from archsim.kernels.arrays import F32, Bools
 
 @dataclass(frozen=True, eq=False)
 class PassContext:
-    """One (layer, direction) over a batch of sequences, as a policy sees it at the start."""
+    """One (layer, direction) over a batch of sequences, as given to a policy at the start."""
 
     weight_ih: F32
-    """(G·H, I), as the machine stores it."""
+    """Weights of x as the machine stores them, (G·H, I)."""
     weight_hh: F32
-    """(G·H, H)."""
+    """Weights of h, (G·H, H)."""
     n_gates: int
     n_units: int
     batch: int
     thresholds: F32
     """θ of each gate, (G,)."""
     pass_key: tuple[int, int] = (0, 0)
-    """(layer, direction)."""
+    """Key of the pass: (layer, direction)."""
     scales: tuple[float, float] | None = None
     """Mean magnitude of x and of h on calibration data; None unless the policy needs them."""
 
@@ -48,7 +48,7 @@ class Step:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(B, G, H), the shape of a decision."""
+        """Shape of a decision, (B, G, H)."""
         return self.x.shape[0], self.n_gates, self.h.shape[1]
 
     @property
@@ -70,7 +70,7 @@ def _per_gate(products: F32, n_gates: int) -> F32:
 
 
 class PassPolicy(Protocol):
-    """The running state of a policy on one pass."""
+    """State of a policy during one pass."""
 
     def decide(self, step: Step) -> Bools:
         """Return which neurons reuse their memo, (B, G, H); at step 0 none may.
@@ -82,7 +82,7 @@ class PassPolicy(Protocol):
 
 
 class ReusePolicy(Protocol):
-    """A way to decide reuse; `name` is what users type. Attributes that are plain numbers enter a run's digest."""
+    """Policy that decides reuse, named `name` by its users. Attributes that are plain numbers enter a run's digest."""
 
     name: str
     needs_threshold: bool

@@ -1,7 +1,7 @@
 """Predictors with a few bits: codes of weights and inputs, whose scales are folded away (docs/predictors.md).
 
-What an input's code counts for, its step, goes into the weights before they are quantised; what remains is one scale
-for each neuron, and a relative change does not see that. So predictions are plain integers.
+The input quantiser's step is folded into the weights before they are quantised. One scale per neuron is left, and it
+cancels in the relative change, so predictions are plain integers.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from archsim.policies.predicted import PredictedPolicy
 from archsim.policies.protocol import PassContext
 
 TERNARY_INPUT, TERNARY_WEIGHT = 0.6, 0.7
-"""Least magnitude that counts, as a share of the mean: of x and h on calibration data, of the row of a weight."""
-MOST_TO_CORRECT = 6
+"""Least magnitude that counts, as a share of a mean: that of x or h on calibration data, that of a row of weights."""
+MAX_CORRECTING_BITS = 6
 """Bits up to which binary16 holds the unit of a correction to 0.6 % on the bundled networks."""
 INT32_MAX = (1 << 31) - 1
 TINY = np.finfo(np.float32).tiny
-"""The least step of an input and the least mean of a row: nothing is divided by zero."""
+"""Lower bound of an input's step and of a row's mean, so that nothing is divided by zero."""
 STEP = {2: 1.0, 3: 0.6, 4: 0.35, 5: 0.2, 6: 0.1, 7: 0.05, 8: 0.025}
 """Step of a quantiser by bits, as a share of the same means."""
 
 
 class TernaryPolicy(PredictedPolicy):
-    """Watch a ternary network: signs, and a mask of what is too small to count."""
+    """Policy that predicts with a ternary network: signs, and a mask of numbers too small to count."""
 
     name = "ternary"
     predictor_kind = TERNARY
@@ -42,18 +42,18 @@ class TernaryPolicy(PredictedPolicy):
 
     @property
     def predictor(self) -> BitPlanePredictor:
-        """Two planes: XNOR of the signs, AND of the masks."""
+        """Hardware with two planes: XNOR of the signs, AND of the masks."""
         return BitPlanePredictor(planes=2, drift_bytes=4 * self.throttle)
 
     def predictor_network(self, context: PassContext) -> PredictorNetwork:
-        """Signs and masks of the weights."""
+        """Return signs and masks of the weights."""
         folded = _folded(context, TERNARY_INPUT)
         least = np.float32(TERNARY_WEIGHT) * folded.means
         return _predictor_network(folded, pack_joint_ternary(folded.weight_ih, least, folded.weight_hh, least))
 
 
 class LowBitPolicy(PredictedPolicy):
-    """Watch a network of weights and inputs of a few bits.
+    """Policy that predicts with a network of a few bits per weight and input.
 
     correct: whether a reused product is the memoized one plus the change of the prediction, in its unit.
     """
@@ -66,18 +66,21 @@ class LowBitPolicy(PredictedPolicy):
         super().__init__(throttle=throttle, guard=guard, bits=bits, correct=correct)
         if bits not in STEP:
             raise ConfigError(f"policy {self.name!r}: bits = {bits}: need 2 to {MAX_BITS}; one bit is policy 'bnn'")
-        if correct and bits > MOST_TO_CORRECT:
-            raise ConfigError(f"policy {self.name!r}: bits = {bits}: need 2 to {MOST_TO_CORRECT} where correct = on")
-        self.bits, self.correct = bits, correct
+        if correct and bits > MAX_CORRECTING_BITS:
+            raise ConfigError(
+                f"policy {self.name!r}: bits = {bits}: need 2 to {MAX_CORRECTING_BITS} where correct = on"
+            )
+        self.bits = bits
+        self.correct = correct
 
     @property
     def predictor(self) -> BitPlanePredictor:
-        """A plane for each bit; each meets as many bits of an input."""
+        """Hardware with a plane per bit, each of which is combined with every bit of an input."""
         largest = ((1 << self.bits) - 1) ** 2
         return BitPlanePredictor(self.bits, self.bits, largest, drift_bytes=4 * self.throttle, corrects=self.correct)
 
     def predictor_network(self, context: PassContext) -> PredictorNetwork:
-        """Codes of the weights."""
+        """Return the codes of the weights."""
         bits, n_inputs = self.bits, context.weight_ih.shape[1] + context.weight_hh.shape[1]
         if 2 * n_inputs * ((1 << bits) - 1) ** 2 > INT32_MAX:
             raise ConfigError(f"policy 'lowbit': {bits} bits of {n_inputs} inputs outgrow int32: need fewer bits")
@@ -92,7 +95,7 @@ class LowBitPolicy(PredictedPolicy):
 
 
 class _Folded(NamedTuple):
-    """Weights times the steps of the inputs they meet, and the steps themselves."""
+    """Weights multiplied by the steps of their inputs, and the steps themselves."""
 
     x_step: np.float32
     h_step: np.float32

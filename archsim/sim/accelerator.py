@@ -1,4 +1,4 @@
-"""The whole machine: all wiring in one place, and a run from the first event to the last."""
+"""A run from the first event to the last: the memories that all machines share, wired to one machine's compute side."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ def simulate_activity(
     detail: Detail = "block",
     listeners: Iterable[Listener] = (),
 ) -> Run:
-    """Replay an activity record on the machine `arch` (SEMANTICS 2).
+    """Replay an activity record on the machine that `arch` describes (SEMANTICS 2).
 
-    Raises DoesNotFitError where a layer outgrows a buffer, ConfigError for reuse without a memoization unit,
-    and for columns on a machine that cannot skip them.
+    Raises DoesNotFitError where a layer outgrows a buffer, ConfigError for decisions that the machine cannot make.
     Listeners change no time.
     """
     machine = machine_for(activity, arch)
@@ -69,5 +68,5 @@ def simulate_activity(
 
 
 def _most_transfers(arch: ArchSpec, groups: list[ResidentGroup]) -> int:
-    """Under way at a time: rows of all units, the weights of a group, spills of its layers, inputs and outputs."""
+    """Return the most transfers in flight: rows of all units, weights and spills of a group, inputs and outputs."""
     return arch.computation_units * arch.weight_buffer.stream_rows + 2 * max(map(len, groups)) + 2

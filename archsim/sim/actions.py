@@ -1,4 +1,4 @@
-"""Actions behind each thing the machine does: the one place that knows them, shared by both details."""
+"""Actions that all machines share, behind each event of a run; both levels of detail emit the same."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
 
 
 def emit_actions(probe: Probe, actions: Iterable[Action], times: int = 1) -> None:
-    """State each action `times` times over."""
+    """Emit each action `times` times over."""
     for component, action, number in actions:
         if number * times:
             probe.emit(ActionDone, component=component, action=action, count=number * times)
 
 
 def evaluation(arch: ArchSpec, columns: int) -> Iterator[Action]:
-    """A full dot product: every word of weights and inputs is read once, whatever the number of lanes.
+    """Yield the actions of a dot product: each word of weights and inputs is read once, whatever the lanes.
 
     A word costs the same with and without memoization: a split weight buffer reads magnitudes and signs apart a little
     cheaper, but any machine could have it, so nothing of that is credited to reuse.
@@ -34,14 +34,14 @@ def evaluation(arch: ArchSpec, columns: int) -> Iterator[Action]:
 
 
 def cell_update(cell: Cell) -> Iterator[Action]:
-    """Bias, activation functions and state of one unit."""
+    """Yield the actions of updating one hidden unit: bias, activation functions and state."""
     yield Action("mu", "add", cell.adds)
     yield Action("mu", "multiply", cell.multiplies)
     yield Action("mu", "exponential", cell.exponentials)
 
 
 def step_bytes(arch: ArchSpec, segment: PassSegment) -> tuple[int, int]:
-    """Bytes a step reads from intermediate memory and writes to it.
+    """Return the bytes that a step reads from intermediate memory and writes to it.
 
     A pass reads x_t and writes h_t. In two halves, partial products of all gates, float32, lie there in between; a
     predictor reads the bits it takes of x_t once more.
@@ -57,7 +57,7 @@ def step_bytes(arch: ArchSpec, segment: PassSegment) -> tuple[int, int]:
 
 
 def step_words(arch: ArchSpec, segment: PassSegment) -> tuple[int, int]:
-    """Words a step reads from intermediate memory and writes to it."""
+    """Return the words that a step reads from intermediate memory and writes to it."""
     read, written = step_bytes(arch, segment)
     port = arch.intermediate_memory.port_bytes
     return ceil_div(read, port), ceil_div(written, port)
@@ -75,17 +75,17 @@ def step_transfers(arch: ArchSpec, segment: PassSegment) -> Iterator[Action]:
 
 
 def weight_fill(arch: ArchSpec, n_bytes: int, extra_bits: int = 0) -> Iterator[Action]:
-    """Weights from main memory into the weight buffers, signs included; extra bits of a predictor to the sign banks."""
+    """Yield the fills of weight buffers, signs included, and of sign banks with further bits for a predictor."""
     yield Action("weight_buffer", "fill", ceil_div(n_bytes, arch.weight_buffer.port_bytes))
     if arch.fmu is not None:
         yield Action("sign_bank", "fill", ceil_div(extra_bits, arch.fmu.sign_bank_width_bits))
 
 
 def sequence_load(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
-    """A sequence from main memory into the intermediate memory."""
+    """Yield the writes of a sequence into the intermediate memory."""
     yield Action("intermediate_memory", "write", ceil_div(n_bytes, arch.intermediate_memory.port_bytes))
 
 
 def sequence_store(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
-    """A sequence from the intermediate memory to main memory."""
+    """Yield the reads of a sequence from the intermediate memory."""
     yield Action("intermediate_memory", "read", ceil_div(n_bytes, arch.intermediate_memory.port_bytes))

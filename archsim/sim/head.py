@@ -1,4 +1,4 @@
-"""What is not recurrent on the same machine: embedding rows, attention, output layers. Nothing of it is memoized.
+"""The network's head on the same machine: embedding rows, attention, output layers. Nothing of it is memoized.
 
 It is simulated by itself, so that its time and energy stand beside those of the recurrent layers and not
 among them. The weight buffers belong to the recurrent layers: a head's weights stream through at each use.
@@ -44,7 +44,7 @@ class DenseWork:
 
 
 def head_work(network: Network, activity: ActivityRecord, sequence: int) -> Iterator[DenseWork]:
-    """What the head does for one sequence, in order."""
+    """Yield the head's work for one sequence, in order."""
     last = activity.shapes[-1]
     steps, width = activity.pass_bits(sequence, *last.pass_key).shape[0], network.layers[-1].output_size
     match network.head:
@@ -91,7 +91,7 @@ def simulate_head(
 
 
 def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: MainMemory, probe: Probe) -> Process:
-    """One matrix on all units, each a share of the rows; what is fetched arrives while the products run."""
+    """Run one matrix on all units, each with a share of the rows; fetched numbers arrive while products run."""
     start_ps, n_bytes = env.now_ps, work.fetched * BYTES_PER_FP16
     fetch = dram.transfer(0, n_bytes, what=work.what, requester=Requester.HEAD) if n_bytes else env.timeout(0)
     yield env.timeout(arch.clock.to_ps(_cycles(work, arch)))
@@ -104,7 +104,7 @@ def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: MainMemory, probe
 
 
 def _cycles(work: DenseWork, arch: ArchSpec) -> int:
-    """Products in turns of all units' lanes, then what the multi-functional units do to the results."""
+    """Return the cycles of all products on the units' lanes, and of the operations on their results."""
     units = arch.computation_units
     turns = ceil_div(work.rows, units) * ceil_div(work.inputs, arch.dpu.lanes) * work.times
     operations = ceil_div(work.exponentials + work.adds, units) * arch.mu.interval_cycles
@@ -114,7 +114,7 @@ def _cycles(work: DenseWork, arch: ArchSpec) -> int:
 
 
 def _products(work: DenseWork, arch: ArchSpec) -> Iterator[Action]:
-    """A vector comes from intermediate memory into all input buffers; a matrix from there or the weight buffers."""
+    """Yield the actions of the products: vectors come through the input buffers, a matrix from its memory."""
     if not work.macs:
         return
     port, vector_bytes = arch.intermediate_memory.port_bytes, work.inputs * BYTES_PER_FP16

@@ -1,4 +1,4 @@
-"""What goes through the machine: groups of segments, segments of passes, steps; and what a run says at the end."""
+"""Work items of a machine, from resident groups down to steps, and the result of a run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from archsim.units import BYTES_PER_FP16, ceil_div
 
 
 class Products(Enum):
-    """Which of a pass's products are made together."""
+    """Products of a pass that are made together."""
 
     ALL = ""
     INPUTS = "inputs"
-    """With x_t of all steps, before the recurrence begins."""
+    """Products with x_t of all steps, before the recurrence begins."""
     RECURRENT = "recurrent"
 
 
@@ -31,18 +31,18 @@ class PassSegment:
 
     @property
     def columns(self) -> int:
-        """Numbers a dot product runs over."""
+        """Length of a dot product."""
         n_x, n_h = self.shape.n_inputs - self.shape.n_units, self.shape.n_units
         return {Products.ALL: n_x + n_h, Products.INPUTS: n_x, Products.RECURRENT: n_h}[self.products]
 
     @property
     def row_bytes(self) -> int:
-        """Weights of one neuron."""
+        """Bytes of one neuron's weights."""
         return self.columns * BYTES_PER_FP16
 
     @property
     def weight_bytes(self) -> int:
-        """Weights in one computation unit."""
+        """Bytes of the weights in one computation unit."""
         return self.shape.n_units * self.row_bytes
 
     @property
@@ -52,22 +52,22 @@ class PassSegment:
 
     @property
     def label(self) -> str:
-        """A name for people: layer, direction, half."""
+        """Name in timelines and messages: layer, direction, half."""
         name = f"layer {self.shape.layer}{'r' if self.shape.direction else ''}"
         return f"{name} {self.products.value}".rstrip()
 
     def extra_sign_bytes(self, arch: ArchSpec) -> int:
-        """Signs in one computation unit of weights that are not among the segment's own: the predictor takes all."""
+        """Return the bytes of signs of the pass's other weights, per computation unit: a predictor reads all signs."""
         foreign = self.shape.n_inputs - self.columns
         return ceil_div(self.shape.n_units * foreign, 8) if arch.predictor_planes and self.updates else 0
 
     def extra_plane_bytes(self, arch: ArchSpec) -> int:
-        """Bits in one computation unit that a predictor keeps of weights beside their signs, in banks of their own."""
+        """Return the bytes of planes beyond the signs, per computation unit; they lie in banks of their own."""
         planes = max(0, arch.predictor_planes - 1) if self.updates else 0
         return ceil_div(planes * self.shape.n_units * self.shape.n_inputs, 8)
 
     def held_bytes(self, arch: ArchSpec) -> int:
-        """What one computation unit needs to have all of it on chip."""
+        """Return the bytes that hold all of the segment on chip, per computation unit."""
         return self.weight_bytes + self.extra_sign_bytes(arch)
 
 
@@ -76,7 +76,7 @@ ResidentGroup = tuple[PassSegment, ...]
 
 
 def resident_groups(shapes: Sequence[PassShape], arch: ArchSpec) -> list[ResidentGroup]:
-    """Every pass by itself, in two halves under `mwl`; but all layers of a decoder together, which take turns."""
+    """Return the groups in order: a pass each, or its two halves under `mwl`; a decoder's layers are one group."""
     halves = [Products.INPUTS, Products.RECURRENT] if arch.dataflow == "mwl" else [Products.ALL]
     groups: list[ResidentGroup] = [(PassSegment(s, half),) for s in shapes if not s.decodes for half in halves]
     decoder = tuple(PassSegment(shape) for shape in shapes if shape.decodes)
@@ -85,7 +85,7 @@ def resident_groups(shapes: Sequence[PassShape], arch: ArchSpec) -> list[Residen
 
 @dataclass(frozen=True)
 class Run:
-    """What a simulation says of itself; everything else listeners have heard."""
+    """Length of a simulation; everything else is known to its listeners."""
 
     time_ps: int
     cycles: int
@@ -94,14 +94,14 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class PassWork:
-    """A segment of a pass over one sequence."""
+    """Segment of a pass over one sequence, with its decisions."""
 
     sequence: int
     segment: PassSegment
     reuse_bits: U8
-    """(T, bytes_per_step), as the activity record packs them: of neurons, or of columns."""
+    """Decisions as the activity record packs them, (T, bytes_per_step)."""
     streamed: Streamed | None = None
-    """Where the weights that are not on chip come from, if any."""
+    """Source of the weights that are not on chip; None where all are."""
 
     @property
     def n_steps(self) -> int:
@@ -111,14 +111,14 @@ class PassWork:
 
 @dataclass(frozen=True, eq=False)
 class Streamed:
-    """A segment whose weights do not all fit: some rows stay, the others are fetched in every step."""
+    """Weights of a segment that do not all fit: some rows stay, and the others are fetched in every step."""
 
     resident: Bools
-    """(H,) whether a neuron's weights stay; the same in every computation unit."""
+    """Mask of the neurons whose weights stay, (H,), the same in every computation unit."""
     addresses: tuple[int, ...]
-    """Where each gate's weights begin in main memory."""
+    """Address in main memory of each gate's weights."""
     slots: int
-    """Rows on their way or in use at a time, per computation unit."""
+    """Rows in flight or in use at a time, per computation unit."""
 
 
 class UpdateTimes(Protocol):

@@ -10,7 +10,7 @@ from archsim.config.arch import ArchSpec
 from archsim.kernels.pipeline.columns import ColumnTimes, time_columns
 from archsim.sim.items import PassSegment
 from archsim.sim.machines import DELTA
-from archsim.sim.machines.delta.steps import column_times
+from archsim.sim.machines.delta.costs import column_times
 
 
 def ends(skipped, n_units=32, arch=None):

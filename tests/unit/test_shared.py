@@ -17,7 +17,7 @@ from archsim.energy.parts import area_mm2
 from archsim.kernels.pipeline.recurrence import EVALUATED, REMOTE, REUSED
 from archsim.kernels.pipeline.resident import time_pass
 from archsim.sim.items import PassSegment
-from archsim.sim.machines.epur.steps import step_times
+from archsim.sim.machines.epur.costs import step_times
 
 SHARED = arch_with(dispatch="shared")
 time_shared_pass = partial(time_pass, shared=True)

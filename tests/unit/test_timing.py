@@ -17,8 +17,8 @@ from archsim.policies import policy_from
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.items import PassSegment
 from archsim.sim.machines.epur import pass_level
+from archsim.sim.machines.epur.costs import step_times
 from archsim.sim.machines.epur.pass_level import segment_costs
-from archsim.sim.machines.epur.steps import step_times
 
 
 def ends(reused, arch=None, n_inputs=32):

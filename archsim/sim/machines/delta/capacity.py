@@ -12,7 +12,7 @@ from archsim.ir.cells import Cell
 from archsim.ir.network import Network
 from archsim.sim.capacity import Need, check_needs, check_weights, common_needs
 from archsim.sim.items import resident_groups
-from archsim.sim.machines.delta.steps import delta_of
+from archsim.sim.machines.delta.costs import delta_of
 from archsim.sim.memory.weight_buffers import group_bytes
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM
 

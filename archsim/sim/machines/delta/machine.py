@@ -9,8 +9,8 @@ from archsim.config.arch import ArchSpec
 from archsim.ir.network import Network
 from archsim.policies import Policy
 from archsim.sim.machines.delta.capacity import check_fit
+from archsim.sim.machines.delta.costs import DELTA_PARTS, parts_of_unit
 from archsim.sim.machines.delta.neuron_level import DeltaNeuronLevel
-from archsim.sim.machines.delta.parts import DELTA_PARTS, parts_of_unit
 from archsim.sim.machines.delta.pass_level import DeltaPassLevel
 from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT
 from archsim.sim.machines.machine import Machine, missing_unit

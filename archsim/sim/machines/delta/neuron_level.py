@@ -11,8 +11,8 @@ from archsim.engine.port import Port
 from archsim.kernels.arrays import I64
 from archsim.sim.actions import emit_actions, step_transfers, step_words
 from archsim.sim.items import PassWork, UpdateWork
-from archsim.sim.machines.delta.actions import sums_read
-from archsim.sim.machines.delta.steps import ColumnStepWork, column_times, delta_of
+from archsim.sim.machines.delta.costs import column_times, delta_of, sums_read
+from archsim.sim.machines.delta.units import ColumnStepWork
 from archsim.sim.machines.delta.units.column_dpu import ColumnDotProductUnit
 from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT, DeltaUnit
 from archsim.sim.machines.machine import Surroundings

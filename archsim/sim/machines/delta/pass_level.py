@@ -1,4 +1,4 @@
-"""Detail `block` of a machine that goes by columns: one event per pass, its step times by a kernel."""
+"""Detail `block` of the column-skipping machine: one event per pass, its step times from a kernel."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from archsim.kernels.pipeline.columns import (
 )
 from archsim.sim.actions import cell_update, emit_actions, step_transfers, step_words
 from archsim.sim.items import PassWork
-from archsim.sim.machines.delta.actions import column, scan, sums_read
-from archsim.sim.machines.delta.steps import column_times, delta_of
+from archsim.sim.machines.delta.costs import column, column_times, delta_of, scan, sums_read
 from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT
 from archsim.sim.machines.machine import Surroundings
 from archsim.sim.units.unit import DPU, MU, Process, emit_span, unit_name
@@ -30,7 +29,7 @@ from archsim.units import ceil_div
 
 
 class DeltaPassLevel:
-    """The compute side as one unit that knows when each step of a pass ends."""
+    """Compute side as one unit that computes when each step of a pass ends."""
 
     def __init__(self, around: Surroundings) -> None:
         self.env = around.env
@@ -41,31 +40,31 @@ class DeltaPassLevel:
         self.probe = around.probe
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
-        """Run all steps of a pass; the process returns S_{t+1} of each, in cycles from now."""
+        """Run all steps of a pass; return S_{t+1} of each, in cycles from now."""
         start_ps, segment = self.env.now_ps, work.segment
         times = column_times(self.arch, segment)
-        found = time_columns(work.reuse_bits, segment.shape.n_inputs, segment.shape.n_units, times)
-        starts = np.concatenate([[0], found.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
+        result = time_columns(work.reuse_bits, segment.shape.n_inputs, segment.shape.n_units, times)
+        starts = np.concatenate([[0], result.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
         self.port.reserve(starts, sum(step_words(self.arch, segment)))
-        yield self.env.timeout(self.arch.clock.to_ps(int(found.step_ends[-1])))
-        self._emit_actions(work, found)
-        self._emit_times(work, found)
+        yield self.env.timeout(self.arch.clock.to_ps(int(result.step_ends[-1])))
+        self._emit_actions(work, result)
+        self._emit_times(work, result)
         if self.probe.wants_spans:
-            self._emit_spans(work, found, start_ps)
-        return found.step_ends
+            self._emit_spans(work, result, start_ps)
+        return result.step_ends
 
-    def _emit_actions(self, work: PassWork, found: ColumnPassTimes) -> None:
+    def _emit_actions(self, work: PassWork, result: ColumnPassTimes) -> None:
         shape, steps, cell = work.segment.shape, work.n_steps, self.cells[work.segment.shape.layer]
         entering = np.unpackbits(~work.reuse_bits, axis=1, count=shape.n_inputs).astype(np.bool_)
-        columns = int(found.tally[ENTERED]) * shape.n_gates
+        columns = int(result.tally[ENTERED]) * shape.n_gates
         emit_actions(self.probe, scan(self.arch, self.delta, entering), shape.n_gates)
         emit_actions(self.probe, column(self.arch, self.delta, shape.n_units), columns)
         emit_actions(self.probe, sums_read(self.delta, cell, shape.n_units), steps)
         emit_actions(self.probe, cell_update(cell), steps * shape.n_units)
         emit_actions(self.probe, step_transfers(self.arch, work.segment), steps)
 
-    def _emit_times(self, work: PassWork, found: ColumnPassTimes) -> None:
-        shape, tally = work.segment.shape, found.tally.tolist()
+    def _emit_times(self, work: PassWork, result: ColumnPassTimes) -> None:
+        shape, tally = work.segment.shape, result.tally.tolist()
         times = column_times(self.arch, work.segment)
         groups = ceil_div(shape.n_inputs, times.width)
         for k in range(shape.n_gates):
@@ -84,11 +83,11 @@ class DeltaPassLevel:
         if n_cycles:
             self.probe.emit(Waited, unit=unit, reason=reason, time_ps=self.arch.clock.to_ps(n_cycles))
 
-    def _emit_spans(self, work: PassWork, found: ColumnPassTimes, start_ps: int) -> None:
-        """What each unit was about in each step, for who draws it."""
+    def _emit_spans(self, work: PassWork, result: ColumnPassTimes, start_ps: int) -> None:
+        """Emit one span per unit and step, for timelines."""
         clock = self.arch.clock
-        begins = [0, *found.step_ends.tolist()]
-        for t, (begin, span) in enumerate(zip(begins, row_lists(found.spans), strict=False)):
+        begins = [0, *result.step_ends.tolist()]
+        for t, (begin, span) in enumerate(zip(begins, row_lists(result.spans), strict=False)):
             what = f"step {t}, {work.segment.label}"
             for k in range(work.segment.shape.n_gates):
                 emit_span(self.probe, clock, unit_name(k, DELTA_UNIT), f"{what}, scan", start_ps, begin, span[SCANNED])

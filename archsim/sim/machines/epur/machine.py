@@ -12,8 +12,8 @@ from archsim.errors import ConfigError
 from archsim.ir.network import Network
 from archsim.policies import Policy, declaration
 from archsim.sim.machines.epur.capacity import check_fit
+from archsim.sim.machines.epur.costs import parts_of_unit
 from archsim.sim.machines.epur.neuron_level import EpurNeuronLevel
-from archsim.sim.machines.epur.parts import parts_of_unit
 from archsim.sim.machines.epur.pass_level import EpurPassLevel
 from archsim.sim.machines.epur.units.fmu import FMU
 from archsim.sim.machines.machine import Machine, missing_unit

@@ -10,9 +10,9 @@ from archsim.engine.port import Port
 from archsim.kernels.arrays import I64, Bools
 from archsim.sim.actions import emit_actions, step_words
 from archsim.sim.items import PassWork, UpdateWork
-from archsim.sim.machines.epur.actions import step_actions
+from archsim.sim.machines.epur.costs import step_actions, step_times
 from archsim.sim.machines.epur.shared_dispatch.units import GateWires, SharedDotProductUnits
-from archsim.sim.machines.epur.steps import StepWork, step_times
+from archsim.sim.machines.epur.units import StepWork
 from archsim.sim.machines.epur.units.dpu import DotProductUnit
 from archsim.sim.machines.epur.units.fmu import FMU, EvaluateAll, FuzzyMemoUnit
 from archsim.sim.machines.epur.units.row_fetcher import RowFetcher

@@ -1,6 +1,6 @@
-"""Detail `block`: one event per pass, its step times by the recurrence of SEMANTICS 2.2. The default.
+"""Detail `block`, the default: one event per pass, its step times from the recurrence of SEMANTICS 2.2.
 
-A pass that leans on main memory while it runs goes in step with it, from one event of the rest to the next.
+A pass that needs main memory while it runs is co-simulated with it, from one event of the rest to the next.
 """
 
 from __future__ import annotations
@@ -33,10 +33,9 @@ from archsim.kernels.pipeline.recurrence import (
 from archsim.kernels.pipeline.resident import time_pass
 from archsim.sim.actions import cell_update, emit_actions, evaluation, step_words, weight_fill
 from archsim.sim.items import PassSegment, PassWork, Streamed
-from archsim.sim.machines.epur.actions import prediction, step_actions
-from archsim.sim.machines.epur.shared_dispatch.parts import crossing
-from archsim.sim.machines.epur.steps import step_times
-from archsim.sim.machines.epur.streamed_pass import CoupledPass
+from archsim.sim.machines.epur.costs import prediction, step_actions, step_times
+from archsim.sim.machines.epur.shared_dispatch.costs import remote_row
+from archsim.sim.machines.epur.streamed_pass import StreamedPass
 from archsim.sim.machines.epur.units.fmu import FMU
 from archsim.sim.machines.machine import Surroundings
 from archsim.sim.units.unit import DPU, MU, Process, emit_span, unit_name
@@ -48,37 +47,37 @@ WAITS = (
     (DPU, "a place among the results", ON_RESULTS),
     (DPU, "a bank", ON_BANK),
 )
-"""What units wait for, and where the kernels count it."""
+"""Unit, reason and kernel tally of each wait."""
 
 
 class SegmentCosts(NamedTuple):
-    """What all passes of a segment have in common: cycles, and the actions behind each thing that is done."""
+    """Cycles and actions that all passes over a segment share, per event that the kernels count."""
 
     times: StepTimes
     port_words: int
-    """Of intermediate memory, in a step."""
+    """Words of intermediate memory that a step reads and writes."""
     decision: tuple[Action, ...]
     update: tuple[Action, ...]
     evaluation: tuple[Action, ...]
-    visit: tuple[Action, ...]
+    remote: tuple[Action, ...]
     step: tuple[Action, ...]
 
 
 def segment_costs(arch: ArchSpec, segment: PassSegment, cell: Cell) -> SegmentCosts:
-    """Return what a segment costs on a machine; where no cells are updated, nothing is decided either."""
+    """Return the costs of a segment; where no cells are updated, nothing is decided either."""
     return SegmentCosts(
         times=step_times(arch, segment),
         port_words=sum(step_words(arch, segment)),
         decision=tuple(prediction(arch, segment.shape)) if segment.updates else (),
         update=tuple(cell_update(cell)) if segment.updates else (),
         evaluation=tuple(evaluation(arch, segment.columns)),
-        visit=tuple(crossing(segment.columns)),
+        remote=tuple(remote_row(segment.columns)),
         step=tuple(step_actions(arch, segment)),
     )
 
 
 class EpurPassLevel:
-    """The compute side as one unit that knows when each step of a pass ends."""
+    """Compute side as one unit that computes when each step of a pass ends."""
 
     def __init__(self, around: Surroundings) -> None:
         self.env = around.env
@@ -90,22 +89,22 @@ class EpurPassLevel:
         self.costs: dict[PassSegment, SegmentCosts] = {}
 
     def run_pass(self, work: PassWork, *, fills: bool) -> Process:
-        """Run all steps of a segment; the process returns S_{t+1} of each, in cycles from now.
+        """Run all steps of a segment; return S_{t+1} of each, in cycles from now.
 
-        fills: whether weights may arrive meanwhile, which matters to who shares a bank with them.
+        fills: whether weights may arrive meanwhile, which delays reads where both share a bank.
         """
         start_ps, costs = self.env.now_ps, self._costs(work.segment)
         if work.streamed or (fills and self.arch.weight_buffer.banks == 1):
-            found = yield from self._run_with_memory(work)
+            result = yield from self._run_with_memory(work)
         else:
             shape = work.segment.shape
             options = {"shared": self.arch.dispatch == "shared", "spans": self.probe.wants_spans}
-            found = time_pass(work.reuse_bits, shape.n_gates, shape.n_units, costs.times, **options)
-            starts = np.concatenate([[0], found.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
+            result = time_pass(work.reuse_bits, shape.n_gates, shape.n_units, costs.times, **options)
+            starts = np.concatenate([[0], result.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
             self.port.reserve(starts, costs.port_words)
-            yield self.env.timeout(self.arch.clock.to_ps(int(found.step_ends[-1])))
-        self._emit(work, costs, found, start_ps)
-        return found.step_ends
+            yield self.env.timeout(self.arch.clock.to_ps(int(result.step_ends[-1])))
+        self._emit(work, costs, result, start_ps)
+        return result.step_ends
 
     def _costs(self, segment: PassSegment) -> SegmentCosts:
         if segment not in self.costs:
@@ -113,26 +112,26 @@ class EpurPassLevel:
         return self.costs[segment]
 
     def _run_with_memory(self, work: PassWork) -> Process:
-        run = CoupledPass(self.env, self.arch, work, dram=self.dram, port=self.port, spans=self.probe.wants_spans)
-        found: PassTimes = yield run.ended
-        return found
+        run = StreamedPass(self.env, self.arch, work, dram=self.dram, port=self.port, spans=self.probe.wants_spans)
+        result: PassTimes = yield run.ended
+        return result
 
-    def _emit(self, work: PassWork, costs: SegmentCosts, found: PassTimes, start_ps: int) -> None:
-        shape, tally = work.segment.shape, found.tally.sum(axis=0).tolist()
+    def _emit(self, work: PassWork, costs: SegmentCosts, result: PassTimes, start_ps: int) -> None:
+        shape, tally = work.segment.shape, result.tally.sum(axis=0).tolist()
         emit_actions(self.probe, costs.decision, work.n_steps * shape.neurons_per_step)
         emit_actions(self.probe, costs.update, work.n_steps * shape.n_units)
         emit_actions(self.probe, costs.evaluation, tally[EVALUATED])
-        emit_actions(self.probe, costs.visit, tally[REMOTE])
+        emit_actions(self.probe, costs.remote, tally[REMOTE])
         emit_actions(self.probe, costs.step, work.n_steps)
         if work.streamed:
-            self._emit_rows(work, work.streamed, found, start_ps)
-        self._emit_times(work, costs.times, found)
-        self._emit_spans(work, found, start_ps)
+            self._emit_rows(work, work.streamed, result, start_ps)
+        self._emit_times(work, costs.times, result)
+        self._emit_spans(work, result, start_ps)
 
-    def _emit_rows(self, work: PassWork, streamed: Streamed, found: PassTimes, start_ps: int) -> None:
+    def _emit_rows(self, work: PassWork, streamed: Streamed, result: PassTimes, start_ps: int) -> None:
         segment, rows = work.segment, _rows_fetched(work, streamed)
         emit_actions(self.probe, weight_fill(self.arch, segment.row_bytes), int(rows.sum()))
-        ends_ps = (start_ps + found.step_ends * self.arch.clock.period_ps).tolist()
+        ends_ps = (start_ps + result.step_ends * self.arch.clock.period_ps).tolist()
         for n_rows, begin_ps, end_ps in zip(rows.tolist(), [start_ps, *ends_ps], ends_ps, strict=False):
             self.probe.emit(
                 TransferDone,
@@ -143,9 +142,9 @@ class EpurPassLevel:
                 end_ps=end_ps,
             )
 
-    def _emit_times(self, work: PassWork, times: StepTimes, found: PassTimes) -> None:
+    def _emit_times(self, work: PassWork, times: StepTimes, result: PassTimes) -> None:
         clock, steps = self.arch.clock, work.n_steps * work.segment.shape.n_units
-        for gate, tally in enumerate(found.tally.tolist()):
+        for gate, tally in enumerate(result.tally.tolist()):
             busy = tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.memo_hit_cycles
             self.probe.emit(Worked, unit=unit_name(gate, DPU), time_ps=clock.to_ps(busy))
             if times.has_memo:
@@ -156,13 +155,13 @@ class EpurPassLevel:
                     self.probe.emit(Waited, unit=unit_name(gate, unit), reason=reason, time_ps=waited_ps)
         if work.segment.updates:
             self.probe.emit(Worked, unit=MU, time_ps=clock.to_ps(steps * times.update_interval_cycles))
-        if found.update_wait[0]:
-            self.probe.emit(Waited, unit=MU, reason="products", time_ps=clock.to_ps(int(found.update_wait[0])))
+        if result.update_wait[0]:
+            self.probe.emit(Waited, unit=MU, reason="products", time_ps=clock.to_ps(int(result.update_wait[0])))
 
-    def _emit_spans(self, work: PassWork, found: PassTimes, start_ps: int) -> None:
-        """What each unit was about in each step, for who draws it."""
+    def _emit_spans(self, work: PassWork, result: PassTimes, start_ps: int) -> None:
+        """Emit one span per unit and step, for timelines."""
         clock = self.arch.clock
-        for t, (gates, update) in enumerate(zip(row_lists(found.spans), row_lists(found.update_spans), strict=True)):
+        for t, (gates, update) in enumerate(zip(row_lists(result.spans), row_lists(result.update_spans), strict=True)):
             what = f"step {t}, {work.segment.label}, neurons 0 to {work.segment.shape.n_units - 1}"
             for k, span in enumerate(gates):
                 if self.arch.fmu and work.segment.updates:
@@ -174,7 +173,7 @@ class EpurPassLevel:
 
 
 def _rows_fetched(work: PassWork, streamed: Streamed) -> I64:
-    """Evaluations of neurons whose weights are not on chip, in each step (T,)."""
+    """Return the evaluations of neurons whose weights are not on chip, per step (T,)."""
     shape = work.segment.shape
     reused = np.unpackbits(work.reuse_bits, axis=1, count=shape.neurons_per_step)
     evaluated = (1 - reused.reshape(-1, shape.n_gates, shape.n_units))[..., ~streamed.resident]

@@ -1,4 +1,4 @@
-"""A pass on its way together with main memory: rows are asked for as it goes, and it waits for them."""
+"""Co-simulation of a pass with main memory: the pass requests rows as it runs, and waits for them."""
 
 from __future__ import annotations
 
@@ -14,27 +14,35 @@ from archsim.kernels.pipeline.cosimulation import advance_pass
 from archsim.kernels.pipeline.streamed import IS_OVER, STEP, STEP_START, PassState, pass_before_start
 from archsim.sim.actions import step_words
 from archsim.sim.items import PassWork
-from archsim.sim.machines.epur.steps import step_times
+from archsim.sim.machines.epur.costs import step_times
 from archsim.sim.memory.dram import MainMemory
 from archsim.sim.memory.intermediate_port import IntermediatePort
 
 
-class CoupledPass:
-    """A pass as the memory drives it; `ended` fires at its end with its times."""
+class StreamedPass:
+    """Pass that main memory advances, up to each event of the rest; `ended` fires at its end with its times."""
 
     def __init__(
         self, env: Engine, arch: ArchSpec, work: PassWork, *, dram: MainMemory, port: IntermediatePort, spans: bool
     ) -> None:
-        self.env, self.arch, self.work, self.dram, self.port = env, arch, work, dram, port
-        self.times, self.ended = step_times(arch, work.segment), env.event()
+        self.env = env
+        self.arch = arch
+        self.work = work
+        self.dram = dram
+        self.port = port
+        self.times = step_times(arch, work.segment)
+        self.ended = env.event()
         self.state = self._pass_before_start(spans)
-        self.claimed = 0
+        self.n_reserved = 0
         dram.co_simulate(self)
 
     def advance(self, memory: Memory, times: DramTimes, until_ps: int, finished: I64) -> tuple[int, int]:
-        """Go on up to `until_ps`; let the memory go when the pass is over."""
+        """Advance to `until_ps`, and end the co-simulation when the pass is over.
+
+        Returns the number of transfers that finished, and the time at which to advance next.
+        """
         n_finished, wake_ps = advance_pass(self.state, self.times, memory, times, until_ps, finished)
-        self._claim_steps()
+        self._reserve_steps()
         if self.state.progress[IS_OVER]:
             self.dram.end_co_simulation(self.state.transfers)
             end_ps = self.arch.clock.to_ps(int(self.state.progress[STEP_START]))
@@ -44,13 +52,13 @@ class CoupledPass:
     def _end(self, _: simpy.Event) -> None:
         self.ended.succeed(self.state.result)
 
-    def _claim_steps(self) -> None:
-        """Let the steps that have begun access the intermediate memory."""
+    def _reserve_steps(self) -> None:
+        """Reserve the port of the intermediate memory for the steps that have begun since the last call."""
         begun = min(int(self.state.progress[STEP]) + 1, self.work.n_steps)
-        if begun > self.claimed:
-            starts = self.state.start + np.concatenate([[0], self.state.result.step_ends])[self.claimed : begun]
+        if begun > self.n_reserved:
+            starts = self.state.start + np.concatenate([[0], self.state.result.step_ends])[self.n_reserved : begun]
             self.port.reserve(starts, sum(step_words(self.arch, self.work.segment)))
-            self.claimed = begun
+            self.n_reserved = begun
 
     def _pass_before_start(self, spans: bool) -> PassState:
         segment, streamed = self.work.segment, self.work.streamed

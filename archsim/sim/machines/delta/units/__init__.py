@@ -1,1 +1,19 @@
-"""The units of the column-skipping machine, as SimPy processes."""
+"""Units of the column-skipping machine, as SimPy processes, and the work that each of them gets per step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archsim.kernels.arrays import Bools
+from archsim.kernels.pipeline.columns import ColumnTimes
+from archsim.sim.items import PassSegment
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnStepWork:
+    """One time step as one computation unit sees it: columns that enter its products, and the step's constants."""
+
+    segment: PassSegment
+    times: ColumnTimes
+    entering: Bools
+    """Elements of [x; h] that enter, (N,)."""

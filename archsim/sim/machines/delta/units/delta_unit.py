@@ -10,8 +10,8 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions
-from archsim.sim.machines.delta.actions import scan
-from archsim.sim.machines.delta.steps import ColumnStepWork
+from archsim.sim.machines.delta.costs import scan
+from archsim.sim.machines.delta.units import ColumnStepWork
 from archsim.sim.units.unit import Credits, Process, Unit
 
 DELTA_UNIT = "delta"

@@ -1,4 +1,4 @@
-"""Dot product units that share their work: one that has nothing to do takes a neuron of another gate (`dispatch`)."""
+"""Dot product units that share their work: an idle one takes a neuron of another gate (`dispatch = "shared"`)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions, evaluation
-from archsim.sim.machines.epur.shared_dispatch.parts import crossing
-from archsim.sim.machines.epur.steps import StepWork
+from archsim.sim.machines.epur.shared_dispatch.costs import remote_row
+from archsim.sim.machines.epur.units import StepWork
 from archsim.sim.units.unit import DPU, Credits, Process, Unit, unit_name
 
 
 class GateWires(NamedTuple):
-    """What connects the shared units to one gate's memoization unit and to the multi-functional unit."""
+    """Connections of the shared units to one gate's memoization unit and to the multi-functional unit."""
 
     steps: Port[StepWork]
     decisions: Port[bool]
@@ -28,7 +28,7 @@ class GateWires(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """A gate's next neuron, which may be taken."""
+    """Next neuron of a gate, for any unit to take."""
 
     step: StepWork
     neuron: int
@@ -37,30 +37,33 @@ class Offer(NamedTuple):
 
 
 class SharedDotProductUnits:
-    """Units j for gates k: each takes what it can take first, of its own gate if it can, or of the one furthest behind.
+    """Units j for gates k: each takes the neuron it can take first, of its own gate or of the gate furthest behind.
 
-    A unit reads the weights of another in its place, over wires that carry one row at a time from each weight buffer.
+    A unit reads a borrowed neuron's weights over wires that carry one row at a time from each weight buffer.
     """
 
     def __init__(self, env: Engine, arch: ArchSpec, gates: Sequence[GateWires], probe: Probe) -> None:
-        self.env, self.arch, self.gates, self.probe = env, arch, gates, probe
+        self.env = env
+        self.arch = arch
+        self.gates = gates
+        self.probe = probe
         self.units = [Unit(env, unit_name(k, DPU), arch, probe) for k in range(len(gates))]
         self.free_ps: dict[int, int] = {}
-        """Units that are free, and since when."""
+        """Free units, and the time since when they are."""
         self.offers: dict[int, Offer] = {}
-        self.lent: set[int] = set()
-        """Gates whose weights another unit reads."""
+        self.borrowed: set[int] = set()
+        """Gates whose weights a remote unit reads."""
         self.is_due = False
         for gate in range(len(gates)):
             env.process(self._offer(gate))
 
     def _offer(self, gate: int) -> Process:
-        """Offer a gate's neurons in order, step after step; its unit is free as a step begins."""
+        """Offer a gate's neurons in order, step after step; the gate's unit is free when a step begins."""
         wires = self.gates[gate]
         while True:
             step = yield from wires.steps.get()
             self.free_ps[gate] = self.env.now_ps
-            for idle in range(step.segment.shape.n_gates, len(self.gates)):  # a pass before may have had more gates
+            for idle in range(step.segment.shape.n_gates, len(self.gates)):  # the last pass may have had more gates
                 self.free_ps.pop(idle, None)
             for neuron in range(step.segment.shape.n_units):
                 reused = yield from wires.decisions.get()
@@ -73,24 +76,25 @@ class SharedDotProductUnits:
                 if wires.run_ahead is not None:
                     wires.run_ahead.give()
             emit_actions(self.probe, evaluation(self.arch, step.segment.columns), step.reused.count(False))
-            # They serve other gates too: the last gate to get here states what is left of the step.
+            # Units serve other gates too, so the last gate to finish the step emits what is left of their times.
             for unit in self.units[: step.segment.shape.n_gates]:
                 unit.emit_times()
 
     def _match_at_last(self) -> None:
-        """Match once all that happens at this instant has happened."""
+        """Match units to neurons once everything else at this instant has happened."""
         if not self.is_due:
             self.is_due = True
             self.env.end_of_instant().callbacks.append(self._match)
 
     def _match(self, _: simpy.Event) -> None:
-        """Let one unit take a neuron, then look again: its gate may have the next one ready."""
+        """Let one unit take one neuron, then match again, because its gate may have the next one ready."""
         self.is_due = False
+        # Least pair first: a unit's own gate, then the neuron furthest behind, then gate and unit by number.
         pairs = [
             (unit != gate, offer.neuron, gate, unit)
             for gate, offer in self.offers.items()
             for unit in self.free_ps
-            if unit == gate or offer.reused or gate not in self.lent
+            if unit == gate or offer.reused or gate not in self.borrowed
         ]
         if pairs:
             gate, unit = min(pairs)[2:]
@@ -99,19 +103,19 @@ class SharedDotProductUnits:
 
     def _serve(self, offer: Offer, gate: int, unit: int) -> Process:
         step, neuron, reused, times = offer.step, offer.neuron, offer.reused, offer.step.times
-        is_guest = unit != gate and not reused
-        cycles, later = (times.memo_hit_cycles, 0) if reused else (times.dot_cycles, times.dot_pipeline_cycles)
+        is_remote = unit != gate and not reused
+        cycles, latency = (times.memo_hit_cycles, 0) if reused else (times.dot_cycles, times.dot_pipeline_cycles)
         self.units[unit].count_wait("a decision", self.free_ps.pop(unit))
         what = "reuse {}, {}" if reused else "evaluate {}, {}"
         self.units[unit].count_work(self.arch.clock.to_ps(cycles), what, neuron, step.segment.label)
-        # Sent as it is taken, to arrive as it is made: so the gate's results keep their order.
-        self.gates[gate].results.send(neuron, self.arch.clock.to_ps(cycles + later))
+        # Sent when taken, with the delay until it is made, so that the gate's results keep their order.
+        self.gates[gate].results.send(neuron, self.arch.clock.to_ps(cycles + latency))
         offer.taken.succeed()
-        if is_guest:
-            emit_actions(self.probe, crossing(step.segment.columns))
-            self.lent.add(gate)
+        if is_remote:
+            emit_actions(self.probe, remote_row(step.segment.columns))
+            self.borrowed.add(gate)
         yield self.units[unit].cycles(cycles)
-        if is_guest:
-            self.lent.remove(gate)
+        if is_remote:
+            self.borrowed.remove(gate)
         self.free_ps[unit] = self.env.now_ps
         self._match_at_last()

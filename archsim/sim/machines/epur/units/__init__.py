@@ -1,1 +1,23 @@
-"""The units of the machine that works neuron by neuron, as SimPy processes."""
+"""Units of the E-PUR-like machine, as SimPy processes, and the work that each of them gets per step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archsim.kernels.pipeline.recurrence import StepTimes
+from archsim.sim.items import PassSegment, Streamed
+
+
+@dataclass(frozen=True, eq=False)
+class StepWork:
+    """One time step as one computation unit sees it: decisions of its gate's neurons, and the step's constants."""
+
+    segment: PassSegment
+    times: StepTimes
+    reused: list[bool]
+    """Decision of each neuron, in order."""
+    streamed: Streamed | None
+
+    def fetches(self, neuron: int) -> bool:
+        """Return True if the weights of a neuron that is evaluated come from main memory."""
+        return self.streamed is not None and not self.streamed.resident[neuron]

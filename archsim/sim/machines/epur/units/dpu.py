@@ -7,7 +7,7 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions, evaluation
-from archsim.sim.machines.epur.steps import StepWork
+from archsim.sim.machines.epur.units import StepWork
 from archsim.sim.machines.epur.units.row_fetcher import RowFetcher
 from archsim.sim.units.unit import Credits, Process, Unit
 

@@ -8,8 +8,8 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions
-from archsim.sim.machines.epur.actions import prediction
-from archsim.sim.machines.epur.steps import StepWork
+from archsim.sim.machines.epur.costs import prediction
+from archsim.sim.machines.epur.units import StepWork
 from archsim.sim.units.unit import Credits, Process, Unit
 
 FMU = "FMU"

@@ -11,7 +11,7 @@ from archsim.engine.probe import Probe
 from archsim.kernels.dram.fill_ports import contended_read_end
 from archsim.sim.actions import emit_actions, weight_fill
 from archsim.sim.items import Streamed
-from archsim.sim.machines.epur.steps import StepWork
+from archsim.sim.machines.epur.units import StepWork
 from archsim.sim.memory.dram import FillTarget, MainMemory
 from archsim.sim.units.unit import Credits, Process, Unit, unit_name, wait_until_stable
 

@@ -1,4 +1,4 @@
-"""Wires between computation units whose dot product units share their work: their parts and their actions."""
+"""Costs of the wires between computation units whose dot product units share their work."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ SHARED_PARTS = {"crossbar": 1}
 """Components that shared dispatch adds to a computation unit."""
 
 
-def crossing(columns: int) -> Iterator[Action]:
-    """Yield the action of sending one neuron's weights to the computation unit that borrowed it."""
+def remote_row(columns: int) -> Iterator[Action]:
+    """Yield the action of sending a row of `columns` weights to the computation unit that borrowed its neuron."""
     yield Action("crossbar", "bit", columns * BYTES_PER_FP16 * 8)

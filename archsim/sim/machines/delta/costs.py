@@ -1,0 +1,76 @@
+"""Costs of the column-skipping machine: cycles of a step, actions of its units, and parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from archsim.config.arch import ArchSpec
+from archsim.config.components import Action
+from archsim.config.delta_unit import DeltaSpec
+from archsim.ir.cells import Cell
+from archsim.kernels.arrays import Bools
+from archsim.kernels.pipeline.columns import ColumnTimes
+from archsim.sim.items import PassSegment
+from archsim.sim.units.unit import MAC
+from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
+
+DELTA_PARTS = ("delta_unit", "propagated_buffer", "accumulator_buffer")
+"""Components that no other machine has."""
+
+
+def delta_of(arch: ArchSpec) -> DeltaSpec:
+    """Return the delta unit of an architecture that is this machine."""
+    assert arch.delta is not None, "an architecture without it does not describe this machine"
+    return arch.delta
+
+
+def column_times(arch: ArchSpec, segment: PassSegment) -> ColumnTimes:
+    """Return the constants of `archsim/kernels/pipeline/columns.py`."""
+    delta = delta_of(arch)
+    return ColumnTimes(
+        width=delta.width,
+        latency_cycles=delta.latency_cycles,
+        queue_slots=delta.queue_places,
+        column_cycles=ceil_div(segment.shape.n_units, arch.dpu.lanes),
+        dot_pipeline_cycles=arch.dpu.pipeline_cycles,
+        update_interval_cycles=arch.mu.interval_cycles,
+        update_pipeline_cycles=arch.mu.pipeline_cycles,
+        writeback_cycles=arch.mu.writeback_cycles,
+    )
+
+
+def scan(arch: ArchSpec, delta: DeltaSpec, entering: Bools) -> Iterator[Action]:
+    """Yield the actions of comparing the inputs of T steps with their propagated values; entering: (T, N).
+
+    A word of propagated values is written back if at least one of its elements enters.
+    """
+    n_steps, n_inputs = entering.shape
+    firsts = np.arange(0, n_inputs, delta.width)
+    written = np.count_nonzero(np.logical_or.reduceat(entering, firsts, axis=1))
+    words = ceil_div(n_inputs * BYTES_PER_FP16, arch.input_buffer.port_bytes)
+    yield Action("input_buffer", "read", n_steps * words)
+    yield Action("delta_unit", "compare", n_steps * n_inputs)
+    yield Action("propagated_buffer", "read", n_steps * firsts.size)
+    yield Action("propagated_buffer", "write", int(written))
+
+
+def column(arch: ArchSpec, delta: DeltaSpec, n_units: int) -> Iterator[Action]:
+    """Yield the actions of adding a column of weights, times a change, to the sums of a gate's `n_units` neurons."""
+    sums = ceil_div(n_units * BYTES_PER_SUM, delta.accumulator_port_bytes)
+    yield Action("weight_buffer", "read", ceil_div(n_units * BYTES_PER_FP16, arch.weight_buffer.port_bytes))
+    yield Action(*MAC, n_units)
+    yield Action("accumulator_buffer", "read", sums)
+    yield Action("accumulator_buffer", "write", sums)
+
+
+def sums_read(delta: DeltaSpec, cell: Cell, n_units: int) -> Iterator[Action]:
+    """Yield the reads of a step's sums by the cell updates: all gates, and both products of a GRU's candidate."""
+    words = ceil_div(n_units * BYTES_PER_SUM, delta.accumulator_port_bytes)
+    yield Action("accumulator_buffer", "read", words * cell.n_products)
+
+
+def parts_of_unit() -> dict[str, int]:
+    """Return the number of instances of each component."""
+    return dict.fromkeys(("input_buffer", "dpu", "mu", "weight_buffer", *DELTA_PARTS), 1)
