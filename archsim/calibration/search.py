@@ -17,7 +17,7 @@ from archsim.task_metrics.bootstrap import CONFIDENCE
 from archsim.traceio.trace import Trace
 from archsim.validation import whole_number
 
-MOST_STEPS = 1_000_000
+MAX_STEPS = 1_000_000
 """Largest number of steps on the grid of θ."""
 REFINE_STEPS = 4
 """Steps of the interval at which bisection stops; the rest is tried one by one."""
@@ -79,7 +79,7 @@ def calibrate_threshold(
     points, chosen, cut_short = sorted(trials.tried.values(), key=lambda point: point.threshold), uniform, False
     if per != "network":
         cut_short = _search_greedily(trials, per, list(uniform.values()), highest, resolution, passes)
-        points += list(trials.tried.values())[len(points) :]
+        points += list(trials.tried.values())[len(points) :]  # `tried` keeps its order, so these are the new ones
         chosen = {bound: _best(points, uniform[bound], bound, margin) for bound in bounds}
     metric, before = trials.baseline.metric, trials.baseline.metric_value
     assert metric is not None and before is not None, "checked by the first trial"
@@ -154,8 +154,8 @@ def _checked(policy: Policy, max_losses: Sequence[float], highest: float, resolu
         check_amount(name, value)
     if not (math.isfinite(resolution) and resolution > 0):
         raise ConfigError(f"resolution = {resolution}: need a number > 0")
-    if highest / resolution > MOST_STEPS:
-        raise ConfigError(f"highest = {highest} and resolution = {resolution}: need at most {MOST_STEPS:,} steps")
+    if highest / resolution > MAX_STEPS:
+        raise ConfigError(f"highest = {highest} and resolution = {resolution}: need at most {MAX_STEPS:,} steps")
     if not max_losses:
         raise ConfigError("max_losses is empty: need at least one number of points")
     if not policy.needs_threshold:

@@ -109,6 +109,7 @@ class RunConfig:
         """Digest fields of the reuse decisions: policy, θ, scales, and a plug-in's source."""
         policy = self.policy
         options = {k: v for k, v in vars(policy).items() if isinstance(v, bool | int | float | str)}
+        # `vars` of a policy enters the digest, so a new attribute there would invalidate every cached run.
         decided = {"policy": [policy.name, options], "threshold": self.threshold if policy.needs_threshold else None}
         scales = scales_for(self.network, policy)
         if scales is not None:

@@ -71,6 +71,7 @@ def evaluate_points(
     area_mm2 = float(points.loc[points["policy"] == NONE, "area_mm2"].iloc[0])
     points["more_area"] = points["area_mm2"] / area_mm2 - 1
     points["product"] = energy_delay_area(points, area_mm2)
+    # A policy that no hardware can implement must not push others off the front.
     real = points["fits"] & ~points["policy"].map(plain_policy).isin(UNREAL)
     points["front"] = False
     points.loc[real, "front"] = pareto_front(points[real])

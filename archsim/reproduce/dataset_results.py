@@ -109,7 +109,7 @@ def _observe(dataset: Dataset, name: str, folder: Path) -> dict[str, pd.DataFram
     unusable = [path for path in paths.values() if not is_sealed(path, path.stem)]
     for path in unusable:
         if path.exists():
-            LOG.warning("%s: not as it was written: it is made anew", path)
+            LOG.warning("%s: damaged, so it is made again", path)
     if unusable:
         observation = observe(network, trace)
         for part, path in paths.items():

@@ -28,6 +28,7 @@ SMALL_CHANGE = 0.1
 SCATTER_POINTS = 2000
 
 _PIECES = 4
+"""Pieces of a trace; a fixed number, because sums of moments depend on how a trace is split."""
 _PER_DECADE = 20
 _EDGES: F32 = (10.0 ** (np.arange(-4 * _PER_DECADE, 2 * _PER_DECADE + 1) / _PER_DECADE)).astype(np.float32)
 _STARTS = first_bins(_EDGES)

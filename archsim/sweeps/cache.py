@@ -47,7 +47,7 @@ class CachedStages(Stages):
     @property
     def workload(self) -> Workload:
         """Workload of the previous task if network, trace and precision are the same, else a new one."""
-        return _kept_workload(self.config.network, self.config.trace, self.config.precision)
+        return _cached_workload(self.config.network, self.config.trace, self.config.precision)
 
     def inference(self, *, keep_outputs: bool = False) -> InferenceResult:
         """Return decisions, scores and output change; outputs and predictions are not cached."""
@@ -76,7 +76,7 @@ class CachedStages(Stages):
         if is_sealed(path, digest):
             return True
         if path.exists():
-            self.notes.append(f"{path}: not as it was written, or made for something else: it is made anew")
+            self.notes.append(f"{path}: damaged, or made for something else, so it is made again")
         return False
 
     def _keep(self, path: Path, digest: str, content: Callable[[str], bytes]) -> None:
@@ -86,11 +86,14 @@ class CachedStages(Stages):
                 temporary.write_bytes(content(blank_seal(digest)))
                 seal(temporary, digest)
         except (ArchsimError, OSError) as error:
-            self.notes.append(f"{self.folder}: what points share is not kept, it takes longer: {_reason(error)}")
+            self.notes.append(
+                f"{self.folder}: shared results cannot be cached, so the sweep takes longer: {_reason(error)}"
+            )
 
 
+# One workload is enough, because the plan puts tasks of one workload one after the other.
 @lru_cache(1)
-def _kept_workload(network: Network, trace: Trace, precision: str) -> Workload:
+def _cached_workload(network: Network, trace: Trace, precision: str) -> Workload:
     return Workload(network, trace, precision=precision, cache_bytes=CACHE_BYTES)
 
 

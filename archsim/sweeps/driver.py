@@ -35,6 +35,7 @@ class Driver:
             for name in task.after:
                 self.dependants[name].append(i)
         self.ready = [(task.kind, i) for i, task in enumerate(tasks) if not task.after]
+        # The index breaks ties, so that tasks of one workload stay together as the plan has ordered them.
         heapq.heapify(self.ready)
         self.quarantined: deque[int] = deque()
         """Indices of tasks whose worker died; each is retried alone."""
@@ -46,7 +47,7 @@ class Driver:
             self._start_ready()
             ended, _ = wait(self.in_flight, return_when=FIRST_COMPLETED)
             if any(future.cancelled() for future in ended):
-                raise RunFailedError("the workers are gone, finished points are kept: run it again to go on")
+                raise RunFailedError("all workers are lost, finished points are kept: run it again to go on")
             if any(isinstance(future.exception(), BrokenExecutor) for future in ended):
                 self._requeue()
             for future in ended & self.in_flight.keys():

@@ -40,6 +40,7 @@ class Grid(FrozenRecord):
     def points(self) -> list[Choices]:
         """Return every point in order; raise ConfigError for a malformed grid, or one without a point left."""
         axes = list(self._axes())
+        # Checked before the product is made, which might not fit in memory.
         size = prod(map(len, axes))
         if size > MAX_POINTS:
             raise ConfigError(f"{size} points: need at most {MAX_POINTS}")
@@ -127,7 +128,7 @@ def load_grid(source: str | Path | Mapping[str, Any]) -> tuple[Grid, str]:
         try:
             return grid, toml_text(tables)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"grid: not what TOML can say: {error}") from None
+            raise ConfigError(f"grid: TOML cannot hold it: {error}") from None
     if not isinstance(source, str | Path):
         raise ConfigError(f"grid is a {type(source).__name__}: need a TOML file, or its tables as a dictionary")
     path = Path(source)

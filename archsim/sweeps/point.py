@@ -21,9 +21,10 @@ from archsim.sweeps.choices import Choices
 from archsim.traceio.trace import Trace
 
 DEFAULT_ARCH = "epur"
-KEPT = 8
-"""Networks, and traces, that a process keeps in memory."""
-KEPT_ARCHS = 256
+CACHE_SIZE = 8
+"""Number of networks, and of traces, that a process keeps in memory."""
+ARCH_CACHE_SIZE = 256
+"""Number of architectures that a process keeps in memory; they are small."""
 
 Stamp = tuple[tuple[str, int, int], ...]
 """Name, time and size of files; part of a cache's key, so that a changed file is loaded again."""
@@ -80,20 +81,20 @@ def _stamp(name: str | None) -> Stamp:
 
 
 def _network(name: str) -> Network:
-    return _kept_network(name, _stamp(name))
+    return _cached_network(name, _stamp(name))
 
 
-@lru_cache(KEPT)
-def _kept_network(name: str, stamp: Stamp) -> Network:
+@lru_cache(CACHE_SIZE)
+def _cached_network(name: str, stamp: Stamp) -> Network:
     return load_network(name)
 
 
 def _whole_trace(name: str) -> Trace:
-    return _kept_trace(name, _stamp(name))
+    return _cached_trace(name, _stamp(name))
 
 
-@lru_cache(KEPT)
-def _kept_trace(name: str, stamp: Stamp) -> Trace:
+@lru_cache(CACHE_SIZE)
+def _cached_trace(name: str, stamp: Stamp) -> Trace:
     return load_trace(name)
 
 
@@ -104,7 +105,7 @@ def _loaded_trace(choices: Choices) -> Trace:
     return _limited_trace(network, trace, split, choices.get("limit"), _stamp(network) + _stamp(trace))
 
 
-@lru_cache(KEPT)
+@lru_cache(CACHE_SIZE)
 def _limited_trace(network: str, trace: str | None, split: str | None, limit: int | None, stamp: Stamp) -> Trace:
     whole = trace_of(_network(network), split) if trace is None else _whole_trace(trace)
     return whole.limit(limit)
@@ -112,6 +113,7 @@ def _limited_trace(network: str, trace: str | None, split: str | None, limit: in
 
 def _arch(choices: Choices) -> ArchSpec:
     name = choices.get("arch", DEFAULT_ARCH)
+    # As JSON, because the cache needs hashable keys, and 1, 1.0 and True must not share one.
     fields = tuple((key, json.dumps(value)) for key, value in choices.items() if key.startswith("arch."))
     return _changed_arch(name, fields, _stamp(name))
 
@@ -120,7 +122,7 @@ def _arch_named(name: str) -> ArchSpec:
     return _changed_arch(name, (), _stamp(name))
 
 
-@lru_cache(KEPT_ARCHS)
+@lru_cache(ARCH_CACHE_SIZE)
 def _changed_arch(name: str, fields: tuple[tuple[str, str], ...], stamp: Stamp) -> ArchSpec:
     arch = load_arch(name)
     for key, value in fields:

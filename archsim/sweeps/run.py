@@ -120,6 +120,7 @@ def _finish(points: list[Point], store: Store, pool: Pool, retry: bool, on_progr
     finished, cache = store.finished(), store.folder / CACHE
     remove_unfinished(store.folder, cache)
     tasks = plan_tasks(_unfinished(points, finished, retry), cache)
+    # Points that share a digest are one point here, so that progress counts each piece of work once.
     due = {task.digest for task in tasks if task.kind is TaskKind.POINT}
     errors = {point.digest: finished.get(point.digest) for point in points if point.digest not in due}
     progress = SweepProgress(
@@ -149,7 +150,9 @@ def _finish(points: list[Point], store: Store, pool: Pool, retry: bool, on_progr
     Driver(tasks, pool, str(cache.resolve()), keep).run()
     if hindered:
         left = f"{len(hindered)} of {progress.points} points could not be run here, and are left to do"
-        raise RunFailedError(f"{left}: {hindered[0]}; finished points are kept: mend it, and run it again to go on")
+        raise RunFailedError(
+            f"{left}: {hindered[0]}; finished points are kept: remove the cause, and run it again to go on"
+        )
 
 
 def make_sweep_folders(folder: Path) -> None:

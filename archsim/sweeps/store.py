@@ -43,7 +43,7 @@ TABLES, SEALS = {"about", "points", "outcomes"}, "seals"
 OUTCOME = "digest, error, record, energy, utilisation, seal"
 SEALED = "SELECT * FROM outcomes LEFT JOIN seals USING (digest)"
 ADVICE = "move it away to begin anew, or put back a copy of it"
-AGAIN = "run the same sweep again: it makes anew what is damaged"
+AGAIN = "run the same sweep again: it replaces what is damaged"
 KEPT = "finished points are kept: make room, and run the same sweep again to go on"
 LOG = logging.getLogger("archsim")
 
@@ -63,6 +63,7 @@ class Store:
             self.database = sqlite3.connect(address, SHORT_PATIENCE_S, uri=True)
             try:
                 self._check_tables(new=not reading)
+                # A short wait to open, but a long one to write, because a reader must not make the driver lose a point.
                 self.database.execute(f"PRAGMA busy_timeout = {PATIENCE_S * 1000}")
             except BaseException:
                 self.close()
@@ -78,6 +79,7 @@ class Store:
             self.database.executescript(SCHEMA)
         elif SEALS not in tables:
             raise UsageError(f"{self.path}: written by an older archsim; {AGAIN}")
+        # Reads no rows, but fails here, with one message, for a table that lacks a column.
         for columns in (f"{OUTCOME} FROM ({SEALED})", "position, digest, choices FROM points", "key, value FROM about"):
             self.database.execute(f"SELECT {columns} LIMIT 0")
 
@@ -114,7 +116,9 @@ class Store:
                 else:
                     damaged += 1
         if damaged:
-            LOG.warning("%s: %d outcomes are damaged, or of an older archsim: they are made anew", self.path, damaged)
+            LOG.warning(
+                "%s: %d outcomes are damaged, or of an older archsim, so they are made again", self.path, damaged
+            )
         return errors
 
     def about(self) -> dict[str, str]:
@@ -137,7 +141,7 @@ class Store:
         with _damage_reported(self.path):
             ((seal,),) = self.database.execute("SELECT max(seal) FROM seals WHERE digest = ?", (GRID,))
             if seal != self._digest_of_grid():
-                raise UsageError(f"{self.path}: what it holds of the grid is damaged; {AGAIN}")
+                raise UsageError(f"{self.path}: its copy of the grid is damaged; {AGAIN}")
             rows = self.database.execute("SELECT choices FROM points ORDER BY position")
             return [json.loads(choices) for (choices,) in rows]
 
@@ -173,11 +177,11 @@ def _damage_reported(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code; higher bits detail it
         if kind in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM):
             raise RunFailedError(f"cannot write {path}: {error}; {KEPT}") from None
         if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise UsageError(f"{path}: another program holds it ({error}): wait for it, or end it") from None
+            raise UsageError(f"{path}: another program has locked it ({error}): wait for it, or end it") from None
         if kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
             raise UsageError(f"{path}: {error}: need a file that can be read and written") from None
         raise UsageError(f"{path}: not the results of a sweep, or damaged: {error}; {ADVICE}") from None

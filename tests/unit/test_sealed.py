@@ -147,7 +147,7 @@ def test_damaged_cache_gives_the_same_results_and_a_warning(spoil, made, out, in
     result = run_sweep(grid(made, [3, 5, 8]), out)
     pd.testing.assert_frame_equal(result.results, expected(made))
     messages = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(messages) == len(spoilt) and all("it is made anew" in line for line in messages)
+    assert len(messages) == len(spoilt) and all("so it is made again" in line for line in messages)
     assert {name for line in messages for name in whole_names(whole) if name in line} == spoilt
     caplog.clear()
     run_sweep(grid(made, [3, 5, 8, 9]), out)

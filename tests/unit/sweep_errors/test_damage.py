@@ -124,7 +124,7 @@ def test_database_held_by_another_program_is_refused(finished, grid, tmp_path):
     with closing(sqlite3.connect(tmp_path / DATABASE)) as held:
         held.execute("BEGIN EXCLUSIVE")
         for work in (read_sweep, lambda folder: run_sweep(grid, folder)):
-            with pytest.raises(UsageError, match="another program holds it"):
+            with pytest.raises(UsageError, match="another program has locked it"):
                 work(tmp_path)
 
 
