@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Largest loss in points of the metric; may be repeated.",
 )
-@click.option("--policy", "-p", default="bnn", show_default=True, help="Policy whose θ is searched.")
+@click.option("--policy", "-p", default="bnn", show_default=True, help="Policy for which θ is searched.")
 @click.option(
     "--margin",
     type=float,
