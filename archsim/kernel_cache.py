@@ -1,4 +1,4 @@
-"""A place on disk for compiled kernels, where the usual ones cannot be written."""
+"""Folder for compiled kernels, in case that those which numba tries cannot be written."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 
 
 def provide_cache(compiled: Callable[[Callable[[], None]], object], function: Callable[[], None]) -> None:
-    """Make sure that `compiled`, Numba's decorator with `cache=True`, finds a folder for `function`; else provide one.
+    """Provide a cache folder if `compiled`, numba's decorator with `cache=True`, finds none for `function`.
 
-    The folder is this process's own and goes with it: compiled code from a folder that others may write to is never
-    run. Worker processes take it over through their environment.
+    The folder is private to this process and removed at its end, because compiled code from a folder that others may
+    write to must not run. Worker processes inherit it through their environment. Warns with ArchsimWarning.
     """
     try:
         compiled(function)

@@ -1,7 +1,8 @@
-"""Numba loops behind plain faces: arrays in, arrays out, no objects and no engine in sight.
+"""Compiled loops of numba behind plain functions: arrays in, arrays out, without objects and without the engine.
 
-A function that checks shapes and allocates is for everybody; one marked "for kernels" only loops. Every float operation
-has one fixed order, so an answer does not depend on batch size, threads or vector width.
+A function that checks shapes and allocates may be called by anybody; one marked "for kernels" only loops. Every float
+operation has one fixed order, so that results do not depend on batch size, threads or vector width.
 """
 
-from archsim.kernels import jit as _jit  # noqa: F401  (before any kernel: it finds a place for what is compiled)
+# Imported before any kernel, because it provides the folder that compiled kernels are kept in.
+from archsim.kernels import jit as _jit  # noqa: F401

@@ -1,4 +1,4 @@
-"""Array types the kernels speak."""
+"""Array types of the kernels."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Bools = NDArray[np.bool_]
 
 
 def row_lists(array: NDArray[Any], at_a_time: int = 1 << 12) -> Iterator[Any]:
-    """Yield the rows of an array as `tolist` gives them, of long arrays only some at a time as Python objects."""
+    """Yield the rows of an array as `tolist` gives them, converting `at_a_time` rows at once to save memory."""
     for first in range(0, len(array), at_a_time):
         yield from array[first : first + at_a_time].tolist()
 
 
 def check_shapes(**expected: tuple[NDArray[Any], tuple[int, ...]]) -> None:
-    """Raise ValueError for the first array, by name, that is not of its expected shape: kernels do not look."""
+    """Raise ValueError for the first array, by name, that has not its expected shape, because kernels do not check."""
     for name, (array, shape) in expected.items():
         if array.shape != shape:
             raise ValueError(f"{name} has shape {array.shape}, need {shape}")

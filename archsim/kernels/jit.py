@@ -1,7 +1,7 @@
-"""How loops over many small calls are compiled: to disk, without the interpreter's lock, into one piece.
+"""Decorators for kernels of many small functions: one compiled piece, kept on disk, without the interpreter's lock.
 
-Handing on a dozen arrays at each call takes longer than the calls, counting their references longer still. Functions
-compiled like this may look at arrays and write into them, but not make any.
+Passing a dozen arrays costs more than the callee, reference counting more still. So helpers are inlined without NRT,
+numba's memory manager: they may read arrays and write to them, but must not allocate.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from archsim.kernel_cache import provide_cache
 
 
 def _nothing() -> None:
-    """Stand for all kernels where a place to keep them is looked for."""
+    """Stand for all kernels in the search for a cache folder."""
 
 
 provide_cache(njit(cache=True), _nothing)
 outer = njit(cache=True, nogil=True, _nrt=False)
+"""Decorator of kernels that Python calls."""
 inner = njit(cache=True, nogil=True, _nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""For what only other kernels call: no Python entry has to be compiled."""
+"""Decorator of functions that only kernels call: inlined, and compiled without an entry from Python."""

@@ -1,8 +1,8 @@
 """Co-simulation of a streamed pass and main memory: rows are requested as their neurons are decided, and waited for.
 
 Units advance as far as known cycles take them. Then the earliest of three things happens: an evaluation ends that
-shares its bank with fills, a row is requested, or the memory issues a column command. No two clocks drift apart,
-because nothing earlier than that event can still be caused by either side.
+shares its bank with fills, a row is requested, or the memory issues a column command. That order is exact, because
+neither side can still cause anything earlier.
 
 Must agree with the neuron level (SEMANTICS 2.3): `sim/machines/epur/units/row_fetcher.py`.
 """
@@ -38,7 +38,7 @@ from archsim.kernels.pipeline.streamed import (
 )
 
 UNIT_ORDER_SHIFT = 40
-"""Bits for the count of requests in an order key: among requests of one cycle the unit decides, then the count."""
+"""Bits for the count of requests in an order key, below those for the unit."""
 
 
 @outer
@@ -72,6 +72,7 @@ def advance_pass(state, times, memory, dram, until_ps, finished):
         elif age >= 0:
             transfer = serve(memory, dram, channel, age)
             if transfer >= 0 and state.transfer_rows[transfer] == FOREIGN:
+                # Somebody outside waits for it and may act on it, so that time must not pass its finish.
                 finished[n_finished] = transfer
                 n_finished += 1
                 until_ps = min(until_ps, memory.transfers[transfer, FINISH_PS])
@@ -98,6 +99,8 @@ def _next_request(state):
         while n < unit[N_ISSUED] and (state.resident[n] or is_reused(state, k, n)):
             n += 1
         unit[NEXT_ROW] = n
+        # A row needs a slot. The slot of request i becomes free when row i - S is read; before that, its cycle is
+        # not known, and the unit asks again after it has advanced.
         requested = unit[N_REQUESTED]
         if n == unit[N_ISSUED] or unit[N_READ] <= requested - slots:
             continue
@@ -114,6 +117,7 @@ def _request_row(state, memory, dram, k, cycle):
     unit = state.units[k]
     n, transfer = unit[NEXT_ROW], state.transfers[k, unit[N_REQUESTED] % state.transfers.shape[1]]
     state.transfer_rows[transfer] = k * state.resident.size + n
+    # The neuron level submits in another order within a cycle, so the unit counts before the count of requests.
     order = (k << UNIT_ORDER_SHIFT) + state.progress[N_REQUESTS]
     address = state.addresses[k] + n * state.row_bytes
     submit(memory, dram, transfer, address, state.row_bytes, 0, cycle * memory.period_ps, order, k, state.row_bytes)

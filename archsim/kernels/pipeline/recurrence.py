@@ -47,45 +47,51 @@ class StepTimes(NamedTuple):
 
 @inner
 def issue_cycle(last_issue, credit, times):
-    """Return u[k,n], the cycle at which the memoization unit issues a neuron; u[k,-1] is S_t - c_f."""
-    return max(last_issue + times.issue_cycles, credit)  # max(S_t, u[k,n-1] + c_f, a[k,n-Q])
+    """Return u[k,n], the cycle at which the memoization unit issues a neuron."""
+    # u[k,n] = max(S_t, u[k,n-1] + c_f, a[k,n-Q]); S_t comes in through the first issue, u[k,-1] = S_t - c_f.
+    return max(last_issue + times.issue_cycles, credit)
 
 
 @inner
 def decision_cycle(issue, times):
     """Return f[k,n], the cycle at which the decision on a neuron is known."""
-    return issue + times.decision_cycles  # u[k,n] + (c_f - 1) + L_f
+    # f[k,n] = u[k,n] + (c_f - 1) + L_f
+    return issue + times.decision_cycles
 
 
 @inner
 def take_cycle(free, decided, arrived, credit):
     """Return a[k,n], the cycle at which the dot product unit takes a neuron, and what it waited for until then.
 
-    The waits are cycles for a decision, for weights and for a credit, in this order: each starts where the one before
-    ends, so that they add up to the time from `free` to a[k,n].
+    The waits are cycles for a decision, for weights and for a credit. `arrived` is 0 for a row on chip.
     """
-    with_decision = max(free, decided)  # max(f[k,n], free[k,n-1])
-    with_weights = max(with_decision, arrived)  # SEMANTICS 2.3: an evaluation also waits for its row
-    taken = max(with_weights, credit)  # max(…, m[n-Q_m])
+    # a[k,n] = max(f[k,n], free[k,n-1], m[n-Q_m]), and by SEMANTICS 2.3 an evaluation also waits for its row. Each wait
+    # starts where the one before ends, in the order of the neuron level, so that they add up to a[k,n] - free[k,n-1].
+    with_decision = max(free, decided)
+    with_weights = max(with_decision, arrived)
+    taken = max(with_weights, credit)
     return taken, with_decision - free, with_weights - with_decision, taken - with_weights
 
 
 @inner
 def free_cycle(taken, reused, times):
     """Return free[k,n], the cycle at which the dot product unit can take its next neuron."""
-    return taken + (times.memo_hit_cycles if reused else times.dot_cycles)  # a[k,n] + (c_r or c_d)
+    # free[k,n] = a[k,n] + (c_d if evaluated else c_r)
+    return taken + (times.memo_hit_cycles if reused else times.dot_cycles)
 
 
 @inner
 def delivery_cycle(last_delivery, free, reused, times):
-    """Return r[k,n], the cycle at which a value is delivered: a memoized one overtakes none that is evaluated."""
-    return max(free + (0 if reused else times.dot_pipeline_cycles), last_delivery)  # max(free + (0 or L_d), r[k,n-1])
+    """Return r[k,n], the cycle at which a value is delivered."""
+    # r[k,n] = max(free[k,n] + (L_d if evaluated else 0), r[k,n-1]): no memoized value overtakes an evaluated one.
+    return max(free + (0 if reused else times.dot_pipeline_cycles), last_delivery)
 
 
 @inner
 def update_cycle(last_update, ready, times):
     """Return m[n], the cycle at which the update of a cell starts, and the wait for `ready`, the latest r[k,n]."""
-    may_start = last_update + times.update_interval_cycles  # m[n-1] + II_m
+    # m[n] = max(m[n-1] + II_m, max over k of r[k,n])
+    may_start = last_update + times.update_interval_cycles
     update = max(may_start, ready)
     return update, update - may_start
 
@@ -97,7 +103,7 @@ cycles the memoization unit waits for a credit of the decisions."""
 FIRST_ISSUE, LAST_DECISION, FIRST_TAKEN, LAST_FREE = SPANS = range(4)
 """Cycles per computation unit and step: begin and end of the memoization unit's work and of the dot product unit's."""
 FIRST_UPDATE, LAST_UPDATE, ON_PRODUCTS = UPDATES = range(3)
-"""Of the multi-functional unit in one step: m[0], m[H-1], and cycles it waits for products."""
+"""Figures of the multi-functional unit per step: m[0], m[H-1], and cycles it waits for products."""
 
 
 class PassTimes(NamedTuple):

@@ -164,6 +164,7 @@ def _time_steps(block, n_units, times):
         ready[:] = 0
         ahead = n % block.taken.shape[0]
         behind = n % block.updated.shape[0]
+        # Gates in any order: they meet only in `ready`, and in m[n-Q_m], which is known.
         for k in range(n_gates):
             byte = (k * n_units + n) >> 3
             shift = 7 - ((k * n_units + n) & 7)
@@ -171,6 +172,7 @@ def _time_steps(block, n_units, times):
                 reused = (block.reuse_bytes[byte, lane] >> shift) & 1
                 issued[k, lane] = issue_cycle(issued[k, lane], block.taken[ahead, k, lane], times)  # u[k,n]
                 decided = decision_cycle(issued[k, lane], times) if times.has_memo else 0  # f[k,n]; memo off: S_t
+                # A row that is on chip arrived at 0, so that the wait for weights is none.
                 a, on_decision, _, on_results = take_cycle(free[k, lane], decided, 0, block.updated[behind, lane])
                 taken[0, lane] = a
                 free[k, lane] = free_cycle(a, reused, times)
@@ -179,6 +181,7 @@ def _time_steps(block, n_units, times):
                 n_reused[k, lane] += reused
                 decision_wait[k, lane] += on_decision
                 result_wait[k, lane] += on_results
+            # The entry held a[k,n-Q], which no neuron needs any more.
             for lane in range(LANES):
                 block.taken[ahead, k, lane] = taken[0, lane]
             if n == 0:

@@ -99,6 +99,7 @@ def time_shared_steps(block, n_units, times):
     n_gates = block.taken.shape[1]
     bits = _key_bits(n_gates, n_units)
     _start_steps(block, state, n_units, times, bits)
+    # Two loops, because the first has only constant bounds inside and is vectorised, and the second follows pointers.
     for _ in range(n_gates * n_units):
         for lane in range(LANES):
             pairs[0, lane] = _first_pair(state, lane, n_units, times, bits)
@@ -193,6 +194,7 @@ def _take(block, state, key, lane, n_units, times, bits):
     state.delivered[k, lane] = delivered
     block.ready[n, lane] = max(block.ready[n, lane], delivered)
     block.taken[n, k, lane] = at  # a[k,n]
+    # From here on n is the gate's next neuron. Its offer may still wait for m[n-Q_m], which `_update` then adds.
     n += 1
     state.head[k, lane] = n
     if n < n_units:
@@ -209,6 +211,7 @@ def _update(block, state, lane, n_units, times):
     n, least_head = state.n_updated[0, lane], n_units
     for k in range(MAX_GATES):
         least_head = min(least_head, state.head[k, lane])
+    # A neuron that is taken is also delivered at a known cycle, and one take completes at most one cell.
     if least_head > n:
         update, on_products = update_cycle(state.last_update[0, lane], block.ready[n, lane], times)  # m[n]
         if n == 0:

@@ -129,16 +129,18 @@ def _enter_first_step(state, times):
 def _enter_step(state, times):
     start = state.progress[STEP_START]  # S_t
     state.progress[N_UPDATED] = 0
+    # The first neuron of a step waits for no earlier one: then u[k,0] = S_t, because u[k,-1] = S_t - c_f.
     for k in range(state.units.shape[0]):
         state.units[k, :] = 0
         state.units[k, FREE_CYCLE] = start  # free[k,-1]
         state.units[k, DELIVERY_CYCLE] = start
-        state.units[k, ISSUE_CYCLE] = start - times.issue_cycles  # so that u[k,0] = S_t
+        state.units[k, ISSUE_CYCLE] = start - times.issue_cycles
         for n in range(state.resident.size):
             state.arrived[k, n] = 0 if state.resident[n] else NOT_ARRIVED
         if not times.has_memo:
+            # Memo off: f = S_t, so that all neurons count as issued and decided.
             state.units[k, N_ISSUED] = state.resident.size
-            state.decided[k, :] = start  # memo off: f = S_t
+            state.decided[k, :] = start
 
 
 @inner
@@ -159,6 +161,7 @@ def advance_units(state, times, memory):
 def advance_unit(state, times, memory, k):
     """Advance unit k, the only one with new input; the others can only gain from the cell updates that follow."""
     _issue_and_take(state, times, memory, k)
+    # A cell update returns a credit to every gate, so that all may go on; units far from a credit return at once.
     while _update(state, times):
         for other in range(state.units.shape[0]):
             _issue_and_take(state, times, memory, other)
@@ -166,6 +169,7 @@ def advance_unit(state, times, memory, k):
 
 @inner
 def _issue_and_take(state, times, memory, k):
+    # Each taken neuron returns a run-ahead credit, so that issuing and taking alternate until neither is possible.
     while _issue(state, times, k) or _take(state, times, memory, k):
         pass
 
@@ -178,6 +182,7 @@ def _issue(state, times, k):
     if n == state.resident.size:
         return False
     if n >= times.run_ahead:
+        # The credit is that of neuron n - Q. Its a[k,n-Q] is known only once it is taken; until then, stop here.
         if unit[N_TAKEN] <= n - times.run_ahead:
             return False
         credit = state.taken[k, n - times.run_ahead]  # a[k,n-Q]
@@ -194,6 +199,7 @@ def _take(state, times, memory, k):
     """Let the dot product unit take its next neuron; return whether all it waits for is known."""
     unit = state.units[k]
     n, credit = unit[N_TAKEN], state.progress[STEP_START]
+    # An evaluation still in flight has no end yet, and a neuron not issued no decision.
     if unit[N_DELIVERED] < n or n >= unit[N_ISSUED]:
         return False
     if n >= times.result_lag:
@@ -201,6 +207,7 @@ def _take(state, times, memory, k):
             return False
         credit = state.updated[n - times.result_lag]  # m[n-Q_m]
     reused = is_reused(state, k, n)
+    # A memoized value needs no row: like a resident one, it arrived at 0.
     arrived = 0 if reused else state.arrived[k, n]
     if arrived == NOT_ARRIVED:
         return False
@@ -229,6 +236,7 @@ def _take(state, times, memory, k):
 def finish_evaluation(state, times, k, end):
     """End unit k's evaluation at a cycle, deliver its product, and free the slot of its row if that was fetched."""
     unit = state.units[k]
+    # Rows are read in the order in which they were requested, so the slots go round.
     if not state.resident[unit[N_DELIVERED]]:
         state.slot_free[k, unit[N_READ] % state.slot_free.shape[1]] = end
         unit[N_READ] += 1
@@ -250,6 +258,7 @@ def _update(state, times):
     n, ready = state.progress[N_UPDATED], state.progress[STEP_START]
     if n == state.resident.size:
         return False
+    # Gates meet here: the cell needs the products of all of them.
     for k in range(state.units.shape[0]):
         if state.units[k, N_DELIVERED] <= n:
             return False
