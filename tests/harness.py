@@ -195,7 +195,7 @@ def naive_shared_step_ends(reused, times):
     never, start, ends = -(10**9), 0, []
     for t in range(T):
         u, a, r, m = {}, {}, {}, {}
-        free, lent = dict.fromkeys(range(G), start), dict.fromkeys(range(G), start)
+        free, remote_free = dict.fromkeys(range(G), start), dict.fromkeys(range(G), start)
         heads = [0] * G
         while any(n < H for n in heads):
             pairs = []
@@ -205,13 +205,13 @@ def naive_shared_step_ends(reused, times):
                 u[k, n] = max(start, u.get((k, n - 1), never) + times.issue_cycles, a.get((k, n - times.run_ahead), 0))
                 offer = max(u[k, n] + times.decision_cycles, a.get((k, n - 1), 0), m.get(n - times.result_lag, 0))
                 for j in range(G):
-                    guest = j != k and not reused[t, k, n]
-                    pairs.append((max(offer, free[j], lent[k] if guest else 0), j != k, n, k, j))
+                    is_remote = j != k and not reused[t, k, n]
+                    pairs.append((max(offer, free[j], remote_free[k] if is_remote else 0), j != k, n, k, j))
             at, _, n, k, j = min(pairs)
             a[k, n], heads[k] = at, n + 1
             free[j] = at + (times.memo_hit_cycles if reused[t, k, n] else times.dot_cycles)
             if j != k and not reused[t, k, n]:
-                lent[k] = free[j]
+                remote_free[k] = free[j]
             value = free[j] + (0 if reused[t, k, n] else times.dot_pipeline_cycles)
             r[k, n] = max(value, r.get((k, n - 1), 0))
             for n in range(len(m), min(heads)):

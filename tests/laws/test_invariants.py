@@ -154,6 +154,7 @@ def test_work_and_waits_of_a_unit_fit_in_the_run(tiny_lstm, tiny_trace, detail, 
     use, arch = UnitTimes(), arch_with(weight_buffer__capacity_bytes=capacity)
     activity = activity_of(tiny_lstm, tiny_trace)
     run = simulate_activity(tiny_lstm, activity, arch, detail=detail, listeners=[use])
+    assert use.worked_ps
     for unit in use.worked_ps:
         waited_ps = sum(time_ps for (waiter, _), time_ps in use.waited_ps.items() if waiter == unit)
         assert 0 < use.worked_ps[unit] + waited_ps <= run.time_ps, unit

@@ -109,15 +109,17 @@ def test_output_change_is_the_same_with_any_cache_size(tiny_lstm, tiny_trace):
 
 
 def test_translations_of_different_length_have_no_output_change():
-    network = make_translator(width=6, units=5)
-    trace = make_tokens(network, (4, 7, 3))
+    network = make_translator(width=6, units=5, seed=7)
+    trace, seen = make_tokens(network, (4, 7, 3)), set()
     for theta in (0.0, 0.3, 5.0):
         plain, changed = (archsim.simulate(network, trace, policy=p, threshold=theta) for p in ("none", "bnn"))
         result = changed.record["output_change"]
+        seen.add(result is None)
         if [len(top) for top in plain.outputs] == [len(top) for top in changed.outputs]:
             assert result == pytest.approx(change_of_outputs(plain.outputs, changed.outputs), rel=1e-12)
         else:
             assert result is None
+    assert seen == {True, False}
 
 
 def test_cached_decoder_run_gives_the_same_output_change():

@@ -78,6 +78,7 @@ def test_spans_of_a_unit_do_not_overlap(shown):
         if event["ph"] == "X" and tracks[event["tid"]].endswith("DPU"):
             assert event["ts"] >= ends[event["tid"]] - 1e-6
             ends[event["tid"]] = event["ts"] + event["dur"]
+    assert len(ends) == 4
 
 
 def test_counters_show_reuse_bandwidth_and_queues(shown):

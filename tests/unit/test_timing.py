@@ -156,7 +156,7 @@ def test_added_reuse_is_never_slower_on_one_unit(times, units, random):
     assert step_ends(more, times) <= step_ends(reused, times)
 
 
-def test_segment_costs_are_computed_once_per_part(monkeypatch):
+def test_segment_costs_are_computed_once_per_segment(monkeypatch):
     """Three passes and five sequences take three computations."""
     asked = []
     monkeypatch.setattr(pass_level, "segment_costs", lambda *args: (asked.append(args), segment_costs(*args))[1])

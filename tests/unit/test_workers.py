@@ -94,4 +94,4 @@ def test_sweep_help_says_that_the_network_must_be_trusted(capsys):
     with suppress(SystemExit):
         command.main(["sweep", "--help"])
     words = " ".join(capsys.readouterr().out.split())
-    assert "a network where everybody is trusted" in words and "can run code on them" in words
+    assert "a network where everybody is trusted" in words and "can run code on it" in words
