@@ -139,7 +139,7 @@ def _endless(recordings: list[Recording], rng: np.random.Generator) -> Iterator[
 
 
 def _joined(digits: list[Recording], rng: np.random.Generator) -> I16:
-    """Concatenate digits with pauses between them, random levels, and white noise over the whole string."""
+    """Join digits with pauses between them, random levels, and white noise over the whole string."""
     parts: list[NDArray[np.floating]] = [np.zeros(_seconds(0.1, 0.3, rng))]
     for digit in digits:
         parts += [digit.samples * rng.uniform(0.8, 1.25), np.zeros(_seconds(0.05, 0.35, rng))]

@@ -29,7 +29,7 @@ class Engine(simpy.Environment):
         heappush(self._queue, (self._now + delay, priority, self._scheduled, event))
 
     def trigger(self, event: simpy.Event, delay_ps: int = 0, priority: EventPriority = NORMAL) -> None:
-        """Trigger an event `delay_ps` from now; it must not have been triggered before."""
+        """Let an event happen `delay_ps` from now; it must not have been triggered before."""
         event._ok = True
         event._value = None
         self.schedule(event, priority, delay_ps)

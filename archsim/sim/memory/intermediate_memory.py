@@ -93,6 +93,7 @@ class IntermediateMemory:
 
     def store(self, sequence: int) -> None:
         """Start to store the top layer's outputs in main memory, and free the sequence's space after that."""
+        # Finished stores are dropped, so that the list does not grow with the number of sequences.
         under_way = [store for store in self.stores if not store.processed]
         self.stores = [*under_way, self.env.process(self._store(sequence))]
 
@@ -102,6 +103,7 @@ class IntermediateMemory:
 
     def _load_all(self) -> Process:
         for sequence, n_bytes in enumerate(self.layers[0].inputs):
+            # Space for all layers is taken at once, so that a loaded sequence never waits for one loaded after it.
             yield self.free_bytes.get(self._space_bytes(sequence))
             address, what = self.input_addresses[sequence], f"inputs of sequence {sequence}"
             yield from self._move(Requester.INPUTS, address, n_bytes, what)
@@ -115,6 +117,7 @@ class IntermediateMemory:
         yield self.free_bytes.put(self._space_bytes(sequence))
 
     def _spill(self, n_bytes: int, what: str) -> Process:
+        # Spilled data are dead once their layer is done, so all spills use the same addresses, behind the outputs.
         address = self.output_addresses[-1]
         yield from self._move(Requester.SPILLS, address, n_bytes, what, write=True)
         yield from self._move(Requester.SPILLS, address, n_bytes, what)

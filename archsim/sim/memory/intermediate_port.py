@@ -52,6 +52,7 @@ class IntermediatePort:
         self._forget(start)
         end = start + words
         for starts, length in self._steps:
+            # Accesses that end by `start` cannot delay the words, so the search begins behind them.
             for begin in starts[np.searchsorted(starts, start - length, side="right") :].tolist():
                 if begin >= end:
                     return end

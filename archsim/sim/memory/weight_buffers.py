@@ -53,6 +53,7 @@ class WeightBuffers:
 
     def prefetch(self, running: int) -> None:
         """Fetch the group after `running` meanwhile, if both fit together."""
+        # After the last group comes the first one, for the next sequence.
         following = (running + 1) % len(self.groups)
         if following in self.on_chip or self._bytes_of({running, following}) > self.capacity_bytes:
             return
@@ -65,6 +66,7 @@ class WeightBuffers:
         for other in by_turn:
             if self._bytes_of({*self.on_chip, position}) <= self.capacity_bytes:
                 return
+            # Weights are never modified, so a group leaves without being written back.
             if other not in keep:
                 del self.on_chip[other]
 
@@ -120,6 +122,7 @@ class WeightBuffers:
         total = group_bytes(self.arch, group)
         if total <= self.capacity_bytes:
             return None
+        # Segments that must be on chip together share the buffer in proportion to their weights.
         share = self.capacity_bytes * segment.held_bytes(self.arch) // total
         slots, n_resident = stream_slots(self.arch, segment, share)
         n_units = segment.shape.n_units
@@ -140,6 +143,7 @@ def stream_slots(arch: ArchSpec, segment: PassSegment, share_bytes: int) -> tupl
     They are (0, 0) where there is no room for one row. With a memoization unit the signs of all rows stay on chip.
     """
     n_units, signs = segment.shape.n_units, _sign_bytes(arch, segment)
+    # The signs of resident rows are among `signs` already, but a row in a slot arrives with its own.
     magnitudes = ceil_div(segment.columns * MAGNITUDE_BITS, 8) if signs else segment.row_bytes
     slots = min(arch.weight_buffer.stream_rows, (share_bytes - signs) // segment.row_bytes)
     if slots < 1:
