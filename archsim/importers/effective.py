@@ -1,7 +1,8 @@
-"""The weights a recurrent torch module computes with, whatever stands between its parameters and its products.
+"""Effective weights of a recurrent torch module: those its products use, after all parametrisations.
 
 Pruning, weight and spectral normalisation and other parametrisations keep other tensors than the module uses, and some
-refresh them only when the module is called. So it is called once, and compared with a plain module of what was found.
+refresh them only when the module is called. The module is therefore called once, and compared with a plain module of
+the weights found.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from archsim.ir.cells import CELLS, Cell
 RAW = "_raw"
 """Suffix of the parameter that a dropout of weights keeps beside the weight it drops from."""
 STEPS = 5
+"""Steps of the sequences that the module is called with."""
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10, torch.float16: 1e-2, torch.bfloat16: 1e-1}
-"""Difference of outputs that rounding explains; outputs are at most 1."""
+"""Difference of outputs that rounding explains, by type; outputs are at most 1."""
 PLAIN = " or ".join(f"nn.{cell.torch_class}" for cell in CELLS.values())
 BAKE_IN = (
     "bake them in first, as with torch.nn.utils.parametrize.remove_parametrizations(module, NAME), prune.remove or "
@@ -52,7 +54,7 @@ def effective_weights(module: nn.RNNBase, cell: Cell, where: str) -> dict[str, T
         raise _refused(module, where, "has weights without values: load or initialise them first")
     with torch.no_grad(), torch.random.fork_rng(devices=[]), _evaluating(module):
         some = next(module.parameters())
-        # Any inputs will do that bring out all weights; they are no random ones, so that the answer is always the same.
+        # Any inputs do that every weight acts on. These are not random, so that the result is always the same.
         x = torch.sin(torch.arange(STEPS * 2 * module.input_size, dtype=torch.float64)).reshape(STEPS, 2, -1)
         x = x.to(some.device, some.dtype)
         x = x.transpose(0, 1) if module.batch_first else x
@@ -88,7 +90,7 @@ def _plain(module: nn.RNNBase, kind: type[Any], weights: dict[str, Tensor]) -> n
 
 @contextmanager
 def _evaluating(module: nn.RNNBase) -> Iterator[None]:
-    """Put a module into evaluation, weights that a dropout keeps apart in place; and back as it was."""
+    """Switch a module to evaluation, with weights that a dropout keeps apart in place; restore it afterwards."""
     names = module._flat_weights_names
     training = {part: part.training for part in module.modules()}
     flat = list(module._flat_weights), list(module._flat_weight_refs)

@@ -1,4 +1,4 @@
-"""Recurrent torch modules as archsim networks."""
+"""Import of recurrent torch modules as archsim networks."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from archsim.errors import NetworkError
 from archsim.ir.cells import CELLS
 from archsim.ir.manifest import StackManifest
 from archsim.ir.network import Network
-from archsim.ir.tensors import Weights, stack_layers
+from archsim.ir.tensors import NamedTensors, stack_layers
 
 if TYPE_CHECKING:
     import torch
 
 
 def from_torch(module: torch.nn.Module, *, name: str | None = None) -> Network:
-    """Take the weights an `nn.LSTM` or `nn.GRU` computes with, stacked and bidirectional alike.
+    """Return the network of an `nn.LSTM` or `nn.GRU`, stacked and bidirectional ones included.
 
-    Pruned, normalised and otherwise parametrised weights are taken as they are in evaluation; the module is called once
-    to find them, and left as it was.
-    Raises NetworkError for any other module, for options archsim does not model (`proj_size`), and for a module that
-    computes something else than its weights say (a `forward` of its own, hooks, learned initial states).
+    Weights are those it computes with in evaluation, after pruning, normalisation and other parametrisations. The
+    module is called once to find them, and left as it was. Raises NetworkError for any other module, for options that
+    archsim does not model (`proj_size`), and for a module that computes something else than its weights say (a
+    `forward` of its own, hooks, learned initial states).
     """
     import torch
 
@@ -43,5 +43,5 @@ def from_torch(module: torch.nn.Module, *, name: str | None = None) -> Network:
         num_layers=module.num_layers,
         bidirectional=module.bidirectional,
     )
-    layers = tuple(stack_layers(Weights(type(module).__name__, tensors), stack))
+    layers = tuple(stack_layers(NamedTensors(type(module).__name__, tensors), stack))
     return Network(name=name or f"torch-{cell.name}", layers=layers, provenance=f"torch {torch.__version__}")

@@ -1,4 +1,4 @@
-"""Network folders: `network.toml`, `weights.safetensors` with torch's state-dict names, and a text encoder."""
+"""Reading of network folders: `network.toml`, `weights.safetensors` with torch's state-dict names, a text encoder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from archsim.ir.manifest import (
 )
 from archsim.ir.network import Embedding, Network, Scales
 from archsim.ir.speech import frontend_named
-from archsim.ir.tensors import Weights, read_weights, stack_layers
+from archsim.ir.tensors import NamedTensors, read_weights, stack_layers
 from archsim.ir.text import Subwords, TextEncoder, Vocabulary
 from archsim.reading import is_folder, is_there, lines_of, read_bytes, read_text, read_toml
 from archsim.validation import explain
@@ -97,10 +97,10 @@ def read_manifest(path: Path) -> Manifest:
         raise NetworkError(f"{path}: {explain(error, Manifest)}") from None
 
 
-def _embedding(folder: Path, manifest: EmbeddingManifest | None, weights: Weights) -> Embedding | None:
+def _embedding(folder: Path, manifest: EmbeddingManifest | None, tensors: NamedTensors) -> Embedding | None:
     if manifest is None:
         return None
-    table, encoder = weights.need(manifest.weight), _text_encoder(folder, manifest)
+    table, encoder = tensors.need(manifest.weight), _text_encoder(folder, manifest)
     if encoder is not None and len(encoder) != table.shape[0]:
         source = folder / (manifest.vocabulary or manifest.subwords or "")
         raise NetworkError(f"{source}: {len(encoder)} entries, the embedding has {table.shape[0]} rows")
@@ -126,21 +126,23 @@ def _beside(folder: Path, field: str, name: str) -> Path:
     return path
 
 
-def _head(folder: Path, manifest: HeadManifest | None, embedding: Embedding | None, weights: Weights) -> Head | None:
+def _head(
+    folder: Path, manifest: HeadManifest | None, embedding: Embedding | None, tensors: NamedTensors
+) -> Head | None:
     if manifest is None:
         return None
     if isinstance(manifest, CtcManifest):
-        return CtcHead(weights.need(manifest.weight), weights.need(manifest.bias), manifest.labels)
+        return CtcHead(tensors.need(manifest.weight), tensors.need(manifest.bias), manifest.labels)
     if isinstance(manifest, DecoderManifest):
         subwords = embedding.encoder if embedding else None
         if not isinstance(subwords, Subwords):
             raise NetworkError(f"{folder / MANIFEST}: head {manifest.kind!r} needs embedding.subwords to write texts")
         return AttentionDecoder(
-            attention=weights.need(manifest.attention),
-            combine_weight=weights.need(manifest.combine_weight),
-            combine_bias=weights.need(manifest.combine_bias),
-            output_bias=weights.need(manifest.output_bias),
+            attention=tensors.need(manifest.attention),
+            combine_weight=tensors.need(manifest.combine_weight),
+            combine_bias=tensors.need(manifest.combine_bias),
+            output_bias=tensors.need(manifest.output_bias),
             start=subwords.start,
             end=subwords.end,
         )
-    return MeanClassifier(weights.need(manifest.weight), weights.need(manifest.bias))
+    return MeanClassifier(tensors.need(manifest.weight), tensors.need(manifest.bias))

@@ -80,7 +80,7 @@ class Network:
         if table is not None and (table.ndim != 2 or table.shape[1] != self.input_size):
             raise NetworkError(f"{self.name}: embedding has shape {table.shape}, need (V, {self.input_size})")
         if self.frontend is not None and self.frontend.input_size != self.input_size:
-            sizes = f"front end gives {self.frontend.input_size} numbers a step, the first layer takes"
+            sizes = f"front end gives {self.frontend.input_size} numbers per step, the first layer takes"
             raise NetworkError(f"{self.name}: {sizes} {self.input_size}")
         if self.metric is not None and (self.head is None or self.metric not in self.head.metrics):
             accepted = f"with this head: {', '.join(self.head.metrics)}" if self.head else "without a head: none"

@@ -16,7 +16,7 @@ from archsim.kernels.arrays import F32
 from archsim.reading import is_there, read_bytes
 
 
-class Weights(dict[str, F32]):
+class NamedTensors(dict[str, F32]):
     """Tensors by name, with a record of the names that were read."""
 
     def __init__(self, where: str, tensors: Mapping[str, F32]) -> None:
@@ -42,7 +42,7 @@ MOST_WEIGHT_BYTES = 1 << 36
 _TYPES = {"F16": np.float16, "BF16": np.uint16, "F32": np.float32, "F64": np.float64}
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path) -> NamedTensors:
     """Read a safetensors file as float32; NetworkError names file and tensor where that would lose something."""
     if not is_there(path):
         raise NetworkError(f"{path} does not exist; a network folder holds network.toml and {path.name}")
@@ -51,7 +51,8 @@ def read_weights(path: Path) -> Weights:
         tensors = deserialize(data)
     except (SafetensorError, ValueError, TypeError) as error:
         raise NetworkError(f"{path}: not a readable safetensors file: {error}") from None
-    return Weights(str(path), {name: _as_float32(f"{path}: tensor {name!r}", **tensor) for name, tensor in tensors})
+    converted = {name: _as_float32(f"{path}: tensor {name!r}", **tensor) for name, tensor in tensors}
+    return NamedTensors(str(path), converted)
 
 
 def _as_float32(where: str, dtype: str, shape: list[int], data: bytearray) -> F32:
@@ -72,19 +73,19 @@ def _as_float32(where: str, dtype: str, shape: list[int], data: bytearray) -> F3
     return found
 
 
-def stack_layers(weights: Weights, stack: StackManifest) -> list[Layer]:
+def stack_layers(tensors: NamedTensors, stack: StackManifest) -> list[Layer]:
     """Take the layers of a stack out of a torch state dict, with torch's `_l0`, `_l0_reverse` names."""
-    return [_layer(weights, stack, index) for index in range(stack.num_layers)]
+    return [_layer(tensors, stack, index) for index in range(stack.num_layers)]
 
 
-def _layer(weights: Weights, stack: StackManifest, index: int) -> Layer:
-    cell = cell_named(stack.cell, f"{weights.where}: ")
+def _layer(tensors: NamedTensors, stack: StackManifest, index: int) -> Layer:
+    cell = cell_named(stack.cell, f"{tensors.where}: ")
     name = f"{stack.prefix}l{index}"
-    where = f"{weights.where}: {name}"
+    where = f"{tensors.where}: {name}"
     directions = []
     for suffix in ("", "_reverse")[: 1 + stack.bidirectional]:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        arrays = {n: weights.find(f"{stack.prefix}{n}_l{index}{suffix}") for n in names}
+        arrays = {n: tensors.find(f"{stack.prefix}{n}_l{index}{suffix}") for n in names}
         directions.append(make_direction(f"{where}{suffix}", cell, dict(arrays), reverse=bool(suffix)))
     inputs = stack.input_size if index == 0 else stack.hidden_size * len(directions)
     for direction in directions:
