@@ -1,4 +1,4 @@
-"""Atomic writing of files, checks of output paths, and the places of bundled files."""
+"""Atomic writing of files, checks of output paths, and the folders of bundled files."""
 
 from __future__ import annotations
 

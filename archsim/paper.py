@@ -19,7 +19,7 @@ class Averages(NamedTuple):
 AVERAGES = Averages(reuse=0.267, energy_saving=0.21, speedup=1.4)
 """Averages in the abstract (A), at a loss of about one point (B)."""
 REUSE = {"imdb-lstm": 0.362, "ds2-gru": 0.164, "eesen-bilstm": 0.305, "mnmt-lstm": 0.19}
-"""Reuse at one point of loss, of the paper's network in whose place each bundled network stands (C)."""
+"""Reuse at one point of loss, of the paper's network that each bundled network replaces (C)."""
 AREA_MM2 = (64.6, 66.8)
 """Area of E-PUR without and with memoization (C)."""
 MEAN_CHANGE, SHARE_UNDER_TENTH = 0.23, 0.25

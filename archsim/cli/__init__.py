@@ -1,1 +1,1 @@
-"""The command line: the only place that prints or exits."""
+"""Command line, the only part of archsim that prints or exits."""

@@ -76,8 +76,8 @@ def calibrate(
     archsim calibrate -n my-network -t my-inputs.npz --scales-only --save     needs no labels and no metric
     """
     from archsim.calibration import calibrate_threshold, check_search, with_scales
-    from archsim.cli.catalogue import scales_table
     from archsim.cli.console import output_console, say
+    from archsim.cli.show import scales_table
     from archsim.corpora.catalogue import load_trace
     from archsim.errors import ConfigError
     from archsim.ir.folder import load_network, network_folder

@@ -10,12 +10,12 @@ import click
 
 from archsim._version import __version__
 from archsim.cli.calibrate import calibrate
-from archsim.cli.catalogue import list_things, show
 from archsim.cli.exit import exit_code
 from archsim.cli.explore import explore
 from archsim.cli.report import report
 from archsim.cli.reproduce import reproduce
 from archsim.cli.run import run
+from archsim.cli.show import list_things, show
 from archsim.cli.sweep import sweep
 
 

@@ -40,7 +40,7 @@ def events() -> Iterator[Figure]:
 
 def _first_steps(activity: ActivityRecord) -> ActivityRecord:
     """Return the first steps of the first sequence."""
-    return ActivityRecord(activity.shapes, {place: [bits[0][:NEURON_STEPS]] for place, bits in activity.bits.items()})
+    return ActivityRecord(activity.shapes, {key: [bits[0][:NEURON_STEPS]] for key, bits in activity.bits.items()})
 
 
 def _seconds(network: Network, activity: ActivityRecord, machine: ArchSpec, detail: Detail) -> float:
