@@ -38,8 +38,8 @@ class ColumnSkippingPass:
         self.fp16 = fp16
         self.pass_policy = policy.begin(ColumnContext(layer.joint_size, size, threshold))
         if not (hasattr(self.pass_policy, "represent") and hasattr(self.pass_policy, "decide")):
-            found = f"policy {policy.name!r} began a pass with {self.pass_policy!r}"
-            raise ConfigError(f"{found}: need an object with represent(inputs) and decide(step)")
+            began = f"policy {policy.name!r} began a pass with {self.pass_policy!r}"
+            raise ConfigError(f"{began}: need an object with represent(inputs) and decide(step)")
         self.state = begin_state(layer, size, start)
         self.bytes_per_step = ceil_div(layer.joint_size, 8)
         self.propagated = np.zeros((size, layer.joint_size), np.float32)

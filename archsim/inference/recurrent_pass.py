@@ -93,8 +93,8 @@ class RecurrentPass:
         self.fp16 = fp16
         self.pass_policy = policy.begin(context)
         if not hasattr(self.pass_policy, "decide"):
-            found = f"policy {policy.name!r} began a pass with {self.pass_policy!r}"
-            raise ConfigError(f"{found}: need an object with decide(step)")
+            began = f"policy {policy.name!r} began a pass with {self.pass_policy!r}"
+            raise ConfigError(f"{began}: need an object with decide(step)")
         self.decider = self._decider(context)
         self.state = begin_state(layer, context.batch, start)
         self.bytes_per_step = ceil_div(layer.neurons_per_step, 8)
@@ -194,15 +194,15 @@ def _check_correction(policy: ReusePolicy, step: Step, correction: object) -> No
     if correction is None:
         return
     if not isinstance(correction, np.ndarray) or (correction.dtype, correction.shape) != (np.float32, step.shape):
-        found = f"{correction.dtype} of shape {correction.shape}" if isinstance(correction, np.ndarray) else correction
-        raise ConfigError(f"policy {policy.name!r} corrects by {found}, need float32 of shape {step.shape}")
+        given = f"{correction.dtype} of shape {correction.shape}" if isinstance(correction, np.ndarray) else correction
+        raise ConfigError(f"policy {policy.name!r} corrects by {given}, need float32 of shape {step.shape}")
 
 
 def _check_decision(policy: ReusePolicy, step: Step, reused: Bools) -> None:
     """Raise ConfigError for decisions of a plug-in that no kernel could read, or that break the contract."""
     if not isinstance(reused, np.ndarray) or reused.dtype != np.bool_ or reused.shape != step.shape:
-        found = f"{reused.dtype} of shape {reused.shape}" if isinstance(reused, np.ndarray) else repr(reused)
-        raise ConfigError(f"policy {policy.name!r} decided {found}, need bool of shape {step.shape}")
+        given = f"{reused.dtype} of shape {reused.shape}" if isinstance(reused, np.ndarray) else repr(reused)
+        raise ConfigError(f"policy {policy.name!r} decided {given}, need bool of shape {step.shape}")
     if step.index == 0 and reused.any():
         raise ConfigError(f"policy {policy.name!r} reuses neurons at step 0, where every memo is empty")
     _check_unit(policy, reused)

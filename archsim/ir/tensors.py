@@ -66,11 +66,11 @@ def _as_float32(where: str, dtype: str, shape: list[int], data: bytearray) -> F3
     if dtype == "BF16":  # the upper half of a float32
         return (values.astype(np.uint32) << 16).view(np.float32)
     with np.errstate(over="ignore"):
-        found = np.asarray(values, np.float32)
-    beyond = np.isinf(found) & np.isfinite(values)
+        converted = np.asarray(values, np.float32)
+    beyond = np.isinf(converted) & np.isfinite(values)
     if beyond.any():
         raise NetworkError(f"{where} holds {values[beyond][0]:g}, which float32 cannot hold")
-    return found
+    return converted
 
 
 def stack_layers(tensors: NamedTensors, stack: StackManifest) -> list[Layer]:
@@ -89,9 +89,9 @@ def _layer(tensors: NamedTensors, stack: StackManifest, index: int) -> Layer:
         directions.append(make_direction(f"{where}{suffix}", cell, dict(arrays), reverse=bool(suffix)))
     inputs = stack.input_size if index == 0 else stack.hidden_size * len(directions)
     for direction in directions:
-        found = (direction.weight_ih.shape[1], direction.weight_hh.shape[1])
-        if found != (inputs, stack.hidden_size):
+        sizes = (direction.weight_ih.shape[1], direction.weight_hh.shape[1])
+        if sizes != (inputs, stack.hidden_size):
             raise NetworkError(
-                f"{where}: weights are for (inputs, units) = {found}, need {(inputs, stack.hidden_size)}"
+                f"{where}: weights are for (inputs, units) = {sizes}, need {(inputs, stack.hidden_size)}"
             )
     return Layer(name, cell, inputs, stack.hidden_size, tuple(directions))
