@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from pydantic import ValidationError
@@ -28,6 +28,7 @@ from archsim.sealed import blank_seal, is_sealed, seal
 from archsim.task_metrics.metrics import METRICS, Metric
 from archsim.traceio.trace import Trace
 
+_KINDS: dict[str, DecisionKind] = {kind: kind for kind in get_args(DecisionKind)}
 PLAIN = "plain."
 """Prefix of the tensors of the run without reuse, in the file of a policy's run."""
 
@@ -159,7 +160,7 @@ def _read_pass(path: Path, config: RunConfig) -> InferenceResult | None:
         metric = METRICS[about["metric"]] if about["metric"] else None
         if about["reuses"] == "false":
             return _plain_result(shapes, tensors, metric, "", json.loads(about["output_change"]))
-        kind: DecisionKind = "columns" if about["kind"] == "columns" else "neurons"
+        kind = _KINDS[about["kind"]]
         bits = {shape.pass_key: _split(tensors, shape, kind) for shape in shapes}
         return InferenceResult(
             ActivityRecord(shapes, bits, kind=kind),
