@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import PrivateAttr
 
 from archsim.config.field import Spec, annotated
-from archsim.config.predictor import MAX_BITS, BitPlanePredictor, Predictor
+from archsim.config.predictor import MAX_UNIT_BITS, BitPlanePredictor, Predictor
 from archsim.errors import ConfigError
 from archsim.units import KIB, ceil_div
 from archsim.validation import whole_number
@@ -25,7 +25,7 @@ class FmuSpec(Spec):
         source="SEMANTICS 2.2, P: 1, the sign, or as many as the policy needs",
         certainty="choice",
         ge=1,
-        most=MAX_BITS,
+        most=MAX_UNIT_BITS,
     )
     bit_operations: int = annotated(
         1,
@@ -33,7 +33,7 @@ class FmuSpec(Spec):
         source="of a bit of a weight with an input: 1, or as many as the policy needs",
         certainty="choice",
         ge=1,
-        most=MAX_BITS,
+        most=MAX_UNIT_BITS,
     )
     correctors: int = annotated(
         0,

@@ -14,7 +14,7 @@ from archsim.units import ceil_div
 if TYPE_CHECKING:
     from archsim.config.memo_unit import FmuSpec
 
-MAX_BITS = 16
+MAX_UNIT_BITS = 16
 INT16_MAX = (1 << 15) - 1
 PRODUCT_BYTES = 2
 """Bytes of a memoized product, binary16."""
@@ -81,9 +81,9 @@ class BitPlanePredictor(Predictor):
 
     def __post_init__(self) -> None:
         for name, value, most in (
-            ("planes", self.planes, MAX_BITS),
-            ("bit_operations", self.bit_operations, MAX_BITS),
-            ("largest_product", self.largest_product, 1 << 2 * MAX_BITS),
+            ("planes", self.planes, MAX_UNIT_BITS),
+            ("bit_operations", self.bit_operations, MAX_UNIT_BITS),
+            ("largest_product", self.largest_product, 1 << 2 * MAX_UNIT_BITS),
         ):
             if not 1 <= value <= most:
                 raise ConfigError(f"predictor: {name} = {value}: need 1 to {most}")

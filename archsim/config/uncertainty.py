@@ -10,7 +10,7 @@ from archsim.config.field import Spec
 from archsim.files import bundled_tables
 
 
-class Range(Spec):
+class PlausibleRange(Spec):
     """Plausible range of a constant."""
 
     low: float
@@ -19,7 +19,7 @@ class Range(Spec):
     source: str
 
     @model_validator(mode="after")
-    def _in_order(self) -> Range:
+    def _in_order(self) -> PlausibleRange:
         if not 0 <= self.low <= self.high:
             raise ValueError(f"low = {self.low}, high = {self.high}: need 0 <= low <= high")
         return self
@@ -29,8 +29,8 @@ class UncertainConstants(Spec):
     """Constants that decide an energy saving and are not known well."""
 
     technologies: list[str]
-    mac_pj: Range
-    dram_pj_per_bit: Range
+    mac_pj: PlausibleRange
+    dram_pj_per_bit: PlausibleRange
 
 
 def uncertain_constants() -> UncertainConstants:

@@ -9,7 +9,7 @@ from archsim.config.technology import TechnologySpec
 from archsim.energy.ledger import energy_rows
 from archsim.energy.parts import area_mm2
 from archsim.experiment.simulated_run import CostedRun, SimulatedRun
-from archsim.sim.items import Run
+from archsim.sim.items import RunLength
 from archsim.sim.listeners.counters import UnitTimes
 from archsim.validation import FrozenRecord
 
@@ -69,5 +69,5 @@ def _totals(costed: CostedRun) -> StoredTotals:
 
 def _cost(totals: StoredTotals, arch: ArchSpec, technology: TechnologySpec) -> CostedRun:
     counts = Counter({(component, action): count for component, action, count in totals.counts})
-    run = Run(totals.time_ps, totals.cycles, totals.events)
+    run = RunLength(totals.time_ps, totals.cycles, totals.events)
     return CostedRun(arch, run, counts, energy_rows(counts, run.time_ps, arch, technology))

@@ -15,7 +15,7 @@ from archsim.inference.run import InferenceResult
 from archsim.ir.network import Network
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.head import simulate_head
-from archsim.sim.items import Run
+from archsim.sim.items import RunLength
 from archsim.sim.listeners.counters import ActionCounts, BytesMoved, PassProgress, UnitTimes
 from archsim.sim.machines import Detail, machine_of
 
@@ -25,7 +25,7 @@ class CostedRun:
     """Time, counted actions and energy of the recurrent layers, or of the head, on one machine."""
 
     arch: ArchSpec
-    run: Run
+    run: RunLength
     counts: Mapping[tuple[str, str], int]
     """Counts by component and action."""
     energy: list[EnergyRow]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from archsim.experiment.simulated_run import SimulatedRun
-from archsim.sim.units.unit import split_name
+from archsim.sim.units.unit import split_unit_name
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _waits(simulated: SimulatedRun, unit: str) -> dict[str, float]:
 
 def _buffers(simulated: SimulatedRun) -> Iterator[UnitUse]:
     """Yield the use of the ports of the weight buffers by fills, and of the intermediate memory, one word per cycle."""
-    units = len({unit for unit, label in map(split_name, simulated.unit_times.worked_ps) if label})
+    units = len({unit for unit, label in map(split_unit_name, simulated.unit_times.worked_ps) if label})
     cycles = simulated.run.time_ps / simulated.arch.clock_period_ps
     filled = simulated.count("weight_buffer", "fill")
     yield UnitUse("weight fill", filled / units / cycles, {})

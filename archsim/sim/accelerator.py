@@ -9,9 +9,9 @@ from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Listener, Probe
 from archsim.ir.network import Network
-from archsim.sim.items import ResidentGroup, Run, resident_groups
+from archsim.sim.items import RunLength, WeightGroup, weight_groups
 from archsim.sim.machines import Detail, machine_for
-from archsim.sim.machines.machine import Surroundings
+from archsim.sim.machines.machine import Connections
 from archsim.sim.memory.dram import FillPorts, MainMemory
 from archsim.sim.memory.intermediate_memory import IntermediateMemory, layer_traffic
 from archsim.sim.memory.intermediate_port import IntermediatePort
@@ -26,7 +26,7 @@ def simulate_activity(
     *,
     detail: Detail = "block",
     listeners: Iterable[Listener] = (),
-) -> Run:
+) -> RunLength:
     """Replay an activity record on the machine that `arch` describes (SEMANTICS 2).
 
     Raises DoesNotFitError where a layer outgrows a buffer, ConfigError for decisions that the machine cannot make.
@@ -37,7 +37,7 @@ def simulate_activity(
     env = Engine()
     probe = Probe(env, listeners)
     cells = [layer.cell for layer in network.layers]
-    groups = resident_groups(activity.shapes, arch)
+    groups = weight_groups(activity.shapes, arch)
     ports = FillPorts(arch.computation_units, arch.weight_buffer.port_bytes, arch.clock_period_ps)
     dram = MainMemory(env, arch.dram, probe, ports=ports, n_transfers=_most_transfers(arch, groups))
     weights = WeightBuffers(env, arch, groups, dram=dram, probe=probe)
@@ -55,7 +55,7 @@ def simulate_activity(
         env,
         activity,
         groups=groups,
-        compute=machine.compute[detail](Surroundings(env, arch, cells, dram, port, probe)),
+        compute=machine.compute[detail](Connections(env, arch, cells, dram, port, probe)),
         saving=machine.saving,
         weights=weights,
         sequences=sequences,
@@ -64,9 +64,9 @@ def simulate_activity(
     )
     env.run(until=sequencer.done)
     dram.close()
-    return Run(env.now_ps, arch.clock.to_cycles(env.now_ps), env.processed_events)
+    return RunLength(env.now_ps, arch.clock.to_cycles(env.now_ps), env.processed_events)
 
 
-def _most_transfers(arch: ArchSpec, groups: list[ResidentGroup]) -> int:
+def _most_transfers(arch: ArchSpec, groups: list[WeightGroup]) -> int:
     """Return the most transfers in flight: rows of all units, weights and spills of a group, inputs and outputs."""
     return arch.computation_units * arch.weight_buffer.stream_rows + 2 * max(map(len, groups)) + 2

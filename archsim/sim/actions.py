@@ -14,11 +14,11 @@ from archsim.sim.units.unit import MAC
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
 
 
-def emit_actions(probe: Probe, actions: Iterable[Action], times: int = 1) -> None:
-    """Emit each action `times` times over."""
+def emit_actions(probe: Probe, actions: Iterable[Action], repeats: int = 1) -> None:
+    """Emit each action `repeats` times over."""
     for component, action, number in actions:
-        if number * times:
-            probe.emit(ActionDone, component=component, action=action, count=number * times)
+        if number * repeats:
+            probe.emit(ActionDone, component=component, action=action, count=number * repeats)
 
 
 def evaluation(arch: ArchSpec, columns: int) -> Iterator[Action]:

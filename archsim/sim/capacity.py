@@ -9,11 +9,11 @@ from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.errors import DoesNotFitError
 from archsim.ir.network import Network
-from archsim.sim.items import ResidentGroup
+from archsim.sim.items import WeightGroup
 from archsim.units import BYTES_PER_FP16
 
 
-class Need(NamedTuple):
+class Requirement(NamedTuple):
     """Amount that a pass needs of something that a field of the architecture limits."""
 
     field: str
@@ -22,21 +22,21 @@ class Need(NamedTuple):
     unit: str
 
 
-def common_needs(shape: PassShape, arch: ArchSpec) -> Iterator[Need]:
+def common_needs(shape: PassShape, arch: ArchSpec) -> Iterator[Requirement]:
     """Yield what a pass needs on every machine: a computation unit per gate, and room for its inputs."""
-    yield Need("computation_units", shape.n_gates, arch.computation_units, "units")
+    yield Requirement("computation_units", shape.n_gates, arch.computation_units, "units")
     inputs = shape.n_inputs * BYTES_PER_FP16
-    yield Need("input_buffer.capacity_bytes", inputs, arch.input_buffer.capacity_bytes, "bytes")
+    yield Requirement("input_buffer.capacity_bytes", inputs, arch.input_buffer.capacity_bytes, "bytes")
 
 
-def check_needs(network: Network, shape: PassShape, needs: Iterable[Need]) -> None:
+def check_needs(network: Network, shape: PassShape, needs: Iterable[Requirement]) -> None:
     """Raise DoesNotFitError for the first need that is not met, naming the layer and the field to raise."""
     for need in needs:
         if need.need > need.have:
             raise DoesNotFitError(f"{network.name}, {network.layers[shape.layer].name}", *need)
 
 
-def check_weights(network: Network, group: ResidentGroup, n_bytes: int, arch: ArchSpec) -> None:
+def check_weights(network: Network, group: WeightGroup, n_bytes: int, arch: ArchSpec) -> None:
     """Raise DoesNotFitError if the weight buffer has no room for `n_bytes` of a group."""
     capacity = arch.weight_buffer.capacity_bytes
-    check_needs(network, group[0].shape, [Need("weight_buffer.capacity_bytes", n_bytes, capacity, "bytes")])
+    check_needs(network, group[0].shape, [Requirement("weight_buffer.capacity_bytes", n_bytes, capacity, "bytes")])

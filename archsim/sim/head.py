@@ -18,20 +18,20 @@ from archsim.engine.trace_events import Busy
 from archsim.ir.heads import AttentionDecoder, CtcHead, MeanClassifier
 from archsim.ir.network import Network
 from archsim.sim.actions import emit_actions, evaluation, weight_fill
-from archsim.sim.items import Run
+from archsim.sim.items import RunLength
 from archsim.sim.memory.dram import FillPorts, MainMemory, Requester
-from archsim.sim.units.unit import MAC, Process
+from archsim.sim.units.unit import MAC, ProcessGenerator
 from archsim.units import BYTES_PER_FP16, ceil_div
 
 
 @dataclass(frozen=True)
 class DenseWork:
-    """A matrix times `times` vectors: `rows` dot products of `inputs` numbers each."""
+    """Product of one matrix (rows, inputs) with `n_vectors` vectors, or a fetch alone."""
 
     what: str
     rows: int = 0
     inputs: int = 0
-    times: int = 1
+    n_vectors: int = 1
     fetched: int = 0
     """Numbers that come from main memory; a matrix of which nothing is fetched lies in intermediate memory."""
     exponentials: int = 0
@@ -40,7 +40,7 @@ class DenseWork:
     @property
     def macs(self) -> int:
         """Multiply-accumulates."""
-        return self.rows * self.inputs * self.times
+        return self.rows * self.inputs * self.n_vectors
 
 
 def head_work(network: Network, activity: ActivityRecord, sequence: int) -> Iterator[DenseWork]:
@@ -74,23 +74,23 @@ def _decoder_step(head: AttentionDecoder, source: int) -> Iterator[DenseWork]:
 
 def simulate_head(
     network: Network, activity: ActivityRecord, arch: ArchSpec, listeners: Iterable[Listener] = ()
-) -> Run:
+) -> RunLength:
     """Run the head for every sequence of an activity record on the computation units of `arch`."""
     env = Engine()
     probe = Probe(env, listeners)
     dram = MainMemory(env, arch.dram, probe, ports=FillPorts(0, 1, arch.clock_period_ps))
 
-    def run() -> Process:
+    def run() -> ProcessGenerator:
         for sequence in range(activity.n_sequences):
             for work in head_work(network, activity, sequence):
                 yield from _serve(work, env, arch, dram, probe)
 
     env.run(until=env.process(run()))
     dram.close()
-    return Run(env.now_ps, arch.clock.to_cycles(env.now_ps), env.processed_events)
+    return RunLength(env.now_ps, arch.clock.to_cycles(env.now_ps), env.processed_events)
 
 
-def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: MainMemory, probe: Probe) -> Process:
+def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: MainMemory, probe: Probe) -> ProcessGenerator:
     """Run one matrix on all units, each with a share of the rows; fetched numbers arrive while products run."""
     start_ps, n_bytes = env.now_ps, work.fetched * BYTES_PER_FP16
     fetch = dram.transfer(0, n_bytes, what=work.what, requester=Requester.HEAD) if n_bytes else env.timeout(0)
@@ -106,7 +106,7 @@ def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: MainMemory, probe
 def _cycles(work: DenseWork, arch: ArchSpec) -> int:
     """Return the cycles of all products on the units' lanes, and of the operations on their results."""
     units = arch.computation_units
-    turns = ceil_div(work.rows, units) * ceil_div(work.inputs, arch.dpu.lanes) * work.times
+    turns = ceil_div(work.rows, units) * ceil_div(work.inputs, arch.dpu.lanes) * work.n_vectors
     operations = ceil_div(work.exponentials + work.adds, units) * arch.mu.interval_cycles
     return (turns + arch.dpu.pipeline_cycles if turns else 0) + (
         operations + arch.mu.pipeline_cycles if operations else 0
@@ -119,12 +119,12 @@ def _products(work: DenseWork, arch: ArchSpec) -> Iterator[Action]:
         return
     port, vector_bytes = arch.intermediate_memory.port_bytes, work.inputs * BYTES_PER_FP16
     words = ceil_div(vector_bytes, arch.input_buffer.port_bytes)
-    yield Action("intermediate_memory", "read", ceil_div(vector_bytes, port) * work.times)
-    yield Action("input_buffer", "write", words * arch.computation_units * work.times)
+    yield Action("intermediate_memory", "read", ceil_div(vector_bytes, port) * work.n_vectors)
+    yield Action("input_buffer", "write", words * arch.computation_units * work.n_vectors)
     if work.fetched:
         for action in evaluation(arch, work.inputs):
-            yield action._replace(number=action.number * work.rows * work.times)
+            yield action._replace(number=action.number * work.rows * work.n_vectors)
     else:
-        yield Action("intermediate_memory", "read", ceil_div(work.rows * vector_bytes, port) * work.times)
-        yield Action("input_buffer", "read", words * work.rows * work.times)
+        yield Action("intermediate_memory", "read", ceil_div(work.rows * vector_bytes, port) * work.n_vectors)
+        yield Action("input_buffer", "read", words * work.rows * work.n_vectors)
         yield Action(*MAC, work.macs)

@@ -46,7 +46,7 @@ class PassSegment:
         return self.shape.n_units * self.row_bytes
 
     @property
-    def updates(self) -> bool:
+    def updates_cells(self) -> bool:
         """Whether cells are updated as the products come, and neurons may be reused."""
         return self.products is not Products.INPUTS
 
@@ -59,11 +59,11 @@ class PassSegment:
     def extra_sign_bytes(self, arch: ArchSpec) -> int:
         """Return the bytes of signs of the pass's other weights, per computation unit: a predictor reads all signs."""
         foreign = self.shape.n_inputs - self.columns
-        return ceil_div(self.shape.n_units * foreign, 8) if arch.predictor_planes and self.updates else 0
+        return ceil_div(self.shape.n_units * foreign, 8) if arch.predictor_planes and self.updates_cells else 0
 
     def extra_plane_bytes(self, arch: ArchSpec) -> int:
         """Return the bytes of planes beyond the signs, per computation unit; they lie in banks of their own."""
-        planes = max(0, arch.predictor_planes - 1) if self.updates else 0
+        planes = max(0, arch.predictor_planes - 1) if self.updates_cells else 0
         return ceil_div(planes * self.shape.n_units * self.shape.n_inputs, 8)
 
     def held_bytes(self, arch: ArchSpec) -> int:
@@ -71,20 +71,20 @@ class PassSegment:
         return self.weight_bytes + self.extra_sign_bytes(arch)
 
 
-ResidentGroup = tuple[PassSegment, ...]
+WeightGroup = tuple[PassSegment, ...]
 """Segments whose weights must be on chip together."""
 
 
-def resident_groups(shapes: Sequence[PassShape], arch: ArchSpec) -> list[ResidentGroup]:
+def weight_groups(shapes: Sequence[PassShape], arch: ArchSpec) -> list[WeightGroup]:
     """Return the groups in order: a pass each, or its two halves under `mwl`; a decoder's layers are one group."""
     halves = [Products.INPUTS, Products.RECURRENT] if arch.dataflow == "mwl" else [Products.ALL]
-    groups: list[ResidentGroup] = [(PassSegment(s, half),) for s in shapes if not s.decodes for half in halves]
+    groups: list[WeightGroup] = [(PassSegment(s, half),) for s in shapes if not s.decodes for half in halves]
     decoder = tuple(PassSegment(shape) for shape in shapes if shape.decodes)
     return [*groups, decoder] if decoder else groups
 
 
 @dataclass(frozen=True)
-class Run:
+class RunLength:
     """Length of a simulation; everything else is known to its listeners."""
 
     time_ps: int
@@ -100,7 +100,7 @@ class PassWork:
     segment: PassSegment
     reuse_bits: U8
     """Decisions as the activity record packs them, (T, bytes_per_step)."""
-    streamed: Streamed | None = None
+    streamed: StreamedRows | None = None
     """Source of the weights that are not on chip; None where all are."""
 
     @property
@@ -110,7 +110,7 @@ class PassWork:
 
 
 @dataclass(frozen=True, eq=False)
-class Streamed:
+class StreamedRows:
     """Weights of a segment that do not all fit: some rows stay, and the others are fetched in every step."""
 
     resident: Bools

@@ -16,11 +16,11 @@ from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy, PassDone, StepDone, Waited
 from archsim.kernels.arrays import I64, U8, row_lists
-from archsim.sim.items import PassSegment, PassWork, Products, ResidentGroup
+from archsim.sim.items import PassSegment, PassWork, Products, WeightGroup
 from archsim.sim.machines.machine import Compute
 from archsim.sim.memory.intermediate_memory import IntermediateMemory
 from archsim.sim.memory.weight_buffers import WeightBuffers
-from archsim.sim.units.unit import Process
+from archsim.sim.units.unit import ProcessGenerator
 
 
 class Sequencer:
@@ -31,7 +31,7 @@ class Sequencer:
         env: Engine,
         activity: ActivityRecord,
         *,
-        groups: Sequence[ResidentGroup],
+        groups: Sequence[WeightGroup],
         compute: Compute,
         saving: str,
         weights: WeightBuffers,
@@ -51,7 +51,7 @@ class Sequencer:
         self.pass_start_ps = 0
         self.done = env.process(self.run())
 
-    def run(self) -> Process:
+    def run(self) -> ProcessGenerator:
         """Run the whole trace."""
         n_sequences, last_group = self.activity.n_sequences, len(self.groups) - 1
         for _ in range(n_sequences):
@@ -75,7 +75,7 @@ class Sequencer:
     def _begins_layer(self, position: int) -> bool:
         return position == 0 or self.groups[position - 1][-1].shape.layer != self.groups[position][0].shape.layer
 
-    def _wait_for(self, event: simpy.Event, reason: str) -> Process:
+    def _wait_for(self, event: simpy.Event, reason: str) -> ProcessGenerator:
         """Wait for an event with all units, and emit the time waited."""
         since_ps = self.env.now_ps
         value = yield event
@@ -83,7 +83,7 @@ class Sequencer:
             self.probe.emit(Waited, unit="machine", reason=reason, time_ps=self.env.now_ps - since_ps)
         return value
 
-    def _run_segment(self, sequence: int, segment: PassSegment) -> Process:
+    def _run_segment(self, sequence: int, segment: PassSegment) -> ProcessGenerator:
         # Memories finish at any picosecond, so the units start at the next edge of their clock.
         yield self.env.timeout(-self.env.now_ps % self.clock_period_ps)
         bits = self.activity.pass_bits(sequence, *segment.shape.pass_key)
@@ -99,7 +99,7 @@ class Sequencer:
         self.probe.emit(Busy, unit="sequencer", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
         if self.probe.wants_spans:
             self._emit_steps(what, bits, segment, start_ps, ends)
-        if segment.updates:
+        if segment.updates_cells:
             # Step ends count from S_0 of the whole pass, which is the start of its first half.
             before = (start_ps - self.pass_start_ps) // self.clock_period_ps
             layer, direction = segment.shape.pass_key

@@ -7,14 +7,14 @@ from archsim.activity import PassShape, pass_shapes
 from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
-from archsim.sim.items import Products, resident_groups
+from archsim.sim.items import Products, weight_groups
 from archsim.sim.memory.weight_buffers import WeightBuffers, group_bytes
 
 # The order of products.
 
 
 def streams(shapes, arch):
-    env, groups = Engine(), resident_groups(shapes, arch)
+    env, groups = Engine(), weight_groups(shapes, arch)
     return WeightBuffers(env, arch, groups, dram=main_memory(env), probe=Probe(env)).streams
 
 
@@ -22,8 +22,8 @@ def test_mwl_halves_the_weights_a_large_layer_needs_at_once():
     """1024 units over 1024 inputs: 4 MiB in one computation unit, exactly 2 MiB for each half."""
     shapes = (PassShape(0, 0, 4, 1024, 2048),)
     step, mwl = ArchSpec().without_memo(), arch_with(dataflow="mwl").without_memo()
-    assert [group_bytes(step, g) for g in resident_groups(shapes, step)] == [4 << 20]
-    assert [group_bytes(mwl, g) for g in resident_groups(shapes, mwl)] == [2 << 20, 2 << 20]
+    assert [group_bytes(step, g) for g in weight_groups(shapes, step)] == [4 << 20]
+    assert [group_bytes(mwl, g) for g in weight_groups(shapes, mwl)] == [2 << 20, 2 << 20]
     assert all(streams(shapes, step).values()) and not any(streams(shapes, mwl).values())
 
 
@@ -39,7 +39,7 @@ def test_mwl_with_memo_unit_also_holds_signs_of_input_weights():
 def test_decoder_layers_are_not_split_by_mwl():
     """A decoder's next input is its own output, so no products can be computed ahead."""
     shapes = pass_shapes(make_translator(width=6, units=9, depth=2))
-    *encoder, decoder = resident_groups(shapes, arch_with(dataflow="mwl"))
+    *encoder, decoder = weight_groups(shapes, arch_with(dataflow="mwl"))
     assert [part.products for group in encoder for part in group] == [Products.INPUTS, Products.RECURRENT] * 2
     assert [part.products for part in decoder] == [Products.ALL] * 2
 

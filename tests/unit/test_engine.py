@@ -99,7 +99,7 @@ def test_credit_wait_takes_an_event_only_if_none_is_free():
 
     def take_all():
         for _ in range(7):
-            if not credits.free:
+            if not credits.n_free:
                 yield credits.next_return()
             credits.take()
             taken_ps.append(env.now_ps)

@@ -11,7 +11,7 @@ from archsim.activity import pass_shapes
 from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
-from archsim.sim.items import PassSegment, resident_groups
+from archsim.sim.items import PassSegment, weight_groups
 from archsim.sim.machines import check_fit
 from archsim.sim.memory.weight_buffers import WeightBuffers
 
@@ -47,7 +47,7 @@ def test_weights_of_a_network_that_fits_are_fetched_once():
 
 def rows_to_fetch(network, activity, arch):
     """Return the bytes of evaluated neurons whose weights are streamed, by the record and the buffers' plan."""
-    env, groups = Engine(), resident_groups(activity.shapes, arch)
+    env, groups = Engine(), weight_groups(activity.shapes, arch)
     weights = WeightBuffers(env, arch, groups, dram=main_memory(env), probe=Probe(env))
     total = 0
     for part, stream in weights.streams.items():

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from archsim.engine.trace_events import Busy, QueueDepth, StepDone, TraceEvent, TransferDone
 from archsim.files import write_whole
 from archsim.sim.machines import unit_position
-from archsim.sim.units.unit import MU, split_name
+from archsim.sim.units.unit import MU, split_unit_name
 
 PS_PER_US = 1_000_000
 BANDWIDTH_POINTS = 2000
@@ -189,7 +189,7 @@ def _thinned(at_ps: F64, rate: F64) -> tuple[F64, F64]:
 def _order(unit: str) -> tuple[int, str, int]:
     """Return a sort key: the sequencer above, the units in the order of the data, memories below."""
     ranks = {"sequencer": 0, MU: 2, "fill": 3, "sequences": 4}
-    computation_unit, label = split_name(unit)
+    computation_unit, label = split_unit_name(unit)
     return ranks.get(unit, 1), computation_unit, unit_position(label)
 
 

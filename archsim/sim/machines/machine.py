@@ -18,7 +18,7 @@ from archsim.policies import Policy
 from archsim.sim.items import PassWork
 from archsim.sim.memory.dram import MainMemory
 from archsim.sim.memory.intermediate_port import IntermediatePort
-from archsim.sim.units.unit import MAC, Process
+from archsim.sim.units.unit import MAC, ProcessGenerator
 
 Detail = Literal["block", "neuron"]
 """Level of detail: one event per pass, or every unit a process. Both give the same times, counts and energy."""
@@ -27,14 +27,14 @@ Detail = Literal["block", "neuron"]
 class Compute(Protocol):
     """Compute side of a machine, at either level of detail."""
 
-    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
+    def run_pass(self, work: PassWork, *, fills: bool) -> ProcessGenerator:
         """Run a pass, or half of one, whose inputs are on chip; return S_{t+1} of each step in cycles from now.
 
         fills: whether weights of other passes may arrive meanwhile.
         """
 
 
-class Surroundings(NamedTuple):
+class Connections(NamedTuple):
     """Everything that a compute side is connected to."""
 
     env: Engine
@@ -59,7 +59,7 @@ class Machine(ABC):
     """Name of the share of work saved, in a timeline."""
     unit_labels: ClassVar[tuple[str, ...]]
     """Labels of the units in a computation unit, in the order of the data."""
-    compute: ClassVar[Mapping[Detail, Callable[[Surroundings], Compute]]]
+    compute: ClassVar[Mapping[Detail, Callable[[Connections], Compute]]]
     """Compute side at each level of detail."""
     mac_action: ClassVar[tuple[str, str]] = MAC
     """Component and action of a multiply-accumulate of the network."""

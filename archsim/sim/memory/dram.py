@@ -22,7 +22,7 @@ from archsim.kernels.arrays import I64
 from archsim.kernels.dram.channel import COUNTS, COUNTS_FROM, NEVER, DramTimes
 from archsim.kernels.dram.frfcfs import advance, catch_up
 from archsim.kernels.dram.requests import FINISH_PS, NO_PORT, Memory, idle_memory, submit
-from archsim.sim.units.unit import Process
+from archsim.sim.units.unit import ProcessGenerator
 
 
 class Requester(IntEnum):
@@ -141,7 +141,7 @@ class MainMemory:
         for action, count in zip(COUNTS, self.memory.channels.buses[:, COUNTS_FROM:].sum(axis=0).tolist(), strict=True):
             self.probe.emit(ActionDone, component="dram", action=action, count=count)
 
-    def _run(self) -> Process:
+    def _run(self) -> ProcessGenerator:
         while True:
             self._wake_up = self.env.event()
             wake_ps = self._serve_ahead()

@@ -18,7 +18,7 @@ from archsim.ir.network import Network
 from archsim.sim.actions import emit_actions, sequence_load, sequence_store
 from archsim.sim.memory.dram import MainMemory, Requester
 from archsim.sim.memory.intermediate_port import IntermediatePort
-from archsim.sim.units.unit import Process
+from archsim.sim.units.unit import ProcessGenerator
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM
 
 
@@ -101,7 +101,7 @@ class IntermediateMemory:
         """Return an event at the end of all stores started so far."""
         return self.env.all_of(self.stores)
 
-    def _load_all(self) -> Process:
+    def _load_all(self) -> ProcessGenerator:
         for sequence, n_bytes in enumerate(self.layers[0].inputs):
             # Space for all layers is taken at once, so that a loaded sequence never waits for one loaded after it.
             yield self.free_bytes.get(self._space_bytes(sequence))
@@ -109,20 +109,22 @@ class IntermediateMemory:
             yield from self._move(Requester.INPUTS, address, n_bytes, what)
             self.loaded.send(sequence)
 
-    def _store(self, sequence: int) -> Process:
+    def _store(self, sequence: int) -> ProcessGenerator:
         n_bytes, what = self.layers[-1].outputs[sequence], f"outputs of sequence {sequence}"
         with self.store_turn.request() as turn:
             yield turn
             yield from self._move(Requester.OUTPUTS, self.output_addresses[sequence], n_bytes, what, write=True)
         yield self.free_bytes.put(self._space_bytes(sequence))
 
-    def _spill(self, n_bytes: int, what: str) -> Process:
+    def _spill(self, n_bytes: int, what: str) -> ProcessGenerator:
         # Spilled data are dead once their layer is done, so all spills use the same addresses, behind the outputs.
         address = self.output_addresses[-1]
         yield from self._move(Requester.SPILLS, address, n_bytes, what, write=True)
         yield from self._move(Requester.SPILLS, address, n_bytes, what)
 
-    def _move(self, requester: Requester, address: int, n_bytes: int, what: str, *, write: bool = False) -> Process:
+    def _move(
+        self, requester: Requester, address: int, n_bytes: int, what: str, *, write: bool = False
+    ) -> ProcessGenerator:
         """Move bytes to or from main memory."""
         start_ps = self.env.now_ps
         # Words pass the port while the transfer goes on, all but those of its first or last row.

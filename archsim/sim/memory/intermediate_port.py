@@ -10,7 +10,7 @@ import simpy
 from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.kernels.arrays import I64
-from archsim.sim.units.unit import Process, wait_until_stable
+from archsim.sim.units.unit import ProcessGenerator, wait_until_stable
 from archsim.units import ceil_div
 
 
@@ -38,7 +38,7 @@ class IntermediatePort:
         if not self.sequences.count:
             self._forget(self.env.now_ps // self.arch.clock_period_ps)
 
-    def move(self, n_bytes: int) -> Process:
+    def move(self, n_bytes: int) -> ProcessGenerator:
         """Occupy the port for the words that do not overlap with the transfer itself, at most one memory row."""
         row_bytes = self.arch.dram.row_bursts * self.arch.dram.burst_bytes
         words = ceil_div(min(n_bytes, row_bytes), self.arch.intermediate_memory.port_bytes)

@@ -11,7 +11,7 @@ from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
 from archsim.sim.actions import cell_update, emit_actions
 from archsim.sim.items import UpdateWork
-from archsim.sim.units.unit import MU, Credits, Process, Unit
+from archsim.sim.units.unit import MU, Credits, ProcessGenerator, Unit
 
 
 class MultiFunctionalUnit(Unit):
@@ -38,7 +38,7 @@ class MultiFunctionalUnit(Unit):
         self.step_ends: Port[int] = Port(env)
         env.process(self.run())
 
-    def run(self) -> Process:
+    def run(self) -> ProcessGenerator:
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()
@@ -57,9 +57,9 @@ class MultiFunctionalUnit(Unit):
                 may_start_ps = self.env.now_ps + interval_ps
                 for queue in credits:
                     queue.give()
-                if segment.updates:
+                if segment.updates_cells:
                     self.count_work(interval_ps, "update {}, {}", neuron, label)
-            if segment.updates:
+            if segment.updates_cells:
                 emit_actions(self.probe, cell_update(self.cells[segment.shape.layer]), segment.shape.n_units)
             self.emit_times()
             yield self.cycles(times.update_pipeline_cycles + times.writeback_cycles)

@@ -14,7 +14,7 @@ from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy, QueueDepth, Waited, Worked
 from archsim.units import Clock
 
-Process = Generator[simpy.Event, Any, Any]
+ProcessGenerator = Generator[simpy.Event, Any, Any]
 
 DPU = "DPU"
 """Label of a dot product unit."""
@@ -29,7 +29,7 @@ def unit_name(gate: int, label: str) -> str:
     return f"CU{gate}.{label}"
 
 
-def split_name(unit: str) -> tuple[str, str]:
+def split_unit_name(unit: str) -> tuple[str, str]:
     """Return the computation unit that a unit is in, and its label; an empty label for a unit that is in none."""
     computation_unit, _, label = unit.partition(".")
     return computation_unit, label
@@ -56,11 +56,11 @@ class Unit:
         """Return an event that fires `n` cycles from now."""
         return self.env.timeout(self.clock.to_ps(n))
 
-    def count_work(self, time_ps: int, what: str, *details: object) -> None:
-        """Add work of `time_ps` from now on, on `what.format(*details)`."""
+    def count_work(self, time_ps: int, template: str, *details: object) -> None:
+        """Add work that begins now and takes `time_ps`; a span of it is named `template.format(*details)`."""
         self.worked_ps += time_ps
         if self.probe.wants_spans:
-            start_ps, what = self.env.now_ps, what.format(*details)
+            start_ps, what = self.env.now_ps, template.format(*details)
             self.probe.emit(Busy, unit=self.name, what=what, start_ps=start_ps, end_ps=start_ps + time_ps)
 
     def count_wait(self, reason: str, since_ps: int) -> None:
@@ -69,7 +69,7 @@ class Unit:
         if now_ps > since_ps:
             self.waited_ps[reason] += now_ps - since_ps
 
-    def wait_for(self, event: simpy.Event, reason: str) -> Process:
+    def wait_for(self, event: simpy.Event, reason: str) -> ProcessGenerator:
         """Wait for an event, add the wait, and return the event's value."""
         since_ps = self.env.now_ps
         value = yield event
@@ -91,7 +91,7 @@ def emit_span(probe: Probe, clock: Clock, unit: str, what: str, start_ps: int, b
     probe.emit(Busy, unit=unit, what=what, start_ps=begin_ps, end_ps=end_ps)
 
 
-def wait_until_stable(env: Engine, clock: Clock, end_of: Callable[[], int]) -> Process:
+def wait_until_stable(env: Engine, clock: Clock, end_of: Callable[[], int]) -> ProcessGenerator:
     """Wait until the cycle that `end_of()` returns; ask again then, because higher-priority accesses may move it."""
     end = 0
     while (new_end := end_of()) > end:
@@ -110,7 +110,7 @@ class Credits:
         self._queue = queue
         self._probe = probe
         self._n_slots = n_slots
-        self.free = n_slots
+        self.n_free = n_slots
         self._awaited: simpy.Event | None = None
 
     def next_return(self) -> simpy.Event:
@@ -120,13 +120,13 @@ class Credits:
 
     def take(self) -> None:
         """Take a credit; at least one must be free."""
-        self.free -= 1
+        self.n_free -= 1
         if self._probe.wants_spans:
             self._emit_depth()
 
     def give(self) -> None:
         """Give a credit back."""
-        self.free += 1
+        self.n_free += 1
         if self._awaited is not None:
             self._env.trigger(self._awaited)
             self._awaited = None
@@ -134,4 +134,4 @@ class Credits:
             self._emit_depth()
 
     def _emit_depth(self) -> None:
-        self._probe.emit(QueueDepth, queue=self._queue, depth=self._n_slots - self.free)
+        self._probe.emit(QueueDepth, queue=self._queue, depth=self._n_slots - self.n_free)

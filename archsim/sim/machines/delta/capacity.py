@@ -10,8 +10,8 @@ from archsim.config.delta_unit import DeltaSpec
 from archsim.errors import ConfigError
 from archsim.ir.cells import Cell
 from archsim.ir.network import Network
-from archsim.sim.capacity import Need, check_needs, check_weights, common_needs
-from archsim.sim.items import resident_groups
+from archsim.sim.capacity import Requirement, check_needs, check_weights, common_needs
+from archsim.sim.items import weight_groups
 from archsim.sim.machines.delta.costs import delta_of
 from archsim.sim.memory.weight_buffers import group_bytes
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM
@@ -28,15 +28,15 @@ def check_fit(network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> 
         raise ConfigError(f"{arch.name}: weight_buffer.banks = 1: columns are skipped with two banks or more")
     for shape in shapes:
         check_needs(network, shape, common_needs(shape, arch))
-    for group in resident_groups(shapes, arch):
+    for group in weight_groups(shapes, arch):
         check_weights(network, group, group_bytes(arch, group), arch)
     for shape in shapes:
         check_needs(network, shape, _needs(shape, network.layers[shape.layer].cell, delta_of(arch)))
 
 
-def _needs(shape: PassShape, cell: Cell, delta: DeltaSpec) -> Iterator[Need]:
+def _needs(shape: PassShape, cell: Cell, delta: DeltaSpec) -> Iterator[Requirement]:
     propagated = shape.n_inputs * BYTES_PER_FP16
-    yield Need("delta.propagated_buffer_bytes", propagated, delta.propagated_buffer_bytes, "bytes")
+    yield Requirement("delta.propagated_buffer_bytes", propagated, delta.propagated_buffer_bytes, "bytes")
     # One computation unit keeps both sums of a GRU's candidate.
     sums = shape.n_units * (1 + cell.n_products - cell.n_gates)
-    yield Need("delta.accumulator_buffer_bytes", sums * BYTES_PER_SUM, delta.accumulator_buffer_bytes, "bytes")
+    yield Requirement("delta.accumulator_buffer_bytes", sums * BYTES_PER_SUM, delta.accumulator_buffer_bytes, "bytes")

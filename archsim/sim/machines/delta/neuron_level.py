@@ -15,9 +15,9 @@ from archsim.sim.machines.delta.costs import column_times, delta_of, sums_read
 from archsim.sim.machines.delta.units import ColumnStepWork
 from archsim.sim.machines.delta.units.column_dpu import ColumnDotProductUnit
 from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT, DeltaUnit
-from archsim.sim.machines.machine import Surroundings
+from archsim.sim.machines.machine import Connections
 from archsim.sim.units.mu import MultiFunctionalUnit
-from archsim.sim.units.unit import DPU, Process, unit_name
+from archsim.sim.units.unit import DPU, ProcessGenerator, unit_name
 
 
 class ColumnUnit(NamedTuple):
@@ -36,20 +36,20 @@ class DeltaNeuronLevel:
     step ──> delta unit ──columns──> DPU ──sums──> ┘
     """
 
-    def __init__(self, around: Surroundings) -> None:
-        self.env = around.env
-        self.arch = around.arch
-        self.delta = delta_of(around.arch)
-        self.cells = around.cells
-        self.port = around.port
-        self.probe = around.probe
-        self.units = [_column_unit(k, around, self.delta) for k in range(self.arch.computation_units)]
+    def __init__(self, connections: Connections) -> None:
+        self.env = connections.env
+        self.arch = connections.arch
+        self.delta = delta_of(connections.arch)
+        self.cells = connections.cells
+        self.port = connections.port
+        self.probe = connections.probe
+        self.units = [_column_unit(k, connections, self.delta) for k in range(self.arch.computation_units)]
         results = [unit.results for unit in self.units]
         self.multi_functional = MultiFunctionalUnit(
             self.env, self.arch, results=results, result_credits=[], cells=self.cells, probe=self.probe
         )
 
-    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
+    def run_pass(self, work: PassWork, *, fills: bool) -> ProcessGenerator:
         """Run all steps of a pass; return S_{t+1} of each, in cycles from now."""
         segment, times, clock = work.segment, column_times(self.arch, work.segment), self.arch.clock
         start_ps, words = self.env.now_ps, sum(step_words(self.arch, segment))
@@ -70,8 +70,8 @@ class DeltaNeuronLevel:
         return ends
 
 
-def _column_unit(gate: int, around: Surroundings, delta: DeltaSpec) -> ColumnUnit:
-    env, arch, probe = around.env, around.arch, around.probe
+def _column_unit(gate: int, connections: Connections, delta: DeltaSpec) -> ColumnUnit:
+    env, arch, probe = connections.env, connections.arch, connections.probe
     columns: Port[int | None] = Port(env)
     results: Port[int] = Port(env)
     unit = DeltaUnit(env, unit_name(gate, DELTA_UNIT), arch, delta, columns=columns, probe=probe)

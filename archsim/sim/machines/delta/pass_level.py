@@ -23,23 +23,23 @@ from archsim.sim.actions import cell_update, emit_actions, step_transfers, step_
 from archsim.sim.items import PassWork
 from archsim.sim.machines.delta.costs import column, column_times, delta_of, scan, sums_read
 from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT
-from archsim.sim.machines.machine import Surroundings
-from archsim.sim.units.unit import DPU, MU, Process, emit_span, unit_name
+from archsim.sim.machines.machine import Connections
+from archsim.sim.units.unit import DPU, MU, ProcessGenerator, emit_span, unit_name
 from archsim.units import ceil_div
 
 
 class DeltaPassLevel:
     """Compute side as one unit that computes when each step of a pass ends."""
 
-    def __init__(self, around: Surroundings) -> None:
-        self.env = around.env
-        self.arch = around.arch
-        self.delta = delta_of(around.arch)
-        self.cells = around.cells
-        self.port = around.port
-        self.probe = around.probe
+    def __init__(self, connections: Connections) -> None:
+        self.env = connections.env
+        self.arch = connections.arch
+        self.delta = delta_of(connections.arch)
+        self.cells = connections.cells
+        self.port = connections.port
+        self.probe = connections.probe
 
-    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
+    def run_pass(self, work: PassWork, *, fills: bool) -> ProcessGenerator:
         """Run all steps of a pass; return S_{t+1} of each, in cycles from now."""
         start_ps, segment = self.env.now_ps, work.segment
         times = column_times(self.arch, segment)

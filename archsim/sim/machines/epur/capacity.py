@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.ir.network import Network
-from archsim.sim.capacity import Need, check_needs, check_weights, common_needs
-from archsim.sim.items import ResidentGroup, resident_groups
+from archsim.sim.capacity import Requirement, check_needs, check_weights, common_needs
+from archsim.sim.items import WeightGroup, weight_groups
 from archsim.sim.memory.weight_buffers import group_bytes, least_stream_bytes
 from archsim.units import ceil_div
 
@@ -17,18 +17,18 @@ def check_fit(network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> 
     """Raise DoesNotFitError for the first pass that outgrows a unit or buffer, naming the field to raise."""
     for shape in shapes:
         check_needs(network, shape, _needs(shape, arch))
-    need, group = max(((_least_bytes(arch, g), g) for g in resident_groups(shapes, arch)), key=lambda pair: pair[0])
+    need, group = max(((_least_bytes(arch, g), g) for g in weight_groups(shapes, arch)), key=lambda pair: pair[0])
     check_weights(network, group, need, arch)
 
 
-def _needs(shape: PassShape, arch: ArchSpec) -> Iterator[Need]:
+def _needs(shape: PassShape, arch: ArchSpec) -> Iterator[Requirement]:
     yield from common_needs(shape, arch)
     if arch.fmu is not None:
         entries = shape.n_units * arch.fmu.memo_entry_bytes
-        yield Need("fmu.memo_buffer_bytes", entries, arch.fmu.memo_buffer_bytes, "bytes")
+        yield Requirement("fmu.memo_buffer_bytes", entries, arch.fmu.memo_buffer_bytes, "bytes")
 
 
-def _least_bytes(arch: ArchSpec, group: ResidentGroup) -> int:
+def _least_bytes(arch: ArchSpec, group: WeightGroup) -> int:
     """Return the smallest weight buffer for a group: all of it, or per segment a row and what stays on chip anyway."""
     total = group_bytes(arch, group)
     if arch.dispatch == "shared":  # a streamed row is in its own unit only, so no other unit could read it

@@ -19,7 +19,7 @@ def step_times(arch: ArchSpec, segment: PassSegment) -> StepTimes:
 
     A segment that updates no cells only passes its products on to the intermediate memory.
     """
-    fmu = arch.fmu if segment.updates else None
+    fmu = arch.fmu if segment.updates_cells else None
     issue = fmu.predictor.issue_cycles(fmu, segment.shape.n_inputs) if fmu else 0
     return StepTimes(
         dot_cycles=ceil_div(segment.columns, arch.dpu.lanes),  # c_d
@@ -29,8 +29,8 @@ def step_times(arch: ArchSpec, segment: PassSegment) -> StepTimes:
         issue_cycles=issue,  # c_f
         decision_cycles=issue - 1 + fmu.latency_cycles if fmu else 0,  # c_f - 1 + L_f
         run_ahead=fmu.run_ahead if fmu else 0,  # Q
-        update_interval_cycles=arch.mu.interval_cycles if segment.updates else 0,  # II_m
-        update_pipeline_cycles=arch.mu.pipeline_cycles if segment.updates else 0,  # L_m
+        update_interval_cycles=arch.mu.interval_cycles if segment.updates_cells else 0,  # II_m
+        update_pipeline_cycles=arch.mu.pipeline_cycles if segment.updates_cells else 0,  # L_m
         result_lag=arch.mu.result_lag,  # Q_m
         writeback_cycles=arch.mu.writeback_cycles,  # L_w
     )
@@ -53,7 +53,7 @@ def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
 def step_actions(arch: ArchSpec, segment: PassSegment) -> Iterator[Action]:
     """Yield what a step moves to and from the input buffers, and what the predictors do with the inputs there."""
     yield from step_transfers(arch, segment)
-    if arch.fmu and segment.updates:
+    if arch.fmu and segment.updates_cells:
         for action in arch.fmu.predictor.input_actions(arch.fmu, segment.shape.n_inputs):
             yield action._replace(number=action.number * segment.shape.n_gates)
 

@@ -16,9 +16,9 @@ from archsim.sim.machines.epur.units import StepWork
 from archsim.sim.machines.epur.units.dpu import DotProductUnit
 from archsim.sim.machines.epur.units.fmu import FMU, EvaluateAll, FuzzyMemoUnit
 from archsim.sim.machines.epur.units.row_fetcher import RowFetcher
-from archsim.sim.machines.machine import Surroundings
+from archsim.sim.machines.machine import Connections
 from archsim.sim.units.mu import MultiFunctionalUnit
-from archsim.sim.units.unit import DPU, Credits, Process, unit_name
+from archsim.sim.units.unit import DPU, Credits, ProcessGenerator, unit_name
 
 
 class ComputationUnit(NamedTuple):
@@ -45,14 +45,14 @@ class EpurNeuronLevel:
     Where dot product units share their work, all DPUs are one block between the same wires.
     """
 
-    def __init__(self, around: Surroundings) -> None:
-        self.env = around.env
-        self.arch = around.arch
-        self.cells = around.cells
-        self.dram = around.dram
-        self.port = around.port
-        self.probe = around.probe
-        self.units = [_computation_unit(k, around) for k in range(self.arch.computation_units)]
+    def __init__(self, connections: Connections) -> None:
+        self.env = connections.env
+        self.arch = connections.arch
+        self.cells = connections.cells
+        self.dram = connections.dram
+        self.port = connections.port
+        self.probe = connections.probe
+        self.units = [_computation_unit(k, connections) for k in range(self.arch.computation_units)]
         if wires := [unit.dot_product for unit in self.units if isinstance(unit.dot_product, GateWires)]:
             SharedDotProductUnits(self.env, self.arch, wires, self.probe)
         self.multi_functional = MultiFunctionalUnit(
@@ -64,7 +64,7 @@ class EpurNeuronLevel:
             probe=self.probe,
         )
 
-    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
+    def run_pass(self, work: PassWork, *, fills: bool) -> ProcessGenerator:
         """Run all steps of a segment; return S_{t+1} of each, in cycles from now."""
         segment, times, clock = work.segment, step_times(self.arch, work.segment), self.arch.clock
         start_ps, words = self.env.now_ps, sum(step_words(self.arch, segment))
@@ -90,9 +90,9 @@ def _reused(work: PassWork) -> Bools:
     return bits.astype(np.bool_).reshape(-1, shape.n_gates, shape.n_units)
 
 
-def _computation_unit(gate: int, around: Surroundings) -> ComputationUnit:
-    env, arch, probe = around.env, around.arch, around.probe
-    fetcher = RowFetcher(env, gate, arch, dram=around.dram, probe=probe)
+def _computation_unit(gate: int, connections: Connections) -> ComputationUnit:
+    env, arch, probe = connections.env, connections.arch, connections.probe
+    fetcher = RowFetcher(env, gate, arch, dram=connections.dram, probe=probe)
     decisions: Port[bool] = Port(env)
     predictor: FuzzyMemoUnit | EvaluateAll
     if arch.fmu is None:

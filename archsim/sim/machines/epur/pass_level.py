@@ -32,13 +32,13 @@ from archsim.kernels.pipeline.recurrence import (
 )
 from archsim.kernels.pipeline.resident import time_pass
 from archsim.sim.actions import cell_update, emit_actions, evaluation, step_words, weight_fill
-from archsim.sim.items import PassSegment, PassWork, Streamed
+from archsim.sim.items import PassSegment, PassWork, StreamedRows
+from archsim.sim.machines.epur.co_simulated_pass import CoSimulatedPass
 from archsim.sim.machines.epur.costs import prediction, step_actions, step_times
 from archsim.sim.machines.epur.shared_dispatch.costs import remote_row
-from archsim.sim.machines.epur.streamed_pass import StreamedPass
 from archsim.sim.machines.epur.units.fmu import FMU
-from archsim.sim.machines.machine import Surroundings
-from archsim.sim.units.unit import DPU, MU, Process, emit_span, unit_name
+from archsim.sim.machines.machine import Connections
+from archsim.sim.units.unit import DPU, MU, ProcessGenerator, emit_span, unit_name
 
 WAITS = (
     (FMU, "a place among the decisions", ON_CREDIT),
@@ -68,8 +68,8 @@ def segment_costs(arch: ArchSpec, segment: PassSegment, cell: Cell) -> SegmentCo
     return SegmentCosts(
         times=step_times(arch, segment),
         port_words=sum(step_words(arch, segment)),
-        decision=tuple(prediction(arch, segment.shape)) if segment.updates else (),
-        update=tuple(cell_update(cell)) if segment.updates else (),
+        decision=tuple(prediction(arch, segment.shape)) if segment.updates_cells else (),
+        update=tuple(cell_update(cell)) if segment.updates_cells else (),
         evaluation=tuple(evaluation(arch, segment.columns)),
         remote=tuple(remote_row(segment.columns)),
         step=tuple(step_actions(arch, segment)),
@@ -79,16 +79,16 @@ def segment_costs(arch: ArchSpec, segment: PassSegment, cell: Cell) -> SegmentCo
 class EpurPassLevel:
     """Compute side as one unit that computes when each step of a pass ends."""
 
-    def __init__(self, around: Surroundings) -> None:
-        self.env = around.env
-        self.arch = around.arch
-        self.cells = around.cells
-        self.dram = around.dram
-        self.port = around.port
-        self.probe = around.probe
+    def __init__(self, connections: Connections) -> None:
+        self.env = connections.env
+        self.arch = connections.arch
+        self.cells = connections.cells
+        self.dram = connections.dram
+        self.port = connections.port
+        self.probe = connections.probe
         self.costs: dict[PassSegment, SegmentCosts] = {}
 
-    def run_pass(self, work: PassWork, *, fills: bool) -> Process:
+    def run_pass(self, work: PassWork, *, fills: bool) -> ProcessGenerator:
         """Run all steps of a segment; return S_{t+1} of each, in cycles from now.
 
         fills: whether weights may arrive meanwhile, which delays reads where both share a bank.
@@ -111,8 +111,8 @@ class EpurPassLevel:
             self.costs[segment] = segment_costs(self.arch, segment, self.cells[segment.shape.layer])
         return self.costs[segment]
 
-    def _run_with_memory(self, work: PassWork) -> Process:
-        run = StreamedPass(self.env, self.arch, work, dram=self.dram, port=self.port, spans=self.probe.wants_spans)
+    def _run_with_memory(self, work: PassWork) -> ProcessGenerator:
+        run = CoSimulatedPass(self.env, self.arch, work, dram=self.dram, port=self.port, spans=self.probe.wants_spans)
         result: PassTimes = yield run.ended
         return result
 
@@ -128,7 +128,7 @@ class EpurPassLevel:
         self._emit_times(work, costs.times, result)
         self._emit_spans(work, result, start_ps)
 
-    def _emit_rows(self, work: PassWork, streamed: Streamed, result: PassTimes, start_ps: int) -> None:
+    def _emit_rows(self, work: PassWork, streamed: StreamedRows, result: PassTimes, start_ps: int) -> None:
         segment, rows = work.segment, _rows_fetched(work, streamed)
         emit_actions(self.probe, weight_fill(self.arch, segment.row_bytes), int(rows.sum()))
         ends_ps = (start_ps + result.step_ends * self.arch.clock.period_ps).tolist()
@@ -153,7 +153,7 @@ class EpurPassLevel:
                 if tally[column]:
                     waited_ps = clock.to_ps(tally[column])
                     self.probe.emit(Waited, unit=unit_name(gate, unit), reason=reason, time_ps=waited_ps)
-        if work.segment.updates:
+        if work.segment.updates_cells:
             self.probe.emit(Worked, unit=MU, time_ps=clock.to_ps(steps * times.update_interval_cycles))
         if result.update_wait[0]:
             self.probe.emit(Waited, unit=MU, reason="products", time_ps=clock.to_ps(int(result.update_wait[0])))
@@ -164,7 +164,7 @@ class EpurPassLevel:
         for t, (gates, update) in enumerate(zip(row_lists(result.spans), row_lists(result.update_spans), strict=True)):
             what = f"step {t}, {work.segment.label}, neurons 0 to {work.segment.shape.n_units - 1}"
             for k, span in enumerate(gates):
-                if self.arch.fmu and work.segment.updates:
+                if self.arch.fmu and work.segment.updates_cells:
                     emit_span(
                         self.probe, clock, unit_name(k, FMU), what, start_ps, span[FIRST_ISSUE], span[LAST_DECISION]
                     )
@@ -172,7 +172,7 @@ class EpurPassLevel:
             emit_span(self.probe, clock, MU, what, start_ps, *update)
 
 
-def _rows_fetched(work: PassWork, streamed: Streamed) -> I64:
+def _rows_fetched(work: PassWork, streamed: StreamedRows) -> I64:
     """Return the evaluations of neurons whose weights are not on chip, per step (T,)."""
     shape = work.segment.shape
     reused = np.unpackbits(work.reuse_bits, axis=1, count=shape.neurons_per_step)

@@ -10,7 +10,7 @@ from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions
 from archsim.sim.machines.delta.costs import column
 from archsim.sim.machines.delta.units import ColumnStepWork
-from archsim.sim.units.unit import Credits, Process, Unit
+from archsim.sim.units.unit import Credits, ProcessGenerator, Unit
 
 
 class ColumnDotProductUnit(Unit):
@@ -36,7 +36,7 @@ class ColumnDotProductUnit(Unit):
         self.steps: Port[ColumnStepWork] = Port(env)
         env.process(self.run())
 
-    def run(self) -> Process:
+    def run(self) -> ProcessGenerator:
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()

@@ -12,7 +12,7 @@ from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions
 from archsim.sim.machines.delta.costs import scan
 from archsim.sim.machines.delta.units import ColumnStepWork
-from archsim.sim.units.unit import Credits, Process, Unit
+from archsim.sim.units.unit import Credits, ProcessGenerator, Unit
 
 DELTA_UNIT = "delta"
 """Label of a delta unit."""
@@ -34,7 +34,7 @@ class DeltaUnit(Unit):
         self.steps: Port[ColumnStepWork] = Port(env)
         env.process(self.run())
 
-    def run(self) -> Process:
+    def run(self) -> ProcessGenerator:
         """Serve step after step."""
         known_ps = self.clock.to_ps(self.delta.latency_cycles)
         while True:
@@ -45,7 +45,7 @@ class DeltaUnit(Unit):
                     yield self.cycles(1)
                 self.count_work(self.clock.period_ps, "scan from {}, {}", first, label)
                 for element in first + np.flatnonzero(step.entering[first : first + self.delta.width]):
-                    if not self.slots.free:
+                    if not self.slots.n_free:
                         yield from self.wait_for(self.slots.next_return(), "a place among the columns")
                     self.slots.take()
                     self.columns.send(int(element), known_ps)

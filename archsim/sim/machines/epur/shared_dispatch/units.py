@@ -14,7 +14,7 @@ from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions, evaluation
 from archsim.sim.machines.epur.shared_dispatch.costs import remote_row
 from archsim.sim.machines.epur.units import StepWork
-from archsim.sim.units.unit import DPU, Credits, Process, Unit, unit_name
+from archsim.sim.units.unit import DPU, Credits, ProcessGenerator, Unit, unit_name
 
 
 class GateWires(NamedTuple):
@@ -57,7 +57,7 @@ class SharedDotProductUnits:
         for gate in range(len(gates)):
             env.process(self._offer(gate))
 
-    def _offer(self, gate: int) -> Process:
+    def _offer(self, gate: int) -> ProcessGenerator:
         """Offer a gate's neurons in order, step after step; the gate's unit is free when a step begins."""
         wires = self.gates[gate]
         while True:
@@ -67,7 +67,7 @@ class SharedDotProductUnits:
                 self.free_ps.pop(idle, None)
             for neuron in range(step.segment.shape.n_units):
                 reused = yield from wires.decisions.get()
-                if not wires.result_credits.free:
+                if not wires.result_credits.n_free:
                     yield wires.result_credits.next_return()
                 wires.result_credits.take()
                 self.offers[gate] = Offer(step, neuron, reused, self.env.event())
@@ -101,13 +101,13 @@ class SharedDotProductUnits:
             self.env.process(self._serve(self.offers.pop(gate), gate, unit))
             self._match_at_last()
 
-    def _serve(self, offer: Offer, gate: int, unit: int) -> Process:
+    def _serve(self, offer: Offer, gate: int, unit: int) -> ProcessGenerator:
         step, neuron, reused, times = offer.step, offer.neuron, offer.reused, offer.step.times
         is_remote = unit != gate and not reused
         cycles, latency = (times.memo_hit_cycles, 0) if reused else (times.dot_cycles, times.dot_pipeline_cycles)
         self.units[unit].count_wait("a decision", self.free_ps.pop(unit))
-        what = "reuse {}, {}" if reused else "evaluate {}, {}"
-        self.units[unit].count_work(self.arch.clock.to_ps(cycles), what, neuron, step.segment.label)
+        template = "reuse {}, {}" if reused else "evaluate {}, {}"
+        self.units[unit].count_work(self.arch.clock.to_ps(cycles), template, neuron, step.segment.label)
         # Sent when taken, with the delay until it is made, so that the gate's results keep their order.
         self.gates[gate].results.send(neuron, self.arch.clock.to_ps(cycles + latency))
         offer.taken.succeed()

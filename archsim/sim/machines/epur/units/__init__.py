@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from archsim.kernels.pipeline.recurrence import StepTimes
-from archsim.sim.items import PassSegment, Streamed
+from archsim.sim.items import PassSegment, StreamedRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +16,7 @@ class StepWork:
     times: StepTimes
     reused: list[bool]
     """Decision of each neuron, in order."""
-    streamed: Streamed | None
+    streamed: StreamedRows | None
 
     def fetches(self, neuron: int) -> bool:
         """Return True if the weights of a neuron that is evaluated come from main memory."""

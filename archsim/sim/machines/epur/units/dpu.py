@@ -9,7 +9,7 @@ from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions, evaluation
 from archsim.sim.machines.epur.units import StepWork
 from archsim.sim.machines.epur.units.row_fetcher import RowFetcher
-from archsim.sim.units.unit import Credits, Process, Unit
+from archsim.sim.units.unit import Credits, ProcessGenerator, Unit
 
 
 class DotProductUnit(Unit):
@@ -37,7 +37,7 @@ class DotProductUnit(Unit):
         self.steps: Port[StepWork] = Port(env)
         env.process(self.run())
 
-    def run(self) -> Process:
+    def run(self) -> ProcessGenerator:
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()
@@ -45,10 +45,10 @@ class DotProductUnit(Unit):
             emit_actions(self.probe, evaluation(self.arch, step.segment.columns), step.reused.count(False))
             self.emit_times()
 
-    def _serve(self, step: StepWork) -> Process:
+    def _serve(self, step: StepWork) -> ProcessGenerator:
         env, times, label = self.env, step.times, step.segment.label
         run_ahead = self.run_ahead if times.has_memo else None
-        pass_on_ps, evaluate_ps = self.clock.to_ps(times.memo_hit_cycles), self.clock.to_ps(times.dot_cycles)
+        memo_hit_ps, evaluate_ps = self.clock.to_ps(times.memo_hit_cycles), self.clock.to_ps(times.dot_cycles)
         pipeline_ps = self.clock.to_ps(times.dot_pipeline_cycles)
         for neuron in range(step.segment.shape.n_units):
             if not self.decisions.has_arrived:
@@ -57,14 +57,14 @@ class DotProductUnit(Unit):
             is_streamed = not reused and step.fetches(neuron)
             if is_streamed:
                 yield from self._wait_for_weights()
-            if not self.result_credits.free:
+            if not self.result_credits.n_free:
                 yield from self.wait_for(self.result_credits.next_return(), "a place among the results")
             self.result_credits.take()
             if run_ahead is not None:
                 run_ahead.give()
             if reused:
-                self.count_work(pass_on_ps, "reuse {}, {}", neuron, label)
-                yield env.timeout(pass_on_ps)
+                self.count_work(memo_hit_ps, "reuse {}, {}", neuron, label)
+                yield env.timeout(memo_hit_ps)
                 self.results.send(neuron)
             else:
                 self.count_work(evaluate_ps, "evaluate {}, {}", neuron, label)
@@ -75,7 +75,7 @@ class DotProductUnit(Unit):
             if is_streamed:
                 self.fetcher.slots.give()
 
-    def _wait_for_weights(self) -> Process:
+    def _wait_for_weights(self) -> ProcessGenerator:
         decided_ps = self.env.now_ps
         yield (yield from self.fetcher.rows.get())
         self.count_wait("weights", decided_ps)

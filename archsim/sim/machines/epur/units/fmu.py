@@ -10,7 +10,7 @@ from archsim.engine.probe import Probe
 from archsim.sim.actions import emit_actions
 from archsim.sim.machines.epur.costs import prediction
 from archsim.sim.machines.epur.units import StepWork
-from archsim.sim.units.unit import Credits, Process, Unit
+from archsim.sim.units.unit import Credits, ProcessGenerator, Unit
 
 FMU = "FMU"
 """Label of a memoization unit."""
@@ -37,7 +37,7 @@ class FuzzyMemoUnit(Unit):
         self.steps: Port[StepWork] = Port(env)
         env.process(self.run())
 
-    def run(self) -> Process:
+    def run(self) -> ProcessGenerator:
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()
@@ -47,13 +47,13 @@ class FuzzyMemoUnit(Unit):
             else:
                 _evaluate_all(step, receivers)
 
-    def _predict(self, step: StepWork, receivers: list[Port[bool]]) -> Process:
+    def _predict(self, step: StepWork, receivers: list[Port[bool]]) -> ProcessGenerator:
         env, times, label = self.env, step.times, step.segment.label
         issue_ps, decision_ps = self.clock.to_ps(times.issue_cycles), self.clock.to_ps(times.decision_cycles)
         may_issue_ps = env.now_ps
         for neuron, reused in enumerate(step.reused):
             # u_n = max(u_{n-1} + c_f, a_{n-Q}): both run at once, so the credit may come while the interval passes.
-            if not self.run_ahead.free:
+            if not self.run_ahead.n_free:
                 yield self.run_ahead.next_return()
             if env.now_ps < may_issue_ps:
                 yield env.timeout(may_issue_ps - env.now_ps)
@@ -79,7 +79,7 @@ class EvaluateAll(Unit):
         self.steps: Port[StepWork] = Port(env)
         env.process(self.run())
 
-    def run(self) -> Process:
+    def run(self) -> ProcessGenerator:
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()

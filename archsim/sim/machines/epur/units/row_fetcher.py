@@ -10,10 +10,10 @@ from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.kernels.dram.fill_ports import contended_read_end
 from archsim.sim.actions import emit_actions, weight_fill
-from archsim.sim.items import Streamed
+from archsim.sim.items import StreamedRows
 from archsim.sim.machines.epur.units import StepWork
 from archsim.sim.memory.dram import FillTarget, MainMemory
-from archsim.sim.units.unit import Credits, Process, Unit, unit_name, wait_until_stable
+from archsim.sim.units.unit import Credits, ProcessGenerator, Unit, unit_name, wait_until_stable
 
 
 class RowFetcher(Unit):
@@ -30,7 +30,7 @@ class RowFetcher(Unit):
         self.slots = self._credits(arch.weight_buffer.stream_rows)
         env.process(self.run())
 
-    def run(self) -> Process:
+    def run(self) -> ProcessGenerator:
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()
@@ -40,7 +40,7 @@ class RowFetcher(Unit):
             for neuron in range(step.segment.shape.n_units):
                 reused = yield from self.decisions.get()
                 if not reused and step.fetches(neuron):
-                    if not self.slots.free:
+                    if not self.slots.n_free:
                         yield self.slots.next_return()
                     self.slots.take()
                     self.rows.send(self._fetch(step, step.streamed, neuron))
@@ -48,7 +48,7 @@ class RowFetcher(Unit):
     def _credits(self, n_slots: int) -> Credits:
         return Credits(self.env, n_slots, f"{self.name} on their way", self.probe)
 
-    def _fetch(self, step: StepWork, streamed: Streamed, neuron: int) -> simpy.Event:
+    def _fetch(self, step: StepWork, streamed: StreamedRows, neuron: int) -> simpy.Event:
         n_bytes = step.segment.row_bytes
         emit_actions(self.probe, weight_fill(self.arch, n_bytes))
         return self.dram.transfer(
@@ -59,7 +59,7 @@ class RowFetcher(Unit):
             target=FillTarget(self.gate, n_bytes),
         )
 
-    def read(self, n_cycles: int) -> Process:
+    def read(self, n_cycles: int) -> ProcessGenerator:
         """Read weights for `n_cycles`; where the weight buffer has one bank, fills take precedence."""
         if not self.shares_bank:
             yield self.cycles(n_cycles)

@@ -19,7 +19,7 @@ from archsim.sim.memory.dram import MainMemory
 from archsim.sim.memory.intermediate_port import IntermediatePort
 
 
-class StreamedPass:
+class CoSimulatedPass:
     """Pass that main memory advances, up to each event of the rest; `ended` fires at its end with its times."""
 
     def __init__(
