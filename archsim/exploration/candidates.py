@@ -10,7 +10,7 @@ from archsim.calibration import no_loss
 from archsim.config.arch import ArchSpec, fields_of
 from archsim.errors import ConfigError
 from archsim.policies import policy_from
-from archsim.policies.options import split_name
+from archsim.policies.options import split_policy_name
 from archsim.sweeps.choices import Choices
 from archsim.sweeps.point import resolve_point
 
@@ -83,12 +83,12 @@ def grid_of(fixed: Choices, rows: list[Choices]) -> dict[str, Any]:
 
 def plain_policy(policy: str) -> str:
     """Return a policy's name without its options."""
-    return split_name(policy)[0]
+    return split_policy_name(policy)[0]
 
 
 def predictor_of(policy: str) -> tuple[str, bool]:
     """Return a policy's name without its throttle option, and True if it throttles."""
-    plain, options = split_name(policy)
+    plain, options = split_policy_name(policy)
     throttled = options.pop("throttle", "on") == "on"
     written = ",".join(f"{key}={value}" for key, value in options.items())
     return (f"{plain}:{written}" if written else plain), throttled

@@ -148,20 +148,20 @@ def _batch_of(x: Tensor, lengths: Tensor | Sequence[int] | None, input_size: int
 
 
 def _padded_rows(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the step and the column of each packed row in a padded tensor."""
+    """Return the step and the column of each step-major row in a padded tensor."""
     steps, positions = batch.steps_and_positions()
     return torch.from_numpy(steps), torch.from_numpy(batch.sequences[positions])
 
 
-def _reversed(packed: Tensor, batch: Batch) -> Tensor:
-    """Return packed rows in the order of the opposite direction."""
-    return packed[torch.from_numpy(batch.backwards())]
+def _reversed(rows: Tensor, batch: Batch) -> Tensor:
+    """Return step-major rows in the order of the opposite direction."""
+    return rows[torch.from_numpy(batch.backwards())]
 
 
 def _activity(network: Network, batch: Batch, decisions: Sequence[U8]) -> ActivityRecord:
     shapes, rows = pass_shapes(network), np.argsort(batch.sequences)
     by_pass = zip(shapes, decisions, strict=True)
-    bits = {shape.pass_key: [packed[batch.rows_of(row)] for row in rows.tolist()] for shape, packed in by_pass}
+    bits = {shape.pass_key: [of_pass[batch.rows_of(row)] for row in rows.tolist()] for shape, of_pass in by_pass}
     return ActivityRecord(shapes, bits)
 
 

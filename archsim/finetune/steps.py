@@ -29,7 +29,7 @@ from archsim.units import ceil_div
 
 
 class PassRecord(NamedTuple):
-    """Values of a forward pass over packed rows that its gradient needs."""
+    """Values of a forward pass over step-major rows that its gradient needs."""
 
     outputs: F32
     """h after each row's step, (rows, H)."""
@@ -38,11 +38,11 @@ class PassRecord(NamedTuple):
     products: F32
     """Products that the cell update read, (rows, P, H)."""
     decisions: U8
-    """Packed decisions, (rows, bytes)."""
+    """Bit-packed decisions, (rows, bytes)."""
 
 
 def run_and_record(layer_pass: RecurrentPass, inputs: F32, batch: Batch) -> PassRecord:
-    """Run a pass over packed inputs (rows, I) as `run_direction` does; return what its gradient needs."""
+    """Run a pass over step-major inputs (rows, I) as `run_direction` does; return what its gradient needs."""
     layer, rows = layer_pass.layer, len(inputs)
     outputs, cells = np.empty((2, rows, layer.hidden_size), np.float32)
     decisions = np.empty((rows, ceil_div(layer.neurons_per_step, 8)), np.uint8)
@@ -77,15 +77,15 @@ class RoundToFp16(torch.autograd.Function):
 
 
 class MemoizedSteps(torch.autograd.Function):
-    """A pass over packed rows that appends its packed decisions to a list."""
+    """A pass over step-major rows that appends its bit-packed decisions to a list."""
 
     @staticmethod
     def forward(
-        ctx: Any, layer_pass: RecurrentPass, batch: Batch, decided: list[U8], inputs: Tensor, *weights: Tensor | None
+        ctx: Any, layer_pass: RecurrentPass, batch: Batch, decisions: list[U8], inputs: Tensor, *weights: Tensor | None
     ) -> Tensor:
         """Map inputs (rows, I) to hidden values (rows, H); `weights` are those of `layer_pass`, before rounding."""
         record = run_and_record(layer_pass, inputs.numpy(), batch)
-        decided.append(record.decisions)
+        decisions.append(record.decisions)
         ctx.layer_pass, ctx.batch, ctx.record = layer_pass, batch, record
         ctx.has_bias = weights[-1] is not None
         ctx.save_for_backward(inputs)

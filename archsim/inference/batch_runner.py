@@ -1,4 +1,4 @@
-"""A workload over one batch of sequences: encoder layers, then the decoder or head."""
+"""Run of one batch of sequences through a network: the encoder's layers, then the decoder or the head."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from archsim.activity import PassKey
 from archsim.cores import run_parallel
-from archsim.inference.batching import MAX_ROWS, Batch
+from archsim.inference.batching import WINDOW_STEPS, Batch
 from archsim.inference.decoding import DecoderWeights, decode
 from archsim.inference.delta_pass import ColumnSkippingPass
 from archsim.inference.head import Prediction, classify, transcribe
 from archsim.inference.policy_parameters import scales_for
-from archsim.inference.recurrent_pass import LayerPass, RecurrentPass, State, run_direction
+from archsim.inference.recurrent_pass import CellState, LayerPass, RecurrentPass, run_direction
 from archsim.inference.weights import store_network
 from archsim.inference.workload import Workload
 from archsim.ir.heads import CtcHead, MeanClassifier
@@ -30,21 +30,22 @@ from archsim.policies import PassContext, Policy, kind_of, saves_work, skips_col
 
 @dataclass(frozen=True, eq=False)
 class BatchResult:
-    """Results of one batch of sequences, by row of the batch."""
+    """Results of one batch; entry b of each list belongs to sequence b of the batch."""
 
     batch: Batch
-    top: list[F32] | None
-    """Top-layer outputs, (T, D·H) per sequence; None where nobody needs them."""
+    top_outputs: list[F32] | None
+    """Top-layer outputs, (T, D·H) per sequence; None if neither the caller nor a head needs them."""
     predictions: list[Prediction] | None
     """Predictions of the head; None for a network without one."""
     decisions: dict[PassKey, list[U8]]
-    """Packed decisions, (T, bytes) per sequence."""
+    """Bit-packed decisions, (T, bytes) per sequence, by pass key."""
 
 
 class PassFactory:
-    """Weights, θ and scales of a network under a policy, from which each pass is begun.
+    """Factory of passes, with the stored weights of a network and the θ and scales of a policy on it.
 
-    Raises NetworkError for a weight beyond the range of binary16, ConfigError where a policy lacks scales.
+    Raises NetworkError for a weight beyond the range of binary16, ConfigError if the network
+    lacks the scales that the policy needs.
     """
 
     def __init__(self, network: Network, policy: Policy, thresholds: list[F32], *, fp16: bool) -> None:
@@ -55,11 +56,12 @@ class PassFactory:
         self.scales = scales_for(network, policy)
         self.weights = store_network(network, fp16=fp16)
 
-    def begin(self, index: int, direction: int, size: int, start: State | None = None) -> LayerPass:
-        """Begin the pass of a (layer, direction) over `size` sequences, in zeros or a copy of state `start`."""
+    def begin(self, index: int, direction: int, size: int, start: CellState | None = None) -> LayerPass:
+        """Begin the pass of a (layer, direction) over `size` sequences; its state is zero, or a copy of `start`."""
         layer, weights = self.network.layers[index], self.weights[index][direction]
         policy, theta, fp16 = self.policy, self.thresholds[index], self.fp16
         if skips_columns(policy):
+            # Gates share columns, so all θ of a layer are equal.
             return ColumnSkippingPass(layer, weights, policy, float(theta[0]), size, fp16=fp16, start=start)
         context = PassContext(
             weight_ih=weights.weight_ih,
@@ -82,16 +84,16 @@ class NetworkRunner:
         self.network = workload.network
         self.decoder = workload.decoder
         self.passes = PassFactory(self.network, policy, thresholds, fp16=workload.fp16)
-        self.shares_products = kind_of(policy).makes_products_ahead
+        self.makes_products_ahead = kind_of(policy).makes_products_ahead
         self.saves_work = saves_work(policy)
-        self.needs_top = keep_outputs or self.network.head is not None
+        self.needs_top_outputs = keep_outputs or self.network.head is not None
         reverse = any(direction.reverse for layer in self.network.encoder for direction in layer.directions)
-        # A reverse pass needs the last step first, so the layers above it cannot begin with a window of early steps.
-        self.window_steps = None if reverse else MAX_ROWS
-        """Steps that go through all layers before the next steps do; None for all steps of a batch."""
+        # A reverse pass begins with the last step, so the layer above it has no inputs before the pass is over.
+        self.window_steps = None if reverse else WINDOW_STEPS
+        """Steps of a window, which go through all layers before the next window does; None for all steps at once."""
 
     def run(self, batch: Batch, pool: Executor | None) -> BatchResult:
-        """Run all layers over a batch. Batches share no state, so several may run in parallel; so may directions."""
+        """Run a batch through all layers. Batches share no state, so several may run in parallel."""
         batch_run = self.begin(batch, pool)
         for window in self.windows(batch):
             batch_run.advance(window)
@@ -102,24 +104,28 @@ class NetworkRunner:
         return BatchRun(self, batch, pool)
 
     def windows(self, batch: Batch) -> Iterator[Batch]:
-        """Cut a batch into the windows that a run advances by."""
+        """Cut a batch into the windows that a run advances by, in order."""
         return batch.windows(self.window_steps or batch.active.size)
 
-    def run_direction(self, layer_pass: LayerPass, pass_key: PassKey, values: F32, window: Batch) -> tuple[F32, U8]:
-        """Run one pass over packed values in sequence order; return outputs in sequence order, and decisions."""
+    def run_pass_in_order(self, layer_pass: LayerPass, pass_key: PassKey, values: F32, window: Batch) -> tuple[F32, U8]:
+        """Run one pass over step-major inputs; return its outputs and bit-packed decisions.
+
+        Inputs and outputs are in the order of the sequence also for a reverse pass; decisions in the order of the pass.
+        """
         layer, d = pass_key
+        # The permutation that reverses sequences is its own inverse, so it also puts the outputs back in order.
         order = window.backwards() if layer_pass.layer.directions[d].reverse else slice(None)
         inputs = values[order]
 
         def compute(rows: slice) -> F32:
             return layer_pass.input_products(inputs[rows])
 
-        def compute_or_find(rows: slice) -> F32:
+        def find_or_compute(rows: slice) -> F32:
             key = (d, window.sequences.tobytes(), window.start, rows.start)
             return self.workload.input_products.get(key, partial(compute, rows))
 
         # Only the first layer's inputs are the same for every policy and θ.
-        input_products = compute_or_find if layer == 0 and self.shares_products else compute
+        input_products = find_or_compute if layer == 0 and self.makes_products_ahead else compute
         outputs, decisions = run_direction(layer_pass, inputs, window, input_products)
         return outputs[order], decisions
 
@@ -127,14 +133,15 @@ class NetworkRunner:
         self,
         weights: DecoderWeights,
         batch: Batch,
-        memories: list[F32],
+        encoded: list[F32],
         encoder: list[list[LayerPass]],
         decisions: dict[PassKey, list[U8]],
     ) -> BatchResult:
         """Decode a batch with layers that start in the final states of the encoder's passes."""
+        # Encoder and decoder layers match one to one, and have one direction each, which the network has checked.
         states, size = [layer_pass.state for layer in encoder for layer_pass in layer], batch.sequences.size
         layers = [self.passes.begin(len(encoder) + i, 0, size, start=state) for i, state in enumerate(states)]
-        decoded = decode(weights, layers, memories, fp16=self.workload.fp16)
+        decoded = decode(weights, layers, encoded, fp16=self.workload.fp16)
         for i in range(len(layers)):
             decisions[len(encoder) + i, 0] = [sequence.decisions[i] for sequence in decoded]
         predictions: list[Prediction] | None = None
@@ -142,15 +149,15 @@ class NetworkRunner:
         if isinstance(subwords, Subwords):
             end = weights.head.end
             predictions = [subwords.decode(sequence.tokens[sequence.tokens != end]) for sequence in decoded]
-        return BatchResult(batch, [sequence.top for sequence in decoded], predictions, decisions)
+        return BatchResult(batch, [sequence.top_outputs for sequence in decoded], predictions, decisions)
 
     def predictions(self, outputs: Sequence[F32]) -> list[Prediction] | None:
-        """Return one prediction per sequence from top-layer outputs; None without a head that reads them."""
+        """Return one prediction per sequence from its top-layer outputs; None if no head reads them."""
         match self.network.head:
             case MeanClassifier() as head:
-                return [classify(head, top) for top in outputs]
+                return [classify(head, top_outputs) for top_outputs in outputs]
             case CtcHead() as head:
-                return [transcribe(head, top) for top in outputs]
+                return [transcribe(head, top_outputs) for top_outputs in outputs]
         return None
 
 
@@ -166,32 +173,32 @@ class BatchRun:
             [runner.passes.begin(i, d, size) for d in range(len(layer.directions))]
             for i, layer in enumerate(runner.network.encoder)
         ]
-        self.tops: list[F32] = []
+        self.top_outputs: list[F32] = []
         keys = [(i, d) for i, layer in enumerate(self.encoder) for d in range(len(layer))]
-        self.bits: dict[PassKey, list[U8]] = {key: [] for key in keys}
+        self.decisions: dict[PassKey, list[U8]] = {key: [] for key in keys}
 
     def advance(self, window: Batch) -> F32:
         """Run the steps of a window through all encoder layers; return the top layer's outputs (rows, D·H)."""
-        run = self.runner.run_direction
-        values = self.runner.workload.inputs.packed(window)
+        run = self.runner.run_pass_in_order
+        values = self.runner.workload.inputs.step_major(window)
         for index, layer in enumerate(self.encoder):
-            works = [partial(run, layer_pass, (index, d), values, window) for d, layer_pass in enumerate(layer)]
-            outputs, decided = zip(*run_parallel(self.pool, works), strict=True)
+            tasks = [partial(run, layer_pass, (index, d), values, window) for d, layer_pass in enumerate(layer)]
+            outputs, decisions = zip(*run_parallel(self.pool, tasks), strict=True)
             values = outputs[0] if len(outputs) == 1 else np.hstack(outputs)
-            for d, decisions in enumerate(decided if self.runner.saves_work else ()):
-                self.bits[index, d].append(decisions)
-        if self.runner.needs_top:
-            self.tops.append(values)
+            for d, of_pass in enumerate(decisions if self.runner.saves_work else ()):
+                self.decisions[index, d].append(of_pass)
+        if self.runner.needs_top_outputs:
+            self.top_outputs.append(values)
         return values
 
     def finish(self) -> BatchResult:
         """Return decisions, outputs and predictions, after the last window."""
         runner, batch = self.runner, self.batch
         if runner.saves_work:
-            decisions = {key: batch.unpack(_joined(pieces)) for key, pieces in self.bits.items()}
+            decisions = {key: batch.by_sequence(_joined(pieces)) for key, pieces in self.decisions.items()}
         else:
-            decisions = {(i, d): _no_reuse(batch, self.encoder[i][d].bytes_per_step) for i, d in self.bits}
-        outputs = batch.unpack(_joined(self.tops)) if runner.needs_top else None
+            decisions = {(i, d): _no_reuse(batch, self.encoder[i][d].bytes_per_step) for i, d in self.decisions}
+        outputs = batch.by_sequence(_joined(self.top_outputs)) if runner.needs_top_outputs else None
         if runner.decoder is not None and outputs is not None:
             return runner.decode(runner.decoder, batch, outputs, self.encoder, decisions)
         return BatchResult(batch, outputs, runner.predictions(outputs or []), decisions)
@@ -203,5 +210,5 @@ def _no_reuse(batch: Batch, n_bytes: int) -> list[U8]:
 
 
 def _joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return the packed rows of all windows in one array."""
+    """Return the rows of all windows in one array."""
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

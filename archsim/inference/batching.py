@@ -14,15 +14,17 @@ from archsim.units import ceil_div
 
 MAX_ROWS = 1 << 15
 """Most input rows of a batch, which bounds memory; a longer sequence makes a batch of its own."""
+WINDOW_STEPS = MAX_ROWS
+"""Steps of a batch that go through all layers before the next steps do, which bounds memory for long sequences."""
 MAX_BATCH = 256
 """Most sequences of a batch."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A group of sequences, sorted by falling length, and the position of their steps in packed arrays.
+    """A group of sequences, sorted by falling length, and the position of their steps in step-major arrays.
 
-    A packed array has one row per (step, sequence), step-major: the rows of step t are
+    A step-major array has one row per (step, sequence), all rows of a step together: the rows of step t are
     `first[t] : first[t] + active[t]`, and row b of a step belongs to `sequences[b]`.
     """
 
@@ -33,7 +35,7 @@ class Batch:
     active: I64
     """Sequences that run at each step, (T,)."""
     first: I64
-    """First packed row of each step, (T,)."""
+    """First row of each step, (T,)."""
     start: int = 0
     """Steps before the first one here; 0 unless this is a window of another batch."""
 
@@ -50,7 +52,7 @@ class Batch:
         return int(self.lengths.sum())
 
     def windows(self, n_steps: int) -> Iterator[Batch]:
-        """Cut into batches of `n_steps`, in order; the packed rows of a window follow those of the window before."""
+        """Cut into batches of `n_steps`, in order; the rows of a window follow those of the window before."""
         for start in range(0, self.active.size, n_steps):
             n_active = int(self.active[start])
             lengths = np.minimum(self.lengths[:n_active] - start, n_steps)
@@ -62,36 +64,36 @@ class Batch:
             yield slice(first, first + active)
 
     def rows_of(self, position: int) -> I64 | slice:
-        """Return the packed rows of the sequence in row `position`, in the order of its steps."""
+        """Return the step-major rows of the sequence in row `position`, in the order of its steps."""
         if self.lengths[-1] == self.lengths[0]:
             return slice(position, None, self.lengths.size)
         return self.first[: self.lengths[position]] + position
 
     def steps_and_positions(self) -> tuple[I64, I64]:
-        """Return step and position (row of the batch) of each packed row."""
+        """Return step and position (row of the batch) of each step-major row."""
         steps = np.repeat(np.arange(self.active.size), self.active)
         return steps, np.arange(steps.size) - self.first[steps]
 
     def backwards(self) -> I64:
-        """Return the permutation of packed rows that reverses each sequence; it is its own inverse."""
+        """Return the permutation of step-major rows that reverses each sequence; it is its own inverse."""
         steps, positions = self.steps_and_positions()
         rows: I64 = self.first[self.lengths[positions] - 1 - steps] + positions
         return rows
 
     def rows_before(self) -> I64:
-        """Return the packed row of the step before, for all rows but those of step 0."""
+        """Return the row of the step before, for all rows but those of step 0."""
         return np.arange(self.active[0], self.n_rows) - np.repeat(self.active[:-1], self.active[1:])
 
-    def pack(self, arrays: Sequence[F32]) -> F32:
-        """Pack one (T, I) array per sequence."""
-        packed = np.empty((self.n_rows, arrays[0].shape[1]), np.float32)
+    def to_step_major(self, arrays: Sequence[F32]) -> F32:
+        """Return the step-major array of one (T, I) array per sequence."""
+        rows = np.empty((self.n_rows, arrays[0].shape[1]), np.float32)
         for position, array in enumerate(arrays):
-            packed[self.rows_of(position)] = array
-        return packed
+            rows[self.rows_of(position)] = array
+        return rows
 
-    def unpack(self, packed: NDArray[Any]) -> list[NDArray[Any]]:
-        """Return one array per sequence from packed rows of any type, as `pack` took them."""
-        return [np.ascontiguousarray(packed[self.rows_of(position)]) for position in range(self.lengths.size)]
+    def by_sequence(self, rows: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return one array per sequence from a step-major array of any type, as `to_step_major` took them."""
+        return [np.ascontiguousarray(rows[self.rows_of(position)]) for position in range(self.lengths.size)]
 
 
 def batches(lengths: I64, pieces: int = 1) -> Iterator[Batch]:

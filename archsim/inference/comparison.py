@@ -29,20 +29,20 @@ class ComparedBatch:
     reused: BatchResult
     plain: BatchResult
     squares: F64
-    """Sums of (h' - h)² and of h² per sequence, (B, 2); NaN for a sequence that has two lengths."""
+    """Sums of (h' - h)² and of h² per sequence, (B, 2); NaN for a sequence whose two runs differ in length."""
 
 
 @dataclass(frozen=True, eq=False)
 class CachedRun:
     """A run without reuse through one window, cached for the next policy; it has the methods of `BatchRun`."""
 
-    top: F32
-    """Packed outputs of the top layer; empty where they are compared only after decoding."""
+    top_outputs: F32
+    """Step-major outputs of the top layer; empty where they are compared only after decoding."""
     result: BatchResult
 
     def advance(self, window: Batch) -> F32:
         """Return the outputs of the only window."""
-        return self.top
+        return self.top_outputs
 
     def finish(self) -> BatchResult:
         """Return the result of the run."""
@@ -60,8 +60,8 @@ class ComparedRunner:
     def run(self, batch: Batch, pool: Executor | None) -> ComparedBatch:
         """Run a batch both ways through all layers, window by window; return both results."""
         key = batch.sequences.tobytes()
-        kept = self.workload.plain_runs.find(key)
-        plain: BatchRun | CachedRun = kept or self.plain.begin(batch, pool)
+        cached = self.workload.plain_runs.find(key)
+        plain: BatchRun | CachedRun = cached or self.plain.begin(batch, pool)
         reusing, squares, windows = self.runner.begin(batch, pool), np.zeros((batch.sequences.size, 2)), 0
         for window in self.runner.windows(batch):
             before, after = plain.advance(window), reusing.advance(window)
@@ -71,22 +71,24 @@ class ComparedRunner:
         done = ComparedBatch(reusing.finish(), plain.finish(), squares)
         if self.workload.network.decoder:
             _compare_decoded(done)
-        if kept is None and windows == 1:
+        if cached is None and windows == 1:
             self._keep(key, before, done.plain)
         return done
 
-    def _keep(self, key: bytes, top: F32, result: BatchResult) -> None:
+    def _keep(self, key: bytes, top_outputs: F32, result: BatchResult) -> None:
         if self.workload.network.decoder:
-            n_bytes = sum(values.nbytes for values in result.top or ())
+            n_bytes = sum(values.nbytes for values in result.top_outputs or ())
             self.workload.plain_runs.keep(key, CachedRun(EMPTY, result), n_bytes)
         else:
-            self.workload.plain_runs.keep(key, CachedRun(top, replace(result, top=None)), top.nbytes)
+            cached = CachedRun(top_outputs, replace(result, top_outputs=None))
+            self.workload.plain_runs.keep(key, cached, top_outputs.nbytes)
 
 
 def _compare_decoded(done: ComparedBatch) -> None:
     """Fill in the squares of decoded sequences, from the outputs of the top decoder layer."""
-    assert done.plain.top is not None and done.reused.top is not None, "a decoder's outputs are always there"
-    for row, (before, after) in enumerate(zip(done.plain.top, done.reused.top, strict=True)):
+    plain, reused = done.plain.top_outputs, done.reused.top_outputs
+    assert plain is not None and reused is not None, "a decoder's outputs are always there"
+    for row, (before, after) in enumerate(zip(plain, reused, strict=True)):
         if before.shape == after.shape:
             add_squares(before, after, np.ones(len(before), np.int64), done.squares[row : row + 1])
         else:
@@ -94,7 +96,10 @@ def _compare_decoded(done: ComparedBatch) -> None:
 
 
 def output_change(squares: F64) -> float | None:
-    """Return sqrt(Σ (h' - h)² / Σ h²) over all sequences; None where a sequence has two lengths or no output moves."""
+    """Return sqrt(Σ (h' - h)² / Σ h²) over all sequences, 0.0 where no output moves.
+
+    Returns None if the two runs of a sequence differ in length, or if only the outputs with reuse are not all 0.
+    """
     change, square = (math.fsum(column) for column in squares.T.tolist())
     if math.isnan(change):
         return None

@@ -50,10 +50,10 @@ class Inputs:
             )
         return to_fp16(frames)
 
-    def packed(self, batch: Batch) -> F32:
-        """Return the inputs of a batch, or of a window of it, (rows, I)."""
+    def step_major(self, batch: Batch) -> F32:
+        """Return the inputs of a batch, or of a window of it, step-major, (rows, I)."""
         lengths = zip(batch.sequences.tolist(), batch.lengths.tolist(), strict=True)
-        return batch.pack([self.of(sequence, slice(batch.start, batch.start + n)) for sequence, n in lengths])
+        return batch.to_step_major([self.of(sequence, slice(batch.start, batch.start + n)) for sequence, n in lengths])
 
 
 def prepared(network: Network, trace: Trace) -> Trace:

@@ -153,7 +153,7 @@ class _Collected:
         self.shapes = pass_shapes(workload.network)
         self.reuses = saves_work(policy)
         nothing = np.empty((0, 0), np.uint8)
-        self.bits: dict[PassKey, list[U8]] = {s.pass_key: [nothing] * n_sequences for s in self.shapes}
+        self.decisions: dict[PassKey, list[U8]] = {s.pass_key: [nothing] * n_sequences for s in self.shapes}
         self.outputs = [np.empty((0, 0), np.float32)] * n_sequences if keep_outputs else None
         self.predictions: list[Prediction] = [""] * n_sequences
         self.predicts = False
@@ -161,18 +161,18 @@ class _Collected:
     def add(self, done: BatchResult) -> None:
         """Add the results of a batch."""
         for row, sequence in enumerate(done.batch.sequences.tolist()):
-            if self.outputs is not None and done.top is not None:
-                self.outputs[sequence] = done.top[row]
+            if self.outputs is not None and done.top_outputs is not None:
+                self.outputs[sequence] = done.top_outputs[row]
             if done.predictions is not None:
                 self.predictions[sequence] = done.predictions[row]
                 self.predicts = True
             for pass_key, decisions in done.decisions.items():
-                self.bits[pass_key][sequence] = decisions[row]
+                self.decisions[pass_key][sequence] = decisions[row]
 
     def result(self) -> InferenceResult:
         """Return the whole result, scored against the trace's targets if there are any."""
         metric, trace = self.workload.metric, self.workload.trace
-        activity = ActivityRecord(self.shapes, self.bits, self.reuses, self.kind)
+        activity = ActivityRecord(self.shapes, self.decisions, self.reuses, self.kind)
         statistics = None
         if metric is not None and trace.targets is not None:
             statistics = metric.statistics(self.predictions, trace.targets)

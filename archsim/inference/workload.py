@@ -75,11 +75,11 @@ class ArrayCache(ByteCache[F32]):
 
 
 class Workload:
-    """Everything of a run that depends on neither policy nor θ: prepared inputs, the decoder's head, the metric.
+    """Parts of a run that depend on neither policy nor θ: prepared inputs, the decoder's head, the metric.
 
-    cache_bytes: limit of each of two caches for several runs, the first layer's input products and runs without reuse.
-    once: two runs only, a policy's and the one without reuse beside it, so products are dropped when the second finds
-    them. Raises TraceError for inputs that the network does not take.
+    cache_bytes: limit of each of two caches, one of the first layer's input products and one of runs without reuse.
+    once: the workload serves one run of a policy and the run without reuse beside it, so cached products are dropped
+    when the second of the two has read them. Raises TraceError for inputs that the network does not take.
     """
 
     def __init__(

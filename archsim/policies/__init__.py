@@ -13,7 +13,7 @@ from archsim.policies.binary import BinaryPolicy
 from archsim.policies.columns import ColumnContext, ColumnPass, ColumnPolicy, ColumnStep
 from archsim.policies.delta import DeltaPolicy, InputSimilarityPolicy
 from archsim.policies.none import NoReuse
-from archsim.policies.options import parse_options, spelled, split_name
+from archsim.policies.options import parse_options, spelled, split_policy_name
 from archsim.policies.oracle import OraclePolicy
 from archsim.policies.protocol import (
     Declaration,
@@ -56,12 +56,12 @@ def policy_from(policy: str | Policy) -> Policy:
     Raises ConfigError for an option it does not know, and for what is neither a name nor has the parts of a policy.
     """
     if isinstance(policy, str):
-        plain, written = split_name(policy)
-        found = POLICIES.get(plain)
-        options = parse_options(found, policy, written)
-        made = found(**options)
-        if options and made.name == plain:  # one that does not say its options in its name
-            made.name = spelled(found, plain, **options)
+        plain, written = split_policy_name(policy)
+        policy_type = POLICIES.get(plain)
+        options = parse_options(policy_type, policy, written)
+        made = policy_type(**options)
+        if options and made.name == plain:  # a plug-in need not spell out options in its name
+            made.name = spelled(policy_type, plain, **options)
         return made
     if isinstance(policy, type):
         raise ConfigError(f"policy is the class {policy.__name__}: need a name or an instance of it")
@@ -89,7 +89,9 @@ def _check_parts(policy: object, where: str) -> None:
     if missing:
         raise ConfigError(f"{where} has no {', '.join(missing)}: a policy has {', '.join(_PARTS)}")
     if declaration(policy).by_columns and getattr(policy, "uses_memo_unit", False):
-        raise ConfigError(f"{where} has by_columns and uses_memo_unit: columns are not memoized, need one of them")
+        raise ConfigError(
+            f"{where} has by_columns and uses_memo_unit: columns are not memoized, need at most one of them"
+        )
 
 
 __all__ = [

@@ -7,7 +7,7 @@ import numpy as np
 from archsim.config.predictor import BitPlanePredictor
 from archsim.kernels.prediction.bitplanes import pack_joint_signs
 from archsim.kernels.prediction.reuse_decider import NO_NETWORK, SIGNS, PredictorNetwork
-from archsim.policies.predicted import PredictedPolicy
+from archsim.policies.predicted import DRIFT_BYTES, PredictedPolicy
 from archsim.policies.protocol import PassContext
 
 
@@ -22,8 +22,8 @@ class BinaryPolicy(PredictedPolicy):
 
     @property
     def predictor(self) -> BitPlanePredictor:
-        """One plane, the signs."""
-        return BitPlanePredictor(drift_bytes=4 * self.throttle)
+        """Hardware with one bit plane, the signs."""
+        return BitPlanePredictor(drift_bytes=DRIFT_BYTES if self.throttle else 0)
 
     def predictor_network(self, context: PassContext) -> PredictorNetwork:
         """Return the signs of the weights."""

@@ -12,7 +12,10 @@ LARGEST_CODE = 1 << 23
 
 
 class DeltaPolicy:
-    """An input enters the products only where it moved by more than θ since it last did (Neil et al., ICML 2017)."""
+    """Delta-network policy: an input enters the products when it has moved by more than θ since it last entered.
+
+    Neil et al., ICML 2017.
+    """
 
     name = "delta"
     needs_threshold = True
@@ -20,12 +23,12 @@ class DeltaPolicy:
     by_columns = True
 
     def begin(self, context: ColumnContext) -> DeltaPass:
-        """Take θ; what has been propagated is the pass's own to remember."""
+        """Return a pass that skips changes of at most θ."""
         return DeltaPass(context.threshold)
 
 
 class DeltaPass:
-    """State of a pass: the least movement that enters."""
+    """Pass of the delta policy; holds θ, the largest change that is skipped."""
 
     def __init__(self, threshold: float) -> None:
         self.threshold = np.float32(threshold)
@@ -35,7 +38,7 @@ class DeltaPass:
         return inputs
 
     def decide(self, step: ColumnStep) -> Bools:
-        """Skip where |v - v̂| <= θ."""
+        """Return a mask of the elements with |v - v̂| <= θ."""
         if step.index == 0:
             return np.zeros(step.values.shape, np.bool_)
         skipped: Bools = np.abs(step.values - step.propagated) <= self.threshold
@@ -43,7 +46,10 @@ class DeltaPass:
 
 
 class InputSimilarityPolicy:
-    """Inputs are quantised in steps of θ; one whose code did not change is skipped (Riera et al., ISCA 2018)."""
+    """Input-similarity policy: an input is quantised with level spacing θ, and skipped while its code stays the same.
+
+    Riera et al., ISCA 2018.
+    """
 
     name = "input-similarity"
     needs_threshold = True
@@ -51,27 +57,27 @@ class InputSimilarityPolicy:
     by_columns = True
 
     def begin(self, context: ColumnContext) -> InputSimilarityPass:
-        """Take the quantiser's step."""
+        """Return a pass whose quantiser has level spacing θ."""
         return InputSimilarityPass(context.threshold)
 
 
 class InputSimilarityPass:
-    """A linear quantiser: code = rint(v / θ), value = code·θ; with θ = 0 a value is its own code."""
+    """Pass with a linear quantiser: code = rint(v / θ), value = code·θ. With θ = 0 a value is its own code."""
 
-    def __init__(self, step: float) -> None:
-        self.step = np.float32(step)
+    def __init__(self, spacing: float) -> None:
+        self.spacing = np.float32(spacing)
 
     def represent(self, inputs: F32) -> F32:
         """Return the value of each element's code."""
-        if self.step == 0:
+        if self.spacing == 0:
             return inputs
         with np.errstate(over="ignore"):
-            codes = np.rint(inputs / self.step)
-        values: F32 = np.where(np.abs(codes) < LARGEST_CODE, codes, 0) * self.step
+            codes = np.rint(inputs / self.spacing)
+        values: F32 = np.where(np.abs(codes) < LARGEST_CODE, codes, 0) * self.spacing
         return np.where(np.abs(codes) < LARGEST_CODE, values, inputs)
 
     def decide(self, step: ColumnStep) -> Bools:
-        """Skip where the code did not change, which is where its value did not."""
+        """Return a mask of the elements whose quantised value equals the propagated one."""
         if step.index == 0:
             return np.zeros(step.values.shape, np.bool_)
         skipped: Bools = step.values == step.propagated

@@ -1,4 +1,4 @@
-"""Pass whose reuse a kernel decides, so that many steps run in one call; every built-in reuse policy has it."""
+"""Pass of the built-in reuse policies: a kernel decides, so that many steps run in one call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from archsim.policies.protocol import Step
 
 
 class KernelPass:
-    """State of a policy during one pass, for the kernel; a plug-in may begin one and ask it step by step, too."""
+    """Pass whose decisions a kernel makes; a plug-in may also call `decide` at each step."""
 
     def __init__(self, decider: ReuseDecider) -> None:
         self.decider = decider

@@ -15,14 +15,14 @@ NEEDS: dict[type, str] = {bool: "on or off", int: "a whole number", float: "a nu
 SWITCH = {"on": True, "off": False, "true": True, "false": False}
 
 
-def split_name(name: str) -> tuple[str, dict[str, str]]:
+def split_policy_name(name: str) -> tuple[str, dict[str, str]]:
     """Return a policy's plain name and its options as they were written; ConfigError for what is no `key=value`."""
     plain, _, written = name.partition(":")
     options: dict[str, str] = {}
     for part in written.split(",") if written else ():
         key, equals, value = part.strip().partition("=")
         if not (equals and key and value) or key in options:
-            raise ConfigError(f"policy {name!r}: option {part!r}: need key=value, once a key")
+            raise ConfigError(f"policy {name!r}: option {part!r}: need key=value, each key once")
         options[key] = value
     return plain, options
 
@@ -43,8 +43,8 @@ def spelled(policy: type, plain: str, **options: Any) -> str:
     for key, default in defaults.items():
         if type(options[key]) is not type(default):
             raise ConfigError(f"policy {plain!r}: {key} = {options[key]!r}: need {NEEDS[type(default)]}")
-    told = [spelled_option(key, options[key]) for key in defaults if options[key] != defaults[key]]
-    return f"{plain}:{','.join(told)}" if told else plain
+    differing = [spelled_option(key, options[key]) for key in defaults if options[key] != defaults[key]]
+    return f"{plain}:{','.join(differing)}" if differing else plain
 
 
 def spelled_option(key: str, value: bool | float) -> str:

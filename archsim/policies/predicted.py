@@ -9,6 +9,9 @@ from archsim.policies.kernel_pass import KernelPass
 from archsim.policies.options import spelled
 from archsim.policies.protocol import PassContext
 
+DRIFT_BYTES = 4
+"""Bytes of the drift in a memo entry, float32."""
+
 
 class PredictedPolicy:
     """Policy that reuses while the relative change of a prediction, summed over consecutive reuses, is within θ.

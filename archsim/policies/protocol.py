@@ -1,4 +1,4 @@
-"""Interface of reuse policies: what they are given, what they answer, and what they may declare of themselves."""
+"""Interface of reuse policies: their inputs, their decisions, and the traits that they may declare."""
 
 from __future__ import annotations
 
@@ -76,9 +76,21 @@ class PassPolicy(Protocol):
         """Return which neurons reuse their memo, (B, G, H); at step 0 none may.
 
         Sequences end in row order, last row first: B never grows from step to step. Each pass belongs to one
-        thread, but several passes of a policy may run at once. A pass may also have an attribute `correction`,
-        (B, G, H) float32: what to add to the memoized products where they are reused.
+        thread, but several passes of a policy may run at once.
         """
+
+
+class CorrectingPass(PassPolicy, Protocol):
+    """Pass that may correct the memoized products of reused neurons; a pass without the attribute corrects nothing."""
+
+    correction: F32 | None
+    """Amounts to add to the memoized products where they are reused, (B, G, H), set by `decide`; None for none."""
+
+
+def correction_of(pass_policy: PassPolicy) -> F32 | None:
+    """Return the correction that a pass made with its last decision, or None if it corrects nothing."""
+    correction: F32 | None = getattr(pass_policy, "correction", None)
+    return correction
 
 
 class ReusePolicy(Protocol):

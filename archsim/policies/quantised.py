@@ -1,7 +1,7 @@
 """Predictors with a few bits: codes of weights and inputs, whose scales are folded away (docs/predictors.md).
 
-The input quantiser's step is folded into the weights before they are quantised. One scale per neuron is left, and it
-cancels in the relative change, so predictions are plain integers.
+The level spacing of the input quantiser is folded into the weights before they are quantised. A prediction is then an
+integer times one scale per neuron; the relative change is a ratio, so the scale is dropped.
 """
 
 from __future__ import annotations
@@ -14,20 +14,25 @@ from archsim.config.predictor import BitPlanePredictor
 from archsim.errors import ConfigError
 from archsim.kernels.arrays import F32, U64
 from archsim.kernels.numerics.fp16 import FP16_MAX, to_fp16
-from archsim.kernels.prediction.bitplanes import MAX_BITS, mean_magnitudes, pack_joint_codes, pack_joint_ternary
+from archsim.kernels.prediction.bitplanes import (
+    MAX_CODE_BITS,
+    mean_magnitudes,
+    pack_joint_codes,
+    pack_joint_ternary,
+)
 from archsim.kernels.prediction.reuse_decider import CODES, NO_CORRECTION, TERNARY, PredictorNetwork
-from archsim.policies.predicted import PredictedPolicy
+from archsim.policies.predicted import DRIFT_BYTES, PredictedPolicy
 from archsim.policies.protocol import PassContext
 
 TERNARY_INPUT, TERNARY_WEIGHT = 0.6, 0.7
 """Least magnitude that counts, as a share of a mean: that of x or h on calibration data, that of a row of weights."""
 MAX_CORRECTING_BITS = 6
-"""Bits up to which binary16 holds the unit of a correction to 0.6 % on the bundled networks."""
+"""Most bits with `correct=on`: beyond, binary16 rounds the unit of a correction by more than 0.6 %."""
 INT32_MAX = (1 << 31) - 1
 TINY = np.finfo(np.float32).tiny
-"""Lower bound of an input's step and of a row's mean, so that nothing is divided by zero."""
-STEP = {2: 1.0, 3: 0.6, 4: 0.35, 5: 0.2, 6: 0.1, 7: 0.05, 8: 0.025}
-"""Step of a quantiser by bits, as a share of the same means."""
+"""Lower bound of an input's level spacing and of a row's mean, so that nothing is divided by zero."""
+LEVEL_SPACING = {2: 1.0, 3: 0.6, 4: 0.35, 5: 0.2, 6: 0.1, 7: 0.05, 8: 0.025}
+"""Level spacing of a quantiser by bits, as a share of the same means."""
 
 
 class TernaryPolicy(PredictedPolicy):
@@ -43,11 +48,11 @@ class TernaryPolicy(PredictedPolicy):
     @property
     def predictor(self) -> BitPlanePredictor:
         """Hardware with two planes: XNOR of the signs, AND of the masks."""
-        return BitPlanePredictor(planes=2, drift_bytes=4 * self.throttle)
+        return BitPlanePredictor(planes=2, drift_bytes=DRIFT_BYTES if self.throttle else 0)
 
     def predictor_network(self, context: PassContext) -> PredictorNetwork:
         """Return signs and masks of the weights."""
-        folded = _folded(context, TERNARY_INPUT)
+        folded = _fold(context, TERNARY_INPUT)
         least = np.float32(TERNARY_WEIGHT) * folded.means
         return _predictor_network(folded, pack_joint_ternary(folded.weight_ih, least, folded.weight_hh, least))
 
@@ -64,8 +69,10 @@ class LowBitPolicy(PredictedPolicy):
 
     def __init__(self, *, bits: int = 3, throttle: bool = True, correct: bool = False, guard: int = 0) -> None:
         super().__init__(throttle=throttle, guard=guard, bits=bits, correct=correct)
-        if bits not in STEP:
-            raise ConfigError(f"policy {self.name!r}: bits = {bits}: need 2 to {MAX_BITS}; one bit is policy 'bnn'")
+        if bits not in LEVEL_SPACING:
+            raise ConfigError(
+                f"policy {self.name!r}: bits = {bits}: need 2 to {MAX_CODE_BITS}; one bit is policy 'bnn'"
+            )
         if correct and bits > MAX_CORRECTING_BITS:
             raise ConfigError(
                 f"policy {self.name!r}: bits = {bits}: need 2 to {MAX_CORRECTING_BITS} where correct = on"
@@ -77,43 +84,50 @@ class LowBitPolicy(PredictedPolicy):
     def predictor(self) -> BitPlanePredictor:
         """Hardware with a plane per bit, each of which is combined with every bit of an input."""
         largest = ((1 << self.bits) - 1) ** 2
-        return BitPlanePredictor(self.bits, self.bits, largest, drift_bytes=4 * self.throttle, corrects=self.correct)
+        return BitPlanePredictor(
+            planes=self.bits,
+            bit_operations=self.bits,
+            largest_product=largest,
+            drift_bytes=DRIFT_BYTES if self.throttle else 0,
+            corrects=self.correct,
+        )
 
     def predictor_network(self, context: PassContext) -> PredictorNetwork:
         """Return the codes of the weights."""
         bits, n_inputs = self.bits, context.weight_ih.shape[1] + context.weight_hh.shape[1]
+        # Twice, because the difference of two predictions has to fit, too; each lies in ±N·largest².
         if 2 * n_inputs * ((1 << bits) - 1) ** 2 > INT32_MAX:
             raise ConfigError(f"policy 'lowbit': {bits} bits of {n_inputs} inputs outgrow int32: need fewer bits")
-        folded = _folded(context, STEP[bits])
-        steps = np.float32(STEP[bits]) * folded.means
-        planes = pack_joint_codes(folded.weight_ih, steps, folded.weight_hh, steps, bits)
+        folded = _fold(context, LEVEL_SPACING[bits])
+        spacings = np.float32(LEVEL_SPACING[bits]) * folded.means
+        planes = pack_joint_codes(folded.weight_ih, spacings, folded.weight_hh, spacings, bits)
         if not self.correct:
             return _predictor_network(folded, planes)
-        # Codes count halves of a step, of the weight and of the input; the machine keeps the scale as binary16.
-        scale = to_fp16(np.minimum(steps / np.float32(4), np.float32(FP16_MAX)))
+        # Both codes count half spacings, so their product counts quarters. The machine keeps the scale as binary16.
+        scale = to_fp16(np.minimum(spacings / np.float32(4), np.float32(FP16_MAX)))
         return _predictor_network(folded, planes, scale)
 
 
-class _Folded(NamedTuple):
-    """Weights multiplied by the steps of their inputs, and the steps themselves."""
+class _FoldedWeights(NamedTuple):
+    """Weights multiplied by the level spacings of their inputs, and the spacings themselves."""
 
-    x_step: np.float32
-    h_step: np.float32
+    x_spacing: np.float32
+    h_spacing: np.float32
     weight_ih: F32
     weight_hh: F32
     means: F32
     """Mean magnitude of each row, (G·H,)."""
 
 
-def _folded(context: PassContext, share: float) -> _Folded:
+def _fold(context: PassContext, share: float) -> _FoldedWeights:
     assert context.scales is not None, "checked before any pass begins"
-    x_step, h_step = (np.maximum(np.float32(share) * np.float32(scale), TINY) for scale in context.scales)
-    weight_ih, weight_hh = context.weight_ih * x_step, context.weight_hh * h_step
+    x_spacing, h_spacing = (np.maximum(np.float32(share) * np.float32(scale), TINY) for scale in context.scales)
+    weight_ih, weight_hh = context.weight_ih * x_spacing, context.weight_hh * h_spacing
     means = np.maximum(mean_magnitudes(weight_ih, weight_hh), TINY)
-    return _Folded(x_step, h_step, weight_ih, weight_hh, means)
+    return _FoldedWeights(x_spacing, h_spacing, weight_ih, weight_hh, means)
 
 
-def _predictor_network(folded: _Folded, planes: U64, correction_scale: F32 = NO_CORRECTION) -> PredictorNetwork:
-    """Return the network of planes packed row by row, (planes, G·H, words), transposed as the kernels read them."""
+def _predictor_network(folded: _FoldedWeights, planes: U64, correction_scale: F32 = NO_CORRECTION) -> PredictorNetwork:
+    """Return the network of these bit planes, (planes, G·H, words) transposed to (planes, words, G·H) for the kernels."""
     weights_t = np.ascontiguousarray(planes.transpose(0, 2, 1))
-    return PredictorNetwork(weights_t, folded.x_step, folded.h_step, correction_scale)
+    return PredictorNetwork(weights_t, folded.x_spacing, folded.h_spacing, correction_scale)

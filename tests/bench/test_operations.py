@@ -134,7 +134,7 @@ def test_thresholds_of_a_sweep_share_the_run_without_reuse(benchmark, count, tmp
 @pytest.mark.parametrize("small, large", [((1, 5000), (1, 10_000)), ((500, 60), (1000, 60))])
 def test_memory_grows_by_less_than_two_bits_per_decision(small, large, benchmark, monkeypatch):
     monkeypatch.setattr(batching, "MAX_ROWS", 1000)
-    monkeypatch.setattr(batch_runner, "MAX_ROWS", 1000)
+    monkeypatch.setattr(batch_runner, "WINDOW_STEPS", 1000)
     network = make_network("lstm", inputs=4, units=64)
     less, more = peak_bytes(network, *small), once(benchmark, peak_bytes, network, *large)
     decisions = (large[0] * large[1] - small[0] * small[1]) * network.neurons_per_step

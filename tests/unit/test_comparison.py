@@ -74,7 +74,7 @@ def test_output_change_does_not_depend_on_windows(monkeypatch):
     network = make_network("gru", inputs=5, units=4, layers=2)
     trace = make_trace(network, (40, 23))
     whole = compared(Workload(network, trace), "bnn", 0.5)
-    monkeypatch.setattr("archsim.inference.batch_runner.MAX_ROWS", 7)
+    monkeypatch.setattr("archsim.inference.batch_runner.WINDOW_STEPS", 7)
     cut = compared(Workload(network, trace), "bnn", 0.5)
     assert cut.output_change == whole.output_change > 0
 

@@ -86,7 +86,7 @@ def test_windows_and_chunks_leave_outputs_and_decisions_unchanged(policy, bidire
     network = make_network("lstm", inputs=6, units=5, layers=2, bidirectional=bidirectional)
     trace = make_trace(network, [7, 3, 11, 1])
     whole = run_inference(network, trace, policy_from(policy), 0.4)
-    monkeypatch.setattr(batch_runner, "MAX_ROWS", 2)
+    monkeypatch.setattr(batch_runner, "WINDOW_STEPS", 2)
     monkeypatch.setattr(recurrent_pass, "CHUNK_ROWS", 5)
     cut = run_inference(network, trace, policy_from(policy), 0.4)
     assert all((a == b).all() for a, b in zip(whole.outputs, cut.outputs, strict=True))

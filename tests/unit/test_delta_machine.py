@@ -162,7 +162,7 @@ class BrokenPolicy(DeltaPolicy):
     (BrokenPolicy("narrow", lambda s: np.zeros((1, 1), bool)), "'narrow' decided .* need bool of shape"),
     (BrokenPolicy("both", uses_memo_unit=True), "has by_columns and uses_memo_unit"),
     (BrokenPolicy("eager", lambda s: np.ones(s.values.shape, bool)), "'eager' skips columns at step 0"),
-    (BrokenPolicy("wide", lambda s: None, lambda v: v.astype(float)), "'wide' represents inputs not as float32"),
+    (BrokenPolicy("wide", lambda s: None, lambda v: v.astype(float)), "'wide' represents inputs by float64 of shape .* need float32"),
 ])  # fmt: skip
 def test_column_policy_that_breaks_its_contract_is_refused(policy, message, tiny_lstm, tiny_trace):
     with pytest.raises(archsim.ArchsimError, match=message):

@@ -70,7 +70,7 @@ def test_invalid_arguments_of_a_policy_are_refused(make, message):
         ("bnn:throtle=off", "did you mean 'throttle'"),
         ("bnn:guard=-1", "guard = -1"),
         ("bnn:guard", "need key=value"),
-        ("bnn:guard=1,guard=2", "once a key"),
+        ("bnn:guard=1,guard=2", "each key once"),
         ("oracle:guard=2", "unknown option 'guard'.*known: none"),
         ("lowbits:bits=2", "unknown policy 'lowbits'.*did you mean 'lowbit'"),
     ],

@@ -18,7 +18,7 @@ from archsim.config.predictor import BitPlanePredictor
 from archsim.inference.run import run_inference
 from archsim.ir.network import Scales
 from archsim.policies import NoReuse, policy_from
-from archsim.policies.quantised import STEP, TERNARY_INPUT, TERNARY_WEIGHT
+from archsim.policies.quantised import LEVEL_SPACING, TERNARY_INPUT, TERNARY_WEIGHT
 
 TERNARY, LOWBIT = "ternary", "lowbit"
 
@@ -26,15 +26,15 @@ TERNARY, LOWBIT = "ternary", "lowbit"
 def naive_predictions(policy, network, inputs, hidden):
     """Return integer predictions (T, G·H) of a one-layer network from inputs (T, I) and earlier hidden values (T, H)."""
     side, (x_scale, h_scale) = network.layers[0].directions[0], (network.scales.inputs[0], network.scales.hidden[0][0])
-    share = np.float32(TERNARY_INPUT if policy.name.startswith(TERNARY) else STEP[policy.bits])
-    x_step, h_step = share * np.float32(x_scale), share * np.float32(h_scale)
-    weights = np.hstack([side.weight_ih * x_step, side.weight_hh * h_step])
+    share = np.float32(TERNARY_INPUT if policy.name.startswith(TERNARY) else LEVEL_SPACING[policy.bits])
+    x_spacing, h_spacing = share * np.float32(x_scale), share * np.float32(h_scale)
+    weights = np.hstack([side.weight_ih * x_spacing, side.weight_hh * h_spacing])
     means = np.abs(weights.astype(np.float64)).mean(axis=1).astype(np.float32)[:, None]
-    values = np.hstack([inputs / x_step, hidden / h_step]).astype(np.float32)
+    values = np.hstack([inputs / x_spacing, hidden / h_spacing]).astype(np.float32)
     if policy.name.startswith(TERNARY):
-        values = np.hstack([naive_ternary(inputs, x_step), naive_ternary(hidden, h_step)])
+        values = np.hstack([naive_ternary(inputs, x_spacing), naive_ternary(hidden, h_spacing)])
         return values @ naive_ternary(weights, np.float32(TERNARY_WEIGHT) * means).T
-    codes = np.hstack([naive_code(inputs, x_step, policy.bits), naive_code(hidden, h_step, policy.bits)])
+    codes = np.hstack([naive_code(inputs, x_spacing, policy.bits), naive_code(hidden, h_spacing, policy.bits)])
     return codes @ naive_code(weights, share * means, policy.bits).T
 
 

@@ -36,7 +36,7 @@ def fp16_rounded(value):
     sign = bits & np.uint32(0x80000000)
     magnitude = bits ^ sign
     if magnitude < np.uint32(0x38800000):
-        # Below 2^-14 binary16 is fixed point with step 2^-24, the spacing of float32 in [0.5, 1).
+        # Below 2^-14 binary16 is fixed point with spacing 2^-24, the spacing of float32 in [0.5, 1).
         small = (float_of(magnitude) + np.float32(0.5)) - np.float32(0.5)
         return float_of(bits_of(small) | sign)
     # Adding half a unit less one, and one more for an odd result, rounds half to even; the carry raises the exponent.

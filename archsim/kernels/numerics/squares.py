@@ -13,7 +13,7 @@ from archsim.kernels.jit import outer
 def add_squares(before: F32, after: F32, active: I64, sums: F64) -> None:
     """Add the squares of `after - before` and of `before` to the two sums of each sequence.
 
-    before, after: packed outputs (rows, M) float32, step-major; active (T,): sequences that run at each step;
+    before, after: step-major outputs (rows, M) float32; active (T,): sequences that run at each step;
     sums (B, 2) float64, B at least `active[0]`. Each sequence is added up from its first element to its last, so the
     sums do not depend on the other sequences of the batch, nor on the windows that its steps are cut into.
     """

@@ -16,7 +16,7 @@ from archsim.kernels.numerics.intrinsics import popcount
 from archsim.units import ceil_div
 
 WORD_BITS = 64
-MAX_BITS = 8
+MAX_CODE_BITS = 8
 """Most bits of a code."""
 
 
@@ -34,15 +34,15 @@ def pack_joint_signs(x: F32, h: F32) -> U64:
     return signs
 
 
-def pack_joint_codes(x: F32, x_steps: F32, h: F32, h_steps: F32, bits: int) -> U64:
+def pack_joint_codes(x: F32, x_spacings: F32, h: F32, h_spacings: F32, bits: int) -> U64:
     """Return codes of `bits` bits of `[x; h]`, plane 0 the lowest: (bits, B, ceil((I + H) / 64)).
 
-    x (B, I), h (B, H); steps (B,) between two codes. A code is floor(v / step), cut to [-2^(bits-1), 2^(bits-1)), and
+    x (B, I), h (B, H); spacings (B,) of the levels. A code is floor(v / spacing), cut to [-2^(bits-1), 2^(bits-1)), and
     stands for the odd number 2·code + 1; its highest plane is the sign.
     """
     packed = _empty_planes(bits, x, h)
-    put_codes(x, x_steps, packed, 0)
-    put_codes(h, h_steps, packed, x.shape[1])
+    put_codes(x, x_spacings, packed, 0)
+    put_codes(h, h_spacings, packed, x.shape[1])
     return packed
 
 
@@ -111,7 +111,7 @@ def put_signs(values, packed, first_bit):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def put_codes(values, steps, packed, first_bit):
+def put_codes(values, spacings, packed, first_bit):
     """Set the bits of the codes of values (B, n) in planes (bits, B, words), from `first_bit` on; for kernels."""
     bits = packed.shape[0]
     half = np.float32(1 << (bits - 1))
@@ -119,7 +119,7 @@ def put_codes(values, steps, packed, first_bit):
         for i in range(values.shape[1]):
             bit = first_bit + i
             # Clipped before the conversion, because an integer cannot hold every float.
-            level = min(max(np.floor(values[b, i] / steps[b]), -half), half - np.float32(1.0))
+            level = min(max(np.floor(values[b, i] / spacings[b]), -half), half - np.float32(1.0))
             code = np.uint64(level + half)
             for plane in range(bits):
                 is_set = (code >> np.uint64(plane)) & np.uint64(1)

@@ -43,8 +43,8 @@ def run_steps(
 ) -> tuple[F32, Bools]:
     """Run the steps `start`, `start` + 1, ... of the first `active` (T,) sequences.
 
-    inputs (rows, I) and products with x (rows, P·H) are packed step by step. products become those that cell updates
-    read. Returns h after each row's step, (rows, H), and which neurons were reused, (rows, G, H).
+    inputs (rows, I) and products with x (rows, P·H) are step-major. On return `products` holds what the cell updates
+    used, memoized where reused. Returns h after each row's step, (rows, H), and the reuse decisions, (rows, G, H).
     """
     check_kernel_id(arrays.cell_kernel)
     rows, n_units = int(active.sum()), arrays.h.shape[1]

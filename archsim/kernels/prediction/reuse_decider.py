@@ -32,12 +32,12 @@ class PredictorNetwork(NamedTuple):
 
     weights_t: U64
     """Bit planes of the weights, (planes, words, G·H)."""
-    x_step: np.float32
-    """Distance of two codes of x, or the least magnitude with a ternary code other than 0; signs do not use it."""
-    h_step: np.float32
-    """Quantiser step of h, with the meaning of `x_step`."""
+    x_spacing: np.float32
+    """Level spacing of codes of x; for ternary, the smallest magnitude whose code is not 0. Unused for signs."""
+    h_spacing: np.float32
+    """Level spacing of codes of h, or smallest magnitude, as for x."""
     correction_scale: F32
-    """Product per 1 of the predictor's output for each neuron, (G·H,); empty unless reused products are corrected."""
+    """Factor from predictor output to dot product per neuron, (G·H,); empty unless reused products are corrected."""
 
 
 NO_CORRECTION: F32 = np.zeros(0, np.float32)
@@ -167,11 +167,11 @@ def _decide_exactly(products, memo, thresholds, reused):
 def _predict(decider, x, h, out):
     B, n_x = x.shape
     network, planes = decider.network, decider.planes[:, :B]
-    x_steps, h_steps = np.full(B, network.x_step, np.float32), np.full(B, network.h_step, np.float32)
+    x_spacings, h_spacings = np.full(B, network.x_spacing, np.float32), np.full(B, network.h_spacing, np.float32)
     planes[:] = np.uint64(0)
     if decider.predictor_kind == TERNARY:
-        put_ternary(x, x_steps, planes, 0)
-        put_ternary(h, h_steps, planes, n_x)
+        put_ternary(x, x_spacings, planes, 0)
+        put_ternary(h, h_spacings, planes, n_x)
         out[:] = np.int32(0)
         add_ternary_products(planes, network.weights_t, out)
         return
@@ -179,8 +179,8 @@ def _predict(decider, x, h, out):
         put_signs(x, planes[0], 0)
         put_signs(h, planes[0], n_x)
     else:  # CODES
-        put_codes(x, x_steps, planes, 0)
-        put_codes(h, h_steps, planes, n_x)
+        put_codes(x, x_spacings, planes, 0)
+        put_codes(h, h_spacings, planes, n_x)
     largest = (1 << planes.shape[0]) - 1
     out[:] = np.int32(decider.n_inputs * largest * largest)
     add_code_products(planes, network.weights_t, out)
