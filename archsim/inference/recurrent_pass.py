@@ -27,7 +27,7 @@ CHUNK_ROWS = 4096
 
 
 class CellState(NamedTuple):
-    """CellState of a recurrent layer between steps, (B, H) each. A cell without c leaves it at zero."""
+    """State of a recurrent layer between steps, (B, H) each. A cell without c leaves it at zero."""
 
     h: F32
     c: F32

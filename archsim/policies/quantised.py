@@ -128,6 +128,6 @@ def _fold(context: PassContext, share: float) -> _FoldedWeights:
 
 
 def _predictor_network(folded: _FoldedWeights, planes: U64, correction_scale: F32 = NO_CORRECTION) -> PredictorNetwork:
-    """Return the network of these bit planes, (planes, G·H, words) transposed to (planes, words, G·H) for the kernels."""
+    """Return the network of these planes, (planes, G·H, words) transposed to (planes, words, G·H) for kernels."""
     weights_t = np.ascontiguousarray(planes.transpose(0, 2, 1))
     return PredictorNetwork(weights_t, folded.x_spacing, folded.h_spacing, correction_scale)
