@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from archsim.errors import NetworkError
 from archsim.importers.table import ImportRow, ImportTable
-from archsim.importers.tensor_files import Tensors, read_tensors
+from archsim.importers.tensor_files import StoredTensor, Tensors, read_tensors
 from archsim.importers.tensor_groups import TensorGroup, choose_groups, find_groups
 from archsim.ir.cells import cell_named
 from archsim.ir.from_arrays import layers_from_arrays
@@ -62,6 +65,13 @@ def import_weights(
         provenance=f"{path.name}: {parts}, in the gate order of {' and '.join(orders)}",
     )
     return Imported(network, _table(path, tensors, groups, chosen), orders[0])
+
+
+def layers_of_state(where: str, arrays: Mapping[str, Array]) -> tuple[Layer, ...]:
+    """Return the layers of one recurrent torch module's state dict; NetworkError begins with `where`."""
+    tensors = {name: StoredTensor(array.shape, partial(np.asarray, array)) for name, array in arrays.items()}
+    (group,) = choose_groups(where, find_groups(tensors), (), tensors)
+    return _layers(where, group, None, None)
 
 
 def _layers(where: str, group: TensorGroup, cell: str | None, gate_order: str | None) -> tuple[Layer, ...]:
