@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from archsim._version import __version__ as __version__
 
 if TYPE_CHECKING:  # type checkers do not run `__getattr__`; `X as X` marks a name that this package exports
+    from archsim.calibration.calibrate import calibrate as calibrate
     from archsim.config.arch import ArchSpec as ArchSpec
     from archsim.config.load import load_arch as load_arch
     from archsim.corpora.catalogue import load_trace as load_trace
@@ -38,6 +39,7 @@ _HOMES = {
     "Network": "archsim.ir.network",
     "Result": "archsim.experiment.result",
     "Trace": "archsim.traceio.trace",
+    "calibrate": "archsim.calibration.calibrate",
     "explore": "archsim.exploration.search",
     "from_torch": "archsim.importers.pytorch",
     "load_arch": "archsim.config.load",

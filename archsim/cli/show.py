@@ -176,11 +176,11 @@ def _show_network(name: str) -> Iterator[Table]:
                 calibration.trace,
                 calibration.sequences,
                 calibration.margin,
-                p.max_loss,
+                p.max_loss if p.max_change is None else f"change {p.max_change:g}",
                 _theta_cell(p.threshold, calibration),
                 calibration.per,
             ),
-            *(p.reuse_fraction, p.metric_loss),
+            *(p.reuse_fraction, p.metric_loss, p.output_change),
         )
         for policy, calibration in manifest.calibration.items()
         for p in calibration.points
@@ -188,7 +188,7 @@ def _show_network(name: str) -> Iterator[Table]:
     if manifest.scales:
         yield scales_table(network, manifest.scales)
     if evidence:
-        columns = ("policy", "trace", "sequences", "margin", "bound", "θ", "one θ per", "reuse", "loss")
+        columns = ("policy", "trace", "sequences", "margin", "bound", "θ", "one θ per", "reuse", "loss", "change")
         yield _table("calibration", columns, evidence)
 
 

@@ -160,7 +160,7 @@ def _as_toml(evidence: CalibrationManifest) -> tomlkit.items.Table:
     points = tomlkit.array().multiline(True)
     for point in evidence.points:
         row = tomlkit.inline_table()
-        row.update(point.model_dump())
+        row.update(point.model_dump(exclude_none=True))
         points.append(row)
     table["points"] = points
     return table
