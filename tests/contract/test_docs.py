@@ -20,7 +20,9 @@ from archsim.ir.manifest import HeadManifest, Manifest
 from archsim.policies import policy_from
 from archsim.sweeps.grid import load_grid
 
-PAGE_NAMES = ("how-a-run-flows", "recipes", "sweeps", "predictors", "cluster", "files", "memory", "performance")
+PAGE_NAMES = (
+    *("how-a-run-flows", "own-model", "recipes", "sweeps", "predictors", "cluster", "files", "memory", "performance"),
+)
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{page}.md" for page in PAGE_NAMES)]
 ALL_PAGES = [path for folder in (".", "docs", "docs/reference", "models/*") for path in ROOT.glob(f"{folder}/*.md")]
