@@ -14,9 +14,10 @@ from archsim.experiment.record import make_record
 from archsim.experiment.result import Result
 from archsim.experiment.run_config import RunConfig, resolve
 from archsim.experiment.simulated_run import Baseline
-from archsim.experiment.stages import SequencesCallback, Stages
+from archsim.experiment.stages import RecordedStages, SequencesCallback, Stages
 from archsim.inference.batch_runner import NOTHING, Keep
 from archsim.inference.policy_parameters import Threshold
+from archsim.inference.run import InferenceResult
 from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.ir.network import Network
 from archsim.policies import Policy
@@ -70,6 +71,14 @@ def simulate_policies(configs: list[RunConfig], on_progress: SequencesCallback |
         baseline = results[-1].baseline if results else None
         results.append(_set_wall_time(run_stages(stages, baseline=baseline), started))
     return results
+
+
+def simulate_inference(
+    config: RunConfig, inference: InferenceResult, *, on_progress: SequencesCallback | None = None
+) -> Result:
+    """Simulate a configuration whose inference run is there already; its decisions are replayed."""
+    started = time.perf_counter()
+    return _set_wall_time(run_stages(RecordedStages(config, inference, on_progress=on_progress)), started)
 
 
 def _set_wall_time(result: Result, started: float) -> Result:

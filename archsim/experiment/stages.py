@@ -69,3 +69,17 @@ class Stages:
 
     def _report(self, stage: str, done: int) -> None:
         self.on_progress(stage, done, len(self.config.trace))
+
+
+class RecordedStages(Stages):
+    """Stages of a configuration whose inference run was made before."""
+
+    def __init__(
+        self, config: RunConfig, inference: InferenceResult, *, on_progress: SequencesCallback | None = None
+    ) -> None:
+        super().__init__(config, on_progress=on_progress)
+        self._inference = inference
+
+    def inference(self, keep: Keep = NOTHING) -> InferenceResult:
+        """Return the recorded run, with what was kept of it then."""
+        return self._inference

@@ -1,5 +1,7 @@
 """The recurrent layers alone: initial states, end states, outputs of every layer, and steps that come call by call."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from harness import make_network, make_trace, make_translator
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import archsim
+from archsim.inference import stack
 from archsim.inference.run import run_inference
 from archsim.inference.stack import StackRunner
 from archsim.ir.layers import State
@@ -75,12 +78,18 @@ def test_results_depend_neither_on_company_nor_on_threads(network, lengths, poli
             np.testing.assert_array_equal(together.squares[i], alone.squares[0])
 
 
-@given(network=networks(bidirectional=False), n=st.integers(1, 5), cuts=st.lists(st.integers(1, 4), min_size=1, max_size=5),
+@pytest.mark.parametrize("few_rows", [0, 256])
+@given(network=networks(bidirectional=False), n=st.integers(1, 9), cuts=st.lists(st.integers(1, 4), min_size=1, max_size=5),
        policy=st.sampled_from(POLICIES), precision=st.sampled_from(["fp16", "fp32"]))  # fmt: skip
-def test_steps_that_come_call_by_call_equal_one_call(network, n, cuts, policy, precision):
+def test_steps_that_come_call_by_call_equal_one_call(few_rows, network, n, cuts, policy, precision):
+    with patch.object(stack, "FEW_ROWS", few_rows):
+        check_calls_against_one(network, n, cuts, policy, precision)
+
+
+def check_calls_against_one(network, n, cuts, policy, precision):
     trace, states = make_trace(network, [sum(cuts)] * n), draw_states(network, n)
     whole = runner(network, policy, precision=precision).run(trace.sequences, states)
-    running, start, outputs = runner(network, policy, precision=precision).begin(n, states), 0, []
+    running, start, outputs = runner(network, policy, precision=precision, threads=3).begin(n, states), 0, []
     steps = np.stack(trace.sequences, axis=1)
     for cut in cuts:
         chunk = steps[start] if cut == 1 else steps[start : start + cut]
