@@ -35,7 +35,7 @@ class Part:
         self.runner = runner
         self.calls = 0
         """Number of calls so far."""
-        self._frames = frames
+        self.frames = frames
         self._done: list[tuple[list[int], Recorded]] = []
         """Numbers of the sequences in `frames`, and the rest of each record."""
         self._open: _InProgress | None = None
@@ -49,7 +49,7 @@ class Part:
         """Run whole sequences, (T, I) each, and record them; return outputs and end states."""
         kept = [own(sequence, np.float32) for sequence in sequences]
         result = self.runner.run(kept, starts)
-        self._close()
+        self.end()
         self._keep(Recorded(kept, nonzero(starts), result))
         self.calls += 1
         return result
@@ -57,7 +57,7 @@ class Part:
     def begin(self, n_sequences: int, starts: States | None = None) -> None:
         """Begin sequences whose steps come by `advance`; those in progress end."""
         running = self.runner.begin(n_sequences, starts)
-        self._close()
+        self.end()
         self._open = _InProgress(running, nonzero(starts))
 
     def advance(self, x: F32) -> F32:
@@ -90,21 +90,21 @@ class Part:
         return {"part": self.name, "calls": self.calls, **figures([inference] if inference else [])}
 
     def _recorded(self) -> list[Recorded]:
-        done = [replace(call, sequences=[self._frames[i] for i in numbers]) for numbers, call in self._done]
+        done = [replace(call, sequences=[self.frames[i] for i in numbers]) for numbers, call in self._done]
         if self._open is not None and self._open.steps:
             done.append(self._open.recorded())
         if not done:
             raise TraceError(f"nothing has gone through {self.name} yet: run the model inside the with block")
         return done
 
-    def _close(self) -> None:
-        """Record the sequences in progress, which end."""
+    def end(self) -> None:
+        """End the sequences in progress, whose record moves to where it may go to a file."""
         if self._open is not None and self._open.steps:
             self._keep(self._open.recorded())
         self._open = None
 
     def _keep(self, call: Recorded) -> None:
-        numbers = [self._frames.add(sequence) for sequence in call.sequences]
+        numbers = [self.frames.add(sequence) for sequence in call.sequences]
         # The caller has the outputs; a run without reuse is known by its lengths.
         result = replace(call.result, outputs=None, without_reuse=None, ends={})
         self._done.append((numbers, replace(call, sequences=(), result=result)))

@@ -34,6 +34,11 @@ class Session:
     def __str__(self) -> str:
         return str(self.table)
 
+    def close(self) -> None:
+        """Remove the files of recorded inputs, if there are any; they are also removed when the session is dropped."""
+        for part in self.parts.values():
+            part.frames.close()
+
     @property
     def network(self) -> Network | dict[str, Network]:
         """Network of the only part, or the networks of all parts by name."""

@@ -1,4 +1,4 @@
-"""What stands in for `forward` of an attached torch module: the same call, computed by a part."""
+"""Stand-ins for `forward` of attached torch modules: the same call, computed by a part."""
 
 from __future__ import annotations
 

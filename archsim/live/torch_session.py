@@ -82,6 +82,7 @@ class Attachment:
             kind = StackForward if isinstance(torch_part.module, torch.nn.RNNBase) else CellForward
             # The plain class has no `forward` in the instance, so taking it away restores the module.
             torch_part.module.forward = kind(part, torch_part.module)
+            self._undo.callback(part.end)
             self._undo.callback(vars(torch_part.module).pop, "forward", None)
         return Session(parts, table)
 
