@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from archsim.errors import NetworkError
-from archsim.files import bundled_folder, check_writable, write_whole
+from archsim.files import bundled_folder, check_writable, write_new_folder, write_whole
 from archsim.ir.folder import MANIFEST, WEIGHTS, read_manifest
-from archsim.ir.manifest import CalibrationManifest, Manifest, ScalesManifest
+from archsim.ir.layers import Layer
+from archsim.ir.manifest import CalibrationManifest, Manifest, ScalesManifest, StackManifest
+from archsim.ir.network import Network
 
 
 def check_saving(folder: Path, *, force: bool = False) -> Path:
@@ -95,6 +97,60 @@ def write_network(
     with write_whole(folder / MANIFEST) as temporary:
         content = manifest.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
         temporary.write_text(tomlkit.dumps(content), "utf-8")
+
+
+def save_network(network: Network, folder: str | Path) -> Path:
+    """Write a network of recurrent layers alone as a new network folder, whole or not at all; return the folder.
+
+    Layers of one size are one stack. Raises UsageError for a folder that has content, and NetworkError for a network
+    with more than recurrent layers, or with a layer that runs in reverse only.
+    """
+    if network.embedding or network.frontend or network.head:
+        raise NetworkError(
+            f"{network.name}: save_network writes recurrent layers; it has a head, embedding or front end"
+        )
+    stacks, tensors = [], {}
+    for group in _equal_layers(network.layers):
+        prefix = "" if len(group) == len(network.layers) else f"{group[0].name}."
+        stacks.append(_stack(network, prefix, group))
+        for index, layer in enumerate(group):
+            for direction in layer.directions:
+                end = f"_l{index}{'_reverse' * direction.reverse}"
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                    tensors[f"{prefix}{name}{end}"] = getattr(direction, name)
+    manifest = Manifest(
+        name=network.name, description=network.description, provenance=network.provenance, stacks=tuple(stacks)
+    )
+    with write_new_folder(folder) as temporary:
+        write_network(temporary, manifest, tensors, temporary)
+    return Path(folder)
+
+
+def _equal_layers(layers: Sequence[Layer]) -> list[list[Layer]]:
+    """Return runs of consecutive layers that one stack of a manifest can hold."""
+    groups: list[list[Layer]] = []
+    for layer in layers:
+        shape = (layer.cell, layer.hidden_size, len(layer.directions))
+        last = groups[-1][0] if groups else None
+        if last and shape == (last.cell, last.hidden_size, len(last.directions)):
+            groups[-1].append(layer)
+        else:
+            groups.append([layer])
+    return groups
+
+
+def _stack(network: Network, prefix: str, layers: list[Layer]) -> StackManifest:
+    first = layers[0]
+    if any([d.reverse for d in layer.directions] not in ([False], [False, True]) for layer in layers):
+        raise NetworkError(f"{network.name}: a layer runs in reverse only, which a network folder cannot hold")
+    return StackManifest(
+        prefix=prefix,
+        cell=first.cell.name,
+        input_size=first.input_size,
+        hidden_size=first.hidden_size,
+        num_layers=len(layers),
+        bidirectional=len(first.directions) == 2,
+    )
 
 
 def _as_toml(evidence: CalibrationManifest) -> tomlkit.items.Table:
