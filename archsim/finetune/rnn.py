@@ -15,8 +15,8 @@ from archsim.errors import ConfigError, NetworkError, TraceError
 from archsim.finetune.steadiness import unsteadiness
 from archsim.finetune.steps import MemoizedSteps, Parameters, RoundToFp16, check_trainable
 from archsim.importers.pytorch import from_torch
-from archsim.inference.batch_runner import PassFactory
 from archsim.inference.batching import Batch
+from archsim.inference.encoder_run import PassFactory
 from archsim.inference.policy_parameters import Threshold, thresholds_per_gate
 from archsim.inference.workload import is_fp16
 from archsim.ir.network import Network, Scales

@@ -24,8 +24,8 @@ class Decoded:
 
     tokens: I64
     """Chosen tokens (T,), the end token included if it was reached."""
-    top: F32
-    """Outputs of the top decoder layer, (T, H)."""
+    outputs: list[F32]
+    """Outputs per decoder layer, (T, H) each."""
     decisions: list[U8]
     """Packed decisions per decoder layer, (T, bytes) each."""
 
@@ -78,28 +78,29 @@ def decode(
     limits = np.array([head.step_limit(len(memory)) for memory in memories])
     tokens = np.full(len(memories), head.start, np.int64)
     lengths = np.zeros(len(memories), np.int64)
-    steps: list[tuple[I64, F32, list[U8]]] = []
+    steps: list[tuple[I64, list[F32], list[U8]]] = []
     # The rows of a step are a prefix of the batch. A row that has ended runs on until all rows behind it have ended,
     # and its further results are not recorded.
     while (open_rows := np.flatnonzero(lengths == 0)).size:
         B = int(open_rows[-1]) + 1
         values = weights.table[tokens[:B]]
         values = to_fp16(values) if fp16 else values
-        decisions = []
+        outputs, decisions = [], []
         for layer in layers:
             values, packed = layer.advance(len(steps), values, layer.input_products(values))
+            outputs.append(values.copy())
             decisions.append(packed)
         tokens = attention.choose(values)
-        steps.append((tokens, values.copy(), decisions))
+        steps.append((tokens, outputs, decisions))
         ended = (tokens == head.end) | (limits[:B] <= len(steps))
         lengths[:B] = np.where((lengths[:B] == 0) & ended, len(steps), lengths[:B])
     return [_collect(row, steps[: int(length)], len(layers)) for row, length in enumerate(lengths)]
 
 
-def _collect(row: int, steps: Sequence[tuple[I64, F32, list[U8]]], depth: int) -> Decoded:
+def _collect(row: int, steps: Sequence[tuple[I64, list[F32], list[U8]]], depth: int) -> Decoded:
     return Decoded(
         tokens=np.array([tokens[row] for tokens, _, _ in steps], np.int64),
-        top=np.stack([top[row] for _, top, _ in steps]),
+        outputs=[np.stack([outputs[layer][row] for _, outputs, _ in steps]) for layer in range(depth)],
         decisions=[np.stack([packed[layer][row] for _, _, packed in steps]) for layer in range(depth)],
     )
 

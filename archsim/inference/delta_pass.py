@@ -6,9 +6,9 @@ import numpy as np
 
 from archsim.errors import ConfigError
 from archsim.inference.batching import Batch
-from archsim.inference.recurrent_pass import State, begin_state, step_by_step, update_cells
+from archsim.inference.recurrent_pass import begin_state, step_by_step, update_cells
 from archsim.inference.weights import StoredWeights
-from archsim.ir.layers import Layer
+from archsim.ir.layers import Layer, State
 from archsim.kernels.arrays import F32, U8, Bools
 from archsim.kernels.prediction.delta_update import add_changes
 from archsim.policies.columns import ColumnContext, ColumnPolicy, ColumnStep

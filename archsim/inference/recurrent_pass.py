@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from archsim.errors import ConfigError
 from archsim.inference.batching import Batch
 from archsim.inference.weights import StoredWeights
-from archsim.ir.layers import Layer
+from archsim.ir.layers import Layer, State
 from archsim.kernels.arrays import F32, U8, Bools
 from archsim.kernels.numerics.cells import update_cell
 from archsim.kernels.numerics.dense import accumulate_products
@@ -24,13 +24,6 @@ from archsim.units import ceil_div
 
 CHUNK_ROWS = 4096
 """Rows whose input products are computed at once, which bounds memory for long sequences."""
-
-
-class State(NamedTuple):
-    """State of a recurrent layer between steps, (B, H) each. A cell without c leaves it at zero."""
-
-    h: F32
-    c: F32
 
 
 def begin_state(layer: Layer, size: int, start: State | None) -> State:

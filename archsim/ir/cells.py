@@ -29,6 +29,9 @@ class Cell:
     adds: int
     exponentials: int
 
+    def __repr__(self) -> str:
+        return f"Cell({self.name!r})"
+
     @property
     def n_gates(self) -> int:
         """G, the number of gates."""

@@ -16,6 +16,7 @@ LAYERS = [
     "importers inference sim corpora",
     "energy",
     "experiment calibration finetune",
+    "live",
     "sweeps",
     "report",
     "reproduce exploration",

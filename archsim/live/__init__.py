@@ -1,0 +1,6 @@
+"""Models that run as they are, with their recurrent layers computed here. Read the files in this order.
+
+`part` computes one attached layer stack and records what goes through it (`recording`, `frames`). `session` holds the
+parts of a model and simulates what was recorded, `result` sums the results of several parts. `torch_session` attaches
+to torch modules.
+"""

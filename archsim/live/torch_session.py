@@ -1,0 +1,116 @@
+"""Attachment to a torch model: inside a with block its recurrent modules compute as the machine would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from archsim.errors import ConfigError, UnknownNameError
+from archsim.inference.policy_parameters import Threshold
+from archsim.inference.stack import StackRunner
+from archsim.ir.network import Network, Scales
+from archsim.live.frames import MEMORY_BYTES, FrameStore
+from archsim.live.part import Part
+from archsim.live.session import Session
+from archsim.policies import Policy, declaration, policy_from
+
+if TYPE_CHECKING:
+    import torch
+
+
+def attach(
+    model: torch.nn.Module,
+    policy: Policy | str = "bnn",
+    threshold: Threshold | Mapping[str, Threshold] | None = None,
+    precision: str = "fp16",
+    layer: str | Sequence[str] | None = None,
+    *,
+    scales: Scales | Mapping[str, Scales] | None = None,
+    compare: bool = True,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Attachment:
+    """Return a context manager inside which the recurrent modules of `model` compute as archsim's machine would.
+
+    `nn.LSTM`, `nn.GRU`, `nn.LSTMCell` and `nn.GRUCell` are attached, all of them or those named by `layer`; everything
+    else is the model's own. `with attach(...) as session` gives a Session, which records what goes through them. The
+    model is as before afterwards. Gradients through an attached module raise ConfigError.
+
+    threshold: θ for all, or by name of the module; needed unless the policy has none.
+    scales: those of inputs, for all or by name of the module; needed by policies that quantise inputs.
+    compare: whether to measure the output change against the run without reuse, which takes as long again.
+    memory_bytes: recorded inputs that stay in memory; more go to a temporary folder, until the session is dropped.
+    The with statement raises NetworkError, with a table of all modules, if one of them cannot be attached.
+    """
+    return Attachment(model, policy_from(policy), threshold, precision, layer, scales, compare, memory_bytes)
+
+
+@dataclass
+class Attachment:
+    """Context manager that replaces `forward` of a model's recurrent modules, and puts it back."""
+
+    model: torch.nn.Module
+    policy: Policy
+    threshold: Threshold | Mapping[str, Threshold] | None
+    precision: str
+    layer: str | Sequence[str] | None
+    scales: Scales | Mapping[str, Scales] | None
+    compare: bool
+    memory_bytes: int
+    _undo: ExitStack = field(default_factory=ExitStack, init=False)
+
+    def __enter__(self) -> Session:
+        try:
+            import torch
+        except ModuleNotFoundError:
+            raise ConfigError("attach needs torch, which is not installed: pip install 'archsim[train]'") from None
+        from archsim.live.torch_forwards import CellForward, Forward, StackForward
+        from archsim.live.torch_modules import find_parts
+
+        if not isinstance(self.model, torch.nn.Module):
+            raise ConfigError(f"model is a {type(self.model).__name__}: need a torch.nn.Module")
+        for name, module in self.model.named_modules():
+            if isinstance(vars(module).get("forward"), Forward):
+                raise ConfigError(f"{name or type(module).__name__} is attached already: leave that with block first")
+        found, table = find_parts(self.model, self.layer)
+        frames, names = FrameStore(self.memory_bytes), [part.name for part in found]
+        parts = [Part(part.name, self._runner(part.network, names), frames) for part in found]
+        # Nothing is replaced before everything has been checked.
+        for part, torch_part in zip(parts, found, strict=True):
+            kind = StackForward if isinstance(torch_part.module, torch.nn.RNNBase) else CellForward
+            # The plain class has no `forward` in the instance, so taking it away restores the module.
+            torch_part.module.forward = kind(part, torch_part.module)
+            self._undo.callback(part.end)
+            self._undo.callback(vars(torch_part.module).pop, "forward", None)
+        return Session(parts, table)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    def _runner(self, network: Network, names: list[str]) -> StackRunner:
+        scales = _of_part("scales", self.scales, network.name, names)
+        threshold = _of_part("threshold", self.threshold, network.name, names)
+        if threshold is None and self.policy.needs_threshold:
+            need = f"a number >= 0, or a number by name: {', '.join(names)}"
+            raise ConfigError(f"threshold: policy {self.policy.name!r} needs one for {network.name}: {need}")
+        if scales is None and declaration(self.policy).needs_scales:
+            measured = "session.network and session.trace of a run with policy='none' on calibration data"
+            need = f"archsim.measure_scales(network, trace), from {measured}"
+            raise ConfigError(f"scales: policy {self.policy.name!r} needs those of {network.name}: {need}")
+        network = network if scales is None else replace(network, scales=scales)
+        theta = 0.0 if threshold is None else threshold
+        return StackRunner(network, self.policy, theta, precision=self.precision, compare=self.compare)
+
+
+def _of_part(what: str, value: Any, name: str, names: list[str]) -> Any:
+    """Return the value of one part, from one for all or a mapping by name; UnknownNameError for a name of no part."""
+    if not isinstance(value, Mapping):
+        return value
+    for key in value:
+        if key not in names:
+            raise UnknownNameError(f"attached module in {what}", str(key), names)
+    return value.get(name)
