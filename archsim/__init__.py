@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from archsim._version import __version__ as __version__
 
 if TYPE_CHECKING:  # type checkers do not run `__getattr__`; `X as X` marks a name that this package exports
-    from archsim.calibration.calibrate import calibrate as calibrate
     from archsim.config.arch import ArchSpec as ArchSpec
     from archsim.config.load import load_arch as load_arch
     from archsim.corpora.catalogue import load_trace as load_trace
@@ -26,6 +25,7 @@ if TYPE_CHECKING:  # type checkers do not run `__getattr__`; `X as X` marks a na
     from archsim.inference.measure import measure_scales as measure_scales
     from archsim.ir.folder import load_network as load_network
     from archsim.ir.network import Network as Network
+    from archsim.live.calibrate import calibrate as calibrate
     from archsim.policies import register_policy as register_policy
     from archsim.sweeps.frames import read_sweep as read_sweep
     from archsim.sweeps.run import run_sweep as run_sweep
@@ -39,7 +39,7 @@ _HOMES = {
     "Network": "archsim.ir.network",
     "Result": "archsim.experiment.result",
     "Trace": "archsim.traceio.trace",
-    "calibrate": "archsim.calibration.calibrate",
+    "calibrate": "archsim.live.calibrate",
     "explore": "archsim.exploration.search",
     "from_torch": "archsim.importers.pytorch",
     "load_arch": "archsim.config.load",

@@ -59,7 +59,7 @@ class Calibration:
 def calibrate_threshold(
     network: Network,
     trace: Trace,
-    policy_name: str = "bnn",
+    policy_name: str | Policy = "bnn",
     *,
     max_losses: Sequence[float] = (1.0,),
     margin: float = 0.0,
@@ -134,7 +134,7 @@ def check_amount(name: str, value: float) -> None:
 
 
 def check_search(
-    policy_name: str,
+    policy_name: str | Policy,
     max_losses: Sequence[float],
     margin: float,
     highest: float,

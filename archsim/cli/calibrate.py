@@ -165,7 +165,8 @@ def _by_change(
     force: bool,
 ) -> None:
     """Find θ by the change of the outputs; print every θ tried, and save the chosen one if asked to."""
-    from archsim.calibration.calibrate import calibrate, change_evidence
+    from archsim.calibration.network import calibrate_network, change_evidence
+    from archsim.calibration.theta_search import theta_search
     from archsim.cli.console import percent, say
     from archsim.ir.saving import save_calibration
     from archsim.policies import declaration, kind_of, policy_from
@@ -179,15 +180,16 @@ def _by_change(
         reuse, change = percent(record["reuse_fraction"]), percent(record["output_change"], 2)
         return f"θ {record['threshold']:g}: {avoided} {reuse}, outputs change by {change}"
 
-    theta = calibrate(
-        network, trace, max_change=max_change, log=log, on_trial=lambda record: say(told(record), err=True), **search
+    choices = theta_search(
+        **search, max_change=max_change, log=log, progress=False, on_trial=lambda record: say(told(record), err=True)
     )
+    theta = calibrate_network(network, trace, choices)
     chosen = next(record for record in theta.tried if record["threshold"] == float(theta))
     within = f"changes the outputs by at most {percent(max_change, 2)}"
     end = " (the search ended there: a larger one may do, go on with --highest)" if theta.reached_end else ""
     say(f"{told(chosen)}: the largest θ that {within}{end}")
     if save:
-        saved = save_calibration(folder, policy.name, change_evidence(theta, trace), force=force)
+        saved = save_calibration(folder, policy.name, change_evidence(theta, trace, choices.precision), force=force)
         say(f"saved in {saved}")
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from archsim.errors import NetworkError, UnknownNameError
-from archsim.importers.cells import cell_of_step, network_of_step
-from archsim.importers.effective import cell_of
+from archsim.importers.effective import plain_class
 from archsim.importers.pytorch import from_torch
 from archsim.importers.table import ImportRow, ImportTable
 from archsim.ir.cells import CELLS
@@ -75,23 +74,12 @@ def _part(name: str, module: nn.Module, model: nn.Module) -> TorchPart | str:
         return "compiled by TorchScript, so its forward cannot be replaced: attach the model that it was made of"
     for wrapper in _wrappers_of(module, model):
         return f"its {type(wrapper).__name__} {WRAPPERS[type(wrapper).__name__]}"
-    make = _network_maker(name, module)
-    if make is None:
+    if plain_class(module) is None:
         return f"not simulated; accepted: {ATTACHED}"
     try:
-        return TorchPart(name, module, make())
+        return TorchPart(name, module, from_torch(module, name=name))
     except NetworkError as error:
         return str(error).removeprefix("from_torch: ")
-
-
-def _network_maker(name: str, module: nn.Module) -> Callable[[], Network] | None:
-    """Return a function that makes the network of a module; None for a kind that is not simulated."""
-    if isinstance(module, nn.RNNBase) and cell_of(module) is not None:
-        return lambda: from_torch(module, name=name)
-    cell = cell_of_step(module)
-    if isinstance(module, nn.RNNCellBase) and cell is not None:
-        return lambda: network_of_step(module, cell, name)
-    return None
 
 
 def _wrappers_of(module: nn.Module, model: nn.Module) -> Iterator[nn.Module]:
