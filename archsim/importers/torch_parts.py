@@ -52,7 +52,7 @@ def find_part(model: nn.Module, layer: str | None, where: str) -> TorchPart:
     """
     modules = dict(model.named_modules())  # not get_submodule, which scripts do not have
     root = layer or ""
-    found = _parts(modules)
+    found = recurrent_parts(model)
     listed = "; ".join(map(str, found)) or "none"
     if root not in modules:
         raise NetworkError(f"{where}: no module {root!r}{did_you_mean(root, modules)}; recurrent modules: {listed}")
@@ -67,10 +67,10 @@ def find_part(model: nn.Module, layer: str | None, where: str) -> TorchPart:
     return inside[0]
 
 
-def _parts(modules: dict[str, nn.Module]) -> list[TorchPart]:
-    """Return all recurrent modules, nn.RNN among them, without what lies inside one."""
+def recurrent_parts(model: nn.Module) -> list[TorchPart]:
+    """Return all recurrent modules of a model, nn.RNN among them, without what lies inside one."""
     found: list[TorchPart] = []
-    for name, module in modules.items():
+    for name, module in model.named_modules():
         within = any(name.startswith(f"{part.name}.") or part.name == "" for part in found)
         if not within and (_is_recurrent(module) or _is_recurrent_script(module)):
             found.append(TorchPart(name, module))

@@ -63,7 +63,8 @@ class StackRunner:
         self.thresholds = thresholds_for(network, policy, self.threshold)
         self.precision = precision
         self.fp16 = is_fp16(precision)
-        self.compare = compare
+        # Nothing has to be computed to know that a policy that reuses nothing changes nothing.
+        self.compare = compare or not saves_work(policy)
         self.n_threads = threads or cores()
         self.passes = PassFactory(self.network, policy, self.thresholds, fp16=self.fp16)
         self.plain: PassFactory | None = None

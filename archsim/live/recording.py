@@ -66,12 +66,12 @@ def joined_inference(network: Network, policy: Policy, calls: Sequence[Recorded]
         statistics=None,
         squares=squares,
         without_reuse=InferenceResult(plain, None, None, None, None) if saves_work(policy) else None,
-        output_change=0.0 if squares is None else output_change(squares),  # no squares: nothing is ever reused
+        output_change=_change([call.result for call in calls], squares),
     )
 
 
 def joined_squares(results: Iterable[InferenceResult]) -> F64 | None:
-    """Return the squares of all sequences, (S, 2); None where nothing is ever reused."""
+    """Return the squares of all sequences, (S, 2); None where nothing is compared or ever reused."""
     squares = [result.squares for result in results if result.squares is not None]
     return np.concatenate(squares) if squares else None
 
@@ -100,7 +100,8 @@ def figures(inferences: Sequence[InferenceResult]) -> dict[str, int | float | No
     }
 
 
-def _change(inferences: Sequence[InferenceResult], squares: F64 | None) -> float | None:
-    if not inferences:
-        return None
-    return 0.0 if squares is None else output_change(squares)
+def _change(results: Sequence[InferenceResult], squares: F64 | None) -> float | None:
+    """Return the change of all outputs; None where there are none, or where they were not compared."""
+    if squares is not None:
+        return output_change(squares)
+    return 0.0 if results and all(result.output_change == 0 for result in results) else None

@@ -67,23 +67,23 @@ class Attachment:
         except ModuleNotFoundError:
             raise ConfigError("attach needs torch, which is not installed: pip install 'archsim[train]'") from None
         from archsim.live.torch_forwards import CellForward, Forward, StackForward
-        from archsim.live.torch_modules import find_parts
+        from archsim.live.torch_modules import find_attachable
 
         if not isinstance(self.model, torch.nn.Module):
             raise ConfigError(f"model is a {type(self.model).__name__}: need a torch.nn.Module")
         for name, module in self.model.named_modules():
             if isinstance(vars(module).get("forward"), Forward):
                 raise ConfigError(f"{name or type(module).__name__} is attached already: leave that with block first")
-        found, table = find_parts(self.model, self.layer)
-        frames, names = FrameStore(self.memory_bytes), [part.name for part in found]
-        parts = [Part(part.name, self._runner(part.network, names), frames) for part in found]
+        found, table = find_attachable(self.model, self.layer)
+        frames, names = FrameStore(self.memory_bytes), [one.network.name for one in found]
+        parts = [Part(one.network.name, self._runner(one.network, names), frames) for one in found]
         # Nothing is replaced before everything has been checked.
-        for part, torch_part in zip(parts, found, strict=True):
-            kind = StackForward if isinstance(torch_part.module, torch.nn.RNNBase) else CellForward
+        for part, one in zip(parts, found, strict=True):
+            kind = StackForward if isinstance(one.module, torch.nn.RNNBase) else CellForward
             # The plain class has no `forward` in the instance, so taking it away restores the module.
-            torch_part.module.forward = kind(part, torch_part.module)
+            one.module.forward = kind(part, one.module)
             self._undo.callback(part.end)
-            self._undo.callback(vars(torch_part.module).pop, "forward", None)
+            self._undo.callback(vars(one.module).pop, "forward", None)
         return Session(parts, table)
 
     def __exit__(
