@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,13 @@ from safetensors.numpy import save_file
 from archsim.errors import NetworkError
 from archsim.files import bundled_folder, check_writable, write_new_folder, write_whole
 from archsim.ir.folder import MANIFEST, WEIGHTS, read_manifest
+from archsim.ir.heads import AttentionDecoder, CtcHead, MeanClassifier
 from archsim.ir.layers import Layer
 from archsim.ir.manifest import CalibrationManifest, Manifest, ScalesManifest, StackManifest
 from archsim.ir.network import Network
+from archsim.ir.text import Vocabulary
+
+VOCABULARY = "vocab.txt"
 
 
 def check_saving(folder: Path, *, force: bool = False) -> Path:
@@ -100,15 +105,11 @@ def write_network(
 
 
 def save_network(network: Network, folder: str | Path) -> Path:
-    """Write a network of recurrent layers alone as a new network folder, whole or not at all; return the folder.
+    """Write a network as a new network folder, whole or not at all; return the folder.
 
     Layers of one size are one stack. Raises UsageError for a folder that has content, and NetworkError for a network
-    with more than recurrent layers, or with a layer that runs in reverse only.
+    that writes or reads subwords, whose model is in its own folder, or with a layer that runs in reverse only.
     """
-    if network.embedding or network.frontend or network.head:
-        raise NetworkError(
-            f"{network.name}: save_network writes recurrent layers; it has a head, embedding or front end"
-        )
     stacks, tensors = [], {}
     for group in _equal_layers(network.layers):
         prefix = "" if len(group) == len(network.layers) else f"{group[0].name}."
@@ -118,12 +119,36 @@ def save_network(network: Network, folder: str | Path) -> Path:
                 end = f"_l{index}{'_reverse' * direction.reverse}"
                 for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
                     tensors[f"{prefix}{name}{end}"] = getattr(direction, name)
-    manifest = Manifest(
-        name=network.name, description=network.description, provenance=network.provenance, stacks=tuple(stacks)
-    )
-    with write_new_folder(folder) as temporary:
-        write_network(temporary, manifest, tensors, temporary)
+    same = ("name", "description", "provenance", "metric", "default_trace", "corpus")
+    content: dict[str, Any] = {name: getattr(network, name) for name in same}
+    content |= {"stacks": stacks, "thresholds": network.thresholds}
+    if network.frontend:
+        content["frontend"] = network.frontend.name
+    if network.scales:
+        source = {"trace": "", "trace_digest": "", "sequences": 0, "precision": ""}
+        content["scales"] = source | {"inputs": network.scales.inputs, "hidden": network.scales.hidden}
+    if network.embedding:
+        tensors["embedding.weight"] = network.embedding.table
+        content["embedding"] = {"weight": "embedding.weight"}
+    if isinstance(network.head, MeanClassifier | CtcHead):
+        tensors |= {"head.weight": network.head.weight, "head.bias": network.head.bias}
+        content["head"] = {"kind": "mean-linear", "weight": "head.weight", "bias": "head.bias"}
+    if isinstance(network.head, CtcHead):
+        content["head"] |= {"kind": "ctc", "labels": network.head.labels}
+    with write_new_folder(folder) as temporary, TemporaryDirectory() as beside:
+        if words := _words(network):
+            Path(beside, VOCABULARY).write_text("\n".join(words) + "\n", "utf-8")
+            content["embedding"]["vocabulary"] = VOCABULARY
+        write_network(temporary, Manifest.model_validate(content), tensors, Path(beside))
     return Path(folder)
+
+
+def _words(network: Network) -> tuple[str, ...]:
+    """Return the vocabulary of a network; NetworkError for one of subwords."""
+    encoder = network.embedding.encoder if network.embedding else None
+    if isinstance(network.head, AttentionDecoder) or not isinstance(encoder, Vocabulary | None):
+        raise NetworkError(f"{network.name} has subwords, whose model is not kept in it: name its folder instead")
+    return encoder.tokens if encoder else ()
 
 
 def _equal_layers(layers: Sequence[Layer]) -> list[list[Layer]]:

@@ -287,7 +287,15 @@ def test_folder_with_content_is_not_overwritten(files):
     assert called(files / "model.safetensors", "-o", files / "net").exit_code == 0
 
 
-def test_network_with_a_head_is_not_written_without_it(tmp_path):
-    with pytest.raises(NetworkError, match="save_network writes recurrent layers"):
-        save_network(archsim.load_network("imdb-lstm"), tmp_path / "net")
+@pytest.mark.parametrize("name", ["imdb-lstm", "ds2-gru", "eesen-bilstm"])
+def test_bundled_network_is_the_same_after_it_is_written(name, tmp_path):
+    network = archsim.load_network(name)
+    again = archsim.load_network(save_network(network, tmp_path / "net"))
+    assert again.digest == network.digest and again.thresholds == network.thresholds
+    assert again.scales == network.scales and again.provenance == network.provenance
+
+
+def test_network_with_subwords_is_not_written_without_them(tmp_path):
+    with pytest.raises(NetworkError, match="has subwords, whose model is not kept in it: name its folder instead"):
+        save_network(archsim.load_network("mnmt-lstm"), tmp_path / "net")
     assert not list(tmp_path.iterdir())
