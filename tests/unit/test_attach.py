@@ -106,6 +106,17 @@ def test_cells_in_a_loop_equal_torch(kind, sizes, batch, bias, steps, given_stat
     assert session.trace.sequences[0].shape == (steps, sizes[0])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_outputs_have_the_type_of_the_inputs(dtype):
+    module, x = nn.LSTM(3, 4, batch_first=True).to(dtype), torch.randn(2, 5, 3).to(dtype)
+    with attach(module, "none") as session, torch.no_grad():
+        outputs, state = module(x)
+        module(x, state)
+    assert {tensor.dtype for tensor in (outputs, *state)} == {dtype}
+    np.testing.assert_allclose(outputs.float(), module(x)[0].detach().float(), atol=0.02)
+    assert len(session.trace) == 2, "the second call went on from the first"
+
+
 def test_a_model_of_several_kinds_equals_itself(model, x):
     expected = model(x)
     with attach(model, "none", precision="fp32") as session:
