@@ -13,7 +13,7 @@ from harness_torch import Model, assert_close  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.utils.rnn import pack_sequence  # noqa: E402
 
-from archsim import attach  # noqa: E402
+from archsim import ArchsimError, attach  # noqa: E402
 
 
 @pytest.fixture
@@ -179,6 +179,16 @@ def test_another_state_begins_another_sequence(change, x):
         cell(x[: 4 if h is None else len(h), 1], h)
     assert {len(sequence) for sequence in session.trace.sequences} == {1}
     assert session.record["neurons_reused"] == 0
+
+
+def test_a_call_that_failed_is_not_continued(x):
+    layer = nn.GRU(3, 5, batch_first=True)
+    with attach(layer, "none", precision="fp32"), torch.no_grad():
+        _, state = layer(x)
+        with pytest.raises(ArchsimError, match="NaN"):
+            layer(x * torch.nan)
+        given = layer(x, state)
+    assert_close(layer(x, state), given)
 
 
 def test_a_state_changed_in_place_begins_another_sequence(x):
