@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -39,8 +40,14 @@ class Forward:
         self.module = module
         self.has_cell = isinstance(module, nn.LSTM | nn.LSTMCell)
         self._weights = _versions(module)
+        # Threads may share a model; a call must not end another one's sequences halfway.
+        self._lock = Lock()
         self._last: tuple[Tensor, ...] = ()
         """State that the last call returned; empty where nothing can go on from it."""
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        """Refuse to be copied or pickled, because a copy would never be taken out of its model."""
+        raise ConfigError(f"{self.part.name} is attached: copy or save the model outside the with block")
 
     def check(self) -> None:
         """Raise an error where the module no longer is what was attached, or is set to drop values at random."""
@@ -53,9 +60,10 @@ class Forward:
             raise NetworkError(f"{where}: its weights changed after it was attached: attach again")
 
     def continues(self, hx: Hidden) -> bool:
-        """Return True if a call with this state goes on where the last one ended."""
-        states = _tensors(hx)
-        return len(states) == len(self._last) > 0 and all(map(torch.equal, states, self._last))
+        """Return True if a call with this state goes on where the last one ended. If it fails, none does."""
+        states, last = _tensors(hx), self._last
+        self._last = ()
+        return len(states) == len(last) > 0 and all(map(torch.equal, states, last))
 
     def remember(self, hidden: Hidden) -> None:
         """Remember what a call returned; a copy, because the caller may change it in place."""
@@ -75,14 +83,15 @@ class StackForward(Forward):
     def __call__(self, input: Tensor | PackedSequence, hx: Hidden = None) -> tuple[Any, Hidden]:
         """Return outputs and end states, as torch documents them for the module."""
         self.check()
-        return self._packed(input, hx) if isinstance(input, PackedSequence) else self._dense(input, hx)
+        with self._lock:
+            return self._packed(input, hx) if isinstance(input, PackedSequence) else self._dense(input, hx)
 
     def _packed(self, packed: PackedSequence, hx: Hidden) -> tuple[Any, Hidden]:
         self.module.check_input(packed.data, packed.batch_sizes)
         layout = PackedLayout(packed)
+        self._last = ()
         outputs, states = self._run(layout.sequences(), hx)
         hidden = hidden_of(states, packed.data, has_cell=self.has_cell, batched=True)
-        self._last = ()
         return self.finish((layout.outputs(outputs), hidden), packed.data)
 
     def _dense(self, x: Tensor, hx: Hidden) -> tuple[Tensor, Hidden]:
@@ -130,6 +139,10 @@ class CellForward(Forward):
         """Return the state after one step, as torch documents it for the module."""
         self.check()
         check_step(self.module, input, hx)
+        with self._lock:
+            return self._step(input, hx)
+
+    def _step(self, input: Tensor, hx: Hidden) -> Hidden:
         batched = input.dim() == 2
         x = to_array(input if batched else input[None])
         if not len(x):

@@ -138,6 +138,9 @@ class Trace(OwnsArrays):
 
     def only(self, sequences: Sequence[int]) -> Trace:
         """Return a copy with these sequences, in this order, and their targets and initial states."""
+        for i in sequences:
+            if not 0 <= i < len(self):
+                raise TraceError(f"trace {self.name}: no sequence {i}, need numbers from 0 to {len(self) - 1}")
         targets: Any = None if self.targets is None else tuple(self.targets[i] for i in sequences)
         starts = None if self.starts is None else starts_of(self.starts, sequences)
         return replace(self, sequences=tuple(self.sequences[i] for i in sequences), targets=targets, starts=starts)

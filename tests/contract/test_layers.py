@@ -1,6 +1,7 @@
 """Ranks of the packages: imports point down, which is read from the files."""
 
 import ast
+import configparser
 from pathlib import Path
 
 import archsim
@@ -58,6 +59,14 @@ def test_imports_point_down():
 def test_every_package_has_a_rank():
     packages = {p.name.removesuffix(".py") for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
     assert packages - {"__init__", "models", "traces"} == set(RANK)
+
+
+def test_setup_lists_every_package_of_the_tree():
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[2] / "setup.cfg", "utf-8")
+    folders = {path.parent.relative_to(ROOT.parent) for path in ROOT.rglob("__init__.py")}
+    installed = {".".join(folder.parts) for folder in folders} | {"archsim.models", "archsim.traces"}
+    assert sorted(setup["options"]["packages"].split()) == sorted(installed)
 
 
 def test_kernels_import_numba_and_numpy_only():

@@ -13,7 +13,7 @@ from harness_torch import Model, assert_close  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.utils.rnn import pack_sequence  # noqa: E402
 
-from archsim import attach  # noqa: E402
+from archsim import ArchsimError, attach  # noqa: E402
 
 
 @pytest.fixture
@@ -106,6 +106,17 @@ def test_cells_in_a_loop_equal_torch(kind, sizes, batch, bias, steps, given_stat
     assert session.trace.sequences[0].shape == (steps, sizes[0])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_outputs_have_the_type_of_the_inputs(dtype):
+    module, x = nn.LSTM(3, 4, batch_first=True).to(dtype), torch.randn(2, 5, 3).to(dtype)
+    with attach(module, "none") as session, torch.no_grad():
+        outputs, state = module(x)
+        module(x, state)
+    assert {tensor.dtype for tensor in (outputs, *state)} == {dtype}
+    np.testing.assert_allclose(outputs.float(), module(x)[0].detach().float(), atol=0.02)
+    assert len(session.trace) == 2, "the second call went on from the first"
+
+
 def test_a_model_of_several_kinds_equals_itself(model, x):
     expected = model(x)
     with attach(model, "none", precision="fp32") as session:
@@ -168,6 +179,16 @@ def test_another_state_begins_another_sequence(change, x):
         cell(x[: 4 if h is None else len(h), 1], h)
     assert {len(sequence) for sequence in session.trace.sequences} == {1}
     assert session.record["neurons_reused"] == 0
+
+
+def test_a_call_that_failed_is_not_continued(x):
+    layer = nn.GRU(3, 5, batch_first=True)
+    with attach(layer, "none", precision="fp32"), torch.no_grad():
+        _, state = layer(x)
+        with pytest.raises(ArchsimError, match="NaN"):
+            layer(x * torch.nan)
+        given = layer(x, state)
+    assert_close(layer(x, state), given)
 
 
 def test_a_state_changed_in_place_begins_another_sequence(x):

@@ -68,6 +68,11 @@ def test_attaching_twice_is_refused_and_one_after_the_other_is_not(model, x):
     assert session.record["sequences"] == 12
 
 
+def test_copies_of_an_attached_model_are_refused(model):
+    with attach(model, "none"), pytest.raises(archsim.ArchsimError, match="encoder.rnn is attached: copy or save"):
+        copy.deepcopy(model)
+
+
 def test_gradients_through_an_attached_module_are_refused(model, x):
     with attach(model, "none"):
         outputs = model(x)

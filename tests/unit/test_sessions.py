@@ -183,6 +183,18 @@ def test_a_trace_of_files_takes_no_memory_of_its_own(x):
     assert not first.flags.writeable
 
 
+def test_a_folder_that_cannot_be_made_is_named(model, x, monkeypatch):
+    def full(**options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    before = [dict(vars(module)) for module in model.modules()]
+    message = "recorded inputs cannot be written there: No space left on device"
+    with pytest.raises(archsim.ArchsimError, match=message), attach(model, "none", memory_bytes=10):
+        model(x)
+    assert [dict(vars(module)) for module in model.modules()] == before
+
+
 def test_closing_a_session_removes_its_files(x):
     module = nn.GRU(3, 5, batch_first=True)
     with attach(module, "none", memory_bytes=10) as session:

@@ -66,6 +66,8 @@ def test_a_part_of_a_trace_keeps_its_states(started):
     for part, rows in ((started.limit(2), [0, 1]), (started.only([2, 0]), [2, 0])):
         for before, after in zip(started.starts, part.starts, strict=True):
             np.testing.assert_array_equal(before.h[rows], after.h)
+    with pytest.raises(archsim.ArchsimError, match="no sequence 3, need numbers from 0 to 2"):
+        started.only([3])
 
 
 def test_states_change_outputs_and_decisions_but_not_the_time_without_reuse(tiny_lstm, tiny_trace, started):
