@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from archsim.traceio.trace import Trace
 INPUTS = "inputs"
 """Folder of the objects that are explored."""
 DIGITS = 12
-"""Digits of a digest in a name; another object gets another name."""
+"""Digits of a digest in a name. Another object gets another name, so that nothing is overwritten."""
 Loss = Callable[[Any], Any]
 
 
@@ -75,7 +76,8 @@ def written(network: Any, trace: Any, loss: Loss | None, folder: Path) -> Subjec
     if isinstance(network, Network):
         loaded = trace if isinstance(trace, Trace) else load_trace(trace)
         measured = network if network.scales else with_scales(network, loaded)[0]
-        place = _place(folder, f"network-{network.digest[:DIGITS]}-{loaded.digest[:DIGITS]}")
+        everything = f"{network.digest} {measured.scales} {network.thresholds}"
+        place = _place(folder, f"network-{hashlib.sha256(everything.encode()).hexdigest()[:DIGITS]}")
         network = place if is_there(place) else save_network(measured, place)
     if isinstance(trace, Trace):
         place = _place(folder, f"trace-{trace.digest[:DIGITS]}.npz")

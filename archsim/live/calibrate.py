@@ -69,6 +69,8 @@ def calibrate(
     if isinstance(model, Network | str | Path):
         if callable(evaluate):
             raise ConfigError("calibrate: a network is run on a trace, got a function: need (network, trace)")
+        if layer is not None:
+            raise ConfigError(f"layer = {layer!r}: names modules of a torch model, got a network")
         network = model if isinstance(model, Network) else load_network(model)
         return calibrate_network(network, evaluate if isinstance(evaluate, Trace) else load_trace(evaluate), search)
     if not callable(evaluate):

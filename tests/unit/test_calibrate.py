@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -141,7 +142,7 @@ def test_calibration_that_cannot_run_is_refused(options, message, pair):
 
 @pytest.fixture
 def files(tmp_path, pair):
-    save_network(pair[0], tmp_path / "net")
+    save_network(replace(pair[0], scales=None), tmp_path / "net")
     archsim.write_trace(pair[1], tmp_path / "trace.npz")
     return ["calibrate", "-n", str(tmp_path / "net"), "-t", str(tmp_path / "trace.npz"), "--resolution", "0.05"]
 

@@ -100,6 +100,8 @@ def test_evaluation_without_meaning_is_refused(evaluate, options, message, model
 def test_network_with_a_function_is_refused():
     with pytest.raises(ConfigError, match="a network is run on a trace, got a function"):
         archsim.calibrate("imdb-lstm", lambda model: 1.0)
+    with pytest.raises(ConfigError, match="layer = 'rnn': names modules of a torch model"):
+        archsim.calibrate("imdb-lstm", "imdb-lstm", layer="rnn")
 
 
 def test_model_is_as_before_after_an_evaluation_that_fails(model):
