@@ -152,13 +152,17 @@ def choose_groups(
 
 
 def _named(where: str, groups: list[TensorGroup], prefix: str) -> TensorGroup:
-    for group in groups:
-        if group.prefix.rstrip("./") == prefix.rstrip("./"):
-            if group.refusal:
-                raise NetworkError(f"{where}: {group.name}: {group.refusal}")
-            return group
-    listed = "; ".join(f"{group.name} ({group.refusal or group.summary})" for group in groups)
-    raise NetworkError(f"{where}: no recurrent part has the prefix {prefix!r}; found: {listed}")
+    """Return the group of a prefix, or the only one whose prefix ends with it, because checkpoints nest state dicts."""
+    asked = prefix.rstrip("./")
+    exact = [group for group in groups if group.prefix.rstrip("./") == asked]
+    found = exact or [group for group in groups if group.name.endswith((f".{asked}", f"/{asked}"))]
+    if len(found) != 1:
+        listed = "; ".join(f"{group.name} ({group.refusal or group.summary})" for group in found or groups)
+        number = "several recurrent parts have" if found else "no recurrent part has"
+        raise NetworkError(f"{where}: {number} the prefix {prefix!r}; found: {listed}")
+    if found[0].refusal:
+        raise NetworkError(f"{where}: {found[0].name}: {found[0].refusal}")
+    return found[0]
 
 
 MAX_NAMES = 40

@@ -131,6 +131,14 @@ def test_directions_of_keras_are_one_layer(tmp_path):
     )
 
 
+def test_prefix_may_leave_out_what_a_checkpoint_nests_it_in(tmp_path):
+    state = {f"module.{part}.{n}": t for part in ("a.rnn", "b.rnn") for n, t in torch.nn.GRU(3, 4).state_dict().items()}
+    path = write(tmp_path / "checkpoint.pt", state)
+    assert [row.part for row in import_weights(path, prefixes=["a.rnn"]).table.simulated] == ["state.module.a.rnn"]
+    with pytest.raises(NetworkError, match="several recurrent parts have the prefix 'rnn'; found: state.module.a.rnn"):
+        import_weights(path, prefixes=["rnn"])
+
+
 def renamed(state, changes):
     return {changes.get(name, name): tensor for name, tensor in state.items() if changes.get(name, name)}
 
