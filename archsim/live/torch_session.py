@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from archsim.errors import ConfigError, UnknownNameError
+from archsim.errors import ConfigError
 from archsim.inference.policy_parameters import Threshold
-from archsim.inference.stack import StackRunner
-from archsim.ir.network import Network, Scales
+from archsim.ir.network import Scales
 from archsim.live.frames import MEMORY_BYTES, FrameStore
 from archsim.live.part import Part
+from archsim.live.runners import PartRunners
 from archsim.live.session import Session
-from archsim.policies import Policy, declaration, policy_from
+from archsim.policies import Policy, policy_from
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +76,8 @@ class Attachment:
                 raise ConfigError(f"{name or type(module).__name__} is attached already: leave that with block first")
         found, table = find_attachable(self.model, self.layer)
         frames, names = FrameStore(self.memory_bytes), [one.network.name for one in found]
-        parts = [Part(one.network.name, self._runner(one.network, names), frames) for one in found]
+        runners = PartRunners(self.policy, self.threshold, self.scales, self.precision, self.compare)
+        parts = [Part(one.network.name, runners.runner(one.network, names), frames) for one in found]
         # Nothing is replaced before everything has been checked.
         for part, one in zip(parts, found, strict=True):
             kind = StackForward if isinstance(one.module, torch.nn.RNNBase) else CellForward
@@ -90,27 +91,3 @@ class Attachment:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._undo.close()
-
-    def _runner(self, network: Network, names: list[str]) -> StackRunner:
-        scales = _of_part("scales", self.scales, network.name, names)
-        threshold = _of_part("threshold", self.threshold, network.name, names)
-        if threshold is None and self.policy.needs_threshold:
-            need = f"a number >= 0, or a number by name: {', '.join(names)}"
-            raise ConfigError(f"threshold: policy {self.policy.name!r} needs one for {network.name}: {need}")
-        if scales is None and declaration(self.policy).needs_scales:
-            measured = "session.network and session.trace of a run with policy='none' on calibration data"
-            need = f"archsim.measure_scales(network, trace), from {measured}"
-            raise ConfigError(f"scales: policy {self.policy.name!r} needs those of {network.name}: {need}")
-        network = network if scales is None else replace(network, scales=scales)
-        theta = 0.0 if threshold is None else threshold
-        return StackRunner(network, self.policy, theta, precision=self.precision, compare=self.compare)
-
-
-def _of_part(what: str, value: Any, name: str, names: list[str]) -> Any:
-    """Return the value of one part, from one for all or a mapping by name; UnknownNameError for a name of no part."""
-    if not isinstance(value, Mapping):
-        return value
-    for key in value:
-        if key not in names:
-            raise UnknownNameError(f"attached module in {what}", str(key), names)
-    return value.get(name)
