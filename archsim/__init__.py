@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # type checkers do not run `__getattr__`; `X as X` marks a na
     from archsim.experiment.result import Result as Result
     from archsim.experiment.simulate import simulate as simulate
     from archsim.exploration.search import explore as explore
+    from archsim.importers.onnx_import import from_onnx as from_onnx
     from archsim.importers.pytorch import from_torch as from_torch
     from archsim.inference.measure import measure_scales as measure_scales
     from archsim.ir.folder import load_network as load_network
@@ -43,6 +44,7 @@ _HOMES = {
     "attach": "archsim.live.torch_session",
     "calibrate": "archsim.live.calibrate",
     "explore": "archsim.exploration.search",
+    "from_onnx": "archsim.importers.onnx_import",
     "from_torch": "archsim.importers.pytorch",
     "load_arch": "archsim.config.load",
     "load_network": "archsim.ir.folder",

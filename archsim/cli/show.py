@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from archsim.ir.network import Network
 
 KINDS = ("networks", "traces", "archs", "policies")
+KINDS_BY_SUFFIX = {".toml": "archs", ".onnx": "models"}
+"""Kind of a file by suffix; any other file is a trace."""
 
 
 @click.command("list")
@@ -41,6 +43,7 @@ def show(name: str) -> None:
     archsim show imdb-lstm
     archsim show lowbit:bits=4
     archsim show my-machine.toml      also a network folder, or a trace file
+    archsim show model.onnx           what of it is simulated, left outside, or refused and why
     """
     from archsim.cli.console import output_console
     from archsim.errors import UnknownNameError
@@ -62,7 +65,7 @@ def _kinds_of_path(path: Path) -> list[str]:
     if is_folder(path):
         return ["networks"]
     if is_file(path):
-        return ["archs"] if path.suffix == ".toml" else ["traces"]
+        return [KINDS_BY_SUFFIX.get(path.suffix, "traces")]
     return []
 
 
@@ -221,6 +224,14 @@ def _show_trace(name: str) -> Iterator[Table]:
     yield _table(f"trace {name}", ("", ""), rows)
 
 
+def _show_model(name: str) -> Iterator[Table]:
+    from archsim.importers.onnx_import import OnnxImport
+    from archsim.importers.table import COLUMNS
+
+    table = OnnxImport(name).table()
+    yield _table(table.source, COLUMNS, [row.cells for row in table.rows])
+
+
 def _show_policy(name: str) -> Iterator[Table]:
     from archsim.policies import declaration, policy_from
     from archsim.policies.options import defaults_of, spelled_option
@@ -254,4 +265,10 @@ def _table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) ->
     return table
 
 
-_SHOW = {"networks": _show_network, "traces": _show_trace, "archs": _show_arch, "policies": _show_policy}
+_SHOW = {
+    "networks": _show_network,
+    "traces": _show_trace,
+    "archs": _show_arch,
+    "policies": _show_policy,
+    "models": _show_model,
+}
