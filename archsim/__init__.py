@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # type checkers do not run `__getattr__`; `X as X` marks a na
     from archsim.ir.folder import load_network as load_network
     from archsim.ir.network import Network as Network
     from archsim.live.calibrate import calibrate as calibrate
+    from archsim.live.onnx_model import OnnxModel as OnnxModel
     from archsim.live.torch_session import attach as attach
     from archsim.policies import register_policy as register_policy
     from archsim.sweeps.frames import read_sweep as read_sweep
@@ -39,6 +40,7 @@ _HOMES = {
     "ArchSpec": "archsim.config.arch",
     "ArchsimError": "archsim.errors",
     "Network": "archsim.ir.network",
+    "OnnxModel": "archsim.live.onnx_model",
     "Result": "archsim.experiment.result",
     "Trace": "archsim.traceio.trace",
     "attach": "archsim.live.torch_session",
