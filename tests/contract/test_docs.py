@@ -40,8 +40,9 @@ def blocks(language):
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_examples_run_and_print(code, tmp_path):
-    if "torch" in code:
-        pytest.importorskip("torch")
+    needed = {"torch": ["torch"], "Onnx": ["onnx", "onnxruntime"]}
+    for package in (package for word, packages in needed.items() if word in code for package in packages):
+        pytest.importorskip(package)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
