@@ -21,10 +21,14 @@ if TYPE_CHECKING:  # type checkers do not run `__getattr__`; `X as X` marks a na
     from archsim.experiment.result import Result as Result
     from archsim.experiment.simulate import simulate as simulate
     from archsim.exploration.search import explore as explore
+    from archsim.importers.onnx_import import from_onnx as from_onnx
     from archsim.importers.pytorch import from_torch as from_torch
     from archsim.inference.measure import measure_scales as measure_scales
     from archsim.ir.folder import load_network as load_network
     from archsim.ir.network import Network as Network
+    from archsim.live.calibrate import calibrate as calibrate
+    from archsim.live.onnx_model import OnnxModel as OnnxModel
+    from archsim.live.torch_session import attach as attach
     from archsim.policies import register_policy as register_policy
     from archsim.sweeps.frames import read_sweep as read_sweep
     from archsim.sweeps.run import run_sweep as run_sweep
@@ -36,9 +40,13 @@ _HOMES = {
     "ArchSpec": "archsim.config.arch",
     "ArchsimError": "archsim.errors",
     "Network": "archsim.ir.network",
+    "OnnxModel": "archsim.live.onnx_model",
     "Result": "archsim.experiment.result",
     "Trace": "archsim.traceio.trace",
+    "attach": "archsim.live.torch_session",
+    "calibrate": "archsim.live.calibrate",
     "explore": "archsim.exploration.search",
+    "from_onnx": "archsim.importers.onnx_import",
     "from_torch": "archsim.importers.pytorch",
     "load_arch": "archsim.config.load",
     "load_network": "archsim.ir.folder",

@@ -154,7 +154,13 @@ class ActivityRecord:
         """Share of neuron evaluations avoided, or of multiply-accumulates if columns are skipped."""
         if self.kind == "neurons":
             return sum(map(self._ones_in, self.shapes)) / self.neurons_total
-        return sum(self._ones_in(s) * s.neurons_per_step for s in self.shapes) / self.macs_total
+        return self.macs_avoided / self.macs_total
+
+    @property
+    def macs_avoided(self) -> int:
+        """Multiply-accumulates of the reused neurons, or of the skipped columns."""
+        neurons = self.kind == "neurons"
+        return sum(self._ones_in(s) * (s.n_inputs if neurons else s.neurons_per_step) for s in self.shapes)
 
     def _ones_in(self, shape: PassShape) -> int:
         return sum(count_ones(bits) for bits in self.bits[shape.pass_key]) if self.reuses else 0

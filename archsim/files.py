@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -43,6 +44,42 @@ def write_whole(path: str | Path) -> Iterator[Path]:
         raise RunFailedError(f"cannot write {final}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_new_folder(folder: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`, which takes its name only if the block succeeds.
+
+    Raises UsageError as `check_new_folder` does, and RunFailedError if it cannot be written completely.
+    """
+    final = check_new_folder(folder)
+    temporary = final.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        temporary.replace(final)  # also over an empty folder
+    except OSError as error:
+        kind = RunFailedError if error.errno in RESOURCE_ERRORS else UsageError
+        raise kind(f"cannot write {final}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_new_folder(folder: str | Path) -> Path:
+    """Return the absolute path of a folder that does not exist yet or is empty; UsageError if it cannot be made."""
+    path = named_path(folder)
+    try:
+        final = path.resolve()
+        if is_there(path) and not is_folder(path):
+            raise UsageError(f"cannot write {path}: it is not a folder")
+        if is_folder(path) and any(path.iterdir()):
+            raise UsageError(f"cannot write {path}: the folder is not empty; name a new one")
+        reason = None if is_folder(final) else _unwritable(final)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UsageError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
+    if reason or not os.access(final.parent, os.W_OK):
+        raise UsageError(f"cannot write {path}: {reason or f'folder {final.parent} is not writable'}")
+    return final
 
 
 def _create_beside(final: Path, before: os.stat_result | None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ class OwnsArrays:
         vars(self).update({name: _owned(value) for name, value in state.items()})
 
 
+class OwnMap(mmap.mmap):
+    """Read-only map of a file that its maker alone writes, and only before it is mapped."""
+
+
 def own(array: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
     """Return a read-only, C-ordered array of `dtype` that no other object can change, copied only if necessary."""
     result = np.ascontiguousarray(array, dtype)
@@ -40,10 +45,15 @@ def _owned(value: Any) -> Any:
 
 
 def _is_fixed(array: NDArray[Any]) -> bool:
-    """Return whether an array and all arrays beneath its view are read-only, down to numpy's own memory or bytes."""
+    """Return whether an array and all arrays beneath its view are read-only.
+
+    Beneath the last one lies numpy's own memory, bytes, or an `OwnMap`.
+    """
     owner: object = array
     while isinstance(owner, np.ndarray):
         if owner.flags.writeable:
             return False
         owner = owner.base
-    return owner is None or isinstance(owner, bytes)
+    if isinstance(owner, memoryview):
+        owner = owner.obj
+    return owner is None or isinstance(owner, bytes | OwnMap)

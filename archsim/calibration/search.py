@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from archsim.calibration.greedy import BELOW, GreedySearch, ThresholdParams
+from archsim.calibration.scored import largest_step, steps_of, theta_at
 from archsim.calibration.trials import Point, Trials
 from archsim.errors import ConfigError
 from archsim.ir.manifest import CalibratedPoint, CalibrationManifest, Per, reaches
@@ -17,10 +18,11 @@ from archsim.task_metrics.bootstrap import CONFIDENCE
 from archsim.traceio.trace import Trace
 from archsim.validation import whole_number
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MAX_STEPS = 1_000_000
 """Largest number of steps on the grid of θ."""
-REFINE_STEPS = 4
-"""Steps of the interval at which bisection stops; the rest is tried one by one."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,14 @@ class Calibration:
     evidence: CalibrationManifest
     """Evidence that the network's manifest keeps."""
 
+    @property
+    def log(self) -> pd.DataFrame:
+        """Every θ tried with its reuse, metric and loss, in the order of `points`."""
+        import pandas as pd
+
+        rows = [{**point._asdict(), "standard_error": point.standard_error} for point in self.points]
+        return pd.DataFrame(rows).rename(columns={"change": "squared_output_change"})
+
     def reached_end(self, max_loss: float) -> bool:
         """Return True if the search ended at a θ chosen for this bound, because a larger θ may then fit, too."""
         return reaches(self.chosen[max_loss].threshold, self.highest)
@@ -49,7 +59,7 @@ class Calibration:
 def calibrate_threshold(
     network: Network,
     trace: Trace,
-    policy_name: str = "bnn",
+    policy_name: str | Policy = "bnn",
     *,
     max_losses: Sequence[float] = (1.0,),
     margin: float = 0.0,
@@ -98,34 +108,23 @@ def calibrate_threshold(
     return Calibration(chosen, uniform, metric.name, before, tuple(points), cut_short, end, evidence)
 
 
-def steps_of(highest: float, resolution: float) -> int:
-    """Return the number of steps of the grid of θ that stay within `highest`."""
-    return int(highest / resolution + 1e-9)  # 0.3 / 0.1 is a little below 3
-
-
 def largest_uniform(trials: Trials, max_loss: float, margin: float, highest: float, resolution: float) -> Point:
     """Return the point of the largest θ in [0, highest], on a grid, up to which no tried θ loses too much.
 
-    Bisects, then tries step by step, because loss is not quite monotone.
     Raises ConfigError if even θ = 0 loses too much.
     """
 
     def at(step: int) -> Point:
-        return trials.at(round(step * resolution, 10))
+        return trials.at(theta_at(step, resolution))
 
     def fits(step: int) -> bool:
         return at(step).within(max_loss, margin)
 
-    good, bad = 0, steps_of(highest, resolution)
-    if not fits(good):
-        loss = f"{at(good).metric_loss:.2f} points, with a standard error of {at(good).standard_error:.2f}"
+    best = largest_step(fits, steps_of(highest, resolution))
+    if best is None:
+        loss = f"{at(0).metric_loss:.2f} points, with a standard error of {at(0).standard_error:.2f}"
         raise ConfigError(f"even θ = 0 loses {loss}: too much for a bound of {max_loss:g} and a margin of {margin:g}")
-    while bad - good > REFINE_STEPS:
-        middle = (good + bad) // 2
-        good, bad = (middle, bad) if fits(middle) else (good, middle)
-    while good < bad and fits(good + 1):
-        good += 1
-    return at(good)
+    return at(best)
 
 
 def check_amount(name: str, value: float) -> None:
@@ -135,7 +134,7 @@ def check_amount(name: str, value: float) -> None:
 
 
 def check_search(
-    policy_name: str,
+    policy_name: str | Policy,
     max_losses: Sequence[float],
     margin: float,
     highest: float,

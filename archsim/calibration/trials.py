@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from archsim.errors import ConfigError
+from archsim.inference.batch_runner import Keep
 from archsim.inference.run import InferenceResult, run_workload
 from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.ir.network import Network
@@ -100,8 +101,8 @@ class Trials:
         )
 
     def _run(self, policy: Policy, threshold: Any) -> InferenceResult:
-        keep_outputs = self.compares and not self.network.decoder
-        result = run_workload(self.workload, policy, threshold, keep_outputs=keep_outputs)
+        keep = Keep(self.compares and not self.network.decoder)
+        result = run_workload(self.workload, policy, threshold, keep=keep)
         if result.metric is None:
             raise no_loss(self.network, self.trace)
         return result

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from archsim.cli.options import NamedPath
+from archsim.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from archsim.calibration import Calibration, Point
     from archsim.ir.manifest import Per
+    from archsim.ir.network import Network
+    from archsim.traceio.trace import Trace
 
 
 @click.command()
@@ -21,9 +27,12 @@ if TYPE_CHECKING:
     "max_losses",
     type=float,
     multiple=True,
-    default=(1.0,),
-    show_default=True,
-    help="Largest loss in points of the metric; may be repeated.",
+    help="Largest loss in points of the metric; may be repeated.  [default: 1]",
+)
+@click.option(
+    "--max-change",
+    type=float,
+    help="Largest change of the outputs as a fraction, instead of a loss: for networks without a metric or labels.",
 )
 @click.option("--policy", "-p", default="bnn", show_default=True, help="Policy for which θ is searched.")
 @click.option(
@@ -47,12 +56,14 @@ if TYPE_CHECKING:
 @click.option(
     "--scales-only", is_flag=True, help="Only measure the magnitudes of inputs, which ternary and lowbit need."
 )
+@click.option("--log", type=NamedPath(), help="Write every θ tried with its loss or change to a CSV file.")
 @click.option("--save", is_flag=True, help="Write θ for the smallest bound and its evidence into network.toml.")
 @click.option("--force", is_flag=True, help="Allow --save to change a bundled network.")
 def calibrate(
     network: str,
     trace: str,
     max_losses: tuple[float, ...],
+    max_change: float | None,
     policy: str,
     margin: float,
     highest: float,
@@ -61,10 +72,11 @@ def calibrate(
     passes: int,
     limit: int | None,
     scales_only: bool,
+    log: Path | None,
     save: bool,
     force: bool,
 ) -> None:
-    """Find the largest θ whose loss of the task metric stays within a bound.
+    """Find the largest θ whose loss of the task metric, or change of the outputs, stays within a bound.
 
     Do not calibrate on the data on which you report results.
 
@@ -73,19 +85,26 @@ def calibrate(
     archsim calibrate -n imdb-lstm -t imdb-valid --max-loss 1 --max-loss 2 --max-loss 3 --margin 1
     archsim calibrate -n my-network -t my-validation.npz --policy oracle --save
     archsim calibrate -n ds2-gru -t fsdd-valid --max-loss 1 --margin 1 --per kind
+    archsim calibrate -n my-network -t my-inputs.npz --max-change 0.05        needs no labels and no metric
     archsim calibrate -n my-network -t my-inputs.npz --scales-only --save     needs no labels and no metric
     """
-    from archsim.calibration import calibrate_threshold, check_search, with_scales
+    from archsim.calibration import calibrate_threshold, check_search, with_scales, write_log
     from archsim.cli.console import output_console, say
+    from archsim.cli.outputs import check_outputs, input_files
     from archsim.cli.show import scales_table
     from archsim.corpora.catalogue import load_trace
-    from archsim.errors import ConfigError
     from archsim.ir.folder import load_network, network_folder
     from archsim.ir.saving import check_saving, save_calibration, save_scales
     from archsim.policies import declaration, kind_of
 
     if force and not save:
         raise ConfigError("--force: there is nothing to force without --save")
+    if max_change is not None and (max_losses or per != "network" or scales_only):
+        raise ConfigError(
+            "--max-change finds one θ for the network: need it without --max-loss, --per or --scales-only"
+        )
+    if log is not None:
+        check_outputs({"--log": log}, input_files(network, trace, "epur"))
     folder = network_folder(network)
     if save:
         check_saving(folder, force=force)
@@ -96,6 +115,11 @@ def calibrate(
         output_console().show(scales_table(loaded, scales))
         say(f"saved in {saved}" if saved else "not saved: --save writes them into network.toml")
         return
+    if max_change is not None:
+        search = {"policy": policy, "margin": margin, "highest": highest, "resolution": resolution}
+        _by_change(folder, loaded, inputs, max_change, search, log=log, save=save, force=force)
+        return
+    max_losses = max_losses or (1.0,)
     searched = check_search(policy, max_losses, margin, highest, resolution, per, passes)
     avoided = kind_of(searched).avoided
     evidence, quantises = None, declaration(searched).needs_scales
@@ -117,6 +141,8 @@ def calibrate(
         on_point=lambda point: _report(avoided, point),
     )
     saved = save_calibration(folder, searched.name, calibration.evidence, evidence, force=force) if save else None
+    if log is not None:
+        write_log(calibration.log, log)
     output_console().show(_table(f"{network} on {trace}, policy {policy}", avoided, calibration))
     say(f"{calibration.metric} without reuse: {calibration.metric_baseline:.2f}")
     for max_loss in calibration.chosen:
@@ -124,6 +150,46 @@ def calibrate(
     if calibration.cut_short:
         say(f"stopped after {passes} passes before the search was done: see --passes", err=True)
     if saved:
+        say(f"saved in {saved}")
+
+
+def _by_change(
+    folder: Path,
+    network: Network,
+    trace: Trace,
+    max_change: float,
+    search: dict[str, Any],
+    *,
+    log: Path | None,
+    save: bool,
+    force: bool,
+) -> None:
+    """Find θ by the change of the outputs; print every θ tried, and save the chosen one if asked to."""
+    from archsim.calibration.network import calibrate_network, change_evidence
+    from archsim.calibration.theta_search import theta_search
+    from archsim.cli.console import percent, say
+    from archsim.ir.saving import save_calibration
+    from archsim.policies import declaration, kind_of, policy_from
+
+    policy = policy_from(search["policy"])
+    if save and declaration(policy).needs_scales and network.scales is None:
+        raise ConfigError(f"policy {policy.name!r} needs scales: --scales-only --save measures them first")
+    avoided = kind_of(policy).avoided
+
+    def told(record: dict[str, Any]) -> str:
+        reuse, change = percent(record["reuse_fraction"]), percent(record["output_change"], 2)
+        return f"θ {record['threshold']:g}: {avoided} {reuse}, outputs change by {change}"
+
+    choices = theta_search(
+        **search, max_change=max_change, log=log, progress=False, on_trial=lambda record: say(told(record), err=True)
+    )
+    theta = calibrate_network(network, trace, choices)
+    chosen = next(record for record in theta.tried if record["threshold"] == float(theta))
+    within = f"changes the outputs by at most {percent(max_change, 2)}"
+    end = " (the search ended there: a larger one may do, go on with --highest)" if theta.reached_end else ""
+    say(f"{told(chosen)}: the largest θ that {within}{end}")
+    if save:
+        saved = save_calibration(folder, policy.name, change_evidence(theta, trace, choices.precision), force=force)
         say(f"saved in {saved}")
 
 

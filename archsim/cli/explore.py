@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--network", "-n", required=True, help="Bundled network or network folder, with a task metric.")
-@click.option("--max-loss", type=float, default=1.0, show_default=True, help="Largest loss in points of the metric.")
+@click.option("--network", "-n", required=True, help="Bundled network or network folder.")
+@click.option("--max-loss", type=float, help="Largest loss in points of the metric.  [default: 1]")
+@click.option(
+    "--max-change",
+    type=float,
+    help="Largest change of the outputs as a fraction, instead of a loss: for networks without a metric or labels.",
+)
 @click.option("--trace", "-t", help="Labelled trace for the choice.  [default: the network's own]")
 @click.option("--split", help="train, valid or test of the network's public corpus in $ARCHSIM_DATA.")
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
@@ -62,6 +67,7 @@ def explore(
     \b
     archsim explore --network imdb-lstm --max-loss 1
     ARCHSIM_DATA=~/corpora archsim explore -n mnmt-lstm --split valid --limit 300 --margin 1
+    archsim explore -n my-network -t my-inputs.npz --max-change 0.05
     archsim explore -n imdb-lstm -p "bnn lowbit:bits=3,throttle=off" --widths 128,256
     """
     from archsim.cli.console import output_console, say, stage_bars
@@ -110,10 +116,10 @@ def _table(result: Exploration) -> Table:
     from rich import box
     from rich.table import Table
 
-    from archsim.exploration.advice import RULE
+    from archsim.exploration.advice import RULE, bound_text
     from archsim.exploration.page import LABELS, NOTE
 
-    content = f"the front within a loss of {result.max_loss:g}, then the best of other policies"
+    content = f"the front within {bound_text(result)}, then the best of other policies"
     title = f"{result.network} on {result.trace}: {content}"
     table = Table(title=title, caption=f"{RULE}\n{NOTE}", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.title_justify = table.caption_justify = "left"

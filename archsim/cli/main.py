@@ -12,6 +12,7 @@ from archsim._version import __version__
 from archsim.cli.calibrate import calibrate
 from archsim.cli.exit import exit_code
 from archsim.cli.explore import explore
+from archsim.cli.import_ import import_file
 from archsim.cli.report import report
 from archsim.cli.reproduce import reproduce
 from archsim.cli.run import run
@@ -31,11 +32,12 @@ def archsim() -> None:
     archsim report out                              figures and tables of a sweep on one page
     archsim explore --network imdb-lstm             the best predictor and width of its unit
     archsim reproduce --quick                       every table and figure of the paper
+    archsim import model.safetensors -o my-network  somebody's weights as a network
     archsim show epur                               a machine with the source of each value
     """
 
 
-for _command in (run, sweep, report, explore, reproduce, list_things, show, calibrate):
+for _command in (run, sweep, report, explore, reproduce, list_things, show, calibrate, import_file):
     archsim.add_command(_command)
 
 

@@ -18,7 +18,10 @@ SUMMARY_POLICIES = ("bnn", "oracle")
 
 
 @click.command()
-@click.option("--network", "-n", help="Bundled network or network folder.  [default: every bundled one]")
+@click.option(
+    "--network", "-n", help="Bundled network, network folder, or ONNX model.  [default: every bundled network]"
+)
+@click.option("--inputs", type=NamedPath(), help="Feeds of an ONNX model (.npz): INPUT, or INPUT/0, INPUT/1, ...")
 @click.option("--trace", "-t", help="Bundled trace, corpus split, or trace file.  [default: the network's own]")
 @click.option("--split", help="train, valid, test or all of each network's public corpus in $ARCHSIM_DATA.")
 @click.option("--arch", "-a", default="epur", show_default=True, help="Preset or TOML file.")
@@ -47,6 +50,7 @@ SUMMARY_POLICIES = ("bnn", "oracle")
 @click.option("--verbose", "-v", is_flag=True, help="Also print the use and the energy of each unit.")
 def run(
     network: str | None,
+    inputs: Path | None,
     trace: str | None,
     split: str | None,
     policies: tuple[str, ...],
@@ -67,8 +71,10 @@ def run(
     archsim run -n mnmt-lstm --policy bnn --policy lowbit:throttle=off
     archsim run -n imdb-lstm --arch epur-4mib --verbose --sensitivity
     archsim run -n imdb-lstm --limit 1 --timeline run.json    (open in ui.perfetto.dev)
+    archsim run -n model.onnx --inputs feeds.npz --policy delta --threshold 0.1
     """
     from archsim.cli.console import output_console, say
+    from archsim.cli.onnx_run import run_onnx
     from archsim.cli.outputs import check_outputs, input_files
     from archsim.cli.result_tables import (
         energy_table,
@@ -85,6 +91,10 @@ def run(
         raise ConfigError(f"--trace {trace} and --split {split}: need one of them")
     if trace is not None and network is None:
         raise ConfigError(f"--trace {trace}: name the --network that takes it")
+    if inputs is not None or (network or "").endswith(".onnx"):
+        others = {"--trace": trace, "--split": split, "--timeline": timeline, "--sensitivity": sensitivity or None}
+        run_onnx(network, inputs, policies or SUMMARY_POLICIES[:1], limit, json_path, verbose, others, options)
+        return
     networks = _bundled() if network is None else [network]
     policies = tuple(dict.fromkeys(policies)) or SUMMARY_POLICIES[: 2 if network is None else 1]
     if timeline is not None and len(networks) * len(policies) != 1:

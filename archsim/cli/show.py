@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from archsim.ir.network import Network
 
 KINDS = ("networks", "traces", "archs", "policies")
+KINDS_BY_SUFFIX = {".toml": "archs", ".onnx": "models"}
+"""Kind of a file by suffix; any other file is a trace."""
 
 
 @click.command("list")
@@ -41,6 +43,7 @@ def show(name: str) -> None:
     archsim show imdb-lstm
     archsim show lowbit:bits=4
     archsim show my-machine.toml      also a network folder, or a trace file
+    archsim show model.onnx           what of it is simulated, left outside, or refused and why
     """
     from archsim.cli.console import output_console
     from archsim.errors import UnknownNameError
@@ -62,7 +65,7 @@ def _kinds_of_path(path: Path) -> list[str]:
     if is_folder(path):
         return ["networks"]
     if is_file(path):
-        return ["archs"] if path.suffix == ".toml" else ["traces"]
+        return [KINDS_BY_SUFFIX.get(path.suffix, "traces")]
     return []
 
 
@@ -176,11 +179,11 @@ def _show_network(name: str) -> Iterator[Table]:
                 calibration.trace,
                 calibration.sequences,
                 calibration.margin,
-                p.max_loss,
+                p.max_loss if p.max_change is None else f"change {p.max_change:g}",
                 _theta_cell(p.threshold, calibration),
                 calibration.per,
             ),
-            *(p.reuse_fraction, p.metric_loss),
+            *(p.reuse_fraction, p.metric_loss, p.output_change),
         )
         for policy, calibration in manifest.calibration.items()
         for p in calibration.points
@@ -188,7 +191,7 @@ def _show_network(name: str) -> Iterator[Table]:
     if manifest.scales:
         yield scales_table(network, manifest.scales)
     if evidence:
-        columns = ("policy", "trace", "sequences", "margin", "bound", "θ", "one θ per", "reuse", "loss")
+        columns = ("policy", "trace", "sequences", "margin", "bound", "θ", "one θ per", "reuse", "loss", "change")
         yield _table("calibration", columns, evidence)
 
 
@@ -219,6 +222,14 @@ def _show_trace(name: str) -> Iterator[Table]:
     rows = [("kind", trace.kind), ("sequences", len(trace)), ("labelled", labelled)]
     rows += [("description", trace.description), ("provenance", trace.provenance), ("SHA-256", trace.digest)]
     yield _table(f"trace {name}", ("", ""), rows)
+
+
+def _show_model(name: str) -> Iterator[Table]:
+    from archsim.importers.onnx_import import OnnxImport
+    from archsim.importers.table import COLUMNS
+
+    table = OnnxImport(name).table()
+    yield _table(table.source, COLUMNS, [row.cells for row in table.rows])
 
 
 def _show_policy(name: str) -> Iterator[Table]:
@@ -254,4 +265,10 @@ def _table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) ->
     return table
 
 
-_SHOW = {"networks": _show_network, "traces": _show_trace, "archs": _show_arch, "policies": _show_policy}
+_SHOW = {
+    "networks": _show_network,
+    "traces": _show_trace,
+    "archs": _show_arch,
+    "policies": _show_policy,
+    "models": _show_model,
+}

@@ -38,6 +38,8 @@ class Result:
     """Time, counted actions, energy and area of the policy's machine."""
     outputs: list[F32] | None
     """Outputs of the top layer, (T, D·H) float32 per sequence; None if not kept."""
+    layer_outputs: list[list[F32]] | None
+    """Outputs of every layer, (T, D·H) float32 by layer and sequence; None unless simulated with `keep_layers`."""
     predictions: list[Prediction] | None
     """Class, transcript or translation per sequence; None for a network without a head."""
     has_task: bool

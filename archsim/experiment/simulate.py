@@ -14,8 +14,10 @@ from archsim.experiment.record import make_record
 from archsim.experiment.result import Result
 from archsim.experiment.run_config import RunConfig, resolve
 from archsim.experiment.simulated_run import Baseline
-from archsim.experiment.stages import SequencesCallback, Stages
+from archsim.experiment.stages import RecordedStages, SequencesCallback, Stages
+from archsim.inference.batch_runner import NOTHING, Keep
 from archsim.inference.policy_parameters import Threshold
+from archsim.inference.run import InferenceResult
 from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.ir.network import Network
 from archsim.policies import Policy
@@ -35,6 +37,7 @@ def simulate(
     seed: int = 0,
     *,
     keep_outputs: bool = True,
+    keep_layers: bool = False,
     baseline: Baseline | None = None,
     on_progress: SequencesCallback | None = None,
 ) -> Result:
@@ -43,13 +46,15 @@ def simulate(
     threshold: θ as one number, one per layer, or one per (layer, gate); None takes the network's calibrated θ.
     precision: `fp16` or `fp32` arithmetic. detail: `block` (fast) or `neuron` (event by event, same times).
     seed: part of the record's digest; nothing is drawn at random today.
+    keep_outputs: whether `outputs` is filled; keep_layers: whether `layer_outputs` is, with every layer's.
     baseline: baseline of an earlier result, if only policy and threshold have changed since.
     on_progress: called with a stage, the sequences just finished, and the number of sequences.
     Raises subclasses of ArchsimError for anything that cannot be simulated.
     """
     started = time.perf_counter()
     config = resolve(network, trace, arch, policy, threshold, precision, detail, seed)
-    result = run_stages(Stages(config, on_progress=on_progress), keep_outputs=keep_outputs, baseline=baseline)
+    keep = Keep(keep_outputs, keep_layers)
+    result = run_stages(Stages(config, on_progress=on_progress), keep, baseline=baseline)
     return _set_wall_time(result, started)
 
 
@@ -68,15 +73,23 @@ def simulate_policies(configs: list[RunConfig], on_progress: SequencesCallback |
     return results
 
 
+def simulate_inference(
+    config: RunConfig, inference: InferenceResult, *, on_progress: SequencesCallback | None = None
+) -> Result:
+    """Simulate a configuration whose inference run is there already; its decisions are replayed."""
+    started = time.perf_counter()
+    return _set_wall_time(run_stages(RecordedStages(config, inference, on_progress=on_progress)), started)
+
+
 def _set_wall_time(result: Result, started: float) -> Result:
     result.record["wall_s"] = round(time.perf_counter() - started, 3)
     return result
 
 
-def run_stages(stages: Stages, *, keep_outputs: bool = False, baseline: Baseline | None = None) -> Result:
+def run_stages(stages: Stages, keep: Keep = NOTHING, *, baseline: Baseline | None = None) -> Result:
     """Return the result of all stages of a run; the caller sets its record's `wall_s`."""
     config = stages.config
-    inference = stages.inference(keep_outputs=keep_outputs)
+    inference = stages.inference(keep)
     simulated = stages.replay(inference.activity, config.machine, f"events, policy {config.policy.name}")
     if baseline is None:
         same = Baseline(config.baseline_digest, inference, simulated)
@@ -88,6 +101,7 @@ def run_stages(stages: Stages, *, keep_outputs: bool = False, baseline: Baseline
         activity=inference.activity,
         simulated=simulated,
         outputs=inference.outputs,
+        layer_outputs=inference.layer_outputs,
         predictions=inference.predictions,
         has_task=config.network.metric is not None,
         technology=config.technology,

@@ -9,9 +9,9 @@ from archsim.activity import ActivityRecord
 from archsim.config.arch import ArchSpec
 from archsim.experiment.run_config import RunConfig
 from archsim.experiment.simulated_run import Baseline, SimulatedRun, simulate_and_cost
+from archsim.inference.batch_runner import NOTHING, Keep
 from archsim.inference.run import InferenceResult, run_compared
-from archsim.inference.workload import PAIR_BYTES, Workload
-from archsim.policies import kind_of
+from archsim.inference.workload import Workload
 
 SequencesCallback = Callable[[str, int, int], None]
 """Callback that is given the name of a stage, the sequences just finished in it, and the number of sequences."""
@@ -42,18 +42,16 @@ class Stages:
         if self._workload is not None:
             return self._workload
         config = self.config
-        shares = config.compares and kind_of(config.policy).makes_products_ahead
-        cache_bytes = PAIR_BYTES if shares else 0
-        return Workload(config.network, config.trace, precision=config.precision, cache_bytes=cache_bytes, once=True)
+        return Workload.for_pair(config.network, config.trace, config.policy, precision=config.precision)
 
-    def inference(self, *, keep_outputs: bool = False) -> InferenceResult:
+    def inference(self, keep: Keep = NOTHING) -> InferenceResult:
         """Return outputs and decisions of the policy at its θ, beside those without reuse."""
         config = self.config
         return run_compared(
             self.workload,
             config.policy,
             config.thresholds,
-            keep_outputs=keep_outputs,
+            keep=keep,
             threads=self.threads,
             on_progress=partial(self._report, f"outputs, policy {config.policy.name}"),
         )
@@ -71,3 +69,17 @@ class Stages:
 
     def _report(self, stage: str, done: int) -> None:
         self.on_progress(stage, done, len(self.config.trace))
+
+
+class RecordedStages(Stages):
+    """Stages of a configuration whose inference run was made before."""
+
+    def __init__(
+        self, config: RunConfig, inference: InferenceResult, *, on_progress: SequencesCallback | None = None
+    ) -> None:
+        super().__init__(config, on_progress=on_progress)
+        self._inference = inference
+
+    def inference(self, keep: Keep = NOTHING) -> InferenceResult:
+        """Return the recorded run, with what was kept of it then."""
+        return self._inference

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from archsim.exploration.threshold_search import CHANGE
 from archsim.report.labels import Label, label_of
 
 if TYPE_CHECKING:
@@ -24,14 +25,14 @@ SMALL = 0.005
 
 def advice(explored: ExploredPoints) -> str:
     """Return the recommendation: one point to build and the cost of the next ones, or why to build none."""
-    best, bound = explored.best, _points(explored.max_loss)
+    best, bound = explored.best, bound_text(explored)
     if best is None:
         return _nothing_fits(explored)
     if explored.chosen is None:
         less = f"its energy × time × area is {best['product']:.3g} times that of the machine without"
-        answer = f"Reuse does not pay within {bound} of loss: the best is {described(best)}; {less}."
+        answer = f"Reuse does not pay within {bound}: the best is {described(best, explored.cost)}; {less}."
         return " ".join([answer, *_at_end(explored)])
-    sentences = [f"{described(best)}.", _compared(explored, best), _next_better(explored, best)]
+    sentences = [f"{described(best, explored.cost)}.", _compared(explored, best), _next_better(explored, best)]
     if best["unsure"]:
         sentences.append(_unsure(explored, best))
     return " ".join([*sentences, *_at_end(explored)])
@@ -53,10 +54,10 @@ def named(row: Row) -> str:
     return f"{row['policy']}{theta}{unit}"
 
 
-def described(row: Row) -> str:
+def described(row: Row, cost: str) -> str:
     """Return the name of a point with its reuse, loss and gains."""
     reuse = f"avoids {_share(row['avoided'])}"
-    return f"{named(row)}: {reuse}, {_lost(row['metric_loss'])}, {_gains(row)}"
+    return f"{named(row)}: {reuse}, {_lost(row, cost)}, {_gains(row)}"
 
 
 def _gains(row: Row) -> str:
@@ -68,8 +69,8 @@ def _gains(row: Row) -> str:
 def _nothing_fits(explored: ExploredPoints) -> str:
     if explored.reusing.empty:
         return "No policy that reuses and that a machine can have was explored."
-    least, bound = explored.reusing.sort_values("metric_loss", kind="stable").iloc[0], _points(explored.max_loss)
-    answer = f"No point stays within {bound} of loss: {named(least)} comes nearest and {_lost(least['metric_loss'])}."
+    least, bound = explored.reusing.sort_values(explored.cost, kind="stable").iloc[0], bound_text(explored)
+    answer = f"No point stays within {bound}: {named(least)} comes nearest and {_lost(least, explored.cost)}."
     ended = bool((explored.reusing["threshold"] <= explored.ends[0]).any())
     return f"{answer} The search ended at θ = {explored.ends[0]:g}." if ended else answer
 
@@ -113,7 +114,17 @@ def _next_better(explored: ExploredPoints, best: Row) -> str:
     return f"To save {_share(row['energy_saving'])}, {named(row)} {cost}{also}."
 
 
-def _lost(points: float) -> str:
+def bound_text(explored: ExploredPoints) -> str:
+    """Return the bound in words."""
+    if explored.cost == CHANGE:
+        return f"{_share(explored.max_loss)} of output change"
+    return f"{_points(explored.max_loss)} of loss"
+
+
+def _lost(row: Row, cost: str) -> str:
+    if cost == CHANGE:
+        return f"changes the outputs by {_share(row[cost])}"
+    points = row[cost]
     if points == 0:
         return "loses nothing"
     return f"loses {_points(points)}" if points > 0 else f"gains {_points(-points)}"

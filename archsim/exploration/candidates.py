@@ -45,21 +45,24 @@ class Candidate:
         return [{"policy": self.policy, "threshold": theta} | machine for machine in machines]
 
 
-def candidates(fixed: Choices, policies: Iterable[str], widths: Iterable[int]) -> list[Candidate]:
+def candidates(
+    fixed: Choices, policies: Iterable[str], widths: Iterable[int], *, needs_metric: bool = True
+) -> list[Candidate]:
     """Return the checked candidates; `none`, the reference of all comparisons, comes first.
 
-    Raises subclasses of UsageError for a policy or a width that cannot run, and for a task without a loss.
+    Raises subclasses of UsageError for a policy or a width that cannot run, and for a task without a loss if
+    `needs_metric`.
     """
     policies, widths = list(policies), list(dict.fromkeys(widths))
     if not policies or not widths:
         raise ConfigError(f"policies = {policies}, widths = {widths}: need at least one of each")
     named = dict.fromkeys(policy_from(policy).name for policy in (NONE, *policies))
-    return [_candidate(fixed, policy, widths) for policy in named]
+    return [_candidate(fixed, policy, widths, needs_metric) for policy in named]
 
 
-def _candidate(fixed: Choices, policy: str, widths: list[int]) -> Candidate:
+def _candidate(fixed: Choices, policy: str, widths: list[int], needs_metric: bool) -> Candidate:
     plain = resolve_point(fixed | {"policy": policy, "threshold": NO_THETA})
-    if plain.network.metric is None or plain.trace.targets is None:
+    if needs_metric and (plain.network.metric is None or plain.trace.targets is None):
         raise no_loss(plain.network, plain.trace)
     has_theta = plain.policy.needs_threshold
     if not _has_width(plain.arch):

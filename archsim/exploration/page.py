@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from archsim.exploration import figure
-from archsim.exploration.advice import RULE
+from archsim.exploration.advice import RULE, bound_text
 from archsim.exploration.candidates import NONE
 from archsim.exploration.search import FILE, SWEEP
 from archsim.report.figures import tradeoff
@@ -70,14 +70,14 @@ def _cell(row: Row, column: str) -> str:
     value = row[column]
     if isinstance(value, str):
         return value
-    if column == "metric_loss" and row["policy"] != NONE:
+    if column == "metric_loss" and row["policy"] != NONE and not pd.isna(row["metric_loss_high"]):
         half = (row["metric_loss_high"] - row["metric_loss_low"]) / 2
         return f"{value + 0.0:.2f} ±{half:.2f}{UNSURE if row['unsure'] else ''}"
     return LABELS[column].number(None if pd.isna(value) else float(value))
 
 
 def _front_section(exploration: Exploration) -> Section:
-    lead = f"{RULE} The bound is a loss of {exploration.max_loss:g}. {chosen_on(exploration)}"
+    lead = f"{RULE} The bound is {bound_text(exploration)}. {chosen_on(exploration)}"
     heads = [label.axis for label in LABELS.values()]
     tables = [
         Table("The front", heads, [cells(row) for _, row in exploration.front.iterrows()], NOTE),

@@ -48,9 +48,11 @@ class ExploredPoints:
     `more_area` and `product` (energy × time × area), both relative to the machine without reuse; `front`.
     """
     max_loss: float
-    """Bound on the loss, in points of the metric."""
+    """Bound on the loss, in points of the metric; on the change of the outputs, if `cost` says so."""
     ends: tuple[float, float]
     """Smallest and largest θ that the search can reach."""
+    cost: str
+    """Column that the bound is on: `metric_loss` or `output_change`."""
 
     @property
     def reference(self) -> Row:
@@ -86,6 +88,6 @@ class ExploredPoints:
     def others(self) -> pd.DataFrame:
         """Best point per policy that has none on the front; if none fits, the one that loses least."""
         rest = self.points[~self.points["policy"].isin(self.front["policy"])]
-        rank = rest["product"].where(rest["fits"], rest["metric_loss"])
+        rank = rest["product"].where(rest["fits"], rest[self.cost])
         ordered = rest.assign(rank=rank).sort_values(["fits", "rank"], ascending=[False, True], kind="stable")
         return ordered.groupby("policy", sort=False).head(1).drop(columns="rank")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from archsim.experiment.record import Record
 from archsim.exploration.advice import advice
 from archsim.exploration.candidates import NONE, UNREAL, WIDTH, Candidate, plain_policy
 from archsim.exploration.points import ExploredPoints, energy_delay_area, pareto_front
+from archsim.exploration.threshold_search import Bound
 from archsim.sweeps.frames import SweepResults
-
-if TYPE_CHECKING:
-    from archsim.exploration.points import Row
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,20 +51,23 @@ class Exploration(ExploredPoints):
 def evaluate_points(
     sweep: SweepResults,
     candidates: list[Candidate],
-    holds: Callable[[Row], bool],
-    max_loss: float,
+    bound: Bound,
     split: str | None,
     ends: tuple[float, float],
 ) -> Exploration:
-    """Return the exploration of a finished sweep; `holds` returns True for a result within the bound."""
+    """Return the exploration of a finished sweep. A loss of the user's takes the place of a metric's."""
     points = sweep.ran.reset_index(drop=True)
+    points["fits"] = points.apply(bound.holds, axis=1).astype(bool)
+    if bound.user_loss is not None:
+        points["metric_loss"] = points.apply(bound.loss_of, axis=1).astype(float)
+        points[["metric_loss_low", "metric_loss_high"]] = np.nan
     with_theta = {one.policy for one in candidates if one.has_theta}
     with_unit = {one.policy for one in candidates if one.has_unit}
     points["threshold"] = points["threshold"].where(points["policy"].isin(with_theta))
     widths = points[WIDTH] if WIDTH in points else points["point"]
     points["width_bits"] = widths.astype("Int64").where(points["policy"].isin(with_unit))
-    points["fits"] = points.apply(holds, axis=1).astype(bool)
-    points["unsure"] = points["fits"] & (points["metric_loss_high"] > max_loss)
+    high = points["metric_loss_high"].astype(float)
+    points["unsure"] = points["fits"] & (high > bound.limit) & bound.has_interval
     points["avoided"] = points["reuse_fraction"].astype(float).fillna(points["macs_avoided_fraction"].astype(float))
     area_mm2 = float(points.loc[points["policy"] == NONE, "area_mm2"].iloc[0])
     points["more_area"] = points["area_mm2"] / area_mm2 - 1
@@ -75,4 +76,4 @@ def evaluate_points(
     real = points["fits"] & ~points["policy"].map(plain_policy).isin(UNREAL)
     points["front"] = False
     points.loc[real, "front"] = pareto_front(points[real])
-    return Exploration(points, max_loss, ends, sweep, split)
+    return Exploration(points, bound.limit, ends, bound.cost, sweep, split)

@@ -5,14 +5,18 @@ The loss of a policy does not depend on the machine, so the search runs one mach
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from archsim.errors import RunFailedError
 from archsim.exploration.candidates import POLICIES, WIDTHS, candidates, grid_of
 from archsim.exploration.result import Exploration, evaluate_points
-from archsim.exploration.threshold_search import Bound, LogGrid, ThresholdSearch
+from archsim.exploration.subjects import bound_of, check_objects, written
+from archsim.exploration.threshold_search import LogGrid, ThresholdSearch
 from archsim.files import make_folder
+from archsim.ir.network import Network
 from archsim.policies import policy_from
 from archsim.report.page import check_page
 from archsim.sweeps.choices import Choices
@@ -21,18 +25,24 @@ from archsim.sweeps.grid import load_grid
 from archsim.sweeps.plan import plan_points
 from archsim.sweeps.pools import Pool, check_jobs, pool_for
 from archsim.sweeps.run import StageCallback, SweepCallback, SweepProgress, defined_in_main, run_points
+from archsim.traceio.trace import Trace
+
+if TYPE_CHECKING:
+    import torch
 
 SWEEP, FILE = "sweep", "explore.html"
 
 
 def explore(
-    network: str | Path,
+    network: Network | str | Path | torch.nn.Module,
     folder: str | Path,
     *,
-    max_loss: float = 1.0,
+    max_loss: float | None = None,
+    max_change: float | None = None,
+    loss: Callable[[Any], Any] | None = None,
     policies: list[str] | tuple[str, ...] = POLICIES,
     widths: list[int] | tuple[int, ...] = WIDTHS,
-    trace: str | Path | None = None,
+    trace: Trace | str | Path | None = None,
     split: str | None = None,
     limit: int | None = None,
     arch: str | Path = "epur",
@@ -42,8 +52,14 @@ def explore(
     on_progress: StageCallback = lambda stage, share, words: None,
     command: str = "archsim.explore",
 ) -> Exploration:
-    """Search each policy's θ up to `max_loss` points of loss, and run the best on every width of the FMU.
+    """Search each policy's θ within a bound, and run the best on every width of the FMU.
 
+    network, trace: names, files or objects, which are written into `folder`; or a torch model with one recurrent
+    module, whose inputs under `loss` are the trace.
+    max_loss: points of the task metric, or of `loss`, by default 1. max_change: share that the outputs may change
+    (SEMANTICS 1.5), which needs neither metric nor targets.
+    loss: function of the list of outputs (T, D·H), or of the torch model, that returns a number, lower is better; it is
+    compared with its value without reuse, and stands for the loss of a metric.
     The points are a sweep in `folder`/sweep, so that a second call runs only what is missing.
     refine: bisections near the bound; a policy takes at most 8 + refine inference runs.
     margin: number of standard errors that a loss must stay below the bound.
@@ -51,18 +67,22 @@ def explore(
     Raises subclasses of UsageError, before anything is written, for anything that cannot be explored.
     """
     check_jobs(jobs)
-    bound, grid = Bound(max_loss, margin), LogGrid(bisections=refine)
-    chosen = {"trace": trace, "split": split, "limit": limit}
-    fixed: Choices = {"network": str(network), "arch": str(arch)}
+    bound, grid = bound_of(max_loss, max_change, margin), LogGrid(bisections=refine)
+    check_objects(network, trace, loss, split=split, limit=limit)
+    given = written(network, trace, loss, Path(folder))
+    bound = replace(bound, user_loss=given.loss)
+    chosen = {"trace": given.trace, "split": split, "limit": limit}
+    fixed: Choices = {"network": str(given.network), "arch": str(arch)}
     fixed |= {key: value if key == "limit" else str(value) for key, value in chosen.items() if value is not None}
-    searches = [ThresholdSearch(candidate, grid, bound) for candidate in candidates(fixed, policies, widths)]
+    found = candidates(fixed, policies, widths, needs_metric=bound.has_interval)
+    searches = [ThresholdSearch(candidate, grid, bound) for candidate in found]
     rounds = _Rounds(fixed, searches, Path(folder) / SWEEP, on_progress, command)
     names = [search.candidate.policy for search in searches]
     make_folder(Path(folder))
     check_page(Path(folder), FILE)
     with pool_for(jobs, None, needs_main=defined_in_main(map(policy_from, names))) as pool:
         results = rounds.run(pool)
-    return evaluate_points(results, [search.candidate for search in searches], bound.holds, max_loss, split, grid.ends)
+    return evaluate_points(results, [search.candidate for search in searches], bound, split, grid.ends)
 
 
 @dataclass

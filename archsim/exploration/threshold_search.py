@@ -5,7 +5,7 @@ Every θ tried is one inference run, so the search keeps their number small.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,23 +72,49 @@ class LogGrid:
         return (good + bad) // 2 if bad - good > 1 else None
 
 
+CHANGE = "output_change"
+LOSS = "metric_loss"
+UserLoss = Callable[[str, float], float]
+"""Loss of a policy at a θ by the user's own measure, next to no reuse."""
+
+
 @dataclass(frozen=True)
 class Bound:
-    """Bound on the loss of the task metric."""
+    """Bound on the loss of the task metric, on a loss of the user's, or on the change of the outputs."""
 
-    max_loss: float
-    """Largest loss, in points of the metric."""
-    margin: float
-    """Number of standard errors that a loss must stay below `max_loss`."""
+    limit: float
+    """Largest loss in points, or largest change as a fraction."""
+    margin: float = 0.0
+    """Number of standard errors that a loss must stay below `limit`."""
+    cost: str = LOSS
+    """Column of the results that is bounded: `metric_loss` or `output_change`."""
+    user_loss: UserLoss | None = None
+    """Loss that stands for that of a task metric."""
 
     def __post_init__(self) -> None:
-        check_amount("max_loss", self.max_loss)
+        check_amount("max_loss" if self.cost == LOSS else "max_change", self.limit)
         check_amount("margin", self.margin)
+        if self.margin and not self.has_interval:
+            raise ConfigError(f"margin = {self.margin}: only the loss of a task metric has a standard error, need 0")
+
+    @property
+    def has_interval(self) -> bool:
+        """True if the cost has a standard error."""
+        return self.cost == LOSS and self.user_loss is None
+
+    def loss_of(self, row: pd.Series[Any]) -> float:
+        """Return the user's loss of a result."""
+        assert self.user_loss is not None, "asked for where it is given"
+        return self.user_loss(row["policy"], float(row["threshold"]))
 
     def holds(self, row: pd.Series[Any]) -> bool:
-        """Return True if the loss of a result is within the bound."""
+        """Return True if the cost of a result is within the bound; one that is unknown is not."""
+        if self.user_loss is not None:
+            return self.loss_of(row) <= self.limit
+        if not self.has_interval:
+            return bool(row[self.cost] <= self.limit)
         error = standard_error(row["metric_loss_low"], row["metric_loss_high"])
-        return bool(row["metric_loss"] + self.margin * error <= self.max_loss)
+        return bool(row["metric_loss"] + self.margin * error <= self.limit)
 
 
 @dataclass

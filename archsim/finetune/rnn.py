@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from archsim.activity import ActivityRecord, pass_shapes
-from archsim.errors import ConfigError, TraceError
+from archsim.errors import ConfigError, NetworkError, TraceError
 from archsim.finetune.steadiness import unsteadiness
 from archsim.finetune.steps import MemoizedSteps, Parameters, RoundToFp16, check_trainable
 from archsim.importers.pytorch import from_torch
-from archsim.inference.batch_runner import PassFactory
 from archsim.inference.batching import Batch
+from archsim.inference.encoder_run import PassFactory
 from archsim.inference.policy_parameters import Threshold, thresholds_per_gate
 from archsim.inference.workload import is_fp16
 from archsim.ir.network import Network, Scales
@@ -60,6 +60,9 @@ class ReuseRNN(nn.Module):
         precision: str = "fp16",
     ) -> None:
         super().__init__()
+        for module in modules:
+            if not isinstance(module, nn.RNNBase):
+                raise NetworkError(f"{type(module).__name__} is not supported; accepted: nn.LSTM, nn.GRU")
         if any(getattr(module, "dropout", 0) for module in modules):
             raise ConfigError("dropout between layers would change what is reused: need dropout = 0")
         if len({getattr(module, "batch_first", False) for module in modules}) > 1:

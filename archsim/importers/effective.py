@@ -7,6 +7,7 @@ the weights found.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,65 +37,96 @@ def torch_class(cell: Cell) -> type[Any]:
     return module_class
 
 
-def cell_of(module: nn.Module) -> Cell | None:
-    """Return the cell of a recurrent torch module, None for any other."""
-    return next((cell for cell in CELLS.values() if isinstance(module, torch_class(cell))), None)
+def plain_class(module: nn.Module) -> type[Any] | None:
+    """Return `nn.LSTM`, `nn.GRU`, `nn.LSTMCell` or `nn.GRUCell`, whichever a module is; None for any other."""
+    names = [f"{cell.torch_class}{end}" for cell in CELLS.values() for end in ("", "Cell")]
+    return next((getattr(nn, name) for name in names if isinstance(module, getattr(nn, name))), None)
 
 
-def effective_weights(module: nn.RNNBase, cell: Cell, where: str) -> dict[str, Tensor]:
-    """Return the weights of `module` in evaluation, by torch's names, and leave the module as it was.
+def weight_names(module: nn.Module) -> list[str]:
+    """Return torch's names of the weights of a recurrent module or cell."""
+    if isinstance(module, nn.RNNBase):
+        return list(module._flat_weights_names)
+    return ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if module.bias else [])]
+
+
+def effective_weights(module: nn.Module, kind: type[Any], where: str) -> dict[str, Tensor]:
+    """Return the weights of `module`, a `kind`, in evaluation, by torch's names, and leave the module as it was.
 
     Raises NetworkError, which lists the tensors there are, where a plain module with these weights computes something
     else: for a `forward` or hook of its own, learned initial states, or a weight that cannot be found.
     """
-    kind = torch_class(cell)
     if type(module).forward is not kind.forward or "forward" in vars(module):
         raise _refused(module, where, "has a forward of its own, which is not simulated")
     if any(tensor.is_meta or nn.parameter.is_lazy(tensor) for tensor in module.parameters()):
         raise _refused(module, where, "has weights without values: load or initialise them first")
     with torch.no_grad(), torch.random.fork_rng(devices=[]), _evaluating(module):
         some = next(module.parameters())
-        # Any inputs do that every weight acts on. These are not random, so that the result is always the same.
-        x = torch.sin(torch.arange(STEPS * 2 * module.input_size, dtype=torch.float64)).reshape(STEPS, 2, -1)
-        x = x.to(some.device, some.dtype)
-        x = x.transpose(0, 1) if module.batch_first else x
+        x = trial_inputs(module.input_size).to(some.device, some.dtype)
         try:
-            outputs = module(x)[0]
-            weights = {name: getattr(module, name).detach().clone() for name in module._flat_weights_names}
-            expected = _plain(module, kind, weights)(x)[0]
+            outputs = outputs_of(module, x)
+            weights = {name: getattr(module, name).detach().clone() for name in weight_names(module)}
+            expected = outputs_of(_plain(module, kind, weights), x)
         except (AttributeError, RuntimeError, TypeError) as error:
             raise _refused(module, where, f"cannot be run: {error}") from None
-    tolerance = TOLERANCE.get(some.dtype, 0.0)
-    if outputs.shape != expected.shape or not torch.allclose(outputs, expected, 0.0, tolerance, equal_nan=True):
-        difference = float((outputs - expected).abs().max()) if outputs.shape == expected.shape else float("nan")
+    difference = largest_difference(outputs, expected)
+    if not difference <= TOLERANCE.get(some.dtype, 0.0):
         raise _refused(
             module, where, f"computes something else than its weights say (outputs differ by {difference:.2g})"
         )
     return weights
 
 
-def _plain(module: nn.RNNBase, kind: type[Any], weights: dict[str, Tensor]) -> nn.RNNBase:
+def trial_inputs(size: Any) -> Tensor:
+    """Return the inputs (STEPS, 2, size) that a module is called with, in float64."""
+    # Any inputs do that every weight acts on. These are not random, so that the result is always the same.
+    return torch.sin(torch.arange(STEPS * 2 * size, dtype=torch.float64)).reshape(STEPS, 2, -1)
+
+
+def outputs_of(module: Any, x: Tensor) -> Tensor:
+    """Return the outputs of all steps of a recurrent module, or of a cell called step by step; x is (T, B, I)."""
+    if isinstance(module, nn.RNNCellBase):
+        return cell_outputs(module, x)
+    outputs: Tensor = module(x.transpose(0, 1) if module.batch_first else x)[0]
+    return outputs
+
+
+def cell_outputs(cell: Any, x: Tensor) -> Tensor:
+    """Return the outputs of all steps of a cell, (T, B, H)."""
+    state, outputs = None, []
+    for row in x:
+        state = cell(row, state)
+        outputs.append(state[0] if isinstance(state, tuple) else state)
+    return torch.stack(outputs)
+
+
+def largest_difference(ours: Tensor, theirs: Tensor) -> float:
+    """Return the largest difference of two tensors, NaN equal to NaN; NaN for tensors of different shape."""
+    if ours.shape != theirs.shape:
+        return math.nan
+    same = ours.isnan() & theirs.isnan()
+    return float((ours - theirs).abs().masked_fill(same, 0.0).max())
+
+
+def _plain(module: nn.Module, kind: type[Any], weights: dict[str, Tensor]) -> nn.Module:
     """Return a plain module of the same shape with these weights."""
-    plain: nn.RNNBase = kind(
-        module.input_size,
-        module.hidden_size,
-        module.num_layers,
-        bias=module.bias,
-        batch_first=module.batch_first,
-        bidirectional=module.bidirectional,
-    )
+    options = {"bias": module.bias}
+    if isinstance(module, nn.RNNBase):
+        layout = ("num_layers", "batch_first", "bidirectional")
+        options |= {name: getattr(module, name) for name in layout}
+    plain: nn.Module = kind(module.input_size, module.hidden_size, **options)
     plain.load_state_dict(weights)
     example = next(iter(weights.values()))
     return plain.to(example.device, example.dtype).eval()
 
 
 @contextmanager
-def _evaluating(module: nn.RNNBase) -> Iterator[None]:
+def _evaluating(module: nn.Module) -> Iterator[None]:
     """Switch a module to evaluation, with weights that a dropout keeps apart in place; restore it afterwards."""
-    names = module._flat_weights_names
+    names, own = weight_names(module), vars(module)
     training = {part: part.training for part in module.modules()}
-    flat = list(module._flat_weights), list(module._flat_weight_refs)
-    kept = {name: vars(module)[name] for name in names if name in vars(module)}
+    flat = {name: list(own[name]) for name in ("_flat_weights", "_flat_weight_refs") if name in own}
+    kept = {name: own[name] for name in names if name in own}
     raw = [name for name in names if f"{name}{RAW}" in module._parameters]
     try:
         module.eval()
@@ -103,15 +135,14 @@ def _evaluating(module: nn.RNNBase) -> Iterator[None]:
         yield
     finally:
         for name in names:
-            vars(module).pop(name, None)
-        vars(module).update(kept)
-        module._flat_weights, module._flat_weight_refs = flat
+            own.pop(name, None)
+        own.update(kept | flat)
         for part, was in training.items():
             part.training = was
 
 
-def _refused(module: nn.RNNBase, where: str, what: str) -> NetworkError:
-    plain = set(module._flat_weights_names)
+def _refused(module: nn.Module, where: str, what: str) -> NetworkError:
+    plain = set(weight_names(module))
     others = [name for name, _ in (*module.named_parameters(), *module.named_buffers()) if name not in plain]
     found = f"; it keeps {', '.join(others)}: {BAKE_IN}" if others else f"; need a plain {PLAIN}"
     return NetworkError(f"{where}: {type(module).__name__} {what}{found}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from archsim.inference.batch_runner import BatchResult, BatchRun, NetworkRunner
+from archsim.inference.batch_runner import NOTHING, BatchResult, BatchRun, NetworkRunner
 from archsim.inference.batching import Batch
 from archsim.inference.policy_parameters import zero_thresholds
 from archsim.inference.workload import Workload
@@ -55,7 +55,7 @@ class ComparedRunner:
     def __init__(self, workload: Workload, runner: NetworkRunner) -> None:
         self.workload = workload
         self.runner = runner
-        self.plain = NetworkRunner(workload, NoReuse(), zero_thresholds(workload.network), keep_outputs=False)
+        self.plain = NetworkRunner(workload, NoReuse(), zero_thresholds(workload.network), NOTHING)
 
     def run(self, batch: Batch, pool: Executor | None) -> ComparedBatch:
         """Run a batch both ways through all layers, window by window; return both results."""

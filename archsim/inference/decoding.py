@@ -24,8 +24,8 @@ class Decoded:
 
     tokens: I64
     """Chosen tokens (T,), the end token included if it was reached."""
-    top_outputs: F32
-    """Outputs of the top decoder layer, (T, H)."""
+    outputs: list[F32]
+    """Outputs per decoder layer, (T, H) each."""
     decisions: list[U8]
     """Bit-packed decisions per decoder layer, (T, bytes) each."""
 
@@ -42,18 +42,18 @@ class DecoderWeights:
 
 
 class AttentionStep:
-    """Decoder head over a batch of encoded sequences, which chooses the next token from top-layer outputs."""
+    """Decoder head over a batch of encoded sequences, which chooses the next token from a top-layer value."""
 
-    def __init__(self, weights: DecoderWeights, encoded: Sequence[F32]) -> None:
+    def __init__(self, weights: DecoderWeights, memories: Sequence[F32]) -> None:
         self.weights = weights
-        self.encoded = [(np.ascontiguousarray(outputs), _transposed(outputs)) for outputs in encoded]
+        self.memories = [(np.ascontiguousarray(encoded), _transposed(encoded)) for encoded in memories]
 
-    def choose(self, top_outputs: F32) -> I64:
-        """Return the best next token of the first B sequences from their top-layer outputs (B, H)."""
+    def choose(self, top: F32) -> I64:
+        """Return the best next token of the first B sequences from their top-layer values (B, H)."""
         weights = self.weights
-        query = _product(top_outputs, weights.attention_t)
-        contexts = [self._context(query[row : row + 1], *self.encoded[row]) for row in range(len(query))]
-        joint = np.hstack([np.concatenate(contexts), top_outputs])
+        query = _product(top, weights.attention_t)
+        contexts = [self._context(query[row : row + 1], *self.memories[row]) for row in range(top.shape[0])]
+        joint = np.hstack([np.concatenate(contexts), top])
         attended = _product(joint, weights.combine_t) + weights.head.combine_bias
         tanh_inplace(attended.reshape(-1))
         scores: F32 = _product(attended, weights.table_t) + weights.head.output_bias
@@ -69,38 +69,39 @@ class AttentionStep:
 def decode(
     weights: DecoderWeights,
     layers: Sequence[LayerPass],
-    encoded: Sequence[F32],
+    memories: Sequence[F32],
     *,
     fp16: bool,
 ) -> list[Decoded]:
-    """Decode one token sequence per encoded sequence; `encoded` holds the encoder's top outputs (S, H) of each."""
-    head, attention = weights.head, AttentionStep(weights, encoded)
-    limits = np.array([head.step_limit(len(outputs)) for outputs in encoded])
-    tokens = np.full(len(encoded), head.start, np.int64)
-    lengths = np.zeros(len(encoded), np.int64)
-    steps: list[tuple[I64, F32, list[U8]]] = []
+    """Decode one token sequence per encoded sequence; `memories` holds the encoder's top outputs (S, H) of each."""
+    head, attention = weights.head, AttentionStep(weights, memories)
+    limits = np.array([head.step_limit(len(memory)) for memory in memories])
+    tokens = np.full(len(memories), head.start, np.int64)
+    lengths = np.zeros(len(memories), np.int64)
+    steps: list[tuple[I64, list[F32], list[U8]]] = []
     # The rows of a step are a prefix of the batch. A row that has ended runs on until all rows behind it have ended,
     # and its further results are not recorded.
     while (open_rows := np.flatnonzero(lengths == 0)).size:
         B = int(open_rows[-1]) + 1
         values = weights.table[tokens[:B]]
         values = to_fp16(values) if fp16 else values
-        decisions = []
+        outputs, decisions = [], []
         for layer in layers:
-            values, step_decisions = layer.advance(len(steps), values, layer.input_products(values))
-            decisions.append(step_decisions)
+            values, packed = layer.advance(len(steps), values, layer.input_products(values))
+            outputs.append(values.copy())
+            decisions.append(packed)
         tokens = attention.choose(values)
-        steps.append((tokens, values.copy(), decisions))
+        steps.append((tokens, outputs, decisions))
         ended = (tokens == head.end) | (limits[:B] <= len(steps))
         lengths[:B] = np.where((lengths[:B] == 0) & ended, len(steps), lengths[:B])
     return [_collect(row, steps[: int(length)], len(layers)) for row, length in enumerate(lengths)]
 
 
-def _collect(row: int, steps: Sequence[tuple[I64, F32, list[U8]]], depth: int) -> Decoded:
+def _collect(row: int, steps: Sequence[tuple[I64, list[F32], list[U8]]], depth: int) -> Decoded:
     return Decoded(
         tokens=np.array([tokens[row] for tokens, _, _ in steps], np.int64),
-        top_outputs=np.stack([values[row] for _, values, _ in steps]),
-        decisions=[np.stack([decided[layer][row] for _, _, decided in steps]) for layer in range(depth)],
+        outputs=[np.stack([outputs[layer][row] for _, outputs, _ in steps]) for layer in range(depth)],
+        decisions=[np.stack([packed[layer][row] for _, _, packed in steps]) for layer in range(depth)],
     )
 
 

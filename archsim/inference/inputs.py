@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from archsim.activity import PassKey
 from archsim.errors import TraceError
 from archsim.inference.batching import Batch
+from archsim.ir.layers import State
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, I64
 from archsim.kernels.numerics.fp16 import FP16_MAX, to_fp16
+from archsim.traceio.starts import Start
 from archsim.traceio.trace import Trace
 
 
@@ -40,20 +43,41 @@ class Inputs:
         """Return inputs (T, I) of one sequence, or of some of its steps, rounded to what the machine stores."""
         values = self._sequences[sequence][steps]
         frames = values if self.trace.kind == "frames" else self.network.lookup(values)
-        if not self.fp16:
-            return frames
-        largest = max(frames.max(), -frames.min())
-        if largest > FP16_MAX:
-            raise TraceError(
-                f"trace {self.trace.name}: sequence {sequence} holds {largest:g}, binary16 ends at {FP16_MAX:g}: "
-                "scale the inputs or use precision fp32"
-            )
-        return to_fp16(frames)
+        return as_stored(f"trace {self.trace.name}: sequence {sequence}", frames, fp16=self.fp16)
 
     def step_major(self, batch: Batch) -> F32:
         """Return the inputs of a batch, or of a window of it, step-major, (rows, I)."""
         lengths = zip(batch.sequences.tolist(), batch.lengths.tolist(), strict=True)
         return batch.to_step_major([self.of(sequence, slice(batch.start, batch.start + n)) for sequence, n in lengths])
+
+
+def as_stored(where: str, frames: F32, *, fp16: bool) -> F32:
+    """Return numbers rounded to what the machine stores; TraceError with `where` for one that binary16 cannot hold."""
+    if not fp16:
+        return frames
+    largest = max(frames.max(), -frames.min())
+    if largest > FP16_MAX:
+        scale = "scale the inputs or use precision fp32"
+        raise TraceError(f"{where} holds {largest:g}, binary16 ends at {FP16_MAX:g}: {scale}")
+    return to_fp16(frames)
+
+
+def initial_states(network: Network, where: str, starts: Sequence[Start], *, fp16: bool) -> dict[PassKey, State]:
+    """Return initial states (S, H) by layer and direction, with h as the machine stores it.
+
+    Raises TraceError with `where` for states of a pass that the encoder does not have, or of another size.
+    """
+    sizes = {(i, d): y.hidden_size for i, y in enumerate(network.encoder) for d in range(len(y.directions))}
+    states = {}
+    for start in starts:
+        key = start.layer, start.direction
+        what = f"{where}: initial state of (layer {start.layer}, direction {start.direction})"
+        if key not in sizes:
+            raise TraceError(f"{what}: {network.name} has no such pass, accepted: {', '.join(map(str, sizes))}")
+        if start.h.shape[1] != sizes[key]:
+            raise TraceError(f"{what} has {start.h.shape[1]} units, {network.name} has {sizes[key]} there")
+        states[key] = State(as_stored(what, start.h, fp16=fp16), start.c)
+    return states
 
 
 def prepared(network: Network, trace: Trace) -> Trace:

@@ -39,7 +39,7 @@ def _parts(network: Network, trace: Trace) -> list[Trace]:
     """
     if not network.decoder:
         return [trace]
-    return [replace(trace, sequences=(sequence,), targets=None) for sequence in trace.sequences]
+    return [replace(trace.only([i]), targets=None) for i in range(len(trace))]
 
 
 class _Magnitudes(NoReuse):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from archsim.errors import ConfigError
 from archsim.inference.batching import Batch
 from archsim.inference.weights import StoredWeights
-from archsim.ir.layers import Layer
+from archsim.ir.layers import Layer, State
 from archsim.kernels.arrays import F32, U8, Bools
 from archsim.kernels.numerics.cells import update_cell
 from archsim.kernels.numerics.dense import accumulate_products
@@ -19,29 +19,22 @@ from archsim.kernels.prediction.recurrent_steps import PassArrays, run_steps
 from archsim.kernels.prediction.reuse_decider import ReuseDecider, check_reuse_decider
 from archsim.kernels.prediction.reuse_rule import apply_memo
 from archsim.policies.kernel_pass import KernelPass
-from archsim.policies.protocol import PassContext, ReusePolicy, Step, correction_of
+from archsim.policies.protocol import PassContext, ReusePolicy, Step
 from archsim.units import ceil_div
 
 CHUNK_ROWS = 4096
 """Rows whose input products are computed at once, which bounds memory for long sequences."""
 
 
-class CellState(NamedTuple):
-    """State of a recurrent layer between steps, (B, H) each. A cell without c leaves it at zero."""
-
-    h: F32
-    c: F32
-
-
-def begin_state(layer: Layer, size: int, start: CellState | None) -> CellState:
+def begin_state(layer: Layer, size: int, start: State | None) -> State:
     """Return zeros for `size` sequences, or a copy of `start`, the final state of another layer."""
     if start is not None:
-        return CellState(start.h.copy(), start.c.copy())
+        return State(start.h.copy(), start.c.copy())
     zeros = np.zeros((size, layer.hidden_size), np.float32)
-    return CellState(zeros, zeros.copy())
+    return State(zeros, zeros.copy())
 
 
-def update_cells(layer: Layer, weights: StoredWeights, products: F32, state: CellState, *, fp16: bool) -> F32:
+def update_cells(layer: Layer, weights: StoredWeights, products: F32, state: State, *, fp16: bool) -> F32:
     """Advance the first B sequences from their products (B, P, H); return h (B, H), a view into the state."""
     B = products.shape[0]
     h, c = state.h[:B], state.c[:B]
@@ -55,18 +48,18 @@ class LayerPass(Protocol):
     """A pass in progress over a batch, the same for policies that reuse neurons and for those that skip columns."""
 
     layer: Layer
-    state: CellState
+    state: State
     bytes_per_step: int
-    """Bytes of bit-packed decisions per sequence and step."""
+    """Bytes of packed decisions per sequence and step."""
 
     def input_products(self, inputs: F32) -> F32:
         """Return the products that do not depend on h, (rows, I) to (rows, any)."""
 
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
-        """Run one step from its inputs (B, I) and input products; return h (B, H) and bit-packed decisions."""
+        """Run one step from its inputs (B, I) and input products; return h (B, H) and packed decisions."""
 
     def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
-        """Run the steps of a window from step-major rows; return step-major h and bit-packed decisions."""
+        """Run the steps of a window from packed rows; return packed h and packed decisions."""
 
 
 class RecurrentPass:
@@ -85,7 +78,7 @@ class RecurrentPass:
         context: PassContext,
         *,
         fp16: bool,
-        start: CellState | None = None,
+        start: State | None = None,
     ) -> None:
         self.layer = layer
         self.weights = weights
@@ -128,10 +121,9 @@ class RecurrentPass:
         return products
 
     def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
-        """Run the steps of a window from step-major inputs (rows, I) and input products (rows, P·H).
+        """Run the steps of a window from packed inputs (rows, I) and input products (rows, P·H).
 
-        Returns step-major h (rows, H) and bit-packed decisions (rows, bytes). On return `products` holds what the cell
-        updates used, memoized where reused.
+        Returns packed h (rows, H) and packed decisions (rows, bytes). `products` become those that cell updates read.
         """
         if self.decider is None:
             return step_by_step(self, window, inputs, products)
@@ -142,8 +134,8 @@ class RecurrentPass:
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
         """Run step `index` of the first B sequences from their inputs (B, I) and input products.
 
-        Returns h (B, H), which the next step may overwrite, and the bit-packed decisions (B, bytes). On
-        return `products` (B, P·H), contiguous, holds what the cell update used, memoized where reused.
+        Returns h (B, H), which the next step may overwrite, and the packed decisions (B, bytes). `products`
+        (B, P·H), contiguous, become those that the cell update read, memoized ones where reused.
         """
         if self.decider is None:
             return self._advance_in_python(index, inputs, products)
@@ -159,7 +151,7 @@ class RecurrentPass:
         step = Step(index, inputs, h, products, memo, cell.n_gates)
         reused = self.pass_policy.decide(step)
         _check_decision(self.policy, step, reused)
-        correction = correction_of(self.pass_policy)
+        correction = getattr(self.pass_policy, "correction", None)
         _check_correction(self.policy, step, correction)
         apply_memo(products, memo, reused, cell.product_gates, self.fp16, correction)
         h = update_cells(self.layer, self.weights, products, self.state, fp16=self.fp16)
@@ -167,11 +159,11 @@ class RecurrentPass:
 
 
 InputProducts = Callable[[slice], F32]
-"""Function that returns the input products of step-major rows in an array that its caller may overwrite."""
+"""Function that returns the input products of packed rows in an array that its caller may overwrite."""
 
 
 def run_direction(layer_pass: LayerPass, inputs: F32, batch: Batch, input_products: InputProducts) -> tuple[F32, U8]:
-    """Run a pass over step-major inputs (rows, I); return step-major outputs (rows, H) and bit-packed decisions."""
+    """Run a pass over packed inputs (rows, I); return packed outputs (rows, H) and packed decisions."""
     outputs = np.empty((inputs.shape[0], layer_pass.layer.hidden_size), np.float32)
     decisions = np.empty((inputs.shape[0], layer_pass.bytes_per_step), np.uint8)
     first = 0
@@ -183,7 +175,7 @@ def run_direction(layer_pass: LayerPass, inputs: F32, batch: Batch, input_produc
 
 
 def step_by_step(layer_pass: LayerPass, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
-    """Run the steps of a window one by one; return step-major h and bit-packed decisions."""
+    """Run the steps of a window one by one; return packed h and packed decisions."""
     outputs = np.empty((inputs.shape[0], layer_pass.layer.hidden_size), np.float32)
     decisions = np.empty((inputs.shape[0], layer_pass.bytes_per_step), np.uint8)
     for index, rows in enumerate(window.steps(), window.start):

@@ -7,14 +7,18 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from archsim.activity import PassKey
 from archsim.errors import ConfigError
+from archsim.inference.batching import Batch
 from archsim.inference.decoding import DecoderWeights
 from archsim.inference.head import metric_for
-from archsim.inference.inputs import Inputs
+from archsim.inference.inputs import Inputs, initial_states
 from archsim.inference.weights import check_fp16_range
 from archsim.ir.heads import AttentionDecoder
+from archsim.ir.layers import State
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
+from archsim.policies import Policy, kind_of, saves_work
 from archsim.traceio.trace import Trace
 
 if TYPE_CHECKING:
@@ -89,10 +93,22 @@ class Workload:
         self.fp16 = is_fp16(precision)
         self.inputs = Inputs(network, trace, fp16=self.fp16)
         self.trace = self.inputs.trace
+        self.starts = initial_states(network, f"trace {trace.name}", trace.starts or (), fp16=self.fp16)
         self.metric = metric_for(network, self.trace)
         self.input_products = ArrayCache(cache_bytes, once=once)
         self.plain_runs: ByteCache[CachedRun] = ByteCache(0 if once else cache_bytes)
         """Runs without reuse by the sequences of a batch, for policies compared with them."""
+
+    @classmethod
+    def for_pair(cls, network: Network, trace: Trace, policy: Policy, *, precision: str) -> Workload:
+        """Return the workload of a policy's run and of the one without reuse beside it."""
+        shares = saves_work(policy) and kind_of(policy).makes_products_ahead
+        return cls(network, trace, precision=precision, cache_bytes=PAIR_BYTES if shares else 0, once=True)
+
+    def starts_of(self, batch: Batch) -> dict[PassKey, State]:
+        """Return the initial states of a batch's sequences by layer and direction, those that the trace has."""
+        rows = batch.sequences
+        return {key: State(state.h[rows], state.c[rows]) for key, state in self.starts.items()}
 
     @cached_property
     def decoder(self) -> DecoderWeights | None:

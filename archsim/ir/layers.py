@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,6 +26,13 @@ class Direction(OwnsArrays):
     bias_ih: F32
     bias_hh: F32
     reverse: bool = False
+
+
+class State(NamedTuple):
+    """State of a recurrent layer between steps, (B, H) each. A cell without c leaves it at zero."""
+
+    h: F32
+    c: F32
 
 
 @dataclass(frozen=True, eq=False)

@@ -99,14 +99,18 @@ def reaches(threshold: Any, highest: float | None) -> bool:
 class CalibratedPoint(FrozenRecord):
     """Threshold with its reuse and loss on the calibration trace."""
 
-    max_loss: Bound
-    """Largest loss allowed, in points of the metric."""
+    max_loss: Bound | None = None
+    """Largest loss allowed, in points of the metric; None if the bound was `max_change`."""
+    max_change: Bound | None = None
+    """Largest change of the outputs allowed, as a fraction."""
     threshold: Threshold
     reuse_fraction: float
-    metric_loss: float
-    metric_loss_low: float
-    metric_loss_high: float
+    metric_loss: float | None = None
+    metric_loss_low: float | None = None
+    metric_loss_high: float | None = None
     """Ends of the bootstrap interval of the loss."""
+    output_change: float | None = None
+    """Change of the outputs (SEMANTICS 1.5), where that was the bound."""
 
 
 class CalibrationManifest(FrozenRecord):
@@ -118,7 +122,8 @@ class CalibrationManifest(FrozenRecord):
     precision: str
     per: Per = "network"
     """Scope of one θ."""
-    metric_baseline: float
+    metric_baseline: float | None = None
+    """The metric without reuse; None if the bound was on the change of the outputs."""
     margin: float
     """Standard errors by which a loss had to stay below its bound."""
     highest: float | None = None

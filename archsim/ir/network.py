@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from archsim.errors import NetworkError
+from archsim.ir.from_arrays import layers_from_arrays
 from archsim.ir.heads import AttentionDecoder, Head
 from archsim.ir.layers import Layer
 from archsim.ir.speech import Frontend
@@ -91,6 +93,33 @@ class Network:
             _check_translation(self)
         if self.scales is not None:
             _check_scales(self, self.scales)
+
+    @classmethod
+    def from_weights(
+        cls,
+        cell: str,
+        *,
+        weight_ih: Sequence[ArrayLike],
+        weight_hh: Sequence[ArrayLike],
+        bias: Sequence[Any] | None = None,
+        gate_order: str = "torch",
+        bidirectional: bool = False,
+        name: str | None = None,
+    ) -> Network:
+        """Return a network of numpy arrays, one per (layer, direction): forward, reverse of layer 0, then of layer 1.
+
+        cell: `lstm`, or `gru` with its reset after the product (torch, Keras's `reset_after`, ONNX's
+        `linear_before_reset=1`).
+        gate_order: `torch` (LSTM i f g o, GRU r z n), `onnx` (i o f c, z r h) or `keras` (i f c o, z r h). Kernels are
+        (G·H, I) and (G·H, H); those of `keras` are transposed, (I, G·H) and (H, G·H).
+        bias: per entry one array (G·H,), two as a pair or (2, G·H), for `onnx` also (2·G·H,), or None. The first bias
+        goes with the inputs, the second with h; the candidate of a GRU keeps them apart.
+        Raises NetworkError, which says what was given and what would be accepted.
+        """
+        layers = layers_from_arrays(
+            cell, weight_ih, weight_hh, bias, gate_order=gate_order, bidirectional=bidirectional
+        )
+        return cls(name or f"{gate_order}-{cell}", layers, provenance=f"arrays in the gate order of {gate_order}")
 
     @property
     def encoder(self) -> tuple[Layer, ...]:

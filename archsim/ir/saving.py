@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,15 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from archsim.errors import NetworkError
-from archsim.files import bundled_folder, check_writable, write_whole
+from archsim.files import bundled_folder, check_writable, write_new_folder, write_whole
 from archsim.ir.folder import MANIFEST, WEIGHTS, read_manifest
-from archsim.ir.manifest import CalibrationManifest, Manifest, ScalesManifest
+from archsim.ir.heads import AttentionDecoder, CtcHead, MeanClassifier
+from archsim.ir.layers import Layer
+from archsim.ir.manifest import CalibrationManifest, Manifest, ScalesManifest, StackManifest
+from archsim.ir.network import Network
+from archsim.ir.text import Vocabulary
+
+VOCABULARY = "vocab.txt"
 
 
 def check_saving(folder: Path, *, force: bool = False) -> Path:
@@ -97,6 +104,80 @@ def write_network(
         temporary.write_text(tomlkit.dumps(content), "utf-8")
 
 
+def save_network(network: Network, folder: str | Path) -> Path:
+    """Write a network as a new network folder, whole or not at all; return the folder.
+
+    Layers of one size are one stack. Raises UsageError for a folder that has content, and NetworkError for a network
+    that writes or reads subwords, whose model is in its own folder, or with a layer that runs in reverse only.
+    """
+    stacks, tensors = [], {}
+    for group in _equal_layers(network.layers):
+        prefix = "" if len(group) == len(network.layers) else f"{group[0].name}."
+        stacks.append(_stack(network, prefix, group))
+        for index, layer in enumerate(group):
+            for direction in layer.directions:
+                end = f"_l{index}{'_reverse' * direction.reverse}"
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                    tensors[f"{prefix}{name}{end}"] = getattr(direction, name)
+    same = ("name", "description", "provenance", "metric", "default_trace", "corpus")
+    content: dict[str, Any] = {name: getattr(network, name) for name in same}
+    content |= {"stacks": stacks, "thresholds": network.thresholds}
+    if network.frontend:
+        content["frontend"] = network.frontend.name
+    if network.scales:
+        source = {"trace": "", "trace_digest": "", "sequences": 0, "precision": ""}
+        content["scales"] = source | {"inputs": network.scales.inputs, "hidden": network.scales.hidden}
+    if network.embedding:
+        tensors["embedding.weight"] = network.embedding.table
+        content["embedding"] = {"weight": "embedding.weight"}
+    if isinstance(network.head, MeanClassifier | CtcHead):
+        tensors |= {"head.weight": network.head.weight, "head.bias": network.head.bias}
+        content["head"] = {"kind": "mean-linear", "weight": "head.weight", "bias": "head.bias"}
+    if isinstance(network.head, CtcHead):
+        content["head"] |= {"kind": "ctc", "labels": network.head.labels}
+    with write_new_folder(folder) as temporary, TemporaryDirectory() as beside:
+        if words := _words(network):
+            Path(beside, VOCABULARY).write_text("\n".join(words) + "\n", "utf-8")
+            content["embedding"]["vocabulary"] = VOCABULARY
+        write_network(temporary, Manifest.model_validate(content), tensors, Path(beside))
+    return Path(folder)
+
+
+def _words(network: Network) -> tuple[str, ...]:
+    """Return the vocabulary of a network; NetworkError for one of subwords."""
+    encoder = network.embedding.encoder if network.embedding else None
+    if isinstance(network.head, AttentionDecoder) or not isinstance(encoder, Vocabulary | None):
+        raise NetworkError(f"{network.name} has subwords, whose model is not kept in it: name its folder instead")
+    return encoder.tokens if encoder else ()
+
+
+def _equal_layers(layers: Sequence[Layer]) -> list[list[Layer]]:
+    """Return runs of consecutive layers that one stack of a manifest can hold."""
+    groups: list[list[Layer]] = []
+    for layer in layers:
+        shape = (layer.cell, layer.hidden_size, len(layer.directions))
+        last = groups[-1][0] if groups else None
+        if last and shape == (last.cell, last.hidden_size, len(last.directions)):
+            groups[-1].append(layer)
+        else:
+            groups.append([layer])
+    return groups
+
+
+def _stack(network: Network, prefix: str, layers: list[Layer]) -> StackManifest:
+    first = layers[0]
+    if any([d.reverse for d in layer.directions] not in ([False], [False, True]) for layer in layers):
+        raise NetworkError(f"{network.name}: a layer runs in reverse only, which a network folder cannot hold")
+    return StackManifest(
+        prefix=prefix,
+        cell=first.cell.name,
+        input_size=first.input_size,
+        hidden_size=first.hidden_size,
+        num_layers=len(layers),
+        bidirectional=len(first.directions) == 2,
+    )
+
+
 def _as_toml(evidence: CalibrationManifest) -> tomlkit.items.Table:
     table = tomlkit.table()
     for key, value in evidence.model_dump(exclude={"points"}, exclude_none=True).items():
@@ -104,7 +185,7 @@ def _as_toml(evidence: CalibrationManifest) -> tomlkit.items.Table:
     points = tomlkit.array().multiline(True)
     for point in evidence.points:
         row = tomlkit.inline_table()
-        row.update(point.model_dump())
+        row.update(point.model_dump(exclude_none=True))
         points.append(row)
     table["points"] = points
     return table

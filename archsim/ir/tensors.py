@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, deserialize
@@ -46,16 +47,20 @@ def read_weights(path: Path) -> NamedTensors:
     """Read a safetensors file as float32; NetworkError names file and tensor where that would lose something."""
     if not is_there(path):
         raise NetworkError(f"{path} does not exist; a network folder holds network.toml and {path.name}")
+    stored = stored_tensors(path)
+    return NamedTensors(str(path), {name: as_float32(f"{path}: tensor {name!r}", **stored[name]) for name in stored})
+
+
+def stored_tensors(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the tensors of a safetensors file by name as `dtype`, `shape` and `data`, not converted yet."""
     data = read_bytes(path, NetworkError, "a safetensors file", MOST_WEIGHT_BYTES)
     try:
-        tensors = deserialize(data)
+        return dict(deserialize(data))
     except (SafetensorError, ValueError, TypeError) as error:
         raise NetworkError(f"{path}: not a readable safetensors file: {error}") from None
-    converted = {name: _as_float32(f"{path}: tensor {name!r}", **tensor) for name, tensor in tensors}
-    return NamedTensors(str(path), converted)
 
 
-def _as_float32(where: str, dtype: str, shape: list[int], data: bytearray) -> F32:
+def as_float32(where: str, dtype: str, shape: list[int], data: bytearray) -> F32:
     """Return a tensor's numbers; NetworkError for a type that is none of floating point, or a number beyond float32."""
     if dtype not in _TYPES:
         raise NetworkError(f"{where} is of type {dtype}, accepted: {', '.join(_TYPES)} (floating point)")

@@ -99,8 +99,8 @@ def observe(network: Network, trace: Trace, *, precision: str = "fp16", limit: i
     but one, because a policy sees the output of the step before.
     """
     whole = prepared(network, trace.limit(limit))
-    parts = [whole.sequences[i::_PIECES] for i in range(min(_PIECES, len(whole)))]
-    pieces = [replace(whole, sequences=part, targets=None) for part in parts]
+    parts = [range(i, len(whole), _PIECES) for i in range(min(_PIECES, len(whole)))]
+    pieces = [replace(whole.only(part), targets=None) for part in parts]
     with thread_pool(cores()) as pool:
         tallies = list(map_in_order(pool, partial(_tally, network, precision=precision), pieces))
     tally = reduce(_Tally.joined, tallies)

@@ -20,6 +20,7 @@ from archsim.experiment.serialization import StoredRun, restore_run, store_run
 from archsim.experiment.simulated_run import Baseline
 from archsim.experiment.stages import Stages
 from archsim.files import write_whole
+from archsim.inference.batch_runner import NOTHING, Keep
 from archsim.inference.run import InferenceResult
 from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.ir.network import Network
@@ -50,13 +51,13 @@ class CachedStages(Stages):
         """Workload of the previous task if network, trace and precision are the same, else a new one."""
         return _cached_workload(self.config.network, self.config.trace, self.config.precision)
 
-    def inference(self, *, keep_outputs: bool = False) -> InferenceResult:
+    def inference(self, keep: Keep = NOTHING) -> InferenceResult:
         """Return decisions, scores and output change; outputs and predictions are not cached."""
         digest = self.config.inference_digest
         path = pass_path(self.folder, digest)
         result = _read_pass(path, self.config) if self._holds(path, digest) else None
         if result is None:
-            result = super().inference()
+            result = super().inference(NOTHING)
             self._keep(path, digest, partial(_pass_bytes, result))
         return result
 

@@ -140,7 +140,8 @@ def _threshold(choices: Choices) -> Any:
     if not policy.needs_threshold:
         return None
     evidence = read_manifest(network_folder(name) / MANIFEST).calibration.get(policy.name)
-    calibrated = {point.max_loss: point.threshold for point in evidence.points} if evidence else {}
+    points = evidence.points if evidence else ()
+    calibrated = {point.max_loss: point.threshold for point in points if point.max_loss is not None}
     if bound not in calibrated:
         known = ", ".join(f"{loss:g}" for loss in calibrated) or "none"
         hint = f"archsim calibrate --network {name} --policy {policy.name} --max-loss {bound} --save --trace TRACE"

@@ -11,7 +11,8 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -41,14 +42,35 @@ _DAMAGE = (
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-def read_npz(path: Path, names: Iterable[str]) -> dict[str, Array]:
-    """Return the named arrays that a `.npz` file holds; TraceError names file and array for a damaged one."""
+def read_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, Array]:
+    """Return the named arrays that a `.npz` file holds, by default all.
+
+    TraceError names file and array for a damaged one.
+    """
+    with _opened(path) as archive:
+        there = _arrays_in(path, archive)
+        wanted = there if names is None else [name for name in names if name in set(there)]
+        return {name: _npy(archive, f"{name}.npy", f"{path}: {name}") for name in wanted}
+
+
+def npz_names(path: Path) -> list[str]:
+    """Return the names of the arrays in a `.npz` file, in its order; TraceError if it is not a whole one."""
+    with _opened(path) as archive:
+        return _arrays_in(path, archive)
+
+
+def _arrays_in(path: Path, archive: zipfile.ZipFile) -> list[str]:
+    members = Counter(info.filename for info in archive.infolist())
+    if twice := [name for name, number in members.items() if number > 1]:
+        raise TraceError(f"{path}: {twice[0]} stands twice, need each array once")
+    return [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = Counter(info.filename for info in archive.infolist())
-            if twice := [name for name, number in members.items() if number > 1]:
-                raise TraceError(f"{path}: {twice[0]} stands twice, need each array once")
-            return {name: _npy(archive, f"{name}.npy", f"{path}: {name}") for name in names if f"{name}.npy" in members}
+            yield archive
     except (OSError, ValueError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
         raise TraceError(f"{path}: not a whole .npz file (cut short?): {error}") from None
 

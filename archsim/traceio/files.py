@@ -5,6 +5,7 @@ data     all sequences end to end: frames (ΣT, I) float32, or float16 if exact;
 lengths  steps (samples, bytes) of each sequence
 targets  one class per sequence; or
 texts    one text per sequence, as lines of UTF-8 bytes; both are absent if unknown
+start_*  initial states (archsim/traceio/starts.py); absent if all are zero
 meta     UTF-8 JSON: name, kind, description, provenance, sample_rate_hz
 format   version of this layout
 """
@@ -23,11 +24,12 @@ from archsim.files import check_writable, named_path, write_whole
 from archsim.kernels.numerics.fp16 import FP16_MAX
 from archsim.reading import require_regular
 from archsim.traceio.arrays import SMALL_BYTES, Array, read_h5, read_npz
+from archsim.traceio.starts import START_ARRAYS, pack_starts, unpack_starts
 from archsim.traceio.trace import UNNAMED, Trace
 
 FORMAT = 1
 _REQUIRED = ("format", "meta", "data", "lengths")
-_NAMES = (*_REQUIRED, "targets", "texts")
+_NAMES = (*_REQUIRED, "targets", "texts", *START_ARRAYS)
 _NUMPY_NAMES = {"frames": "f", "tokens": "iu", "text": "u", "audio": "i"}
 Arrays = dict[str, Array]
 
@@ -90,7 +92,7 @@ def _pack(trace: Trace) -> Arrays:
             arrays["texts"] = _as_bytes("\n".join(str(target) for target in trace.targets))
         else:
             arrays["targets"] = np.array(trace.targets, np.int64)
-    return arrays
+    return arrays if trace.starts is None else arrays | pack_starts(trace.starts)
 
 
 def _smallest(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -130,7 +132,8 @@ def _unpack(path: Path, arrays: Arrays) -> Trace:
         trace = Trace.from_audio(pieces, targets, sample_rate_hz=meta["sample_rate_hz"], name=name)
     else:
         trace = Trace.from_arrays(pieces, targets, name=name)
-    return trace.described(meta["description"], meta["provenance"])
+    trace = trace.described(meta["description"], meta["provenance"])
+    return trace.starting_in(unpack_starts(arrays)) if any(name in arrays for name in START_ARRAYS) else trace
 
 
 def _read_meta(array: np.ndarray[Any, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -11,8 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from archsim.activity import PassKey
 from archsim.errors import TraceError
 from archsim.ownership import OwnsArrays, own
+from archsim.traceio.starts import Start, make_starts, starts_of
 from archsim.validation import whole_number
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -39,6 +41,8 @@ class Trace(OwnsArrays):
     """Sample rate of audio; None for other kinds."""
     description: str = ""
     provenance: str = ""
+    starts: tuple[Start, ...] | None = field(default=None, repr=False)
+    """Initial states by layer and direction; None if all layers start at zero."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,6 +52,10 @@ class Trace(OwnsArrays):
             raise TraceError(
                 f"trace {self.name}: {len(self.targets)} targets for {len(self.sequences)} sequences, need one each"
             )
+        for start in self.starts or ():
+            if len(start.h) != len(self.sequences):
+                states = f"initial states of {len(start.h)} sequences for {len(self.sequences)}"
+                raise TraceError(f"trace {self.name}: {states}, need one each: use Trace.only to choose sequences")
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -126,16 +134,36 @@ class Trace(OwnsArrays):
         number = whole_number(sequences)
         if number is None or number < 1:
             raise TraceError(f"limit = {sequences!r}: need a whole number, at least 1 sequence")
-        targets = None if self.targets is None else self.targets[:number]
-        return replace(self, sequences=self.sequences[:number], targets=targets)
+        return self.only(range(min(number, len(self))))
+
+    def only(self, sequences: Sequence[int]) -> Trace:
+        """Return a copy with these sequences, in this order, and their targets and initial states."""
+        for i in sequences:
+            if not 0 <= i < len(self):
+                raise TraceError(f"trace {self.name}: no sequence {i}, need numbers from 0 to {len(self) - 1}")
+        targets: Any = None if self.targets is None else tuple(self.targets[i] for i in sequences)
+        starts = None if self.starts is None else starts_of(self.starts, sequences)
+        return replace(self, sequences=tuple(self.sequences[i] for i in sequences), targets=targets, starts=starts)
+
+    def starting_in(self, states: Mapping[PassKey, Any]) -> Trace:
+        """Return a copy whose sequences start in these states, instead of zeros.
+
+        states: by (layer, direction) either h, (S, H) numbers, a row per sequence, or a pair of h and c. A state that
+        is not given is zero. Raises TraceError for states of another shape, or that are not finite.
+        """
+        return replace(self, starts=make_starts(f"trace {self.name}", len(self), states) or None)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 digest of the sequences and targets."""
+        """SHA-256 digest of the sequences, targets and initial states."""
         sha = hashlib.sha256(f"{self.kind} {self.sample_rate_hz} {len(self)} {self.targets}".encode())
         for sequence in self.sequences:
             data = sequence.encode() if isinstance(sequence, str) else sequence.tobytes()
             sha.update(len(data).to_bytes(8, "little") + data)
+        # Nothing is added without states, so that digests of traces are those of versions that knew no states.
+        for start in self.starts or ():
+            sha.update(f"start {start.layer} {start.direction} {start.h.shape}".encode())
+            sha.update(start.h.tobytes() + start.c.tobytes())
         return sha.hexdigest()
 
 

@@ -20,7 +20,9 @@ from archsim.ir.manifest import HeadManifest, Manifest
 from archsim.policies import policy_from
 from archsim.sweeps.grid import load_grid
 
-PAGE_NAMES = ("how-a-run-flows", "recipes", "sweeps", "predictors", "cluster", "files", "memory", "performance")
+PAGE_NAMES = (
+    *("how-a-run-flows", "own-model", "recipes", "sweeps", "predictors", "cluster", "files", "memory", "performance"),
+)
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{page}.md" for page in PAGE_NAMES)]
 ALL_PAGES = [path for folder in (".", "docs", "docs/reference", "models/*") for path in ROOT.glob(f"{folder}/*.md")]
@@ -38,8 +40,9 @@ def blocks(language):
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_examples_run_and_print(code, tmp_path):
-    if "torch" in code:
-        pytest.importorskip("torch")
+    needed = {"torch": ["torch"], "Onnx": ["onnx", "onnxruntime"]}
+    for package in (package for word, packages in needed.items() if word in code for package in packages):
+        pytest.importorskip(package)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
@@ -59,6 +62,32 @@ def test_toml_examples_are_valid(code):
         parse_arch(data, "example")
 
 
+def said_by(commands, folder):
+    """Output of each command of a page, run in a folder."""
+    said = []
+    for command in commands.splitlines():
+        words = shlex.split(command, comments=True)
+        assert words.pop(0) == "archsim"
+        run = [sys.executable, "-P", "-c", "from archsim.cli.main import main; main()", *words]
+        done = subprocess.run(run, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    return said
+
+
+def test_import_commands_run_after_the_example_before_them(tmp_path):
+    """The commands of docs/own-model.md run on the file that its example saves."""
+    pytest.importorskip("torch")
+    text = (ROOT / "docs" / "own-model.md").read_text("utf-8")
+    saving, commands = re.search(
+        r"^```python\n((?:(?!^```).)*checkpoint\.pt.*?)^```$.*?^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
+    ).groups()
+    subprocess.run([sys.executable, "-c", saving], cwd=tmp_path, capture_output=True, check=True)
+    said = said_by(commands, tmp_path)
+    assert "check passed" in said[0] and re.search(r"model.out +tensors +left outside", said[0])
+    assert "128" in said[1]
+
+
 def test_sweep_tutorial_commands_run(tmp_path):
     """The three commands of docs/sweeps.md run as they are written."""
     text = (ROOT / "docs" / "sweeps.md").read_text("utf-8")
@@ -66,14 +95,7 @@ def test_sweep_tutorial_commands_run(tmp_path):
         re.search(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1] for kind in ("toml", "bash")
     )
     (tmp_path / "fmu.toml").write_text(grid, "utf-8")
-    said = []
-    for command in commands.splitlines():
-        words = shlex.split(command, comments=True)
-        assert words.pop(0) == "archsim"
-        run = [sys.executable, "-P", "-c", "from archsim.cli.main import main; main()", *words]
-        done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        said.append(done.stdout)
+    said = said_by(commands, tmp_path)
     assert "16 points: 16 to run" in said[0] and "8 inference runs, 2 baselines" in said[0]
     assert (tmp_path / "fmu" / "report.html").is_file()
 

@@ -30,7 +30,7 @@ class KnownLoss:
         layer = SimpleNamespace(name="l", cell=SimpleNamespace(n_gates=GATES, gates=("r", "z", "n")))
         self.network = SimpleNamespace(name="known", metric="accuracy", layers=(layer,) * len(self.costs), decoder=())
 
-    def run(self, workload, policy, theta=0.0, *, keep_outputs):
+    def run(self, workload, policy, theta=0.0, *, keep):
         thetas = np.array(thresholds_per_gate(self.network, theta), float) * (policy.name != "none")
         self.passes += policy.name != "none"
         change = float((self.costs * thetas**2).sum())
@@ -42,7 +42,7 @@ class KnownLoss:
             statistics=np.array([[right, 10000]] * 3),
             predictions=None,
             activity=SimpleNamespace(avoided_fraction=reused / 10**6),
-            outputs=[np.array([[1.0, np.sqrt(change)]], np.float32)] if keep_outputs else None,
+            outputs=[np.array([[1.0, np.sqrt(change)]], np.float32)] if keep.outputs else None,
         )
 
     def calibrated(self, **options):

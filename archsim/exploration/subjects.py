@@ -1,0 +1,138 @@
+"""Objects that are explored: networks, traces and models, written into the folder of results for the workers."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from archsim.calibration import with_scales
+from archsim.corpora.catalogue import load_trace
+from archsim.errors import ConfigError
+from archsim.exploration.candidates import NONE
+from archsim.exploration.threshold_search import CHANGE, LOSS, Bound, UserLoss
+from archsim.files import make_folder
+from archsim.inference.run import run_inference
+from archsim.ir.folder import load_network
+from archsim.ir.network import Network
+from archsim.ir.saving import save_network
+from archsim.live.torch_session import attach
+from archsim.policies import policy_from
+from archsim.reading import is_there
+from archsim.traceio.files import write_trace
+from archsim.traceio.trace import Trace
+
+INPUTS = "inputs"
+"""Folder of the objects that are explored."""
+DIGITS = 12
+"""Digits of a digest in a name. Another object gets another name, so that nothing is overwritten."""
+Loss = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Network and trace by name or path, with the user's loss of a policy at a θ, if there is one."""
+
+    network: str | Path
+    trace: str | Path | None
+    loss: UserLoss | None
+
+
+def bound_of(max_loss: float | None, max_change: float | None, margin: float) -> Bound:
+    """Return the bound that is given, by default one point of loss; ConfigError for both."""
+    if max_change is None:
+        return Bound(1.0 if max_loss is None else max_loss, margin, LOSS)
+    if max_loss is not None:
+        raise ConfigError(f"max_loss = {max_loss} and max_change = {max_change}: need one of them")
+    return Bound(max_change, margin, CHANGE)
+
+
+def check_objects(network: Any, trace: Any, loss: Loss | None, *, split: str | None, limit: int | None) -> None:
+    """Raise ConfigError, before anything is written, for objects that do not go together."""
+    if loss is not None and not callable(loss):
+        raise ConfigError(f"loss is a {type(loss).__name__}: need a function that returns a number, lower is better")
+    if (isinstance(trace, Trace) or loss is not None) and (split is not None or limit is not None):
+        raise ConfigError(f"split = {split!r}, limit = {limit!r}: need a trace that is cut already, as trace.limit(10)")
+    if isinstance(network, Network | str | Path):
+        if trace is None and (loss is not None or isinstance(network, Network)):
+            raise ConfigError("explore: a network given as an object, or with a loss, needs a trace")
+    elif loss is None or trace is not None:
+        raise ConfigError("explore: a torch model needs a loss, and no trace: its own inputs are recorded")
+
+
+def written(network: Any, trace: Any, loss: Loss | None, folder: Path) -> Subject:
+    """Return the subject by name, objects written below `folder`."""
+    user_loss = None
+    if not isinstance(network, Network | str | Path):
+        assert loss is not None, "checked"
+        network, trace, user_loss = _recorded(network, loss)
+    elif loss is not None:
+        network, trace = _network(network), trace if isinstance(trace, Trace) else load_trace(trace)
+        user_loss = _loss_of_outputs(network, trace, loss)
+    if isinstance(network, Network):
+        loaded = trace if isinstance(trace, Trace) else load_trace(trace)
+        measured = network if network.scales else with_scales(network, loaded)[0]
+        everything = f"{network.digest} {measured.scales} {network.thresholds}"
+        place = _place(folder, f"network-{hashlib.sha256(everything.encode()).hexdigest()[:DIGITS]}")
+        network = place if is_there(place) else save_network(measured, place)
+    if isinstance(trace, Trace):
+        place = _place(folder, f"trace-{trace.digest[:DIGITS]}.npz")
+        if not is_there(place):
+            write_trace(trace, place)
+        trace = place
+    return Subject(network, trace, user_loss)
+
+
+def _network(network: Network | str | Path) -> Network:
+    return network if isinstance(network, Network) else load_network(network)
+
+
+def _place(folder: Path, name: str) -> Path:
+    make_folder(folder / INPUTS)
+    return folder / INPUTS / name
+
+
+def _loss_of_outputs(network: Network, trace: Trace, loss: Loss) -> UserLoss:
+    """Return the loss of the outputs that a policy gives, next to that without reuse."""
+    scaled = network if network.scales else with_scales(network, trace)[0]
+
+    @cache
+    def value(policy: str, threshold: float) -> float:
+        return _number(loss(run_inference(scaled, trace, policy_from(policy), threshold).outputs))
+
+    return lambda policy, threshold: value(policy, threshold) - value(NONE, 0.0)
+
+
+def _recorded(model: Any, loss: Loss) -> tuple[Network, Trace, UserLoss]:
+    """Return what a torch model's only recurrent module is and was given, and the loss of the model under a policy."""
+    with attach(model, NONE, compare=False) as session:
+        plain = _number(loss(model))
+    network, trace = session.network, session.trace
+    if not isinstance(network, Network) or not isinstance(trace, Trace):
+        names = ", ".join(session.parts)
+        raise ConfigError(f"explore: the model has several recurrent modules ({names}): explore one module's network")
+    network, _ = with_scales(network, trace)
+    scales = network.scales
+
+    @cache
+    def value(policy: str, threshold: float) -> float:
+        if policy == NONE:
+            return plain
+        with attach(model, policy, threshold, scales=scales, compare=False):
+            return _number(loss(model))
+
+    return network, trace, lambda policy, threshold: value(policy, threshold) - plain
+
+
+def _number(value: Any) -> float:
+    try:
+        number = math.nan if value is None or isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError(f"loss returned {value!r}: need one finite number, lower is better")
+    return number

@@ -1,0 +1,179 @@
+"""Groups of tensors that are recurrent by their names, as torch and Keras give them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from archsim.errors import NetworkError
+from archsim.importers.tensor_files import StoredTensor, Tensors
+
+WANTED = (
+    "NAME.weight_ih_l0, NAME.weight_hh_l0, NAME.bias_ih_l0, NAME.bias_hh_l0 (torch nn.LSTM, nn.GRU; also _l1, ..., "
+    "_reverse), NAME.weight_ih, NAME.weight_hh, ... (LSTMCell, GRUCell), NAME/kernel, NAME/recurrent_kernel, NAME/bias "
+    "(Keras)"
+)
+Part = tuple[int, int]
+"""Layer and direction, 1 for the reverse one."""
+_ROLES = "weight_ih|weight_hh|weight_hr|bias_ih|bias_hh"
+_TORCH = re.compile(rf"(?P<prefix>.*?)(?P<role>{_ROLES})(?:_l(?P<layer>\d+)(?P<reverse>_reverse)?)?")
+_DERIVED = re.compile(
+    rf"(?P<prefix>.*?)(?:parametrizations\.(?:{_ROLES})_l\d+(?:_reverse)?\..*"
+    rf"|(?:{_ROLES})_l\d+(?:_reverse)?_(?:orig|mask|raw|g|v|u))"
+)
+_KERAS = re.compile(r"(?P<prefix>.*?)(?P<role>kernel|recurrent_kernel|bias)(?::0)?")
+_KERAS_ROLES = {"kernel": "weight_ih", "recurrent_kernel": "weight_hh", "bias": "bias"}
+_CELLS = {3: "gru", 4: "lstm"}
+"""Cell by the number of its gates."""
+
+
+@dataclass
+class TensorGroup:
+    """Tensors of one recurrent module or layer, found by their names."""
+
+    prefix: str
+    gate_order: str
+    """Gate order of the framework that names tensors like this."""
+    parts: dict[Part, dict[str, StoredTensor]] = field(default_factory=dict)
+    """Tensors by role (weight_ih, weight_hh, bias_ih, bias_hh, or Keras's bias), by layer and direction."""
+    names: list[str] = field(default_factory=list)
+    derived: list[str] = field(default_factory=list)
+    """Names of tensors that a parametrisation makes weights of."""
+
+    @property
+    def name(self) -> str:
+        """Prefix as it is written for `--prefix`."""
+        return self.prefix.rstrip("./") or "''"
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return 1 + max(layer for layer, _ in self.parts)
+
+    @property
+    def bidirectional(self) -> bool:
+        """True if a layer has a reverse direction."""
+        return any(side for _, side in self.parts)
+
+    @property
+    def n_gates(self) -> int:
+        """Gates by the shape of the first weights of h, 0 for a shape of no cell."""
+        shape = self.parts[min(self.parts)]["weight_hh"].shape
+        return max(shape) // min(shape) if len(shape) == 2 and min(shape) and max(shape) % min(shape) == 0 else 0
+
+    @property
+    def cell(self) -> str:
+        """Name of the cell, by its number of gates."""
+        return _CELLS[self.n_gates]
+
+    @property
+    def refusal(self) -> str:
+        """Reason why this group cannot be simulated; empty if it can."""
+        if self.derived:
+            made = "are made into weights by a parametrisation: load them into their module and use archsim.from_torch"
+            return f"{', '.join(self.derived)} {made}"
+        for layer in range(self.depth):
+            for side in range(1 + self.bidirectional):
+                where = f"layer {layer}, {'reverse' if side else 'forward'}"
+                part = self.parts.get((layer, side), {})
+                if "weight_hr" in part:
+                    return f"{where} has weight_hr: projections (proj_size) are not simulated"
+                if missing := [role for role in ("weight_ih", "weight_hh") if role not in part]:
+                    return f"{where} has no {' and no '.join(missing)}"
+        if self.n_gates == 1:
+            return "it has one gate: an nn.RNN is not simulated"
+        if self.n_gates not in _CELLS:
+            shape = self.parts[min(self.parts)]["weight_hh"].shape
+            return f"its weights of h have shape {shape}: those of an LSTM are (4·H, H), of a GRU (3·H, H)"
+        return ""
+
+    @property
+    def summary(self) -> str:
+        """Sizes in words."""
+        kernel, recurrent = (self.parts[min(self.parts)][role].shape for role in ("weight_ih", "weight_hh"))
+        inputs = kernel[0] if self.gate_order == "keras" else kernel[-1]
+        layers = f"{self.depth} layer{'s' * (self.depth > 1)}{' bidirectional' * self.bidirectional}"
+        return f"{self.cell}, {layers}, {inputs} inputs, {min(recurrent)} units"
+
+
+def find_groups(tensors: Tensors) -> list[TensorGroup]:
+    """Return the groups of recurrent tensors, in the order of the file."""
+    groups: dict[str, TensorGroup] = {}
+    for name, tensor in tensors.items():
+        if match := _TORCH.fullmatch(name):
+            group = groups.setdefault(match["prefix"], TensorGroup(match["prefix"], "torch"))
+            part = int(match["layer"] or 0), int(match["reverse"] is not None)
+            group.parts.setdefault(part, {})[match["role"]] = tensor
+            group.names.append(name)
+        elif match := _DERIVED.fullmatch(name):
+            group = groups.setdefault(match["prefix"], TensorGroup(match["prefix"], "torch"))
+            group.derived.append(name.removeprefix(match["prefix"]))
+            group.names.append(name)
+    groups.update(_keras_groups(tensors))
+    return [group for group in groups.values() if group.parts or group.derived]
+
+
+def _keras_groups(tensors: Tensors) -> dict[str, TensorGroup]:
+    """Return Keras's layers; `forward_` and `backward_` of one name are the directions of one."""
+    groups: dict[str, TensorGroup] = {}
+    matches = {name: match for name in tensors if (match := _KERAS.fullmatch(name))}
+    recurrent = {match["prefix"] for match in matches.values() if match["role"] == "recurrent_kernel"}
+    for name, match in matches.items():
+        prefix = match["prefix"]
+        if prefix not in recurrent:  # the kernel of a dense layer or a convolution
+            continue
+        forward = prefix.replace("backward_", "forward_")
+        is_reverse = forward != prefix and forward in recurrent
+        group = groups.setdefault(forward if is_reverse else prefix, TensorGroup(forward, "keras"))
+        group.parts.setdefault((0, int(is_reverse)), {})[_KERAS_ROLES[match["role"]]] = tensors[name]
+        group.names.append(name)
+    return groups
+
+
+def choose_groups(
+    where: str, groups: list[TensorGroup], prefixes: Iterable[str], tensors: Tensors
+) -> list[TensorGroup]:
+    """Return the groups of these prefixes, one after the other, or the only one that can be simulated.
+
+    Raises NetworkError, which lists the prefixes there are, or the names that are wanted and those that were found.
+    """
+    if not groups:
+        raise NetworkError(f"{where}: no tensor has the name of a recurrent weight. {_names_of(tensors)}")
+    if prefixes := list(prefixes):
+        return [_named(where, groups, prefix) for prefix in prefixes]
+    usable = [group for group in groups if not group.refusal]
+    if not usable:
+        raise NetworkError(f"{where}: {'; '.join(f'{group.name}: {group.refusal}' for group in groups)}")
+    if len(usable) > 1:
+        listed = "; ".join(f"{group.name} ({group.summary})" for group in usable)
+        raise NetworkError(f"{where} holds several recurrent parts: choose by prefix (--prefix). Found: {listed}")
+    return usable
+
+
+def _named(where: str, groups: list[TensorGroup], prefix: str) -> TensorGroup:
+    """Return the group of a prefix, or the only one whose prefix ends with it, because checkpoints nest state dicts."""
+    asked = prefix.rstrip("./")
+    exact = [group for group in groups if group.prefix.rstrip("./") == asked]
+    found = exact or [group for group in groups if group.name.endswith((f".{asked}", f"/{asked}"))]
+    if len(found) != 1:
+        listed = "; ".join(f"{group.name} ({group.refusal or group.summary})" for group in found or groups)
+        number = "several recurrent parts have" if found else "no recurrent part has"
+        raise NetworkError(f"{where}: {number} the prefix {prefix!r}; found: {listed}")
+    if found[0].refusal:
+        raise NetworkError(f"{where}: {found[0].name}: {found[0].refusal}")
+    return found[0]
+
+
+MAX_NAMES = 40
+"""Names of tensors that a message lists."""
+
+
+def _names_of(tensors: Tensors) -> str:
+    """Return the names that are wanted and those that were found, with shapes."""
+    found = [f"{name} {tensor.shape}" for name, tensor in list(tensors.items())[:MAX_NAMES]]
+    more = f" and {len(tensors) - MAX_NAMES} more" if len(tensors) > MAX_NAMES else ""
+    return (
+        f"Wanted: {WANTED}. Found: {', '.join(found) or 'no tensors'}{more}. "
+        "Arrays of other names go through archsim.Network.from_weights"
+    )

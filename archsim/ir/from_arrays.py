@@ -1,0 +1,150 @@
+"""Layers made of a user's arrays, in the gate order and layout of torch, ONNX or Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from archsim.errors import NetworkError
+from archsim.ir.cells import Cell, cell_named
+from archsim.ir.gate_orders import GATE_ORDERS, Array, GateOrder, gate_order_named
+from archsim.ir.layers import Direction, Layer, make_direction
+
+SIDES = ("forward", "reverse")
+
+
+def layers_from_arrays(
+    cell_name: str,
+    weight_ih: Sequence[ArrayLike],
+    weight_hh: Sequence[ArrayLike],
+    bias: Sequence[Any] | None,
+    *,
+    gate_order: str,
+    bidirectional: bool,
+    where: str = "from_weights",
+) -> tuple[Layer, ...]:
+    """Return the layers of arrays, one per (layer, direction), as `Network.from_weights` takes them.
+
+    Raises NetworkError, which begins with `where`.
+    """
+    source = _Source(where, cell_named(cell_name, f"{where}: "), gate_order_named(gate_order, where))
+    kernels = {"weight_ih": _listed(where, "weight_ih", weight_ih), "weight_hh": _listed(where, "weight_hh", weight_hh)}
+    count, n_sides = len(kernels["weight_ih"]), 1 + bool(bidirectional)
+    biases = [None] * count if bias is None else _listed(where, "bias", bias)
+    for name, entries in (*kernels.items(), ("bias", biases)):
+        if len(entries) != count:
+            hint = "; two biases of one direction are a pair: bias=[(b_ih, b_hh)]" if name == "bias" else ""
+            raise NetworkError(
+                f"{where}: {name} has {len(entries)} arrays, weight_ih {count}: need one per (layer, direction){hint}"
+            )
+    if count == 0 or count % n_sides:
+        turn = "forward, reverse of layer 0, then of layer 1, ..." if bidirectional else "layer 0, layer 1, ..."
+        raise NetworkError(f"{where}: weight_ih has {count} arrays, need one per (layer, direction): {turn}")
+    layers: list[Layer] = []
+    for first in range(0, count, n_sides):
+        sides = [
+            source.direction(index, n_sides, kernels["weight_ih"][index], kernels["weight_hh"][index], biases[index])
+            for index in range(first, first + n_sides)
+        ]
+        layers.append(_layer(source, layers, sides))
+    return tuple(layers)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Cell and gate order of the arrays of a call, with the words that its messages begin with."""
+
+    where: str
+    cell: Cell
+    order: GateOrder
+
+    def direction(self, index: int, n_sides: int, ih: ArrayLike, hh: ArrayLike, bias: Any) -> Direction:
+        """Return the direction of one entry of each list."""
+        side = SIDES[index % n_sides]
+        at = f"[{index}] (layer {index // n_sides}, {side})"
+        hidden = self._kernel(f"weight_hh{at}", hh, "H")
+        weights: dict[str, ArrayLike | None] = {
+            "weight_ih": self._kernel(f"weight_ih{at}", ih, "I", n_rows=len(hidden)),
+            "weight_hh": hidden,
+        }
+        weights["bias_ih"], weights["bias_hh"] = self._biases(f"bias{at}", bias, len(hidden))
+        # Conversion and the check of values are those of every other source of weights.
+        return make_direction(f"{self.where}: entry {at}", self.cell, weights, reverse=side == SIDES[1])
+
+    def _kernel(self, name: str, given: ArrayLike, columns: str, n_rows: int | None = None) -> Array:
+        """Return a kernel in torch's layout and order; `n_rows` is G·H where it is known."""
+        array = _array(self.where, name, given)
+        if not self._fits(self.order, array, columns, n_rows):
+            need = self.order.weights_shape(self.cell, columns)
+            if n_rows is not None:
+                need += f" with H = {n_rows // self.cell.n_gates}"
+            others = [order.name for order in GATE_ORDERS.values() if self._fits(order, array, columns, n_rows)]
+            hint = f"; that shape suits gate_order {' or '.join(map(repr, others))}" if others else ""
+            raise NetworkError(
+                f"{self.where}: {name} has shape {array.shape}, a {self.cell.name} in the gate order of "
+                f"{self.order.name} needs {need}{hint}"
+            )
+        return self.order.to_torch(self.cell, self.order.rows(array))
+
+    def _fits(self, order: GateOrder, array: Array, columns: str, n_rows: int | None) -> bool:
+        if array.ndim != 2 or 0 in array.shape:
+            return False
+        rows, width = order.rows(array).shape
+        return bool(rows == (self.cell.n_gates * width if columns == "H" else n_rows))
+
+    def _biases(self, name: str, given: Any, n_rows: int) -> tuple[Array | None, Array | None]:
+        """Return both biases in torch's order, None for one that is not there."""
+        if given is None:
+            return None, None
+        array = _array(self.where, name, given)
+        if self.order.pairs_end_to_end and array.shape == (2 * n_rows,):
+            array = array.reshape(2, n_rows)
+        if array.shape == (2, n_rows):
+            return self.order.to_torch(self.cell, array[0]), self.order.to_torch(self.cell, array[1])
+        single = array.shape == (n_rows,)
+        if single and self.cell.name == "gru" and self.order.one_bias_resets_first:
+            raise NetworkError(
+                f"{self.where}: {name} has shape {array.shape}: a {self.order.name} gru with one bias resets before "
+                f"its product with h (reset_after=False), which is not simulated; need reset_after=True, (2, {n_rows})"
+            )
+        if not single:
+            longer = f", ({2 * n_rows},)" if self.order.pairs_end_to_end else ""
+            raise NetworkError(
+                f"{self.where}: {name} has shape {array.shape}, need ({n_rows},), a pair of them (2, {n_rows}){longer} "
+                "or None"
+            )
+        return self.order.to_torch(self.cell, array), None
+
+
+def _layer(source: _Source, below: list[Layer], directions: list[Direction]) -> Layer:
+    """Return the next layer; raise NetworkError unless its directions are of one size and fit the layer below."""
+    index = len(below)
+    shapes = [(d.weight_ih.shape[1], d.weight_hh.shape[1]) for d in directions]
+    if len(set(shapes)) > 1:
+        sizes = " and ".join(map(str, shapes))
+        raise NetworkError(f"{source.where}: directions of layer {index} have (inputs, units) {sizes}: need the same")
+    inputs, units = shapes[0]
+    if below and inputs != below[-1].output_size:
+        raise NetworkError(
+            f"{source.where}: layer {index} takes {inputs} inputs, layer {index - 1} gives {below[-1].output_size}"
+        )
+    return Layer(f"l{index}", source.cell, inputs, units, tuple(directions))
+
+
+def _listed(where: str, name: str, arrays: Any) -> list[Any]:
+    """Return the entries of a list of arrays, or of one array with an axis more."""
+    if isinstance(arrays, str | dict) or not hasattr(arrays, "__len__") or getattr(arrays, "ndim", 1) == 0:
+        got = type(arrays).__name__
+        raise NetworkError(f"{where}: {name} is a {got}, need a list of numpy arrays, one per (layer, direction)")
+    return list(arrays)
+
+
+def _array(where: str, name: str, given: Any) -> Array:
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:  # of lists of unequal lengths, or tensors on a device
+        raise NetworkError(f"{where}: {name} is no array of numbers: {error}") from None

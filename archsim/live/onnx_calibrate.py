@@ -1,0 +1,60 @@
+"""Search for the largest θ of an ONNX model under its user's own loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from archsim.calibration.scored import Outcome
+from archsim.calibration.theta_search import ThetaSearch
+from archsim.errors import ConfigError
+from archsim.inference.measure import measure_scales
+from archsim.ir.network import Scales
+from archsim.live.onnx_feeds import Feed
+from archsim.policies import declaration
+
+if TYPE_CHECKING:
+    from archsim.live.onnx_model import OnnxModel
+
+Loss = Callable[[list[Feed]], Any]
+"""Function of the outputs of all calls that returns one number, lower is better."""
+
+
+@dataclass
+class OnnxTrials:
+    """Runs of a model on the same feeds at one θ after the other."""
+
+    model: OnnxModel
+    feeds: Sequence[Feed]
+    loss: Loss | None
+    search: ThetaSearch
+    scales: dict[str, Scales] | None = None
+    """Scales by part, measured in a run without reuse if the policy needs them."""
+
+    def run(self, threshold: float | None) -> Outcome:
+        """Return the score (the loss with its sign turned), reuse and change at a θ, or without reuse for None."""
+        compare = self.search.bound.max_change is not None and threshold is not None
+        if threshold is not None and self.scales is None and declaration(self.search.policy).needs_scales:
+            self.scales = self._measured()
+        policy = "none" if threshold is None else self.search.policy
+        precision = self.search.precision
+        run = self.model.run(self.feeds, policy, threshold, precision, scales=self.scales, compare=compare)
+        record = run.session.record
+        reuse = record["macs_avoided_fraction"] if record["reuse_fraction"] is None else record["reuse_fraction"]
+        change = record["output_change"] if compare else None
+        assert not isinstance(reuse, str | list) and not isinstance(change, str | list), "figures are numbers"
+        return Outcome(None if self.loss is None else self._score(run.outputs), reuse, change)
+
+    def _score(self, outputs: list[Feed]) -> float:
+        assert self.loss is not None, "asked for only where there is one"
+        loss = self.loss(outputs)
+        try:
+            return -float(loss)
+        except (TypeError, ValueError):
+            raise ConfigError(f"loss returned {loss!r:.80}: need one number, lower is better") from None
+
+    def _measured(self) -> dict[str, Scales]:
+        run = self.model.run(self.feeds, "none", precision=self.search.precision)
+        called = [part for part in run.session.parts.values() if part.calls]
+        return {part.name: measure_scales(part.network, part.trace) for part in called}

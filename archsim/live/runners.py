@@ -1,0 +1,52 @@
+"""Runners of the parts of a model: θ and scales, given for all parts or by name, for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from archsim.errors import ConfigError, UnknownNameError
+from archsim.inference.policy_parameters import Threshold
+from archsim.inference.stack import StackRunner
+from archsim.ir.network import Network, Scales
+from archsim.policies import Policy, declaration
+
+
+@dataclass(frozen=True, eq=False)
+class PartRunners:
+    """Policy with its parameters, from which the runner of each part is made."""
+
+    policy: Policy
+    threshold: Threshold | Mapping[str, Threshold] | None
+    scales: Scales | Mapping[str, Scales] | None
+    precision: str
+    compare: bool
+
+    def runner(self, network: Network, names: Sequence[str]) -> StackRunner:
+        """Return the runner of a part, which is named as its network is; `names` are those of all parts.
+
+        Raises ConfigError where θ or scales are needed and not given, UnknownNameError for a name of no part.
+        """
+        scales = _of_part("scales", self.scales, network.name, names)
+        threshold = _of_part("threshold", self.threshold, network.name, names)
+        if threshold is None and self.policy.needs_threshold:
+            need = f"a number >= 0, or a number by name: {', '.join(names)}"
+            raise ConfigError(f"threshold: policy {self.policy.name!r} needs one for {network.name}: {need}")
+        if scales is None and declaration(self.policy).needs_scales:
+            measured = "session.network and session.trace of a run with policy='none' on calibration data"
+            need = f"archsim.measure_scales(network, trace), from {measured}"
+            raise ConfigError(f"scales: policy {self.policy.name!r} needs those of {network.name}: {need}")
+        network = network if scales is None else replace(network, scales=scales)
+        theta = 0.0 if threshold is None else threshold
+        return StackRunner(network, self.policy, theta, precision=self.precision, compare=self.compare)
+
+
+def _of_part(what: str, value: Any, name: str, names: Sequence[str]) -> Any:
+    """Return the value of one part, from one for all or a mapping by name; UnknownNameError for a name of no part."""
+    if not isinstance(value, Mapping):
+        return value
+    for key in value:
+        if key not in names:
+            raise UnknownNameError(f"attached module in {what}", str(key), names)
+    return value.get(name)
