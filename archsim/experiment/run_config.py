@@ -77,7 +77,7 @@ class RunConfig:
     @property
     def baseline_machine(self) -> ArchSpec:
         """Architecture as the machine that saves no work."""
-        return self.arch.without_memo()
+        return self._machine.baseline(self.arch)
 
     @property
     def compares(self) -> bool:

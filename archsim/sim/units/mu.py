@@ -1,4 +1,7 @@
-"""Multi-functional unit: updates a hidden unit's cell once the products of all its gates have arrived."""
+"""Multi-functional unit: updates a hidden unit's cell once the products of all its gates have arrived.
+
+Its times must equal those of `archsim/kernels/pipeline/recurrence.py` and `columns.py` (SEMANTICS 2.2).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from archsim.sim.units.unit import MU, Credits, ProcessGenerator, Unit
 class MultiFunctionalUnit(Unit):
     """Unit that starts a cell update every II_m cycles at most; a step ends L_m + L_w after its last update began.
 
-    result_credits: credits of each gate's result queue; none where results wait in a memory of their own.
+    result_credits: credits of each gate's result queue; empty where results wait in accumulators.
     """
 
     def __init__(

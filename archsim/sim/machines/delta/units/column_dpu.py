@@ -54,5 +54,6 @@ class ColumnDotProductUnit(Unit):
             self.count_wait("a column", free_ps)
             emit_actions(self.probe, column(self.arch, self.delta, segment.shape.n_units), n_columns)
             self.emit_times()
+            # Every column changes every sum, so none is ready before the last column, and all are sent at the end.
             for neuron in range(segment.shape.n_units):
                 self.results.send(neuron, max(0, ready_ps - self.env.now_ps))

@@ -1,4 +1,7 @@
-"""Dot product units that share their work: an idle one takes a neuron of another gate (`dispatch = "shared"`)."""
+"""Dot product units that share their work: an idle one takes a neuron of another gate (`dispatch = "shared"`).
+
+Their times must equal those of `archsim/kernels/pipeline/shared_dispatch.py` (symbols of SEMANTICS 2.2).
+"""
 
 from __future__ import annotations
 

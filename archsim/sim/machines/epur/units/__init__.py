@@ -1,4 +1,7 @@
-"""Units of the E-PUR-like machine, as SimPy processes, and the work that each of them gets per step."""
+"""Units of the E-PUR-like machine, as SimPy processes, and the work that each of them gets per step.
+
+Their times must equal those of `archsim/kernels/pipeline/resident.py` and `streamed.py` (SEMANTICS 2.2 and 2.3).
+"""
 
 from __future__ import annotations
 
