@@ -22,6 +22,11 @@ from archsim.sim.memory.intermediate_memory import IntermediateMemory
 from archsim.sim.memory.weight_buffers import WeightBuffers
 from archsim.sim.units.unit import ProcessGenerator
 
+SEQUENCER = "sequencer"
+"""Name of the sequencer, as of a unit."""
+MACHINE = "machine"
+"""Name of all units together, where they wait as one."""
+
 
 class Sequencer:
     """Process that runs the passes of a trace, each when its weights and inputs are on chip."""
@@ -80,7 +85,7 @@ class Sequencer:
         since_ps = self.env.now_ps
         value = yield event
         if self.env.now_ps > since_ps:
-            self.probe.emit(Waited, unit="machine", reason=reason, time_ps=self.env.now_ps - since_ps)
+            self.probe.emit(Waited, unit=MACHINE, reason=reason, time_ps=self.env.now_ps - since_ps)
         return value
 
     def _run_segment(self, sequence: int, segment: PassSegment) -> ProcessGenerator:
@@ -96,7 +101,7 @@ class Sequencer:
             self.pass_start_ps = start_ps
         ends = yield from self.compute.run_pass(work, fills=self.weights.fills_under_way > 0)
         what = f"{segment.label}, sequence {sequence}"
-        self.probe.emit(Busy, unit="sequencer", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
+        self.probe.emit(Busy, unit=SEQUENCER, what=what, start_ps=start_ps, end_ps=self.env.now_ps)
         if self.probe.wants_spans:
             self._emit_steps(what, bits, segment, start_ps, ends)
         if segment.updates_cells:

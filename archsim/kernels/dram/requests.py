@@ -24,6 +24,8 @@ CHANNELS_LEFT, FINISH_PS, ENTERED_PS, ROW_HIT, ADDRESS, N_BYTES, PORT, PORT_BYTE
 first burst hit an open row, its first address and size, and the first fill port with the bytes for each port: so many
 through the first, as many through the next, and so on."""
 NO_PORT = -1
+ORDER_SHIFT = 40
+"""Bits of a request's `order` for the count of submissions, below those for the requester."""
 
 
 class Memory(NamedTuple):

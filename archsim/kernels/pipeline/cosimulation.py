@@ -14,7 +14,7 @@ from __future__ import annotations
 from archsim.kernels.dram.channel import NEVER
 from archsim.kernels.dram.fill_ports import contended_read_end
 from archsim.kernels.dram.frfcfs import next_column, serve
-from archsim.kernels.dram.requests import FINISH_PS, submit
+from archsim.kernels.dram.requests import FINISH_PS, ORDER_SHIFT, submit
 from archsim.kernels.jit import inner, outer
 from archsim.kernels.pipeline.recurrence import ON_BANK
 from archsim.kernels.pipeline.streamed import (
@@ -36,9 +36,6 @@ from archsim.kernels.pipeline.streamed import (
     finish_evaluation,
     is_reused,
 )
-
-UNIT_ORDER_SHIFT = 40
-"""Bits for the count of requests in an order key, below those for the unit."""
 
 
 @outer
@@ -118,7 +115,7 @@ def _request_row(state, memory, dram, k, cycle):
     n, transfer = unit[NEXT_ROW], state.transfers[k, unit[N_REQUESTED] % state.transfers.shape[1]]
     state.transfer_rows[transfer] = k * state.resident.size + n
     # The neuron level submits in another order within a cycle, so the unit counts before the count of requests.
-    order = (k << UNIT_ORDER_SHIFT) + state.progress[N_REQUESTS]
+    order = (k << ORDER_SHIFT) + state.progress[N_REQUESTS]
     address = state.addresses[k] + n * state.row_bytes
     submit(memory, dram, transfer, address, state.row_bytes, 0, cycle * memory.period_ps, order, k, state.row_bytes)
     state.progress[N_REQUESTS] += 1
