@@ -7,11 +7,11 @@ import numpy as np
 from archsim.engine.trace_events import Waited, Worked
 from archsim.kernels.arrays import row_lists
 from archsim.kernels.pipeline.columns import (
+    COLUMN_FIRST_UPDATE,
+    COLUMN_LAST_UPDATE,
     ENTERED,
     FIRST_COLUMN,
-    FIRST_UPDATE,
     LAST_COLUMN,
-    LAST_UPDATE,
     ON_COLUMN,
     ON_SLOT,
     ON_SUMS,
@@ -97,4 +97,4 @@ class DeltaPassLevel(Compute):
                         span[FIRST_COLUMN],
                         span[LAST_COLUMN],
                     )
-            emit_span(self.probe, clock, MU, what, start_ps, span[FIRST_UPDATE], span[LAST_UPDATE])
+            emit_span(self.probe, clock, MU, what, start_ps, span[COLUMN_FIRST_UPDATE], span[COLUMN_LAST_UPDATE])

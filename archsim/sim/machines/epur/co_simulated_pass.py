@@ -49,7 +49,7 @@ class CoSimulatedPass:
         n_finished, wake_ps = advance_pass(self.state, self.step_times, dram_state, dram_times, until_ps, finished)
         self._reserve_steps()
         if self.state.progress[IS_OVER]:
-            self.dram.end_co_simulation(self.state.transfers)
+            self.dram.end_co_simulation(self.state.transfer_ids)
             # The kernel runs ahead of the simulation, so the end of the pass may still lie in the future.
             end_ps = self.arch.clock.to_ps(int(self.state.progress[STEP_START]))
             self.env.timeout(end_ps - self.env.now_ps).callbacks.append(self._end)
@@ -80,6 +80,6 @@ class CoSimulatedPass:
             n_transfers=self.dram.memory.transfers.shape[0],
             shares_bank=self.arch.weight_buffer.banks == 1,
             start=self.arch.clock.to_cycles(self.env.now_ps),
-            times=self.step_times,
+            step_times=self.step_times,
             spans=spans,
         )
