@@ -81,7 +81,7 @@ class RunConfig:
 
     @property
     def compares(self) -> bool:
-        """True if the baseline runs on another machine than the policy."""
+        """Whether the baseline runs on another machine than the policy."""
         return saves_work(self.policy)
 
     @cached_property

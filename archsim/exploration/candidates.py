@@ -72,7 +72,7 @@ def _candidate(fixed: Choices, policy: str, widths: list[int]) -> Candidate:
 
 
 def _has_width(arch: ArchSpec) -> bool:
-    """Return True if an architecture has the field whose widths are explored."""
+    """Return whether an architecture has the field whose widths are explored."""
     return WIDTH.removeprefix("arch.") in fields_of(arch)
 
 

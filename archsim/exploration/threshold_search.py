@@ -86,7 +86,7 @@ class Bound:
         check_amount("margin", self.margin)
 
     def holds(self, row: pd.Series[Any]) -> bool:
-        """Return True if the loss of a result is within the bound."""
+        """Return whether the loss of a result is within the bound."""
         error = standard_error(row["metric_loss_low"], row["metric_loss_high"])
         return bool(row["metric_loss"] + self.margin * error <= self.max_loss)
 
@@ -103,7 +103,7 @@ class ThresholdSearch:
 
     @property
     def fits(self) -> dict[int, bool]:
-        """True per index tried if its loss is within the bound."""
+        """Whether the loss is within the bound, by index tried."""
         return {index: self.bound.holds(row) for index, row in self.tried.items()}
 
     @property

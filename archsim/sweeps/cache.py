@@ -73,7 +73,7 @@ class CachedStages(Stages):
         return Baseline(digest, inference.without_reuse or inference, simulated)
 
     def _holds(self, path: Path, digest: str) -> bool:
-        """Return True if a file is there, for this digest, and undamaged; note a file that is not."""
+        """Return whether a file is there, for this digest, and undamaged; note a file that is not."""
         if is_sealed(path, digest):
             return True
         if path.exists():

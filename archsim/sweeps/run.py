@@ -102,7 +102,7 @@ def run_points(
 
 
 def defined_in_main(policies: Iterable[Policy]) -> bool:
-    """Return True if workers must import the driver's main module to know these policies."""
+    """Return whether workers must import the driver's main module to know these policies."""
     return any(type(policy).__module__ == MAIN for policy in policies)
 
 

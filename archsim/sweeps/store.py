@@ -167,7 +167,7 @@ def _parts(outcome: Outcome | None) -> tuple[str | None, ...]:
 
 
 def _is_intact(digest: Any, error: Any, parts: list[Any], seal: Any) -> bool:
-    """Return True for an undamaged outcome; a failure has no figures to check."""
+    """Return whether an outcome is undamaged; a failure has no figures to check."""
     return error is not None or (all(isinstance(part, str) for part in parts) and seal == digest_of(digest, *parts))
 
 

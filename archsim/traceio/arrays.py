@@ -47,7 +47,7 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, Array]:
         with zipfile.ZipFile(path) as archive:
             members = Counter(info.filename for info in archive.infolist())
             if twice := [name for name, number in members.items() if number > 1]:
-                raise TraceError(f"{path}: {twice[0]} stands twice, need each array once")
+                raise TraceError(f"{path}: {twice[0]} occurs twice, need each array once")
             return {name: _npy(archive, f"{name}.npy", f"{path}: {name}") for name in names if f"{name}.npy" in members}
     except (OSError, ValueError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
         raise TraceError(f"{path}: not a whole .npz file (cut short?): {error}") from None

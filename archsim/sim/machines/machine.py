@@ -82,7 +82,7 @@ class Machine(ABC):
 
     @abstractmethod
     def is_described_by(self, arch: ArchSpec) -> bool:
-        """Return True if `arch` has the unit that only this machine has, without one that takes precedence over it.
+        """Return whether `arch` has the unit that only this machine has, without one that takes precedence over it.
 
         It must be true of at most one machine. An `arch` that no machine claims is E-PUR's baseline.
         """

@@ -30,7 +30,7 @@ class Delta(Machine):
     compute = {"block": DeltaPassLevel, "neuron": DeltaNeuronLevel}  # noqa: RUF012
 
     def is_described_by(self, arch: ArchSpec) -> bool:
-        """Return True if there are delta units and no memoization units."""
+        """Return whether there are delta units and no memoization units."""
         return arch.delta is not None and arch.fmu is None
 
     def spec(self, arch: ArchSpec) -> ArchSpec:

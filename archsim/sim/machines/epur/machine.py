@@ -33,7 +33,7 @@ class Epur(Machine):
     compute = {"block": EpurPassLevel, "neuron": EpurNeuronLevel}  # noqa: RUF012
 
     def is_described_by(self, arch: ArchSpec) -> bool:
-        """Return True if there are memoization units, which take precedence over all other units."""
+        """Return whether there are memoization units, which take precedence over all other units."""
         return arch.fmu is not None
 
     def spec(self, arch: ArchSpec) -> ArchSpec:

@@ -22,5 +22,5 @@ class StepWork:
     streamed: StreamedRows | None
 
     def fetches(self, neuron: int) -> bool:
-        """Return True if the weights of a neuron that is evaluated come from main memory."""
+        """Return whether the weights of a neuron that is evaluated come from main memory."""
         return self.streamed is not None and not self.streamed.resident[neuron]
