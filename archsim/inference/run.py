@@ -25,7 +25,7 @@ from archsim.traceio.trace import Trace
 from archsim.units import ceil_div
 
 T = TypeVar("T")
-OnProgress = Callable[[int], None]
+ProgressCallback = Callable[[int], None]
 """Callback that takes the number of sequences just finished."""
 
 
@@ -92,7 +92,7 @@ def run_compared(
     *,
     keep_outputs: bool = True,
     threads: int | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> InferenceResult:
     """Run a workload under a policy and without reuse, window by window, to measure the change of the outputs.
 
@@ -121,7 +121,7 @@ def _run_plain(
     thresholds: list[F32],
     keep_outputs: bool,
     threads: int | None,
-    on_progress: OnProgress | None,
+    on_progress: ProgressCallback | None,
 ) -> InferenceResult:
     runner = NetworkRunner(workload, policy, thresholds, keep_outputs=keep_outputs)
     collected = _Collected(workload, policy, keep_outputs)
