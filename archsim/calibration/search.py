@@ -64,8 +64,8 @@ def calibrate_threshold(
 
     If that is the last θ of the search, a larger one may fit as well (`Calibration.reached_end`).
 
-    margin: number of standard errors that a loss must stay below the bound; 0 compares the measured loss itself, 1 is the
-    one-standard-error rule of Breiman et al. (1984).
+    margin: number of standard errors that a loss must stay below the bound; 0 compares the measured loss itself, 1 is
+    the one-standard-error rule of Breiman et al. (1984).
     per: `layer`, `gate` or `kind` continues, for at most `passes` runs over the trace, with one θ per layer, gate or
     kind of gate. It chooses the most reuse within the bound whose outputs change no more than with one θ.
     Choose on training or validation data only.

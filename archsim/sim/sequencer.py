@@ -16,6 +16,7 @@ from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy, PassDone, StepDone, Waited
 from archsim.kernels.arrays import I64, U8, row_lists
+from archsim.sim import waits
 from archsim.sim.items import PassSegment, PassWork, Products, WeightGroup
 from archsim.sim.machines.machine import Compute
 from archsim.sim.memory.intermediate_memory import IntermediateMemory
@@ -60,22 +61,22 @@ class Sequencer:
         """Run the whole trace."""
         n_sequences, last_group = self.activity.n_sequences, len(self.groups) - 1
         for _ in range(n_sequences):
-            yield from self._wait_for(self.sequences.loaded.arrival(), "inputs")
+            yield from self._wait_for(self.sequences.loaded.arrival(), waits.INPUTS)
             sequence = self.sequences.loaded.take()
             spills: list[simpy.Event] = []
             for position, group in enumerate(self.groups):
                 if self._begins_layer(position):
                     layers = dict.fromkeys(segment.shape.layer for segment in group)
                     spills = [spill for layer in layers for spill in self.sequences.spill(layer, sequence)]
-                yield from self._wait_for(self.weights.acquire(position), "weights")
+                yield from self._wait_for(self.weights.acquire(position), waits.WEIGHTS)
                 if position < last_group or sequence + 1 < n_sequences:
                     self.weights.prefetch(position)
                 for segment in group:
                     yield from self._run_segment(sequence, segment)
                 if spills and (position == last_group or self._begins_layer(position + 1)):
-                    yield from self._wait_for(self.env.all_of(spills), "spills")
+                    yield from self._wait_for(self.env.all_of(spills), waits.SPILLS)
             self.sequences.store(sequence)
-        yield from self._wait_for(self.sequences.all_stored(), "outputs")
+        yield from self._wait_for(self.sequences.all_stored(), waits.OUTPUTS)
 
     def _begins_layer(self, position: int) -> bool:
         return position == 0 or self.groups[position - 1][-1].shape.layer != self.groups[position][0].shape.layer

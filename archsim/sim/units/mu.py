@@ -12,6 +12,7 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
+from archsim.sim import waits
 from archsim.sim.actions import cell_update, emit_actions
 from archsim.sim.items import UpdateWork
 from archsim.sim.units.unit import MU, Credits, ProcessGenerator, Unit
@@ -56,7 +57,7 @@ class MultiFunctionalUnit(Unit):
                     results.take()
                 if self.env.now_ps < may_start_ps:  # and at least m_{n-1} + II_m
                     yield self.env.timeout(may_start_ps - self.env.now_ps)
-                self.count_wait("products", may_start_ps)
+                self.count_wait(waits.PRODUCTS, may_start_ps)
                 may_start_ps = self.env.now_ps + interval_ps
                 for queue in credits:
                     queue.give()

@@ -19,6 +19,7 @@ from archsim.kernels.pipeline.columns import (
     ColumnPassTimes,
     time_columns,
 )
+from archsim.sim import waits
 from archsim.sim.actions import cell_update, emit_actions, port_words, step_transfers
 from archsim.sim.items import PassWork
 from archsim.sim.machines.delta.costs import column, column_times, delta_of, scan, sums_read
@@ -66,10 +67,10 @@ class DeltaPassLevel(Compute):
         for k in range(shape.n_gates):
             self._emit_work(unit_name(k, DELTA_UNIT), work.n_steps * groups)
             self._emit_work(unit_name(k, DPU), tally[ENTERED] * times.column_cycles)
-            self._emit_wait(unit_name(k, DELTA_UNIT), "a place among the columns", tally[ON_SLOT])
-            self._emit_wait(unit_name(k, DPU), "a column", tally[ON_COLUMN])
+            self._emit_wait(unit_name(k, DELTA_UNIT), waits.COLUMN_SLOT, tally[ON_SLOT])
+            self._emit_wait(unit_name(k, DPU), waits.COLUMN, tally[ON_COLUMN])
         self._emit_work(MU, work.n_steps * shape.n_units * times.update_interval_cycles)
-        self._emit_wait(MU, "products", tally[ON_SUMS])
+        self._emit_wait(MU, waits.PRODUCTS, tally[ON_SUMS])
 
     def _emit_work(self, unit: str, n_cycles: int) -> None:
         if n_cycles:

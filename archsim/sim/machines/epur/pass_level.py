@@ -31,6 +31,7 @@ from archsim.kernels.pipeline.recurrence import (
     StepTimes,
 )
 from archsim.kernels.pipeline.resident import time_pass
+from archsim.sim import waits
 from archsim.sim.actions import cell_update, emit_actions, evaluation, port_words, weight_fill
 from archsim.sim.items import PassSegment, PassWork, StreamedRows
 from archsim.sim.machines.epur.co_simulated_pass import CoSimulatedPass
@@ -41,11 +42,11 @@ from archsim.sim.machines.machine import Compute, Connections
 from archsim.sim.units.unit import DPU, MU, ProcessGenerator, emit_span, unit_name
 
 WAITS = (
-    (FMU, "a place among the decisions", ON_CREDIT),
-    (DPU, "a decision", ON_DECISION),
-    (DPU, "weights", ON_WEIGHTS),
-    (DPU, "a place among the results", ON_RESULTS),
-    (DPU, "a bank", ON_BANK),
+    (FMU, waits.DECISION_SLOT, ON_CREDIT),
+    (DPU, waits.DECISION, ON_DECISION),
+    (DPU, waits.WEIGHTS, ON_WEIGHTS),
+    (DPU, waits.RESULT_SLOT, ON_RESULTS),
+    (DPU, waits.BANK, ON_BANK),
 )
 """Unit, reason and kernel tally of each wait."""
 
@@ -157,7 +158,7 @@ class EpurPassLevel(Compute):
         if work.segment.updates_cells:
             self.probe.emit(Worked, unit=MU, time_ps=clock.to_ps(steps * times.update_interval_cycles))
         if result.update_wait[0]:
-            self.probe.emit(Waited, unit=MU, reason="products", time_ps=clock.to_ps(int(result.update_wait[0])))
+            self.probe.emit(Waited, unit=MU, reason=waits.PRODUCTS, time_ps=clock.to_ps(int(result.update_wait[0])))
 
     def _emit_spans(self, work: PassWork, result: PassTimes, start_ps: int) -> None:
         """Emit one span per unit and step, for timelines."""
