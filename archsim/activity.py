@@ -52,7 +52,7 @@ class PassShape:
         return self.n_inputs if kind == "columns" else self.neurons_per_step
 
     def bytes_per_step(self, kind: DecisionKind) -> int:
-        """Return the bytes of packed decisions per step."""
+        """Return the bytes of bit-packed decisions per step."""
         return ceil_div(self.bits_per_step(kind), 8)
 
 
@@ -108,7 +108,7 @@ class ActivityRecord:
         raise NoSuchPassError(f"no pass (layer {layer}, direction {direction}) in this record")
 
     def pass_bits(self, sequence: int, layer: int, direction: int) -> U8:
-        """Return the packed decisions (T, bytes_per_step) of one pass."""
+        """Return the bit-packed decisions (T, bytes_per_step) of one pass."""
         return self.bits[layer, direction][sequence]
 
     def reused(self, sequence: int, layer: int, direction: int) -> Bools:

@@ -42,7 +42,7 @@ def main() -> None:
         if not (args.download or args.mirror):
             raise
         with progress_bars(DownloadColumn()) as reporter:
-            download(args.dataset, args.root, base_url=args.mirror, progress=reporter(args.dataset))
+            download(args.dataset, args.root, base_url=args.mirror, on_progress=reporter(args.dataset))
         trace = CORPORA[args.dataset](args.split, args.root)
     write_trace(trace, args.output)
     print(f"{args.output}: {len(trace)} sequences")

@@ -44,7 +44,7 @@ class ThresholdParams:
 
 @dataclass(frozen=True)
 class _Move:
-    """One θ raised by one step, with the point before and after."""
+    """Candidate move: one θ raised by a factor, and the points before and after."""
 
     origin: Point
     value: float
@@ -64,8 +64,8 @@ class GreedySearch:
     """Search upwards from low thresholds, by the step of the best merit whose output change is within a bound.
 
     The output change (`change_of`) ranks the steps, because the loss of a task is too coarse and noisy for that. The
-    search starts low, so that a costly θ can stay below the uniform one while others go above it. Returns diminish, so
-    only the merit that leads the ranking is measured again (lazy greedy, Minoux 1978).
+    search starts low, so that a costly θ can stay below the uniform one while others go above it. Merits fall as θ
+    rises, so only the top-ranked move is measured again (lazy greedy, Minoux 1978).
     """
 
     def __init__(self, trials: Trials, params: ThresholdParams, start: float, highest: float, passes: int) -> None:
@@ -77,7 +77,7 @@ class GreedySearch:
         self.max_change = 0.0
         self.current: Point | None = None
         self.cut_short = False
-        """True if the allowed passes ran out before everything was tried."""
+        """Whether the allowed passes ran out before everything was tried."""
 
     def run(self, max_change: float) -> None:
         """Continue from the current point until no step stays within `max_change`; `trials` keeps every point tried."""

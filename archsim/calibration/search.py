@@ -37,7 +37,7 @@ class Calibration:
     metric_baseline: float
     points: tuple[Point, ...]
     cut_short: bool
-    """True if the allowed passes ran out before everything was tried."""
+    """Whether the allowed passes ran out before everything was tried."""
     highest: float
     """Largest θ that the search could try."""
     evidence: CalibrationManifest
@@ -52,7 +52,7 @@ class Calibration:
         return pd.DataFrame(rows).rename(columns={"change": "squared_output_change"})
 
     def reached_end(self, max_loss: float) -> bool:
-        """Return True if the search ended at a θ chosen for this bound, because a larger θ may then fit, too."""
+        """Return whether the search ended at a θ chosen for this bound; then a larger θ may fit, too."""
         return reaches(self.chosen[max_loss].threshold, self.highest)
 
 
@@ -74,8 +74,8 @@ def calibrate_threshold(
 
     If that is the last θ of the search, a larger one may fit as well (`Calibration.reached_end`).
 
-    margin: number of standard errors that a loss must stay below the bound; 0 takes the loss at its word, 1 is the
-    one-standard-error rule of Breiman et al. (1984).
+    margin: number of standard errors that a loss must stay below the bound; 0 compares the measured loss itself, 1 is
+    the one-standard-error rule of Breiman et al. (1984).
     per: `layer`, `gate` or `kind` continues, for at most `passes` runs over the trace, with one θ per layer, gate or
     kind of gate. It chooses the most reuse within the bound whose outputs change no more than with one θ.
     Choose on training or validation data only.

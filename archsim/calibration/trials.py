@@ -55,7 +55,7 @@ class Point(NamedTuple):
         return standard_error(self.metric_loss_low, self.metric_loss_high)
 
     def within(self, max_loss: float, margin: float) -> bool:
-        """Return True if the loss plus `margin` of its standard errors stays within a bound."""
+        """Return whether the loss plus `margin` of its standard errors stays within a bound."""
         return self.metric_loss + margin * self.standard_error <= max_loss
 
 

@@ -200,7 +200,7 @@ def _chosen(calibration: Calibration, max_loss: float, margin: float, resolution
     point, uniform = calibration.chosen[max_loss], calibration.uniform[max_loss]
     within = f"loses at most {max_loss:g} points" + (f", {margin:g} standard errors included" if margin else "")
     ended = calibration.reached_end(max_loss)
-    hint = f"the search ended at θ = {calibration.highest:g}, a larger one may do: go on with --highest"
+    hint = f"the search ended at θ = {calibration.highest:g}, a larger θ may fit: go on with --highest"
     if per != "network":
         gained = f"{avoided} {percent(point.reuse_fraction)}, {percent(uniform.reuse_fraction)} with one θ"
         text = f"most reuse that {within}, one θ per {per}: {theta_text(point.threshold)} ({gained})"

@@ -117,13 +117,13 @@ def _show_arch(name: str) -> Iterator[Table]:
 
 
 def _area_table(arch: ArchSpec, technology: TechnologySpec) -> Table:
-    """Return the area by component, and the area that a memoization unit or a delta unit adds."""
+    """Return the area by component, and the area that each machine's own unit adds."""
     from archsim.energy.parts import area_mm2, parts_of
-    from archsim.sim.machines import EPUR, all_machines
+    from archsim.sim.machines import DEFAULT_MACHINE, all_machines
 
-    machine = EPUR.spec(arch)
+    machine, baseline = DEFAULT_MACHINE.spec(arch), DEFAULT_MACHINE.baseline(arch)
     areas, parts = area_mm2(machine, technology), parts_of(machine)
-    total, plain = math.fsum(areas.values()), math.fsum(area_mm2(arch.without_memo(), technology).values())
+    total, plain = math.fsum(areas.values()), math.fsum(area_mm2(baseline, technology).values())
     rows: list[tuple[object, ...]] = [(c, parts[c], f"{a:.4f}", f"{100 * a / total:.2f}") for c, a in areas.items()]
     rows.append(("sum", None, f"{total:.4f}", "100"))
     if total != plain:
@@ -131,7 +131,7 @@ def _area_table(arch: ArchSpec, technology: TechnologySpec) -> Table:
         rows.append(("added by it", None, f"{total - plain:.4f}", f"{100 * (total / plain - 1):.2f} more"))
     for other in all_machines():
         spec = other.spec(arch)
-        if other is not EPUR and other.is_described_by(spec):
+        if other is not DEFAULT_MACHINE and other.is_described_by(spec):
             area = math.fsum(area_mm2(spec, technology).values())
             added = f"{area - plain:.4f}", f"{100 * (area / plain - 1):.2f} more"
             rows.append((f"a {other.name} unit in its place adds", None, *added))

@@ -14,7 +14,7 @@ from archsim.cli.options import NamedPath
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from archsim.sweeps.plan import Point
+    from archsim.sweeps.plan import GridPoint
     from archsim.sweeps.run import SweepProgress
 
 SHOWN_POINTS = 40
@@ -111,7 +111,7 @@ def _dry_run(grid: Path, output: Path, jobs: int | None, retry: bool) -> None:
     console.print(f"{about} with {processes} processes")
 
 
-def _points_table(points: list[Point]) -> Table:
+def _points_table(points: list[GridPoint]) -> Table:
     from rich import box
     from rich.table import Table
 

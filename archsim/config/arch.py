@@ -100,7 +100,9 @@ class ArchSpec(Spec):
             if self.fmu is None:
                 raise ValueError("dispatch = 'shared' without fmu: all units are equally busy, need dispatch = 'gate'")
             if self.weight_buffer.banks == 1:
-                raise ValueError("dispatch = 'shared': two units read a weight buffer, need weight_buffer.banks >= 2")
+                raise ValueError(
+                    "weight_buffer.banks = 1: with dispatch = 'shared' two units read one buffer, need 2 or more"
+                )
             if self.dataflow != "step":
                 raise ValueError(f"dispatch = 'shared', dataflow = {self.dataflow!r}: need dataflow = 'step'")
         return self

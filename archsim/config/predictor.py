@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from archsim.config.memo_unit import FmuSpec
 
 MAX_UNIT_BITS = 16
+"""Largest number of planes, and of bit operations, that a memoization unit may have; policies need fewer."""
 INT16_MAX = (1 << 15) - 1
 PRODUCT_BYTES = 2
 """Bytes of a memoized product, binary16."""
@@ -58,7 +59,7 @@ class Predictor(ABC):
         return ()
 
     def built_into(self, fmu: FmuSpec) -> Predictor:
-        """Return the predictor with at least what the fields of `fmu` give the unit."""
+        """Return this predictor, enlarged to what `fmu` already has."""
         return self
 
     def unit_fields(self) -> Mapping[str, int]:
@@ -115,7 +116,7 @@ class BitPlanePredictor(Predictor):
         return {"fmu": self.bit_operations}
 
     def built_into(self, fmu: FmuSpec) -> BitPlanePredictor:
-        """Return the predictor with at least the planes, bit operations and correctors that `fmu` has."""
+        """Return this predictor, enlarged to the planes, operations and correctors that `fmu` already has."""
         return replace(
             self,
             planes=max(self.planes, fmu.planes),

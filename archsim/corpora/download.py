@@ -17,7 +17,7 @@ from typing import NamedTuple
 from archsim.errors import TraceError
 from archsim.reading import is_folder, is_there
 
-Progress = Callable[[str, int, int], None]
+DownloadCallback = Callable[[str, int, int], None]
 """Callback that takes a file name, the bytes just received, and the total bytes (0 if unknown)."""
 _CHUNK_BYTES = 1 << 16
 _TIMEOUT_S = 60
@@ -73,7 +73,7 @@ HOMES = {
 }
 
 
-def download(corpus: str, root: Path, *, base_url: str | None = None, progress: Progress) -> None:
+def download(corpus: str, root: Path, *, base_url: str | None = None, on_progress: DownloadCallback) -> None:
     """Fetch a corpus into the folder `root` from its public site or a mirror; keep files that are there already.
 
     Raises TraceError if an address does not answer or a checksum is wrong.
@@ -89,7 +89,7 @@ def download(corpus: str, root: Path, *, base_url: str | None = None, progress: 
             continue
         with tempfile.TemporaryDirectory(dir=root) as name:
             received = Path(name) / remote.name
-            sha256 = _receive(url, received, progress)
+            sha256 = _receive(url, received, on_progress)
             if remote.unpack_to:
                 received, sha256 = _unpack_recordings(url, received)
             if sha256 != remote.sha256:
@@ -121,7 +121,7 @@ def _recordings(archive: Path) -> Iterator[tuple[str, bytes]]:
                 yield name, file.read()
 
 
-def _receive(url: str, path: Path, progress: Progress) -> str:
+def _receive(url: str, path: Path, on_progress: DownloadCallback) -> str:
     """Download an address to `path`; return its SHA-256."""
     sha = hashlib.sha256()
     try:
@@ -130,7 +130,7 @@ def _receive(url: str, path: Path, progress: Progress) -> str:
             while chunk := answer.read(_CHUNK_BYTES):
                 file.write(chunk)
                 sha.update(chunk)
-                progress(path.name, len(chunk), total)
+                on_progress(path.name, len(chunk), total)
     except (HTTPException, OSError, ValueError) as error:
         raise TraceError(f"{url}: cannot be fetched: {error}") from None
     return sha.hexdigest()

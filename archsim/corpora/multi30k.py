@@ -36,7 +36,7 @@ def _pairs(stem: Path) -> list[tuple[str, str]]:
     """Return pairs of sentences of STEM.en and STEM.de, without lines that are blank in both."""
     english, german = (_lines(stem.with_name(f"{stem.name}.{language}")) for language in ("en", "de"))
     if len(english) != len(german):
-        raise TraceError(f"{stem}: {len(english)} lines of .en and {len(german)} of .de, need as many")
+        raise TraceError(f"{stem}: {len(english)} lines of .en and {len(german)} of .de, need the same number")
     pairs = list(zip(english, german, strict=True))
     for number, (en, de) in enumerate(pairs, 1):
         if bool(en.strip()) != bool(de.strip()):

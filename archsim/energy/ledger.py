@@ -9,6 +9,7 @@ from archsim.config.arch import ArchSpec
 from archsim.config.technology import TechnologySpec, access_scale, static_scale
 from archsim.energy.dram import command_pj
 from archsim.energy.parts import complete, parts_of
+from archsim.sim.memory.dram import DRAM
 from archsim.units import joules, leakage_pj
 
 
@@ -42,8 +43,8 @@ def _row(component: str, action: str, bucket: str, count: int, pj_each: float) -
 def _dynamic(counts: Mapping[tuple[str, str], int], arch: ArchSpec, technology: TechnologySpec) -> Iterator[EnergyRow]:
     main_memory = command_pj(arch.dram)
     for (component, action), count in sorted(counts.items()):
-        if component == "dram":
-            yield _row(component, action, "dram", count, main_memory[action])
+        if component == DRAM:
+            yield _row(component, action, DRAM, count, main_memory[action])
         else:
             entry = technology.action(component, action)
             yield _row(component, action, entry.bucket, count, entry.pj * access_scale(arch, technology, component))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from archsim.config.arch import ArchSpec
 from archsim.config.technology import TechnologySpec, static_scale
+from archsim.sim.actions import INTERMEDIATE_MEMORY
 from archsim.sim.machines import machine_of
 
 
@@ -11,7 +12,7 @@ def parts_of(arch: ArchSpec) -> dict[str, int]:
     """Return the number of instances of each on-chip component."""
     per_unit = machine_of(arch).parts(arch)
     parts = {component: number * arch.computation_units for component, number in per_unit.items()}
-    return parts | {"intermediate_memory": 1}
+    return parts | {INTERMEDIATE_MEMORY: 1}
 
 
 def complete(technology: TechnologySpec, arch: ArchSpec) -> TechnologySpec:

@@ -8,7 +8,7 @@ import simpy
 from simpy.events import NORMAL, EventPriority
 
 FOREVER_PS = 1 << 60
-"""Time later than any event of a simulation."""
+"""Time later than any event of a simulation; equals NEVER of archsim/kernels/dram, to which such times are passed."""
 LAST = EventPriority(2)
 """Priority after SimPy's URGENT (0) and NORMAL (1)."""
 

@@ -40,7 +40,7 @@ class Port(Generic[T]):
 
     @property
     def has_arrived(self) -> bool:
-        """True if an item can be taken."""
+        """Whether an item can be taken."""
         return bool(self._items) and self._items[0][0] <= self._env.now_ps
 
     def arrival(self) -> simpy.Event:

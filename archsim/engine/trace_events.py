@@ -25,7 +25,7 @@ class ActionDone(TraceEvent):
 
 @dataclass(frozen=True, slots=True)
 class Busy(TraceEvent):
-    """A span in which a unit does `what`, for pictures; `end_ps` may lie ahead."""
+    """A span in which a unit does `what`, for pictures; `end_ps` may lie ahead, as work is reported when it begins."""
 
     unit: str
     what: str

@@ -43,7 +43,7 @@ class Result:
     predictions: list[Prediction] | None
     """Class, transcript or translation per sequence; None for a network without a head."""
     has_task: bool
-    """True if the network names a task metric."""
+    """Whether the network names a task metric."""
     technology: TechnologySpec
     baseline: Baseline
     """Baseline, which further runs of the same network, trace and machine can take."""

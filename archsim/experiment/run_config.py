@@ -59,40 +59,40 @@ class RunConfig:
         if seed is None or seed < 0:
             raise ConfigError(f"seed = {self.seed!r}: need a whole number >= 0")
         object.__setattr__(self, "seed", seed)
-        machine_spec = self.machine
+        policy_arch = self.policy_arch
         scales_for(self.network, self.policy)
-        for spec in (machine_spec, self.baseline_machine):
-            check_fit(self.network, pass_shapes(self.network), spec)
+        for arch in (policy_arch, self.baseline_arch):
+            check_fit(self.network, pass_shapes(self.network), arch)
 
     @property
     def _machine(self) -> Machine:
         return MACHINES.get(declaration(self.policy).machine_name)
 
     @property
-    def machine(self) -> ArchSpec:
+    def policy_arch(self) -> ArchSpec:
         """Architecture as the machine that the policy runs on, with what the policy needs of it."""
         longest = max(layer.joint_size for layer in self.network.layers)
         return self._machine.spec_for(self.arch, self.policy, longest)
 
     @property
-    def baseline_machine(self) -> ArchSpec:
+    def baseline_arch(self) -> ArchSpec:
         """Architecture as the machine that saves no work."""
-        return self.arch.without_memo()
+        return self._machine.baseline(self.arch)
 
     @property
     def compares(self) -> bool:
-        """True if the baseline runs on another machine than the policy."""
+        """Whether the baseline runs on another machine than the policy."""
         return saves_work(self.policy)
 
     @cached_property
     def digest(self) -> str:
         """Digest (SHA-256) of everything that determines the figures."""
-        return _digest(self._run_on(self.arch, self.machine) | self._decided)
+        return _digest(self._run_on(self.arch, self.policy_arch) | self._decided)
 
     @cached_property
     def baseline_digest(self) -> str:
         """Digest (SHA-256) of everything that determines the figures of the baseline."""
-        return _digest(self._run_on(self.baseline_machine, self.baseline_machine))
+        return _digest(self._run_on(self.baseline_arch, self.baseline_arch))
 
     @cached_property
     def workload_digest(self) -> str:

@@ -90,7 +90,7 @@ def run_stages(stages: Stages, keep: Keep = NOTHING, *, baseline: Baseline | Non
     """Return the result of all stages of a run; the caller sets its record's `wall_s`."""
     config = stages.config
     inference = stages.inference(keep)
-    simulated = stages.replay(inference.activity, config.machine, f"events, policy {config.policy.name}")
+    simulated = stages.replay(inference.activity, config.policy_arch, f"events, policy {config.policy.name}")
     if baseline is None:
         same = Baseline(config.baseline_digest, inference, simulated)
         baseline = stages.baseline(inference) if config.compares else same
@@ -111,4 +111,4 @@ def run_stages(stages: Stages, keep: Keep = NOTHING, *, baseline: Baseline | Non
 
 
 def _replay_for(config: RunConfig, activity: ActivityRecord, listener: Listener) -> None:
-    simulate_activity(config.network, activity, config.machine, detail=config.detail, listeners=[listener])
+    simulate_activity(config.network, activity, config.policy_arch, detail=config.detail, listeners=[listener])

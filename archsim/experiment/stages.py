@@ -56,15 +56,15 @@ class Stages:
             on_progress=partial(self._report, f"outputs, policy {config.policy.name}"),
         )
 
-    def replay(self, activity: ActivityRecord, machine: ArchSpec, stage: str) -> SimulatedRun:
-        """Return the run of `machine` on recorded decisions."""
+    def replay(self, activity: ActivityRecord, arch: ArchSpec, stage: str) -> SimulatedRun:
+        """Return the run of the machine `arch` on recorded decisions."""
         config, report = self.config, partial(self._report, stage)
-        return simulate_and_cost(config.network, activity, machine, config.technology, config.detail, report)
+        return simulate_and_cost(config.network, activity, arch, config.technology, config.detail, report)
 
     def baseline(self, inference: InferenceResult) -> Baseline:
         """Return the run without reuse on the machine without memoization unit."""
         plain = inference.without_reuse or inference
-        simulated = self.replay(plain.activity, self.config.baseline_machine, "events, baseline")
+        simulated = self.replay(plain.activity, self.config.baseline_arch, "events, baseline")
         return Baseline(self.config.baseline_digest, plain, simulated)
 
     def _report(self, stage: str, done: int) -> None:

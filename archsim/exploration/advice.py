@@ -29,7 +29,7 @@ def advice(explored: ExploredPoints) -> str:
     if best is None:
         return _nothing_fits(explored)
     if explored.chosen is None:
-        less = f"its energy × time × area is {best['product']:.3g} times that of the machine without"
+        less = f"its energy × time × area is {best['product']:.3g} times that of the machine without reuse"
         answer = f"Reuse does not pay within {bound}: the best is {described(best, explored.cost)}; {less}."
         return " ".join([answer, *_at_end(explored)])
     sentences = [f"{described(best, explored.cost)}.", _compared(explored, best), _next_better(explored, best)]
@@ -43,8 +43,8 @@ def _at_end(explored: ExploredPoints) -> list[str]:
     policies = dict.fromkeys(explored.fitting["policy"][explored.fitting["threshold"] >= explored.ends[1]])
     if not policies:
         return []
-    on = "a larger one may do, archsim calibrate --highest goes on"
-    return [f"The search of θ ended at {explored.ends[1]:g} for {', '.join(policies)}: {on}."]
+    on = "a larger θ may fit: archsim calibrate --highest"
+    return [f"The search of θ ended at {explored.ends[1]:g} for {', '.join(policies)}; {on}."]
 
 
 def named(row: Row) -> str:
@@ -105,7 +105,7 @@ def _next_better(explored: ExploredPoints, best: Row) -> str:
     """Return a sentence on the smallest area that buys a larger energy saving."""
     better = explored.front[explored.front["energy_saving"] > best["energy_saving"] + SMALL]
     if better.empty:
-        return "No point within the bound saves more energy to speak of."
+        return "No point within the bound saves noticeably more energy."
     row = better.iloc[0]
     more = row["area_mm2"] / best["area_mm2"] - 1
     cost = f"adds {MORE_AREA.shown(more)} of area" if more >= 0 else f"takes {MORE_AREA.shown(-more)} less area"

@@ -69,13 +69,13 @@ def _candidate(fixed: Choices, policy: str, widths: list[int], needs_metric: boo
         return Candidate(policy, (), has_unit=False, has_theta=has_theta)
     configs = {w: resolve_point(fixed | {"policy": policy, "threshold": NO_THETA, WIDTH: w}) for w in widths}
     # Reversed, so that of widths with equal machines the first one given stays.
-    machines = {config.machine.model_dump_json(): w for w, config in reversed(configs.items())}
+    machines = {config.policy_arch.model_dump_json(): w for w, config in reversed(configs.items())}
     differing = tuple(sorted(machines.values()))
-    return Candidate(policy, differing, _has_width(plain.machine), has_theta)
+    return Candidate(policy, differing, _has_width(plain.policy_arch), has_theta)
 
 
 def _has_width(arch: ArchSpec) -> bool:
-    """Return True if an architecture has the field whose widths are explored."""
+    """Return whether an architecture has the field whose widths are explored."""
     return WIDTH.removeprefix("arch.") in fields_of(arch)
 
 

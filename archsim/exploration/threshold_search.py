@@ -108,7 +108,7 @@ class Bound:
         return self.user_loss(row["policy"], float(row["threshold"]))
 
     def holds(self, row: pd.Series[Any]) -> bool:
-        """Return True if the cost of a result is within the bound; one that is unknown is not."""
+        """Return whether the cost of a result is within the bound; one that is unknown is not."""
         if self.user_loss is not None:
             return self.loss_of(row) <= self.limit
         if not self.has_interval:
@@ -129,7 +129,7 @@ class ThresholdSearch:
 
     @property
     def fits(self) -> dict[int, bool]:
-        """True per index tried if its loss is within the bound."""
+        """Whether the loss is within the bound, by index tried."""
         return {index: self.bound.holds(row) for index, row in self.tried.items()}
 
     @property

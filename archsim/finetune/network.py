@@ -70,7 +70,8 @@ class TrainableNetwork(nn.Module):
         scales = scales or self.source.scales
         self.rnn = ReuseRNN(*stacks, policy=policy, threshold=threshold, scales=scales, precision=precision)
         self.names = {"weight": head.weight, "bias": head.bias}
-        self.weight, self.bias = (nn.Parameter(tensors[name].float()) for name in (head.weight, head.bias))
+        self.weight = nn.Parameter(tensors[head.weight].float())
+        self.bias = nn.Parameter(tensors[head.bias].float())
         self.table: nn.Parameter | None = None
         if manifest.embedding:
             self.names["table"] = manifest.embedding.weight

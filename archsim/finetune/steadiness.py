@@ -18,7 +18,7 @@ def unsteadiness(inputs: Tensor, outputs: Tensor, parameters: Parameters, batch:
     ε is the relative change of a neuron's exact product since the previous step (SEMANTICS 1.4, with the exact product
     and the previous step instead of the memo). This is a smooth count of the neurons that change by more than
     `half_at`. Its gradient vanishes for much larger changes, which no small step could make reusable. `inputs` (rows,
-    I) and `outputs` (rows, H) are packed rows of a pass. The result is 0 for sequences of one step.
+    I) and `outputs` (rows, H) are step-major rows of a pass. The result is 0 for sequences of one step.
     """
     rows, later = torch.from_numpy(batch.rows_before()), int(batch.active[0])
     if not len(rows):

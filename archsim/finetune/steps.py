@@ -86,7 +86,9 @@ class MemoizedSteps(torch.autograd.Function):
         """Map inputs (rows, I) to hidden values (rows, H); `weights` are those of `layer_pass`, before rounding."""
         record = run_and_record(layer_pass, inputs.numpy(), batch)
         decisions.append(record.decisions)
-        ctx.layer_pass, ctx.batch, ctx.record = layer_pass, batch, record
+        ctx.layer_pass = layer_pass
+        ctx.batch = batch
+        ctx.record = record
         ctx.has_bias = weights[-1] is not None
         ctx.save_for_backward(inputs)
         return torch.from_numpy(record.outputs)

@@ -26,7 +26,7 @@ from archsim.traceio.trace import Trace
 from archsim.units import ceil_div
 
 T = TypeVar("T")
-OnProgress = Callable[[int], None]
+ProgressCallback = Callable[[int], None]
 """Callback that takes the number of sequences just finished."""
 
 
@@ -99,7 +99,7 @@ def run_compared(
     *,
     keep: Keep = OUTPUTS,
     threads: int | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> InferenceResult:
     """Run a workload under a policy and without reuse, window by window, to measure the change of the outputs.
 
@@ -129,7 +129,7 @@ def _run_plain(
     thresholds: list[F32],
     keep: Keep,
     threads: int | None,
-    on_progress: OnProgress | None,
+    on_progress: ProgressCallback | None,
 ) -> InferenceResult:
     runner = NetworkRunner(workload, policy, thresholds, keep)
     collected = _Collected(workload, policy, keep)

@@ -40,7 +40,9 @@ class CtcHead(OwnsArrays):
         """Raise NetworkError unless the head takes `inputs` numbers per step and has one label per output."""
         _check_linear(name, "head", self.weight, self.bias, inputs)
         if len(self.labels) != self.bias.size:
-            raise NetworkError(f"{name}: head has {self.bias.size} outputs and {len(self.labels)} labels, need as many")
+            raise NetworkError(
+                f"{name}: head has {self.bias.size} outputs and {len(self.labels)} labels, need the same number"
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ def check_saving(folder: Path, *, force: bool = False) -> Path:
     """
     path = folder / MANIFEST
     if not force and folder.resolve().is_relative_to(bundled_folder("models").resolve()):
-        here = f"{folder} is bundled with archsim: what is published in it stays as it is"
+        here = f"{folder} is bundled with archsim and is not changed"
         raise NetworkError(f"{here}; copy the folder and name the copy instead, or overwrite it with --force")
     check_writable(path)
     return path

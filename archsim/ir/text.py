@@ -47,7 +47,7 @@ class Vocabulary:
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         if len(self._ids) != len(self.tokens):
             twice = next(token for i, token in enumerate(self.tokens) if self._ids[token] != i)
-            raise NetworkError(f"{where}entry {twice!r} stands twice, need each token once")
+            raise NetworkError(f"{where}entry {twice!r} occurs twice, need each token once")
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -73,7 +73,8 @@ class Subwords:
             self._processor: Any = SentencePieceProcessor(model_proto=model or b"empty")
         except RuntimeError as error:
             raise NetworkError(f"{where}not a sentencepiece model: {error}") from None
-        self.start, self.end = self._processor.bos_id(), self._processor.eos_id()
+        self.start = self._processor.bos_id()
+        self.end = self._processor.eos_id()
         if min(self.start, self.end) < 0:
             raise NetworkError(f"{where}no <s> or no </s> in the model: both are needed to start and end a text")
         self.digest = hashlib.sha256(model).hexdigest()

@@ -70,7 +70,7 @@ def policy_from(policy: str | Policy) -> Policy:
 
 
 def skips_columns(policy: Policy) -> TypeIs[ColumnPolicy]:
-    """Return True if a policy skips columns of weights instead of reusing neurons."""
+    """Return whether a policy skips columns of weights instead of reusing neurons."""
     return declaration(policy).by_columns
 
 
@@ -80,7 +80,7 @@ def kind_of(policy: Policy) -> PolicyKind:
 
 
 def saves_work(policy: Policy) -> bool:
-    """Return True if a policy may leave out work, so that it needs a unit that the baseline machine lacks."""
+    """Return whether a policy may leave out work, so that it needs a unit that the baseline machine lacks."""
     return policy.uses_memo_unit or skips_columns(policy)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from archsim.config.arch import fields_of
 from archsim.report.labels import label_of
 from archsim.report.page import Table
-from archsim.report.study import Study, machine_of
+from archsim.report.study import Study, stored_arch
 from archsim.sweeps.frames import SweepResults
 from archsim.sweeps.store import MACHINE
 
@@ -54,7 +54,7 @@ def machine_tables(study: Study) -> list[Table]:
     for name, rows in study.points.groupby("arch", sort=False):
         chosen = {c.removeprefix("arch."): rows[c].unique() for c in study.sweep.chosen if c.startswith("arch.")}
         fields = []
-        for field, (value, info) in fields_of(machine_of(study.sweep.about, str(name))).items():
+        for field, (value, info) in fields_of(stored_arch(study.sweep.about, str(name))).items():
             known = [info.get(key, "") for key in columns[2:]]
             if field in chosen:
                 value = chosen[field][0] if len(chosen[field]) == 1 else "several"

@@ -189,7 +189,7 @@ def _with_machines(points: pd.DataFrame, about: dict[str, str]) -> pd.DataFrame:
     """Return the points, with machine fields that only some points set filled from the machine of the others."""
     filled = points.copy()
     known = {
-        name: fields_of(machine_of(about, name)) for name in points["arch"].unique() if f"{MACHINE}{name}" in about
+        name: fields_of(stored_arch(about, name)) for name in points["arch"].unique() if f"{MACHINE}{name}" in about
     }
     for column in [c for c in points.columns if c.startswith("arch.") and points[c].isna().any()]:
         field = column.removeprefix("arch.")
@@ -198,7 +198,7 @@ def _with_machines(points: pd.DataFrame, about: dict[str, str]) -> pd.DataFrame:
     return filled
 
 
-def machine_of(about: dict[str, str], name: str) -> ArchSpec:
+def stored_arch(about: dict[str, str], name: str) -> ArchSpec:
     """Return the machine that a sweep ran under a name, before the changes of the grid."""
     return ArchSpec.model_validate_json(about[f"{MACHINE}{name}"])
 

@@ -139,7 +139,7 @@ class _Tally:
     def joined(self, other: _Tally) -> _Tally:
         """Add the tally of another piece; return this one."""
         self.counts += other.counts
-        self.moments = {place: merge_moments(*mine, *other.moments[place]) for place, mine in self.moments.items()}
+        self.moments = {key: merge_moments(*mine, *other.moments[key]) for key, mine in self.moments.items()}
         return self
 
 

@@ -63,7 +63,7 @@ def _decoded_steps(network: Network, trace: Trace, precision: str) -> I64:
 class _ObservingPolicy:
     """Policy that observes; it identifies passes by the order in which one thread begins them."""
 
-    name = "watching"
+    name = "observing"
     needs_threshold = False
     uses_memo_unit = False
 
@@ -107,5 +107,6 @@ class _ObservedPass:
             output_before = self.output[:B][live] if step.index > 1 else None
             now = (self.sequences[:B][live], binary[live], exact[live], exact_before, output[live], output_before)
             self.observer(StepObservation(self.shape, step.index, *now))
-        self.exact, self.output = exact, output
+        self.exact = exact
+        self.output = output
         return np.zeros(step.shape, np.bool_)

@@ -20,6 +20,7 @@ from archsim.reproduce.figures import (
     scatter,
     speedup,
 )
+from archsim.sim.machines import machine_of
 
 
 def pictures(results: DatasetResults) -> list[Picture]:
@@ -64,7 +65,7 @@ def area_frame() -> pd.DataFrame:
     """Return the area in mm² by machine and component."""
     arch = load_arch("epur")
     technology = load_technology(arch.technology)
-    machines = {"E-PUR": arch.without_memo(), "with memoization": arch}
+    machines = {"E-PUR": machine_of(arch).baseline(arch), "with memoization": arch}
     rows = [(name, part, mm2) for name, one in machines.items() for part, mm2 in area_mm2(one, technology).items()]
     return pd.DataFrame(rows, columns=["machine", "component", "mm2"])
 

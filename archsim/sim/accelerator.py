@@ -40,7 +40,7 @@ def simulate_activity(
     groups = weight_groups(activity.shapes, arch)
     ports = FillPorts(arch.computation_units, arch.weight_buffer.port_bytes, arch.clock_period_ps)
     dram = MainMemory(env, arch.dram, probe, ports=ports, n_transfers=_most_transfers(arch, groups))
-    weights = WeightBuffers(env, arch, groups, dram=dram, probe=probe)
+    weights = WeightBuffers(env, machine, arch, groups, dram=dram, probe=probe)
     port = IntermediatePort(env, arch)
     sequences = IntermediateMemory(
         env,

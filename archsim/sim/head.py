@@ -17,7 +17,7 @@ from archsim.engine.probe import Listener, Probe
 from archsim.engine.trace_events import Busy
 from archsim.ir.heads import AttentionDecoder, CtcHead, MeanClassifier
 from archsim.ir.network import Network
-from archsim.sim.actions import emit_actions, evaluation, weight_fill
+from archsim.sim.actions import INPUT_BUFFER, INTERMEDIATE_MEMORY, emit_actions, evaluation, weight_fill
 from archsim.sim.items import RunLength
 from archsim.sim.memory.dram import FillPorts, MainMemory, Requester
 from archsim.sim.units.unit import MAC, ProcessGenerator
@@ -93,6 +93,7 @@ def simulate_head(
 def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: MainMemory, probe: Probe) -> ProcessGenerator:
     """Run one matrix on all units, each with a share of the rows; fetched numbers arrive while products run."""
     start_ps, n_bytes = env.now_ps, work.fetched * BYTES_PER_FP16
+    # Fetch and products start together, because rows are used as they arrive; the slower of the two decides.
     fetch = dram.transfer(0, n_bytes, what=work.what, requester=Requester.HEAD) if n_bytes else env.timeout(0)
     yield env.timeout(arch.clock.to_ps(_cycles(work, arch)))
     yield fetch
@@ -119,12 +120,12 @@ def _products(work: DenseWork, arch: ArchSpec) -> Iterator[Action]:
         return
     port, vector_bytes = arch.intermediate_memory.port_bytes, work.inputs * BYTES_PER_FP16
     words = ceil_div(vector_bytes, arch.input_buffer.port_bytes)
-    yield Action("intermediate_memory", "read", ceil_div(vector_bytes, port) * work.n_vectors)
-    yield Action("input_buffer", "write", words * arch.computation_units * work.n_vectors)
+    yield Action(INTERMEDIATE_MEMORY, "read", ceil_div(vector_bytes, port) * work.n_vectors)
+    yield Action(INPUT_BUFFER, "write", words * arch.computation_units * work.n_vectors)
     if work.fetched:
         for action in evaluation(arch, work.inputs):
             yield action._replace(number=action.number * work.rows * work.n_vectors)
     else:
-        yield Action("intermediate_memory", "read", ceil_div(work.rows * vector_bytes, port) * work.n_vectors)
-        yield Action("input_buffer", "read", words * work.rows * work.n_vectors)
+        yield Action(INTERMEDIATE_MEMORY, "read", ceil_div(work.rows * vector_bytes, port) * work.n_vectors)
+        yield Action(INPUT_BUFFER, "read", words * work.rows * work.n_vectors)
         yield Action(*MAC, work.macs)

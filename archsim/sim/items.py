@@ -1,20 +1,20 @@
-"""Work items of a machine, from resident groups down to steps, and the result of a run."""
+"""Work items of a machine, from groups of weights down to steps, and the length of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.kernels.arrays import U8, Bools
-from archsim.units import BYTES_PER_FP16, ceil_div
+from archsim.units import BYTES_PER_FP16
 
 
 class Products(Enum):
-    """Products of a pass that are made together."""
+    """Dot products that a pass segment computes: all, those with x_t, or those with h_{t-1}."""
 
     ALL = ""
     INPUTS = "inputs"
@@ -47,7 +47,7 @@ class PassSegment:
 
     @property
     def updates_cells(self) -> bool:
-        """Whether cells are updated as the products come, and neurons may be reused."""
+        """True if the segment updates cells and may reuse neurons; False for the half with x only."""
         return self.products is not Products.INPUTS
 
     @property
@@ -56,36 +56,34 @@ class PassSegment:
         name = f"layer {self.shape.layer}{'r' if self.shape.direction else ''}"
         return f"{name} {self.products.value}".rstrip()
 
-    def extra_sign_bytes(self, arch: ArchSpec) -> int:
-        """Return the bytes of signs of the pass's other weights, per computation unit: a predictor reads all signs."""
-        foreign = self.shape.n_inputs - self.columns
-        return ceil_div(self.shape.n_units * foreign, 8) if arch.predictor_planes and self.updates_cells else 0
 
-    def extra_plane_bytes(self, arch: ArchSpec) -> int:
-        """Return the bytes of planes beyond the signs, per computation unit; they lie in banks of their own."""
-        planes = max(0, arch.predictor_planes - 1) if self.updates_cells else 0
-        return ceil_div(planes * self.shape.n_units * self.shape.n_inputs, 8)
+class PredictorBytes(NamedTuple):
+    """Bytes per computation unit that a predictor reads of a segment's rows; zero if it reads no weights."""
 
-    def held_bytes(self, arch: ArchSpec) -> int:
-        """Return the bytes that hold all of the segment on chip, per computation unit."""
-        return self.weight_bytes + self.extra_sign_bytes(arch)
+    other_signs: int = 0
+    """Bytes of sign bits outside this segment's weights, which the predictor also reads."""
+    planes: int = 0
+    """Bytes of the planes beyond the signs."""
+    streamed: int = 0
+    """Bytes of all signs and planes, which take their place in the weight buffer where weights stream (D32)."""
 
 
 WeightGroup = tuple[PassSegment, ...]
-"""Segments whose weights must be on chip together."""
+"""Segments that share the weight buffer at a time: one, or the layers of a decoder. It streams unless it fits."""
 
 
 def weight_groups(shapes: Sequence[PassShape], arch: ArchSpec) -> list[WeightGroup]:
     """Return the groups in order: a pass each, or its two halves under `mwl`; a decoder's layers are one group."""
     halves = [Products.INPUTS, Products.RECURRENT] if arch.dataflow == "mwl" else [Products.ALL]
     groups: list[WeightGroup] = [(PassSegment(s, half),) for s in shapes if not s.decodes for half in halves]
+    # A decoder's next input is its own output, so its layers take turns at every step and cannot be split or evicted.
     decoder = tuple(PassSegment(shape) for shape in shapes if shape.decodes)
     return [*groups, decoder] if decoder else groups
 
 
 @dataclass(frozen=True)
 class RunLength:
-    """Length of a simulation; everything else is known to its listeners."""
+    """Simulated time, cycles and SimPy events; listeners collect the rest."""
 
     time_ps: int
     cycles: int

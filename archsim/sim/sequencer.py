@@ -16,11 +16,17 @@ from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy, PassDone, StepDone, Waited
 from archsim.kernels.arrays import I64, U8, row_lists
+from archsim.sim import waits
 from archsim.sim.items import PassSegment, PassWork, Products, WeightGroup
 from archsim.sim.machines.machine import Compute
 from archsim.sim.memory.intermediate_memory import IntermediateMemory
 from archsim.sim.memory.weight_buffers import WeightBuffers
 from archsim.sim.units.unit import ProcessGenerator
+
+SEQUENCER = "sequencer"
+"""Name of the sequencer, as of a unit."""
+MACHINE = "machine"
+"""Name of all units together, where they wait as one."""
 
 
 class Sequencer:
@@ -55,22 +61,22 @@ class Sequencer:
         """Run the whole trace."""
         n_sequences, last_group = self.activity.n_sequences, len(self.groups) - 1
         for _ in range(n_sequences):
-            yield from self._wait_for(self.sequences.loaded.arrival(), "inputs")
+            yield from self._wait_for(self.sequences.loaded.arrival(), waits.INPUTS)
             sequence = self.sequences.loaded.take()
             spills: list[simpy.Event] = []
             for position, group in enumerate(self.groups):
                 if self._begins_layer(position):
                     layers = dict.fromkeys(segment.shape.layer for segment in group)
                     spills = [spill for layer in layers for spill in self.sequences.spill(layer, sequence)]
-                yield from self._wait_for(self.weights.acquire(position), "weights")
+                yield from self._wait_for(self.weights.acquire(position), waits.WEIGHTS)
                 if position < last_group or sequence + 1 < n_sequences:
                     self.weights.prefetch(position)
                 for segment in group:
                     yield from self._run_segment(sequence, segment)
                 if spills and (position == last_group or self._begins_layer(position + 1)):
-                    yield from self._wait_for(self.env.all_of(spills), "spills")
+                    yield from self._wait_for(self.env.all_of(spills), waits.SPILLS)
             self.sequences.store(sequence)
-        yield from self._wait_for(self.sequences.all_stored(), "outputs")
+        yield from self._wait_for(self.sequences.all_stored(), waits.OUTPUTS)
 
     def _begins_layer(self, position: int) -> bool:
         return position == 0 or self.groups[position - 1][-1].shape.layer != self.groups[position][0].shape.layer
@@ -80,7 +86,7 @@ class Sequencer:
         since_ps = self.env.now_ps
         value = yield event
         if self.env.now_ps > since_ps:
-            self.probe.emit(Waited, unit="machine", reason=reason, time_ps=self.env.now_ps - since_ps)
+            self.probe.emit(Waited, unit=MACHINE, reason=reason, time_ps=self.env.now_ps - since_ps)
         return value
 
     def _run_segment(self, sequence: int, segment: PassSegment) -> ProcessGenerator:
@@ -96,7 +102,7 @@ class Sequencer:
             self.pass_start_ps = start_ps
         ends = yield from self.compute.run_pass(work, fills=self.weights.fills_under_way > 0)
         what = f"{segment.label}, sequence {sequence}"
-        self.probe.emit(Busy, unit="sequencer", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
+        self.probe.emit(Busy, unit=SEQUENCER, what=what, start_ps=start_ps, end_ps=self.env.now_ps)
         if self.probe.wants_spans:
             self._emit_steps(what, bits, segment, start_ps, ends)
         if segment.updates_cells:

@@ -64,7 +64,7 @@ class Between(FrozenRecord):
     most: Number | None = None
 
     def holds(self, value: Any) -> bool:
-        """Return True for a number within the condition."""
+        """Return whether a number is within the condition."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return (self.least is None or self.least <= value) and (self.most is None or value <= self.most)
@@ -90,7 +90,7 @@ def axis_values(key: str, values: Any) -> list[Any]:
 
 
 def check_once(key: str, values: list[Any]) -> None:
-    """Raise ConfigError for a value that stands twice on an axis."""
+    """Raise ConfigError for a value that occurs twice on an axis."""
     seen = set()
     for value in values:
         if (one := _hashable(value)) in seen:
@@ -114,7 +114,7 @@ def condition_of(where: str, wanted: Any) -> Condition:
 
 
 def matches(point: dict[str, Any], conditions: dict[str, Condition]) -> bool:
-    """Return True if a point meets every condition."""
+    """Return whether a point meets every condition."""
     return all(key in point and _meets(point[key], wanted) for key, wanted in conditions.items())
 
 

@@ -70,11 +70,11 @@ class CachedStages(Stages):
             baseline = super().baseline(inference)
             self._keep(path, digest, partial(_baseline_bytes, store_run(baseline.simulated)))
             return baseline
-        simulated = restore_run(run, self.config.baseline_machine, self.config.technology)
+        simulated = restore_run(run, self.config.baseline_arch, self.config.technology)
         return Baseline(digest, inference.without_reuse or inference, simulated)
 
     def _holds(self, path: Path, digest: str) -> bool:
-        """Return True if a file is there, for this digest, and undamaged; note a file that is not."""
+        """Return whether a file is there, for this digest, and undamaged; note a file that is not."""
         if is_sealed(path, digest):
             return True
         if path.exists():

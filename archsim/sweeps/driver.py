@@ -12,7 +12,7 @@ from archsim.sweeps.pools import Pool
 from archsim.sweeps.task import Done, Task, hindrance, message_of
 
 MAX_RETRIES = 1
-"""Retries of a task whose worker died. A retry runs alone, so that it cannot die of its neighbour."""
+"""Retries of a task whose worker died. A retry runs alone, so that another task cannot exhaust its memory."""
 
 
 class Driver:

@@ -68,8 +68,8 @@ def _measured(config: RunConfig) -> _Rate:
     stages, weight = Stages(sample, threads=1, workload=workload), inference_macs(sample)
     activity = stages.inference().activity
     inference_s = _seconds(stages.inference)
-    stages.replay(activity, sample.machine, "")
-    return _Rate(inference_s / weight, _seconds(lambda: stages.replay(activity, sample.machine, "")) / weight)
+    stages.replay(activity, sample.policy_arch, "")
+    return _Rate(inference_s / weight, _seconds(lambda: stages.replay(activity, sample.policy_arch, "")) / weight)
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -22,7 +22,7 @@ SAMPLES_PER_STEP, CHARACTERS_PER_STEP = 80, 5
 
 
 @dataclass(frozen=True)
-class Point:
+class GridPoint:
     """Point of the grid; points of one digest are run once."""
 
     choices: Choices
@@ -32,7 +32,7 @@ class Point:
     error: str | None = None
 
 
-def plan_points(grid: Grid) -> list[Point]:
+def plan_points(grid: Grid) -> list[GridPoint]:
     """Return every point of a grid, resolved; one that cannot run carries its error.
 
     Raises UsageError for an unknown name, or if no point at all can run.
@@ -45,15 +45,15 @@ def plan_points(grid: Grid) -> list[Point]:
     return points
 
 
-def _point(choices: Choices) -> Point:
+def _point(choices: Choices) -> GridPoint:
     try:
         config = resolve_point(choices)
     except UsageError as error:
-        return Point(choices, choices_digest(choices), None, str(error))
-    return Point(choices, config.digest, config)
+        return GridPoint(choices, choices_digest(choices), None, str(error))
+    return GridPoint(choices, config.digest, config)
 
 
-def plan_tasks(points: Iterable[Point], cache: Path) -> list[Task]:
+def plan_tasks(points: Iterable[GridPoint], cache: Path) -> list[Task]:
     """Return the tasks of these points, each once, without inference runs and baselines that are in the cache."""
     tasks: dict[str, Task] = {}
     for point in points:

@@ -206,7 +206,7 @@ def _interrupts_held() -> Iterator[None]:
 
     A terminal sends Ctrl-C to all processes. Those started here inherit the blocked mask. The mask alone does not hold
     back the driver, because a signal to a process goes to any of its threads. So a handler keeps the signal until the
-    end; otherwise a process could be left half started, without its orders.
+    end; otherwise a process could be left half started, without its task.
     """
     received: list[int] = []
     handlers = {}

@@ -16,7 +16,7 @@ from archsim.reading import is_file
 from archsim.sweeps.driver import Driver
 from archsim.sweeps.frames import EXPORTED, SweepResults, export
 from archsim.sweeps.grid import Grid, load_grid
-from archsim.sweeps.plan import Point, plan_points, plan_tasks
+from archsim.sweeps.plan import GridPoint, plan_points, plan_tasks
 from archsim.sweeps.pools import Pool, pool_for
 from archsim.sweeps.store import DATABASE, LOG, Store, only_driver, open_store, provenance
 from archsim.sweeps.task import MAIN, Done, Task, TaskKind
@@ -78,7 +78,7 @@ def run_sweep(
 
 
 def run_points(
-    points: list[Point],
+    points: list[GridPoint],
     grid: str,
     folder: str | Path,
     pool: Pool,
@@ -102,11 +102,11 @@ def run_points(
 
 
 def defined_in_main(policies: Iterable[Policy]) -> bool:
-    """Return True if workers must import the driver's main module to know these policies."""
+    """Return whether workers must import the driver's main module to know these policies."""
     return any(type(policy).__module__ == MAIN for policy in policies)
 
 
-def left_to_do(grid: Grid, folder: Path, retry: bool = False) -> tuple[list[Point], list[Task]]:
+def left_to_do(grid: Grid, folder: Path, retry: bool = False) -> tuple[list[GridPoint], list[Task]]:
     """Return the points of a grid, and the tasks that are left of it in a folder that need not exist."""
     points = plan_points(grid)
     finished: dict[str, str | None] = {}
@@ -116,7 +116,7 @@ def left_to_do(grid: Grid, folder: Path, retry: bool = False) -> tuple[list[Poin
     return points, plan_tasks(_unfinished(points, finished, retry), folder / CACHE)
 
 
-def _finish(points: list[Point], store: Store, pool: Pool, retry: bool, on_progress: SweepCallback) -> None:
+def _finish(points: list[GridPoint], store: Store, pool: Pool, retry: bool, on_progress: SweepCallback) -> None:
     finished, cache = store.finished(), store.folder / CACHE
     remove_unfinished(store.folder, cache)
     tasks = plan_tasks(_unfinished(points, finished, retry), cache)
@@ -163,6 +163,6 @@ def make_sweep_folders(folder: Path) -> None:
         check_writable(folder / name)
 
 
-def _unfinished(points: list[Point], finished: Mapping[str, str | None], retry: bool) -> list[Point]:
+def _unfinished(points: list[GridPoint], finished: Mapping[str, str | None], retry: bool) -> list[GridPoint]:
     """Return the points without an outcome, and with `retry` also those that failed."""
     return [p for p in points if p.digest not in finished or (retry and finished[p.digest] is not None)]

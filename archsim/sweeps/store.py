@@ -17,7 +17,7 @@ from archsim.config.load import load_arch
 from archsim.errors import RunFailedError, UsageError
 from archsim.escaping import one_line, plain_lines
 from archsim.sealed import digest_of
-from archsim.sweeps.plan import Point
+from archsim.sweeps.plan import GridPoint
 from archsim.sweeps.point import DEFAULT_ARCH
 from archsim.sweeps.task import Done, Outcome
 
@@ -83,7 +83,7 @@ class Store:
         for columns in (f"{OUTCOME} FROM ({SEALED})", "position, digest, choices FROM points", "key, value FROM about"):
             self.database.execute(f"SELECT {columns} LIMIT 0")
 
-    def begin(self, points: list[Point], about: Mapping[str, str]) -> None:
+    def begin(self, points: list[GridPoint], about: Mapping[str, str]) -> None:
         """Store the grid's points, and the errors of those that cannot run."""
         rows = [(i, point.digest, json.dumps(point.choices)) for i, point in enumerate(points)]
         with _damage_reported(self.path), self.database:
@@ -167,7 +167,7 @@ def _parts(outcome: Outcome | None) -> tuple[str | None, ...]:
 
 
 def _is_intact(digest: Any, error: Any, parts: list[Any], seal: Any) -> bool:
-    """Return True for an undamaged outcome; a failure has no figures to check."""
+    """Return whether an outcome is undamaged; a failure has no figures to check."""
     return error is not None or (all(isinstance(part, str) for part in parts) and seal == digest_of(digest, *parts))
 
 
@@ -214,7 +214,7 @@ def only_driver(folder: Path) -> Iterator[None]:
         yield
 
 
-def provenance(command: str, grid: str, points: list[Point]) -> dict[str, str]:
+def provenance(command: str, grid: str, points: list[GridPoint]) -> dict[str, str]:
     """Return what a reader needs to repeat a sweep: grid, command, versions, machines, and digests of the inputs."""
     about = {"grid": grid, "command": one_line(command), "version.archsim": __version__, "machine": platform.machine()}
     about |= {f"version.{name}": version(name) for name in PACKAGES} | {"version.python": platform.python_version()}

@@ -75,7 +75,7 @@ class Done:
     """Figures of a point that ran."""
     error: str | None = None
     hindered: bool = False
-    """True for an error of the machine it ran on (a full disk, no memory), which says nothing of the point."""
+    """Whether the error is one of the machine it ran on (a full disk, no memory), which says nothing of the point."""
     notes: tuple[str, ...] = ()
     """Further messages for the user, such as on damaged files of the cache."""
 

@@ -62,7 +62,7 @@ def npz_names(path: Path) -> list[str]:
 def _arrays_in(path: Path, archive: zipfile.ZipFile) -> list[str]:
     members = Counter(info.filename for info in archive.infolist())
     if twice := [name for name, number in members.items() if number > 1]:
-        raise TraceError(f"{path}: {twice[0]} stands twice, need each array once")
+        raise TraceError(f"{path}: {twice[0]} occurs twice, need each array once")
     return [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
 
 

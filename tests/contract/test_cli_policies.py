@@ -37,7 +37,7 @@ def test_saved_calibration_is_used_by_run(labelled):
     assert archsim("run", *network, *trace).returncode == 2  # no θ yet
     done = archsim("calibrate", *network, *trace, "--max-loss", 100, "--max-loss", 90, "--highest", 0.3, "--save")
     assert done.returncode == 0, done.stderr
-    assert "every θ tried loses at most 90 points; the search ended at θ = 0.3, a larger one may do" in done.stdout
+    assert "every θ tried loses at most 90 points; the search ended at θ = 0.3, a larger θ may fit" in done.stdout
     assert f"saved in {labelled / 'network.toml'}" in done.stdout and "95 % interval" in done.stdout
     assert "θ 0: reuse" in done.stderr
     assert "no metric" not in done.stdout

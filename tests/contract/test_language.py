@@ -30,6 +30,13 @@ def docstrings(tree):
                 yield statement.lineno, value.value.strip()
 
 
+def paths_named(text):
+    """Return the paths in a text that begin at the repository root or, for short, at a folder of the package."""
+    folders = [path.parent.name for path in (ROOT / "archsim").glob("*/__init__.py")]
+    tops = "|".join(["archsim", "docs", "models", "scripts", "tests", "traces", *folders])
+    return re.findall(rf"(?<![\w/.-])((?:{tops})/[\w./-]*\w)", text)
+
+
 def property_docstrings(tree):
     """Yield the line and text of the docstring of each property."""
     for node in ast.walk(tree):
@@ -83,6 +90,14 @@ def test_checker_counts_comments_but_no_instructions_to_tools():
 def test_docstrings_open_with_a_noun_or_a_verb_as_fits_what_they_describe():
     reports = {path: complaints(source) for path, source in SOURCES.items()}
     assert [f"{path}:{line}" for path, lines in reports.items() for line in lines] == []
+
+
+def test_files_and_folders_named_in_docstrings_exist():
+    texts = [(path, text) for path, source in SOURCES.items() for _, text in docstrings(ast.parse(source))]
+    named = {(path, name) for path, text in texts for name in paths_named(text)}
+    assert len(named) > 10
+    missing = [entry for entry in named if not any((root / entry[1]).exists() for root in (ROOT, ROOT / "archsim"))]
+    assert sorted(missing) == []
 
 
 @pytest.mark.parametrize("package", KERNELS)

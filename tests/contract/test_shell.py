@@ -251,7 +251,7 @@ def test_network_without_metric_is_not_sent_to_calibrate(user_files, capsys):
 def test_search_that_ends_at_its_highest_threshold_says_so(classifier, capsys):
     assert run_command("calibrate", *classifier, "--max-loss", "100", "--highest", "0.05", "--save") == 0
     said = capsys.readouterr().out
-    assert "the search ended at θ = 0.05, a larger one may do: go on with --highest" in said and "largest" not in said
+    assert "the search ended at θ = 0.05, a larger θ may fit: go on with --highest" in said and "largest" not in said
     assert run_command("show", classifier[1]) == 0 and "0.05 (search ended)" in capsys.readouterr().out
 
 

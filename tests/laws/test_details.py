@@ -13,7 +13,7 @@ from archsim.activity import pass_shapes
 from archsim.config.predictor import BitPlanePredictor
 from archsim.errors import DoesNotFitError
 from archsim.sim.items import weight_groups
-from archsim.sim.machines import DELTA, check_fit
+from archsim.sim.machines import DELTA, check_fit, machine_of
 from archsim.sim.memory.weight_buffers import group_bytes
 
 COMPARED = Counter()
@@ -32,7 +32,7 @@ def print_coverage(request):
 def capacities(draw, network, arch):
     """Draw the bytes of weight buffers in which everything fits, two passes, one, or none."""
     shapes = pass_shapes(network)
-    groups = [group_bytes(arch, group) for group in weight_groups(shapes, arch)]
+    groups = [group_bytes(machine_of(arch), arch, group) for group in weight_groups(shapes, arch)]
     capacity = draw(st.sampled_from([1 << 21, 2 * max(groups), max(groups), max(groups) // 2, max(groups) // 5]))
     for machine in (arch, arch.with_predictor(BitPlanePredictor(planes=3), 100), arch.without_memo()):
         try:
@@ -95,7 +95,8 @@ def column_runs(draw):
     """Draw a workload, a policy of columns, and a machine that holds one group of weights, two or all."""
     network, trace = draw(workloads())
     arch = draw(machines()).replace("dataflow", "step").replace("weight_buffer.banks", draw(st.sampled_from([2, 16])))
-    largest = max(group_bytes(arch, group) for group in weight_groups(pass_shapes(network), DELTA.spec(arch)))
+    groups = weight_groups(pass_shapes(network), DELTA.spec(arch))
+    largest = max(group_bytes(DELTA, arch, group) for group in groups)
     arch = arch.replace("weight_buffer.capacity_bytes", draw(st.sampled_from([largest, 2 * largest, 1 << 21])))
     return network, trace, arch, draw(st.sampled_from(["delta", "input-similarity"])), draw(st.floats(0, 1))
 

@@ -209,7 +209,7 @@ ARCHIVES = {
     "a broken stream": (broken_stream, "data is damaged"), "a locked member": (encrypted, "data is encrypted"),
     "a wrong checksum": (lambda f: patched(f, DATA.tobytes(), DATA[::-1].tobytes()), "data is damaged"),
     "another name inside": (lambda f: patched(f, b"data.npy", b"dato.npy"), "data is damaged|not a whole"),
-    "an array twice": (twice, "data.npy stands twice"), "a megabyte of zeros": (lambda f: member(f, npy(np.zeros((1 << 20, 3), np.float32))), "lengths add up"),
+    "an array twice": (twice, "data.npy occurs twice"), "a megabyte of zeros": (lambda f: member(f, npy(np.zeros((1 << 20, 3), np.float32))), "lengths add up"),
     "not a zip": (lambda f: written(f, "t.npz", b"no"), "not a whole .npz"), "nothing": (lambda f: written(f, "t.npz", b""), "not a whole"),
     "one .npy": (lambda f: written(f, "t.npz", npy(DATA)), "not a whole .npz"), "half": (lambda f: cut(npz(f, {}), 0.5), "not a whole .npz"),
     "most": (lambda f: cut(npz(f, {}), 0.95), "not a whole .npz"), "no array": (lambda f: npz(f, dict.fromkeys(GOOD)), "missing"),

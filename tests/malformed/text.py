@@ -123,10 +123,10 @@ BAD_MANIFESTS = [
 ]  # fmt: skip
 WORDS = MANIFEST + "[embedding]\nweight = 'e'\nvocabulary = "
 BAD_VOCABULARIES = [
-    (b"", "first entry is 'missing'"), (b"good\n", "first entry is 'good'"), (b"<unk>\na\na\n", "'a' stands twice"),
+    (b"", "first entry is 'missing'"), (b"good\n", "first entry is 'good'"), (b"<unk>\na\na\n", "'a' occurs twice"),
     (b"<unk>\n", "1 entries, the embedding has 4 rows"), (b"<unk>\na\nb\nc\nd\n", "5 entries"),
-    (b"\xff\xfe", "not UTF-8"), (b"<unk>\n\n\nb", "'' stands twice"), (b"\x00" * 9, "first entry is"),
-    (b"<unk>\r\na\r\na\r\nb", "'a' stands twice"), (b"<unk> \na\nb\nc", "first entry is '<unk> '"),
+    (b"\xff\xfe", "not UTF-8"), (b"<unk>\n\n\nb", "'' occurs twice"), (b"\x00" * 9, "first entry is"),
+    (b"<unk>\r\na\r\na\r\nb", "'a' occurs twice"), (b"<unk> \na\nb\nc", "first entry is '<unk> '"),
 ]  # fmt: skip
 VOCABULARY_NAMES = [
     ('"' + "v" * 5000 + '"', "embedding.vocabulary"), ('"../words.txt"', "no such file in the folder"),

@@ -17,7 +17,8 @@ from archsim.config.technology import load_technology
 from archsim.energy.dram import command_pj
 from archsim.energy.ledger import energy_rows
 from archsim.energy.parts import area_mm2, parts_of
-from archsim.sim.actions import evaluation, weight_fill
+from archsim.sim.actions import evaluation
+from archsim.sim.machines import EPUR
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -95,7 +96,7 @@ def test_weight_reads_cost_the_same_with_and_without_fmu():
     for fmu in (FmuSpec(), FmuSpec(sign_bank_width_bits=64), FmuSpec(planes=3)):
         memo = ArchSpec(fmu=fmu)
         assert list(evaluation(memo, 100)) == list(evaluation(plain, 100))
-        assert set(weight_fill(plain, 5000)) <= set(weight_fill(memo, 5000))
+        assert set(EPUR.fill_actions(plain, 5000, 0)) <= set(EPUR.fill_actions(memo, 5000, 0))
     for name in ("28nm-lstp", "28nm-mixed", "28nm-hp"):
         static = load_technology(name).static
         split_mw = static["magnitude_buffer"].leakage_mw + static["sign_bank"].leakage_mw

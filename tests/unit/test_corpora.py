@@ -134,20 +134,20 @@ def test_download_is_checked_by_digest_and_kept_only_if_whole(server, tmp_path, 
     sha256 = hashlib.sha256(b"hello" * 100_000).hexdigest()
     seen = []
     monkeypatch.setitem(downloads.HOMES, "multi30k", Home("http://nowhere.invalid/", (Remote("a.txt", sha256),)))
-    download("multi30k", tmp_path / "got", base_url=url, progress=lambda *step: seen.append(step))
+    download("multi30k", tmp_path / "got", base_url=url, on_progress=lambda *step: seen.append(step))
     assert (tmp_path / "got" / "a.txt").read_bytes() == b"hello" * 100_000
     assert sum(n for _, n, _ in seen) == 500_000 == seen[0][2]
     (folder / "a.txt").write_bytes(b"other")
-    download("multi30k", tmp_path / "got", base_url=url, progress=lambda *step: None)  # already there: not fetched
+    download("multi30k", tmp_path / "got", base_url=url, on_progress=lambda *step: None)  # already there: not fetched
     with pytest.raises(TraceError, match="SHA-256 is .*, need .*: nothing was kept"):
-        download("multi30k", tmp_path / "bad", base_url=url, progress=lambda *step: None)
+        download("multi30k", tmp_path / "bad", base_url=url, on_progress=lambda *step: None)
     with pytest.raises(TraceError, match="cannot be fetched"):
-        download("multi30k", tmp_path / "bad", base_url=url + "/missing", progress=lambda *step: None)
+        download("multi30k", tmp_path / "bad", base_url=url + "/missing", on_progress=lambda *step: None)
     for nonsense in ("http://localhost:abc", "http://exa mple"):
         with pytest.raises(TraceError, match="cannot be fetched"):
-            download("multi30k", tmp_path / "bad", base_url=nonsense, progress=lambda *step: None)
+            download("multi30k", tmp_path / "bad", base_url=nonsense, on_progress=lambda *step: None)
     with pytest.raises(TraceError, match="is a file: need a folder"):
-        download("multi30k", folder / "a.txt", base_url=url, progress=lambda *step: None)
+        download("multi30k", folder / "a.txt", base_url=url, on_progress=lambda *step: None)
     assert list((tmp_path / "bad").iterdir()) == []
 
 
@@ -163,11 +163,11 @@ def test_archive_unpacks_only_checked_recordings(server, tmp_path, monkeypatch):
     sha256 = hashlib.sha256(b"7_ada_3.wav\0" + good["7_ada_3.wav"]).hexdigest()
     remote = downloads.HOMES["fsdd"].files[0]._replace(sha256=sha256)
     monkeypatch.setitem(downloads.HOMES, "fsdd", Home(url, (remote,)))
-    download("fsdd", tmp_path / "got", progress=lambda *step: None)
+    download("fsdd", tmp_path / "got", on_progress=lambda *step: None)
     assert sorted(p.name for p in (tmp_path / "got" / "recordings").iterdir()) == sorted(good)
     (folder / "v1.0.10.tar.gz").write_bytes(b"\x1f\x8b garbage")
     with pytest.raises(TraceError, match="not a readable .tar.gz"):
-        download("fsdd", tmp_path / "bad", progress=lambda *step: None)
+        download("fsdd", tmp_path / "bad", on_progress=lambda *step: None)
     assert list((tmp_path / "bad").iterdir()) == []
 
 

@@ -8,6 +8,7 @@ from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.sim.items import Products, weight_groups
+from archsim.sim.machines import EPUR
 from archsim.sim.memory.weight_buffers import WeightBuffers, group_bytes
 
 # The order of products.
@@ -15,15 +16,15 @@ from archsim.sim.memory.weight_buffers import WeightBuffers, group_bytes
 
 def streams(shapes, arch):
     env, groups = Engine(), weight_groups(shapes, arch)
-    return WeightBuffers(env, arch, groups, dram=main_memory(env), probe=Probe(env)).streams
+    return WeightBuffers(env, EPUR, arch, groups, dram=main_memory(env), probe=Probe(env)).streams
 
 
 def test_mwl_halves_the_weights_a_large_layer_needs_at_once():
     """1024 units over 1024 inputs: 4 MiB in one computation unit, exactly 2 MiB for each half."""
     shapes = (PassShape(0, 0, 4, 1024, 2048),)
     step, mwl = ArchSpec().without_memo(), arch_with(dataflow="mwl").without_memo()
-    assert [group_bytes(step, g) for g in weight_groups(shapes, step)] == [4 << 20]
-    assert [group_bytes(mwl, g) for g in weight_groups(shapes, mwl)] == [2 << 20, 2 << 20]
+    assert [group_bytes(EPUR, step, g) for g in weight_groups(shapes, step)] == [4 << 20]
+    assert [group_bytes(EPUR, mwl, g) for g in weight_groups(shapes, mwl)] == [2 << 20, 2 << 20]
     assert all(streams(shapes, step).values()) and not any(streams(shapes, mwl).values())
 
 

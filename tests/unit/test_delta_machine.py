@@ -15,7 +15,7 @@ from archsim.energy.parts import area_mm2, parts_of
 from archsim.inference.run import run_inference
 from archsim.policies import DeltaPolicy
 from archsim.sim.accelerator import simulate_activity
-from archsim.sim.machines import DELTA, EPUR
+from archsim.sim.machines import DEFAULT_MACHINE, DELTA, EPUR, MACHINES, all_machines, machine_of
 
 
 def counts_of(result):
@@ -141,8 +141,34 @@ def test_gru_needs_accumulators_for_both_candidate_products():
 def test_column_record_on_a_machine_without_delta_unit_is_refused(tiny_lstm, tiny_trace):
     activity = run_inference(tiny_lstm, tiny_trace, DeltaPolicy(), 0.2).activity
     for machine in (ArchSpec(), ArchSpec().without_memo()):
-        with pytest.raises(archsim.ArchsimError, match="skipped by a delta unit, in the place of the fmu"):
+        with pytest.raises(
+            archsim.ArchsimError, match=r"of columns: need an architecture with \[delta\] and without \[fmu\]"
+        ):
             simulate_activity(tiny_lstm, activity, machine)
+
+
+def test_each_machine_is_described_by_its_own_spec_and_the_baseline_by_none():
+    for machine in all_machines():
+        spec = machine.spec(ArchSpec())
+        assert machine_of(spec) is machine
+        assert [other for other in all_machines() if other.is_described_by(spec)] == [machine]
+        assert not any(other.is_described_by(machine.baseline(ArchSpec())) for other in all_machines())
+    assert machine_of(ArchSpec().without_memo()) is DEFAULT_MACHINE
+
+
+def test_third_machine_is_found_whatever_its_name_sorts_after(monkeypatch):
+    """A machine named behind `epur` that claims an architecture without the units of the others."""
+
+    class Zeta(type(EPUR)):
+        name = "zeta"
+
+        def is_described_by(self, arch):
+            return arch.fmu is None and arch.delta is None and arch.technology == "28nm-hp"
+
+    zeta, arch = Zeta(), ArchSpec(technology="28nm-hp")
+    monkeypatch.setitem(MACHINES._items, "zeta", zeta)
+    assert machine_of(arch.without_memo()) is zeta
+    assert machine_of(arch) is EPUR and machine_of(ArchSpec().without_memo()) is EPUR
 
 
 class BrokenPolicy(DeltaPolicy):

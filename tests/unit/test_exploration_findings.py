@@ -55,7 +55,7 @@ def test_next_best_is_named_if_the_papers_predictor_is_best():
     words = found_of(better, LOWBIT).recommendation
     assert words.startswith("bnn at θ = 0.5 with an FMU of 512 bits: avoids 48 %")
     assert "Next best is lowbit:bits=3 at θ = 0.24: 55 % less energy and 2.30x for 8 % more area." in words
-    assert "No point within the bound saves more energy to speak of." in words
+    assert "No point within the bound saves noticeably more energy." in words
     assert "No other policy has a point within the bound." in found_of(better).recommendation
 
 
@@ -80,7 +80,7 @@ def test_reuse_that_saves_nothing_is_not_recommended():
     assert found.recommendation == (
         "Reuse does not pay within 1 point of loss: the best is bnn at θ = 0.5 with an FMU of 512 bits: avoids 10 %, "
         "loses nothing, is 0.90x as fast and takes 5 % more energy for 5 % more area; its energy × time × area is "
-        "1.23 times that of the machine without."
+        "1.23 times that of the machine without reuse."
     )
 
 

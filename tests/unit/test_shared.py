@@ -96,7 +96,7 @@ def test_crossbar_costs_energy_per_bit_and_area():
 
 
 @pytest.mark.parametrize("field, value, message", [
-    ("weight_buffer.banks", 1, "dispatch = 'shared': .*need weight_buffer.banks >= 2"),
+    ("weight_buffer.banks", 1, "weight_buffer.banks = 1: with dispatch = 'shared' two units read one buffer, need 2 or more"),
     ("dataflow", "mwl", "dispatch = 'shared', dataflow = 'mwl': need dataflow = 'step'"),
     ("fmu", False, "dispatch = 'shared' without fmu"),
     ("dispatch", "any", "dispatch"),

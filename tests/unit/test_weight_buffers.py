@@ -12,7 +12,7 @@ from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.sim.items import PassSegment, weight_groups
-from archsim.sim.machines import check_fit
+from archsim.sim.machines import EPUR, check_fit
 from archsim.sim.memory.weight_buffers import WeightBuffers
 
 
@@ -48,7 +48,7 @@ def test_weights_of_a_network_that_fits_are_fetched_once():
 def rows_to_fetch(network, activity, arch):
     """Return the bytes of evaluated neurons whose weights are streamed, by the record and the buffers' plan."""
     env, groups = Engine(), weight_groups(activity.shapes, arch)
-    weights = WeightBuffers(env, arch, groups, dram=main_memory(env), probe=Probe(env))
+    weights = WeightBuffers(env, EPUR, arch, groups, dram=main_memory(env), probe=Probe(env))
     total = 0
     for part, stream in weights.streams.items():
         for sequence in range(activity.n_sequences):
@@ -100,7 +100,7 @@ def test_streamed_pass_is_bounded_by_bandwidth_and_by_busy_units(
 ):
     """The run takes no less time than its bytes at peak bandwidth, nor than the work of any unit."""
     network = make_network(cell, inputs=inputs, units=units)
-    held = PassSegment(pass_shapes(network)[0]).held_bytes(ArchSpec())
+    held = PassSegment(pass_shapes(network)[0]).weight_bytes
     arch = arch_with(
         weight_buffer__capacity_bytes=int(share * held) + 1, weight_buffer__stream_rows=slots, dram__channels=channels
     )

@@ -78,69 +78,75 @@ class Channels(NamedTuple):
     """(C, 4 fields, then the counts)."""
 
 
-def idle_channels(times: DramTimes) -> Channels:
+def idle_channels(dram_times: DramTimes) -> Channels:
     """Return channels with all rows closed at cycle 0."""
-    banks = np.zeros((times.channels, times.ranks * times.banks, 5), np.int64)
+    banks = np.zeros((dram_times.channels, dram_times.ranks * dram_times.banks, 5), np.int64)
     banks[..., OPEN_ROW] = NO_ROW
     # Activations before the start lie so far back that neither tRRD nor tFAW delays the first ones.
-    ranks = np.full((times.channels, times.ranks, 5), -NEVER, np.int64)
+    ranks = np.full((dram_times.channels, dram_times.ranks, 5), -NEVER, np.int64)
     # Ranks refresh in turn, evenly within tREFI, so that they do not all stop serving at once.
-    ranks[..., REFRESH_AT] = np.arange(1, times.ranks + 1) * (times.trefi // times.ranks)
-    buses = np.zeros((times.channels, COUNTS_FROM + len(COUNTS)), np.int64)
+    ranks[..., REFRESH_AT] = np.arange(1, dram_times.ranks + 1) * (dram_times.trefi // dram_times.ranks)
+    buses = np.zeros((dram_times.channels, COUNTS_FROM + len(COUNTS)), np.int64)
     buses[:, LAST_RANK] = NO_ROW
     return Channels(banks, ranks, buses)
 
 
 @inner
-def earliest_issue(state, times, channel, bank, row, write, ready):
+def earliest_issue(state, dram_times, channel, bank, row, write, ready):
     """Return the earliest cycles of the row's activation (NEVER if it is open) and of its first column command."""
-    rank = bank // times.banks
+    rank = bank // dram_times.banks
     bus = state.buses[channel, WRITE_FROM if write else READ_FROM]
     last_rank = state.buses[channel, LAST_RANK]
     if last_rank != rank and last_rank != NO_ROW:
-        bus += times.trtrs
+        bus += dram_times.trtrs
     open_row = state.banks[channel, bank, OPEN_ROW]
     if open_row == row:
         return NEVER, max(ready, state.banks[channel, bank, COLUMN_FROM], bus)
     # At most four activations of a rank fall within tFAW, so the fifth waits for the fourth last.
     last, fourth_last = state.ranks[channel, rank, LAST_ACTIVATE], state.ranks[channel, rank, FOURTH_LAST]
-    activate = max(ready, state.banks[channel, bank, ACTIVATE_FROM], last + times.trrd, fourth_last + times.tfaw)
+    activate = max(
+        ready, state.banks[channel, bank, ACTIVATE_FROM], last + dram_times.trrd, fourth_last + dram_times.tfaw
+    )
     if open_row != NO_ROW:
-        activate = max(activate, max(ready, state.banks[channel, bank, PRECHARGE_FROM]) + times.trp)
-    return activate, max(activate + times.trcd, bus)
+        activate = max(activate, max(ready, state.banks[channel, bank, PRECHARGE_FROM]) + dram_times.trp)
+    return activate, max(activate + dram_times.trcd, bus)
 
 
 @inner
-def activate_row(state, times, channel, bank, row, at):
+def activate_row(state, dram_times, channel, bank, row, at):
     """Open a row at cycle `at`; the caller has left time for the precharge of the row open before."""
     if state.banks[channel, bank, OPEN_ROW] != NO_ROW:
         state.buses[channel, PRECHARGE] += 1
     state.buses[channel, ACTIVATE] += 1
     state.banks[channel, bank, OPEN_ROW] = row
-    state.banks[channel, bank, COLUMN_FROM] = at + times.trcd
-    state.banks[channel, bank, PRECHARGE_FROM] = at + times.tras
+    state.banks[channel, bank, COLUMN_FROM] = at + dram_times.trcd
+    state.banks[channel, bank, PRECHARGE_FROM] = at + dram_times.tras
     state.banks[channel, bank, HITS] = 0
-    rank = bank // times.banks
+    rank = bank // dram_times.banks
     for position in range(FOURTH_LAST, LAST_ACTIVATE):
         state.ranks[channel, rank, position] = state.ranks[channel, rank, position + 1]
     state.ranks[channel, rank, LAST_ACTIVATE] = at
 
 
 @inner
-def transfer_bursts(state, times, channel, bank, n_bursts, write, column):
+def transfer_bursts(state, dram_times, channel, bank, n_bursts, write, column):
     """Read or write bursts of the open row from cycle `column` on; return the cycle at which the last data end."""
-    spacing = max(times.tccd, times.burst)
+    spacing = max(dram_times.tccd, dram_times.burst)
     last = column + (n_bursts - 1) * spacing
     if write:
-        end = last + times.cwl + times.burst
-        precharge_from, write_from, read_from = end + times.twr, last + spacing, end + times.twtr
+        end = last + dram_times.cwl + dram_times.burst
+        precharge_from, write_from, read_from = end + dram_times.twr, last + spacing, end + dram_times.twtr
     else:
-        end = last + times.cl + times.burst
+        end = last + dram_times.cl + dram_times.burst
         # Data of a write follow its command by CWL, so the command may come before the data of the reads end.
-        precharge_from, write_from, read_from = last + times.trtp, end + times.trtrs - times.cwl, last + spacing
+        precharge_from, write_from, read_from = (
+            last + dram_times.trtp,
+            end + dram_times.trtrs - dram_times.cwl,
+            last + spacing,
+        )
     state.buses[channel, READ_FROM] = read_from
     state.buses[channel, WRITE_FROM] = write_from
-    state.buses[channel, LAST_RANK] = bank // times.banks
+    state.buses[channel, LAST_RANK] = bank // dram_times.banks
     state.buses[channel, WRITE if write else READ] += n_bursts
     # tRAS may still hold the row open for longer than the bursts do.
     state.banks[channel, bank, PRECHARGE_FROM] = max(state.banks[channel, bank, PRECHARGE_FROM], precharge_from)
@@ -149,26 +155,26 @@ def transfer_bursts(state, times, channel, bank, n_bursts, write, column):
 
 
 @inner
-def refresh_rank(state, times, channel, rank):
+def refresh_rank(state, dram_times, channel, rank):
     """Close all banks of a rank, one after the other, and refresh it."""
     due = state.ranks[channel, rank, REFRESH_AT]
     account_power_down(state, channel, due)
-    banks = range(rank * times.banks, (rank + 1) * times.banks)
+    banks = range(rank * dram_times.banks, (rank + 1) * dram_times.banks)
     # Precharges are tPPD apart, in the order of the banks; the refresh waits for tRP after the last of them.
-    precharge, start = due - times.tppd, due
+    precharge, start = due - dram_times.tppd, due
     for bank in banks:
         start = max(start, state.banks[channel, bank, ACTIVATE_FROM])
         if state.banks[channel, bank, OPEN_ROW] != NO_ROW:
-            precharge = max(precharge + times.tppd, state.banks[channel, bank, PRECHARGE_FROM])
-            start = max(start, precharge + times.trp)
+            precharge = max(precharge + dram_times.tppd, state.banks[channel, bank, PRECHARGE_FROM])
+            start = max(start, precharge + dram_times.trp)
             state.banks[channel, bank, OPEN_ROW] = NO_ROW
             state.buses[channel, PRECHARGE] += 1
     for bank in banks:
-        state.banks[channel, bank, ACTIVATE_FROM] = start + times.trfc
+        state.banks[channel, bank, ACTIVATE_FROM] = start + dram_times.trfc
     state.buses[channel, REFRESH] += 1
     # The next refresh follows the due cycle, not the actual start, so that a late one does not delay all others.
-    state.ranks[channel, rank, REFRESH_AT] = due + times.trefi
-    account_active(state, channel, due, start + times.trfc)
+    state.ranks[channel, rank, REFRESH_AT] = due + dram_times.trefi
+    account_active(state, channel, due, start + dram_times.trfc)
 
 
 @inner

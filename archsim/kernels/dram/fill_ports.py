@@ -10,7 +10,8 @@ from __future__ import annotations
 from archsim.kernels.jit import inner, outer
 
 RECENT_FILLS = 1024
-"""Fills per port that are remembered for reads that contend with them."""
+"""Fills per port that are remembered, for reads that contend with them. Only fills that end after a read starts matter;
+even a whole weight buffer of 2 MiB, in DRAM rows of 2 KiB, arrives in 1024."""
 
 
 @inner

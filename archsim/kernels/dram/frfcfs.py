@@ -47,17 +47,17 @@ from archsim.kernels.jit import inner, outer
 
 
 @inner
-def next_column(memory, times, until):
+def next_column(memory, dram_times, until):
     """Return cycle, channel and age of the next column command, age being the number of older requests.
 
     Requests enter the queue up to cycle `until`. Age is -1 if a request that enters later may still be the next.
     """
     best, best_channel, best_age = NEVER, 0, -1
-    for channel in range(times.channels):
-        entrance = fill_queue(memory, times, channel, until)
-        _refresh_idle_ranks(memory, times, channel)
-        column, age = _first_ready(memory, times, channel)
-        # The request that enters then could be served before the command found, so that one is not certain yet.
+    for channel in range(dram_times.channels):
+        entrance = fill_queue(memory, dram_times, channel, until)
+        _refresh_idle_ranks(memory, dram_times, channel)
+        column, age = _first_ready(memory, dram_times, channel)
+        # A request that enters at `entrance` could be served before this command, so the choice is not final.
         if entrance < column:
             column, age = entrance, -1
         if column < best:
@@ -66,57 +66,57 @@ def next_column(memory, times, until):
 
 
 @inner
-def _refresh_idle_ranks(memory, times, channel):
+def _refresh_idle_ranks(memory, dram_times, channel):
     """Refresh the ranks whose refresh is due before any of their requests can be served."""
     # Refreshes of an idle rank are simulated late, when its next request comes, but at the cycles they were due.
-    for rank in range(times.ranks):
-        ready = ready_from(memory, times, channel, rank)
+    for rank in range(dram_times.ranks):
+        ready = ready_from(memory, dram_times, channel, rank)
         while ready < NEVER and memory.channels.ranks[channel, rank, REFRESH_AT] <= ready:
-            refresh_rank(memory.channels, times, channel, rank)
+            refresh_rank(memory.channels, dram_times, channel, rank)
 
 
 @inner
-def _first_ready(memory, times, channel):
+def _first_ready(memory, dram_times, channel):
     """Return cycle and age of the earliest column command within the starvation limit, the oldest of equals."""
-    column, age = _earliest_column(memory, times, channel, memory.at_hit_limit[:0])
-    if age < 0 or not _exceeds_hit_limit(memory, times, channel, age):
+    column, age = _earliest_column(memory, dram_times, channel, memory.at_hit_limit[:0])
+    if age < 0 or not _exceeds_hit_limit(memory, dram_times, channel, age):
         return column, age
     # Leaving out one bank's hits may bring up a hit of another bank beyond the limit, hence the loop.
     at_hit_limit = memory.at_hit_limit
     at_hit_limit[:] = False
-    while age >= 0 and _exceeds_hit_limit(memory, times, channel, age):
+    while age >= 0 and _exceeds_hit_limit(memory, dram_times, channel, age):
         at_hit_limit[memory.queue[channel, memory.age_order[channel, age], BANK]] = True
-        column, age = _earliest_column(memory, times, channel, at_hit_limit)
+        column, age = _earliest_column(memory, dram_times, channel, at_hit_limit)
     return column, age
 
 
 @inner
-def _earliest_column(memory, times, channel, at_hit_limit):
+def _earliest_column(memory, dram_times, channel, at_hit_limit):
     """Return cycle and age of the earliest column command, without row hits of banks at their limit."""
     queue, state = memory.queue, memory.channels
     bus = min(state.buses[channel, READ_FROM], state.buses[channel, WRITE_FROM])
     best, best_age = NEVER, -1
     for age in range(memory.cursors[channel, QUEUED]):
         slot = memory.age_order[channel, age]
-        ready = queue[channel, slot, ARRIVAL] + times.controller
+        ready = queue[channel, slot, ARRIVAL] + dram_times.controller
         # Younger requests are ready no earlier than this one, none is before the bus is free, and the older wins a tie.
         if best <= max(ready, bus):
             break
         bank, row = queue[channel, slot, BANK], queue[channel, slot, ROW]
         if at_hit_limit.size and at_hit_limit[bank] and state.banks[channel, bank, OPEN_ROW] == row:
             continue
-        _, column = earliest_issue(state, times, channel, bank, row, queue[channel, slot, WRITES], ready)
+        _, column = earliest_issue(state, dram_times, channel, bank, row, queue[channel, slot, WRITES], ready)
         if column < best:
             best, best_age = column, age
     return best, best_age
 
 
 @inner
-def _exceeds_hit_limit(memory, times, channel, age):
+def _exceeds_hit_limit(memory, dram_times, channel, age):
     """Return True if this row hit exceeds row_hit_limit while an older request needs another row of the bank."""
     queue, banks, age_order = memory.queue, memory.channels.banks, memory.age_order
     bank, row = queue[channel, age_order[channel, age], BANK], queue[channel, age_order[channel, age], ROW]
-    if banks[channel, bank, OPEN_ROW] != row or banks[channel, bank, HITS] < times.row_hit_limit:
+    if banks[channel, bank, OPEN_ROW] != row or banks[channel, bank, HITS] < dram_times.row_hit_limit:
         return False
     for older in range(age):
         slot = age_order[channel, older]
@@ -126,7 +126,7 @@ def _exceeds_hit_limit(memory, times, channel, age):
 
 
 @inner
-def serve(memory, times, channel, age):
+def serve(memory, dram_times, channel, age):
     """Serve the bursts of a request in one row, or a refresh that is due first; return the transfer if it is finished.
 
     Returns -1 otherwise.
@@ -135,18 +135,18 @@ def serve(memory, times, channel, age):
     state, queue, transfers = memory.channels, memory.queue, memory.transfers
     bank, row, write = queue[channel, slot, BANK], queue[channel, slot, ROW], queue[channel, slot, WRITES]
     burst, transfer = queue[channel, slot, BURST], queue[channel, slot, TRANSFER]
-    ready = queue[channel, slot, ARRIVAL] + times.controller
-    activate, column = earliest_issue(state, times, channel, bank, row, write, ready)
-    refresh = state.ranks[channel, bank // times.banks, REFRESH_AT]
+    ready = queue[channel, slot, ARRIVAL] + dram_times.controller
+    activate, column = earliest_issue(state, dram_times, channel, bank, row, write, ready)
+    refresh = state.ranks[channel, bank // dram_times.banks, REFRESH_AT]
     if refresh <= column:
         # A controller does not hold back an activation before the refresh is due, so the row is opened in vain.
         if activate < refresh:
-            account_active(state, channel, activate, activate + times.trcd)
-            activate_row(state, times, channel, bank, row, activate)
-        refresh_rank(state, times, channel, bank // times.banks)
+            account_active(state, channel, activate, activate + dram_times.trcd)
+            activate_row(state, dram_times, channel, bank, row, activate)
+        refresh_rank(state, dram_times, channel, bank // dram_times.banks)
         return -1
-    spacing = max(times.tccd, times.burst)
-    n_bursts = min(queue[channel, slot, BURSTS_LEFT], times.row_bursts - burst % times.row_bursts)
+    spacing = max(dram_times.tccd, dram_times.burst)
+    n_bursts = min(queue[channel, slot, BURSTS_LEFT], dram_times.row_bursts - burst % dram_times.row_bursts)
     # Column commands stop when the refresh is due; the rest of the row follows after it.
     n_bursts = min(n_bursts, (refresh - 1 - column) // spacing + 1)
     if transfers[transfer, ROW_HIT] < 0:
@@ -154,17 +154,17 @@ def serve(memory, times, channel, age):
     # Before the activation, because idle cycles count by whether a row is open.
     account_power_down(state, channel, min(activate, column))
     if activate != NEVER:
-        activate_row(state, times, channel, bank, row, activate)
-    end = transfer_bursts(state, times, channel, bank, n_bursts, write, column)
+        activate_row(state, dram_times, channel, bank, row, activate)
+    end = transfer_bursts(state, dram_times, channel, bank, n_bursts, write, column)
     account_active(state, channel, min(activate, column), end)
-    _deliver(memory, times, channel, transfer, burst, n_bursts, end * times.cycle_ps)
+    _deliver(memory, dram_times, channel, transfer, burst, n_bursts, end * dram_times.cycle_ps)
     queue[channel, slot, BURST] += n_bursts
     queue[channel, slot, BURSTS_LEFT] -= n_bursts
     if queue[channel, slot, BURSTS_LEFT] > 0:
-        decode_address(queue, channel, slot, times)
+        decode_address(queue, channel, slot, dram_times)
         # The next row may be opened while this one is read. Requests that arrived meanwhile become the older ones, so
         # that a long transfer keeps none of them waiting for more than a row.
-        queue[channel, slot, ARRIVAL] = max(ready - times.controller, column)
+        queue[channel, slot, ARRIVAL] = max(ready - dram_times.controller, column)
         requeue(memory, channel, age)
         return -1
     leave_queue(memory, channel, age, column + (n_bursts - 1) * spacing)
@@ -173,17 +173,19 @@ def serve(memory, times, channel, age):
 
 
 @inner
-def _deliver(memory, times, channel, transfer, burst, n_bursts, at_ps):
-    """Take note of bursts that have arrived, and write them through their fill ports, if they have any."""
+def _deliver(memory, dram_times, channel, transfer, burst, n_bursts, at_ps):
+    """Record the arrival of bursts, or write them through the transfer's fill ports."""
     transfers = memory.transfers
     if transfers[transfer, PORT] == NO_PORT:
         transfers[transfer, FINISH_PS] = max(transfers[transfer, FINISH_PS], at_ps)
         return
     # From the burst's number within its channel to its number in the memory, then to bytes of the transfer.
-    stripe = times.ranks * times.banks * times.row_bursts
-    overall = (burst // stripe * times.channels + channel) * stripe + burst % stripe
-    begin = max(overall * times.burst_bytes - transfers[transfer, ADDRESS], 0)
-    end = min((overall + n_bursts) * times.burst_bytes - transfers[transfer, ADDRESS], transfers[transfer, N_BYTES])
+    stripe = dram_times.ranks * dram_times.banks * dram_times.row_bursts
+    overall = (burst // stripe * dram_times.channels + channel) * stripe + burst % stripe
+    begin = max(overall * dram_times.burst_bytes - transfers[transfer, ADDRESS], 0)
+    end = min(
+        (overall + n_bursts) * dram_times.burst_bytes - transfers[transfer, ADDRESS], transfers[transfer, N_BYTES]
+    )
     each = transfers[transfer, PORT_BYTES]
     while begin < end:
         port = begin // each
@@ -194,30 +196,30 @@ def _deliver(memory, times, channel, transfer, burst, n_bursts, at_ps):
 
 
 @outer
-def advance(memory, times, until_ps, finished):
+def advance(memory, dram_times, until_ps, finished):
     """Serve column commands up to `until_ps`, or up to the end of the first transfer that finishes.
 
     Writes the finished transfers to `finished`; returns their number and the time of the next column command.
     """
-    n, until = 0, until_ps // times.cycle_ps
+    n, until = 0, until_ps // dram_times.cycle_ps
     while True:
-        column, channel, age = next_column(memory, times, until)
+        column, channel, age = next_column(memory, dram_times, until)
         if column > until or age < 0 or n == finished.size:
-            return n, (NEVER if column == NEVER else column * times.cycle_ps)
-        transfer = serve(memory, times, channel, age)
+            return n, (NEVER if column == NEVER else column * dram_times.cycle_ps)
+        transfer = serve(memory, dram_times, channel, age)
         if transfer >= 0:
             finished[n] = transfer
             n += 1
             # At that moment its requester may submit another transfer, so commands after it are not certain.
-            until = min(until, memory.transfers[transfer, FINISH_PS] // times.cycle_ps)
+            until = min(until, memory.transfers[transfer, FINISH_PS] // dram_times.cycle_ps)
 
 
 @outer
-def catch_up(memory, times, now_ps):
+def catch_up(memory, dram_times, now_ps):
     """Simulate refreshes and account standby up to the present."""
-    now = now_ps // times.cycle_ps
-    for channel in range(times.channels):
-        for rank in range(times.ranks):
+    now = now_ps // dram_times.cycle_ps
+    for channel in range(dram_times.channels):
+        for rank in range(dram_times.ranks):
             while memory.channels.ranks[channel, rank, REFRESH_AT] <= now:
-                refresh_rank(memory.channels, times, channel, rank)
+                refresh_rank(memory.channels, dram_times, channel, rank)
         account_power_down(memory.channels, channel, now)

@@ -21,25 +21,25 @@ from archsim.kernels.jit import inner
 
 
 @inner
-def fill_queue(memory, times, channel, until):
+def fill_queue(memory, dram_times, channel, until):
     """Move requests that have arrived into the queue; return the cycle of the next one's first command.
 
     It is NEVER where none can enter: the backlog is empty, or the queue is full and waits for a service.
     """
     cursors = memory.cursors
     while cursors[channel, BACKLOG_FROM] < cursors[channel, BACKLOG_TO]:
-        if cursors[channel, QUEUED] == times.queue_depth:
+        if cursors[channel, QUEUED] == dram_times.queue_depth:
             return NEVER
         head, slot = cursors[channel, BACKLOG_FROM], memory.age_order[channel, cursors[channel, QUEUED]]
         # A request that found the queue full enters when a slot becomes free, so it is no older than that.
         arrival = max(memory.backlog[channel, head, ARRIVAL], cursors[channel, SLOT_FREE_FROM])
-        if arrival + times.controller > until:
-            return arrival + times.controller
+        if arrival + dram_times.controller > until:
+            return arrival + dram_times.controller
         copy_request(memory.backlog, channel, head, memory.queue, slot)
         memory.queue[channel, slot, ARRIVAL] = arrival
         transfer = memory.backlog[channel, head, TRANSFER]
         if memory.transfers[transfer, ENTERED_PS] < 0:
-            memory.transfers[transfer, ENTERED_PS] = arrival * times.cycle_ps
+            memory.transfers[transfer, ENTERED_PS] = arrival * dram_times.cycle_ps
         cursors[channel, BACKLOG_FROM] += 1
         cursors[channel, QUEUED] += 1
         _sort_last(memory, channel)
@@ -63,12 +63,12 @@ def leave_queue(memory, channel, age, at):
 
 
 @inner
-def ready_from(memory, times, channel, rank):
+def ready_from(memory, dram_times, channel, rank):
     """Return the cycle from which the oldest request for a rank can be served, NEVER if there is none."""
     for age in range(memory.cursors[channel, QUEUED]):
         slot = memory.age_order[channel, age]
-        if memory.queue[channel, slot, BANK] // times.banks == rank:
-            return memory.queue[channel, slot, ARRIVAL] + times.controller
+        if memory.queue[channel, slot, BANK] // dram_times.banks == rank:
+            return memory.queue[channel, slot, ARRIVAL] + dram_times.controller
     return NEVER
 
 

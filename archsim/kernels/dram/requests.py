@@ -21,9 +21,11 @@ QUEUED, BACKLOG_FROM, BACKLOG_TO, SLOT_FREE_FROM = CURSORS = range(4)
 had a free slot after being full."""
 CHANNELS_LEFT, FINISH_PS, ENTERED_PS, ROW_HIT, ADDRESS, N_BYTES, PORT, PORT_BYTES = COLUMNS = range(8)
 """Fields of a transfer: channels that still serve it, its end, the time its first request entered a queue, whether its
-first burst hit an open row, its first address and size, and the first fill port with the bytes for each port: so many
-through the first, as many through the next, and so on."""
+first burst hit an open row, its first address and size, its first fill port, and bytes per port; consecutive ports take
+equal shares."""
 NO_PORT = -1
+ORDER_SHIFT = 40
+"""Bits of a request's `order` for the count of submissions, below those for the requester."""
 
 
 class Memory(NamedTuple):
@@ -54,30 +56,30 @@ class Memory(NamedTuple):
     """Bytes a fill port writes per cycle."""
 
 
-def idle_memory(times: DramTimes, *, n_transfers: int, ports: int, period_ps: int, word_bytes: int) -> Memory:
+def idle_memory(dram_times: DramTimes, *, n_transfers: int, ports: int, period_ps: int, word_bytes: int) -> Memory:
     """Return a memory that can hold `n_transfers` transfers at a time."""
     return Memory(
-        channels=idle_channels(times),
-        queue=np.zeros((times.channels, times.queue_depth, len(FIELDS)), np.int64),
-        age_order=np.tile(np.arange(times.queue_depth), (times.channels, 1)),
-        backlog=np.zeros((times.channels, n_transfers, len(FIELDS)), np.int64),
-        cursors=np.zeros((times.channels, len(CURSORS)), np.int64),
+        channels=idle_channels(dram_times),
+        queue=np.zeros((dram_times.channels, dram_times.queue_depth, len(FIELDS)), np.int64),
+        age_order=np.tile(np.arange(dram_times.queue_depth), (dram_times.channels, 1)),
+        backlog=np.zeros((dram_times.channels, n_transfers, len(FIELDS)), np.int64),
+        cursors=np.zeros((dram_times.channels, len(CURSORS)), np.int64),
         transfers=np.zeros((n_transfers, len(COLUMNS)), np.int64),
         port_free_at=np.zeros(ports, np.int64),
         fills=np.zeros((ports, RECENT_FILLS, 2), np.int64),
         n_fills=np.zeros(ports, np.int64),
-        at_hit_limit=np.zeros(times.ranks * times.banks, np.bool_),
+        at_hit_limit=np.zeros(dram_times.ranks * dram_times.banks, np.bool_),
         period_ps=period_ps,
         word_bytes=word_bytes,
     )
 
 
 @outer
-def submit(memory, times, transfer, address, n_bytes, write, at_ps, order, port, port_bytes):
+def submit(memory, dram_times, transfer, address, n_bytes, write, at_ps, order, port, port_bytes):
     """Add a transfer's requests to the backlogs; of requests of one cycle, the smaller `order` is the older."""
-    first = address // times.burst_bytes
-    end = (address + n_bytes - 1) // times.burst_bytes + 1
-    arrival = -(-at_ps // times.cycle_ps)
+    first = address // dram_times.burst_bytes
+    end = (address + n_bytes - 1) // dram_times.burst_bytes + 1
+    arrival = -(-at_ps // dram_times.cycle_ps)
     memory.transfers[transfer, CHANNELS_LEFT] = 0
     memory.transfers[transfer, FINISH_PS] = at_ps
     memory.transfers[transfer, ENTERED_PS] = -1
@@ -86,8 +88,8 @@ def submit(memory, times, transfer, address, n_bytes, write, at_ps, order, port,
     memory.transfers[transfer, N_BYTES] = n_bytes
     memory.transfers[transfer, PORT] = port
     memory.transfers[transfer, PORT_BYTES] = port_bytes
-    for channel in range(times.channels):
-        own_first, own_end = _bursts_below(first, channel, times), _bursts_below(end, channel, times)
+    for channel in range(dram_times.channels):
+        own_first, own_end = _bursts_below(first, channel, dram_times), _bursts_below(end, channel, dram_times)
         if own_end > own_first:
             memory.transfers[transfer, CHANNELS_LEFT] += 1
             position = _backlog_position(memory, channel, arrival, order)
@@ -97,22 +99,22 @@ def submit(memory, times, transfer, address, n_bytes, write, at_ps, order, port,
             memory.backlog[channel, position, ARRIVAL] = arrival
             memory.backlog[channel, position, ORDER] = order
             memory.backlog[channel, position, WRITES] = write
-            decode_address(memory.backlog, channel, position, times)
+            decode_address(memory.backlog, channel, position, dram_times)
 
 
 @outer
-def submit_all(memory, times, addresses, n_bytes, write, at_ps):
+def submit_all(memory, dram_times, addresses, n_bytes, write, at_ps):
     """Submit one transfer per address, in the order given, which must be that of arrival."""
     for transfer in range(addresses.size):
-        submit(memory, times, transfer, addresses[transfer], n_bytes, write, at_ps[transfer], transfer, NO_PORT, 0)
+        submit(memory, dram_times, transfer, addresses[transfer], n_bytes, write, at_ps[transfer], transfer, NO_PORT, 0)
 
 
 @inner
-def _bursts_below(end, channel, times):
+def _bursts_below(end, channel, dram_times):
     """Return the number of bursts below burst `end` that lie in a channel."""
     # A stripe, one row of every bank, goes to one channel; the next stripe goes to the next channel.
-    stripe = times.ranks * times.banks * times.row_bursts
-    rounds, rest = end // (stripe * times.channels), end % (stripe * times.channels)
+    stripe = dram_times.ranks * dram_times.banks * dram_times.row_bursts
+    rounds, rest = end // (stripe * dram_times.channels), end % (stripe * dram_times.channels)
     return rounds * stripe + min(max(rest - channel * stripe, 0), stripe)
 
 
@@ -144,8 +146,8 @@ def copy_request(source, channel, position, target, new_position):
 
 
 @inner
-def decode_address(requests, channel, position, times):
+def decode_address(requests, channel, position, dram_times):
     """Note the bank and row of a request's next burst."""
     # Address bits from the top: row, (channel,) rank, bank, column. Streams thus visit all banks before a second row.
-    row_index, banks = requests[channel, position, BURST] // times.row_bursts, times.ranks * times.banks
+    row_index, banks = requests[channel, position, BURST] // dram_times.row_bursts, dram_times.ranks * dram_times.banks
     requests[channel, position, BANK], requests[channel, position, ROW] = row_index % banks, row_index // banks

@@ -24,7 +24,7 @@ class StepRecord(NamedTuple):
     """Values of one forward step that its gradient needs, for B sequences."""
 
     acts: F32
-    """Gates after their activation functions, (B, P·H); of a GRU r, z, the candidate, its hidden part with bias."""
+    """Gates after their activation functions, (B, P·H); of a GRU r, z, the candidate, its hidden product with bias."""
     h_before: F32
     """h of the step before, (B, H)."""
     c_before: F32
@@ -41,7 +41,7 @@ def cell_backward(kernel_id: int, step: StepRecord, dh: F32, dc: F32, carry: F32
     """Write the gradients of the products that a step evaluated: with x d_inputs, with h d_hidden, (B, G·H) each.
 
     Both are one array for a cell that has one product per gate. dh, dc (B, H) and carry (B, P·H) move one step back in
-    place. carry brings the gradient of products that later steps reused; dh becomes the part that bypasses the
+    place. carry brings the gradient of products that later steps reused; dh becomes the share that bypasses the
     products. Raises ValueError for a cell without a gradient.
     """
     (B, H), P = dh.shape, carry.shape[1] // dh.shape[1]
@@ -65,14 +65,16 @@ def _lstm_backward(acts, c_before, c, reused, zoned_out, dh, dc, carry, d_inputs
         for n in range(H):
             i, f, g, o = acts[b, n], acts[b, H + n], acts[b, 2 * H + n], acts[b, 3 * H + n]
             d = ZERO if zoned_out[b, n] else dh[b, n]
-            dh[b, n] -= d
+            dh[b, n] -= d  # 0, or all of it where h was kept
+            # h = o·tanh(c) and c = f·c' + i·g, with σ' = σ·(1-σ) and tanh' = 1 - tanh².
             tanh_c = tanh(c[b, n])
             into_c = dc[b, n] + d * o * (ONE - tanh_c * tanh_c)
-            dc[b, n] = into_c * f
+            dc[b, n] = into_c * f  # the gradient of c'
             d_inputs[b, n] = into_c * g * i * (ONE - i)
             d_inputs[b, H + n] = into_c * c_before[b, n] * f * (ONE - f)
             d_inputs[b, 2 * H + n] = into_c * i * (ONE - g * g)
             d_inputs[b, 3 * H + n] = d * tanh_c * o * (ONE - o)
+        # A reused product passes its gradient on to the step that evaluated it.
         for n in range(4 * H):
             total = d_inputs[b, n] + carry[b, n]
             carry[b, n] = total if reused[b, n] else ZERO
@@ -84,14 +86,17 @@ def _gru_backward(acts, h_before, reused, zoned_out, dh, carry, d_inputs, d_hidd
     B, H = dh.shape
     for b in range(B):
         for n in range(H):
-            r, z, candidate, part = acts[b, n], acts[b, H + n], acts[b, 2 * H + n], acts[b, 3 * H + n]
+            r, z, candidate, hidden_product = acts[b, n], acts[b, H + n], acts[b, 2 * H + n], acts[b, 3 * H + n]
             d = ZERO if zoned_out[b, n] else dh[b, n]
-            dh[b, n] += d * z - d
+            dh[b, n] += d * z - d  # d·z through z·h', or all of it where h was kept
+            # h = (1-z)·n + z·h' with n = tanh(y_x + r·y_h): `inner` is the gradient of tanh's argument, so r gets
+            # inner·y_h, y_x gets inner, y_h gets inner·r; z gets d·(h' - n).
             inner = d * (ONE - z) * (ONE - candidate * candidate)
-            d_inputs[b, n] = inner * part * r * (ONE - r) + carry[b, n]
+            d_inputs[b, n] = inner * hidden_product * r * (ONE - r) + carry[b, n]
             d_inputs[b, H + n] = d * (h_before[b, n] - candidate) * z * (ONE - z) + carry[b, H + n]
             d_inputs[b, 2 * H + n] = inner + carry[b, 2 * H + n]
             d_hidden[b, 2 * H + n] = inner * r + carry[b, 3 * H + n]
+        # r and z have one product each, shared by x and h; the candidate has two, and the second one's carry follows.
         for n in range(3 * H):
             d, kept = d_inputs[b, n], reused[b, n]
             carry[b, n] = d if kept else ZERO

@@ -51,11 +51,21 @@ class ColumnTimes(NamedTuple):
     """L_w, cycles from the last cell update to the next step."""
 
 
-ENTERED, ON_COLUMN, ON_SLOT, ON_SUMS = COLUMN_TALLY = range(4)
-"""Counts of a pass: columns that enter; cycles the dot product unit waits for a column or for the word that none will
-come; cycles the delta unit waits for a slot; cycles the multi-functional unit waits for sums."""
-SCANNED, FIRST_COLUMN, LAST_COLUMN, FIRST_UPDATE, LAST_UPDATE = COLUMN_SPANS = range(5)
-"""Cycles of a step: end of the scan; begin and end of the dot product unit's work, then the multi-functional unit's."""
+(
+    ENTERED,  # columns that enter
+    ON_COLUMN,  # cycles the dot product unit waits for a column or the end-of-step signal
+    ON_SLOT,  # cycles the delta unit waits for a slot
+    ON_SUMS,  # cycles the multi-functional unit waits for sums
+) = COLUMN_TALLY = range(4)
+"""Counts of a pass."""
+(
+    SCANNED,  # end of the scan
+    FIRST_COLUMN,  # begin of the dot product unit's work
+    LAST_COLUMN,  # end of it
+    COLUMN_FIRST_UPDATE,  # begin of the multi-functional unit's work
+    COLUMN_LAST_UPDATE,  # end of it
+) = COLUMN_SPANS = range(5)
+"""Cycles of a step."""
 
 
 class ColumnPassTimes(NamedTuple):
@@ -69,7 +79,7 @@ class ColumnPassTimes(NamedTuple):
     """(T, 5)."""
 
 
-def time_columns(skip_bits: U8, n_inputs: int, n_units: int, times: ColumnTimes) -> ColumnPassTimes:
+def time_columns(skip_bits: U8, n_inputs: int, n_units: int, column_times: ColumnTimes) -> ColumnPassTimes:
     """Return the times of a pass whose weights are on chip.
 
     skip_bits (T, ceil(N / 8)) as `numpy.packbits` lays them out, 1 = skipped. Raises ValueError for another shape.
@@ -81,53 +91,53 @@ def time_columns(skip_bits: U8, n_inputs: int, n_units: int, times: ColumnTimes)
         tally=np.zeros(len(COLUMN_TALLY), np.int64),
         spans=np.zeros((n_steps, len(COLUMN_SPANS)), np.int64),
     )
-    _time_columns(np.ascontiguousarray(skip_bits), n_inputs, n_units, times, result)
+    _time_columns(np.ascontiguousarray(skip_bits), n_inputs, n_units, column_times, result)
     return result
 
 
 @njit(cache=True, nogil=True)
-def _time_columns(skip_bits, n_inputs, n_units, times, result):
+def _time_columns(skip_bits, n_inputs, n_units, column_times, result):
     start = 0
     taken = np.zeros(n_inputs, np.int64)  # a[j]; what an earlier step left beyond j is never read
     for t in range(skip_bits.shape[0]):
         span = result.spans[t]
-        end = _time_step(skip_bits[t], n_inputs, n_units, times, taken, result.tally, span)
+        end = _time_step(skip_bits[t], n_inputs, n_units, column_times, taken, result.tally, span)
         span += start
         start += end
         result.step_ends[t] = start
 
 
 @njit(cache=True, nogil=True)
-def _time_step(skip_bits, n_inputs, n_units, times, taken, tally, span):
+def _time_step(skip_bits, n_inputs, n_units, column_times, taken, tally, span):
     """Record a step in cycles from its start; return when the next may start."""
     scanned = 0  # s[g]
     placed = 0  # p[j-1]
     free = 0  # free[j-1]
     j = 0
     for i in range(n_inputs):
-        if i > 0 and i % times.width == 0:
+        if i > 0 and i % column_times.width == 0:
             # The scan stands still while a column of its group waits for a slot.
             scanned = max(scanned, placed) + 1  # s[g]
         if (skip_bits[i >> 3] >> (7 - (i & 7))) & 1:
             continue
         may_place = max(scanned, placed)
-        credit = taken[j - times.queue_slots] if j >= times.queue_slots else 0  # a[j-Q]
+        credit = taken[j - column_times.queue_slots] if j >= column_times.queue_slots else 0  # a[j-Q]
         placed = max(may_place, credit)  # p[j]
         tally[ON_SLOT] += placed - may_place
-        taken[j] = max(placed + times.latency_cycles, free)  # a[j]
-        free = taken[j] + times.column_cycles  # free[j] = a[j] + c_h
+        taken[j] = max(placed + column_times.latency_cycles, free)  # a[j]
+        free = taken[j] + column_times.column_cycles  # free[j] = a[j] + c_h
         j += 1
-    no_more = max(scanned, placed) + times.latency_cycles  # z
-    ready = max(no_more, free + times.dot_pipeline_cycles) if j > 0 else no_more  # r
-    last_update = ready + (n_units - 1) * times.update_interval_cycles  # m[H-1]
-    end = last_update + times.update_pipeline_cycles  # e[H-1] = m[H-1] + L_m
+    no_more = max(scanned, placed) + column_times.latency_cycles  # z
+    ready = max(no_more, free + column_times.dot_pipeline_cycles) if j > 0 else no_more  # r
+    last_update = ready + (n_units - 1) * column_times.update_interval_cycles  # m[H-1]
+    end = last_update + column_times.update_pipeline_cycles  # e[H-1] = m[H-1] + L_m
     tally[ENTERED] += j
     # The chain of columns leaves no gap: what the dot product unit does not work until it knows of the end, it waits.
-    tally[ON_COLUMN] += max(free, no_more) - j * times.column_cycles
+    tally[ON_COLUMN] += max(free, no_more) - j * column_times.column_cycles
     tally[ON_SUMS] += ready
     span[SCANNED] = no_more
     span[FIRST_COLUMN] = taken[0] if j > 0 else 0
     span[LAST_COLUMN] = free
-    span[FIRST_UPDATE] = ready
-    span[LAST_UPDATE] = end
-    return end + times.writeback_cycles  # S_{t+1} - S_t = e[H-1] + L_w
+    span[COLUMN_FIRST_UPDATE] = ready
+    span[COLUMN_LAST_UPDATE] = end
+    return end + column_times.writeback_cycles  # S_{t+1} - S_t = e[H-1] + L_w

@@ -46,17 +46,17 @@ class StepTimes(NamedTuple):
 
 
 @inner
-def issue_cycle(last_issue, credit, times):
+def issue_cycle(last_issue, credit, step_times):
     """Return u[k,n], the cycle at which the memoization unit issues a neuron."""
     # u[k,n] = max(S_t, u[k,n-1] + c_f, a[k,n-Q]); S_t comes in through the first issue, u[k,-1] = S_t - c_f.
-    return max(last_issue + times.issue_cycles, credit)
+    return max(last_issue + step_times.issue_cycles, credit)
 
 
 @inner
-def decision_cycle(issue, times):
+def decision_cycle(issue, step_times):
     """Return f[k,n], the cycle at which the decision on a neuron is known."""
     # f[k,n] = u[k,n] + (c_f - 1) + L_f
-    return issue + times.decision_cycles
+    return issue + step_times.decision_cycles
 
 
 @inner
@@ -74,36 +74,52 @@ def take_cycle(free, decided, arrived, credit):
 
 
 @inner
-def free_cycle(taken, reused, times):
+def free_cycle(taken, reused, step_times):
     """Return free[k,n], the cycle at which the dot product unit can take its next neuron."""
     # free[k,n] = a[k,n] + (c_d if evaluated else c_r)
-    return taken + (times.memo_hit_cycles if reused else times.dot_cycles)
+    return taken + (step_times.memo_hit_cycles if reused else step_times.dot_cycles)
 
 
 @inner
-def delivery_cycle(last_delivery, free, reused, times):
+def delivery_cycle(last_delivery, free, reused, step_times):
     """Return r[k,n], the cycle at which a value is delivered."""
     # r[k,n] = max(free[k,n] + (L_d if evaluated else 0), r[k,n-1]): no memoized value overtakes an evaluated one.
-    return max(free + (0 if reused else times.dot_pipeline_cycles), last_delivery)
+    return max(free + (0 if reused else step_times.dot_pipeline_cycles), last_delivery)
 
 
 @inner
-def update_cycle(last_update, ready, times):
+def update_cycle(last_update, ready, step_times):
     """Return m[n], the cycle at which the update of a cell starts, and the wait for `ready`, the latest r[k,n]."""
     # m[n] = max(m[n-1] + II_m, max over k of r[k,n])
-    may_start = last_update + times.update_interval_cycles
+    may_start = last_update + step_times.update_interval_cycles
     update = max(may_start, ready)
     return update, update - may_start
 
 
-REUSED, EVALUATED, REMOTE, ON_DECISION, ON_WEIGHTS, ON_RESULTS, ON_BANK, ON_CREDIT = TALLY = range(8)
-"""Counts per computation unit: neurons its dot product unit reused and evaluated, and evaluations of another gate's
-neurons; cycles it waits for a decision, for weights, for a credit of the results, and for a bank that is being filled;
-cycles the memoization unit waits for a credit of the decisions."""
-FIRST_ISSUE, LAST_DECISION, FIRST_TAKEN, LAST_FREE = SPANS = range(4)
-"""Cycles per computation unit and step: begin and end of the memoization unit's work and of the dot product unit's."""
-FIRST_UPDATE, LAST_UPDATE, ON_PRODUCTS = UPDATES = range(3)
-"""Figures of the multi-functional unit per step: m[0], m[H-1], and cycles it waits for products."""
+(
+    REUSED,  # neurons that the dot product unit took as memoized values
+    EVALUATED,  # neurons that it evaluated
+    REMOTE,  # evaluated neurons of another gate
+    ON_DECISION,  # cycles it waits for a decision
+    ON_WEIGHTS,  # cycles it waits for a row of weights
+    ON_RESULTS,  # cycles it waits for a credit of the results
+    ON_BANK,  # cycles it waits for a bank that is being filled
+    ON_CREDIT,  # cycles the memoization unit waits for a credit of the decisions
+) = TALLY = range(8)
+"""Counts per computation unit."""
+(
+    FIRST_ISSUE,  # begin of the memoization unit's work
+    LAST_DECISION,  # end of it
+    FIRST_TAKEN,  # begin of the dot product unit's work
+    LAST_FREE,  # end of it
+) = SPANS = range(4)
+"""Cycles per computation unit and step."""
+(
+    FIRST_UPDATE,  # m[0]
+    LAST_UPDATE,  # m[H-1]
+    ON_PRODUCTS,  # cycles the unit waits for products
+) = UPDATES = range(3)
+"""Figures of the multi-functional unit per step."""
 
 
 class PassTimes(NamedTuple):

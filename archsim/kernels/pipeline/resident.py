@@ -1,7 +1,7 @@
 """Passes whose weights are on chip: their steps by the recurrence of SEMANTICS 2.2, several side by side.
 
-S_{t+1} - S_t follows from the decisions of step t alone. So steps need not wait for each other, and of equal ones in a
-row, as on the baseline, one is enough. `lanes.py` explains the form of the innermost loops.
+S_{t+1} - S_t follows from the decisions of step t alone, so steps are timed independently. Consecutive steps with equal
+decisions, as on the baseline, are timed once. `lanes.py` explains the form of the innermost loops.
 
 Must agree with the neuron level (SEMANTICS 2.2): `sim/machines/epur/units`, `sim/units/mu.py`.
 """
@@ -46,8 +46,8 @@ from archsim.kernels.pipeline.shared_dispatch import time_shared_steps
 from archsim.units import ceil_div
 
 
-class Block(NamedTuple):
-    """Memory of LANES steps side by side, in cycles from the S_t of each; the last axis is always the lanes."""
+class StepBatch(NamedTuple):
+    """State and times of LANES steps side by side, in cycles from the S_t of each; the last axis is the lanes."""
 
     reuse_bytes: U8
     """(ceil(G·H / 8), LANES) decisions, packed as `numpy.packbits` does."""
@@ -66,7 +66,7 @@ class Block(NamedTuple):
 
 
 def time_pass(
-    reuse_bits: U8, n_gates: int, n_units: int, times: StepTimes, *, shared: bool = False, spans: bool = False
+    reuse_bits: U8, n_gates: int, n_units: int, step_times: StepTimes, *, shared: bool = False, spans: bool = False
 ) -> PassTimes:
     """Return the times of a pass on units of their own gates, or on units that share their work.
 
@@ -77,17 +77,17 @@ def time_pass(
     check_shapes(reuse_bits=(reuse_bits, (n_steps, ceil_div(n_gates * n_units, 8))))
     if n_gates > MAX_GATES:
         raise ValueError(f"a pass has {n_gates} gates, need at most {MAX_GATES}")
-    block = _empty_block(n_gates, n_units, times, shared)
+    batch = _empty_batch(n_gates, n_units, step_times, shared)
     result = empty_times(n_steps, n_gates, spans=spans)
-    _time_pass(reuse_bits, n_units, times, shared, np.empty(n_steps + 1, np.int64), block, result)
+    _time_pass(reuse_bits, n_units, step_times, shared, np.empty(n_steps + 1, np.int64), batch, result)
     return result
 
 
-def _empty_block(n_gates: int, n_units: int, times: StepTimes, shared: bool) -> Block:
+def _empty_batch(n_gates: int, n_units: int, step_times: StepTimes, shared: bool) -> StepBatch:
     # Units that share reach back to any neuron, because their gates go apart: then the rings hold all.
-    ahead = n_units if shared else min(max(times.run_ahead, 1), n_units)
-    behind = n_units if shared else min(times.result_lag, n_units)
-    return Block(
+    ahead = n_units if shared else min(max(step_times.run_ahead, 1), n_units)
+    behind = n_units if shared else min(step_times.result_lag, n_units)
+    return StepBatch(
         reuse_bytes=np.zeros((ceil_div(n_gates * n_units, 8), LANES), np.uint8),
         taken=np.zeros((ahead, n_gates, LANES), np.int64),
         updated=np.zeros((behind, LANES), np.int64),
@@ -99,22 +99,22 @@ def _empty_block(n_gates: int, n_units: int, times: StepTimes, shared: bool) -> 
 
 
 @outer
-def _time_pass(reuse_bits, n_units, times, shared, firsts, block, result):
+def _time_pass(reuse_bits, n_units, step_times, shared, firsts, batch, result):
     start, n_different = 0, _find_firsts(reuse_bits, firsts)
     for begin in range(0, n_different, LANES):
         first, n_lanes = firsts[begin:], min(LANES, n_different - begin)
-        # Lanes without a step keep decisions of an earlier block: they are timed, but nobody reads the result.
+        # Lanes without a step keep decisions of an earlier batch: they are timed, but nobody reads the result.
         for lane in range(n_lanes):
             for byte in range(reuse_bits.shape[1]):
-                block.reuse_bytes[byte, lane] = reuse_bits[first[lane], byte]
+                batch.reuse_bytes[byte, lane] = reuse_bits[first[lane], byte]
         if shared:
-            time_shared_steps(block, n_units, times)
+            time_shared_steps(batch, n_units, step_times)
         else:
-            _time_steps(block, n_units, times)
+            _time_steps(batch, n_units, step_times)
         for lane in range(n_lanes):
-            _add_tally(block, lane, first[lane + 1] - first[lane], result)
+            _add_tally(batch, lane, first[lane + 1] - first[lane], result)
             for t in range(first[lane], first[lane + 1]):
-                start = _end_step(block, lane, t, start, times, result)
+                start = _end_step(batch, lane, t, start, step_times, result)
 
 
 @inner
@@ -138,7 +138,7 @@ def _are_equal(these, those):
 
 
 @inner
-def _time_steps(block, n_units, times):
+def _time_steps(batch, n_units, step_times):
     """Time LANES steps on units of their own gates."""
     issued = scratch_rows(MAX_GATES)  # u[k,n-1]
     free = scratch_rows(MAX_GATES)  # free[k,n-1]
@@ -154,81 +154,83 @@ def _time_steps(block, n_units, times):
         rows[:] = 0  # S_t
     update_wait[:] = 0
     # The first neuron of a step waits for no earlier one: u[k,0] and m[0] may be S_t.
-    issued[:] = -times.issue_cycles
-    updated[:] = -times.update_interval_cycles
+    issued[:] = -step_times.issue_cycles
+    updated[:] = -step_times.update_interval_cycles
     # Nor do the first Q and Q_m neurons wait for credits.
-    block.taken[:] = 0
-    block.updated[:] = 0
-    n_gates = block.taken.shape[1]
+    batch.taken[:] = 0
+    batch.updated[:] = 0
+    n_gates = batch.taken.shape[1]
     for n in range(n_units):
         ready[:] = 0
-        ahead = n % block.taken.shape[0]
-        behind = n % block.updated.shape[0]
+        ahead = n % batch.taken.shape[0]
+        behind = n % batch.updated.shape[0]
         # Gates in any order: they meet only in `ready`, and in m[n-Q_m], which is known.
         for k in range(n_gates):
             byte = (k * n_units + n) >> 3
             shift = 7 - ((k * n_units + n) & 7)
             for lane in range(LANES):
-                reused = (block.reuse_bytes[byte, lane] >> shift) & 1
-                issued[k, lane] = issue_cycle(issued[k, lane], block.taken[ahead, k, lane], times)  # u[k,n]
-                decided = decision_cycle(issued[k, lane], times) if times.has_memo else 0  # f[k,n]; memo off: S_t
+                reused = (batch.reuse_bytes[byte, lane] >> shift) & 1
+                issued[k, lane] = issue_cycle(issued[k, lane], batch.taken[ahead, k, lane], step_times)  # u[k,n]
+                decided = (
+                    decision_cycle(issued[k, lane], step_times) if step_times.has_memo else 0
+                )  # f[k,n]; memo off: S_t
                 # A row that is on chip arrived at 0, so that the wait for weights is none.
-                a, on_decision, _, on_results = take_cycle(free[k, lane], decided, 0, block.updated[behind, lane])
+                a, on_decision, _, on_results = take_cycle(free[k, lane], decided, 0, batch.updated[behind, lane])
                 taken[0, lane] = a
-                free[k, lane] = free_cycle(a, reused, times)
-                delivered[k, lane] = delivery_cycle(delivered[k, lane], free[k, lane], reused, times)  # r[k,n]
+                free[k, lane] = free_cycle(a, reused, step_times)
+                delivered[k, lane] = delivery_cycle(delivered[k, lane], free[k, lane], reused, step_times)  # r[k,n]
                 ready[0, lane] = max(ready[0, lane], delivered[k, lane])
                 n_reused[k, lane] += reused
                 decision_wait[k, lane] += on_decision
                 result_wait[k, lane] += on_results
             # The entry held a[k,n-Q], which no neuron needs any more.
             for lane in range(LANES):
-                block.taken[ahead, k, lane] = taken[0, lane]
+                batch.taken[ahead, k, lane] = taken[0, lane]
             if n == 0:
                 for lane in range(LANES):
-                    block.spans[FIRST_TAKEN, k, lane] = taken[0, lane]
+                    batch.spans[FIRST_TAKEN, k, lane] = taken[0, lane]
         for lane in range(LANES):
-            updated[0, lane], on_products = update_cycle(updated[0, lane], ready[0, lane], times)  # m[n]
+            updated[0, lane], on_products = update_cycle(updated[0, lane], ready[0, lane], step_times)  # m[n]
             update_wait[0, lane] += on_products
         for lane in range(LANES):
-            block.updated[behind, lane] = updated[0, lane]
+            batch.updated[behind, lane] = updated[0, lane]
         if n == 0:
             for lane in range(LANES):
-                block.updates[FIRST_UPDATE, lane] = updated[0, lane]
+                batch.updates[FIRST_UPDATE, lane] = updated[0, lane]
     for k in range(n_gates):
         for lane in range(LANES):
-            block.tally[REUSED, k, lane] = n_reused[k, lane]
-            block.tally[EVALUATED, k, lane] = n_units - n_reused[k, lane]
-            block.tally[ON_DECISION, k, lane] = decision_wait[k, lane]
-            block.tally[ON_RESULTS, k, lane] = result_wait[k, lane]
-            if times.has_memo:
+            batch.tally[REUSED, k, lane] = n_reused[k, lane]
+            batch.tally[EVALUATED, k, lane] = n_units - n_reused[k, lane]
+            batch.tally[ON_DECISION, k, lane] = decision_wait[k, lane]
+            batch.tally[ON_RESULTS, k, lane] = result_wait[k, lane]
+            if step_times.has_memo:
                 # Issues come c_f apart, or later for want of a credit.
-                block.tally[ON_CREDIT, k, lane] = issued[k, lane] - (n_units - 1) * times.issue_cycles
-                block.spans[LAST_DECISION, k, lane] = issued[k, lane] + times.decision_cycles
-            block.spans[LAST_FREE, k, lane] = free[k, lane]
+                batch.tally[ON_CREDIT, k, lane] = issued[k, lane] - (n_units - 1) * step_times.issue_cycles
+                batch.spans[LAST_DECISION, k, lane] = issued[k, lane] + step_times.decision_cycles
+            batch.spans[LAST_FREE, k, lane] = free[k, lane]
     for lane in range(LANES):
-        block.updates[LAST_UPDATE, lane] = updated[0, lane]
-        block.updates[ON_PRODUCTS, lane] = update_wait[0, lane]
+        batch.updates[LAST_UPDATE, lane] = updated[0, lane]
+        batch.updates[ON_PRODUCTS, lane] = update_wait[0, lane]
 
 
 @inner
-def _add_tally(block, lane, n_equal, result):
-    """Add the counts of one lane to those of the pass, once for each of so many equal steps."""
-    result.update_wait[0] += n_equal * block.updates[ON_PRODUCTS, lane]
+def _add_tally(batch, lane, n_equal, result):
+    """Add the counts of one lane to the pass's, times `n_equal`, the steps that it stands for."""
+    result.update_wait[0] += n_equal * batch.updates[ON_PRODUCTS, lane]
     for k in range(result.tally.shape[0]):
         for entry in range(result.tally.shape[1]):
-            result.tally[k, entry] += n_equal * block.tally[entry, k, lane]
+            result.tally[k, entry] += n_equal * batch.tally[entry, k, lane]
 
 
 @inner
-def _end_step(block, lane, t, start, times, result):
-    """Record step t, which is like that of a lane, and return its end, S_{t+1}."""
-    end = start + block.updates[LAST_UPDATE, lane] + times.update_pipeline_cycles  # e[H-1] = m[H-1] + L_m
+def _end_step(batch, lane, t, start, step_times, result):
+    """Record step t with the times of `lane`, and return its end, S_{t+1}."""
+    end = start + batch.updates[LAST_UPDATE, lane] + step_times.update_pipeline_cycles  # e[H-1] = m[H-1] + L_m
     if t < result.spans.shape[0]:
         for k in range(result.tally.shape[0]):
             for entry in range(result.spans.shape[2]):
-                result.spans[t, k, entry] = start + block.spans[entry, k, lane]
-        result.update_spans[t, 0] = start + block.updates[FIRST_UPDATE, lane]
+                result.spans[t, k, entry] = start + batch.spans[entry, k, lane]
+        result.update_spans[t, 0] = start + batch.updates[FIRST_UPDATE, lane]
         result.update_spans[t, 1] = end
-    result.step_ends[t] = end + times.writeback_cycles  # S_{t+1} = e[H-1] + L_w
+    result.step_ends[t] = end + step_times.writeback_cycles  # S_{t+1} = e[H-1] + L_w
     return result.step_ends[t]

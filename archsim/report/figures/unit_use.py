@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from archsim.report.study import Study
 from archsim.report.style import SeriesStyle, legend_below, panels, series_styles, styled
+from archsim.sim import waits
 
 NAME = "utilisation"
 TITLE = "Use of the units"
@@ -14,8 +15,8 @@ CAPTION = "Shares of the time with reuse, at the best point of each network: bus
 MAX_PANELS = 6
 MIN_SHARE = 0.005
 WAITS = (
-    *("a decision", "a place among the decisions", "a place among the results", "products", "weights", "a bank"),
-    *("inputs", "outputs", "refresh", "rows and turns"),
+    *(waits.DECISION, waits.DECISION_SLOT, waits.RESULT_SLOT, waits.PRODUCTS, waits.WEIGHTS, waits.BANK),
+    *(waits.INPUTS, waits.OUTPUTS, waits.REFRESH, waits.ROWS_AND_TURNS),
 )
 """Reasons in a fixed order, so that each has the same style in every report."""
 IDLE = SeriesStyle("#e6e6e6", "x", "-", "")
@@ -27,8 +28,8 @@ def draw(study: Study) -> Figure:
     best = study.best_machines.head(MAX_PANELS)
     uses = study.sweep.utilisation
     uses = uses[(uses["side"] == "policy") & uses["point"].isin(best["point"])]
-    waits = uses[~uses["state"].isin(["busy", "idle"])].groupby("state")["share"].max()
-    shown = {"busy", *waits[waits > MIN_SHARE].index}
+    waited = uses[~uses["state"].isin(["busy", "idle"])].groupby("state")["share"].max()
+    shown = {"busy", *waited[waited > MIN_SHARE].index}
     all_styles = series_styles(["busy", *WAITS, *sorted(shown.difference(WAITS))])
     styles = {state: style for state, style in all_styles.items() if state in shown} | {"idle": IDLE}
     units = list(dict.fromkeys(uses["unit"]))

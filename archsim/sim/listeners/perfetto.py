@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from archsim.engine.trace_events import Busy, QueueDepth, StepDone, TraceEvent, TransferDone
 from archsim.files import write_whole
 from archsim.sim.machines import unit_position
+from archsim.sim.memory.dram import DRAM_LABEL
+from archsim.sim.memory.intermediate_memory import SEQUENCES
+from archsim.sim.memory.weight_buffers import FILL
+from archsim.sim.sequencer import SEQUENCER
 from archsim.sim.units.unit import MU, split_unit_name
 
 PS_PER_US = 1_000_000
@@ -24,7 +28,6 @@ CHUNK_EVENTS = 1 << 14
 """Events that are turned into Python objects at a time."""
 PROCESS, FIRST_TRACK = 1, 10
 """Ids of the process and of the first track; viewers treat track 0 and the track with the process id specially."""
-TRANSFERS = "DRAM"
 Event = dict[str, Any]
 F64 = NDArray[np.float64]
 
@@ -52,7 +55,7 @@ class _Rows:
 
 
 class _Names:
-    """Numbers of texts, so that a repeated text is kept once."""
+    """Table that numbers texts and stores each once."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
@@ -112,7 +115,7 @@ class Timeline:
 
     def events(self, name: str) -> Iterator[Event]:
         """Yield all events: the names of the tracks first, then the others by time."""
-        units = [*sorted(self.units, key=_order), TRANSFERS]
+        units = [*sorted(self.units, key=_order), DRAM_LABEL]
         tracks = {unit: FIRST_TRACK + position for position, unit in enumerate(units)}
         yield from _names(name, tracks)
         groups = list(self._groups(tracks))
@@ -137,7 +140,7 @@ class Timeline:
             """Return the begin (even numbers) or end (odd) event of a transfer."""
             start_ps, end_ps, n_bytes, what, write = self.transfers[number // 2]
             side = _transfer_end(end_ps) if number % 2 else _transfer_begin(start_ps, texts[what], n_bytes)
-            return _transfer(number // 2, bool(write), tracks[TRANSFERS]) | side
+            return _transfer(number // 2, bool(write), tracks[DRAM_LABEL]) | side
 
         def step(row: int) -> Event:
             start_ps, _, saving, saved, of = self.steps[row]
@@ -160,6 +163,7 @@ class Timeline:
     def _transfer_counters(self) -> Iterator[_Group]:
         """Yield curves of transfers in flight and of bandwidth, with the bytes of each spread evenly over its time."""
         starts = self.transfers.column(0).astype(np.float64)
+        # A transfer of no duration would have an infinite rate, so each takes a picosecond at least.
         ends = np.maximum(self.transfers.column(1), starts + 1)
         rates = self.transfers.column(2) / (ends - starts)
         at_ps, position = np.unique(np.concatenate([starts, ends]), return_inverse=True)
@@ -188,7 +192,7 @@ def _thinned(at_ps: F64, rate: F64) -> tuple[F64, F64]:
 
 def _order(unit: str) -> tuple[int, str, int]:
     """Return a sort key: the sequencer above, the units in the order of the data, memories below."""
-    ranks = {"sequencer": 0, MU: 2, "fill": 3, "sequences": 4}
+    ranks = {SEQUENCER: 0, MU: 2, FILL: 3, SEQUENCES: 4}
     computation_unit, label = split_unit_name(unit)
     return ranks.get(unit, 1), computation_unit, unit_position(label)
 

@@ -16,6 +16,8 @@ from archsim.sim.machines.machine import Compute, Detail, Machine
 MACHINES: Registry[Machine] = Registry("machine", "archsim.machines")
 for _machine in (EPUR, DELTA):
     MACHINES.add(_machine.name, _machine)
+DEFAULT_MACHINE: Machine = EPUR
+"""Machine of an architecture without the own unit of any machine."""
 
 
 def all_machines() -> Iterator[Machine]:
@@ -24,8 +26,8 @@ def all_machines() -> Iterator[Machine]:
 
 
 def machine_of(arch: ArchSpec) -> Machine:
-    """Return the machine that an architecture describes by the units it has."""
-    return next(machine for machine in all_machines() if machine.is_described_by(arch))
+    """Return the machine whose own unit an architecture has; E-PUR's baseline has none, so it is the last resort."""
+    return next((machine for machine in all_machines() if machine.is_described_by(arch)), DEFAULT_MACHINE)
 
 
 def check_fit(network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
@@ -37,19 +39,21 @@ def machine_for(activity: ActivityRecord, arch: ArchSpec) -> Machine:
     """Return the machine that replays a record; ConfigError where `arch` describes none that can."""
     machine = machine_of(arch)
     if machine.decision_kind != activity.kind:
+        # Records say what was decided, not by which machine, so the error names the first one that can replay them.
         able = next(other for other in all_machines() if other.decision_kind == activity.kind)
-        raise ConfigError(f"{arch.name}: {able.requirement}")
+        raise ConfigError(f"{arch.name}: cannot replay a record of {activity.kind}: {able.requirement}")
     machine.check_record(activity, arch)
     return machine
 
 
 def unit_position(label: str) -> int:
-    """Return how far down the data path of its machine a unit stands, by its label in a computation unit."""
+    """Return the position of a unit along its machine's data path, for sorting timeline tracks."""
     paths = [machine.unit_labels for machine in all_machines()]
     return max((path.index(label) for path in paths if label in path), default=max(map(len, paths)))
 
 
 __all__ = [
+    "DEFAULT_MACHINE",
     "DELTA",
     "EPUR",
     "MACHINES",

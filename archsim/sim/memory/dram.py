@@ -21,8 +21,13 @@ from archsim.engine.trace_events import ActionDone, TransferDone
 from archsim.kernels.arrays import I64
 from archsim.kernels.dram.channel import COUNTS, COUNTS_FROM, NEVER, DramTimes
 from archsim.kernels.dram.frfcfs import advance, catch_up
-from archsim.kernels.dram.requests import FINISH_PS, NO_PORT, Memory, idle_memory, submit
+from archsim.kernels.dram.requests import FINISH_PS, NO_PORT, ORDER_SHIFT, Memory, idle_memory, submit
 from archsim.sim.units.unit import ProcessGenerator
+
+DRAM = "dram"
+"""Component name of main memory."""
+DRAM_LABEL = "DRAM"
+"""Name of main memory in tables and timelines."""
 
 
 class Requester(IntEnum):
@@ -67,7 +72,7 @@ class Transfer:
 class CoSimulated(Protocol):
     """A model that is simulated together with the memory, because it submits requests and waits for their data."""
 
-    def advance(self, memory: Memory, times: DramTimes, until_ps: int, finished: I64) -> tuple[int, int]:
+    def advance(self, dram_state: Memory, dram_times: DramTimes, until_ps: int, finished: I64) -> tuple[int, int]:
         """Advance model and memory up to `until_ps`.
 
         Writes the finished transfers of others to `finished`; returns their number and the time of the next call.
@@ -114,7 +119,7 @@ class MainMemory:
         self._n_submitted += 1
         port, port_bytes = (target.first, target.each_bytes) if target else (NO_PORT, 0)
         # The two details submit in different orders within a cycle, so the requester counts before the submission.
-        order = (requester << 40) + self._n_submitted
+        order = (requester << ORDER_SHIFT) + self._n_submitted
         submit(self.memory, self.times, transfer_id, address_bytes, n_bytes, write, now_ps, order, port, port_bytes)
         done = self.env.event()
         self._in_flight[transfer_id] = Transfer(what, n_bytes, write, now_ps, done)
@@ -139,7 +144,7 @@ class MainMemory:
         """Emit the memory's actions up to now."""
         catch_up(self.memory, self.times, self.env.now_ps)
         for action, count in zip(COUNTS, self.memory.channels.buses[:, COUNTS_FROM:].sum(axis=0).tolist(), strict=True):
-            self.probe.emit(ActionDone, component="dram", action=action, count=count)
+            self.probe.emit(ActionDone, component=DRAM, action=action, count=count)
 
     def _run(self) -> ProcessGenerator:
         while True:

@@ -21,6 +21,9 @@ from archsim.sim.memory.intermediate_port import IntermediatePort
 from archsim.sim.units.unit import ProcessGenerator
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM
 
+SEQUENCES = "sequences"
+"""Name of the transfers of sequences, as of a unit, in timelines."""
+
 
 @dataclass(frozen=True)
 class LayerTraffic:
@@ -83,7 +86,7 @@ class IntermediateMemory:
         self.free_bytes = simpy.Container(env, capacity=self.capacity_bytes, init=self.capacity_bytes)
         self.loaded: Port[int] = Port(env)
         self.stores: list[simpy.Event] = []
-        self.store_turn = simpy.Resource(env)
+        self.store_lock = simpy.Resource(env)
         env.process(self._load_all())
 
     def spill(self, layer: int, sequence: int) -> list[simpy.Event]:
@@ -111,7 +114,7 @@ class IntermediateMemory:
 
     def _store(self, sequence: int) -> ProcessGenerator:
         n_bytes, what = self.layers[-1].outputs[sequence], f"outputs of sequence {sequence}"
-        with self.store_turn.request() as turn:
+        with self.store_lock.request() as turn:
             yield turn
             yield from self._move(Requester.OUTPUTS, self.output_addresses[sequence], n_bytes, what, write=True)
         yield self.free_bytes.put(self._space_bytes(sequence))
@@ -134,7 +137,7 @@ class IntermediateMemory:
         if not write:
             yield from self.port.move(n_bytes)
         emit_actions(self.probe, sequence_store(self.arch, n_bytes) if write else sequence_load(self.arch, n_bytes))
-        self.probe.emit(Busy, unit="sequences", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
+        self.probe.emit(Busy, unit=SEQUENCES, what=what, start_ps=start_ps, end_ps=self.env.now_ps)
 
     def _space_bytes(self, sequence: int) -> int:
         return min(max(layer.footprint_bytes(sequence) for layer in self.layers), self.capacity_bytes)

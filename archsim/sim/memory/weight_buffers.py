@@ -6,6 +6,7 @@ Each unit holds one gate, and the gates of a pass need the same number of bytes,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import simpy
@@ -14,23 +15,34 @@ from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy
-from archsim.sim.actions import emit_actions, weight_fill
+from archsim.sim.actions import emit_actions
 from archsim.sim.items import PassSegment, StreamedRows, WeightGroup
+from archsim.sim.machines.machine import Machine
 from archsim.sim.memory.dram import FillTarget, MainMemory, Requester
 from archsim.sim.units.unit import ProcessGenerator
 from archsim.units import ceil_div
 
 MAGNITUDE_BITS = 15
-"""Bits left of a binary16 weight whose sign lies in the sign bank."""
+"""Bits of a binary16 weight without its sign, which lies in the sign bank."""
+FILL = "fill"
+"""Name of the fills of all weight buffers, as of a unit, in timelines."""
 
 
 class WeightBuffers:
-    """Groups whose weights are on chip, fills of the others, and the residents of groups that stream."""
+    """Weight buffers of a machine: groups on chip, fills in flight, and rows that stay while a group streams."""
 
     def __init__(
-        self, env: Engine, arch: ArchSpec, groups: Sequence[WeightGroup], *, dram: MainMemory, probe: Probe
+        self,
+        env: Engine,
+        machine: Machine,
+        arch: ArchSpec,
+        groups: Sequence[WeightGroup],
+        *,
+        dram: MainMemory,
+        probe: Probe,
     ) -> None:
         self.env = env
+        self.machine = machine
         self.arch = arch
         self.groups = groups
         self.dram = dram
@@ -40,8 +52,10 @@ class WeightBuffers:
         self.fill_lock = simpy.Resource(env)
         self.fills_under_way = 0
         self.fill_ends: dict[int, simpy.Event] = {}
-        """Groups on chip or being filled, with the event at the end of their fill."""
-        self.addresses, self.end_address = _layout(arch, groups)
+        """End of the fill of each group that is on chip or on its way."""
+        layout = _layout(machine, arch, groups)
+        self.addresses = layout.addresses
+        self.end_address = layout.end
         self.streams = {segment: self._stream(segment, group) for group in groups for segment in group}
 
     def acquire(self, position: int) -> simpy.Event:
@@ -72,7 +86,7 @@ class WeightBuffers:
 
     def _bytes_of(self, positions: set[int]) -> int:
         # A group that streams takes the whole buffer.
-        return sum(min(group_bytes(self.arch, self.groups[p]), self.capacity_bytes) for p in positions)
+        return sum(min(group_bytes(self.machine, self.arch, self.groups[p]), self.capacity_bytes) for p in positions)
 
     def _fetch(self, position: int) -> None:
         self.fills_under_way += 1
@@ -86,11 +100,11 @@ class WeightBuffers:
             transfers = [self._fill_segment(segment) for segment in group if self._fill_bytes(segment)]
             yield self.env.all_of(transfers)
             for segment in group:
-                weights, signs = self._fill_parts(segment)
-                fill = weight_fill(self.arch, weights, 8 * signs)
+                weights, extra = self._fill_parts(segment)
+                fill = self.machine.fill_actions(self.arch, weights, 8 * extra)
                 emit_actions(self.probe, fill, segment.shape.n_gates)
             what = "weights of " + ", ".join(segment.label for segment in group)
-            self.probe.emit(Busy, unit="fill", what=what, start_ps=start_ps, end_ps=self.env.now_ps)
+            self.probe.emit(Busy, unit=FILL, what=what, start_ps=start_ps, end_ps=self.env.now_ps)
         self.fills_under_way -= 1
 
     def _fill_segment(self, segment: PassSegment) -> simpy.Event:
@@ -110,21 +124,21 @@ class WeightBuffers:
     def _fill_parts(self, segment: PassSegment) -> tuple[int, int]:
         """Return (weight bytes, extra predictor bytes) sent to one computation unit before the segment runs."""
         stream = self.streams[segment]
+        predictor = self.machine.predictor_bytes(self.arch, segment)
         if stream is None:
-            return segment.weight_bytes, segment.extra_sign_bytes(self.arch) + segment.extra_plane_bytes(self.arch)
+            return segment.weight_bytes, predictor.other_signs + predictor.planes
         resident = int(stream.resident.sum())
-        all_signs = _predictor_bytes(self.arch, segment)
         # Resident weights bring their own signs; the predictor needs those of all rows.
         own_signs = ceil_div(resident * segment.columns, 8)
-        return resident * segment.row_bytes, max(0, all_signs - own_signs)
+        return resident * segment.row_bytes, max(0, predictor.streamed - own_signs)
 
     def _stream(self, segment: PassSegment, group: WeightGroup) -> StreamedRows | None:
-        total = group_bytes(self.arch, group)
+        total = group_bytes(self.machine, self.arch, group)
         if total <= self.capacity_bytes:
             return None
         # Segments that must be on chip together share the buffer in proportion to their weights.
-        share = self.capacity_bytes * segment.held_bytes(self.arch) // total
-        slots, n_resident = stream_slots(self.arch, segment, share)
+        share = self.capacity_bytes * resident_bytes(self.machine, self.arch, segment) // total
+        slots, n_resident = stream_slots(self.machine, self.arch, segment, share)
         n_units = segment.shape.n_units
         # Resident rows are spread evenly, so that missing rows arrive while resident ones are evaluated.
         resident = np.diff(np.arange(n_units + 1) * n_resident // n_units).astype(np.bool_)
@@ -132,41 +146,51 @@ class WeightBuffers:
         return StreamedRows(resident, tuple(starts), slots)
 
 
-def group_bytes(arch: ArchSpec, group: WeightGroup) -> int:
-    """Return the bytes of a group's weights in one computation unit."""
-    return sum(segment.held_bytes(arch) for segment in group)
+def resident_bytes(machine: Machine, arch: ArchSpec, segment: PassSegment) -> int:
+    """Return the bytes that hold all of a segment in the weight buffer of one computation unit.
+
+    Planes beyond the signs lie in banks of their own, outside the buffer (D32).
+    """
+    return segment.weight_bytes + machine.predictor_bytes(arch, segment).other_signs
 
 
-def stream_slots(arch: ArchSpec, segment: PassSegment, share_bytes: int) -> tuple[int, int]:
+def group_bytes(machine: Machine, arch: ArchSpec, group: WeightGroup) -> int:
+    """Return the bytes that hold all of a group in the weight buffer of one computation unit."""
+    return sum(resident_bytes(machine, arch, segment) for segment in group)
+
+
+def stream_slots(machine: Machine, arch: ArchSpec, segment: PassSegment, share_bytes: int) -> tuple[int, int]:
     """Return (slots, resident rows): rows that may be in flight or in use at a time, and rows that stay on chip.
 
-    They are (0, 0) where there is no room for one row. With a memoization unit the signs of all rows stay on chip.
+    They are (0, 0) where there is no room for one row. The predictor's bits of all rows stay on chip.
     """
-    n_units, signs = segment.shape.n_units, _predictor_bytes(arch, segment)
-    # The signs of resident rows are among `signs` already, but a row in a slot arrives with its own.
-    magnitudes = ceil_div(segment.columns * MAGNITUDE_BITS, 8) if signs else segment.row_bytes
-    slots = min(arch.weight_buffer.stream_rows, (share_bytes - signs) // segment.row_bytes)
+    n_units, predicted = segment.shape.n_units, machine.predictor_bytes(arch, segment).streamed
+    # A resident row adds only magnitudes, because its signs are in `predicted`; a row in a slot is stored whole.
+    magnitudes = ceil_div(segment.columns * MAGNITUDE_BITS, 8) if predicted else segment.row_bytes
+    slots = min(arch.weight_buffer.stream_rows, (share_bytes - predicted) // segment.row_bytes)
     if slots < 1:
         return 0, 0
-    return slots, min((share_bytes - signs - slots * segment.row_bytes) // magnitudes, n_units - 1)
+    return slots, min((share_bytes - predicted - slots * segment.row_bytes) // magnitudes, n_units - 1)
 
 
-def least_stream_bytes(arch: ArchSpec, segment: PassSegment) -> int:
-    """Return the least bytes of a weight buffer with which a segment can stream: a row, and all signs."""
-    return segment.row_bytes + _predictor_bytes(arch, segment)
+def least_stream_bytes(machine: Machine, arch: ArchSpec, segment: PassSegment) -> int:
+    """Return the least bytes of a weight buffer with which a segment can stream: a row, and the predictor's bits."""
+    return segment.row_bytes + machine.predictor_bytes(arch, segment).streamed
 
 
-def _predictor_bytes(arch: ArchSpec, segment: PassSegment) -> int:
-    """Return the bytes of all rows' predictor bits, which share the weight buffer where weights stream."""
-    bits = segment.shape.n_units * segment.shape.n_inputs
-    return ceil_div(bits, 8) + segment.extra_plane_bytes(arch) if arch.predictor_planes and segment.updates_cells else 0
+class _Layout(NamedTuple):
+    """Addresses in main memory of each segment's weights, and the end of them all."""
+
+    addresses: dict[PassSegment, int]
+    end: int
 
 
-def _layout(arch: ArchSpec, groups: Sequence[WeightGroup]) -> tuple[dict[PassSegment, int], int]:
-    """Return the address of each segment's weights in main memory, and the end of them all."""
+def _layout(machine: Machine, arch: ArchSpec, groups: Sequence[WeightGroup]) -> _Layout:
+    """Lay out the weights and predictor bits of all segments in main memory, one after the other."""
     addresses, end = {}, 0
     for group in groups:
         for segment in group:
             addresses[segment] = end
-            end += (segment.held_bytes(arch) + segment.extra_plane_bytes(arch)) * segment.shape.n_gates
-    return addresses, end
+            predictor = machine.predictor_bytes(arch, segment)
+            end += (segment.weight_bytes + predictor.other_signs + predictor.planes) * segment.shape.n_gates
+    return _Layout(addresses, end)

@@ -1,4 +1,7 @@
-"""Multi-functional unit: updates a hidden unit's cell once the products of all its gates have arrived."""
+"""Multi-functional unit: updates a hidden unit's cell once the products of all its gates have arrived.
+
+Its times must equal those of `archsim/kernels/pipeline/recurrence.py` and `columns.py` (SEMANTICS 2.2).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.ir.cells import Cell
+from archsim.sim import waits
 from archsim.sim.actions import cell_update, emit_actions
 from archsim.sim.items import UpdateWork
 from archsim.sim.units.unit import MU, Credits, ProcessGenerator, Unit
@@ -17,7 +21,7 @@ from archsim.sim.units.unit import MU, Credits, ProcessGenerator, Unit
 class MultiFunctionalUnit(Unit):
     """Unit that starts a cell update every II_m cycles at most; a step ends L_m + L_w after its last update began.
 
-    result_credits: credits of each gate's result queue; none where results wait in a memory of their own.
+    result_credits: credits of each gate's result queue; empty where results wait in accumulators.
     """
 
     def __init__(
@@ -53,7 +57,7 @@ class MultiFunctionalUnit(Unit):
                     results.take()
                 if self.env.now_ps < may_start_ps:  # and at least m_{n-1} + II_m
                     yield self.env.timeout(may_start_ps - self.env.now_ps)
-                self.count_wait("products", may_start_ps)
+                self.count_wait(waits.PRODUCTS, may_start_ps)
                 may_start_ps = self.env.now_ps + interval_ps
                 for queue in credits:
                     queue.give()

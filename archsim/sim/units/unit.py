@@ -1,4 +1,4 @@
-"""Base of all units: clocked waiting, times worked and waited, and credits that hold a fast unit back."""
+"""Base of all units: clocked waiting, time spent working and waiting, and credits that hold a fast unit back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def unit_name(gate: int, label: str) -> str:
 
 
 def split_unit_name(unit: str) -> tuple[str, str]:
-    """Return the computation unit that a unit is in, and its label; an empty label for a unit that is in none."""
+    """Return (computation unit, label) of a unit by its name; (own name, "") for a unit in none."""
     computation_unit, _, label = unit.partition(".")
     return computation_unit, label
 
@@ -38,8 +38,8 @@ def split_unit_name(unit: str) -> tuple[str, str]:
 class Unit:
     """Clocked unit with a name, the machine's configuration, and a probe.
 
-    A unit adds up how long it works and waits, and emits the sums once per step. Single spans are emitted only if a
-    listener wants them.
+    A unit adds up how long it works and waits, and emits the sums once per step. Each span is emitted too if a
+    listener wants spans.
     """
 
     def __init__(self, env: Engine, name: str, arch: ArchSpec, probe: Probe) -> None:
@@ -100,7 +100,7 @@ def wait_until_stable(env: Engine, clock: Clock, end_of: Callable[[], int]) -> P
 
 
 class Credits:
-    """Credits for the slots of a queue: its one sender takes one before it sends, and the receiver gives it back.
+    """Credits for the slots of a queue. The only sender takes a credit before it sends; the receiver gives it back.
 
     Taking and giving schedule no event; only waiting for a credit does.
     """
@@ -114,7 +114,7 @@ class Credits:
         self._awaited: simpy.Event | None = None
 
     def next_return(self) -> simpy.Event:
-        """Return the event of the next `give()`; to be waited for only if no credit is free."""
+        """Return the event of the next `give()`; wait on it only if no credit is free, and `take()` one afterwards."""
         self._awaited = self._env.event()
         return self._awaited
 

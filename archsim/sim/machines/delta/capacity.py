@@ -1,4 +1,4 @@
-"""Whether a network fits the column-skipping machine, said before anything runs."""
+"""Capacity checks of the column-skipping machine, made before the simulation starts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from archsim.ir.network import Network
 from archsim.sim.capacity import Requirement, check_needs, check_weights, common_needs
 from archsim.sim.items import weight_groups
 from archsim.sim.machines.delta.costs import delta_of
+from archsim.sim.machines.machine import Machine
 from archsim.sim.memory.weight_buffers import group_bytes
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM
 
 
-def check_fit(network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
+def check_fit(machine: Machine, network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
     """Raise ConfigError for an architecture that cannot skip columns, DoesNotFitError for what outgrows a buffer.
 
-    Columns are neither streamed from main memory, nor do they wait for a bank that is being filled.
+    This machine cannot stream columns from main memory, and needs two banks.
     """
     if arch.dataflow != "step":
         raise ConfigError(f"{arch.name}: dataflow = {arch.dataflow!r}: columns are skipped with 'step' only")
@@ -29,7 +30,7 @@ def check_fit(network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> 
     for shape in shapes:
         check_needs(network, shape, common_needs(shape, arch))
     for group in weight_groups(shapes, arch):
-        check_weights(network, group, group_bytes(arch, group), arch)
+        check_weights(network, group, group_bytes(machine, arch, group), arch)
     for shape in shapes:
         check_needs(network, shape, _needs(shape, network.layers[shape.layer].cell, delta_of(arch)))
 

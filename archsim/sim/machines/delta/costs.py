@@ -12,6 +12,7 @@ from archsim.config.delta_unit import DeltaSpec
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import Bools
 from archsim.kernels.pipeline.columns import ColumnTimes
+from archsim.sim.actions import INPUT_BUFFER, WEIGHT_BUFFER
 from archsim.sim.items import PassSegment
 from archsim.sim.units.unit import MAC
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
@@ -50,7 +51,7 @@ def scan(arch: ArchSpec, delta: DeltaSpec, entering: Bools) -> Iterator[Action]:
     firsts = np.arange(0, n_inputs, delta.width)
     written = np.count_nonzero(np.logical_or.reduceat(entering, firsts, axis=1))
     words = ceil_div(n_inputs * BYTES_PER_FP16, arch.input_buffer.port_bytes)
-    yield Action("input_buffer", "read", n_steps * words)
+    yield Action(INPUT_BUFFER, "read", n_steps * words)
     yield Action("delta_unit", "compare", n_steps * n_inputs)
     yield Action("propagated_buffer", "read", n_steps * firsts.size)
     yield Action("propagated_buffer", "write", int(written))
@@ -59,7 +60,7 @@ def scan(arch: ArchSpec, delta: DeltaSpec, entering: Bools) -> Iterator[Action]:
 def column(arch: ArchSpec, delta: DeltaSpec, n_units: int) -> Iterator[Action]:
     """Yield the actions of adding a column of weights, times a change, to the sums of a gate's `n_units` neurons."""
     sums = ceil_div(n_units * BYTES_PER_SUM, delta.accumulator_port_bytes)
-    yield Action("weight_buffer", "read", ceil_div(n_units * BYTES_PER_FP16, arch.weight_buffer.port_bytes))
+    yield Action(WEIGHT_BUFFER, "read", ceil_div(n_units * BYTES_PER_FP16, arch.weight_buffer.port_bytes))
     yield Action(*MAC, n_units)
     yield Action("accumulator_buffer", "read", sums)
     yield Action("accumulator_buffer", "write", sums)
@@ -73,4 +74,4 @@ def sums_read(delta: DeltaSpec, cell: Cell, n_units: int) -> Iterator[Action]:
 
 def parts_of_unit() -> dict[str, int]:
     """Return the number of instances of each component."""
-    return dict.fromkeys(("input_buffer", "dpu", "mu", "weight_buffer", *DELTA_PARTS), 1)
+    return dict.fromkeys((INPUT_BUFFER, "dpu", "mu", WEIGHT_BUFFER, *DELTA_PARTS), 1)

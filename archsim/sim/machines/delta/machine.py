@@ -22,7 +22,7 @@ class Delta(Machine):
 
     name = "delta"
     decision_kind = "columns"
-    requirement = "columns are skipped by a delta unit, in the place of the fmu"
+    requirement = "need an architecture with [delta] and without [fmu]"
     saving = "columns skipped"
     unit_labels = (DELTA_UNIT, DPU)
     own_fields = frozenset({"delta"})
@@ -30,11 +30,14 @@ class Delta(Machine):
     compute = {"block": DeltaPassLevel, "neuron": DeltaNeuronLevel}  # noqa: RUF012
 
     def is_described_by(self, arch: ArchSpec) -> bool:
-        """Return True if there are delta units and no memoization units."""
+        """Return whether there are delta units and no memoization units."""
         return arch.delta is not None and arch.fmu is None
 
     def spec(self, arch: ArchSpec) -> ArchSpec:
-        """Return `arch` with delta units in the place of memoization units; none shares, for all are equally busy."""
+        """Return `arch` with delta units instead of memoization units.
+
+        Dispatch is `gate`, because all gates skip the same columns, so no unit is idle.
+        """
         return arch.model_copy(update={"fmu": None, "dispatch": "gate"})
 
     def spec_for(self, arch: ArchSpec, policy: Policy, n_inputs: int) -> ArchSpec:
@@ -45,7 +48,7 @@ class Delta(Machine):
 
     def check_fit(self, network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
         """Raise DoesNotFitError for what outgrows a buffer, ConfigError for an `arch` that cannot skip columns."""
-        check_fit(network, shapes, arch)
+        check_fit(self, network, shapes, arch)
 
     def parts(self, arch: ArchSpec) -> Mapping[str, int]:
         """Return the number of instances of each component in a computation unit."""

@@ -8,14 +8,14 @@ import numpy as np
 
 from archsim.config.delta_unit import DeltaSpec
 from archsim.engine.port import Port
-from archsim.kernels.arrays import I64
-from archsim.sim.actions import emit_actions, step_transfers, step_words
-from archsim.sim.items import PassWork, UpdateWork
+from archsim.sim.actions import emit_actions, port_words, step_transfers
+from archsim.sim.items import PassWork
 from archsim.sim.machines.delta.costs import column_times, delta_of, sums_read
 from archsim.sim.machines.delta.units import ColumnStepWork
 from archsim.sim.machines.delta.units.column_dpu import ColumnDotProductUnit
 from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT, DeltaUnit
-from archsim.sim.machines.machine import Connections
+from archsim.sim.machines.machine import Compute, Connections
+from archsim.sim.machines.neuron_level import run_steps
 from archsim.sim.units.mu import MultiFunctionalUnit
 from archsim.sim.units.unit import DPU, ProcessGenerator, unit_name
 
@@ -28,7 +28,7 @@ class ColumnUnit(NamedTuple):
     results: Port[int]
 
 
-class DeltaNeuronLevel:
+class DeltaNeuronLevel(Compute):
     """Compute side wired unit by unit.
 
     step ──> delta unit ──columns──> DPU ──sums──> ┐
@@ -37,33 +37,27 @@ class DeltaNeuronLevel:
     """
 
     def __init__(self, connections: Connections) -> None:
-        self.env = connections.env
-        self.arch = connections.arch
-        self.delta = delta_of(connections.arch)
-        self.cells = connections.cells
-        self.port = connections.port
-        self.probe = connections.probe
+        super().__init__(connections)
+        self.delta = delta_of(self.arch)
         self.units = [_column_unit(k, connections, self.delta) for k in range(self.arch.computation_units)]
         results = [unit.results for unit in self.units]
-        self.multi_functional = MultiFunctionalUnit(
+        self.mu = MultiFunctionalUnit(
             self.env, self.arch, results=results, result_credits=[], cells=self.cells, probe=self.probe
         )
 
     def run_pass(self, work: PassWork, *, fills: bool) -> ProcessGenerator:
         """Run all steps of a pass; return S_{t+1} of each, in cycles from now."""
-        segment, times, clock = work.segment, column_times(self.arch, work.segment), self.arch.clock
-        start_ps, words = self.env.now_ps, sum(step_words(self.arch, segment))
-        ends: I64 = np.empty(work.n_steps, np.int64)
-        for t in range(work.n_steps):
+        segment, times = work.segment, column_times(self.arch, work.segment)
+
+        def send_step(t: int) -> None:
             entering = ~np.unpackbits(work.reuse_bits[t], count=segment.shape.n_inputs).astype(np.bool_)
             step = ColumnStepWork(segment, times, entering)
             for unit in self.units[: segment.shape.n_gates]:
                 unit.delta.steps.send(step)
                 unit.dot_product.steps.send(step)
-            self.multi_functional.steps.send(UpdateWork(segment, times))
-            self.port.reserve(np.array([clock.to_cycles(self.env.now_ps)]), words)
-            end_ps = yield from self.multi_functional.step_ends.get()
-            ends[t] = clock.to_cycles(end_ps - start_ps)
+
+        words = port_words(self.arch, segment)
+        ends = yield from run_steps(self, self.mu, work, times, port_words=words, send_step=send_step)
         emit_actions(self.probe, step_transfers(self.arch, segment), work.n_steps)
         sums = sums_read(self.delta, self.cells[segment.shape.layer], segment.shape.n_units)
         emit_actions(self.probe, sums, work.n_steps)

@@ -7,11 +7,11 @@ import numpy as np
 from archsim.engine.trace_events import Waited, Worked
 from archsim.kernels.arrays import row_lists
 from archsim.kernels.pipeline.columns import (
+    COLUMN_FIRST_UPDATE,
+    COLUMN_LAST_UPDATE,
     ENTERED,
     FIRST_COLUMN,
-    FIRST_UPDATE,
     LAST_COLUMN,
-    LAST_UPDATE,
     ON_COLUMN,
     ON_SLOT,
     ON_SUMS,
@@ -19,25 +19,22 @@ from archsim.kernels.pipeline.columns import (
     ColumnPassTimes,
     time_columns,
 )
-from archsim.sim.actions import cell_update, emit_actions, step_transfers, step_words
+from archsim.sim import waits
+from archsim.sim.actions import cell_update, emit_actions, port_words, step_transfers
 from archsim.sim.items import PassWork
 from archsim.sim.machines.delta.costs import column, column_times, delta_of, scan, sums_read
 from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT
-from archsim.sim.machines.machine import Connections
+from archsim.sim.machines.machine import Compute, Connections
 from archsim.sim.units.unit import DPU, MU, ProcessGenerator, emit_span, unit_name
 from archsim.units import ceil_div
 
 
-class DeltaPassLevel:
+class DeltaPassLevel(Compute):
     """Compute side as one unit that computes when each step of a pass ends."""
 
     def __init__(self, connections: Connections) -> None:
-        self.env = connections.env
-        self.arch = connections.arch
-        self.delta = delta_of(connections.arch)
-        self.cells = connections.cells
-        self.port = connections.port
-        self.probe = connections.probe
+        super().__init__(connections)
+        self.delta = delta_of(self.arch)
 
     def run_pass(self, work: PassWork, *, fills: bool) -> ProcessGenerator:
         """Run all steps of a pass; return S_{t+1} of each, in cycles from now."""
@@ -45,7 +42,7 @@ class DeltaPassLevel:
         times = column_times(self.arch, segment)
         result = time_columns(work.reuse_bits, segment.shape.n_inputs, segment.shape.n_units, times)
         starts = np.concatenate([[0], result.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
-        self.port.reserve(starts, sum(step_words(self.arch, segment)))
+        self.port.reserve(starts, port_words(self.arch, segment))
         yield self.env.timeout(self.arch.clock.to_ps(int(result.step_ends[-1])))
         self._emit_actions(work, result)
         self._emit_times(work, result)
@@ -70,10 +67,10 @@ class DeltaPassLevel:
         for k in range(shape.n_gates):
             self._emit_work(unit_name(k, DELTA_UNIT), work.n_steps * groups)
             self._emit_work(unit_name(k, DPU), tally[ENTERED] * times.column_cycles)
-            self._emit_wait(unit_name(k, DELTA_UNIT), "a place among the columns", tally[ON_SLOT])
-            self._emit_wait(unit_name(k, DPU), "a column", tally[ON_COLUMN])
+            self._emit_wait(unit_name(k, DELTA_UNIT), waits.COLUMN_SLOT, tally[ON_SLOT])
+            self._emit_wait(unit_name(k, DPU), waits.COLUMN, tally[ON_COLUMN])
         self._emit_work(MU, work.n_steps * shape.n_units * times.update_interval_cycles)
-        self._emit_wait(MU, "products", tally[ON_SUMS])
+        self._emit_wait(MU, waits.PRODUCTS, tally[ON_SUMS])
 
     def _emit_work(self, unit: str, n_cycles: int) -> None:
         if n_cycles:
@@ -101,4 +98,4 @@ class DeltaPassLevel:
                         span[FIRST_COLUMN],
                         span[LAST_COLUMN],
                     )
-            emit_span(self.probe, clock, MU, what, start_ps, span[FIRST_UPDATE], span[LAST_UPDATE])
+            emit_span(self.probe, clock, MU, what, start_ps, span[COLUMN_FIRST_UPDATE], span[COLUMN_LAST_UPDATE])

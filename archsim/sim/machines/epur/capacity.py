@@ -1,4 +1,4 @@
-"""Whether a network fits the E-PUR-like machine, said before anything runs."""
+"""Capacity checks of the E-PUR-like machine, made before the simulation starts."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from archsim.config.arch import ArchSpec
 from archsim.ir.network import Network
 from archsim.sim.capacity import Requirement, check_needs, check_weights, common_needs
 from archsim.sim.items import WeightGroup, weight_groups
-from archsim.sim.memory.weight_buffers import group_bytes, least_stream_bytes
+from archsim.sim.machines.machine import Machine
+from archsim.sim.memory.weight_buffers import group_bytes, least_stream_bytes, resident_bytes
 from archsim.units import ceil_div
 
 
-def check_fit(network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
+def check_fit(machine: Machine, network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
     """Raise DoesNotFitError for the first pass that outgrows a unit or buffer, naming the field to raise."""
     for shape in shapes:
         check_needs(network, shape, _needs(shape, arch))
-    need, group = max(((_least_bytes(arch, g), g) for g in weight_groups(shapes, arch)), key=lambda pair: pair[0])
+    sizes = ((_least_bytes(machine, arch, group), group) for group in weight_groups(shapes, arch))
+    need, group = max(sizes, key=lambda pair: pair[0])
     check_weights(network, group, need, arch)
 
 
@@ -28,11 +30,14 @@ def _needs(shape: PassShape, arch: ArchSpec) -> Iterator[Requirement]:
         yield Requirement("fmu.memo_buffer_bytes", entries, arch.fmu.memo_buffer_bytes, "bytes")
 
 
-def _least_bytes(arch: ArchSpec, group: WeightGroup) -> int:
+def _least_bytes(machine: Machine, arch: ArchSpec, group: WeightGroup) -> int:
     """Return the smallest weight buffer for a group: all of it, or per segment a row and what stays on chip anyway."""
-    total = group_bytes(arch, group)
+    total = group_bytes(machine, arch, group)
     if arch.dispatch == "shared":  # a streamed row is in its own unit only, so no other unit could read it
         return total
-    return min(
-        total, max(ceil_div(least_stream_bytes(arch, segment) * total, segment.held_bytes(arch)) for segment in group)
+    # A segment gets a share of the buffer in proportion to its bytes, and its share must hold its least.
+    least = (
+        ceil_div(least_stream_bytes(machine, arch, segment) * total, resident_bytes(machine, arch, segment))
+        for segment in group
     )
+    return min(total, max(least))

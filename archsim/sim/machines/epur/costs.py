@@ -8,8 +8,8 @@ from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.config.components import Action
 from archsim.kernels.pipeline.recurrence import StepTimes
-from archsim.sim.actions import step_transfers
-from archsim.sim.items import PassSegment
+from archsim.sim.actions import INPUT_BUFFER, WEIGHT_BUFFER, step_transfers, weight_fill
+from archsim.sim.items import PassSegment, PredictorBytes
 from archsim.sim.machines.epur.shared_dispatch.costs import SHARED_PARTS
 from archsim.units import ceil_div
 
@@ -50,9 +50,35 @@ def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
     yield Action("memo_buffer", "write", 1)
 
 
+def input_bits(arch: ArchSpec, segment: PassSegment) -> int:
+    """Return the bits of x_t that the predictor reads per step."""
+    n_x = segment.shape.n_inputs - segment.shape.n_units
+    return n_x * arch.predictor_planes
+
+
+def predictor_bytes(arch: ArchSpec, segment: PassSegment) -> PredictorBytes:
+    """Return the bytes per computation unit that the predictor reads of a segment's rows."""
+    planes, n_units, n_inputs = arch.predictor_planes, segment.shape.n_units, segment.shape.n_inputs
+    if not planes or not segment.updates_cells:
+        return PredictorBytes()
+    further = ceil_div((planes - 1) * n_units * n_inputs, 8)
+    return PredictorBytes(
+        other_signs=ceil_div(n_units * (n_inputs - segment.columns), 8),
+        planes=further,
+        streamed=ceil_div(n_units * n_inputs, 8) + further,
+    )
+
+
+def fill_actions(arch: ArchSpec, n_bytes: int, extra_bits: int) -> Iterator[Action]:
+    """Yield the actions of filling a weight buffer with `n_bytes` and a sign bank with `extra_bits`."""
+    yield from weight_fill(arch, n_bytes)
+    if arch.fmu is not None:
+        yield Action("sign_bank", "fill", ceil_div(extra_bits, arch.fmu.sign_bank_width_bits))
+
+
 def step_actions(arch: ArchSpec, segment: PassSegment) -> Iterator[Action]:
     """Yield what a step moves to and from the input buffers, and what the predictors do with the inputs there."""
-    yield from step_transfers(arch, segment)
+    yield from step_transfers(arch, segment, input_bits(arch, segment))
     if arch.fmu and segment.updates_cells:
         for action in arch.fmu.predictor.input_actions(arch.fmu, segment.shape.n_inputs):
             yield action._replace(number=action.number * segment.shape.n_gates)
@@ -64,8 +90,8 @@ def parts_of_unit(arch: ArchSpec) -> dict[str, int]:
     Planes that a predictor keeps lie in a bank each; the first, the signs, is split off the weight buffer.
     """
     planes = arch.predictor_planes
-    parts = {"input_buffer": 1, "dpu": 1, "mu": 1}
-    parts |= {"magnitude_buffer": 1, "sign_bank": planes} if planes else {"weight_buffer": 1}
+    parts = {INPUT_BUFFER: 1, "dpu": 1, "mu": 1}
+    parts |= {"magnitude_buffer": 1, "sign_bank": planes} if planes else {WEIGHT_BUFFER: 1}
     if arch.fmu is not None:
         parts |= {**arch.fmu.predictor.parts(arch.fmu), "memo_buffer": 1}
         parts |= {"corrector": 1} if arch.fmu.correctors else {}

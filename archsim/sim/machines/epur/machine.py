@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from archsim.activity import ActivityRecord, PassShape
 from archsim.config.arch import ArchSpec
-from archsim.config.components import ComponentTables
+from archsim.config.components import Action, ComponentTables
 from archsim.config.predictor import Predictor
 from archsim.errors import ConfigError
 from archsim.ir.network import Network
 from archsim.policies import Policy, declaration
+from archsim.sim.items import PassSegment, PredictorBytes
 from archsim.sim.machines.epur.capacity import check_fit
-from archsim.sim.machines.epur.costs import parts_of_unit
+from archsim.sim.machines.epur.costs import fill_actions, parts_of_unit, predictor_bytes
 from archsim.sim.machines.epur.neuron_level import EpurNeuronLevel
 from archsim.sim.machines.epur.pass_level import EpurPassLevel
 from archsim.sim.machines.epur.units.fmu import FMU
@@ -25,15 +26,15 @@ class Epur(Machine):
 
     name = "epur"
     decision_kind = "neurons"
-    requirement = "neurons are evaluated or reused by a machine without delta units"
+    requirement = "need an architecture with [fmu], or without [delta]"
     saving = "reuse"
     unit_labels = (FMU, DPU)
     multipliers = (MAC, ("corrector", "mac"))
     compute = {"block": EpurPassLevel, "neuron": EpurNeuronLevel}  # noqa: RUF012
 
     def is_described_by(self, arch: ArchSpec) -> bool:
-        """Return True if there are memoization units, or neither these nor delta units."""
-        return arch.fmu is not None or arch.delta is None
+        """Return whether there are memoization units, which take precedence over all other units."""
+        return arch.fmu is not None
 
     def spec(self, arch: ArchSpec) -> ArchSpec:
         """Return `arch` without delta units."""
@@ -42,7 +43,7 @@ class Epur(Machine):
     def spec_for(self, arch: ArchSpec, policy: Policy, n_inputs: int) -> ArchSpec:
         """Return `arch` with the policy's predictor in its memoization units; the baseline if it needs none."""
         if not policy.uses_memo_unit:
-            return arch.without_memo()
+            return self.baseline(arch)
         if arch.fmu is None:
             raise missing_unit(arch, "fmu", policy)
         predictor = declaration(policy).predictor
@@ -53,11 +54,19 @@ class Epur(Machine):
 
     def check_fit(self, network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
         """Raise DoesNotFitError for the first pass that outgrows a unit or buffer, naming the field to raise."""
-        check_fit(network, shapes, arch)
+        check_fit(self, network, shapes, arch)
 
     def parts(self, arch: ArchSpec) -> Mapping[str, int]:
         """Return the number of instances of each component in a computation unit."""
         return parts_of_unit(arch)
+
+    def predictor_bytes(self, arch: ArchSpec, segment: PassSegment) -> PredictorBytes:
+        """Return the bytes per computation unit that the predictor reads of a segment's rows."""
+        return predictor_bytes(arch, segment)
+
+    def fill_actions(self, arch: ArchSpec, n_bytes: int, extra_bits: int) -> Iterator[Action]:
+        """Yield the actions of filling a weight buffer with `n_bytes` and a sign bank with `extra_bits`."""
+        return fill_actions(arch, n_bytes, extra_bits)
 
     def tables(self, arch: ArchSpec) -> ComponentTables:
         """Return energy and area of the components that the predictor brings along."""

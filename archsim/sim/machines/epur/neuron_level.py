@@ -7,16 +7,17 @@ from typing import NamedTuple
 import numpy as np
 
 from archsim.engine.port import Port
-from archsim.kernels.arrays import I64, Bools
-from archsim.sim.actions import emit_actions, step_words
-from archsim.sim.items import PassWork, UpdateWork
-from archsim.sim.machines.epur.costs import step_actions, step_times
+from archsim.kernels.arrays import Bools
+from archsim.sim.actions import emit_actions, port_words
+from archsim.sim.items import PassWork
+from archsim.sim.machines.epur.costs import input_bits, step_actions, step_times
 from archsim.sim.machines.epur.shared_dispatch.units import GateWires, SharedDotProductUnits
 from archsim.sim.machines.epur.units import StepWork
 from archsim.sim.machines.epur.units.dpu import DotProductUnit
 from archsim.sim.machines.epur.units.fmu import FMU, EvaluateAll, FuzzyMemoUnit
 from archsim.sim.machines.epur.units.row_fetcher import RowFetcher
-from archsim.sim.machines.machine import Connections
+from archsim.sim.machines.machine import Compute, Connections
+from archsim.sim.machines.neuron_level import run_steps
 from archsim.sim.units.mu import MultiFunctionalUnit
 from archsim.sim.units.unit import DPU, Credits, ProcessGenerator, unit_name
 
@@ -32,7 +33,7 @@ class ComputationUnit(NamedTuple):
     result_credits: Credits
 
 
-class EpurNeuronLevel:
+class EpurNeuronLevel(Compute):
     """Compute side wired unit by unit.
 
     step ──> FMU ──decisions──> DPU ──results──> ┐
@@ -46,16 +47,11 @@ class EpurNeuronLevel:
     """
 
     def __init__(self, connections: Connections) -> None:
-        self.env = connections.env
-        self.arch = connections.arch
-        self.cells = connections.cells
-        self.dram = connections.dram
-        self.port = connections.port
-        self.probe = connections.probe
+        super().__init__(connections)
         self.units = [_computation_unit(k, connections) for k in range(self.arch.computation_units)]
         if wires := [unit.dot_product for unit in self.units if isinstance(unit.dot_product, GateWires)]:
             SharedDotProductUnits(self.env, self.arch, wires, self.probe)
-        self.multi_functional = MultiFunctionalUnit(
+        self.mu = MultiFunctionalUnit(
             self.env,
             self.arch,
             results=[u.results for u in self.units],
@@ -66,19 +62,17 @@ class EpurNeuronLevel:
 
     def run_pass(self, work: PassWork, *, fills: bool) -> ProcessGenerator:
         """Run all steps of a segment; return S_{t+1} of each, in cycles from now."""
-        segment, times, clock = work.segment, step_times(self.arch, work.segment), self.arch.clock
-        start_ps, words = self.env.now_ps, sum(step_words(self.arch, segment))
-        ends: I64 = np.empty(work.n_steps, np.int64)
-        for t, reused in enumerate(_reused(work)):
-            for unit, gate_reused in zip(self.units, reused.tolist(), strict=False):
+        segment, times, reused = work.segment, step_times(self.arch, work.segment), _reused(work)
+
+        def send_step(t: int) -> None:
+            for unit, gate_reused in zip(self.units, reused[t].tolist(), strict=False):
                 step = StepWork(segment, times, gate_reused, work.streamed)
                 unit.predictor.steps.send(step)
                 unit.fetcher.steps.send(step)
                 unit.dot_product.steps.send(step)
-            self.multi_functional.steps.send(UpdateWork(segment, times))
-            self.port.reserve(np.array([clock.to_cycles(self.env.now_ps)]), words)
-            end_ps = yield from self.multi_functional.step_ends.get()
-            ends[t] = clock.to_cycles(end_ps - start_ps)
+
+        words = port_words(self.arch, segment, input_bits(self.arch, segment))
+        ends = yield from run_steps(self, self.mu, work, times, port_words=words, send_step=send_step)
         emit_actions(self.probe, step_actions(self.arch, segment), work.n_steps)
         return ends
 
@@ -103,6 +97,7 @@ def _computation_unit(gate: int, connections: Connections) -> ComputationUnit:
         )
     results: Port[int] = Port(env)
     result_credits = Credits(env, arch.mu.result_lag, f"{unit_name(gate, DPU)} results ahead", probe)
+    # Shared units are made by the caller, because one block of them serves all gates.
     if arch.dispatch == "shared":
         wires = GateWires(Port(env), decisions, predictor.run_ahead, results, result_credits)
         return ComputationUnit(predictor, fetcher, wires, results, result_credits)

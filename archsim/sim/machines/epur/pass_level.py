@@ -1,6 +1,6 @@
 """Detail `block`, the default: one event per pass, its step times from the recurrence of SEMANTICS 2.2.
 
-A pass that needs main memory while it runs is co-simulated with it, from one event of the rest to the next.
+A pass that needs main memory while it runs is co-simulated with it, up to the next event of the simulation.
 """
 
 from __future__ import annotations
@@ -31,27 +31,28 @@ from archsim.kernels.pipeline.recurrence import (
     StepTimes,
 )
 from archsim.kernels.pipeline.resident import time_pass
-from archsim.sim.actions import cell_update, emit_actions, evaluation, step_words, weight_fill
+from archsim.sim import waits
+from archsim.sim.actions import cell_update, emit_actions, evaluation, port_words, weight_fill
 from archsim.sim.items import PassSegment, PassWork, StreamedRows
 from archsim.sim.machines.epur.co_simulated_pass import CoSimulatedPass
-from archsim.sim.machines.epur.costs import prediction, step_actions, step_times
+from archsim.sim.machines.epur.costs import input_bits, prediction, step_actions, step_times
 from archsim.sim.machines.epur.shared_dispatch.costs import remote_row
 from archsim.sim.machines.epur.units.fmu import FMU
-from archsim.sim.machines.machine import Connections
+from archsim.sim.machines.machine import Compute, Connections
 from archsim.sim.units.unit import DPU, MU, ProcessGenerator, emit_span, unit_name
 
 WAITS = (
-    (FMU, "a place among the decisions", ON_CREDIT),
-    (DPU, "a decision", ON_DECISION),
-    (DPU, "weights", ON_WEIGHTS),
-    (DPU, "a place among the results", ON_RESULTS),
-    (DPU, "a bank", ON_BANK),
+    (FMU, waits.DECISION_SLOT, ON_CREDIT),
+    (DPU, waits.DECISION, ON_DECISION),
+    (DPU, waits.WEIGHTS, ON_WEIGHTS),
+    (DPU, waits.RESULT_SLOT, ON_RESULTS),
+    (DPU, waits.BANK, ON_BANK),
 )
 """Unit, reason and kernel tally of each wait."""
 
 
 class SegmentCosts(NamedTuple):
-    """Cycles and actions that all passes over a segment share, per event that the kernels count."""
+    """Cycle constants of a segment, and its actions per decision, update, evaluation, remote row and step."""
 
     times: StepTimes
     port_words: int
@@ -67,7 +68,7 @@ def segment_costs(arch: ArchSpec, segment: PassSegment, cell: Cell) -> SegmentCo
     """Return the costs of a segment; where no cells are updated, nothing is decided either."""
     return SegmentCosts(
         times=step_times(arch, segment),
-        port_words=sum(step_words(arch, segment)),
+        port_words=port_words(arch, segment, input_bits(arch, segment)),
         decision=tuple(prediction(arch, segment.shape)) if segment.updates_cells else (),
         update=tuple(cell_update(cell)) if segment.updates_cells else (),
         evaluation=tuple(evaluation(arch, segment.columns)),
@@ -76,16 +77,11 @@ def segment_costs(arch: ArchSpec, segment: PassSegment, cell: Cell) -> SegmentCo
     )
 
 
-class EpurPassLevel:
+class EpurPassLevel(Compute):
     """Compute side as one unit that computes when each step of a pass ends."""
 
     def __init__(self, connections: Connections) -> None:
-        self.env = connections.env
-        self.arch = connections.arch
-        self.cells = connections.cells
-        self.dram = connections.dram
-        self.port = connections.port
-        self.probe = connections.probe
+        super().__init__(connections)
         self.costs: dict[PassSegment, SegmentCosts] = {}
 
     def run_pass(self, work: PassWork, *, fills: bool) -> ProcessGenerator:
@@ -98,8 +94,14 @@ class EpurPassLevel:
             result = yield from self._run_with_memory(work)
         else:
             shape = work.segment.shape
-            options = {"shared": self.arch.dispatch == "shared", "spans": self.probe.wants_spans}
-            result = time_pass(work.reuse_bits, shape.n_gates, shape.n_units, costs.times, **options)
+            result = time_pass(
+                work.reuse_bits,
+                shape.n_gates,
+                shape.n_units,
+                costs.times,
+                shared=self.arch.dispatch == "shared",
+                spans=self.probe.wants_spans,
+            )
             starts = np.concatenate([[0], result.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
             self.port.reserve(starts, costs.port_words)
             yield self.env.timeout(self.arch.clock.to_ps(int(result.step_ends[-1])))
@@ -156,7 +158,7 @@ class EpurPassLevel:
         if work.segment.updates_cells:
             self.probe.emit(Worked, unit=MU, time_ps=clock.to_ps(steps * times.update_interval_cycles))
         if result.update_wait[0]:
-            self.probe.emit(Waited, unit=MU, reason="products", time_ps=clock.to_ps(int(result.update_wait[0])))
+            self.probe.emit(Waited, unit=MU, reason=waits.PRODUCTS, time_ps=clock.to_ps(int(result.update_wait[0])))
 
     def _emit_spans(self, work: PassWork, result: PassTimes, start_ps: int) -> None:
         """Emit one span per unit and step, for timelines."""

@@ -1,4 +1,7 @@
-"""Units of the column-skipping machine, as SimPy processes, and the work that each of them gets per step."""
+"""Units of the column-skipping machine, as SimPy processes, and the work that each of them gets per step.
+
+Their times must equal those of `archsim/kernels/pipeline/columns.py` (symbols of SEMANTICS 2.2).
+"""
 
 from __future__ import annotations
 

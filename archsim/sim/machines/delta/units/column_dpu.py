@@ -7,6 +7,7 @@ from archsim.config.delta_unit import DeltaSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
+from archsim.sim import waits
 from archsim.sim.actions import emit_actions
 from archsim.sim.machines.delta.costs import column
 from archsim.sim.machines.delta.units import ColumnStepWork
@@ -44,15 +45,16 @@ class ColumnDotProductUnit(Unit):
             column_ps, label = self.clock.to_ps(times.column_cycles), segment.label
             free_ps = ready_ps = self.env.now_ps
             while (element := (yield from self.columns.get())) is not None:
-                self.count_wait("a column", free_ps)
+                self.count_wait(waits.COLUMN, free_ps)
                 self.slots.give()
                 self.count_work(column_ps, "column {}, {}", element, label)
                 yield self.env.timeout(column_ps)
                 n_columns += 1
                 free_ps = self.env.now_ps
                 ready_ps = free_ps + self.clock.to_ps(times.dot_pipeline_cycles)
-            self.count_wait("a column", free_ps)
+            self.count_wait(waits.COLUMN, free_ps)
             emit_actions(self.probe, column(self.arch, self.delta, segment.shape.n_units), n_columns)
             self.emit_times()
+            # Every column changes every sum, so none is ready before the last column, and all are sent at the end.
             for neuron in range(segment.shape.n_units):
                 self.results.send(neuron, max(0, ready_ps - self.env.now_ps))

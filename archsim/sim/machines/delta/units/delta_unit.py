@@ -9,6 +9,7 @@ from archsim.config.delta_unit import DeltaSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
+from archsim.sim import waits
 from archsim.sim.actions import emit_actions
 from archsim.sim.machines.delta.costs import scan
 from archsim.sim.machines.delta.units import ColumnStepWork
@@ -46,7 +47,7 @@ class DeltaUnit(Unit):
                 self.count_work(self.clock.period_ps, "scan from {}, {}", first, label)
                 for element in first + np.flatnonzero(step.entering[first : first + self.delta.width]):
                     if not self.slots.n_free:
-                        yield from self.wait_for(self.slots.next_return(), "a place among the columns")
+                        yield from self.wait_for(self.slots.next_return(), waits.COLUMN_SLOT)
                     self.slots.take()
                     self.columns.send(int(element), known_ps)
             self.columns.send(None, known_ps)

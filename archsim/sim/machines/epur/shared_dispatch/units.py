@@ -1,4 +1,7 @@
-"""Dot product units that share their work: an idle one takes a neuron of another gate (`dispatch = "shared"`)."""
+"""Dot product units that share their work: an idle one takes a neuron of another gate (`dispatch = "shared"`).
+
+Their times must equal those of `archsim/kernels/pipeline/shared_dispatch.py` (symbols of SEMANTICS 2.2).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
+from archsim.sim import waits
 from archsim.sim.actions import emit_actions, evaluation
 from archsim.sim.machines.epur.shared_dispatch.costs import remote_row
 from archsim.sim.machines.epur.units import StepWork
@@ -105,7 +109,7 @@ class SharedDotProductUnits:
         step, neuron, reused, times = offer.step, offer.neuron, offer.reused, offer.step.times
         is_remote = unit != gate and not reused
         cycles, latency = (times.memo_hit_cycles, 0) if reused else (times.dot_cycles, times.dot_pipeline_cycles)
-        self.units[unit].count_wait("a decision", self.free_ps.pop(unit))
+        self.units[unit].count_wait(waits.DECISION, self.free_ps.pop(unit))
         template = "reuse {}, {}" if reused else "evaluate {}, {}"
         self.units[unit].count_work(self.arch.clock.to_ps(cycles), template, neuron, step.segment.label)
         # Sent when taken, with the delay until it is made, so that the gate's results keep their order.

@@ -1,4 +1,7 @@
-"""Units of the E-PUR-like machine, as SimPy processes, and the work that each of them gets per step."""
+"""Units of the E-PUR-like machine, as SimPy processes, and the work that each of them gets per step.
+
+Their times must equal those of `archsim/kernels/pipeline/resident.py` and `streamed.py` (SEMANTICS 2.2 and 2.3).
+"""
 
 from __future__ import annotations
 
@@ -19,5 +22,5 @@ class StepWork:
     streamed: StreamedRows | None
 
     def fetches(self, neuron: int) -> bool:
-        """Return True if the weights of a neuron that is evaluated come from main memory."""
+        """Return whether the weights of a neuron that is evaluated come from main memory."""
         return self.streamed is not None and not self.streamed.resident[neuron]

@@ -6,6 +6,7 @@ from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
+from archsim.sim import waits
 from archsim.sim.actions import emit_actions, evaluation
 from archsim.sim.machines.epur.units import StepWork
 from archsim.sim.machines.epur.units.row_fetcher import RowFetcher
@@ -52,13 +53,13 @@ class DotProductUnit(Unit):
         pipeline_ps = self.clock.to_ps(times.dot_pipeline_cycles)
         for neuron in range(step.segment.shape.n_units):
             if not self.decisions.has_arrived:
-                yield from self.wait_for(self.decisions.arrival(), "a decision")
+                yield from self.wait_for(self.decisions.arrival(), waits.DECISION)
             reused = self.decisions.take()
             is_streamed = not reused and step.fetches(neuron)
             if is_streamed:
                 yield from self._wait_for_weights()
             if not self.result_credits.n_free:
-                yield from self.wait_for(self.result_credits.next_return(), "a place among the results")
+                yield from self.wait_for(self.result_credits.next_return(), waits.RESULT_SLOT)
             self.result_credits.take()
             if run_ahead is not None:
                 run_ahead.give()
@@ -70,7 +71,7 @@ class DotProductUnit(Unit):
                 self.count_work(evaluate_ps, "evaluate {}, {}", neuron, label)
                 could_end_ps = env.now_ps + evaluate_ps
                 yield from self.fetcher.read(times.dot_cycles)
-                self.count_wait("a bank", could_end_ps)
+                self.count_wait(waits.BANK, could_end_ps)
                 self.results.send(neuron, pipeline_ps)
             if is_streamed:
                 self.fetcher.slots.give()
@@ -78,4 +79,4 @@ class DotProductUnit(Unit):
     def _wait_for_weights(self) -> ProcessGenerator:
         decided_ps = self.env.now_ps
         yield (yield from self.fetcher.rows.get())
-        self.count_wait("weights", decided_ps)
+        self.count_wait(waits.WEIGHTS, decided_ps)

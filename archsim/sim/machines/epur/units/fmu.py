@@ -7,6 +7,7 @@ from archsim.config.memo_unit import FmuSpec
 from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
+from archsim.sim import waits
 from archsim.sim.actions import emit_actions
 from archsim.sim.machines.epur.costs import prediction
 from archsim.sim.machines.epur.units import StepWork
@@ -57,7 +58,7 @@ class FuzzyMemoUnit(Unit):
                 yield self.run_ahead.next_return()
             if env.now_ps < may_issue_ps:
                 yield env.timeout(may_issue_ps - env.now_ps)
-            self.count_wait("a place among the decisions", may_issue_ps)
+            self.count_wait(waits.DECISION_SLOT, may_issue_ps)
             self.run_ahead.take()
             self.count_work(issue_ps, "predict {}, {}", neuron, label)
             for port in receivers:  # f_n

@@ -1,0 +1,39 @@
+"""Step loop that all machines share in detail `neuron`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from archsim.kernels.arrays import I64
+from archsim.sim.items import PassWork, UpdateTimes, UpdateWork
+from archsim.sim.machines.machine import Compute
+from archsim.sim.units.mu import MultiFunctionalUnit
+from archsim.sim.units.unit import ProcessGenerator
+
+
+def run_steps(
+    compute: Compute,
+    mu: MultiFunctionalUnit,
+    work: PassWork,
+    times: UpdateTimes,
+    *,
+    port_words: int,
+    send_step: Callable[[int], None],
+) -> ProcessGenerator:
+    """Run the steps of a segment, each after the end of the one before; return S_{t+1} of each, in cycles from now.
+
+    port_words: words per step through the port of the intermediate memory.
+    send_step: sends step t to the units in front of the multi-functional unit.
+    """
+    env, clock = compute.env, compute.arch.clock
+    start_ps = env.now_ps
+    ends: I64 = np.empty(work.n_steps, np.int64)
+    for t in range(work.n_steps):
+        send_step(t)
+        mu.steps.send(UpdateWork(work.segment, times))
+        compute.port.reserve(np.array([clock.to_cycles(env.now_ps)]), port_words)
+        end_ps = yield from mu.step_ends.get()
+        ends[t] = clock.to_cycles(end_ps - start_ps)
+    return ends
