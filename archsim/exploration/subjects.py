@@ -1,4 +1,4 @@
-"""What is explored, given as an object: written into the folder of the exploration, so that workers can read it."""
+"""Objects that are explored: networks, traces and models, written into the folder of results for the workers."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_explore_prints_front_recommendation_and_trace(explored):
     done, folder = explored
     assert max(map(len, done.stdout.splitlines())) <= 80
     words = " ".join(done.stdout.split())
-    assert "net on trace.npz: the front within a loss of 22" in words and "none" in words
+    assert "net on trace.npz: the front within 22 points of loss" in words and "none" in words
     assert "energy × time × area is" in words or "more area" in words
     assert "θ was chosen on trace trace.npz, 40 sequences: choose it on validation data (--split valid" in words
     assert "search of θ: 0 of at most 28 passes" in done.stderr
