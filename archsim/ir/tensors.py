@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,11 @@ def read_weights(path: Path) -> NamedTensors:
 
 
 def stored_tensors(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the tensors of a safetensors file by name as `dtype`, `shape` and `data`, not converted yet."""
+    """Return the tensors of a safetensors file, sorted by name, as `dtype`, `shape` and `data`, not converted yet."""
     data = read_bytes(path, NetworkError, "a safetensors file", MOST_WEIGHT_BYTES)
     try:
-        return dict(deserialize(data))
+        # The library gives them in an order that changes from process to process.
+        return dict(sorted(deserialize(data), key=itemgetter(0)))
     except (SafetensorError, ValueError, TypeError) as error:
         raise NetworkError(f"{path}: not a readable safetensors file: {error}") from None
 

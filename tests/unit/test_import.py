@@ -176,6 +176,14 @@ def test_file_without_one_clear_network_is_refused(tensors, options, message, tm
         import_weights(path, **options)
 
 
+def test_table_of_a_safetensors_file_is_in_order_of_names(tmp_path):
+    tensors = {f"rnn.weight_{part}_l0": np.zeros((8, 2), np.float32) for part in ("ih", "hh")}
+    tensors |= {f"m{i}.weight": np.zeros(2, np.float32) for i in range(8)}
+    save_file(tensors, tmp_path / "model.safetensors")
+    outside = [row.part for row in import_file(tmp_path / "model.safetensors").table.rows if row.kind == "tensors"]
+    assert outside == [f"m{i}" for i in range(8)]
+
+
 def test_refused_part_beside_a_good_one_is_in_the_table(tmp_path):
     state = {f"good.{n}": t for n, t in LSTM.items()} | {
         f"bad.{n}": t for n, t in torch.nn.RNN(3, 4).state_dict().items()
