@@ -94,6 +94,12 @@ def pair():
     return network, make_trace(network, (20, 30))
 
 
+@pytest.mark.parametrize("policy, hint", [("bnn", "signs only.*try policy delta$"), ("lowbit", "bound of 0$")])
+def test_message_names_signs_as_the_reason_only_where_the_policy_looks_at_signs(policy, hint, pair):
+    with pytest.raises(ConfigError, match=f"even θ = 0 changes the outputs by .*{hint}"):
+        archsim.calibrate(*pair, policy=policy, max_change=0.0, progress=False)
+
+
 @pytest.mark.parametrize("policy", ["bnn", "delta", "lowbit:bits=4"])
 def test_largest_threshold_within_a_change_is_that_of_simulate(policy, pair):
     network, trace = pair
