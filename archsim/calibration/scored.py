@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from archsim.errors import ConfigError
+from archsim.errors import ConfigError, in_brief
 from archsim.files import check_writable, write_whole
 from archsim.ir.manifest import reaches
 
@@ -214,5 +214,5 @@ def _score(outcome: Outcome) -> float:
     except (TypeError, ValueError):
         score = math.nan
     if not math.isfinite(score):
-        raise ConfigError(f"evaluate returned {outcome.score!r}: need one finite number, higher is better")
+        raise ConfigError(f"evaluate returned {in_brief(outcome.score)}: need one finite number, higher is better")
     return score

@@ -73,6 +73,7 @@ def test_search_by_change_needs_no_score():
 
 @pytest.mark.parametrize("outcome, bound, message", [
     (Outcome(math.nan), {"max_loss": 1.0}, "evaluate returned nan: need one finite number, higher is better"),
+    (Outcome(np.zeros((40, 2))), {"max_loss": 1.0}, r"evaluate returned array\(\[\[0., 0.\], \[0., 0.\].{20,60}\.\.\.: need one finite"),
     (Outcome("high"), {"max_loss": 1.0}, "evaluate returned 'high'"),
     (Outcome(np.zeros(2)), {"max_loss": 1.0}, "need one finite number"),
     (Outcome(), {"max_loss": 1.0}, "evaluate returned None"),

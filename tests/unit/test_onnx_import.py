@@ -228,6 +228,11 @@ def test_model_without_recurrence_or_products_is_told_no_way_out(folder):
         imported(model, folder)
 
 
+def test_bytes_in_the_place_of_a_path_are_refused():
+    with pytest.raises(archsim.ArchsimError, match="model is a bytes: need the path of an ONNX file"):
+        archsim.OnnxModel(b"")
+
+
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08"])
 def test_files_that_are_no_models_are_refused(content, tmp_path):
     path = tmp_path / "bad.onnx"
