@@ -12,7 +12,7 @@ from typing import Any
 
 from archsim.calibration import with_scales
 from archsim.corpora.catalogue import load_trace
-from archsim.errors import ConfigError
+from archsim.errors import ConfigError, in_brief
 from archsim.exploration.candidates import NONE
 from archsim.exploration.threshold_search import CHANGE, LOSS, Bound, UserLoss
 from archsim.files import make_folder
@@ -162,5 +162,5 @@ def _number(value: Any) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise ConfigError(f"loss returned {value!r}: need one finite number, lower is better")
+        raise ConfigError(f"loss returned {in_brief(value)}: need one finite number, lower is better")
     return number

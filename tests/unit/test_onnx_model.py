@@ -283,6 +283,7 @@ X = np.zeros((4, 2, 3), np.float32)
 @pytest.mark.parametrize("feeds, message", [
     ({"X": X}, "got one feed, need a list of feeds, each a dictionary of X"),
     ([], r"got \[\], need a list of feeds"),
+    ([X], "call 0: got a ndarray, need a dictionary of X"),
     ([{"x": X}], "call 0: no input 'x', did you mean 'X'\\?; accepted: X"),
     ([{"X": X}, {}], "call 1: input 'X' is missing, need shape"),
     ([{"X": X.astype(complex)}], "call 0: input 'X' is complex128, need float32"),
