@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from archsim.errors import ConfigError, in_brief
 from archsim.files import check_writable, write_whole
 from archsim.ir.manifest import reaches
+from archsim.ir.network import Scales
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,9 +74,17 @@ class CalibratedThreshold(float):
     bound: Bound
     highest: float
     """Largest θ that the search could try."""
+    scales: Mapping[str, Scales] | None
+    """Scales of inputs by name of the part, as measured for the search; None where the policy needs none."""
 
     def __new__(
-        cls, theta: float, tried: tuple[dict[str, Any], ...], baseline: float | None, bound: Bound, highest: float
+        cls,
+        theta: float,
+        tried: tuple[dict[str, Any], ...],
+        baseline: float | None,
+        bound: Bound,
+        highest: float,
+        scales: Mapping[str, Scales] | None = None,
     ) -> CalibratedThreshold:
         """Return θ with its evidence; `tried` holds a flat record per θ."""
         self = super().__new__(cls, theta)
@@ -83,11 +92,16 @@ class CalibratedThreshold(float):
         self.baseline = baseline
         self.bound = bound
         self.highest = highest
+        self.scales = scales
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return the evidence for pickle, too, which a plain float would lose."""
-        return type(self), (float(self), self.tried, self.baseline, self.bound, self.highest)
+        return type(self), (float(self), self.tried, self.baseline, self.bound, self.highest, self.scales)
+
+    def with_scales(self, scales: Mapping[str, Scales] | None) -> CalibratedThreshold:
+        """Return the same θ with the scales that `attach` and `OnnxModel.run` take where none are given."""
+        return CalibratedThreshold(self, self.tried, self.baseline, self.bound, self.highest, scales)
 
     @property
     def log(self) -> pd.DataFrame:
