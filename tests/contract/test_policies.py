@@ -145,5 +145,5 @@ def test_unknown_policy_suggests_the_nearest_name():
 
 def test_registry_of_an_unknown_plugin_group_holds_its_own_entries():
     registry = Registry("thing", "archsim.nothing-here")
-    registry.add("a", 1)
+    registry.bundle("a", 1)
     assert list(registry) == ["a"] and registry.get("a") == 1
