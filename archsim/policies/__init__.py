@@ -36,7 +36,6 @@ _PARTS = ("name", "needs_threshold", "uses_memo_unit", "begin")
 _BUILT_IN = (NoReuse, BinaryPolicy, TernaryPolicy, LowBitPolicy, OraclePolicy, DeltaPolicy, InputSimilarityPolicy)
 
 
-
 def register_policy(policy: type[Policy]) -> type[Policy]:
     """Make a policy class known by its `name`; usable as a decorator.
 
