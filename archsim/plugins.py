@@ -98,6 +98,12 @@ def loaded_plugins() -> tuple[Plugin, ...]:
     return tuple(loaded.plugin for loaded in _LOADED.values())
 
 
+def origin_of(defined: type) -> str:
+    """Return the plug-in file that defines a class, or else the name of its module."""
+    paths = {loaded.plugin.module: path for path, loaded in _LOADED.items()}
+    return paths.get(defined.__module__, defined.__module__)
+
+
 def sources_of(*things: object) -> list[str]:
     """Return the source texts of users' modules that define these objects, their classes, and bases of those.
 

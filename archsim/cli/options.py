@@ -22,7 +22,7 @@ class NamedPath(click.Path):
 
 
 def _load_plugins(context: click.Context, option: click.Parameter, paths: tuple[Path, ...]) -> None:
-    if paths:
+    if paths and not context.resilient_parsing:  # a shell that completes a line must not run the files in it
         from archsim.plugins import load_plugin
 
         for path in paths:

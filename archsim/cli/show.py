@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 KINDS = ("networks", "traces", "archs", "policies")
 LISTED = (*KINDS, "metrics", "machines")
+"""Kinds whose names are listed."""
 KINDS_BY_SUFFIX = {".toml": "archs", ".onnx": "models"}
 """Kind of a file by suffix; any other file is a trace."""
 
@@ -251,6 +252,7 @@ def _show_model(name: str) -> Iterator[Table]:
 
 
 def _show_policy(name: str) -> Iterator[Table]:
+    from archsim.plugins import origin_of
     from archsim.policies import declaration, policy_from
     from archsim.policies.options import defaults_of, spelled_option
 
@@ -264,7 +266,7 @@ def _show_policy(name: str) -> Iterator[Table]:
         ("runs on", declared.machine_name),
         ("needs scales of inputs", declared.needs_scales),
         ("needs the memoization unit", policy.uses_memo_unit),
-        ("code", type(policy).__module__),
+        ("code", origin_of(type(policy))),
     ]
     if policy.uses_memo_unit:
         stated = vars(declared.predictor)
