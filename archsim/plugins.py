@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import RLock
 from types import ModuleType
 from typing import Any
 
@@ -59,6 +60,8 @@ class _Loaded:
 
 _LOADED: dict[str, _Loaded] = {}
 """Plug-ins that have run in this process, by path."""
+_LOCK = RLock()
+"""Held while a file runs, because the tasks of one worker may load it at once."""
 
 
 def load_plugin(path: str | Path, *, must_register: bool = True) -> Plugin:
@@ -70,20 +73,26 @@ def load_plugin(path: str | Path, *, must_register: bool = True) -> Plugin:
     """
     text = read_text(Path(path), ConfigError, "a Python file that registers a policy, a task metric or a machine")
     plugin = Plugin(str(Path(path).resolve()), hashlib.sha256(text.encode()).hexdigest())
-    earlier = _LOADED.get(plugin.path)
-    if earlier is None or earlier.plugin != plugin:
-        with _undone_on_failure(plugin):
-            for registry, name in earlier.keys if earlier else ():
-                registry.items.pop(name, None)
-            before = _items()
-            _run(plugin, text)
-            keys = frozenset(key for key, item in _items().items() if before.get(key) is not item)
-            _check_new(plugin, keys & before.keys())
-        _LOADED[plugin.path] = _Loaded(plugin, text, keys)
+    with _LOCK:
+        earlier = _LOADED.get(plugin.path)
+        if earlier is None or earlier.plugin != plugin:
+            _LOADED[plugin.path] = _loaded_anew(plugin, text, earlier)
     if must_register and not _LOADED[plugin.path].keys:
         call = "archsim.register_policy, register_metric or register_machine"
         raise ConfigError(f"{path} registers nothing: a plug-in calls {call}")
     return plugin
+
+
+def _loaded_anew(plugin: Plugin, text: str, earlier: _Loaded | None) -> _Loaded:
+    """Run a plug-in in place of its earlier version, if there is one."""
+    with _undone_on_failure(plugin):
+        for registry, name in earlier.keys if earlier else ():
+            registry.items.pop(name, None)
+        before = _items()
+        _run(plugin, text)
+        keys = frozenset(key for key, item in _items().items() if before.get(key) is not item)
+        _check_new(plugin, keys & before.keys())
+    return _Loaded(plugin, text, keys)
 
 
 def load_same_plugins(plugins: Iterable[Plugin]) -> None:

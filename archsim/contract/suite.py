@@ -53,7 +53,7 @@ class CheckResult:
     passed: bool | None
     """Whether the promise is kept; None if that was not checked."""
     words: str
-    """How it is broken, why it was not checked, or a remark; empty if there is nothing to say."""
+    """Description of how it is broken, reason why it was not checked, or remark; empty if there is none."""
 
 
 def check_policy(policy: Any, threshold: float | None = None) -> list[CheckResult]:
