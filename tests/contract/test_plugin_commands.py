@@ -116,6 +116,51 @@ def test_exception_in_a_policy_exits_with_1_and_its_line(folder, tmp_path):
     assert f"run failed: {tmp_path / 'bad.py'}, line 20, in decide: AttributeError" in done.stderr
 
 
+# Installed packages
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Return a function that installs a package with a policy, a metric and a machine under entry points."""
+
+    def install(policy_name):
+        site = tmp_path / "site"
+        (site / "theirs-1.0.dist-info").mkdir(parents=True)
+        (site / "theirs-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+        groups = (
+            f"[archsim.policies]\n{policy_name} = theirs:Mine\n[archsim.task_metrics]\nexact = theirs:EXACT\n"
+            "[archsim.machines]\nzeta = theirs:ZETA\n"
+        )
+        (site / "theirs-1.0.dist-info" / "entry_points.txt").write_text(groups)
+        more = (
+            "from archsim.task_metrics.metrics import Metric\nfrom archsim.sim.machines import EPUR\n"
+            "EXACT = Metric('exact', str, 1, lambda a, t: (int(a == t), 1), lambda sums: 100 * sums[0] / sums[1])\n"
+            "class Zeta(type(EPUR)):\n    name = 'zeta'\n    def is_described_by(self, arch):\n        return False\nZETA = Zeta()\n"
+        )
+        text = POLICY.replace("@archsim.register_policy\n", "").replace('"mine"', f'"{policy_name}"')
+        (site / "theirs.py").write_text(f"{text}\n{more}", "utf-8")
+        monkeypatch.setenv("PYTHONPATH", str(site))
+
+    return install
+
+
+def test_items_of_an_installed_package_are_listed_and_run(installed, folder):
+    installed("mine")
+    for kind, name in (("policies", "mine"), ("metrics", "exact"), ("machines", "zeta")):
+        assert name in archsim("list", kind).stdout.split()
+    done = archsim("run", *NETWORK, "--threshold", 0.5, "-p", "mine", cwd=folder)
+    assert done.returncode == 0 and "mine" in done.stdout, done.stderr
+    checked = archsim("check-policy", "theirs:Mine")
+    assert checked.returncode == 0 and "14 of 14 passed" in checked.stdout
+
+
+def test_installed_policy_with_a_bundled_name_is_refused(installed):
+    installed("bnn")
+    done = archsim("list", "policies")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "entry point bnn = theirs:Mine of the group archsim.policies: 'bnn' is built in" in done.stderr
+
+
 # check-policy
 
 
