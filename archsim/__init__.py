@@ -29,9 +29,12 @@ if TYPE_CHECKING:  # type checkers do not run `__getattr__`; `X as X` marks a na
     from archsim.live.calibrate import calibrate as calibrate
     from archsim.live.onnx_model import OnnxModel as OnnxModel
     from archsim.live.torch_session import attach as attach
+    from archsim.plugins import load_plugin as load_plugin
     from archsim.policies import register_policy as register_policy
+    from archsim.sim.machines import register_machine as register_machine
     from archsim.sweeps.frames import read_sweep as read_sweep
     from archsim.sweeps.run import run_sweep as run_sweep
+    from archsim.task_metrics.metrics import register_metric as register_metric
     from archsim.traceio.files import write_trace as write_trace
     from archsim.traceio.trace import Trace as Trace
 
@@ -50,9 +53,12 @@ _HOMES = {
     "from_torch": "archsim.importers.pytorch",
     "load_arch": "archsim.config.load",
     "load_network": "archsim.ir.folder",
+    "load_plugin": "archsim.plugins",
     "load_trace": "archsim.corpora.catalogue",
     "measure_scales": "archsim.inference.measure",
     "read_sweep": "archsim.sweeps.frames",
+    "register_machine": "archsim.sim.machines",
+    "register_metric": "archsim.task_metrics.metrics",
     "register_policy": "archsim.policies",
     "replay_dram": "archsim.experiment.replay",
     "run_sweep": "archsim.sweeps.run",

@@ -24,7 +24,7 @@ def rng():
 @pytest.fixture
 def registry(monkeypatch):
     """Return the registry of policies; those that the test registers are forgotten after it."""
-    monkeypatch.setattr(POLICIES, "_items", dict(POLICIES._items))
+    monkeypatch.setattr(POLICIES, "items", dict(POLICIES.items))
     return POLICIES
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archsim.cli.options import NamedPath
+from archsim.cli.options import NamedPath, plugin_option
 from archsim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 @click.option("--log", type=NamedPath(), help="Write every θ tried with its loss or change to a CSV file.")
 @click.option("--save", is_flag=True, help="Write θ for the smallest bound and its evidence into network.toml.")
 @click.option("--force", is_flag=True, help="Allow --save to change a bundled network.")
+@plugin_option
 def calibrate(
     network: str,
     trace: str,

@@ -76,6 +76,19 @@ def _code_of(work: Callable[[], object], program: str) -> int:
     except (click.Abort, KeyboardInterrupt):
         say(f"{program}: interrupted", err=True)
         return INTERRUPTED
+    except Exception as error:
+        place = _users_line(error)
+        if place is None:  # a mistake of archsim's, whose traceback is needed to mend it
+            raise
+        say(f"{program}: run failed: {place}: {type(error).__name__}: {error}", err=True)
+        return FAILED
+
+
+def _users_line(error: Exception) -> str | None:
+    """Return where a policy, metric or machine of the user's raised an error; None if none of them did."""
+    from archsim.plugins import users_line
+
+    return users_line(error)
 
 
 def _prepare_streams() -> None:

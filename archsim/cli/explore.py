@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archsim.cli.options import NamedPath
+from archsim.cli.options import NamedPath, plugin_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 @click.option("--output", "-o", type=NamedPath(), help="Folder of the results.  [default: explore-NAME]")
 @click.option("--jobs", "-j", type=int, help="Processes.  [default: one per core]")
 @click.option("--json", "json_path", type=NamedPath(), help="Write all points to a file.")
+@plugin_option
 def explore(
     network: str, policies: tuple[str, ...], widths: str, output: Path | None, json_path: Path | None, **options: Any
 ) -> None:

@@ -10,6 +10,7 @@ import click
 
 from archsim._version import __version__
 from archsim.cli.calibrate import calibrate
+from archsim.cli.check_policy import check
 from archsim.cli.exit import exit_code
 from archsim.cli.explore import explore
 from archsim.cli.import_ import import_file
@@ -34,10 +35,11 @@ def archsim() -> None:
     archsim reproduce --quick                       every table and figure of the paper
     archsim import model.safetensors -o my-network  somebody's weights as a network
     archsim show epur                               a machine with the source of each value
+    archsim check-policy mine.py:Mine               whether a policy of your own keeps its contract
     """
 
 
-for _command in (run, sweep, report, explore, reproduce, list_things, show, calibrate, import_file):
+for _command in (run, sweep, report, explore, reproduce, list_things, show, calibrate, import_file, check):
     archsim.add_command(_command)
 
 

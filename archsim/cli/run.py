@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archsim.cli.options import NamedPath
+from archsim.cli.options import NamedPath, plugin_option
 
 if TYPE_CHECKING:
     from archsim.experiment.result import Result
@@ -48,6 +48,7 @@ SUMMARY_POLICIES = ("bnn", "oracle")
     "--sensitivity", is_flag=True, help="Also print the energy saving over the ranges of uncertain constants."
 )
 @click.option("--verbose", "-v", is_flag=True, help="Also print the use and the energy of each unit.")
+@plugin_option
 def run(
     network: str | None,
     inputs: Path | None,

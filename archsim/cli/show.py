@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archsim.cli.options import plugin_option
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,14 +21,22 @@ if TYPE_CHECKING:
     from archsim.ir.network import Network
 
 KINDS = ("networks", "traces", "archs", "policies")
+LISTED = (*KINDS, "metrics", "machines")
+"""Kinds whose names are listed."""
 KINDS_BY_SUFFIX = {".toml": "archs", ".onnx": "models", **dict.fromkeys((".npz", ".h5", ".hdf5"), "traces")}
 """Kind of a file by suffix; any other file is one of weights."""
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", type=click.Choice(LISTED))
+@plugin_option
 def list_things(kind: str) -> None:
-    """List the names of networks, traces, architectures or policies."""
+    """List the names of networks, traces, architectures, policies, task metrics or machines.
+
+    \b
+    archsim list policies
+    archsim list policies --plugin mine.py
+    """
     from archsim.cli.console import say
 
     for name in _names(kind):
@@ -35,6 +45,7 @@ def list_things(kind: str) -> None:
 
 @click.command()
 @click.argument("name")
+@plugin_option
 def show(name: str) -> None:
     """Show the content of a name or a file: a machine with the source of each value, a network, a trace, a policy.
 
@@ -83,6 +94,14 @@ def _names(kind: str) -> list[str]:
         from archsim.config.load import bundled_archs
 
         return bundled_archs()
+    if kind == "metrics":
+        from archsim.task_metrics.metrics import METRICS
+
+        return list(METRICS)
+    if kind == "machines":
+        from archsim.sim.machines import MACHINES
+
+        return list(MACHINES)
     from archsim.policies import POLICIES
 
     return list(POLICIES)
@@ -242,6 +261,7 @@ def _show_weights(name: str) -> Iterator[Table]:
 
 
 def _show_policy(name: str) -> Iterator[Table]:
+    from archsim.plugins import origin_of
     from archsim.policies import declaration, policy_from
     from archsim.policies.options import defaults_of, spelled_option
 
@@ -255,7 +275,7 @@ def _show_policy(name: str) -> Iterator[Table]:
         ("runs on", declared.machine_name),
         ("needs scales of inputs", declared.needs_scales),
         ("needs the memoization unit", policy.uses_memo_unit),
-        ("code", type(policy).__module__),
+        ("code", origin_of(type(policy))),
     ]
     if policy.uses_memo_unit:
         stated = vars(declared.predictor)

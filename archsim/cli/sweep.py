@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archsim.cli.options import NamedPath
+from archsim.cli.options import NamedPath, plugin_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,6 +34,7 @@ SHORT_S = 10
 )
 @click.option("--retry", is_flag=True, help="Run failed points again as well.")
 @click.option("--dry-run", is_flag=True, help="Print the points and an estimate of the time, and write nothing.")
+@plugin_option
 def sweep(grid: Path, output: Path, jobs: int | None, dask: str | None, retry: bool, dry_run: bool) -> int:
     """Run every point of a grid that the output folder does not hold yet.
 

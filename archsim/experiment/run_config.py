@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +21,10 @@ from archsim.inference.workload import PRECISIONS
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
+from archsim.plugins import sources_of
 from archsim.policies import Policy, declaration, policy_from, saves_work
 from archsim.sim.machines import MACHINES, Detail, Machine, all_machines, check_fit, machine_of
+from archsim.task_metrics.metrics import METRICS
 from archsim.traceio.trace import Trace
 from archsim.validation import whole_number
 
@@ -114,17 +114,19 @@ class RunConfig:
         scales = scales_for(self.network, policy)
         if scales is not None:
             decided["scales"] = sorted(scales.items())
-        return decided | _code_of(policy)
+        return decided | _code(policy, declaration(policy).predictor)
 
     @property
     def _computed(self) -> dict[str, Any]:
-        """Digest fields of the computation without reuse."""
+        """Digest fields of the computation without reuse, and of the metric that scores it."""
+        metric = METRICS.get(self.network.metric) if self.network.metric else None
+        code = _code(metric.counts, metric.value) if metric else {}
         return {
             "archsim": __version__,
             "network": self.network.digest,
             "trace": self.trace.digest,
             "precision": self.precision,
-        }
+        } | {f"metric {key}": sources for key, sources in code.items()}
 
     def _run_on(self, arch: ArchSpec, spec: ArchSpec) -> dict[str, Any]:
         """Return the digest fields of `arch` run as machine `spec`, without those that only other machines have."""
@@ -134,23 +136,23 @@ class RunConfig:
         components = {component for other in others for component in other.own_components}
         tables = dict.fromkeys(("actions", "static", "buffers"), components)
         technology = self.technology.extended(machine.tables(spec))
-        return self._computed | {
-            "arch": arch.model_dump(exclude=fields),
-            "technology": technology.model_dump(exclude=tables),
-            "detail": self.detail,
-            "seed": self.seed,
-        }
+        code = _code(machine, *machine.compute.values())
+        return (
+            self._computed
+            | {
+                "arch": arch.model_dump(exclude=fields),
+                "technology": technology.model_dump(exclude=tables),
+                "detail": self.detail,
+                "seed": self.seed,
+            }
+            | {f"machine {key}": sources for key, sources in code.items()}
+        )
 
 
-def _code_of(policy: Policy) -> dict[str, Any]:
-    """Return the source of a plug-in policy as a digest field, because archsim's version does not cover it."""
-    module = sys.modules.get(type(policy).__module__)
-    if module is None or module.__name__.startswith("archsim."):
-        return {}
-    try:
-        return {"code": inspect.getsource(module)}
-    except (OSError, TypeError):  # a policy typed into a console has no source
-        return {}
+def _code(*things: object) -> dict[str, list[str]]:
+    """Return the digest field of users' code that defines these objects; none for archsim's own."""
+    sources = sources_of(*things)
+    return {"code": sources} if sources else {}
 
 
 def _digest(parts: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ def metric_for(network: Network, trace: Trace) -> Metric | None:
     """
     if network.metric is None or trace.targets is None:
         return None
-    metric = METRICS[network.metric]
+    metric = METRICS.get(network.metric)
     classes = network.head.bias.size if isinstance(network.head, MeanClassifier) else 0
     for sequence, target in enumerate(trace.targets):
         where = f"trace {trace.name}: target {target!r} of sequence {sequence}"

@@ -17,7 +17,8 @@ class MeanClassifier(OwnsArrays):
     """Weights (classes, D·H)."""
     bias: F32
     """Bias (classes,)."""
-    metrics = ("accuracy",)
+    predicts = int
+    """Type of its predictions: a class number per sequence."""
 
     def check(self, name: str, inputs: int) -> None:
         """Raise NetworkError unless the head takes `inputs` numbers per step."""
@@ -34,7 +35,8 @@ class CtcHead(OwnsArrays):
     """Bias (labels,)."""
     labels: tuple[str, ...]
     """Words by output. The first is the blank, which stands for no word."""
-    metrics = ("wer",)
+    predicts = str
+    """Type of its predictions: a text per sequence."""
 
     def check(self, name: str, inputs: int) -> None:
         """Raise NetworkError unless the head takes `inputs` numbers per step and has one label per output."""
@@ -64,7 +66,8 @@ class AttentionDecoder(OwnsArrays):
     """Token that begins a decoded sequence."""
     end: int
     """Token that ends a decoded sequence."""
-    metrics = ("bleu",)
+    predicts = str
+    """Type of its predictions: a text per sequence."""
 
     def step_limit(self, source_steps: int) -> int:
         """Return the steps after which decoding stops without an end token."""

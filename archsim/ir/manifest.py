@@ -9,6 +9,7 @@ from pydantic import Field, PlainValidator, field_validator
 
 from archsim.errors import did_you_mean
 from archsim.ir.cells import CELLS
+from archsim.task_metrics.metrics import METRICS
 from archsim.validation import FrozenRecord
 
 FLOAT_MAX = sys.float_info.max
@@ -154,7 +155,7 @@ class Manifest(FrozenRecord):
     name: str
     description: str = ""
     provenance: str = ""
-    metric: Literal["accuracy", "wer", "bleu"] | None = None
+    metric: str | None = None
     default_trace: str | None = None
     corpus: str | None = None
     """Name of the public corpus of the network's task, which `archsim run --split` reads."""
@@ -165,3 +166,11 @@ class Manifest(FrozenRecord):
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
     calibration: dict[str, CalibrationManifest] = Field(default_factory=dict)
     scales: ScalesManifest | None = None
+
+    @field_validator("metric")
+    @classmethod
+    def _registered(cls, value: str | None) -> str | None:
+        if value is not None and value not in METRICS:
+            more = "or one that a plug-in registers"
+            raise ValueError(f"not known{did_you_mean(value, METRICS)}; accepted: {', '.join(METRICS)}, {more}")
+        return value

@@ -20,6 +20,7 @@ from archsim.ir.speech import Frontend
 from archsim.ir.text import Subwords, TextEncoder
 from archsim.kernels.arrays import F32, I64
 from archsim.ownership import OwnsArrays
+from archsim.task_metrics.metrics import METRICS
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +85,8 @@ class Network:
         if self.frontend is not None and self.frontend.input_size != self.input_size:
             sizes = f"front end gives {self.frontend.input_size} numbers per step, the first layer takes"
             raise NetworkError(f"{self.name}: {sizes} {self.input_size}")
-        if self.metric is not None and (self.head is None or self.metric not in self.head.metrics):
-            accepted = f"with this head: {', '.join(self.head.metrics)}" if self.head else "without a head: none"
-            raise NetworkError(f"{self.name}: metric = {self.metric!r}: accepted {accepted}")
+        if self.metric is not None:
+            _check_metric(self, self.metric)
         if self.head is not None and not isinstance(self.head, AttentionDecoder):
             self.head.check(self.name, self.encoder[-1].output_size)
         if isinstance(self.head, AttentionDecoder) or self.decoder_depth:
@@ -190,6 +190,17 @@ def _check_scales(network: Network, scales: Scales) -> None:
     for value in (*scales.inputs, *(value for sides in scales.hidden for value in sides)):
         if not 0 <= value <= LARGEST_SCALE:
             raise NetworkError(f"{network.name}: scales hold {value}, need numbers from 0 to {LARGEST_SCALE:g}")
+
+
+def _check_metric(network: Network, metric: str) -> None:
+    """Raise NetworkError unless the metric scores what the head predicts."""
+    head, accepted = network.head, "without a head: none"
+    if head is not None:
+        if metric in METRICS and METRICS.get(metric).target_type is head.predicts:
+            return
+        suits = [name for name in METRICS if METRICS.get(name).target_type is head.predicts]
+        accepted = f"with this head: {', '.join(suits)}"
+    raise NetworkError(f"{network.name}: metric = {metric!r}: accepted {accepted}")
 
 
 def _check_translation(network: Network) -> None:

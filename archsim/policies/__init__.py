@@ -1,12 +1,13 @@
 """Reuse policies: each decides, step by step, which neurons take their memoized value, or which columns are skipped.
 
 A policy sees arrays and returns booleans; it knows neither the machine nor the clock. Users add one with
-`register_policy`, or from another package through the entry-point group `archsim.policies`.
+`register_policy`, in a script, in a file given as `--plugin`, or from another package through the entry-point group
+`archsim.policies`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archsim.errors import ConfigError
 from archsim.policies.binary import BinaryPolicy
@@ -34,20 +35,13 @@ Policy = ReusePolicy | ColumnPolicy
 _PARTS = ("name", "needs_threshold", "uses_memo_unit", "begin")
 _BUILT_IN = (NoReuse, BinaryPolicy, TernaryPolicy, LowBitPolicy, OraclePolicy, DeltaPolicy, InputSimilarityPolicy)
 
-POLICIES: Registry[type[Policy]] = Registry("policy", "archsim.policies")
-for _policy in _BUILT_IN:
-    POLICIES.add(_policy.name, _policy)
-
 
 def register_policy(policy: type[Policy]) -> type[Policy]:
     """Make a policy class known by its `name`; usable as a decorator.
 
     Raises ConfigError for a class that lacks a part of a policy, or that takes a built-in name.
     """
-    _check_parts(policy, f"register_policy: {getattr(policy, '__name__', policy)!r}")
-    if policy.name in {built_in.name for built_in in _BUILT_IN}:
-        raise ConfigError(f"register_policy: {policy.name!r} is built in, need another name")
-    return POLICIES.add(policy.name, policy)
+    return POLICIES.register(policy, f"register_policy: {getattr(policy, '__name__', policy)!r}")
 
 
 def policy_from(policy: str | Policy) -> Policy:
@@ -84,6 +78,13 @@ def saves_work(policy: Policy) -> bool:
     return policy.uses_memo_unit or skips_columns(policy)
 
 
+def _checked_class(policy: Any, where: str) -> type[Policy]:
+    if not isinstance(policy, type):
+        raise ConfigError(f"{where} is a {type(policy).__name__}: need a class, of which each run makes an instance")
+    _check_parts(policy, where)
+    return policy
+
+
 def _check_parts(policy: object, where: str) -> None:
     missing = [part for part in _PARTS if not hasattr(policy, part)]
     if missing:
@@ -93,6 +94,10 @@ def _check_parts(policy: object, where: str) -> None:
             f"{where} has by_columns and uses_memo_unit: columns are not memoized, need at most one of them"
         )
 
+
+POLICIES: Registry[type[Policy]] = Registry("policy", "archsim.policies", _checked_class)
+for _policy in _BUILT_IN:
+    POLICIES.bundle(_policy.name, _policy)
 
 __all__ = [
     "POLICIES",

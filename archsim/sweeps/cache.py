@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from archsim.activity import ActivityRecord, DecisionKind, PassShape, pass_shapes
-from archsim.errors import ArchsimError
+from archsim.errors import ArchsimError, UnknownNameError
 from archsim.experiment.run_config import RunConfig
 from archsim.experiment.serialization import StoredRun, restore_run, store_run
 from archsim.experiment.simulated_run import Baseline
@@ -158,7 +158,7 @@ def _read_pass(path: Path, config: RunConfig) -> InferenceResult | None:
             about = file.metadata() or {}
             tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         shapes = pass_shapes(config.network)
-        metric = METRICS[about["metric"]] if about["metric"] else None
+        metric = METRICS.get(about["metric"]) if about["metric"] else None
         if about["reuses"] == "false":
             return _plain_result(shapes, tensors, metric, "", json.loads(about["output_change"]))
         kind = _KINDS[about["kind"]]
@@ -172,7 +172,7 @@ def _read_pass(path: Path, config: RunConfig) -> InferenceResult | None:
             without_reuse=_plain_result(shapes, tensors, metric, PLAIN),
             output_change=json.loads(about["output_change"]),
         )
-    except (OSError, SafetensorError, KeyError, ValueError):
+    except (OSError, SafetensorError, KeyError, ValueError, UnknownNameError):
         return None
 
 

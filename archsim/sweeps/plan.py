@@ -9,6 +9,7 @@ from pathlib import Path
 from archsim.activity import pass_shapes
 from archsim.errors import UsageError
 from archsim.experiment.run_config import RunConfig
+from archsim.plugins import loaded_plugins
 from archsim.sweeps.cache import baseline_path, pass_path
 from archsim.sweeps.choices import Choices
 from archsim.sweeps.grid import Grid
@@ -68,11 +69,11 @@ def plan_tasks(points: Iterable[GridPoint], cache: Path) -> list[Task]:
 def _tasks(config: RunConfig, chosen: Choices, cache: Path) -> Iterator[Task]:
     """Yield the tasks that a point needs, then the task of the point itself."""
     choices, module, heavy = portable(chosen), type(config.policy).__module__, inference_macs(config)
-    light = REPLAY_SHARE * heavy
+    light, plugins = REPLAY_SHARE * heavy, loaded_plugins()
 
     def task(kind: TaskKind, digest: str, after: list[Task], weight: float) -> Task:
         after_names = frozenset(one.name for one in after)
-        return Task(kind, digest, choices, after_names, weight, module, config.workload_digest)
+        return Task(kind, digest, choices, after_names, weight, module, config.workload_digest, plugins)
 
     needed: list[Task] = []
     if not pass_path(cache, config.inference_digest).is_file():

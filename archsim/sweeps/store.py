@@ -16,6 +16,7 @@ from archsim._version import __version__
 from archsim.config.load import load_arch
 from archsim.errors import RunFailedError, UsageError
 from archsim.escaping import one_line, plain_lines
+from archsim.plugins import loaded_plugins
 from archsim.sealed import digest_of
 from archsim.sweeps.plan import GridPoint
 from archsim.sweeps.point import DEFAULT_ARCH
@@ -221,5 +222,6 @@ def provenance(command: str, grid: str, points: list[GridPoint]) -> dict[str, st
     configs = [point.config for point in points if point.config is not None]
     about |= {f"digest.network.{config.network.name}": config.network.digest for config in configs}
     about |= {f"digest.trace.{config.trace.name}": config.trace.digest for config in configs}
+    about |= {f"digest.plugin.{plugin.path}": plugin.digest for plugin in loaded_plugins()}
     machines = {point.choices.get("arch", DEFAULT_ARCH) for point in points if point.config is not None}
     return about | {f"{MACHINE}{name}": load_arch(name).model_dump_json() for name in sorted(machines)}

@@ -16,6 +16,7 @@ from archsim.experiment.result import Result
 from archsim.experiment.simulate import run_stages
 from archsim.experiment.simulated_run import SimulatedRun
 from archsim.experiment.utilisation import unit_uses
+from archsim.plugins import Plugin, load_same_plugins, users_line
 from archsim.sweeps.cache import CachedStages
 from archsim.sweeps.choices import Choices
 from archsim.sweeps.point import resolve_point
@@ -48,6 +49,8 @@ class Task:
     """Module that defines the point's policy, which a worker imports."""
     workload: str = ""
     """Digest of the network, trace and precision."""
+    plugins: tuple[Plugin, ...] = ()
+    """Plug-in files that a worker runs first."""
 
     @property
     def name(self) -> str:
@@ -103,12 +106,16 @@ def hindrance(error: BaseException, seconds: float = 0.0) -> Done:
 
 
 def message_of(error: BaseException) -> str:
-    """Return the text of an error, with its type if archsim did not raise it."""
-    return str(error) if isinstance(error, ArchsimError) else f"{type(error).__name__}: {error}"
+    """Return the text of an error, with its type and its line in users' code if archsim did not raise it."""
+    if isinstance(error, ArchsimError):
+        return str(error)
+    place = users_line(error)
+    return f"{f'{place}: ' if place else ''}{type(error).__name__}: {error}"
 
 
 def _stages(task: Task, cache: Path, threads: int) -> CachedStages:
     """Return the stages of a task's point; raise ConfigError if this process resolves it to another digest."""
+    load_same_plugins(task.plugins)
     if task.module != MAIN:
         import_module(task.module)  # registers the policy
     config = resolve_point(task.choices)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from archsim.errors import ConfigError
 from archsim.kernels.arrays import I64
+from archsim.registry import Registry
 from archsim.sums import mean
 
 
@@ -73,13 +76,30 @@ def _bleu(sums: Sequence[int]) -> float:
     return float(score.bp * math.exp(mean(map(math.log, score.precisions))))
 
 
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("accuracy", int, 1, _accuracy_counts, _share),
-        # Morris et al., Interspeech 2004; the alignment is jiwer's.
-        Metric("wer", str, -1, _wer_counts, _share),
-        # Papineni et al., ACL 2002; on texts that are tokenised already, hence without sacrebleu's tokeniser.
-        Metric("bleu", str, 1, _bleu_counts, _bleu),
-    )
-}
+def _checked(metric: Any, where: str) -> Metric:
+    if not isinstance(metric, Metric):
+        raise ConfigError(f"{where} is a {type(metric).__name__}: need an archsim.task_metrics.metrics.Metric")
+    if metric.target_type not in (int, str):
+        raise ConfigError(f"{where}: target_type = {metric.target_type!r}: need int, a class, or str, a text")
+    if metric.better not in (1, -1):
+        raise ConfigError(f"{where}: better = {metric.better!r}: need 1 where higher is better, -1 where lower is")
+    return metric
+
+
+METRICS: Registry[Metric] = Registry("task metric", "archsim.task_metrics", _checked)
+for _metric in (
+    Metric("accuracy", int, 1, _accuracy_counts, _share),
+    # Morris et al., Interspeech 2004; the alignment is jiwer's.
+    Metric("wer", str, -1, _wer_counts, _share),
+    # Papineni et al., ACL 2002; on texts that are tokenised already, hence without sacrebleu's tokeniser.
+    Metric("bleu", str, 1, _bleu_counts, _bleu),
+):
+    METRICS.bundle(_metric.name, _metric)
+
+
+def register_metric(metric: Metric) -> Metric:
+    """Make a metric known by its `name`, for `metric` in a network.toml whose head gives such predictions.
+
+    Raises ConfigError for what is no metric, or takes a built-in name.
+    """
+    return METRICS.register(metric, f"register_metric: {getattr(metric, 'name', metric)!r}")

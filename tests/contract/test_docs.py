@@ -149,7 +149,7 @@ def test_commands_of_the_contract_are_there_unless_marked():
     text = (ROOT / "docs" / "CONTRACT.md").read_text("utf-8")
     for row in re.findall(r"^\| `archsim .*", text, re.MULTILINE):
         usage, is_marked = row.split("`")[1], "(not yet)" in row.split("` ")[1].split("|")[0]
-        for name in re.findall(r"archsim (\w+)", row.rsplit("|", 2)[0]):
+        for name in re.findall(r"archsim ([\w-]+)", row.rsplit("|", 2)[0]):
             command = command_line.commands.get(name)
             options = {word for parameter in command.params for word in parameter.opts} if command else set()
             is_there = command is not None and set(re.findall(r"--[\w-]+", usage)) <= options

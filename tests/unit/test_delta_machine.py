@@ -166,7 +166,7 @@ def test_third_machine_is_found_whatever_its_name_sorts_after(monkeypatch):
             return arch.fmu is None and arch.delta is None and arch.technology == "28nm-hp"
 
     zeta, arch = Zeta(), ArchSpec(technology="28nm-hp")
-    monkeypatch.setitem(MACHINES._items, "zeta", zeta)
+    monkeypatch.setitem(MACHINES.items, "zeta", zeta)
     assert machine_of(arch.without_memo()) is zeta
     assert machine_of(arch) is EPUR and machine_of(ArchSpec().without_memo()) is EPUR
 

@@ -199,7 +199,7 @@ def test_audio_runs_to_transcripts_and_word_error_rate(tmp_path):
     ("[head]", "[calibration.bnn]\nfoo = 1\n[head]", "unknown key 'calibration.bnn.foo'"),
     ("stacked-spectrogram", "spectrogram", "frontend 'spectrogram' is not known, did you mean"),
     ("stacked-spectrogram", "log-mel-deltas", "front end gives 120 numbers per step, the first layer takes 162"),
-    ('"wer"', '"accuracy"', "metric = 'accuracy': accepted with this head: wer"),
+    ('"wer"', '"accuracy"', "metric = 'accuracy': accepted with this head: bleu, wer"),
     ("[head]", '[embedding]\nweight = "e"\nvocabulary = "v"\nsubwords = "s"\n[head]', "tensor 'e' is missing"),
 ])  # fmt: skip
 def test_broken_ctc_folder_is_refused(old, new, message, tmp_path):

@@ -94,14 +94,14 @@ def test_bleu_does_not_depend_on_the_builtin_sum(counts, monkeypatch):
     scores, theirs = set(), []
     for adds in (naive, compensated):
         monkeypatch.setattr(builtins, "sum", adds)
-        scores.add(METRICS["bleu"].value(counts))
+        scores.add(METRICS.get("bleu").value(counts))
         theirs.append(BLEU.compute_bleu(list(counts[:4]), list(counts[4:8]), *counts[8:], smooth_method="exp").score)
     assert len(scores) == 1 and scores.pop() == pytest.approx(theirs[0], rel=1e-12)
 
 
 @pytest.mark.parametrize("counts", [(0,) * 4 + (5, 4, 3, 2, 5, 7), (2, 1, 0, 0, 2, 1, 0, 0, 2, 2), (0,) * 10])
 def test_bleu_of_no_match_or_a_short_answer_is_zero(counts):
-    assert METRICS["bleu"].value(counts) == 0
+    assert METRICS.get("bleu").value(counts) == 0
 
 
 floats = st.floats(-1e6, 1e6)

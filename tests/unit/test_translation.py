@@ -130,7 +130,7 @@ def test_decoder_layers_that_do_not_fit_together_stream_weights(network):
         ({"head": None, "metric": None}, "a decoder needs layers, an embedding and a head"),
         ({"decoder_depth": 1}, "l0 takes 6 inputs, l1 gives 8"),
         ({"decoder_depth": 4}, "no recurrent layer to encode with"),
-        ({"metric": "wer"}, "metric = 'wer': accepted with this head: bleu"),
+        ({"metric": "accuracy"}, "metric = 'accuracy': accepted with this head: bleu, wer"),
         ({"embedding": None}, "a decoder needs layers, an embedding"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from archsim.activity import ActivityRecord, PassShape
 from archsim.config.arch import ArchSpec
@@ -13,11 +14,23 @@ from archsim.sim.machines.delta.machine import DELTA
 from archsim.sim.machines.epur.machine import EPUR
 from archsim.sim.machines.machine import Compute, Detail, Machine
 
-MACHINES: Registry[Machine] = Registry("machine", "archsim.machines")
+
+def _checked(machine: Any, where: str) -> Machine:
+    if not isinstance(machine, Machine):
+        raise ConfigError(f"{where} is no instance of archsim.sim.machines.Machine: need one")
+    return machine
+
+
+MACHINES: Registry[Machine] = Registry("machine", "archsim.machines", _checked)
 for _machine in (EPUR, DELTA):
-    MACHINES.add(_machine.name, _machine)
+    MACHINES.bundle(_machine.name, _machine)
 DEFAULT_MACHINE: Machine = EPUR
 """Machine of an architecture without the own unit of any machine."""
+
+
+def register_machine(machine: Machine) -> Machine:
+    """Make a machine known by its `name`; raise ConfigError for what is no machine, or takes a built-in name."""
+    return MACHINES.register(machine, f"register_machine: {machine!r}")
 
 
 def all_machines() -> Iterator[Machine]:
@@ -64,5 +77,6 @@ __all__ = [
     "check_fit",
     "machine_for",
     "machine_of",
+    "register_machine",
     "unit_position",
 ]
