@@ -21,6 +21,7 @@ LAYERS = [
     "sweeps",
     "report",
     "reproduce exploration",
+    "advising",
     "cli",
     "__main__",
 ]
