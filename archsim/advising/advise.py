@@ -32,6 +32,8 @@ from archsim.validation import whole_number
 if TYPE_CHECKING:
     import torch
 
+MAX_LOSS, MAX_CHANGE = 1.0, 0.05
+"""Default bounds: points of a score, and share that the outputs may change."""
 POLICIES = (
     *("bnn", "ternary:throttle=off", "lowbit:bits=3,throttle=off,correct=on"),
     *("input-similarity", "delta", "oracle"),
@@ -43,8 +45,8 @@ def advise(
     network_or_model: Network | str | Path | torch.nn.Module | OnnxModel,
     trace_or_inputs: Any,
     evaluate: Callable[..., Any] | None = None,
-    max_loss: float | None = 1.0,
-    max_change: float | None = 0.05,
+    max_loss: float | None = MAX_LOSS,
+    max_change: float | None = MAX_CHANGE,
     *,
     arch: ArchSpec | str | Path = "epur",
     policies: Sequence[str | Policy] = POLICIES,

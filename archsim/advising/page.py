@@ -86,7 +86,8 @@ def _policies(advice: Advice) -> Table:
         ["none", "–", percent(0.0), "1.00", percent(0.0), percent(0.0), *(["0.00"] if scored else []), percent(0.0)]
     ]
     rows += [_policy_row(policy, columns) for policy in advice.policies]
-    note = "In brackets: 95 % bootstrap intervals over sequences. A negative loss is a gain. * the search ended at its largest θ."
+    note = "In brackets: 95 % bootstrap intervals over sequences. A negative loss is a gain. "
+    note += "* the search of θ ended there."
     if advice.plain_result.record["speedup_with_head"] is not None:
         note += " Speed and energy include the head."
     return Table("", columns, rows, note)

@@ -37,10 +37,12 @@ def advise(
     inputs: Path | None,
     split: str | None,
     policies: tuple[str, ...],
+    max_loss: float | None,
+    max_change: float | None,
     arch: str,
+    limit: int | None,
     html_path: Path | None,
     json_path: Path | None,
-    **options: Any,
 ) -> None:
     """Say whether reuse pays: by which policy, at what loss, and what bounds the machine.
 
@@ -52,32 +54,38 @@ def advise(
     ARCHSIM_DATA=~/corpora archsim advise -n ds2-gru --split valid
     archsim advise -n model.onnx --inputs feeds.npz
     """
-    from archsim.advising.advise import POLICIES
+    from archsim.advising.advise import MAX_CHANGE, MAX_LOSS, POLICIES
     from archsim.advising.advise import advise as find_advice
     from archsim.cli.console import output_console, say, stage_bars
     from archsim.cli.outputs import check_outputs, input_files
+    from archsim.errors import ConfigError
 
     files = {} if network.endswith(".onnx") else input_files(network, trace, arch)
     read = files | {"--network": [Path(network)], "--inputs": [inputs]} if inputs else files
     check_outputs({"--html": html_path, "--json": json_path}, read)
     named = [name for text in policies for name in text.split()] or list(POLICIES)
+    if max_loss is not None and max_change is not None:
+        raise ConfigError(f"--max-loss {max_loss:g} and --max-change {max_change:g}: need at most one of them")
+    if max_loss is None and max_change is None:
+        max_loss, max_change = MAX_LOSS, MAX_CHANGE
     subject, data = _subject(network, trace, inputs, split)
     with stage_bars() as on_progress:
         advice = find_advice(
             subject,
             data,
+            max_loss=max_loss,
+            max_change=max_change,
             arch=arch,
             policies=named,
+            limit=limit,
             on_progress=on_progress,
-            limit=options["limit"],
-            **_bounds(**options),
         )
     if html_path is not None:
         advice.to_html(html_path)
     if json_path is not None:
         advice.to_json(json_path)
     console = output_console()
-    console.print(advice.verdict, style="bold")
+    console.print(advice.verdict, style="bold", soft_wrap=True)  # one line, however long
     for section in advice.sections:
         console.print(f"\n{section.title}", style="bold")
         if section.lead:
@@ -110,17 +118,6 @@ def _subject(network: str, trace: str | None, inputs: Path | None, split: str | 
         raise ConfigError(f"--trace {trace} and --split {split}: need at most one of them")
     loaded = load_network(network)
     return loaded, load_trace(trace) if trace else trace_of(loaded, split)
-
-
-def _bounds(max_loss: float | None, max_change: float | None, limit: int | None) -> dict[str, float | None]:
-    """Return the bounds of `archsim.advise`: the one that is given, or its defaults; ConfigError for both."""
-    from archsim.errors import ConfigError
-
-    if max_loss is not None and max_change is not None:
-        raise ConfigError(f"--max-loss {max_loss:g} and --max-change {max_change:g}: need at most one of them")
-    if max_loss is not None or max_change is not None:
-        return {"max_loss": max_loss, "max_change": max_change}
-    return {}
 
 
 def _table(table: PlainTable) -> Table:
