@@ -101,3 +101,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {item.lower(): item for item in known} if len(name) <= MAX_GUESS_CHARACTERS else {}
     near = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
     return f", did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def in_brief(value: object) -> str:
+    """Return a value as a message shows it: its `repr` in one line, cut after 60 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:60]}..."

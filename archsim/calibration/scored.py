@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from archsim.errors import ConfigError
+from archsim.errors import ConfigError, in_brief
 from archsim.files import check_writable, write_whole
 from archsim.ir.manifest import reaches
+from archsim.ir.network import Scales
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,9 +74,17 @@ class CalibratedThreshold(float):
     bound: Bound
     highest: float
     """Largest θ that the search could try."""
+    scales: Mapping[str, Scales] | None
+    """Scales of inputs by name of the part, as measured for the search; None where the policy needs none."""
 
     def __new__(
-        cls, theta: float, tried: tuple[dict[str, Any], ...], baseline: float | None, bound: Bound, highest: float
+        cls,
+        theta: float,
+        tried: tuple[dict[str, Any], ...],
+        baseline: float | None,
+        bound: Bound,
+        highest: float,
+        scales: Mapping[str, Scales] | None = None,
     ) -> CalibratedThreshold:
         """Return θ with its evidence; `tried` holds a flat record per θ."""
         self = super().__new__(cls, theta)
@@ -83,11 +92,16 @@ class CalibratedThreshold(float):
         self.baseline = baseline
         self.bound = bound
         self.highest = highest
+        self.scales = scales
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return the evidence for pickle, too, which a plain float would lose."""
-        return type(self), (float(self), self.tried, self.baseline, self.bound, self.highest)
+        return type(self), (float(self), self.tried, self.baseline, self.bound, self.highest, self.scales)
+
+    def with_scales(self, scales: Mapping[str, Scales] | None) -> CalibratedThreshold:
+        """Return the same θ with the scales that `attach` and `OnnxModel.run` take where none are given."""
+        return CalibratedThreshold(self, self.tried, self.baseline, self.bound, self.highest, scales)
 
     @property
     def log(self) -> pd.DataFrame:
@@ -146,16 +160,19 @@ class ScoredTrials:
         return tuple(self.records[threshold] for threshold in sorted(self.records))
 
 
-def search_theta(trials: ScoredTrials, *, highest: float = 4.0, resolution: float = 0.01) -> CalibratedThreshold:
+def search_theta(
+    trials: ScoredTrials, *, highest: float = 4.0, resolution: float = 0.01, hint: str = ""
+) -> CalibratedThreshold:
     """Return the largest θ in [0, highest], on a grid, up to which no tried θ costs more than the bound.
 
-    Raises ConfigError if even θ = 0 does.
+    Raises ConfigError if even θ = 0 does; its message ends with `hint`.
     """
     steps = steps_of(highest, resolution)
     best = largest_step(lambda step: trials.fits(theta_at(step, resolution)), steps)
     if best is None:
         what = "changes the outputs by" if trials.bound.max_loss is None else "loses"
-        raise ConfigError(f"even θ = 0 {what} {trials.cost(0.0):.3g}: too much for a bound of {trials.bound.value:g}")
+        cost = f"even θ = 0 {what} {trials.cost(0.0):.3g}"
+        raise ConfigError(f"{cost}: too much for a bound of {trials.bound.value:g}{hint}")
     theta, end = theta_at(best, resolution), theta_at(steps, resolution)
     return CalibratedThreshold(theta, trials.sorted_records(), trials.baseline, trials.bound, end)
 
@@ -211,5 +228,5 @@ def _score(outcome: Outcome) -> float:
     except (TypeError, ValueError):
         score = math.nan
     if not math.isfinite(score):
-        raise ConfigError(f"evaluate returned {outcome.score!r}: need one finite number, higher is better")
+        raise ConfigError(f"evaluate returned {in_brief(outcome.score)}: need one finite number, higher is better")
     return score

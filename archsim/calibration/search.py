@@ -14,6 +14,7 @@ from archsim.errors import ConfigError
 from archsim.ir.manifest import CalibratedPoint, CalibrationManifest, Per, reaches
 from archsim.ir.network import Network
 from archsim.policies import Policy, kind_of, policy_from
+from archsim.policies.binary import BinaryPolicy
 from archsim.task_metrics.bootstrap import CONFIDENCE
 from archsim.traceio.trace import Trace
 from archsim.validation import whole_number
@@ -123,8 +124,17 @@ def largest_uniform(trials: Trials, max_loss: float, margin: float, highest: flo
     best = largest_step(fits, steps_of(highest, resolution))
     if best is None:
         loss = f"{at(0).metric_loss:.2f} points, with a standard error of {at(0).standard_error:.2f}"
-        raise ConfigError(f"even θ = 0 loses {loss}: too much for a bound of {max_loss:g} and a margin of {margin:g}")
+        bounds = f"a bound of {max_loss:g} and a margin of {margin:g}"
+        raise ConfigError(f"even θ = 0 loses {loss}: too much for {bounds}{hint_at_zero(trials.policy)}")
     return at(best)
+
+
+def hint_at_zero(policy: Policy) -> str:
+    """Return why a policy costs much even at θ = 0, as the end of a message; empty where there is no one reason."""
+    if not isinstance(policy, BinaryPolicy):
+        return ""
+    reason = "at θ = 0 it still reuses a neuron while no sign of its inputs changes, and after a ReLU none ever does"
+    return f"; {policy.name} looks at signs only: {reason}: try policy delta"
 
 
 def check_amount(name: str, value: float) -> None:

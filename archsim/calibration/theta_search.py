@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archsim.calibration.scored import Bound, CalibratedThreshold, Outcome, ScoredTrials, max_trials, search_theta
-from archsim.calibration.search import check_search
+from archsim.calibration.search import check_search, hint_at_zero
 from archsim.errors import ConfigError
 from archsim.files import check_writable, named_path
 from archsim.policies import Policy
@@ -39,7 +39,8 @@ class ThetaSearch:
         """Search over a callable that runs a model at a θ, or without reuse for None."""
         with self.bar() as on_trial:
             trials = ScoredTrials(run, self.bound, on_trial, self.log)
-            return search_theta(trials, highest=self.highest, resolution=self.resolution)
+            hint = hint_at_zero(self.policy)
+            return search_theta(trials, highest=self.highest, resolution=self.resolution, hint=hint)
 
     @contextmanager
     def bar(self) -> Iterator[OnTrial]:

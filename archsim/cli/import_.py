@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     type=click.Choice(["torch", "onnx", "keras"]),
     help="Order of the gates.  [default: that of the framework whose names the tensors have]",
 )
-@click.option("--name", help="Name of the network.  [default: that of the file]")
+@click.option("--name", help="Name of the network.  [default: that of the folder]")
 @click.option(
     "--check",
     type=NamedPath(),
@@ -50,7 +50,7 @@ def import_file(
     name: str | None,
     check: tuple[Path, Path] | None,
 ) -> None:
-    """Make a network folder of a file of weights: .safetensors, .npz, .pt (weights only).
+    """Make a network folder of a file of weights: .safetensors, .npz, .pt (weights only), .onnx.
 
     It takes a whole model's file, too: the recurrent part is found by the names of torch or Keras. What is not
     recurrent is left out and listed. A wrong gate order changes no shape, so --check compares with outputs you have.
@@ -70,7 +70,7 @@ def import_file(
     known = read_known_outputs(*check) if check else None
 
     def imported_as(order: str | None) -> Imported:
-        return import_file(file, prefixes=prefixes, cell=cell, gate_order=order, name=name)
+        return import_file(file, prefixes=prefixes, cell=cell, gate_order=order, name=name or output.resolve().name)
 
     imported = imported_as(gate_order)
     output_console().show(_table(imported.table))

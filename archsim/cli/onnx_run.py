@@ -61,6 +61,9 @@ def run_onnx(
         for node in part.nodes:
             for note in node.notes:
                 say(f"{node.name}: {note}")
+    for row in model.table.rows:
+        if row.outcome == "left outside" and row.note:
+            say(f"{row.part} {row.kind}, left outside: {row.note}")
     for result in results.values() if verbose else ():
         for of_part in result.parts.values() if isinstance(result, SumResult) else [result]:
             console.show(utilisation_table(of_part))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from archsim.ir.network import Network
 
 KINDS = ("networks", "traces", "archs", "policies")
-KINDS_BY_SUFFIX = {".toml": "archs", ".onnx": "models"}
-"""Kind of a file by suffix; any other file is a trace."""
+KINDS_BY_SUFFIX = {".toml": "archs", ".onnx": "models", **dict.fromkeys((".npz", ".h5", ".hdf5"), "traces")}
+"""Kind of a file by suffix; any other file is one of weights."""
 
 
 @click.command("list")
@@ -44,6 +44,7 @@ def show(name: str) -> None:
     archsim show lowbit:bits=4
     archsim show my-machine.toml      also a network folder, or a trace file
     archsim show model.onnx           what of it is simulated, left outside, or refused and why
+    archsim show model.safetensors    the same of a file of weights: the names that archsim import takes as --prefix
     """
     from archsim.cli.console import output_console
     from archsim.errors import UnknownNameError
@@ -65,7 +66,7 @@ def _kinds_of_path(path: Path) -> list[str]:
     if is_folder(path):
         return ["networks"]
     if is_file(path):
-        return [KINDS_BY_SUFFIX.get(path.suffix, "traces")]
+        return [KINDS_BY_SUFFIX.get(path.suffix, "weights")]
     return []
 
 
@@ -232,6 +233,14 @@ def _show_model(name: str) -> Iterator[Table]:
     yield _table(table.source, COLUMNS, [row.cells for row in table.rows])
 
 
+def _show_weights(name: str) -> Iterator[Table]:
+    from archsim.importers.table import COLUMNS
+    from archsim.importers.weight_files import weights_table
+
+    table = weights_table(name)
+    yield _table(table.source, COLUMNS, [row.cells for row in table.rows])
+
+
 def _show_policy(name: str) -> Iterator[Table]:
     from archsim.policies import declaration, policy_from
     from archsim.policies.options import defaults_of, spelled_option
@@ -271,4 +280,5 @@ _SHOW = {
     "archs": _show_arch,
     "policies": _show_policy,
     "models": _show_model,
+    "weights": _show_weights,
 }

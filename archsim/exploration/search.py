@@ -5,7 +5,7 @@ The loss of a policy does not depend on the machine, so the search runs one mach
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,11 +30,13 @@ from archsim.traceio.trace import Trace
 if TYPE_CHECKING:
     import torch
 
+    from archsim.live.onnx_model import OnnxModel
+
 SWEEP, FILE = "sweep", "explore.html"
 
 
 def explore(
-    network: Network | str | Path | torch.nn.Module,
+    network: Network | str | Path | torch.nn.Module | OnnxModel,
     folder: str | Path,
     *,
     max_loss: float | None = None,
@@ -42,7 +44,7 @@ def explore(
     loss: Callable[[Any], Any] | None = None,
     policies: list[str] | tuple[str, ...] = POLICIES,
     widths: list[int] | tuple[int, ...] = WIDTHS,
-    trace: Trace | str | Path | None = None,
+    trace: Trace | str | Path | Sequence[Mapping[str, Any]] | None = None,
     split: str | None = None,
     limit: int | None = None,
     arch: str | Path = "epur",
@@ -55,11 +57,11 @@ def explore(
     """Search each policy's θ within a bound, and run the best on every width of the FMU.
 
     network, trace: names, files or objects, which are written into `folder`; or a torch model with one recurrent
-    module, whose inputs under `loss` are the trace.
+    module, whose inputs under `loss` are the trace; or an ONNX model with one recurrent part, and its feeds.
     max_loss: points of the task metric, or of `loss`, by default 1. max_change: share that the outputs may change
     (SEMANTICS 1.5), which needs neither metric nor targets.
-    loss: function of the list of outputs (T, D·H), or of the torch model, that returns a number, lower is better; it is
-    compared with its value without reuse, and stands for the loss of a metric.
+    loss: function of the list of outputs (T, D·H), of the torch model, or of the ONNX model's outputs, that returns a
+    number, lower is better; it is compared with its value without reuse, and stands for the loss of a metric.
     The points are a sweep in `folder`/sweep, so that a second call runs only what is missing.
     refine: bisections near the bound; a policy takes at most 8 + refine inference runs.
     margin: number of standard errors that a loss must stay below the bound.

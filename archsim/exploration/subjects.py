@@ -12,7 +12,7 @@ from typing import Any
 
 from archsim.calibration import with_scales
 from archsim.corpora.catalogue import load_trace
-from archsim.errors import ConfigError
+from archsim.errors import ConfigError, in_brief
 from archsim.exploration.candidates import NONE
 from archsim.exploration.threshold_search import CHANGE, LOSS, Bound, UserLoss
 from archsim.files import make_folder
@@ -20,6 +20,8 @@ from archsim.inference.run import run_inference
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
 from archsim.ir.saving import save_network
+from archsim.live.onnx_model import OnnxModel
+from archsim.live.session import Session
 from archsim.live.torch_session import attach
 from archsim.policies import policy_from
 from archsim.reading import is_there
@@ -57,7 +59,10 @@ def check_objects(network: Any, trace: Any, loss: Loss | None, *, split: str | N
         raise ConfigError(f"loss is a {type(loss).__name__}: need a function that returns a number, lower is better")
     if (isinstance(trace, Trace) or loss is not None) and (split is not None or limit is not None):
         raise ConfigError(f"split = {split!r}, limit = {limit!r}: need a trace that is cut already, as trace.limit(10)")
-    if isinstance(network, Network | str | Path):
+    if isinstance(network, OnnxModel):
+        if trace is None or isinstance(trace, Trace | str | Path):
+            raise ConfigError("explore: an ONNX model needs trace = its feeds, a list with one dictionary per call")
+    elif isinstance(network, Network | str | Path):
         if trace is None and (loss is not None or isinstance(network, Network)):
             raise ConfigError("explore: a network given as an object, or with a loss, needs a trace")
     elif loss is None or trace is not None:
@@ -67,7 +72,9 @@ def check_objects(network: Any, trace: Any, loss: Loss | None, *, split: str | N
 def written(network: Any, trace: Any, loss: Loss | None, folder: Path) -> Subject:
     """Return the subject by name, objects written below `folder`."""
     user_loss = None
-    if not isinstance(network, Network | str | Path):
+    if isinstance(network, OnnxModel):
+        network, trace, user_loss = _recorded_onnx(network, trace, loss)
+    elif not isinstance(network, Network | str | Path):
         assert loss is not None, "checked"
         network, trace, user_loss = _recorded(network, loss)
     elif loss is not None:
@@ -111,21 +118,42 @@ def _recorded(model: Any, loss: Loss) -> tuple[Network, Trace, UserLoss]:
     """Return what a torch model's only recurrent module is and was given, and the loss of the model under a policy."""
     with attach(model, NONE, compare=False) as session:
         plain = _number(loss(model))
-    network, trace = session.network, session.trace
-    if not isinstance(network, Network) or not isinstance(trace, Trace):
-        names = ", ".join(session.parts)
-        raise ConfigError(f"explore: the model has several recurrent modules ({names}): explore one module's network")
-    network, _ = with_scales(network, trace)
-    scales = network.scales
+    network, trace = _only_part(session)
 
     @cache
     def value(policy: str, threshold: float) -> float:
         if policy == NONE:
             return plain
-        with attach(model, policy, threshold, scales=scales, compare=False):
+        with attach(model, policy, threshold, scales=network.scales, compare=False):
             return _number(loss(model))
 
     return network, trace, lambda policy, threshold: value(policy, threshold) - plain
+
+
+def _recorded_onnx(model: OnnxModel, feeds: Any, loss: Loss | None) -> tuple[Network, Trace, UserLoss | None]:
+    """Return what an ONNX model's only recurrent part is and was given, and the loss of its outputs under a policy."""
+    plain = model.run(feeds, NONE, compare=False)
+    network, trace = _only_part(plain.session)
+    if loss is None:
+        return network, trace, None
+    plain_loss = _number(loss(plain.outputs))
+
+    @cache
+    def value(policy: str, threshold: float) -> float:
+        if policy == NONE:
+            return plain_loss
+        return _number(loss(model.run(feeds, policy, threshold, scales=network.scales, compare=False).outputs))
+
+    return network, trace, lambda policy, threshold: value(policy, threshold) - plain_loss
+
+
+def _only_part(session: Session) -> tuple[Network, Trace]:
+    """Return the network, with its scales, and the trace of a session's only part; ConfigError if it has several."""
+    network, trace = session.network, session.trace
+    if not isinstance(network, Network) or not isinstance(trace, Trace):
+        names = ", ".join(session.parts)
+        raise ConfigError(f"explore: the model has several recurrent parts ({names}): explore one part's network")
+    return with_scales(network, trace)[0], trace
 
 
 def _number(value: Any) -> float:
@@ -134,5 +162,5 @@ def _number(value: Any) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise ConfigError(f"loss returned {value!r}: need one finite number, lower is better")
+        raise ConfigError(f"loss returned {in_brief(value)}: need one finite number, lower is better")
     return number

@@ -5,6 +5,7 @@ Only protocol buffers are read; nothing of a file is executed but operators by O
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +46,10 @@ class OnnxFile:
         from google.protobuf.message import DecodeError
         from onnx import inliner
 
+        if not isinstance(path, str | os.PathLike):
+            raise NetworkError(
+                f"model is a {type(path).__name__}: need the path of an ONNX file, as onnx.save writes it"
+            )
         self.path = Path(path)
         require_regular(self.path, NetworkError, "an ONNX model")
         try:

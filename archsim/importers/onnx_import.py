@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archsim.errors import NetworkError
-from archsim.importers.onnx_graph import RECURRENT, OnnxFile, subgraphs
+from archsim.importers.onnx_graph import RECURRENT, OnnxFile, contains, subgraphs
 from archsim.importers.onnx_nodes import CELL_OF, RecurrentNode, RefusedNode, recurrent_nodes
 from archsim.importers.onnx_stacks import stacks_of, start_note
 from archsim.importers.table import ImportRow, ImportTable, Outcome
@@ -22,6 +22,9 @@ WAY_OUT = "build the network with archsim.Network.from_weights, or import its we
 SIDES = {(False,): "forward", (True,): "reverse", (False, True): "bidirectional"}
 MOST_OPERATORS = 6
 """Operators that a message about a model without recurrent ones names."""
+LOOPS = ("Loop", "Scan")
+PRODUCTS = ("MatMul", "Gemm", "MatMulInteger", "QLinearMatMul", "DynamicQuantizeMatMul", "Einsum")
+"""Operators that multiply by weights, in which exporters write recurrent layers that they have no operator for."""
 
 
 class OnnxImport:
@@ -46,8 +49,12 @@ class OnnxImport:
         """
         below = {above.name: under.name for stack in self.stacks for under, above in pairwise(stack)}
         rows = [_row(node, below.get(node.name), chosen is None or node in chosen) for node in self.nodes]
-        others = Counter(_other_operators(self.file.model.graph))
-        rows += [ImportRow(f"{n} node{'s' * (n > 1)}", kind, "left outside") for kind, n in others.items()]
+        graph = self.file.model.graph
+        others, loops = Counter(_other_operators(graph)), _loops_with_products(graph)
+        rows += [
+            ImportRow(f"{n} node{'s' * (n > 1)}", kind, "left outside", _loop_note(loops[kind]))
+            for kind, n in others.items()
+        ]
         return ImportTable(str(self.path), tuple(rows))
 
     def stack_named(self, layer: str | None) -> list[RecurrentNode]:
@@ -118,10 +125,30 @@ def _other_operators(graph: onnx.GraphProto) -> Iterator[str]:
             yield from _other_operators(inner)
 
 
+def _loops_with_products(graph: onnx.GraphProto) -> Counter[str]:
+    """Return the number of loops that multiply by weights, by operator, branches and loop bodies included."""
+    loops = Counter(node.op_type for node in graph.node if node.op_type in LOOPS and contains(node, PRODUCTS))
+    for node in graph.node:
+        for inner in subgraphs(node):
+            loops += _loops_with_products(inner)
+    return loops
+
+
+def _loop_note(n_loops: int) -> str:
+    """Return the note on loops with matrix products; empty where there are none."""
+    written = "matrix products inside: a recurrent layer written as a loop is not simulated, nor in time and energy"
+    return written if n_loops else ""
+
+
 def _nothing_recurrent(file: OnnxFile) -> str:
     """Return the message for a model without a recurrent operator."""
     counts = Counter(_other_operators(file.model.graph))
     operators = ", ".join(f"{kind} x {n}" for kind, n in counts.most_common(MOST_OPERATORS))
     accepted = ", ".join(CELL_OF)
-    unrolled = "" if counts.keys().isdisjoint({"Gemm", "MatMul"}) else " (unrolled into matrix products?)"
-    return f"{file.path}: no recurrent operator ({accepted}) among {operators}, ...{unrolled}: {WAY_OUT}"
+    if loops := _loops_with_products(file.model.graph):
+        form = f" (written as a {next(iter(loops))} with matrix products?): {WAY_OUT}"
+    elif not counts.keys().isdisjoint(PRODUCTS):
+        form = f" (unrolled into matrix products?): {WAY_OUT}"
+    else:
+        form = ", and no matrix product that one could be written as"
+    return f"{file.path}: no recurrent operator ({accepted}) among {operators}, ...{form}"

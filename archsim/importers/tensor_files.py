@@ -37,8 +37,8 @@ def read_tensors(path: Path) -> Tensors:
     Suffixes `.safetensors`, `.npz` (never with pickles) and `.pt`, `.pth`, `.bin`, `.ckpt` (torch, weights only).
     """
     if path.suffix not in READERS:
-        script = "; a TorchScript module goes through torch.jit.load and archsim.from_torch"
-        raise NetworkError(f"{path}: unknown suffix {path.suffix!r}; accepted: {', '.join(READERS)}, .onnx{script}")
+        way_out = WAYS_OUT.get(path.suffix, "")
+        raise NetworkError(f"{path}: unknown suffix {path.suffix!r}; accepted: {', '.join(READERS)}, .onnx{way_out}")
     require_regular(path, NetworkError, "a file of weights")
     return READERS[path.suffix](path)
 
@@ -91,6 +91,12 @@ READERS: dict[str, Callable[[Path], Tensors]] = {
     ".npz": _read_npz,
     **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), _read_torch),
 }
+_OF_KERAS = "; save Keras's weights as np.savez('weights.npz', **{w.path: w.numpy() for w in model.weights})"
+WAYS_OUT = {
+    **dict.fromkeys((".keras", ".h5", ".hdf5", ".pb", ".tflite"), _OF_KERAS),
+    **dict.fromkeys((".jit", ".ts"), "; a TorchScript module goes through torch.jit.load and archsim.from_torch"),
+}
+"""What to do with files of other suffixes that hold models, as the end of a message."""
 
 
 def _reason(path: Path, error: Exception) -> str:

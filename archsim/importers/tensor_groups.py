@@ -131,6 +131,12 @@ def _keras_groups(tensors: Tensors) -> dict[str, TensorGroup]:
     return groups
 
 
+def require_groups(where: str, groups: list[TensorGroup], tensors: Tensors) -> None:
+    """Raise NetworkError with the names that are wanted, and those that were found, if there is no group."""
+    if not groups:
+        raise NetworkError(f"{where}: no tensor has the name of a recurrent weight. {_names_of(tensors)}")
+
+
 def choose_groups(
     where: str, groups: list[TensorGroup], prefixes: Iterable[str], tensors: Tensors
 ) -> list[TensorGroup]:
@@ -138,8 +144,7 @@ def choose_groups(
 
     Raises NetworkError, which lists the prefixes there are, or the names that are wanted and those that were found.
     """
-    if not groups:
-        raise NetworkError(f"{where}: no tensor has the name of a recurrent weight. {_names_of(tensors)}")
+    require_groups(where, groups, tensors)
     if prefixes := list(prefixes):
         return [_named(where, groups, prefix) for prefix in prefixes]
     usable = [group for group in groups if not group.refusal]
@@ -152,10 +157,15 @@ def choose_groups(
 
 
 def _named(where: str, groups: list[TensorGroup], prefix: str) -> TensorGroup:
-    """Return the group of a prefix, or the only one whose prefix ends with it, because checkpoints nest state dicts."""
-    asked = prefix.rstrip("./")
-    exact = [group for group in groups if group.prefix.rstrip("./") == asked]
-    found = exact or [group for group in groups if group.name.endswith((f".{asked}", f"/{asked}"))]
+    """Return the group of a prefix, or the only one of which the prefix is the end, else the beginning or a part.
+
+    Checkpoints nest state dicts, and Keras puts a cell into each layer: `lstm` stands for `lstm/lstm_cell`.
+    """
+    asked = prefix.strip("./")
+    exact = [group for group in groups if group.prefix.strip("./") == asked]
+    ending = [group for group in groups if group.name.endswith((f".{asked}", f"/{asked}"))]
+    within = [group for group in groups if f".{asked}.".replace("/", ".") in f".{group.name}.".replace("/", ".")]
+    found = exact or ending or within
     if len(found) != 1:
         listed = "; ".join(f"{group.name} ({group.refusal or group.summary})" for group in found or groups)
         number = "several recurrent parts have" if found else "no recurrent part has"

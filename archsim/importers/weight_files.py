@@ -13,7 +13,7 @@ import numpy as np
 from archsim.errors import NetworkError
 from archsim.importers.table import ImportRow, ImportTable
 from archsim.importers.tensor_files import StoredTensor, Tensors, read_tensors
-from archsim.importers.tensor_groups import TensorGroup, choose_groups, find_groups
+from archsim.importers.tensor_groups import TensorGroup, choose_groups, find_groups, require_groups
 from archsim.ir.cells import cell_named
 from archsim.ir.from_arrays import layers_from_arrays
 from archsim.ir.gate_orders import Array, gate_order_named
@@ -65,6 +65,15 @@ def import_weights(
         provenance=f"{path.name}: {parts}, in the gate order of {' and '.join(orders)}",
     )
     return Imported(network, _table(path, tensors, groups, chosen), orders[0])
+
+
+def weights_table(path: str | Path) -> ImportTable:
+    """Return what of a file of weights can be simulated; NetworkError if it holds no recurrent weights."""
+    path = Path(path)
+    tensors = read_tensors(path)
+    groups = find_groups(tensors)
+    require_groups(str(path), groups, tensors)
+    return _table(path, tensors, groups, [group for group in groups if not group.refusal])
 
 
 def layers_of_state(where: str, arrays: Mapping[str, Array]) -> tuple[Layer, ...]:

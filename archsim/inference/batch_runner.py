@@ -1,4 +1,4 @@
-"""A workload over one batch of sequences: encoder layers, then the decoder or head."""
+"""Run of one batch of sequences through a network: the encoder's layers, then the decoder or the head."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from archsim.policies import Policy, kind_of
 
 @dataclass(frozen=True, eq=False)
 class BatchResult:
-    """Results of one batch of sequences, by row of the batch."""
+    """Results of one batch; entry b of each list belongs to sequence b of the batch."""
 
     batch: Batch
     top_outputs: list[F32] | None
-    """Top-layer outputs, (T, D·H) per sequence; None where nobody needs them."""
+    """Top-layer outputs, (T, D·H) per sequence; None if neither the caller nor a head needs them."""
     predictions: list[Prediction] | None
     """Predictions of the head; None for a network without one."""
     decisions: dict[PassKey, list[U8]]
-    """Bit-packed decisions, (T, bytes) per sequence."""
+    """Bit-packed decisions, (T, bytes) per sequence, by pass key."""
     layer_outputs: list[list[F32]] | None
     """Outputs (T, D·H) per layer and sequence; None where not kept."""
     ends: dict[PassKey, State]
@@ -64,12 +64,12 @@ class NetworkRunner:
         self.makes_products_ahead = kind_of(policy).makes_products_ahead
         self.needs_top_outputs = keep.outputs or keep.layers or self.network.head is not None
         reverse = any(direction.reverse for layer in self.network.encoder for direction in layer.directions)
-        # A reverse pass needs the last step first, so the layers above it cannot begin with a window of early steps.
+        # A reverse pass begins with the last step, so the layer above it has no inputs before the pass is over.
         self.window_steps = None if reverse else WINDOW_STEPS
-        """Steps that go through all layers before the next steps do; None for all steps of a batch."""
+        """Steps of a window, which go through all layers before the next window does; None for all steps at once."""
 
     def run(self, batch: Batch, pool: Executor | None) -> BatchResult:
-        """Run all layers over a batch. Batches share no state, so several may run in parallel; so may directions."""
+        """Run a batch through all layers. Batches share no state, so several may run in parallel."""
         batch_run = self.begin(batch, pool)
         for window in self.windows(batch):
             batch_run.advance(window)
@@ -80,7 +80,7 @@ class NetworkRunner:
         return BatchRun(self, batch, pool)
 
     def windows(self, batch: Batch) -> Iterator[Batch]:
-        """Cut a batch into the windows that a run advances by."""
+        """Cut a batch into the windows that a run advances by, in order."""
         return batch.windows(self.window_steps or batch.active.size)
 
     def find_products(self, direction: int, window: Batch, rows: slice, compute: Callable[[], F32]) -> F32:
@@ -92,19 +92,20 @@ class NetworkRunner:
         self,
         weights: DecoderWeights,
         batch: Batch,
-        memories: list[list[F32]],
+        encoded: list[list[F32]],
         encoder: EncoderRun,
         decisions: dict[PassKey, list[U8]],
         ends: dict[PassKey, State],
     ) -> BatchResult:
         """Decode a batch with layers that start in the final states of the encoder's passes.
 
-        memories: outputs of each encoder layer that is kept, the top one last.
+        encoded: outputs of each encoder layer that is kept, the top one last.
         """
+        # Encoder and decoder layers match one to one, and have one direction each, which the network has checked.
         depth, size = len(encoder.layers), batch.sequences.size
         states = [layer_pass.state for layer in encoder.layers for layer_pass in layer]
         layers = [self.passes.begin(depth + i, 0, size, start=state) for i, state in enumerate(states)]
-        decoded = decode(weights, layers, memories[-1], fp16=self.workload.fp16)
+        decoded = decode(weights, layers, encoded[-1], fp16=self.workload.fp16)
         for i in range(len(layers)):
             decisions[depth + i, 0] = [sequence.decisions[i] for sequence in decoded]
         predictions: list[Prediction] | None = None
@@ -114,16 +115,16 @@ class NetworkRunner:
             predictions = [subwords.decode(sequence.tokens[sequence.tokens != end]) for sequence in decoded]
         top_outputs = [sequence.outputs[-1] for sequence in decoded]
         by_layer = [list(outputs) for outputs in zip(*(sequence.outputs for sequence in decoded), strict=True)]
-        layer_outputs = memories + by_layer if self.keep.layers else None
+        layer_outputs = encoded + by_layer if self.keep.layers else None
         return BatchResult(batch, top_outputs, predictions, decisions, layer_outputs, ends)
 
     def predictions(self, outputs: Sequence[F32]) -> list[Prediction] | None:
-        """Return one prediction per sequence from top-layer outputs; None without a head that reads them."""
+        """Return one prediction per sequence from its top-layer outputs; None if no head reads them."""
         match self.network.head:
             case MeanClassifier() as head:
-                return [classify(head, top) for top in outputs]
+                return [classify(head, top_outputs) for top_outputs in outputs]
             case CtcHead() as head:
-                return [transcribe(head, top) for top in outputs]
+                return [transcribe(head, top_outputs) for top_outputs in outputs]
         return None
 
 

@@ -42,18 +42,18 @@ class DecoderWeights:
 
 
 class AttentionStep:
-    """Decoder head over a batch of encoded sequences, which chooses the next token from a top-layer value."""
+    """Decoder head over a batch of encoded sequences, which chooses the next token from top-layer outputs."""
 
-    def __init__(self, weights: DecoderWeights, memories: Sequence[F32]) -> None:
+    def __init__(self, weights: DecoderWeights, encoded: Sequence[F32]) -> None:
         self.weights = weights
-        self.memories = [(np.ascontiguousarray(encoded), _transposed(encoded)) for encoded in memories]
+        self.encoded = [(np.ascontiguousarray(outputs), _transposed(outputs)) for outputs in encoded]
 
-    def choose(self, top: F32) -> I64:
-        """Return the best next token of the first B sequences from their top-layer values (B, H)."""
+    def choose(self, top_outputs: F32) -> I64:
+        """Return the best next token of the first B sequences from their top-layer outputs (B, H)."""
         weights = self.weights
-        query = _product(top, weights.attention_t)
-        contexts = [self._context(query[row : row + 1], *self.memories[row]) for row in range(top.shape[0])]
-        joint = np.hstack([np.concatenate(contexts), top])
+        query = _product(top_outputs, weights.attention_t)
+        contexts = [self._context(query[row : row + 1], *self.encoded[row]) for row in range(len(query))]
+        joint = np.hstack([np.concatenate(contexts), top_outputs])
         attended = _product(joint, weights.combine_t) + weights.head.combine_bias
         tanh_inplace(attended.reshape(-1))
         scores: F32 = _product(attended, weights.table_t) + weights.head.output_bias
@@ -69,15 +69,15 @@ class AttentionStep:
 def decode(
     weights: DecoderWeights,
     layers: Sequence[LayerPass],
-    memories: Sequence[F32],
+    encoded: Sequence[F32],
     *,
     fp16: bool,
 ) -> list[Decoded]:
-    """Decode one token sequence per encoded sequence; `memories` holds the encoder's top outputs (S, H) of each."""
-    head, attention = weights.head, AttentionStep(weights, memories)
-    limits = np.array([head.step_limit(len(memory)) for memory in memories])
-    tokens = np.full(len(memories), head.start, np.int64)
-    lengths = np.zeros(len(memories), np.int64)
+    """Decode one token sequence per encoded sequence; `encoded` holds the encoder's top outputs (S, H) of each."""
+    head, attention = weights.head, AttentionStep(weights, encoded)
+    limits = np.array([head.step_limit(len(outputs)) for outputs in encoded])
+    tokens = np.full(len(encoded), head.start, np.int64)
+    lengths = np.zeros(len(encoded), np.int64)
     steps: list[tuple[I64, list[F32], list[U8]]] = []
     # The rows of a step are a prefix of the batch. A row that has ended runs on until all rows behind it have ended,
     # and its further results are not recorded.
@@ -87,9 +87,9 @@ def decode(
         values = to_fp16(values) if fp16 else values
         outputs, decisions = [], []
         for layer in layers:
-            values, packed = layer.advance(len(steps), values, layer.input_products(values))
+            values, step_decisions = layer.advance(len(steps), values, layer.input_products(values))
             outputs.append(values.copy())
-            decisions.append(packed)
+            decisions.append(step_decisions)
         tokens = attention.choose(values)
         steps.append((tokens, outputs, decisions))
         ended = (tokens == head.end) | (limits[:B] <= len(steps))
@@ -101,7 +101,7 @@ def _collect(row: int, steps: Sequence[tuple[I64, list[F32], list[U8]]], depth: 
     return Decoded(
         tokens=np.array([tokens[row] for tokens, _, _ in steps], np.int64),
         outputs=[np.stack([outputs[layer][row] for _, outputs, _ in steps]) for layer in range(depth)],
-        decisions=[np.stack([packed[layer][row] for _, _, packed in steps]) for layer in range(depth)],
+        decisions=[np.stack([decided[layer][row] for _, _, decided in steps]) for layer in range(depth)],
     )
 
 

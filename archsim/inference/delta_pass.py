@@ -50,13 +50,13 @@ class ColumnSkippingPass:
         return np.empty((inputs.shape[0], 0), np.float32)
 
     def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
-        """Run the steps of a window from packed rows; return packed h and packed skips."""
+        """Run the steps of a window from step-major rows; return step-major h and bit-packed skips."""
         return step_by_step(self, window, inputs, products)
 
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
         """Run step `index` of the first B sequences from their inputs (B, I).
 
-        Returns h (B, H), a view that the next step overwrites, and packed skips (B, bytes), where 1 means skipped.
+        Returns h (B, H), a view that the next step overwrites, and bit-packed skips (B, bytes), where 1 means skipped.
         """
         B = inputs.shape[0]
         values = self._represented(np.hstack([inputs, self.state.h[:B]]))
@@ -70,12 +70,19 @@ class ColumnSkippingPass:
     def _represented(self, inputs: F32) -> F32:
         values = self.pass_policy.represent(inputs)
         if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.shape != inputs.shape:
-            raise ConfigError(f"policy {self.policy.name!r} represents inputs not as float32 of shape {inputs.shape}")
+            raise ConfigError(
+                f"policy {self.policy.name!r} represents inputs by {_given(values)}, "
+                f"need float32 of shape {inputs.shape}"
+            )
         return values
 
     def _check_skips(self, index: int, skipped: Bools, shape: tuple[int, ...]) -> None:
         """Raise ConfigError for skips that no kernel could read, or that break the contract."""
         if not isinstance(skipped, np.ndarray) or skipped.dtype != np.bool_ or skipped.shape != shape:
-            raise ConfigError(f"policy {self.policy.name!r} decided {skipped!r}, need bool of shape {shape}")
+            raise ConfigError(f"policy {self.policy.name!r} decided {_given(skipped)}, need bool of shape {shape}")
         if index == 0 and skipped.any():
             raise ConfigError(f"policy {self.policy.name!r} skips columns at step 0, where every sum is empty")
+
+
+def _given(values: object) -> str:
+    return f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else repr(values)

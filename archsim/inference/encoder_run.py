@@ -29,9 +29,10 @@ SharedProducts = Callable[[int, Batch, slice, Callable[[], F32]], F32]
 
 
 class PassFactory:
-    """Weights, θ and scales of a network under a policy, from which each pass is begun.
+    """Factory of passes, with the stored weights of a network and the θ and scales of a policy on it.
 
-    Raises NetworkError for a weight beyond the range of binary16, ConfigError where a policy lacks scales.
+    Raises NetworkError for a weight beyond the range of binary16, ConfigError if the network
+    lacks the scales that the policy needs.
     """
 
     def __init__(self, network: Network, policy: Policy, thresholds: list[F32], *, fp16: bool) -> None:
@@ -43,10 +44,11 @@ class PassFactory:
         self.weights = store_network(network, fp16=fp16)
 
     def begin(self, index: int, direction: int, size: int, start: State | None = None) -> LayerPass:
-        """Begin the pass of a (layer, direction) over `size` sequences, in zeros or a copy of state `start`."""
+        """Begin the pass of a (layer, direction) over `size` sequences; its state is zero, or a copy of `start`."""
         layer, weights = self.network.layers[index], self.weights[index][direction]
         policy, theta, fp16 = self.policy, self.thresholds[index], self.fp16
         if skips_columns(policy):
+            # Gates share columns, so all θ of a layer are equal.
             return ColumnSkippingPass(layer, weights, policy, float(theta[0]), size, fp16=fp16, start=start)
         context = PassContext(
             weight_ih=weights.weight_ih,
@@ -78,46 +80,50 @@ class EncoderRun:
             for i, layer in enumerate(passes.network.encoder)
         ]
         keys = [(i, d) for i, layer in enumerate(self.layers) for d in range(len(layer))]
-        self.bits: dict[PassKey, list[U8]] = {key: [] for key in keys}
+        self.pass_decisions: dict[PassKey, list[U8]] = {key: [] for key in keys}
 
     @property
     def states(self) -> dict[PassKey, State]:
         """States after the last step of each sequence so far, by layer and direction; the next step changes them."""
-        return {(i, d): self.layers[i][d].state for i, d in self.bits}
+        return {(i, d): self.layers[i][d].state for i, d in self.pass_decisions}
 
     def advance(self, window: Batch, values: F32) -> list[F32]:
-        """Run the steps of a window from packed inputs (rows, I); return the outputs (rows, D·H) of each layer."""
+        """Run the steps of a window from step-major inputs (rows, I); return the outputs (rows, D·H) of each layer."""
         layer_outputs = []
         for index, layer in enumerate(self.layers):
-            works = [partial(self._run, (index, d), values, window) for d in range(len(layer))]
-            outputs, decided = zip(*run_parallel(self.pool, works), strict=True)
+            tasks = [partial(self._run, (index, d), values, window) for d in range(len(layer))]
+            outputs, decisions = zip(*run_parallel(self.pool, tasks), strict=True)
             values = outputs[0] if len(outputs) == 1 else np.hstack(outputs)
             layer_outputs.append(values)
-            for d, decisions in enumerate(decided if self.saves_work else ()):
-                self.bits[index, d].append(decisions)
+            for d, of_pass in enumerate(decisions if self.saves_work else ()):
+                self.pass_decisions[index, d].append(of_pass)
         return layer_outputs
 
     def decisions(self, batch: Batch) -> dict[PassKey, list[U8]]:
-        """Return the packed decisions (T, bytes) per sequence of the batch whose windows were run."""
+        """Return the bit-packed decisions (T, bytes) per sequence of the batch whose windows were run."""
         if self.saves_work:
-            return {key: batch.by_sequence(joined(pieces)) for key, pieces in self.bits.items()}
-        return {(i, d): _no_reuse(batch, self.layers[i][d].bytes_per_step) for i, d in self.bits}
+            return {key: batch.by_sequence(joined(pieces)) for key, pieces in self.pass_decisions.items()}
+        return {(i, d): _no_reuse(batch, self.layers[i][d].bytes_per_step) for i, d in self.pass_decisions}
 
     def _run(self, pass_key: PassKey, values: F32, window: Batch) -> tuple[F32, U8]:
-        """Run one pass over packed values in sequence order; return outputs in sequence order, and decisions."""
+        """Run one pass over step-major inputs; return its outputs and bit-packed decisions.
+
+        Inputs and outputs are in the order of the sequence also for a reverse pass; decisions in the order of the pass.
+        """
         index, d = pass_key
         layer_pass = self.layers[index][d]
+        # The permutation that reverses sequences is its own inverse, so it also puts the outputs back in order.
         order = window.backwards() if layer_pass.layer.directions[d].reverse else slice(None)
         inputs = values[order]
 
         def compute(rows: slice) -> F32:
             return layer_pass.input_products(inputs[rows])
 
-        def compute_or_find(rows: slice) -> F32:
+        def find_or_compute(rows: slice) -> F32:
             return compute(rows) if self.share is None else self.share(d, window, rows, partial(compute, rows))
 
         # Only the first layer's inputs are the same for every policy and θ.
-        outputs, decisions = run_direction(layer_pass, inputs, window, compute_or_find if index == 0 else compute)
+        outputs, decisions = run_direction(layer_pass, inputs, window, find_or_compute if index == 0 else compute)
         return outputs[order], decisions
 
 
@@ -127,5 +133,5 @@ def _no_reuse(batch: Batch, n_bytes: int) -> list[U8]:
 
 
 def joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return the packed rows of all windows in one array."""
+    """Return the rows of all windows in one array."""
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

@@ -19,7 +19,7 @@ from archsim.kernels.prediction.recurrent_steps import PassArrays, run_steps
 from archsim.kernels.prediction.reuse_decider import ReuseDecider, check_reuse_decider
 from archsim.kernels.prediction.reuse_rule import apply_memo
 from archsim.policies.kernel_pass import KernelPass
-from archsim.policies.protocol import PassContext, ReusePolicy, Step
+from archsim.policies.protocol import PassContext, ReusePolicy, Step, correction_of
 from archsim.units import ceil_div
 
 CHUNK_ROWS = 4096
@@ -50,16 +50,16 @@ class LayerPass(Protocol):
     layer: Layer
     state: State
     bytes_per_step: int
-    """Bytes of packed decisions per sequence and step."""
+    """Bytes of bit-packed decisions per sequence and step."""
 
     def input_products(self, inputs: F32) -> F32:
         """Return the products that do not depend on h, (rows, I) to (rows, any)."""
 
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
-        """Run one step from its inputs (B, I) and input products; return h (B, H) and packed decisions."""
+        """Run one step from its inputs (B, I) and input products; return h (B, H) and bit-packed decisions."""
 
     def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
-        """Run the steps of a window from packed rows; return packed h and packed decisions."""
+        """Run the steps of a window from step-major rows; return step-major h and bit-packed decisions."""
 
 
 class RecurrentPass:
@@ -121,9 +121,10 @@ class RecurrentPass:
         return products
 
     def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
-        """Run the steps of a window from packed inputs (rows, I) and input products (rows, P·H).
+        """Run the steps of a window from step-major inputs (rows, I) and input products (rows, P·H).
 
-        Returns packed h (rows, H) and packed decisions (rows, bytes). `products` become those that cell updates read.
+        Returns step-major h (rows, H) and bit-packed decisions (rows, bytes). On return `products` holds what the cell
+        updates used, memoized where reused.
         """
         if self.decider is None:
             return step_by_step(self, window, inputs, products)
@@ -134,8 +135,8 @@ class RecurrentPass:
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
         """Run step `index` of the first B sequences from their inputs (B, I) and input products.
 
-        Returns h (B, H), which the next step may overwrite, and the packed decisions (B, bytes). `products`
-        (B, P·H), contiguous, become those that the cell update read, memoized ones where reused.
+        Returns h (B, H), which the next step may overwrite, and the bit-packed decisions (B, bytes). On
+        return `products` (B, P·H), contiguous, holds what the cell update used, memoized where reused.
         """
         if self.decider is None:
             return self._advance_in_python(index, inputs, products)
@@ -151,7 +152,7 @@ class RecurrentPass:
         step = Step(index, inputs, h, products, memo, cell.n_gates)
         reused = self.pass_policy.decide(step)
         _check_decision(self.policy, step, reused)
-        correction = getattr(self.pass_policy, "correction", None)
+        correction = correction_of(self.pass_policy)
         _check_correction(self.policy, step, correction)
         apply_memo(products, memo, reused, cell.product_gates, self.fp16, correction)
         h = update_cells(self.layer, self.weights, products, self.state, fp16=self.fp16)
@@ -159,11 +160,11 @@ class RecurrentPass:
 
 
 InputProducts = Callable[[slice], F32]
-"""Function that returns the input products of packed rows in an array that its caller may overwrite."""
+"""Function that returns the input products of step-major rows in an array that its caller may overwrite."""
 
 
 def run_direction(layer_pass: LayerPass, inputs: F32, batch: Batch, input_products: InputProducts) -> tuple[F32, U8]:
-    """Run a pass over packed inputs (rows, I); return packed outputs (rows, H) and packed decisions."""
+    """Run a pass over step-major inputs (rows, I); return step-major outputs (rows, H) and bit-packed decisions."""
     outputs = np.empty((inputs.shape[0], layer_pass.layer.hidden_size), np.float32)
     decisions = np.empty((inputs.shape[0], layer_pass.bytes_per_step), np.uint8)
     first = 0
@@ -175,7 +176,7 @@ def run_direction(layer_pass: LayerPass, inputs: F32, batch: Batch, input_produc
 
 
 def step_by_step(layer_pass: LayerPass, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
-    """Run the steps of a window one by one; return packed h and packed decisions."""
+    """Run the steps of a window one by one; return step-major h and bit-packed decisions."""
     outputs = np.empty((inputs.shape[0], layer_pass.layer.hidden_size), np.float32)
     decisions = np.empty((inputs.shape[0], layer_pass.bytes_per_step), np.uint8)
     for index, rows in enumerate(window.steps(), window.start):

@@ -161,7 +161,7 @@ class _Collected:
         self.shapes = pass_shapes(workload.network)
         self.reuses = saves_work(policy)
         nothing = np.empty((0, 0), np.uint8)
-        self.bits: dict[PassKey, list[U8]] = {s.pass_key: [nothing] * n_sequences for s in self.shapes}
+        self.decisions: dict[PassKey, list[U8]] = {s.pass_key: [nothing] * n_sequences for s in self.shapes}
         no_outputs: list[F32] = [np.empty((0, 0), np.float32)] * n_sequences
         self.outputs = list(no_outputs) if keep.outputs else None
         self.layer_outputs = [list(no_outputs) for _ in workload.network.layers] if keep.layers else None
@@ -183,14 +183,14 @@ class _Collected:
                 self.predictions[sequence] = done.predictions[row]
                 self.predicts = True
             for pass_key, decisions in done.decisions.items():
-                self.bits[pass_key][sequence] = decisions[row]
+                self.decisions[pass_key][sequence] = decisions[row]
         for pass_key, end in self.ends.items():
             end.h[done.batch.sequences], end.c[done.batch.sequences] = done.ends[pass_key]
 
     def result(self) -> InferenceResult:
         """Return the whole result, scored against the trace's targets if there are any."""
         metric, trace = self.workload.metric, self.workload.trace
-        activity = ActivityRecord(self.shapes, self.bits, self.reuses, self.kind)
+        activity = ActivityRecord(self.shapes, self.decisions, self.reuses, self.kind)
         statistics = None
         if metric is not None and trace.targets is not None:
             statistics = metric.statistics(self.predictions, trace.targets)

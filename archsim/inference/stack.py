@@ -117,11 +117,11 @@ class RunningStack:
         """
         steps = self._checked(x)
         steps = as_stored(self.runner.network.name, steps.reshape(-1), fp16=self.runner.fp16).reshape(steps.shape)
-        works = [partial(piece.advance, steps, self.n_steps) for piece in self.pieces]
+        tasks = [partial(piece.advance, steps, self.n_steps) for piece in self.pieces]
         # To begin threads takes longer than a few rows.
-        threads = self.runner.n_threads if len(steps) * self.n_sequences > FEW_ROWS and len(works) > 1 else 1
+        threads = self.runner.n_threads if len(steps) * self.n_sequences > FEW_ROWS and len(tasks) > 1 else 1
         with thread_pool(threads) as pool:
-            outputs = np.concatenate(run_parallel(pool, works), axis=1)
+            outputs = np.concatenate(run_parallel(pool, tasks), axis=1)
         self.n_steps += len(steps)
         return outputs.reshape(*x.shape[:-1], -1)
 

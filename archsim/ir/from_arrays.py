@@ -140,6 +140,9 @@ def _listed(where: str, name: str, arrays: Any) -> list[Any]:
     if isinstance(arrays, str | dict) or not hasattr(arrays, "__len__") or getattr(arrays, "ndim", 1) == 0:
         got = type(arrays).__name__
         raise NetworkError(f"{where}: {name} is a {got}, need a list of numpy arrays, one per (layer, direction)")
+    if name != "bias" and getattr(arrays, "ndim", 3) == 2:
+        shape = tuple(arrays.shape)
+        raise NetworkError(f"{where}: {name} is one array of shape {shape}, need a list, one per (layer, direction)")
     return list(arrays)
 
 

@@ -78,7 +78,8 @@ def calibrate(
         raise ConfigError(f"calibrate: evaluate is a {got}: need a function of the model that returns a number")
     if margin:
         raise ConfigError(f"margin = {margin}: the score of a model has no standard error here, need 0")
-    return search.over(_ModelRunner(model, evaluate, search, layer).run)
+    runner = _ModelRunner(model, evaluate, search, layer)
+    return search.over(runner.run).with_scales(runner.scales)
 
 
 @dataclass

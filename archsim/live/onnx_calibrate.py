@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsim.calibration.scored import Outcome
 from archsim.calibration.theta_search import ThetaSearch
-from archsim.errors import ConfigError
+from archsim.errors import ConfigError, in_brief
 from archsim.inference.measure import measure_scales
 from archsim.ir.network import Scales
 from archsim.live.onnx_feeds import Feed
@@ -52,7 +52,7 @@ class OnnxTrials:
         try:
             return -float(loss)
         except (TypeError, ValueError):
-            raise ConfigError(f"loss returned {loss!r:.80}: need one number, lower is better") from None
+            raise ConfigError(f"loss returned {in_brief(loss)}: need one number, lower is better") from None
 
     def _measured(self) -> dict[str, Scales]:
         run = self.model.run(self.feeds, "none", precision=self.search.precision)

@@ -42,6 +42,9 @@ class FeedChecker:
             raise TraceError(f"{self.where}: got {got}, need a list of feeds, each a dictionary of {self._names()}")
         checked = []
         for call, feed in enumerate(feeds):
+            if not isinstance(feed, Mapping):
+                need = f"need a dictionary of {self._names()}"
+                raise TraceError(f"{self.where}: call {call}: got a {type(feed).__name__}, {need}")
             unknown = [name for name in feed if name not in self.inputs]
             if unknown:
                 near = did_you_mean(unknown[0], self.inputs)

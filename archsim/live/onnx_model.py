@@ -138,7 +138,9 @@ class OnnxModel:
         same state; memos live on meanwhile.
 
         threshold: θ for all recurrent nodes, or by name of the part; needed unless the policy has none.
-        arch: machine of `run.result`. scales: those of inputs, for all or by name; for policies that quantise inputs.
+        arch: machine of `run.result`.
+        scales: those of inputs, for all or by name; needed by policies that quantise inputs, unless θ comes from
+        `calibrate`, which has measured them.
         compare: whether to measure the output change of the parts, which takes as long again.
         memory_bytes: recorded inputs that stay in memory; more go to a temporary folder.
         Raises TraceError with call and input for feeds that the model does not take.
@@ -197,7 +199,8 @@ class OnnxModel:
         )
         if loss is None and search.bound.max_change is None:
             raise ConfigError("loss is missing: need a function of the outputs that returns a number, or max_change")
-        return search.over(OnnxTrials(self, self._feeds.check(feeds), loss, search).run)
+        trials = OnnxTrials(self, self._feeds.check(feeds), loss, search)
+        return search.over(trials.run).with_scales(trials.scales)
 
     def runtime_outputs(self, feeds: Sequence[Mapping[str, Any]]) -> list[Feed]:
         """Return the outputs of the model as it is, computed by ONNX Runtime alone, one dictionary per call.

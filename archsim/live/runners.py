@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from archsim.calibration.scored import CalibratedThreshold
 from archsim.errors import ConfigError, UnknownNameError
 from archsim.inference.policy_parameters import Threshold
 from archsim.inference.stack import StackRunner
@@ -28,14 +29,15 @@ class PartRunners:
 
         Raises ConfigError where θ or scales are needed and not given, UnknownNameError for a name of no part.
         """
-        scales = _of_part("scales", self.scales, network.name, names)
+        measured = self.threshold.scales if isinstance(self.threshold, CalibratedThreshold) else None
+        scales = _of_part("scales", measured if self.scales is None else self.scales, network.name, names)
         threshold = _of_part("threshold", self.threshold, network.name, names)
         if threshold is None and self.policy.needs_threshold:
             need = f"a number >= 0, or a number by name: {', '.join(names)}"
             raise ConfigError(f"threshold: policy {self.policy.name!r} needs one for {network.name}: {need}")
         if scales is None and declaration(self.policy).needs_scales:
-            measured = "session.network and session.trace of a run with policy='none' on calibration data"
-            need = f"archsim.measure_scales(network, trace), from {measured}"
+            source = "session.network and session.trace of a run with policy='none' on calibration data"
+            need = f"archsim.measure_scales(network, trace), from {source}"
             raise ConfigError(f"scales: policy {self.policy.name!r} needs those of {network.name}: {need}")
         network = network if scales is None else replace(network, scales=scales)
         theta = 0.0 if threshold is None else threshold

@@ -39,7 +39,8 @@ def attach(
     model is as before afterwards. Gradients through an attached module raise ConfigError.
 
     threshold: θ for all, or by name of the module; needed unless the policy has none.
-    scales: those of inputs, for all or by name of the module; needed by policies that quantise inputs.
+    scales: those of inputs, for all or by name of the module; needed by policies that quantise inputs, unless θ comes
+    from `calibrate`, which has measured them.
     compare: whether to measure the output change against the run without reuse, which takes as long again.
     memory_bytes: recorded inputs that stay in memory; more go to a temporary folder, until the session is dropped.
     The with statement raises NetworkError, with a table of all modules, if one of them cannot be attached.

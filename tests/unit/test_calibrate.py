@@ -73,6 +73,7 @@ def test_search_by_change_needs_no_score():
 
 @pytest.mark.parametrize("outcome, bound, message", [
     (Outcome(math.nan), {"max_loss": 1.0}, "evaluate returned nan: need one finite number, higher is better"),
+    (Outcome(np.zeros((40, 2))), {"max_loss": 1.0}, r"evaluate returned array\(\[\[0., 0.\], \[0., 0.\].{20,60}\.\.\.: need one finite"),
     (Outcome("high"), {"max_loss": 1.0}, "evaluate returned 'high'"),
     (Outcome(np.zeros(2)), {"max_loss": 1.0}, "need one finite number"),
     (Outcome(), {"max_loss": 1.0}, "evaluate returned None"),
@@ -92,6 +93,12 @@ def test_scores_and_bounds_without_meaning_are_refused(outcome, bound, message):
 def pair():
     network = make_network("lstm", inputs=40, units=24)
     return network, make_trace(network, (20, 30))
+
+
+@pytest.mark.parametrize("policy, hint", [("bnn", "signs only.*try policy delta$"), ("lowbit", "bound of 0$")])
+def test_message_names_signs_as_the_reason_only_where_the_policy_looks_at_signs(policy, hint, pair):
+    with pytest.raises(ConfigError, match=f"even θ = 0 changes the outputs by .*{hint}"):
+        archsim.calibrate(*pair, policy=policy, max_change=0.0, progress=False)
 
 
 @pytest.mark.parametrize("policy", ["bnn", "delta", "lowbit:bits=4"])

@@ -1,5 +1,7 @@
 """θ of a torch model under its user's evaluation."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,10 @@ def test_largest_threshold_within_a_loss_of_the_users_score_is_found(policy, mod
     if not theta.reached_end:
         assert losses[round(theta + 0.05, 10)] > 20.0
     assert theta.log["reuse_fraction"].between(0, 1).all()
+    with attach(model, policy, theta):  # with the scales that were measured, where the policy needs some
+        assert evaluate(model) == theta.log.set_index("threshold").loc[float(theta), "score"]
+    again = copy.copy(theta)
+    assert (again.scales is None) == (theta.scales is None) == (policy != "lowbit:bits=4")
 
 
 def test_threshold_of_one_module_by_change_of_its_outputs(model, evaluate):

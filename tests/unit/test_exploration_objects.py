@@ -104,3 +104,39 @@ def test_torch_model_without_a_loss_is_refused(tmp_path):
     torch = pytest.importorskip("torch")
     with pytest.raises(ConfigError, match="a torch model needs a loss, and no trace"):
         explore(torch.nn.LSTM(3, 4), tmp_path)
+
+
+@pytest.mark.parametrize("bound", [{"max_loss": 10.0}, {"max_change": 0.2}])
+def test_onnx_model_is_explored_on_its_feeds(bound, tmp_path, in_process):
+    pytest.importorskip("onnxruntime")
+    from harness_onnx import NodeSpec, build, plain_model, saved
+
+    graph, feeds = build(plain_model(NodeSpec(units=6), steps=8))
+    model = archsim.OnnxModel(saved(graph, tmp_path))
+    plain = model.run([feeds], "none").outputs
+
+    def loss(outputs):
+        return max(100 * float(np.abs(outputs[0][name] - plain[0][name]).max()) for name in plain[0])
+
+    losses = {"loss": loss} if "max_loss" in bound else {}
+    options = {"policies": ["delta"], "widths": [256], "refine": 1}
+    points = explore(model, tmp_path / "out", trace=[feeds], **bound, **losses, **options).points
+    row = points[(points["policy"] == "delta") & points["fits"]].iloc[0]
+    run = model.run([feeds], "delta", row["threshold"])
+    if losses:
+        assert row["metric_loss"] == pytest.approx(loss(run.outputs)) and row["metric_loss"] <= 10.0
+    else:
+        assert row["output_change"] == run.session.record["output_change"] <= 0.2
+
+
+def test_onnx_model_without_feeds_or_with_several_parts_is_refused(tmp_path):
+    pytest.importorskip("onnxruntime")
+    from harness_onnx import NodeSpec, build, plain_model, saved
+
+    graph, feeds = build(plain_model(NodeSpec(), NodeSpec(op="GRU"), between=("tanh",)))
+    model = archsim.OnnxModel(saved(graph, tmp_path))
+    with pytest.raises(ConfigError, match="an ONNX model needs trace = its feeds"):
+        explore(model, tmp_path / "out", max_change=0.1)
+    with pytest.raises(ConfigError, match=r"several recurrent parts \(rnn0, rnn1\)"):
+        explore(model, tmp_path / "out", trace=[feeds], max_change=0.1)
+    assert not (tmp_path / "out").exists()

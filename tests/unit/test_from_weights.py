@@ -167,7 +167,7 @@ def refused(message, **changes):
     ({"weight_ih": [drawn(3, 16)]}, r"weight_ih\[0\].* has shape \(3, 16\).*needs \(4·H, I\) with H = 4; that shape suits"),
     ({"weight_ih": [drawn(15, 3)]}, r"weight_ih\[0\].* has shape \(15, 3\).*needs \(4·H, I\) with H = 4$"),
     ({"weight_ih": [drawn(16, 0)]}, r"has shape \(16, 0\)"),
-    ({"weight_ih": drawn(16, 3)}, "weight_hh has 1 arrays, weight_ih 16: need one per"),
+    ({"weight_ih": drawn(16, 3)}, r"weight_ih is one array of shape .16, 3., need a list, one per"),
     ({"weight_ih": None}, "weight_ih is a NoneType, need a list of numpy arrays"),
     ({"weight_ih": {"l0": drawn(16, 3)}}, "weight_ih is a dict, need a list"),
     ({"weight_ih": [], "weight_hh": [], "bias": None}, "weight_ih has 0 arrays"),

@@ -139,6 +139,22 @@ def test_prefix_may_leave_out_what_a_checkpoint_nests_it_in(tmp_path):
         import_weights(path, prefixes=["rnn"])
 
 
+def test_prefix_may_leave_out_the_cell_that_keras_puts_into_a_layer(tmp_path):
+    state = keras_layer("lstm/lstm_cell", 3, 4, 4) | keras_layer("gru_1/gru_cell", 4, 5, 3)
+    path = write(tmp_path / "keras.npz", state)
+    table = import_weights(path, prefixes=["lstm", "gru_1"]).table
+    assert [row.part for row in table.simulated] == ["lstm/lstm_cell", "gru_1/gru_cell"]
+    with pytest.raises(NetworkError, match="no recurrent part has the prefix 'gru'; found: lstm/lstm_cell"):
+        import_weights(path, prefixes=["gru"])
+
+
+def test_prefix_that_begins_two_parts_is_refused(tmp_path):
+    state = {f"encoder.{part}.{n}": t for part in ("a", "b") for n, t in LSTM.items()}
+    path = write(tmp_path / "model.npz", state)
+    with pytest.raises(NetworkError, match="several recurrent parts have the prefix 'encoder'; found: encoder.a"):
+        import_weights(path, prefixes=["encoder"])
+
+
 def renamed(state, changes):
     return {changes.get(name, name): tensor for name, tensor in state.items() if changes.get(name, name)}
 
@@ -194,7 +210,9 @@ def test_refused_part_beside_a_good_one_is_in_the_table(tmp_path):
 
 
 @pytest.mark.parametrize("name, content, message", [
-    ("model.h5", b"", "unknown suffix '.h5'; accepted: .safetensors, .npz, .pt"),
+    ("model.h5", b"", "unknown suffix '.h5'; accepted: .safetensors, .npz, .pt.*np.savez.'weights.npz'"),
+    ("model.keras", b"", "unknown suffix '.keras'; accepted: .safetensors.*w.path: w.numpy"),
+    ("model.txt", b"", "unknown suffix '.txt'; accepted: .safetensors, .npz, .pt, .pth, .bin, .ckpt, .onnx$"),
     ("model.jit", b"", "TorchScript module goes through torch.jit.load"),
     ("model.onnx", b"", "model.onnx"),
     ("model.pt", b"hello", "not a readable torch file"),
@@ -254,6 +272,23 @@ def test_import_checks_outputs_and_writes_a_folder_that_runs(files):
     assert archsim.simulate(archsim.load_network(files / "net"), trace, threshold=0.1).record["steps"] == 4
 
 
+def test_network_is_named_after_its_folder_unless_a_name_is_given(files):
+    for options, name in (([], "net"), (["--name", "mine"], "mine")):
+        folder = files / name / "net"
+        folder.parent.mkdir()
+        assert called(files / "model.safetensors", "-o", folder, *options).exit_code == 0
+        assert archsim.load_network(folder).name == name
+
+
+def test_show_lists_the_parts_of_a_file_of_weights(tmp_path):
+    state = {f"{part}.{n}": t for part in ("enc", "dec") for n, t in LSTM.items()} | {"out.weight": drawn(2, 4)}
+    path = write(tmp_path / "model.safetensors", state)
+    done = CliRunner().invoke(command_line, ["show", str(path)])
+    assert done.exit_code == 0 and done.output.count("simulated here") == 2 and "out" in done.output
+    write(path, {"out.weight": drawn(2, 4)})
+    assert exit_code(lambda: command_line(["show", str(path)], standalone_mode=False)) == 2
+
+
 def test_wrong_gate_order_is_found_by_the_check_and_nothing_is_written(files, capsys):
     model = files / "model.safetensors"
     options = ["import", str(model), "-o", str(files / "net"), "--check", str(files / "x.npz"), str(files / "y.npz")]
@@ -278,7 +313,7 @@ def test_outputs_of_something_else_fail_the_check(files, capsys):
     ([drawn(7, 6)], [drawn(7, 10), drawn(7, 10)], "has 1 arrays, .* 2: need one array of outputs per array of x"),
     ([drawn(7, 6)], [drawn(1, 10)], r"arr_0 has shape \(7, 6\), .* \(1, 10\): need the outputs of every step"),
     ([drawn(7, 6)], [drawn(7, 5)], "gives 10 outputs per step, the outputs to check have 5"),
-    ([drawn(7, 5)], [drawn(7, 10)], "has 5 inputs per step, model takes 6"),
+    ([drawn(7, 5)], [drawn(7, 10)], "has 5 inputs per step, net takes 6"),
     ([drawn(7)], [drawn(7)], r"arr_0 has shape \(7,\), need \(T, features\) or \(B, T, features\)"),
     ([np.full((7, 6), np.nan)], [drawn(7, 10)], "arr_0 holds NaN"),
     ([], [], "holds no arrays"),

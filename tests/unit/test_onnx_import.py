@@ -195,6 +195,44 @@ def test_model_without_recurrent_operator_is_refused_as_unrolled(folder):
         imported(model, folder)
 
 
+def with_loop(model):
+    """Add a loop that multiplies, as exporters write recurrent layers that they have no operator for."""
+    inputs = [helper.make_tensor_value_info(n, k, []) for n, k in (("i", TensorProto.INT64), ("c", TensorProto.BOOL))]
+    product = helper.make_node("MatMul", ["ones", "ones"], ["product"])
+    body = helper.make_graph([product], "body", inputs, [onnx.ValueInfoProto(name="c")])
+    arrays = {"trips": np.array(2), "go": np.array(True), "ones": np.ones((2, 2), np.float32)}
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
+    model.graph.node.append(helper.make_node("Loop", ["trips", "go"], [], name="again", body=body))
+    return model
+
+
+def test_model_whose_only_recurrence_is_a_loop_is_refused_as_a_loop(folder):
+    model, _ = build(plain_model(NodeSpec()))
+    del model.graph.node[:], model.graph.output[:]
+    with pytest.raises(archsim.ArchsimError, match="no recurrent operator .*written as a Loop with matrix products"):
+        imported(with_loop(model), folder)
+
+
+def test_loop_with_products_beside_a_recurrent_node_is_noted_in_the_table(folder):
+    model, _ = build(plain_model(NodeSpec()))
+    rows = {row.kind: row for row in archsim.OnnxModel(saved(with_loop(model), folder)).table.rows}
+    assert rows["Loop"].outcome == "left outside" and "is not simulated, nor in time and energy" in rows["Loop"].note
+    assert not rows["MatMul"].note
+
+
+def test_model_without_recurrence_or_products_is_told_no_way_out(folder):
+    model, _ = build(plain_model(NodeSpec()))
+    del model.graph.node[:], model.graph.output[:]
+    model.graph.node.append(helper.make_node("Relu", ["X"], ["a"]))
+    with pytest.raises(archsim.ArchsimError, match="among Relu x 1, ..., and no matrix product"):
+        imported(model, folder)
+
+
+def test_bytes_in_the_place_of_a_path_are_refused():
+    with pytest.raises(archsim.ArchsimError, match="model is a bytes: need the path of an ONNX file"):
+        archsim.OnnxModel(b"")
+
+
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08"])
 def test_files_that_are_no_models_are_refused(content, tmp_path):
     path = tmp_path / "bad.onnx"

@@ -252,7 +252,8 @@ def test_calibration_by_change_of_the_recurrent_outputs_needs_no_loss(folder):
 
 def test_calibration_measures_the_scales_that_a_policy_needs(folder):
     model, feeds = model_of(plain_model(NodeSpec(units=5), steps=6), folder)
-    assert model.calibrate([feeds], max_change=0.2, policy="lowbit:bits=4", highest=1.0, resolution=0.1) >= 0
+    theta = model.calibrate([feeds], max_change=0.2, policy="lowbit:bits=4", highest=1.0, resolution=0.1)
+    assert model.run([feeds], "lowbit:bits=4", theta).session.record["output_change"] <= 0.2
 
 
 @pytest.mark.parametrize("loss, message", [
@@ -283,6 +284,7 @@ X = np.zeros((4, 2, 3), np.float32)
 @pytest.mark.parametrize("feeds, message", [
     ({"X": X}, "got one feed, need a list of feeds, each a dictionary of X"),
     ([], r"got \[\], need a list of feeds"),
+    ([X], "call 0: got a ndarray, need a dictionary of X"),
     ([{"x": X}], "call 0: no input 'x', did you mean 'X'\\?; accepted: X"),
     ([{"X": X}, {}], "call 1: input 'X' is missing, need shape"),
     ([{"X": X.astype(complex)}], "call 0: input 'X' is complex128, need float32"),
