@@ -12,7 +12,7 @@ from archsim.advising.bottlenecks import layer_gains
 from archsim.advising.choice import GRID, Bound, ThetaChoice, judge
 from archsim.advising.layers import similarities
 from archsim.advising.models import OnnxSubject, TorchSubject
-from archsim.advising.remedies import remedies
+from archsim.advising.remedies import looser_bounds, remedies
 from archsim.advising.subjects import NetworkSubject, Subject
 from archsim.calibration import check_amount, no_loss
 from archsim.config.arch import ArchSpec
@@ -134,9 +134,9 @@ def _advice(
     on_progress("layers", 1.0, f"{len(similar)} layers")
     advice = Advice(subject, arch, bound, plain, plain_result, tuple(judged), tuple(similar))
     best = advice.best
-    if best is None:
-        return advice
     on_progress("what would help", 0.0, "simulations")
+    if best is None:
+        return replace(advice, remedies=tuple(looser_bounds(judged, plain, arch, bound)))
     assert best.trial is not None and best.result is not None
     names = [[layer.name for layer in part.network.layers] for part in parts]
     gains = tuple(layer_gains(best.trial, best.result, plain_result, names))

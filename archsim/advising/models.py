@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from archsim.advising.subjects import Halves, Part, Units, affordable, halves_of
 from archsim.advising.trials import Trial, change_cost, score_cost
-from archsim.errors import ConfigError
+from archsim.calibration.scored import finite_score
+from archsim.errors import ConfigError, in_brief
 from archsim.inference.measure import measure_scales
 from archsim.ir.network import Scales
 from archsim.live.onnx_feeds import Feed
@@ -140,7 +140,7 @@ class TorchSubject(ModelSubject):
                 self.model(*item) if isinstance(item, tuple) else self.model(item)
                 return 0.0
             value = self.evaluate(self.model) if self.whole else self.evaluate(self.model, item)
-        return score_number(value)
+        return finite_score(value)
 
 
 class OnnxSubject(ModelSubject):
@@ -188,20 +188,9 @@ class OnnxSubject(ModelSubject):
         scores, first = [], 0
         for unit in units:
             feeds = self.inputs[unit]
-            scores.append(score_number(self.evaluate(outputs[first : first + len(feeds)], feeds)))
+            scores.append(finite_score(self.evaluate(outputs[first : first + len(feeds)], feeds)))
             first += len(feeds)
         return scores
-
-
-def score_number(value: Any) -> float:
-    """Return a score as a number; ConfigError unless it is a finite one."""
-    try:
-        number = math.nan if value is None or isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ConfigError(f"evaluate returned {value!r:.80}: need one finite number, higher is better")
-    return number
 
 
 def _takes(function: Evaluate, arguments: int) -> bool:
@@ -234,7 +223,7 @@ def _feeds(feeds: Any) -> list[Mapping[str, Any]]:
     """Return the feeds of an ONNX model, one per call; ConfigError for none."""
     listed = list(feeds) if isinstance(feeds, Sequence) else [feeds]
     if not listed or not all(isinstance(feed, Mapping) for feed in listed):
-        raise ConfigError(f"inputs are {feeds!r:.40}: need a list of feeds, dictionaries of the inputs of the model")
+        raise ConfigError(f"inputs are {in_brief(feeds)}: need a list of feeds, each a dictionary of inputs by name")
     return listed
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from archsim.activity import pass_shapes
@@ -18,6 +18,8 @@ NOTICEABLE = 0.05
 """Share of the time from which on a cause is worth a remedy, and improvement from which on a remedy helps."""
 LOOSER = 2.0
 """Factor of the bound that a looser one is tried with."""
+NO_GAINS = Gains(1.0, 0.0, 0.0)
+"""Gains of a policy that has no θ within the bound."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,32 @@ def remedies(judged: JudgedPolicy, plain: Trial, parts: list[Part], arch: ArchSp
         yield Remedy(change, judged.name, judged.gains, gains, speedup, bound.cost(trial))
 
 
+def looser_bounds(policies: Iterable[JudgedPolicy], plain: Trial, arch: ArchSpec, bound: Bound) -> Iterator[Remedy]:
+    """Yield the effect of a looser bound on each policy that has no θ within the bound, but one within that."""
+    today = plain.simulate(arch)
+    for judged in policies:
+        trial = _under_looser_bound(judged) if judged.real and judged.choice.trials else None
+        if trial is not None:
+            result = trial.simulate(arch)
+            gains = gains_of(result, today)
+            faster = today.record["cycles"] / result.record["cycles"]
+            yield Remedy(_looser(trial), judged.name, NO_GAINS, gains, faster, bound.cost(trial))
+
+
+def _under_looser_bound(judged: JudgedPolicy) -> Trial | None:
+    """Return the trial on the judging half of the largest θ within the looser bound, if it is another θ."""
+    chosen, now = judged.choice.largest(LOOSER), judged.trial
+    if chosen is None or (now is not None and chosen.threshold == now.threshold):
+        return None
+    subject = judged.choice.subject
+    return subject.trial(judged.choice.policy, chosen.threshold, subject.halves.judging)
+
+
+def _looser(trial: Trial) -> str:
+    theta = "" if trial.threshold is None else f" (θ = {trial.threshold:g})"
+    return f"a bound {LOOSER:g} times as wide{theta}"
+
+
 def _attempts(
     judged: JudgedPolicy, plain: Trial, parts: list[Part], arch: ArchSpec, bound: Bound
 ) -> Iterator[tuple[str, Trial, ArchSpec]]:
@@ -72,11 +100,9 @@ def _attempts(
             judged.trial,
             arch.replace("dispatch", "shared"),
         )
-    looser = judged.choice.largest(LOOSER)
-    if looser is not None and looser.threshold != judged.trial.threshold:
-        subject = judged.choice.subject
-        trial = subject.trial(judged.choice.policy, looser.threshold, subject.halves.judging)
-        yield f"a bound {LOOSER:g} times as wide (θ = {looser.threshold:g})", trial, arch
+    looser = _under_looser_bound(judged)
+    if looser is not None:
+        yield _looser(looser), looser, arch
 
 
 def _holding_bytes(parts: list[Part]) -> int:

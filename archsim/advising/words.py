@@ -9,7 +9,7 @@ from archsim.activity import PassShape
 from archsim.advising.bottlenecks import GATE, HEAD, SERIAL, WEIGHTS, results_of, time_shares
 from archsim.advising.choice import GRID, Gains, JudgedPolicy
 from archsim.advising.layers import LayerSimilarity
-from archsim.advising.remedies import LOOSER
+from archsim.advising.remedies import LOOSER, NO_GAINS
 from archsim.advising.trials import Cost
 from archsim.report.labels import Label
 from archsim.sums import mean
@@ -61,7 +61,7 @@ def _yes(advice: Advice, chosen: JudgedPolicy) -> str:
 
 
 def _no(advice: Advice) -> str:
-    best, why = advice.best, cause(advice)
+    best, why = advice.best, cause(advice) + _even_the_oracle(advice)
     if best is None:
         nearest = min(advice.policies, key=_nearness)
         return f"NO: no policy stays within {bound_text(advice)}; with {nearest.name} {nearest.reason}{why}."
@@ -71,6 +71,14 @@ def _no(advice: Advice) -> str:
         beyond = f"beyond {bound_text(advice)}, on {judged_on(advice)}"
         return f"NO: the best policy, {named(best)}, is {gains_text(best.gains)}, but {cost}, {beyond}{why}."
     return f"NO: within {bound_text(advice)} the best policy, {named(best)}, is {gains_text(best.gains)}, {cost}{why}."
+
+
+def _even_the_oracle(advice: Advice) -> str:
+    """Return a clause on the bound of the scheme, where that does not pay either."""
+    for policy in advice.policies:
+        if not policy.real and policy.gains is not None and not policy.gains.pays:
+            return f"; even the {policy.name}, which no hardware can have, is only {gains_text(policy.gains)}"
+    return ""
 
 
 def _nearness(policy: JudgedPolicy) -> tuple[bool, float]:
@@ -157,7 +165,7 @@ def data(advice: Advice) -> str:
     used = len(set(halves.choosing) | set(halves.judging))
     some = f"{used} of {subject.n_given} {unit}s" if used < subject.n_given else f"{used} {unit}{'s' * (used > 1)}"
     how = (
-        f"θ and the order of the policies were chosen on every other one of {some}; all figures are of the others."
+        f"Of {some}, every other one served to choose θ and to rank the policies; all figures are of the others."
         if halves.apart
         else f"There is only {some}, so θ was chosen on what it is judged on. Give several to have them apart."
     )
@@ -252,16 +260,18 @@ def remedy_sentences(advice: Advice) -> list[str]:
         if remedy.helps:
             pays = " Then it pays." if remedy.after.pays and not remedy.before.pays else ""
             cost = cost_text(advice, remedy.cost)
+            now = "no θ is within the bound" if remedy.before == NO_GAINS else gains_text(remedy.before)
             found.append(
-                f"With {remedy.change}, {remedy.policy} is {gains_text(remedy.after)}, {cost} "
-                f"(now {gains_text(remedy.before)}).{pays}"
+                f"With {remedy.change}, {remedy.policy} is {gains_text(remedy.after)}, {cost} (now {now}).{pays}"
             )
     if found:
         return found
     if advice.remedies:
         return ["Nothing that was tried helps noticeably."]
-    why = "no policy has a θ" if advice.best is None else "no memory and no gate takes a twentieth of the time"
-    return [f"Nothing was tried, because {why}, and a bound {LOOSER:g} times as wide allows no larger θ."]
+    looser = f"a bound {LOOSER:g} times as wide allows no larger θ"
+    if advice.best is None:
+        return [f"Nothing was simulated: {looser}."]
+    return [f"Nothing was simulated: no memory and no gate takes a twentieth of the time, and {looser}."]
 
 
 def policy_words(name: str) -> str:
