@@ -260,7 +260,7 @@ def test_records_have_the_keys_of_a_run_and_are_flat(network, yes, tmp_path):
     run = set(archsim.simulate(network, smooth(network, 1, 4), policy="none").record)
     more = {"verdict", "recommended", "pays", "reason", "output_change_low", "output_change_high"}
     assert all(set(record) == run | more for record in records)
-    assert [record["policy"] for record in records][0] == "none" and sum(r["recommended"] for r in records) == 1
+    assert records[0]["policy"] == "none" and sum(r["recommended"] for r in records) == 1
     assert all(record["wall_s"] is None and record["verdict"] == yes.verdict for record in records)
 
 
