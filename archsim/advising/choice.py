@@ -40,12 +40,6 @@ class Bound:
         """Return whether a trial costs at most `factor` times the bound; a cost that is unknown is too much."""
         return self.cost(trial).value <= factor * self.limit
 
-    def refuted_by(self, trial: Trial) -> bool:
-        """Return whether other sequences than those of the choice show that the cost is beyond the bound."""
-        cost = self.cost(trial)
-        least = cost.value if cost.interval is None else cost.interval.low
-        return not least <= self.limit
-
 
 class Gains(NamedTuple):
     """Gains next to the machine without reuse, heads included where the network has one."""
@@ -124,10 +118,10 @@ class JudgedPolicy:
 
     @property
     def pays(self) -> bool:
-        """Whether it pays on the judging half, without its cost being beyond the bound there."""
+        """Whether it pays on the judging half, at a cost that is within the bound there, too."""
         if self.trial is None or self.gains is None or not self.real:
             return False
-        return self.gains.pays and not self.choice.bound.refuted_by(self.trial)
+        return self.gains.pays and self.choice.bound.holds(self.trial)
 
 
 def judge(choice: ThetaChoice, arch: ArchSpec, plain: AnyResult) -> JudgedPolicy:

@@ -69,7 +69,10 @@ def _no(advice: Advice) -> str:
     cost = cost_text(advice, advice.bound.cost(best.trial))
     if best.gains.pays:
         beyond = f"beyond {bound_text(advice)}, on {judged_on(advice)}"
-        return f"NO: the best policy, {named(best)}, is {gains_text(best.gains)}, but {cost}, {beyond}{why}."
+        interval = advice.bound.cost(best.trial).interval
+        unsure = interval is not None and interval.low <= advice.bound.limit
+        more = " The interval holds the bound: more sequences would tell." if unsure else ""
+        return f"NO: the best policy, {named(best)}, is {gains_text(best.gains)}, but {cost}, {beyond}{why}.{more}"
     return f"NO: within {bound_text(advice)} the best policy, {named(best)}, is {gains_text(best.gains)}, {cost}{why}."
 
 

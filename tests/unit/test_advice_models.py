@@ -1,5 +1,7 @@
 """Advice on torch and ONNX models, whose other layers stay theirs."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -126,54 +128,57 @@ def test_object_that_is_no_model_is_refused():
         archsim.advise(object(), [torch.zeros(1, 2)])
 
 
-class TestOnnx:
-    """The same model as an ONNX file, and an export of one time step."""
-
-    @pytest.fixture(scope="class")
-    def exported(self, model, inputs, tmp_path_factory):
-        pytest.importorskip("onnxruntime")
-        pytest.importorskip("onnx")
-        path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+@pytest.fixture(scope="module")
+def exported(model, inputs, tmp_path_factory):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of its own older exporter
         torch.onnx.export(model, (inputs[0],), str(path), input_names=["x"], output_names=["y"], dynamo=False)
-        return archsim.OnnxModel(path)
+    return archsim.OnnxModel(path)
 
-    def test_onnx_model_gets_the_advice_of_its_torch_model(self, exported, model, inputs):
-        ours = archsim.advise(exported, [{"x": x.numpy()} for x in inputs], policies=["delta"])
-        theirs = archsim.advise(model, inputs, policies=["delta"])
-        assert ours.policies[0].trial.threshold == theirs.policies[0].trial.threshold
-        assert ours.records()[1]["speedup"] == pytest.approx(theirs.records()[1]["speedup"], rel=1e-3)
-        assert ours.subject.name == "model.onnx" and "the rest of the model is not:" in str(ours)
 
-    def test_evaluation_of_outputs_and_feeds_gives_a_loss(self, exported, pairs):
-        expected = {x.numpy().tobytes(): y.numpy() for x, y in pairs}
+def test_onnx_model_gets_the_advice_of_its_torch_model(exported, model, inputs):
+    ours = archsim.advise(exported, [{"x": x.numpy()} for x in inputs], policies=["delta"])
+    theirs = archsim.advise(model, inputs, policies=["delta"])
+    assert ours.policies[0].trial.threshold == theirs.policies[0].trial.threshold
+    assert ours.records()[1]["speedup"] == pytest.approx(theirs.records()[1]["speedup"], rel=1e-3)
+    assert ours.subject.name == "model.onnx" and "the rest of the model is not:" in str(ours)
 
-        def score(outputs, feeds):
-            hits = [out["y"].argmax(-1) == expected[f["x"].tobytes()] for out, f in zip(outputs, feeds, strict=True)]
-            return 100 * np.mean(hits)
 
-        feeds = [{"x": x.numpy()} for x, _ in pairs]
-        advice = archsim.advise(exported, feeds, score, max_loss=5.0, policies=["delta"])
-        assert "points of evaluate" in advice.verdict and advice.records()[1]["metric_loss"] <= 100
+def test_evaluation_of_outputs_and_feeds_gives_a_loss(exported, pairs):
+    expected = {x.numpy().tobytes(): y.numpy() for x, y in pairs}
 
-    def test_calls_of_one_step_are_one_sequence_until_a_state_is_given(self, tmp_path):
-        pytest.importorskip("onnxruntime")
-        pytest.importorskip("onnx")
-        from harness_onnx import saved
-        from harness_onnx_exports import step_model
+    def score(outputs, feeds):
+        hits = [out["y"].argmax(-1) == expected[f["x"].tobytes()] for out, f in zip(outputs, feeds, strict=True)]
+        return 100 * np.mean(hits)
 
-        model, feed = step_model(inputs=24, units=16)
-        step = archsim.OnnxModel(saved(model, tmp_path))
-        rng, feeds = np.random.default_rng(0), []
-        for _ in range(4):
-            x = rng.standard_normal((10, *feed["x"].shape)).astype(np.float32).cumsum(0) * np.float32(0.1)
-            feeds += [feed | {"x": x[0]}, *({"x": row} for row in x[1:])]
-        advice = archsim.advise(step, feeds, policies=["delta"])
-        assert advice.subject.halves == ((0, 2), (1, 3)) and advice.plain_result.record["steps"] == 2 * 2 * 10
+    feeds = [{"x": x.numpy()} for x, _ in pairs]
+    advice = archsim.advise(exported, feeds, score, max_loss=5.0, policies=["delta"])
+    assert "points of evaluate" in advice.verdict and advice.records()[1]["metric_loss"] <= 100
 
-    def test_feeds_and_evaluations_that_do_not_go_are_refused(self, exported):
-        with pytest.raises(ArchsimError, match="need a list of feeds, each a dictionary"):
-            archsim.advise(exported, 3)
-        with pytest.raises(ArchsimError, match=r"need a function of \(outputs, feeds\)"):
-            archsim.advise(exported, [{"x": np.zeros((2, 30, 4), np.float32)}], lambda outputs: 1.0)
-        with pytest.raises(ArchsimError, match="no input 'z'"):
-            archsim.advise(exported, [{"z": np.zeros((2, 30, 4), np.float32)}])
+
+def test_calls_of_one_step_are_one_sequence_until_a_state_is_given(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    from harness_onnx import saved
+    from harness_onnx_exports import step_model
+
+    model, feed = step_model(inputs=24, units=16)
+    step = archsim.OnnxModel(saved(model, tmp_path))
+    rng, feeds = np.random.default_rng(0), []
+    for _ in range(4):
+        x = rng.standard_normal((10, *feed["x"].shape)).astype(np.float32).cumsum(0) * np.float32(0.1)
+        feeds += [feed | {"x": x[0]}, *({"x": row} for row in x[1:])]
+    advice = archsim.advise(step, feeds, policies=["delta"])
+    assert advice.subject.halves == ((0, 2), (1, 3)) and advice.plain_result.record["steps"] == 2 * 2 * 10
+
+
+def test_feeds_and_evaluations_that_do_not_go_are_refused(exported):
+    with pytest.raises(ArchsimError, match="need a list of feeds, each a dictionary"):
+        archsim.advise(exported, 3)
+    with pytest.raises(ArchsimError, match=r"need a function of \(outputs, feeds\)"):
+        archsim.advise(exported, [{"x": np.zeros((2, 30, 4), np.float32)}], lambda outputs: 1.0)
+    with pytest.raises(ArchsimError, match="no input 'z'"):
+        archsim.advise(exported, [{"z": np.zeros((2, 30, 4), np.float32)}])
