@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archsim.advising import figure, words
@@ -19,27 +20,19 @@ if TYPE_CHECKING:
 
 def page(advice: Advice, *, whole: bool) -> str:
     """Return the page, or without `whole` the part that a notebook shows."""
-    pictures = (
-        [
-            _picture(
-                "gains", "What each policy gains", "On the sequences that judge; green pays.", figure.draw_gains(advice)
-            )
-        ],
-        [_picture("similarity", "Change from step to step", _SIMILAR, figure.draw_similarity(advice))],
-        [_picture("time", "Where the time goes", "Means over the dot product units.", figure.draw_time(advice))],
-    )
-    shown = list(advice.sections)
-    for section, own in zip(shown, pictures, strict=False):
-        section.pictures[:] = own
+    policies, similar, bounds, *others = advice.sections
+    drawn = [
+        replace(policies, pictures=[Picture("gains", "What each policy gains", _GAINS, figure.draw_gains(advice))]),
+        replace(similar, pictures=[Picture("steps", "Change per step", _SIMILAR, figure.draw_similarity(advice))]),
+        replace(bounds, pictures=[Picture("time", "Where the time goes", _TIME, figure.draw_time(advice))]),
+    ]
     title = f"Does reuse pay for {advice.subject.name}? {'Yes' if advice.pays else 'No'}"
-    return page_text(title, advice.verdict, shown, whole=whole)
+    return page_text(title, advice.verdict, [*drawn, *others], whole=whole)
 
 
+_GAINS = "On the sequences that judge; green is the answer."
 _SIMILAR = f"0 % is the same again; {percent(words.UNRELATED)} is what unrelated values have."
-
-
-def _picture(name: str, title: str, caption: str, drawn: object) -> Picture:
-    return Picture(name, title, caption, drawn)  # type: ignore[arg-type]
+_TIME = "Means over the dot product units."
 
 
 def as_text(advice: Advice) -> str:
@@ -127,7 +120,12 @@ def _layers(advice: Advice) -> Table:
     ]
     note = "Changes are per step, without reuse. r: correlation of a predictor's change with that of the true product"
     note += " (1: follows it exactly, 0: not at all), the median over neurons."
-    return Table("", [*columns, *(f"r of {name}" for name in predictors)], rows, note)
+    return Table("", [*columns, *(f"r of {_foldable(name)}" for name in predictors)], rows, note)
+
+
+def _foldable(policy: str) -> str:
+    """Return a policy's name with spaces where a narrow column may break it."""
+    return policy.replace(":", ": ").replace(",", ", ")
 
 
 def _correlation(value: float) -> str:
@@ -143,7 +141,7 @@ def _times(advice: Advice) -> Table:
         [cause, percent(before.get(cause, 0.0)), percent(within.get(cause, 0.0))]
         for cause in dict.fromkeys([*within, *before])
     ]
-    return Table("", ["time", "without reuse", f"under {best.name}"], rows)
+    return Table("", ["time", "without reuse", f"under {_foldable(best.name)}"], rows)
 
 
 def _gains(advice: Advice) -> list[Table]:

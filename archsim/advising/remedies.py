@@ -1,4 +1,4 @@
-"""What would make reuse pay: other machines and bounds, each simulated on the sequences that judge."""
+"""Remedies, which would make reuse pay: other machines and bounds, each simulated on the sequences that judge."""
 
 from __future__ import annotations
 

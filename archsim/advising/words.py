@@ -172,6 +172,11 @@ def data(advice: Advice) -> str:
         if halves.apart
         else f"There is only {some}, so θ was chosen on what it is judged on. Give several to have them apart."
     )
+    one_answer = 100 / len(halves.choosing)
+    if advice.bound.points == "accuracy" and one_answer > advice.bound.limit:
+        how += (
+            f" They are few for this bound: one wrong answer is {_points(one_answer)}, so one may stop the search of θ."
+        )
     rough = f" With fewer than {FEW} of them, intervals are rough." if len(halves.judging) < FEW else ""
     return f"{how}{rough} θ is the largest tried within {bound_text(advice)}. {subject.outside}".strip()
 
