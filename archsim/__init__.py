@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from archsim._version import __version__ as __version__
 
 if TYPE_CHECKING:  # type checkers do not run `__getattr__`; `X as X` marks a name that this package exports
+    from archsim.advising.advise import advise as advise
     from archsim.config.arch import ArchSpec as ArchSpec
     from archsim.config.load import load_arch as load_arch
     from archsim.corpora.catalogue import load_trace as load_trace
@@ -46,6 +47,7 @@ _HOMES = {
     "OnnxModel": "archsim.live.onnx_model",
     "Result": "archsim.experiment.result",
     "Trace": "archsim.traceio.trace",
+    "advise": "archsim.advising.advise",
     "attach": "archsim.live.torch_session",
     "calibrate": "archsim.live.calibrate",
     "explore": "archsim.exploration.search",

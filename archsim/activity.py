@@ -159,8 +159,17 @@ class ActivityRecord:
     @property
     def macs_avoided(self) -> int:
         """Multiply-accumulates of the reused neurons, or of the skipped columns."""
+        return sum(avoided for avoided, _ in self.macs_by_layer().values())
+
+    def macs_by_layer(self) -> dict[int, tuple[int, int]]:
+        """Return the multiply-accumulates avoided and all of them, by layer."""
         neurons = self.kind == "neurons"
-        return sum(self._ones_in(s) * (s.n_inputs if neurons else s.neurons_per_step) for s in self.shapes)
+        layers: dict[int, tuple[int, int]] = {}
+        for s in self.shapes:
+            avoided, total = layers.get(s.layer, (0, 0))
+            avoided += self._ones_in(s) * (s.n_inputs if neurons else s.neurons_per_step)
+            layers[s.layer] = avoided, total + sum(self.steps(s)) * s.neurons_per_step * s.n_inputs
+        return layers
 
     def _ones_in(self, shape: PassShape) -> int:
         return sum(count_ones(bits) for bits in self.bits[shape.pass_key]) if self.reuses else 0

@@ -62,7 +62,7 @@ class Bound:
                 raise ConfigError("max_change: the outputs cannot be compared with those without reuse, need max_loss")
             return outcome.output_change
         assert baseline is not None, "scored before the search"
-        return baseline - _score(outcome)
+        return baseline - finite_score(outcome.score)
 
 
 class CalibratedThreshold(float):
@@ -130,7 +130,7 @@ class ScoredTrials:
         if self.log_path is not None:
             check_writable(self.log_path)
         if self.bound.max_loss is not None:
-            self.baseline = _score(self.run(None))
+            self.baseline = finite_score(self.run(None).score)
 
     def fits(self, threshold: float) -> bool:
         """Return whether the cost at a θ is within the bound."""
@@ -221,12 +221,12 @@ def write_log(log: pd.DataFrame, path: Path) -> None:
         log.to_csv(temporary, index=False)
 
 
-def _score(outcome: Outcome) -> float:
-    """Return the score of an outcome; ConfigError unless it is a finite number."""
+def finite_score(score: Any) -> float:
+    """Return what a user's evaluation returned as a number; ConfigError unless it is a finite one."""
     try:
-        score = math.nan if outcome.score is None or isinstance(outcome.score, str) else float(outcome.score)
+        number = math.nan if score is None or isinstance(score, str) else float(score)
     except (TypeError, ValueError):
-        score = math.nan
-    if not math.isfinite(score):
-        raise ConfigError(f"evaluate returned {in_brief(outcome.score)}: need one finite number, higher is better")
-    return score
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError(f"evaluate returned {in_brief(score)}: need one finite number, higher is better")
+    return number

@@ -9,6 +9,7 @@ from functools import partial
 import click
 
 from archsim._version import __version__
+from archsim.cli.advise import advise
 from archsim.cli.calibrate import calibrate
 from archsim.cli.check_policy import check
 from archsim.cli.exit import exit_code
@@ -31,6 +32,7 @@ def archsim() -> None:
     archsim run --network imdb-lstm --threshold 0.5 one network at a threshold of your own
     archsim sweep grid.toml -o out                  a grid of networks, thresholds, machines; resumable
     archsim report out                              figures and tables of a sweep on one page
+    archsim advise --network imdb-lstm              does reuse pay, by which policy, what holds it back
     archsim explore --network imdb-lstm             the best predictor and width of its unit
     archsim reproduce --quick                       every table and figure of the paper
     archsim import model.safetensors -o my-network  somebody's weights as a network
@@ -39,7 +41,7 @@ def archsim() -> None:
     """
 
 
-for _command in (run, sweep, report, explore, reproduce, list_things, show, calibrate, import_file, check):
+for _command in (run, advise, sweep, report, explore, reproduce, list_things, show, calibrate, import_file, check):
     archsim.add_command(_command)
 
 

@@ -61,15 +61,25 @@ class LogGrid:
         """Return the index to try next, given whether the loss fits at each index tried; None at the end."""
         if not fits:
             return 0
-        bad = min((index for index, fit in fits.items() if not fit), default=None)
-        # Loss is not quite monotone, so an index above one that does not fit is never taken, even if it fits itself.
-        good = max((index for index, fit in fits.items() if fit and (bad is None or index < bad)), default=None)
+        bad, good = first_bad(fits), last_good(fits)
         if bad is None:
             assert good is not None, "something was tried"
             return good + self.stride if good < self.doublings * self.stride else None
         if good is None:
             return bad - self.stride if bad > -self.halvings * self.stride else None
         return (good + bad) // 2 if bad - good > 1 else None
+
+
+def first_bad(fits: Mapping[int, bool]) -> int | None:
+    """Return the smallest index tried whose loss does not fit, or None."""
+    return min((index for index, fit in fits.items() if not fit), default=None)
+
+
+def last_good(fits: Mapping[int, bool]) -> int | None:
+    """Return the largest index tried that fits, below all that do not, or None."""
+    bad = first_bad(fits)
+    # Loss is not quite monotone, so an index above one that does not fit is never taken, even if it fits itself.
+    return max((index for index, fit in fits.items() if fit and (bad is None or index < bad)), default=None)
 
 
 CHANGE = "output_change"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from archsim._version import __version__
 from archsim.escaping import plain_lines
 from archsim.files import check_writable, make_folder, write_whole
-from archsim.report.style import SUFFIXES, save
+from archsim.report.style import SUFFIXES, save, svg_bytes
 
 FIGURES, PAGE = "figures", "report.html"
 
@@ -59,9 +59,22 @@ def check_page(folder: Path, file: str = PAGE) -> None:
 def write_page(folder: Path, title: str, lead: str, sections: list[Section], file: str = PAGE) -> Path:
     """Write a page into `folder`, and each figure as .svg and .png into `folder/figures`; return the page's path."""
     check_page(folder, file)
-    images = {p.name: _embedded(p, folder / FIGURES) for section in sections for p in section.pictures}
+    images = {p.name: _saved(p, folder / FIGURES) for section in sections for p in section.pictures}
     for stale in (path for path in (folder / FIGURES).iterdir() if path.stem not in images and path.suffix in SUFFIXES):
         stale.unlink()
+    path = folder / file
+    with write_whole(path) as temporary:
+        temporary.write_text(_rendered("page.html.j2", title, lead, sections, images), "utf-8")
+    return path
+
+
+def page_text(title: str, lead: str, sections: list[Section], *, whole: bool = True) -> str:
+    """Return a page with its figures inside; without `whole`, the part of it that goes into another page."""
+    images = {p.name: _embedded(svg_bytes(p.figure)) for section in sections for p in section.pictures}
+    return _rendered("page.html.j2" if whole else "sections.html.j2", title, lead, sections, images)
+
+
+def _rendered(template: str, title: str, lead: str, sections: list[Section], images: dict[str, str]) -> str:
     environment = Environment(
         loader=PackageLoader("archsim.report"),
         autoescape=True,
@@ -69,15 +82,16 @@ def write_page(folder: Path, title: str, lead: str, sections: list[Section], fil
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template("page.html.j2").render(
+    text = environment.get_template(template).render(
         title=title, lead=lead, sections=sections, images=images, version=__version__
     )
-    path = folder / file
-    with write_whole(path) as temporary:
-        temporary.write_text(plain_lines(text), "utf-8")
-    return path
+    return plain_lines(text)
 
 
-def _embedded(picture: Picture, folder: Path) -> str:
+def _saved(picture: Picture, folder: Path) -> str:
     svg, _ = save(picture.figure, folder, picture.name)
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.read_bytes()).decode()
+    return _embedded(svg.read_bytes())
+
+
+def _embedded(svg: bytes) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -138,7 +139,19 @@ def save_as(figure: Figure, path: Path) -> None:
     """Save a figure in the format of the suffix; raise UsageError for a suffix other than .svg and .png."""
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: accepted suffixes: {', '.join(SUFFIXES)}")
-    undated = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-    with styled(), catch_warnings(), write_whole(path) as temporary:
+    with write_whole(path) as temporary:
+        _draw(figure, temporary, path.suffix)
+
+
+def svg_bytes(figure: Figure) -> bytes:
+    """Return a figure as the bytes of an .svg file."""
+    drawn = BytesIO()
+    _draw(figure, drawn, ".svg")
+    return drawn.getvalue()
+
+
+def _draw(figure: Figure, target: Path | BytesIO, suffix: str) -> None:
+    undated = {"Date": None} if suffix == ".svg" else {"Software": None}
+    with styled(), catch_warnings():
         filterwarnings("ignore", "Glyph .* missing from")  # characters that the font lacks are shown as boxes
-        figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=undated)
+        figure.savefig(target, format=suffix[1:], dpi=DPI, metadata=undated)

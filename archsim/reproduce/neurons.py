@@ -84,7 +84,7 @@ class Observation:
             gates, H = shape.cell.gates, shape.hidden_size
             columns = {"network": self.network.name, "layer": layer, "direction": direction}
             neurons = {"gate": np.repeat(gates, H), "unit": np.tile(np.arange(H), len(gates))}
-            frames.append(pd.DataFrame({**columns, **neurons, "n": n, "correlation": _correlation(moments)}))
+            frames.append(pd.DataFrame({**columns, **neurons, "n": n, "correlation": correlation(moments)}))
         return pd.concat(frames, ignore_index=True)
 
     def scatter(self) -> pd.DataFrame:
@@ -110,7 +110,7 @@ def observe(network: Network, trace: Trace, *, precision: str = "fp16", limit: i
 
 def typical_neuron(network: Network, moments: dict[tuple[int, int], tuple[int, F64]]) -> Neuron:
     """Return the neuron with the (lower) median correlation, the first in machine order among equals."""
-    r = np.concatenate([_correlation(of_pass) for _, of_pass in moments.values()])
+    r = np.concatenate([correlation(of_pass) for _, of_pass in moments.values()])
     n_known = int(np.count_nonzero(~np.isnan(r)))
     flat = int(np.argsort(r, kind="stable")[max(0, n_known - 1) // 2])  # NaN sorts last
     for shape in pass_shapes(network):
@@ -165,7 +165,7 @@ def _samples(network: Network, trace: Trace, neuron: Neuron, precision: str) -> 
     return np.array(sorted(rows)[:SCATTER_POINTS], np.float64)[:, 2:].T
 
 
-def _correlation(moments: F64) -> F64:
+def correlation(moments: F64) -> F64:
     """Return Pearson's r per column of (5, M) moments."""
     _, _, aa, bb, ab = moments
     with np.errstate(invalid="ignore"):

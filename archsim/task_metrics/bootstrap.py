@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from archsim.kernels.arrays import I64
 from archsim.task_metrics.metrics import Metric
+
+T = TypeVar("T", bound=np.generic)
 
 DRAWS = 1000
 CONFIDENCE = 0.95
@@ -24,26 +28,26 @@ class Interval(NamedTuple):
 
 def interval(metric: Metric, statistics: I64) -> Interval:
     """Return the interval of the metric, from counts (sequences, counts)."""
-    return _middle([metric.value(sums.tolist()) for sums in _resampled(statistics)])
+    return interval_of(lambda sums: metric.value(sums.tolist()), statistics)
 
 
 def loss_interval(metric: Metric, before: I64, after: I64) -> Interval:
     """Return the interval of the loss between two runs, from their counts (sequences, counts)."""
-    # Both runs are scored on the same resampled sequences, so that sequences hard for both do not widen the interval.
-    both = _resampled(np.hstack([before, after]))
-    width = before.shape[1]
-    return _middle(
-        [metric.loss(metric.value(sums[:width].tolist()), metric.value(sums[width:].tolist())) for sums in both]
-    )
+    return interval_of(loss_of_sums(metric, before.shape[1]), np.hstack([before, after]))
 
 
-def _resampled(statistics: I64) -> I64:
-    """Return sums of the counts over sequences drawn with replacement, (draws, counts)."""
-    n, rng = len(statistics), np.random.default_rng(SEED)
-    return np.array([statistics[rng.integers(0, n, n)].sum(axis=0) for _ in range(DRAWS)])
+def loss_of_sums(metric: Metric, width: int) -> Callable[[I64], float]:
+    """Return a function from the sums of `width` counts before, then after, to the loss of the metric.
+
+    Both runs are scored on the same resampled sequences, so that sequences hard for both do not widen the interval.
+    """
+    return lambda sums: metric.loss(metric.value(sums[:width].tolist()), metric.value(sums[width:].tolist()))
 
 
-def _middle(values: list[float]) -> Interval:
+def interval_of(value: Callable[[NDArray[T]], float], rows: NDArray[T]) -> Interval:
+    """Return the interval of a value computed from the sums of rows (sequences, columns) over sequences."""
+    n, rng = len(rows), np.random.default_rng(SEED)
+    values = [value(rows[rng.integers(0, n, n)].sum(axis=0)) for _ in range(DRAWS)]
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(values, [tail, 100 - tail])
     return Interval(round(float(low), 6), round(float(high), 6))

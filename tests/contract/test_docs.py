@@ -21,7 +21,18 @@ from archsim.policies import policy_from
 from archsim.sweeps.grid import load_grid
 
 PAGE_NAMES = (
-    *("how-a-run-flows", "own-model", "recipes", "sweeps", "predictors", "cluster", "files", "memory", "performance"),
+    *(
+        "how-a-run-flows",
+        "advice",
+        "own-model",
+        "recipes",
+        "sweeps",
+        "predictors",
+        "cluster",
+        "files",
+        "memory",
+        "performance",
+    ),
 )
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{page}.md" for page in PAGE_NAMES)]
@@ -98,6 +109,13 @@ def test_sweep_tutorial_commands_run(tmp_path):
     said = said_by(commands, tmp_path)
     assert "16 points: 16 to run" in said[0] and "8 inference runs, 2 baselines" in said[0]
     assert (tmp_path / "fmu" / "report.html").is_file()
+
+
+def test_advice_command_of_its_page_runs(tmp_path):
+    text = (ROOT / "docs" / "advice.md").read_text("utf-8")
+    (said,) = said_by(re.search(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1], tmp_path)
+    assert said.startswith(("YES, by ", "NO: ")) and "What bounds the machine" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["advice.html", "advice.json"]
 
 
 def test_readme_marks_the_run_and_test_commands():

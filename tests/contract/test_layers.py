@@ -22,6 +22,7 @@ LAYERS = [
     "sweeps",
     "report",
     "reproduce exploration",
+    "advising",
     "cli",
     "__main__",
 ]

@@ -171,6 +171,7 @@ def test_network_that_is_no_utf8_is_refused_in_a_grid(user_files, tmp_path):
     ["sweep", "", "-o", "out"],
     ["report", ""],
     ["reproduce", "-o", ""],
+    ["advise", "-n", "imdb-lstm", "--html", ""],
     ["explore", "-n", "imdb-lstm", "-o", ""],
     ["explore", "-n", "imdb-lstm", "--json", ""],
 ], ids=" ".join)  # fmt: skip
