@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     multiple=True,
     help="Names before those of the recurrent tensors; repeated, the parts are stacked in this order.",
 )
-@click.option("--cell", type=click.Choice(["lstm", "gru"]), help="Cell that is expected.  [default: by the shapes]")
+@click.option(
+    "--cell",
+    help="Cell: lstm, gru, rnn, rnn-relu, lstm-hard-sigmoid-fifth, ...  [default: lstm, gru or rnn by the shapes]",
+)
 @click.option(
     "--gate-order",
     type=click.Choice(["torch", "onnx", "keras"]),

@@ -153,7 +153,9 @@ LSTM = torch.nn.LSTM(3, 4).state_dict()
     ({f"{p}.{n}": t for p in ("enc", "dec") for n, t in LSTM.items()}, {}, r"several recurrent parts: choose by prefix \(--prefix\). Found: enc \(lstm, 1 layer, 3 inputs, 4 units\); dec"),
     (LSTM, {"prefixes": ["rnn"]}, "no recurrent part has the prefix 'rnn'; found: '' .lstm"),
     (LSTM, {"cell": "gru"}, "has 4 gates, those of a lstm; cell = 'gru' was asked for"),
-    (LSTM, {"cell": "rnn"}, "cell 'rnn' is not supported"),
+    (LSTM, {"cell": "rnnn"}, "cell 'rnnn' is not supported, did you mean 'rnn'"),
+    (LSTM, {"cell": "rnn"}, "has 4 gates, those of a lstm; cell = 'rnn' was asked for"),
+    (LSTM, {"cell": "lstm-peepholes"}, "has 4 gates, those of a lstm; cell = 'lstm-peepholes' was asked for"),
     (LSTM, {"gate_order": "tf"}, "gate_order = 'tf'; accepted: torch, onnx, keras"),
     (LSTM, {"gate_order": "keras"}, "that shape suits gate_order 'torch' or 'onnx'"),
     (renamed(LSTM, {"weight_hh_l0": ""}), {}, "layer 0, forward has no weight_hh"),
@@ -163,7 +165,9 @@ LSTM = torch.nn.LSTM(3, 4).state_dict()
     (renamed(LSTM, {"weight_hh_l0": "weight_hh_l0_orig"}), {}, "weight_hh_l0_orig are made into weights by a parametrisation.*from_torch"),
     (LSTM | {"parametrizations.weight_hh_l0.original0": drawn(1)}, {}, "by a parametrisation"),
     (torch.nn.LSTM(3, 4, proj_size=2).state_dict(), {}, r"has weight_hr: projections \(proj_size\) are not simulated"),
-    (torch.nn.RNN(3, 4).state_dict(), {}, "it has one gate: an nn.RNN is not simulated"),
+    (torch.nn.RNN(3, 4).state_dict(), {"cell": "lstm"}, "has 1 gate, those of a rnn; cell = 'lstm' was asked for"),
+    ({**torch.nn.GRU(3, 4).state_dict(), "peepholes_l0": torch.ones(12)}, {}, "it has peepholes and 3 gates: only an LSTM"),
+    (torch.nn.LSTM(3, 4, 2).state_dict() | {"peepholes_l0": torch.ones(12)}, {}, "layer 1, forward has no peepholes"),
     (LSTM | {"weight_hh_l0": drawn(20, 4)}, {}, r"its weights of h have shape \(20, 4\): those of an LSTM are"),
     (LSTM | {"weight_hh_l0": np.full((16, 4), np.nan, np.float32)}, {}, "weight_hh holds NaN"),
     (LSTM | {"weight_ih_l0": np.full((16, 3), 1e300)}, {}, "holds 1e.300, which float32 cannot hold"),
@@ -186,11 +190,13 @@ def test_table_of_a_safetensors_file_is_in_order_of_names(tmp_path):
 
 def test_refused_part_beside_a_good_one_is_in_the_table(tmp_path):
     state = {f"good.{n}": t for n, t in LSTM.items()} | {
-        f"bad.{n}": t for n, t in torch.nn.RNN(3, 4).state_dict().items()
+        f"bad.{n}": t for n, t in torch.nn.LSTM(3, 4, proj_size=2).state_dict().items()
     }
     table = import_weights(write(tmp_path / "both.safetensors", state)).table
     assert [row.part for row in table.simulated] == ["good"]
-    assert [(row.part, row.note) for row in table.refused] == [("bad", "it has one gate: an nn.RNN is not simulated")]
+    assert [(row.part, row.note) for row in table.refused] == [
+        ("bad", "layer 0, forward has weight_hr: projections (proj_size) are not simulated")
+    ]
 
 
 @pytest.mark.parametrize("name, content, message", [
