@@ -92,10 +92,10 @@ def _by_product(layer: Layer, rows: F32) -> F32:
 
 def _peepholes(layer: Layer, direction: Direction) -> F32:
     """Return the peephole weights by gate, (3, H); (0, H) for a cell without them."""
-    peepholes = direction.peepholes
-    return (
-        np.zeros((0, layer.hidden_size), np.float32) if peepholes is None else peepholes.reshape(-1, layer.hidden_size)
-    )
+    if direction.peepholes is None:
+        return np.zeros((0, layer.hidden_size), np.float32)
+    # A copy, because kernels would be compiled once more for an array that is read-only.
+    return direction.peepholes.reshape(-1, layer.hidden_size).copy()
 
 
 def _transposed(blocks: F32) -> F32:
