@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from harness import make_network
 from safetensors.numpy import save_file
 
 import archsim
@@ -19,6 +20,7 @@ from archsim.ir.saving import save_network
 from archsim.policies import NoReuse
 
 torch = pytest.importorskip("torch")
+from harness_torch import KINDS  # noqa: E402
 
 
 def drawn(*shape, seed=0):
@@ -32,7 +34,7 @@ def outputs_of(network, x):
 def model_of(kind="LSTM", **options):
     """A model whose recurrent part is one of three."""
     torch.manual_seed(1)
-    rnn = getattr(torch.nn, kind)(6, 5, 2, bidirectional=True, **options)
+    rnn = KINDS[kind](6, 5, 2, bidirectional=True, **options)
     parts = {"conv": torch.nn.Conv1d(2, 6, 3), "rnn": rnn, "out": torch.nn.Linear(10, 2)}
     return torch.nn.ModuleDict(parts)
 
@@ -54,11 +56,11 @@ def own_outputs(module, x):
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".npz"])
-@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_recurrent_part_of_a_models_file_equals_torch(kind, suffix, tmp_path):
     model, x = model_of(kind), drawn(9, 6)
     path = write(tmp_path / f"model{suffix}", model.state_dict())
-    imported = import_file(path)
+    imported = import_file(path, cell="rnn-relu" if kind == "RNN with ReLU" else None)
     folder = save_network(imported.network, tmp_path / "net")
     network = archsim.load_network(folder)
     np.testing.assert_allclose(outputs_of(network, x), own_outputs(model["rnn"], x), atol=1e-5)
@@ -68,7 +70,7 @@ def test_recurrent_part_of_a_models_file_equals_torch(kind, suffix, tmp_path):
     assert outcomes == {"rnn": "simulated here", "conv": "left outside", "out": "left outside"}
 
 
-@pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell"])
+@pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell", "RNNCell"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_tensors_of_a_cell_are_a_layer(kind, bias, tmp_path):
     cell, x = getattr(torch.nn, kind)(3, 4, bias=bias), drawn(6, 3)
@@ -117,6 +119,27 @@ def test_layers_of_keras_are_stacked_by_their_prefixes(tmp_path):
         NetworkError, match=r"several recurrent parts.*gru/gru_cell \(gru, 1 layer, 3 inputs, 4 units\)"
     ):
         import_weights(path)
+
+
+@pytest.mark.parametrize("gates, cell, named", [
+    (1, None, "rnn"), (1, "rnn-relu", "rnn-relu"), (3, "gru-hard-sigmoid-fifth", "gru-hard-sigmoid-fifth"),
+    (4, "lstm-hard-sigmoid-sixth", "lstm-hard-sigmoid-sixth"),
+])  # fmt: skip
+def test_cell_of_a_keras_layer_is_the_one_that_is_asked_for(gates, cell, named, tmp_path):
+    path = write(tmp_path / "keras.npz", keras_layer("layer/cell", 3, 4, gates))
+    imported = import_weights(path, cell=cell)
+    assert imported.network.layers[0].cell.name == named
+    assert imported.table.simulated[0].note == f"{named}, 1 layer, 3 inputs, 4 units"
+
+
+def test_file_of_a_saved_network_with_peepholes_is_read_with_them(tmp_path):
+    network = make_network("lstm-peepholes", inputs=3, units=4, layers=2, bidirectional=True)
+    path = save_network(network, tmp_path / "net") / "weights.safetensors"
+    assert import_weights(path).network.digest == network.digest
+    hard = import_weights(path, cell="lstm-peepholes-hard-sigmoid-fifth").network
+    assert hard.layers[0].cell.name == "lstm-peepholes-hard-sigmoid-fifth"
+    with pytest.raises(NetworkError, match="has 4 gates with peepholes, those of a lstm-peepholes; cell = 'lstm'"):
+        import_weights(path, cell="lstm")
 
 
 def test_directions_of_keras_are_one_layer(tmp_path):
