@@ -294,13 +294,27 @@ def test_wrong_gate_order_is_found_by_the_check_and_nothing_is_written(files, ca
     )
 
 
+def test_cell_that_shapes_do_not_tell_is_found_by_the_check(files, capsys):
+    model, x = model_of("RNN with ReLU"), drawn(7, 6)
+    path = write(files / "relu.npz", model.state_dict())
+    np.savez(files / "x.npz", x)
+    np.savez(files / "y.npz", own_outputs(model["rnn"], x))
+    options = ["import", str(path), "-o", str(files / "net"), "--check", str(files / "x.npz"), str(files / "y.npz")]
+    code = exit_code(lambda: command_line(options, standalone_mode=False))
+    said = capsys.readouterr().err
+    assert code == 2 and not (files / "net").exists()
+    assert "Cell rnn-relu fits: largest difference" in said and said.rstrip().endswith("--cell rnn-relu")
+    done = called(*options[1:], "--cell", "rnn-relu")
+    assert done.exit_code == 0 and archsim.load_network(files / "net").layers[0].cell.name == "rnn-relu"
+
+
 def test_outputs_of_something_else_fail_the_check(files, capsys):
     np.savez(files / "y.npz", drawn(2, 7, 10), drawn(7, 10))
     options = ["import", str(files / "model.safetensors"), "-o", str(files / "net")]
     code = exit_code(
         lambda: command_line([*options, "--check", str(files / "x.npz"), str(files / "y.npz")], standalone_mode=False)
     )
-    assert code == 2 and "No other gate order fits (onnx" in capsys.readouterr().err
+    assert code == 2 and "No other gate order and no other cell fits (onnx" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("x, y, message", [
