@@ -82,6 +82,8 @@ def make_stack(cell_name, *, inputs, units, layers=1, bidirectional=False, seed=
 def _direction(rng, cell, inputs, units, reverse):
     rows = cell.n_gates * units
     shapes = {"weight_ih": (rows, inputs), "weight_hh": (rows, units), "bias_ih": (rows,), "bias_hh": (rows,)}
+    if cell.peephole_gates:
+        shapes["peepholes"] = (len(cell.peephole_gates) * units,)
     weights = {name: rng.uniform(-0.5, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
     return make_direction("test", cell, weights, reverse=reverse)
 

@@ -10,8 +10,19 @@ import onnxruntime
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-N_GATES = {"LSTM": 4, "GRU": 3}
+N_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+N_STATES = {"LSTM": 2, "GRU": 1, "RNN": 1}
 WEIGHT_FORMS = ("plain", "sliced", "joined", "transposed", "double", "dequantised", "constant")
+ACTIVATIONS = {
+    ("LSTM", "sigmoid"): ["Sigmoid", "Tanh", "Tanh"],
+    ("LSTM", "hard"): ["HardSigmoid", "Tanh", "Tanh"],
+    ("GRU", "sigmoid"): ["Sigmoid", "Tanh"],
+    ("GRU", "hard"): ["HardSigmoid", "Tanh"],
+    ("RNN", "tanh"): ["Tanh"],
+    ("RNN", "relu"): ["Relu"],
+}
+"""Activation functions of one direction by operator and by what the first of them is."""
+FIRST_ACTIVATIONS = ("default", "written out", "hard", "hard fifth", "hard sixth")
 STARTS = ("none", "zeros", "constant", "input")
 BETWEEN = ("shape only", "tanh", "matmul")
 
@@ -30,7 +41,27 @@ class NodeSpec:
     weights: str = "plain"
     uses: tuple[bool, bool, bool] = (True, True, True)
     """Whether the model uses Y, Y_h and Y_c; one that a later node needs is there in any case."""
+    first_activation: str = "default"
+    """Activation function of the gates, or of an RNN: "hard" is ReLU there, and leaves out alpha and beta elsewhere."""
+    peepholes: bool = False
+    """Whether an LSTM has peepholes."""
     attributes: dict = field(default_factory=dict)
+
+    @property
+    def activations(self):
+        """Attributes of the operator that choose its activation functions."""
+        if self.first_activation == "default":
+            return {}
+        if self.op == "RNN":
+            first = "relu" if self.first_activation.startswith("hard") else "tanh"
+        else:
+            first = self.first_activation.split()[0].replace("written", "sigmoid")
+        chosen = {"activations": ACTIVATIONS[self.op, first] * self.n_directions}
+        if self.op == "RNN" or " " not in self.first_activation or first != "hard":
+            return chosen
+        slope = {"hard fifth": 0.2, "hard sixth": 1 / 6}[self.first_activation]
+        values = {"activation_alpha": slope, "activation_beta": 0.5}
+        return chosen | {key: [value] * self.n_directions for key, value in values.items()}
 
     @property
     def n_directions(self):
@@ -53,7 +84,7 @@ class ModelSpec:
 
 node_specs = st.builds(
     NodeSpec,
-    op=st.sampled_from(["LSTM", "GRU"]),
+    op=st.sampled_from(["LSTM", "GRU", "RNN"]),
     direction=st.sampled_from(["forward", "reverse", "bidirectional"]),
     layout=st.sampled_from([0, 1]),
     units=st.integers(1, 5),
@@ -62,6 +93,8 @@ node_specs = st.builds(
     lens=st.sampled_from(["none", "none", "constant", "input"]),
     weights=st.sampled_from(WEIGHT_FORMS),
     uses=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    first_activation=st.sampled_from(FIRST_ACTIVATIONS),
+    peepholes=st.booleans(),
 )
 model_specs = st.builds(
     ModelSpec,
@@ -156,9 +189,11 @@ class Builder:
             self.formed(self.draw(D, 2 * rows), node.weights) if node.bias else "",
         ]
         names.append(self.lens(node, T, B))
-        n_states = {"LSTM": 2, "GRU": 1}[node.op]
+        n_states = N_STATES[node.op]
         names += [self.start(node, B) for _ in range(n_states)] if node.start != "none" else [""] * n_states
-        attributes = dict(node.attributes, direction=node.direction, hidden_size=node.units)
+        if node.op == "LSTM" and node.peepholes:
+            names.append(self.formed(self.draw(D, 3 * node.units), node.weights))
+        attributes = dict(node.attributes, **node.activations, direction=node.direction, hidden_size=node.units)
         if node.op == "GRU":
             attributes.setdefault("linear_before_reset", 1)
         if node.layout and not self.oracle:

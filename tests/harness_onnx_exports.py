@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from harness_onnx import N_GATES, Builder, make_model, plain_model, runtime_outputs
+from harness_onnx import N_GATES, N_STATES, Builder, make_model, plain_model, runtime_outputs
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -16,7 +16,7 @@ def step_model(*, op="LSTM", layers=1, batch=2, inputs=3, units=4, packed=True, 
     """
     rng = np.random.default_rng(seed)
     build = Builder(plain_model(), "", rng, oracle=True)
-    n_states = {"LSTM": 2, "GRU": 1}[op]
+    n_states = N_STATES[op]
     names = [f"{'hc'[i % n_states]}{i // n_states}" for i in range(n_states * layers)]
     value, states = build.add("Unsqueeze", ["x", build.constant(np.array([0], np.int64))]), []
     if packed:

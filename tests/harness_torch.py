@@ -1,10 +1,25 @@
 """A torch model with several recurrent parts, and comparison of what torch modules return."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import nn
 
 TOLERANCE = 1e-5
+KINDS = {
+    "LSTM": nn.LSTM,
+    "GRU": nn.GRU,
+    "RNN": nn.RNN,
+    "RNN with ReLU": partial(nn.RNN, nonlinearity="relu"),
+}
+"""Makers of recurrent modules by what they are called in tests."""
+CELL_KINDS = {
+    "LSTMCell": nn.LSTMCell,
+    "GRUCell": nn.GRUCell,
+    "RNNCell": nn.RNNCell,
+    "RNNCell with ReLU": partial(nn.RNNCell, nonlinearity="relu"),
+}
 
 
 class Model(nn.Module):
@@ -41,4 +56,4 @@ def tensors_in(outputs):
 def assert_close(expected, given):
     for before, after in zip(tensors_in(expected), tensors_in(given), strict=True):
         assert (before.shape, before.dtype) == (after.shape, after.dtype)
-        np.testing.assert_allclose(after.detach(), before.detach(), atol=TOLERANCE)
+        np.testing.assert_allclose(after.detach(), before.detach(), atol=TOLERANCE, rtol=TOLERANCE)

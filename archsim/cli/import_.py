@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from archsim.importers.table import ImportTable
     from archsim.importers.weight_files import Imported
     from archsim.inference.output_check import KnownOutputs
+    from archsim.ir.network import Network
 
 
 @click.command(name="import")
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     multiple=True,
     help="Names before those of the recurrent tensors; repeated, the parts are stacked in this order.",
 )
-@click.option("--cell", type=click.Choice(["lstm", "gru"]), help="Cell that is expected.  [default: by the shapes]")
+@click.option(
+    "--cell",
+    help="Cell: lstm, gru, rnn, rnn-relu, lstm-hard-sigmoid-fifth, ...  [default: lstm, gru or rnn by the shapes]",
+)
 @click.option(
     "--gate-order",
     type=click.Choice(["torch", "onnx", "keras"]),
@@ -69,10 +73,10 @@ def import_file(
     check_new_folder(output)
     known = read_known_outputs(*check) if check else None
 
-    def imported_as(order: str | None) -> Imported:
+    def imported_as(cell: str | None = cell, order: str | None = gate_order) -> Imported:
         return import_file(file, prefixes=prefixes, cell=cell, gate_order=order, name=name or output.resolve().name)
 
-    imported = imported_as(gate_order)
+    imported = imported_as()
     output_console().show(_table(imported.table))
     if known is not None:
         say(_checked(known, imported, imported_as))
@@ -80,8 +84,12 @@ def import_file(
     say(f"network folder: {output}; archsim run --network {output} --trace TRACE --threshold 0.3")
 
 
-def _checked(known: KnownOutputs, imported: Imported, imported_as: Callable[[str], Imported]) -> str:
-    """Return a sentence on outputs that agree; NetworkError says which other gate order fits where they do not."""
+ImportedAs = Callable[..., "Imported"]
+"""Function that reads the file as asked for, or with another `cell` or `order`."""
+
+
+def _checked(known: KnownOutputs, imported: Imported, imported_as: ImportedAs) -> str:
+    """Return a sentence on outputs that agree; NetworkError says which gate order or cell fits where they do not."""
     from archsim.errors import NetworkError
 
     difference = known.difference(imported.network)
@@ -89,19 +97,20 @@ def _checked(known: KnownOutputs, imported: Imported, imported_as: Callable[[str
     if known.fits(difference):
         return f"check passed: {figures}"
     wrong = f"check failed: {figures}; nothing was written"
-    tried = _other_orders(known, imported.gate_order, imported_as)
-    if fitting := [order for order, other in tried.items() if known.fits(other)]:
-        order = fitting[0]
-        raise NetworkError(
-            f"{wrong}. Gate order {order} fits: largest difference {tried[order]:.2g}: --gate-order {order}"
-        )
-    others = ", ".join(f"{order} {other:.2g}" for order, other in tried.items()) or "none suits the shapes"
+    orders = _other_orders(known, imported.gate_order, imported_as)
+    cells = _other_cells(known, imported.network, imported_as)
+    for what, option, tried in (("Gate order", "--gate-order", orders), ("Cell", "--cell", cells)):
+        for name, other in tried.items():
+            if known.fits(other):
+                raise NetworkError(f"{wrong}. {what} {name} fits: largest difference {other:.2g}: {option} {name}")
+    others = ", ".join(f"{name} {other:.2g}" for name, other in (orders | cells).items()) or "none suits the shapes"
     raise NetworkError(
-        f"{wrong}. No other gate order fits ({others}): are these the outputs of this layer at every step?"
+        f"{wrong}. No other gate order and no other cell fits ({others}): "
+        "are these the outputs of this layer at every step?"
     )
 
 
-def _other_orders(known: KnownOutputs, used: str, imported_as: Callable[[str], Imported]) -> dict[str, float]:
+def _other_orders(known: KnownOutputs, used: str, imported_as: ImportedAs) -> dict[str, float]:
     """Return the largest difference by gate order, for the others whose shapes suit."""
     from archsim.errors import NetworkError
     from archsim.ir.gate_orders import GATE_ORDERS
@@ -110,8 +119,23 @@ def _other_orders(known: KnownOutputs, used: str, imported_as: Callable[[str], I
     for order in GATE_ORDERS:
         if order != used:
             try:
-                tried[order] = known.difference(imported_as(order).network)
+                tried[order] = known.difference(imported_as(order=order).network)
             except NetworkError:  # the shapes are those of another layout
+                continue
+    return tried
+
+
+def _other_cells(known: KnownOutputs, used: Network, imported_as: ImportedAs) -> dict[str, float]:
+    """Return the largest difference by cell, for the others whose shapes suit, as those of other activations."""
+    from archsim.errors import NetworkError
+    from archsim.ir.cells import CELLS
+
+    tried = {}
+    for name in CELLS:
+        if name != used.layers[0].cell.name:
+            try:
+                tried[name] = known.difference(imported_as(cell=name).network)
+            except NetworkError:  # of other gates, or outputs that grow beyond all bounds
                 continue
     return tried
 

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from archsim.errors import ConfigError, TraceError
 from archsim.finetune.rnn import ReuseRNN
+from archsim.finetune.steps import check_trainable
 from archsim.importers.effective import torch_class
 from archsim.importers.pytorch import from_torch
 from archsim.inference.head import metric_for
@@ -64,6 +65,8 @@ class TrainableNetwork(nn.Module):
             raise ConfigError(f"{self.source.name} {problem}: fine-tuning takes heads mean-linear and ctc")
         if self.source.metric is None:
             raise ConfigError(f"{self.source.name} names no metric: need one to say what fine-tuning costs")
+        for layer in self.source.layers:
+            check_trainable(layer.cell)
         self.prefixes = [stack.prefix for stack in manifest.stacks]
         self.types = {name: tensor.dtype for name, tensor in tensors.items()}
         stacks = [_module_of(stack, tensors) for stack in manifest.stacks]
@@ -140,7 +143,10 @@ def _module_of(stack: StackManifest, tensors: Mapping[str, Tensor]) -> nn.RNNBas
     """Return the torch module of a stack's tensors; a bias that is not stored is zero."""
     has_bias = any(name.startswith(f"{stack.prefix}bias_") for name in tensors)
     shape = stack.input_size, stack.hidden_size, stack.num_layers
-    module: nn.RNNBase = torch_class(cell_named(stack.cell))(*shape, bias=has_bias, bidirectional=stack.bidirectional)
+    cell = cell_named(stack.cell)
+    module: nn.RNNBase = torch_class(cell)(
+        *shape, bias=has_bias, bidirectional=stack.bidirectional, **cell.torch_options
+    )
     with torch.no_grad():
         for name, weight in module.named_parameters():
             stored = tensors.get(stack.prefix + name)

@@ -1,4 +1,4 @@
-"""Torch LSTM or GRU that reuses products exactly as the machine does."""
+"""Torch LSTM, GRU or RNN that reuses products exactly as the machine does."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from archsim.activity import ActivityRecord, pass_shapes
 from archsim.errors import ConfigError, NetworkError, TraceError
 from archsim.finetune.steadiness import unsteadiness
 from archsim.finetune.steps import MemoizedSteps, Parameters, RoundToFp16, check_trainable
+from archsim.importers.effective import PLAIN
 from archsim.importers.pytorch import from_torch
 from archsim.inference.batching import Batch
 from archsim.inference.encoder_run import PassFactory
@@ -44,7 +45,7 @@ class ReuseRun:
 
 
 class ReuseRNN(nn.Module):
-    """One `nn.LSTM` or `nn.GRU`, or several in a row, run under a reuse policy.
+    """One `nn.LSTM`, `nn.GRU` or `nn.RNN`, or several in a row, run under a reuse policy.
 
     Values and decisions are equal to those of `archsim.simulate`, bit for bit, and the gradient is that of the same
     computation (archsim.finetune.steps). The weights remain those of the given modules, so any optimiser trains them.
@@ -62,7 +63,7 @@ class ReuseRNN(nn.Module):
         super().__init__()
         for module in modules:
             if not isinstance(module, nn.RNNBase):
-                raise NetworkError(f"{type(module).__name__} is not supported; accepted: nn.LSTM, nn.GRU")
+                raise NetworkError(f"{type(module).__name__} is not supported; accepted: {PLAIN}")
         if any(getattr(module, "dropout", 0) for module in modules):
             raise ConfigError("dropout between layers would change what is reused: need dropout = 0")
         if len({getattr(module, "batch_first", False) for module in modules}) > 1:

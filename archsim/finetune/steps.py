@@ -20,9 +20,9 @@ from torch.autograd.function import once_differentiable
 from archsim.errors import ConfigError
 from archsim.inference.batching import Batch
 from archsim.inference.recurrent_pass import RecurrentPass
-from archsim.ir.cells import Cell
+from archsim.ir.cells import SIGMOID, Cell
 from archsim.kernels.arrays import F32, U8, Bools
-from archsim.kernels.numerics.cells import GRU_KERNEL, LSTM_KERNEL
+from archsim.kernels.numerics.cells import GRU_KERNEL, LSTM_KERNEL, RNN_KERNEL, RNN_RELU_KERNEL
 from archsim.kernels.numerics.fp16 import to_fp16
 from archsim.kernels.numerics.gradients import StepRecord, cell_backward
 from archsim.units import ceil_div
@@ -137,19 +137,24 @@ def _activate_gru(acts: Tensor) -> None:
     acts[:, 2].addcmul_(acts[:, 0], acts[:, 3]).tanh_()
 
 
-ACTIVATIONS: dict[int, Callable[[Tensor], None]] = {LSTM_KERNEL: _activate_lstm, GRU_KERNEL: _activate_gru}
+ACTIVATIONS: dict[int, Callable[[Tensor], object]] = {
+    LSTM_KERNEL: _activate_lstm,
+    GRU_KERNEL: _activate_gru,
+    RNN_KERNEL: Tensor.tanh_,
+    RNN_RELU_KERNEL: Tensor.relu_,
+}
 """Activation functions, applied in place to products with bias (rows, P, H), by kernel id."""
 
 
 def check_trainable(cell: Cell) -> None:
     """Raise ConfigError for a cell whose gradient is not known here."""
-    if cell.kernel_id not in ACTIVATIONS:
+    if cell.kernel_id not in ACTIVATIONS or cell.gate_activation != SIGMOID:
         raise ConfigError(f"archsim.finetune has no gradient for cell {cell.name!r}")
 
 
 def _activations(layer_pass: RecurrentPass, record: PassRecord) -> F32:
     """Return the gates of each step as the gradient kernels need them, (rows, P·H)."""
-    acts = torch.from_numpy(record.products + layer_pass.weights.bias)
+    acts = torch.from_numpy(record.products + layer_pass.weights.update.bias)
     ACTIVATIONS[layer_pass.layer.cell.kernel_id](acts)
     return np.asarray(acts.flatten(1).numpy(), np.float32)
 

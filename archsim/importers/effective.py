@@ -16,15 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from archsim.errors import NetworkError
-from archsim.ir.cells import CELLS, Cell
+from archsim.ir.cells import TORCH_CELLS, Cell
 
 RAW = "_raw"
 """Suffix of the parameter that a dropout of weights keeps beside the weight it drops from."""
 STEPS = 5
 """Steps of the sequences that the module is called with."""
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10, torch.float16: 1e-2, torch.bfloat16: 1e-1}
-"""Difference of outputs that rounding explains, by type; outputs are at most 1."""
-PLAIN = " or ".join(f"nn.{cell.torch_class}" for cell in CELLS.values())
+"""Difference of outputs that rounding explains, by type, of outputs up to 1."""
+CLASSES = tuple(dict.fromkeys(cell.torch_class for cell in TORCH_CELLS))
+"""Names of the modules of `torch.nn` that compute a cell; each has a variant for one step, as `LSTMCell`."""
+PLAIN = ", ".join(f"nn.{name}" for name in CLASSES)
 BAKE_IN = (
     "bake them in first, as with torch.nn.utils.parametrize.remove_parametrizations(module, NAME), prune.remove or "
     f"remove_weight_norm, or copy what it computes with into a plain {PLAIN}"
@@ -32,15 +34,23 @@ BAKE_IN = (
 
 
 def torch_class(cell: Cell) -> type[Any]:
-    """Return the torch module class of a cell."""
+    """Return the torch module class of a cell; NetworkError for one that torch does not compute."""
+    if not cell.torch_class:
+        raise NetworkError(f"no module of torch computes a {cell.name}; accepted: {PLAIN}")
     module_class: type[Any] = getattr(nn, cell.torch_class)
     return module_class
 
 
 def plain_class(module: nn.Module) -> type[Any] | None:
-    """Return `nn.LSTM`, `nn.GRU`, `nn.LSTMCell` or `nn.GRUCell`, whichever a module is; None for any other."""
-    names = [f"{cell.torch_class}{end}" for cell in CELLS.values() for end in ("", "Cell")]
+    """Return the class of `torch.nn` that a module is, `nn.LSTM` or `nn.LSTMCell` for one; None for any other."""
+    names = [f"{name}{end}" for name in CLASSES for end in ("", "Cell")]
     return next((getattr(nn, name) for name in names if isinstance(module, getattr(nn, name))), None)
+
+
+def cells_of(class_name: str, nonlinearity: object = None) -> list[Cell]:
+    """Return the cells that a torch class of this name computes, with `nonlinearity` where that is known."""
+    name = class_name.removesuffix("Cell")
+    return [cell for cell in TORCH_CELLS if cell.torch_class == name and nonlinearity in (None, cell.nonlinearity)]
 
 
 def weight_names(module: nn.Module) -> list[str]:
@@ -50,8 +60,8 @@ def weight_names(module: nn.Module) -> list[str]:
     return ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if module.bias else [])]
 
 
-def effective_weights(module: nn.Module, kind: type[Any], where: str) -> dict[str, Tensor]:
-    """Return the weights of `module`, a `kind`, in evaluation, by torch's names, and leave the module as it was.
+def effective_weights(module: nn.Module, kind: type[Any], where: str) -> tuple[dict[str, Tensor], Cell]:
+    """Return the weights of `module`, a `kind`, in evaluation, by torch's names, and its cell; leave it as it was.
 
     Raises NetworkError, which lists the tensors there are, where a plain module with these weights computes something
     else: for a `forward` or hook of its own, learned initial states, or a weight that cannot be found.
@@ -70,11 +80,12 @@ def effective_weights(module: nn.Module, kind: type[Any], where: str) -> dict[st
         except (AttributeError, RuntimeError, TypeError) as error:
             raise _refused(module, where, f"cannot be run: {error}") from None
     difference = largest_difference(outputs, expected)
-    if not difference <= TOLERANCE.get(some.dtype, 0.0):
+    if not difference <= tolerance(expected):
         raise _refused(
             module, where, f"computes something else than its weights say (outputs differ by {difference:.2g})"
         )
-    return weights
+    (cell,) = cells_of(kind.__name__, getattr(module, "nonlinearity", None))
+    return weights, cell
 
 
 def trial_inputs(size: Any) -> Tensor:
@@ -100,6 +111,11 @@ def cell_outputs(cell: Any, x: Tensor) -> Tensor:
     return torch.stack(outputs)
 
 
+def tolerance(expected: Tensor) -> float:
+    """Return the difference from these outputs that rounding explains; those of a ReLU may be larger than 1."""
+    return TOLERANCE.get(expected.dtype, 0.0) * max(1.0, float(expected.abs().max()))
+
+
 def largest_difference(ours: Tensor, theirs: Tensor) -> float:
     """Return the largest difference of two tensors, NaN equal to NaN; NaN for tensors of different shape."""
     if ours.shape != theirs.shape:
@@ -111,6 +127,8 @@ def largest_difference(ours: Tensor, theirs: Tensor) -> float:
 def _plain(module: nn.Module, kind: type[Any], weights: dict[str, Tensor]) -> nn.Module:
     """Return a plain module of the same shape with these weights."""
     options = {"bias": module.bias}
+    if hasattr(module, "nonlinearity"):
+        options["nonlinearity"] = module.nonlinearity
     if isinstance(module, nn.RNNBase):
         layout = ("num_layers", "batch_first", "bidirectional")
         options |= {name: getattr(module, name) for name in layout}

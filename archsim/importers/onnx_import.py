@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archsim.errors import NetworkError
+from archsim.importers.onnx_cells import CELLS_OF
 from archsim.importers.onnx_graph import RECURRENT, OnnxFile, contains, subgraphs
-from archsim.importers.onnx_nodes import CELL_OF, RecurrentNode, RefusedNode, recurrent_nodes
+from archsim.importers.onnx_nodes import RecurrentNode, RefusedNode, recurrent_nodes
 from archsim.importers.onnx_stacks import stacks_of, start_note
 from archsim.importers.table import ImportRow, ImportTable, Outcome
 from archsim.ir.network import Network
@@ -90,12 +91,12 @@ class OnnxImport:
 
 
 def from_onnx(path: str | Path, layer: str | None = None, *, name: str | None = None) -> Network:
-    """Return the network of the recurrent nodes (LSTM, GRU, DynamicQuantizeLSTM) of an ONNX model.
+    """Return the network of the recurrent nodes (LSTM, GRU, RNN, DynamicQuantizeLSTM) of an ONNX model.
 
     Nodes that feed each other form one stack. layer: name of a node of the stack to take; without it, the only one
     there is. Weights computed from constants are folded, quantised ones dequantised, which `provenance` says.
     Raises NetworkError that lists the stacks where there are several, and for nodes that are refused, with all
-    reasons (peepholes, clip, other activations, ...); also for a model without a recurrent operator.
+    reasons (clip, coupled gates, other activations, ...); also for a model without a recurrent operator.
     """
     found = OnnxImport(path)
     return found.network(found.stack_named(layer), name)
@@ -144,7 +145,7 @@ def _nothing_recurrent(file: OnnxFile) -> str:
     """Return the message for a model without a recurrent operator."""
     counts = Counter(_other_operators(file.model.graph))
     operators = ", ".join(f"{kind} x {n}" for kind, n in counts.most_common(MOST_OPERATORS))
-    accepted = ", ".join(CELL_OF)
+    accepted = ", ".join(CELLS_OF)
     if loops := _loops_with_products(file.model.graph):
         form = f" (written as a {next(iter(loops))} with matrix products?): {WAY_OUT}"
     elif not counts.keys().isdisjoint(PRODUCTS):

@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from archsim.errors import NetworkError
+from archsim.importers.onnx_cells import CELLS_OF, cell_of
 from archsim.importers.onnx_graph import RECURRENT, Array, OnnxFile, Scope, attributes_of, contains
-from archsim.ir.cells import GRU, LSTM, Cell
+from archsim.ir.cells import Cell
 from archsim.ir.gate_orders import GATE_ORDERS
 from archsim.ir.layers import Direction, Layer, make_direction
 
 if TYPE_CHECKING:
     import onnx
 
-CELL_OF = {"LSTM": LSTM, "DynamicQuantizeLSTM": LSTM, "GRU": GRU}
-ACTIVATIONS = {"lstm": ["Sigmoid", "Tanh", "Tanh"], "gru": ["Sigmoid", "Tanh"]}
-"""Activation functions of one direction by cell, the defaults of the operators."""
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 """Whether each direction of a node runs backwards."""
 KINDS = {
@@ -132,9 +130,9 @@ def read_node(scope: Scope, position: int, name: str, loop: str = "") -> Recurre
 
 def _unsupported(scope: Scope, node: onnx.NodeProto) -> list[str]:
     """Return the reasons that operator, attributes and inputs of a node give to refuse it."""
-    if node.op_type not in CELL_OF:
-        return [f"operator {node.op_type} is not simulated; accepted: {', '.join(CELL_OF)}"]
-    cell, attributes, inputs = CELL_OF[node.op_type], attributes_of(node), inputs_of(node)
+    if node.op_type not in CELLS_OF:
+        return [f"operator {node.op_type} is not simulated; accepted: {', '.join(CELLS_OF)}"]
+    attributes, inputs = attributes_of(node), inputs_of(node)
     reasons = [
         f"{key} = {attributes[key]!r:.40}, need {kind.__name__}"
         for key, kind in KINDS.items()
@@ -151,14 +149,12 @@ def _unsupported(scope: Scope, node: onnx.NodeProto) -> list[str]:
         reasons.append(f"clip = {attributes['clip']:g} is not simulated, need none")
     if attributes.get("input_forget", 0):
         reasons.append("input_forget = 1 (coupled gates) is not simulated, need 0")
-    if cell is GRU and not attributes.get("linear_before_reset", 0):
+    if node.op_type == "GRU" and not attributes.get("linear_before_reset", 0):
         reasons.append("linear_before_reset = 0 (reset before the product) is not simulated yet, need 1")
-    default = ACTIVATIONS[cell.name]
-    given = [str(text).lower() for text in attributes.get("activations") or ()]
-    if given and given != [text.lower() for text in default] * len(DIRECTIONS.get(direction, (False,))):
-        written = ", ".join(map(str, attributes["activations"]))
-        reasons.append(f"activations = {written}, accepted: {', '.join(default)}")
-    reasons += [f"{key} is not simulated, need none" for key in _LEFT_OUT if attributes.get(key)]
+    try:
+        cell_of(node.op_type, attributes, len(DIRECTIONS.get(direction, (False,))))
+    except NetworkError as error:
+        reasons.append(str(error))
     weights = [key for key in inputs if key not in ("X", "sequence_lens", "initial_h", "initial_c")]
     computed = [key for key in weights if inputs[key] not in scope.constants]
     reasons += [f"{key} = {inputs[key]!r} is computed from inputs of the model, need constant" for key in computed]
@@ -166,12 +162,9 @@ def _unsupported(scope: Scope, node: onnx.NodeProto) -> list[str]:
     return reasons
 
 
-_LEFT_OUT = ("activation_alpha", "activation_beta")
-
-
 def _layer(scope: Scope, node: onnx.NodeProto, name: str) -> tuple[Layer, list[str]]:
     """Return the layer of a node without unsupported options, and notes on it; NetworkError for ill-shaped weights."""
-    cell, attributes, inputs = CELL_OF[node.op_type], attributes_of(node), inputs_of(node)
+    attributes, inputs = attributes_of(node), inputs_of(node)
     sides, notes = DIRECTIONS[attributes.get("direction", "forward")], []
     keys = [key for key in QUANTISED_INPUTS if key in inputs and inputs[key] in scope.constants]
     values = scope.evaluate([inputs[key] for key in keys])
@@ -179,8 +172,8 @@ def _layer(scope: Scope, node: onnx.NodeProto, name: str) -> tuple[Layer, list[s
     if node.op_type == "DynamicQuantizeLSTM":
         arrays |= {key: _dequantised(arrays, key, len(sides)) for key in ("W", "R")}
         notes.append("weights dequantised to float32; the runtime also quantises its inputs, which is not done here")
-    if arrays.get("P") is not None and arrays["P"].any():
-        raise NetworkError("P (peepholes) is not simulated, need none")
+    has_peepholes = "P" in arrays and bool(arrays["P"].any())
+    cell = cell_of(node.op_type, attributes, len(sides), has_peepholes=has_peepholes)
     directions = [_direction(name, cell, arrays, d, reverse, len(sides)) for d, reverse in enumerate(sides)]
     units, sizes = directions[0].weight_hh.shape[1], directions[0].weight_ih.shape[1]
     if attributes.get("hidden_size", units) != units:
@@ -189,8 +182,8 @@ def _layer(scope: Scope, node: onnx.NodeProto, name: str) -> tuple[Layer, list[s
 
 
 def _direction(name: str, cell: Cell, arrays: dict[str, Array], d: int, reverse: bool, n_directions: int) -> Direction:
-    """Return the weights of direction `d` from W (D, G·H, I), R (D, G·H, H) and B (D, 2·G·H)."""
-    for key, rank in (("W", 3), ("R", 3), ("B", 2)):
+    """Return the weights of direction `d` from W (D, G·H, I), R (D, G·H, H), B (D, 2·G·H) and P (D, 3·H)."""
+    for key, rank in (("W", 3), ("R", 3), ("B", 2), ("P", 2)):
         if key in arrays and (arrays[key].ndim != rank or arrays[key].shape[0] != n_directions):
             raise NetworkError(f"{key} has shape {arrays[key].shape}, need {rank} axes, the first {n_directions} long")
     order, W, R = GATE_ORDERS["onnx"], arrays["W"][d], arrays["R"][d]
@@ -204,6 +197,11 @@ def _direction(name: str, cell: Cell, arrays: dict[str, Array], d: int, reverse:
             raise NetworkError(f"B has shape {arrays['B'].shape}, need ({n_directions}, {2 * rows})")
         weights["bias_ih"] = order.to_torch(cell, bias[:rows])
         weights["bias_hh"] = order.to_torch(cell, bias[rows:])
+    if cell.peephole_gates:
+        P, n_peepholes = arrays["P"][d], len(cell.peephole_gates) * R.shape[1]
+        if P.shape != (n_peepholes,):
+            raise NetworkError(f"P has shape {arrays['P'].shape}, need ({n_directions}, {n_peepholes})")
+        weights["peepholes"] = order.peepholes_to_torch(cell, P)
     return make_direction(name, cell, weights, reverse=reverse)
 
 

@@ -15,7 +15,7 @@ WHERE = "from_torch"
 
 
 def from_torch(model: torch.nn.Module, *, layer: str | None = None, name: str | None = None) -> Network:
-    """Return the network of an `nn.LSTM` or `nn.GRU`, stacked and bidirectional ones included, or of a cell.
+    """Return the network of an `nn.LSTM`, `nn.GRU` or `nn.RNN`, stacked and bidirectional ones included, or of a cell.
 
     layer: name of the recurrent module inside `model`, as in `model.named_modules()`, or of a module with only one in
     it. Without it the model has to hold exactly one. Scripted modules are read by their class and the names of their
@@ -33,8 +33,8 @@ def from_torch(model: torch.nn.Module, *, layer: str | None = None, name: str | 
     if not isinstance(model, torch.nn.Module):
         raise NetworkError(f"{WHERE}: got a {type(model).__name__}, need a torch module")
     part = find_part(model, layer, WHERE)
-    weights, note = weights_of(part, WHERE)
+    weights, cell, note = weights_of(part, WHERE)
     arrays = {key: tensor.to("cpu", torch.float32).numpy() for key, tensor in weights.items()}
-    layers = layers_of_state(f"{WHERE}: {part}", arrays)
+    layers = layers_of_state(f"{WHERE}: {part}", cell, arrays)
     notes = [f"torch {torch.__version__}", *([part.name] if part.name else []), *([note] if note else [])]
     return Network(name=name or f"torch-{layers[0].cell.name}", layers=layers, provenance=", ".join(notes))

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 
 from archsim.errors import NetworkError
 from archsim.importers.tensor_files import StoredTensor, Tensors
+from archsim.ir.cells import CELLS
 
 WANTED = (
-    "NAME.weight_ih_l0, NAME.weight_hh_l0, NAME.bias_ih_l0, NAME.bias_hh_l0 (torch nn.LSTM, nn.GRU; also _l1, ..., "
-    "_reverse), NAME.weight_ih, NAME.weight_hh, ... (LSTMCell, GRUCell), NAME/kernel, NAME/recurrent_kernel, NAME/bias "
-    "(Keras)"
+    "NAME.weight_ih_l0, NAME.weight_hh_l0, NAME.bias_ih_l0, NAME.bias_hh_l0 (torch nn.LSTM, nn.GRU, nn.RNN; also _l1, "
+    "..., _reverse), NAME.weight_ih, NAME.weight_hh, ... (LSTMCell, GRUCell, RNNCell), NAME/kernel, "
+    "NAME/recurrent_kernel, NAME/bias (Keras)"
 )
 Part = tuple[int, int]
 """Layer and direction, 1 for the reverse one."""
-_ROLES = "weight_ih|weight_hh|weight_hr|bias_ih|bias_hh"
+_ROLES = "weight_ih|weight_hh|weight_hr|bias_ih|bias_hh|peepholes"
 _TORCH = re.compile(rf"(?P<prefix>.*?)(?P<role>{_ROLES})(?:_l(?P<layer>\d+)(?P<reverse>_reverse)?)?")
 _DERIVED = re.compile(
     rf"(?P<prefix>.*?)(?:parametrizations\.(?:{_ROLES})_l\d+(?:_reverse)?\..*"
@@ -24,8 +25,8 @@ _DERIVED = re.compile(
 )
 _KERAS = re.compile(r"(?P<prefix>.*?)(?P<role>kernel|recurrent_kernel|bias)(?::0)?")
 _KERAS_ROLES = {"kernel": "weight_ih", "recurrent_kernel": "weight_hh", "bias": "bias"}
-_CELLS = {3: "gru", 4: "lstm"}
-"""Cell by the number of its gates."""
+_CELLS = {4: "lstm", 3: "gru", 1: "rnn"}
+"""Cell by the number of its gates, where no other is asked for."""
 
 
 @dataclass
@@ -40,6 +41,7 @@ class TensorGroup:
     names: list[str] = field(default_factory=list)
     derived: list[str] = field(default_factory=list)
     """Names of tensors that a parametrisation makes weights of."""
+    cell_asked_for: str | None = None
 
     @property
     def name(self) -> str:
@@ -64,8 +66,21 @@ class TensorGroup:
 
     @property
     def cell(self) -> str:
-        """Name of the cell, by its number of gates."""
-        return _CELLS[self.n_gates]
+        """Name of the cell that was asked for, or the one of its gates and peepholes."""
+        return self.cell_asked_for or f"{_CELLS[self.n_gates]}{'-peepholes' * self.has_peepholes}"
+
+    @property
+    def has_peepholes(self) -> bool:
+        """True if its first layer has peephole weights."""
+        return "peepholes" in self.parts[min(self.parts)]
+
+    def take_as(self, where: str, cell: str) -> None:
+        """Read the group as a cell by name; NetworkError if that has another number of gates, or other peepholes."""
+        wanted = CELLS[cell]
+        if wanted.n_gates != self.n_gates or bool(wanted.peephole_gates) != self.has_peepholes:
+            gates = f"{self.n_gates} gate{'s' * (self.n_gates > 1)}{' with peepholes' * self.has_peepholes}"
+            raise NetworkError(f"{where} has {gates}, those of a {self.cell}; cell = {cell!r} was asked for")
+        self.cell_asked_for = cell
 
     @property
     def refusal(self) -> str:
@@ -79,13 +94,15 @@ class TensorGroup:
                 part = self.parts.get((layer, side), {})
                 if "weight_hr" in part:
                     return f"{where} has weight_hr: projections (proj_size) are not simulated"
-                if missing := [role for role in ("weight_ih", "weight_hh") if role not in part]:
+                needed = ("weight_ih", "weight_hh", *(("peepholes",) * self.has_peepholes))
+                if missing := [role for role in needed if role not in part]:
                     return f"{where} has no {' and no '.join(missing)}"
-        if self.n_gates == 1:
-            return "it has one gate: an nn.RNN is not simulated"
         if self.n_gates not in _CELLS:
             shape = self.parts[min(self.parts)]["weight_hh"].shape
-            return f"its weights of h have shape {shape}: those of an LSTM are (4·H, H), of a GRU (3·H, H)"
+            known = "those of an LSTM are (4·H, H), of a GRU (3·H, H), of an RNN (H, H)"
+            return f"its weights of h have shape {shape}: {known}"
+        if self.has_peepholes and self.n_gates != CELLS["lstm"].n_gates:
+            return f"it has peepholes and {self.n_gates} gates: only an LSTM has both"
         return ""
 
     @property

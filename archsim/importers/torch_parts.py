@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from archsim.errors import NetworkError, did_you_mean
 from archsim.importers.effective import (
-    TOLERANCE,
+    CLASSES,
     cell_outputs,
+    cells_of,
     effective_weights,
     largest_difference,
     outputs_of,
     plain_class,
+    tolerance,
+    torch_class,
     trial_inputs,
 )
+from archsim.ir.cells import TORCH_CELLS, Cell
 
 Weights = dict[str, Tensor]
 QUANTISED = "torch.ao.nn.quantized.dynamic"
-ACCEPTED = "nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell, plain, scripted or dynamically quantised"
+NAMES = (*CLASSES, *(f"{name}Cell" for name in CLASSES))
+"""Names of the classes of `torch.nn` that are simulated."""
+ACCEPTED = f"{', '.join(f'nn.{name}' for name in NAMES)}, plain, scripted or dynamically quantised"
 QUANTISED_TOLERANCE = 0.1
 """Largest difference of outputs that the quantised inputs of a dynamically quantised module may explain."""
 
@@ -68,7 +74,7 @@ def find_part(model: nn.Module, layer: str | None, where: str) -> TorchPart:
 
 
 def recurrent_parts(model: nn.Module) -> list[TorchPart]:
-    """Return all recurrent modules of a model, nn.RNN among them, without what lies inside one."""
+    """Return all recurrent modules of a model, without what lies inside one."""
     found: list[TorchPart] = []
     for name, module in model.named_modules():
         within = any(name.startswith(f"{part.name}.") or part.name == "" for part in found)
@@ -78,7 +84,7 @@ def recurrent_parts(model: nn.Module) -> list[TorchPart]:
 
 
 def _is_recurrent(module: nn.Module) -> bool:
-    quantised = _is_quantised(module) and type(module).__name__ in ("LSTM", "GRU", "LSTMCell", "GRUCell", "RNNCell")
+    quantised = _is_quantised(module) and type(module).__name__ in NAMES
     return isinstance(module, nn.RNNBase | nn.RNNCellBase) or quantised
 
 
@@ -89,15 +95,23 @@ def _is_quantised(module: nn.Module) -> bool:
 def _is_recurrent_script(module: nn.Module) -> bool:
     if not isinstance(module, torch.jit.ScriptModule):
         return False
-    return bool({"weight_hh_l0", "weight_hh"} & set(_own(module))) or module.original_name in ("LSTM", "GRU")
+    return bool({"weight_hh_l0", "weight_hh"} & set(_own(module))) or module.original_name in CLASSES
 
 
 def _own(module: nn.Module) -> Weights:
     return {name: tensor.detach().clone() for name, tensor in module.named_parameters(recurse=False)}
 
 
-def weights_of(part: TorchPart, where: str) -> tuple[Weights, str]:
-    """Return the weights of a part by torch's names, and what to say of them, which may be empty.
+class TorchWeights(NamedTuple):
+    """Weights of a part by torch's names, its cell, and what to say of them, which may be empty."""
+
+    weights: Weights
+    cell: Cell
+    note: str = ""
+
+
+def weights_of(part: TorchPart, where: str) -> TorchWeights:
+    """Return the weights of a part.
 
     Raises NetworkError for a module that is not simulated, or that computes something else than its weights say.
     """
@@ -111,10 +125,10 @@ def weights_of(part: TorchPart, where: str) -> tuple[Weights, str]:
         raise NetworkError(f"{where}: {part} is not supported; accepted: {ACCEPTED}")
     if getattr(module, "proj_size", 0):
         raise NetworkError(f"{where}: proj_size = {module.proj_size} is not supported; accepted: 0")
-    return effective_weights(module, kind, where), ""
+    return TorchWeights(*effective_weights(module, kind, where))
 
 
-def _quantised_weights(part: TorchPart, where: str) -> tuple[Weights, str]:
+def _quantised_weights(part: TorchPart, where: str) -> TorchWeights:
     """Return dequantised weights, and how far outputs are from those of the module, whose inputs are quantised, too."""
     module = part.module
     stored = {**module.get_weight(), **module.get_bias()}
@@ -124,39 +138,63 @@ def _quantised_weights(part: TorchPart, where: str) -> tuple[Weights, str]:
     }
     kinds = {str(tensor.dtype).removeprefix("torch.") for tensor in stored.values() if tensor.is_quantized}
     note = f"dequantised from {', '.join(sorted(kinds)) or 'float16'}"
-    difference, reason = _compared(weights, module, hasattr(module, "batch_first"))
-    if difference is None:
+    trial, reason = _best_trial(weights, part)
+    if trial is None:
         raise NetworkError(f"{where}: {part} cannot be run: {reason}")
-    if not difference <= QUANTISED_TOLERANCE:
-        raise NetworkError(f"{where}: {part} computes something else than its weights say (by {difference:.2g})")
-    return weights, f"{note}; outputs of the quantised module differed by {difference:.1g} in a trial"
+    if not trial.difference <= QUANTISED_TOLERANCE:
+        raise NetworkError(f"{where}: {part} computes something else than its weights say (by {trial.difference:.2g})")
+    in_trial = f"outputs of the quantised module differed by {trial.difference:.1g} in a trial"
+    return TorchWeights(weights, trial.cell, f"{note}; {in_trial}")
 
 
-def _script_weights(part: TorchPart, where: str) -> tuple[Weights, str]:
+def _script_weights(part: TorchPart, where: str) -> TorchWeights:
     """Return the parameters of a script by their names, after a trial against a plain module where it can be called."""
     weights = _own(part.module)
-    is_cell = "weight_hh" in weights
-    if not is_cell and "weight_hh_l0" not in weights:
+    if "weight_hh" not in weights and "weight_hh_l0" not in weights:
         held = "keeps its weights packed (quantised?)" if not weights else f"has the parameters {', '.join(weights)}"
         raise NetworkError(f"{where}: {part} {held}; need torch's names, weight_ih_l0 or weight_ih, ...")
     if any("weight_hr" in name for name in weights):
         raise NetworkError(f"{where}: {part} has projections (proj_size), which are not supported")
-    difference, reason = _compared(weights, part.module, not is_cell)
-    own_class = part.kind in ("LSTM", "GRU", "LSTMCell", "GRUCell")
-    if difference is None and not own_class:
-        raise NetworkError(f"{where}: {part} is no LSTM or GRU by its class, and cannot be run to compare: {reason}")
-    example = next(iter(weights.values()))
-    if difference is not None and not difference <= TOLERANCE.get(example.dtype, 0.0):
-        raise NetworkError(f"{where}: {part} computes something else than its weights say (by {difference:.2g})")
-    return weights, f"script of {part.kind}{', not run to compare' if difference is None else ''}"
+    trial, reason = _best_trial(weights, part)
+    if trial is not None and not trial.difference <= trial.tolerance:
+        raise NetworkError(f"{where}: {part} computes something else than its weights say (by {trial.difference:.2g})")
+    by_class = cells_of(part.kind) if part.kind in NAMES else []
+    if trial is None and len(by_class) != 1:
+        classes = " or ".join(CLASSES)
+        unknown = f"has more than one meaning ({', '.join(map(repr, by_class))})" if by_class else f"is no {classes}"
+        raise NetworkError(f"{where}: {part} {unknown} by its class, and cannot be run to compare: {reason}")
+    note = f"script of {part.kind}{', not run to compare' if trial is None else ''}"
+    return TorchWeights(weights, trial.cell if trial else by_class[0], note)
 
 
-def _compared(weights: Weights, module: Any, is_stack: bool) -> tuple[float | None, str]:
-    """Return the largest difference of a module's outputs from those of a plain one, or None and why it did not run."""
-    plain = _plain_module(weights)
-    if plain is None:
-        return None, "its weights have the shapes of no LSTM or GRU"
-    example = next(iter(weights.values()))
+class Trial(NamedTuple):
+    """Comparison of a module with a plain one of its weights."""
+
+    cell: Cell
+    difference: float
+    """Largest difference of outputs; NaN for outputs of another shape."""
+    tolerance: float
+    """Difference that rounding explains."""
+
+
+def _best_trial(weights: Weights, part: TorchPart) -> tuple[Trial | None, str]:
+    """Return the trial against the plain module that differs least, or None and why there is none.
+
+    Modules of one number of gates may be of several cells: `nn.RNN` with tanh or ReLU.
+    """
+    trials, reason = [], "its weights have the shapes of no " + " or ".join(CLASSES)
+    for cell in TORCH_CELLS:
+        plain = _plain_module(weights, cell)
+        if plain is not None:
+            trial, reason = _compared(plain, cell, part.module)
+            trials += [trial] if trial is not None else []
+    known = [trial for trial in trials if trial.difference == trial.difference]
+    return (min(known, key=lambda trial: trial.difference) if known else (trials[0] if trials else None)), reason
+
+
+def _compared(plain: Any, cell: Cell, module: Any) -> tuple[Trial | None, str]:
+    """Return the comparison of a module with a plain one, or None and why the module did not run."""
+    example = next(plain.parameters())
     x = trial_inputs(plain.input_size).to(example.device, example.dtype)
 
     def stack_outputs(x: Tensor) -> Tensor:
@@ -165,7 +203,7 @@ def _compared(weights: Weights, module: Any, is_stack: bool) -> tuple[float | No
         return outputs
 
     ways: list[Callable[[Tensor], Tensor]] = [lambda x: cell_outputs(module, x)]
-    if is_stack:  # a script does not say whether the batch comes first
+    if isinstance(plain, nn.RNNBase):  # a script does not say whether the batch comes first
         ways = [stack_outputs, lambda x: stack_outputs(x.transpose(0, 1).contiguous()).transpose(0, 1)]
     differences, reason, was = [], "", module.training
     module.eval()
@@ -179,23 +217,24 @@ def _compared(weights: Weights, module: Any, is_stack: bool) -> tuple[float | No
                     reason = str(error).strip().splitlines()[-1]
     finally:
         module.train(was)
-    known = [difference for difference in differences if difference == difference]
-    return (min(known) if known else (differences[0] if differences else None)), reason
+    if not differences:
+        return None, reason
+    return Trial(cell, min(differences, key=lambda value: (value != value, value)), tolerance(expected)), reason
 
 
-def _plain_module(weights: Weights) -> Any:
-    """Return a plain torch module with these weights; None if they have the shapes of none."""
+def _plain_module(weights: Weights, cell: Cell) -> Any:
+    """Return a plain torch module of a cell with these weights; None if they have the shapes of another."""
     is_cell = "weight_hh" in weights
     end = "" if is_cell else "_l0"
     recurrent, kernel = weights[f"weight_hh{end}"], weights[f"weight_ih{end}"]
-    name = {3: "GRU", 4: "LSTM"}.get(len(recurrent) // recurrent.shape[1]) if recurrent.ndim == 2 else None
-    if name is None or kernel.ndim != 2:
+    if recurrent.ndim != 2 or kernel.ndim != 2 or len(recurrent) != cell.n_gates * recurrent.shape[1]:
         return None
-    options: dict[str, Any] = {"bias": any("bias" in key for key in weights)}
+    options: dict[str, Any] = {"bias": any("bias" in key for key in weights), **cell.torch_options}
     if not is_cell:
         depth = sum(key.startswith("weight_hh_l") and not key.endswith("_reverse") for key in weights)
         options |= {"num_layers": depth, "bidirectional": any(key.endswith("_reverse") for key in weights)}
-    plain = getattr(nn, f"{name}{'Cell' * is_cell}")(kernel.shape[1], recurrent.shape[1], **options)
+    kind = getattr(nn, f"{cell.torch_class}Cell") if is_cell else torch_class(cell)
+    plain = kind(kernel.shape[1], recurrent.shape[1], **options)
     try:
         plain.load_state_dict(weights)
     except RuntimeError:

@@ -14,7 +14,7 @@ from archsim.errors import NetworkError
 from archsim.importers.table import ImportRow, ImportTable
 from archsim.importers.tensor_files import StoredTensor, Tensors, read_tensors
 from archsim.importers.tensor_groups import TensorGroup, choose_groups, find_groups, require_groups
-from archsim.ir.cells import cell_named
+from archsim.ir.cells import Cell, cell_named
 from archsim.ir.from_arrays import layers_from_arrays
 from archsim.ir.gate_orders import Array, gate_order_named
 from archsim.ir.layers import Layer
@@ -42,8 +42,9 @@ def import_weights(
     """Return the network of a `.safetensors`, `.npz` or `.pt` file of weights, a whole model's file included.
 
     prefixes: names before those of the recurrent tensors; several are stacked in this order. Needed where there are
-    several recurrent parts. cell: checked against the shapes. gate_order: by default that of the framework whose names
-    the tensors have. Raises NetworkError, which lists what there is.
+    several recurrent parts. cell: name of the cell where shapes do not say it, as `rnn-relu`; by default `lstm`,
+    `gru` or `rnn` by the number of gates. gate_order: by default that of the framework whose names the tensors have.
+    Raises NetworkError, which lists what there is.
     """
     path = Path(path)
     if cell is not None:
@@ -76,22 +77,23 @@ def weights_table(path: str | Path) -> ImportTable:
     return _table(path, tensors, groups, [group for group in groups if not group.refusal])
 
 
-def layers_of_state(where: str, arrays: Mapping[str, Array]) -> tuple[Layer, ...]:
-    """Return the layers of one recurrent torch module's state dict; NetworkError begins with `where`."""
+def layers_of_state(where: str, cell: Cell, arrays: Mapping[str, Array]) -> tuple[Layer, ...]:
+    """Return the layers of one recurrent torch module's state dict, a cell's; NetworkError begins with `where`."""
     tensors = {name: StoredTensor(array.shape, partial(np.asarray, array)) for name, array in arrays.items()}
     (group,) = choose_groups(where, find_groups(tensors), (), tensors)
-    return _layers(where, group, None, None)
+    return _layers(where, group, cell.name, None)
 
 
 def _layers(where: str, group: TensorGroup, cell: str | None, gate_order: str | None) -> tuple[Layer, ...]:
-    if cell is not None and cell != group.cell:
-        raise NetworkError(f"{where} has {group.n_gates} gates, those of a {group.cell}; cell = {cell!r} was asked for")
+    if cell is not None:
+        group.take_as(where, cell)
     parts = [group.parts[layer, side] for layer in range(group.depth) for side in range(1 + group.bidirectional)]
     return layers_from_arrays(
         group.cell,
         [part["weight_ih"].read() for part in parts],
         [part["weight_hh"].read() for part in parts],
         [_bias(where, part) for part in parts],
+        peepholes=[part["peepholes"].read() for part in parts] if group.has_peepholes else None,
         gate_order=gate_order or group.gate_order,
         bidirectional=group.bidirectional,
         where=where,

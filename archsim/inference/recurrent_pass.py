@@ -7,14 +7,14 @@ from typing import Protocol
 
 import numpy as np
 
-from archsim.errors import ConfigError
+from archsim.errors import ConfigError, NetworkError
 from archsim.inference.batching import Batch
 from archsim.inference.weights import StoredWeights
 from archsim.ir.layers import Layer, State
 from archsim.kernels.arrays import F32, U8, Bools
 from archsim.kernels.numerics.cells import update_cell
 from archsim.kernels.numerics.dense import accumulate_products
-from archsim.kernels.numerics.fp16 import round_to_fp16
+from archsim.kernels.numerics.fp16 import FP16_MAX, round_to_fp16
 from archsim.kernels.prediction.recurrent_steps import PassArrays, run_steps
 from archsim.kernels.prediction.reuse_decider import ReuseDecider, check_reuse_decider
 from archsim.kernels.prediction.reuse_rule import apply_memo
@@ -38,10 +38,20 @@ def update_cells(layer: Layer, weights: StoredWeights, products: F32, state: Sta
     """Advance the first B sequences from their products (B, P, H); return h (B, H), a view into the state."""
     B = products.shape[0]
     h, c = state.h[:B], state.c[:B]
-    update_cell(layer.cell.kernel_id, products, weights.bias, c, h)
+    update_cell(weights.update, products, c, h)
     if fp16:
         round_to_fp16(h)
+    check_finite(layer, h, fp16=fp16)
     return h
+
+
+def check_finite(layer: Layer, h: F32, *, fp16: bool) -> None:
+    """Raise NetworkError for h (..., H) of a cell without bounds that has outgrown its number format."""
+    if not layer.cell.is_bounded and not np.isfinite(h).all():
+        largest, way_out = (f"{FP16_MAX:g}", ", or use precision fp32") if fp16 else ("float32", "")
+        raise NetworkError(
+            f"{layer.name}: h of a {layer.cell.name} grows beyond {largest} on these inputs: need smaller ones{way_out}"
+        )
 
 
 class LayerPass(Protocol):
@@ -94,12 +104,11 @@ class RecurrentPass:
         self.memo = np.zeros((context.batch, layer.cell.n_products, layer.hidden_size), np.float32)
         self.arrays = PassArrays(
             hidden_t=weights.hidden_t,
-            bias=weights.bias,
             gate_of_product=layer.cell.product_gates,
             memo=self.memo,
             c=self.state.c,
             h=self.state.h,
-            cell_kernel=layer.cell.kernel_id,
+            update=weights.update,
             fp16=fp16,
         )
 
@@ -129,6 +138,7 @@ class RecurrentPass:
         if self.decider is None:
             return step_by_step(self, window, inputs, products)
         outputs, reused = run_steps(self.arrays, self.decider, window.start, window.active, inputs, products)
+        check_finite(self.layer, outputs, fp16=self.fp16)
         _check_unit(self.policy, reused)
         return outputs, np.packbits(reused.reshape(len(reused), -1), axis=1)
 

@@ -13,6 +13,7 @@ from archsim.ir.cells import Cell
 from archsim.ir.layers import Direction, Layer
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, Bools
+from archsim.kernels.numerics.cells import CellUpdate
 from archsim.kernels.numerics.fp16 import FP16_MAX, to_fp16
 
 _STORED: WeakKeyDictionary[Network, dict[bool, list[list[StoredWeights]]]] = WeakKeyDictionary()
@@ -28,8 +29,8 @@ class StoredWeights:
     """Weights of x, (I, P·H)."""
     hidden_t: F32
     """Weights of h, (H, P·H)."""
-    bias: F32
-    """Biases, (P, H); they stay float32 (SEMANTICS 1.2)."""
+    update: CellUpdate
+    """Cell update with biases and peepholes, which stay float32 (SEMANTICS 1.2)."""
 
     @cached_property
     def joint_t(self) -> F32:
@@ -63,7 +64,12 @@ def store_weights(layer: Layer, direction: Direction, *, fp16: bool) -> StoredWe
         weight_hh=weight_hh,
         input_t=_transposed(np.where(reads_x[..., None], _by_product(layer, weight_ih), np.float32(0))),
         hidden_t=_transposed(np.where(reads_h[..., None], _by_product(layer, weight_hh), np.float32(0))),
-        bias=np.where(reads_x & reads_h, b_ih + b_hh, np.where(reads_x, b_ih, b_hh)),
+        update=CellUpdate(
+            kernel_id=layer.cell.kernel_id,
+            gate_slope=np.float32(layer.cell.gate_activation.slope),
+            bias=np.where(reads_x & reads_h, b_ih + b_hh, np.where(reads_x, b_ih, b_hh)),
+            peepholes=_peepholes(layer, direction),
+        ),
     )
 
 
@@ -82,6 +88,14 @@ def _by_product(layer: Layer, rows: F32) -> F32:
     """Return the rows of each product's gate, (G·H, ...) to (P, H, ...)."""
     gates = rows.reshape(layer.cell.n_gates, layer.hidden_size, *rows.shape[1:])
     return gates[list(layer.cell.gate_of_product)]
+
+
+def _peepholes(layer: Layer, direction: Direction) -> F32:
+    """Return the peephole weights by gate, (3, H); (0, H) for a cell without them."""
+    if direction.peepholes is None:
+        return np.zeros((0, layer.hidden_size), np.float32)
+    # A copy, because kernels would be compiled once more for an array that is read-only.
+    return direction.peepholes.reshape(-1, layer.hidden_size).copy()
 
 
 def _transposed(blocks: F32) -> F32:

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from archsim.errors import NetworkError, did_you_mean
 from archsim.kernels.arrays import I64
-from archsim.kernels.numerics.cells import GRU_KERNEL, LSTM_KERNEL
+from archsim.kernels.numerics.cells import (
+    GRU_KERNEL,
+    LSTM_KERNEL,
+    LSTM_PEEPHOLES_KERNEL,
+    RNN_KERNEL,
+    RNN_RELU_KERNEL,
+)
+
+
+@dataclass(frozen=True)
+class GateActivation:
+    """Activation function of gates, from 0 to 1."""
+
+    name: str
+    slope: float = 0.0
+    """Slope of max(0, min(1, slope·x + 1/2)); 0 for the logistic function."""
+
+
+SIGMOID = GateActivation("sigmoid")
+HARD_SIGMOIDS = (
+    GateActivation("hard-sigmoid-fifth", 1 / 5),  # ONNX's default, Keras 1 and 2
+    GateActivation("hard-sigmoid-sixth", 1 / 6),  # torch's hardsigmoid, Keras 3
+)
+CANDIDATES = ("g", "n", "h")
+"""Gates that are new values of the state, by tanh or ReLU, and not shares from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +43,7 @@ class Cell:
     kernel_id: int
     """Id of the kernel in `archsim.kernels.numerics.cells` that advances the state by one step."""
     torch_class: str
-    """Name of the module in `torch.nn` with the same weights."""
+    """Name of the module in `torch.nn` that computes the same; empty if there is none."""
     gates: tuple[str, ...]
     """Names of the gates in torch's order."""
     gate_of_product: tuple[int, ...]
@@ -28,6 +52,13 @@ class Cell:
     """Multiplications of the cell update per unit; with `adds` and `exponentials` the work of the MU."""
     adds: int
     exponentials: int
+    gate_activation: GateActivation = SIGMOID
+    peephole_gates: tuple[str, ...] = ()
+    """Gates that look at c through weights of their own, in torch's order."""
+    nonlinearity: str = ""
+    """Option `nonlinearity` of the torch module; empty if the module has none."""
+    is_bounded: bool = True
+    """Whether h stays within -1 and 1, whatever the weights."""
 
     def __repr__(self) -> str:
         return f"Cell({self.name!r})"
@@ -47,6 +78,28 @@ class Cell:
         """`gate_of_product` as an array for kernels."""
         return np.array(self.gate_of_product, np.int64)
 
+    @property
+    def torch_options(self) -> dict[str, str]:
+        """Options of the torch module that choose this cell."""
+        return {"nonlinearity": self.nonlinearity} if self.nonlinearity else {}
+
+
+def with_gate_activation(cell: Cell, activation: GateActivation) -> Cell:
+    """Return a cell of logistic gates with their activation functions replaced by hard ones.
+
+    Each multiplies by the slope, adds 1/2 and compares with 0 and 1. A comparison counts as an addition.
+    """
+    n = sum(gate not in CANDIDATES for gate in cell.gates)
+    return replace(
+        cell,
+        name=f"{cell.name}-{activation.name}",
+        torch_class="",
+        multiplies=cell.multiplies + n,
+        adds=cell.adds + 3 * n,
+        exponentials=cell.exponentials - n,
+        gate_activation=activation,
+    )
+
 
 LSTM = Cell(
     name="lstm",
@@ -58,6 +111,15 @@ LSTM = Cell(
     adds=5,  # biases 4, c 1
     exponentials=5,  # σ three times, tanh twice
 )
+LSTM_PEEPHOLES = replace(
+    LSTM,
+    name="lstm-peepholes",
+    kernel_id=LSTM_PEEPHOLES_KERNEL,
+    torch_class="",
+    peephole_gates=("i", "f", "o"),
+    multiplies=LSTM.multiplies + 3,  # p_i·c, p_f·c, p_o·c
+    adds=LSTM.adds + 3,
+)
 GRU = Cell(
     name="gru",
     kernel_id=GRU_KERNEL,
@@ -68,8 +130,33 @@ GRU = Cell(
     adds=7,  # biases 4, candidate 1, 1-z and the sum 2
     exponentials=3,  # σ twice, tanh once
 )
+RNN = Cell(
+    name="rnn",
+    kernel_id=RNN_KERNEL,
+    torch_class="RNN",
+    gates=("h",),
+    gate_of_product=(0,),
+    multiplies=0,
+    adds=1,  # bias
+    exponentials=1,  # tanh
+    nonlinearity="tanh",
+)
+RNN_RELU = replace(
+    RNN,
+    name="rnn-relu",
+    kernel_id=RNN_RELU_KERNEL,
+    adds=2,  # bias, and a comparison with 0
+    exponentials=0,
+    nonlinearity="relu",
+    is_bounded=False,
+)
 
-CELLS = {cell.name: cell for cell in (LSTM, GRU)}
+GATED = (LSTM, LSTM_PEEPHOLES, GRU)
+"""Cells with gates from 0 to 1, each of which may have a hard activation function instead of the logistic one."""
+HARD = tuple(with_gate_activation(cell, hard) for cell in GATED for hard in HARD_SIGMOIDS)
+CELLS = {cell.name: cell for cell in (LSTM, GRU, RNN, RNN_RELU, LSTM_PEEPHOLES, *HARD)}
+TORCH_CELLS = tuple(cell for cell in CELLS.values() if cell.torch_class)
+"""Cells that a module of torch computes."""
 
 
 def check_cell(cell: Cell) -> None:

@@ -23,6 +23,7 @@ def layers_from_arrays(
     weight_hh: Sequence[ArrayLike],
     bias: Sequence[Any] | None,
     *,
+    peepholes: Sequence[ArrayLike] | None = None,
     gate_order: str,
     bidirectional: bool,
     where: str = "from_weights",
@@ -32,10 +33,11 @@ def layers_from_arrays(
     Raises NetworkError, which begins with `where`.
     """
     source = _Source(where, cell_named(cell_name, f"{where}: "), gate_order_named(gate_order, where))
-    kernels = {"weight_ih": _listed(where, "weight_ih", weight_ih), "weight_hh": _listed(where, "weight_hh", weight_hh)}
-    count, n_sides = len(kernels["weight_ih"]), 1 + bool(bidirectional)
-    biases = [None] * count if bias is None else _listed(where, "bias", bias)
-    for name, entries in (*kernels.items(), ("bias", biases)):
+    given = {"weight_ih": weight_ih, "weight_hh": weight_hh, "bias": bias, "peepholes": peepholes}
+    optional = [name for name in ("bias", "peepholes") if given[name] is None]
+    lists = {name: _listed(where, name, arrays) for name, arrays in given.items() if name not in optional}
+    count, n_sides = len(lists["weight_ih"]), 1 + bool(bidirectional)
+    for name, entries in lists.items():
         if len(entries) != count:
             hint = "; two biases of one direction are a pair: bias=[(b_ih, b_hh)]" if name == "bias" else ""
             raise NetworkError(
@@ -47,7 +49,7 @@ def layers_from_arrays(
     layers: list[Layer] = []
     for first in range(0, count, n_sides):
         sides = [
-            source.direction(index, n_sides, kernels["weight_ih"][index], kernels["weight_hh"][index], biases[index])
+            source.direction(index, n_sides, {name: entries[index] for name, entries in lists.items()})
             for index in range(first, first + n_sides)
         ]
         layers.append(_layer(source, layers, sides))
@@ -62,16 +64,18 @@ class _Source:
     cell: Cell
     order: GateOrder
 
-    def direction(self, index: int, n_sides: int, ih: ArrayLike, hh: ArrayLike, bias: Any) -> Direction:
-        """Return the direction of one entry of each list."""
+    def direction(self, index: int, n_sides: int, arrays: dict[str, Any]) -> Direction:
+        """Return the direction of one entry of each list, by name."""
         side = SIDES[index % n_sides]
         at = f"[{index}] (layer {index // n_sides}, {side})"
-        hidden = self._kernel(f"weight_hh{at}", hh, "H")
+        hidden = self._kernel(f"weight_hh{at}", arrays["weight_hh"], "H")
         weights: dict[str, ArrayLike | None] = {
-            "weight_ih": self._kernel(f"weight_ih{at}", ih, "I", n_rows=len(hidden)),
+            "weight_ih": self._kernel(f"weight_ih{at}", arrays["weight_ih"], "I", n_rows=len(hidden)),
             "weight_hh": hidden,
         }
-        weights["bias_ih"], weights["bias_hh"] = self._biases(f"bias{at}", bias, len(hidden))
+        weights["bias_ih"], weights["bias_hh"] = self._biases(f"bias{at}", arrays.get("bias"), len(hidden))
+        if "peepholes" in arrays:
+            weights["peepholes"] = self._peepholes(f"peepholes{at}", arrays["peepholes"])
         # Conversion and the check of values are those of every other source of weights.
         return make_direction(f"{self.where}: entry {at}", self.cell, weights, reverse=side == SIDES[1])
 
@@ -106,7 +110,7 @@ class _Source:
         if array.shape == (2, n_rows):
             return self.order.to_torch(self.cell, array[0]), self.order.to_torch(self.cell, array[1])
         single = array.shape == (n_rows,)
-        if single and self.cell.name == "gru" and self.order.one_bias_resets_first:
+        if single and "r" in self.cell.gates and self.order.one_bias_resets_first:
             raise NetworkError(
                 f"{self.where}: {name} has shape {array.shape}: a {self.order.name} gru with one bias resets before "
                 f"its product with h (reset_after=False), which is not simulated; need reset_after=True, (2, {n_rows})"
@@ -118,6 +122,12 @@ class _Source:
                 "or None"
             )
         return self.order.to_torch(self.cell, array), None
+
+    def _peepholes(self, name: str, given: ArrayLike) -> Array:
+        """Return peephole weights in torch's order; their shape is checked with the direction."""
+        array, gates = _array(self.where, name, given), self.cell.peephole_gates
+        fits = bool(gates) and array.ndim == 1 and array.size % len(gates) == 0
+        return self.order.peepholes_to_torch(self.cell, array) if fits else array
 
 
 def _layer(source: _Source, below: list[Layer], directions: list[Direction]) -> Layer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +18,8 @@ class GateOrder:
     """Order of the gates in a framework's arrays, and whether its kernels are transposed."""
 
     name: str
-    gates: Mapping[str, str]
-    """Letters of the gates by cell name. They are torch's letters, so that orders can be compared."""
+    orders: tuple[str, ...]
+    """Gates of each kind of cell in this order, by torch's letters, so that orders can be compared."""
     transposed: bool = False
     """True if kernels are (I, G·H) and (H, G·H) instead of (G·H, I) and (G·H, H)."""
     pairs_end_to_end: bool = False
@@ -39,18 +38,28 @@ class GateOrder:
 
     def to_torch(self, cell: Cell, rows: Array) -> Array:
         """Return rows (G·H, ...) with their gates in torch's order."""
-        blocks = rows.reshape(cell.n_gates, -1, *rows.shape[1:])
-        return blocks[[self.gates[cell.name].index(gate) for gate in cell.gates]].reshape(rows.shape)
+        return self._reordered(cell, cell.gates, rows)
+
+    def peepholes_to_torch(self, cell: Cell, rows: Array) -> Array:
+        """Return the peephole weights (3·H,) of a cell with their gates in torch's order."""
+        return self._reordered(cell, cell.peephole_gates, rows)
+
+    def _reordered(self, cell: Cell, wanted: tuple[str, ...], rows: Array) -> Array:
+        """Return rows of the `wanted` gates, which lie in this order, in the order of `wanted`."""
+        letters = next(letters for letters in self.orders if set(letters) == set(cell.gates))
+        given = [gate for gate in letters if gate in wanted]
+        blocks = rows.reshape(len(wanted), -1, *rows.shape[1:])
+        return blocks[[given.index(gate) for gate in wanted]].reshape(rows.shape)
 
 
 GATE_ORDERS = {
     order.name: order
     for order in (
-        GateOrder("torch", {"lstm": "ifgo", "gru": "rzn"}),
+        GateOrder("torch", ("ifgo", "rzn", "h")),
         # ONNX writes c for the candidate g of an LSTM, and h for the candidate n of a GRU: iofc, zrh.
-        GateOrder("onnx", {"lstm": "iofg", "gru": "zrn"}, pairs_end_to_end=True),
+        GateOrder("onnx", ("iofg", "zrn", "h"), pairs_end_to_end=True),
         # Keras writes c and h as well: ifco, zrh.
-        GateOrder("keras", {"lstm": "ifgo", "gru": "zrn"}, transposed=True, one_bias_resets_first=True),
+        GateOrder("keras", ("ifgo", "zrn", "h"), transposed=True, one_bias_resets_first=True),
     )
 }
 

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from archsim.errors import NetworkError
-from archsim.ir.cells import Cell, check_cell
+from archsim.ir.cells import CELLS, Cell, check_cell
 from archsim.kernels.arrays import F32
 from archsim.ownership import OwnsArrays, own
+
+WEIGHT_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "peepholes")
+"""Names of the arrays of a direction, also in network folders."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +22,7 @@ class Direction(OwnsArrays):
     """Weights of one direction in float32, with the names and gate order of torch.
 
     weight_ih (G·H, I), weight_hh (G·H, H), bias_ih and bias_hh (G·H,); read-only.
+    peepholes: weights of c in the gates i, f and o, (3·H,); None for a cell without them.
     """
 
     weight_ih: F32
@@ -26,6 +30,12 @@ class Direction(OwnsArrays):
     bias_ih: F32
     bias_hh: F32
     reverse: bool = False
+    peepholes: F32 | None = None
+
+    @property
+    def arrays(self) -> dict[str, F32]:
+        """Weights by name, those that there are."""
+        return {name: array for name in WEIGHT_NAMES if (array := getattr(self, name)) is not None}
 
 
 class State(NamedTuple):
@@ -65,7 +75,7 @@ class Layer:
 
 
 def make_direction(where: str, cell: Cell, weights: dict[str, ArrayLike | None], *, reverse: bool = False) -> Direction:
-    """Check and convert the four arrays of a direction; a missing bias is zero.
+    """Check and convert the arrays of a direction by name; a missing bias is zero.
 
     Raises NetworkError with `where`, the array, its shape and the accepted shape.
     """
@@ -85,7 +95,22 @@ def make_direction(where: str, cell: Cell, weights: dict[str, ArrayLike | None],
         if bias.shape != (rows,):
             raise NetworkError(f"{where}: {name} has shape {bias.shape}, need ({rows},)")
         biases[name] = bias
-    return Direction(weight_ih, weight_hh, **biases, reverse=reverse)
+    peepholes = _peepholes(where, cell, weights.get("peepholes"), hidden)
+    return Direction(weight_ih, weight_hh, **biases, reverse=reverse, peepholes=peepholes)
+
+
+def _peepholes(where: str, cell: Cell, given: ArrayLike | None, n_units: int) -> F32 | None:
+    """Return the peephole weights of a direction; NetworkError if they are missing, ill-shaped or of another cell."""
+    if not cell.peephole_gates:
+        if given is not None:
+            having = ", ".join(name for name, other in CELLS.items() if other.peephole_gates)
+            raise NetworkError(f"{where}: a {cell.name} has no peepholes; cells with peepholes: {having}")
+        return None
+    peepholes = _checked(where, "peepholes", given)
+    n = len(cell.peephole_gates)
+    if peepholes.shape != (n * n_units,):
+        raise NetworkError(f"{where}: peepholes has shape {peepholes.shape}, need ({n}·H,) with H = {n_units}")
+    return peepholes
 
 
 def _checked(where: str, name: str, values: ArrayLike | None) -> F32:

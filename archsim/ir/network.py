@@ -102,22 +102,31 @@ class Network:
         weight_ih: Sequence[ArrayLike],
         weight_hh: Sequence[ArrayLike],
         bias: Sequence[Any] | None = None,
+        peepholes: Sequence[ArrayLike] | None = None,
         gate_order: str = "torch",
         bidirectional: bool = False,
         name: str | None = None,
     ) -> Network:
         """Return a network of numpy arrays, one per (layer, direction): forward, reverse of layer 0, then of layer 1.
 
-        cell: `lstm`, or `gru` with its reset after the product (torch, Keras's `reset_after`, ONNX's
-        `linear_before_reset=1`).
+        cell: `lstm`, `rnn`, `rnn-relu`, `lstm-peepholes`, or `gru` with its reset after the product (torch, Keras's
+        `reset_after`, ONNX's `linear_before_reset=1`); one with gates has a variant for either hard sigmoid.
         gate_order: `torch` (LSTM i f g o, GRU r z n), `onnx` (i o f c, z r h) or `keras` (i f c o, z r h). Kernels are
         (G·H, I) and (G·H, H); those of `keras` are transposed, (I, G·H) and (H, G·H).
         bias: per entry one array (G·H,), two as a pair or (2, G·H), for `onnx` also (2·G·H,), or None. The first bias
         goes with the inputs, the second with h; the candidate of a GRU keeps them apart.
+        peepholes: per entry one array (3·H,), gates i f o for `torch` and `keras`, i o f for `onnx`; for cells with
+        peepholes only.
         Raises NetworkError, which says what was given and what would be accepted.
         """
         layers = layers_from_arrays(
-            cell, weight_ih, weight_hh, bias, gate_order=gate_order, bidirectional=bidirectional
+            cell,
+            weight_ih,
+            weight_hh,
+            bias,
+            peepholes=peepholes,
+            gate_order=gate_order,
+            bidirectional=bidirectional,
         )
         return cls(name or f"{gate_order}-{cell}", layers, provenance=f"arrays in the gate order of {gate_order}")
 
@@ -149,7 +158,7 @@ class Network:
         for layer in self.layers:
             for d in layer.directions:
                 sha.update(f"{layer.cell.name} {layer.input_size} {layer.hidden_size} {d.reverse}".encode())
-                for array in (d.weight_ih, d.weight_hh, d.bias_ih, d.bias_hh):
+                for array in d.arrays.values():
                     sha.update(array.tobytes())
         for part in self._extras():
             sha.update(

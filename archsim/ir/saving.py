@@ -21,6 +21,7 @@ from archsim.ir.layers import Layer
 from archsim.ir.manifest import CalibrationManifest, Manifest, ScalesManifest, StackManifest
 from archsim.ir.network import Network
 from archsim.ir.text import Vocabulary
+from archsim.kernels.arrays import F32
 
 VOCABULARY = "vocab.txt"
 
@@ -110,15 +111,15 @@ def save_network(network: Network, folder: str | Path) -> Path:
     Layers of one size are one stack. Raises UsageError for a folder that has content, and NetworkError for a network
     that writes or reads subwords, whose model is in its own folder, or with a layer that runs in reverse only.
     """
-    stacks, tensors = [], {}
+    stacks: list[StackManifest] = []
+    tensors: dict[str, F32] = {}
     for group in _equal_layers(network.layers):
         prefix = "" if len(group) == len(network.layers) else f"{group[0].name}."
         stacks.append(_stack(network, prefix, group))
         for index, layer in enumerate(group):
             for direction in layer.directions:
                 end = f"_l{index}{'_reverse' * direction.reverse}"
-                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-                    tensors[f"{prefix}{name}{end}"] = getattr(direction, name)
+                tensors |= {f"{prefix}{name}{end}": array for name, array in direction.arrays.items()}
     same = ("name", "description", "provenance", "metric", "default_trace", "corpus")
     content: dict[str, Any] = {name: getattr(network, name) for name in same}
     content |= {"stacks": stacks, "thresholds": network.thresholds}

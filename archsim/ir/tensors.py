@@ -12,7 +12,7 @@ from safetensors import SafetensorError, deserialize
 
 from archsim.errors import NetworkError
 from archsim.ir.cells import cell_named
-from archsim.ir.layers import Layer, make_direction, require_finite
+from archsim.ir.layers import WEIGHT_NAMES, Layer, make_direction, require_finite
 from archsim.ir.manifest import StackManifest
 from archsim.kernels.arrays import F32
 from archsim.reading import is_there, read_bytes
@@ -91,8 +91,7 @@ def _layer(tensors: NamedTensors, stack: StackManifest, index: int) -> Layer:
     where = f"{tensors.where}: {name}"
     directions = []
     for suffix in ("", "_reverse")[: 1 + stack.bidirectional]:
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        arrays = {n: tensors.find(f"{stack.prefix}{n}_l{index}{suffix}") for n in names}
+        arrays = {n: tensors.find(f"{stack.prefix}{n}_l{index}{suffix}") for n in WEIGHT_NAMES}
         directions.append(make_direction(f"{where}{suffix}", cell, dict(arrays), reverse=bool(suffix)))
     inputs = stack.input_size if index == 0 else stack.hidden_size * len(directions)
     for direction in directions:

@@ -83,7 +83,7 @@ def _squares(a: Array, b: Array) -> tuple[float, float]:
 
 
 class OnnxModel:
-    """Model of an ONNX file whose recurrent nodes (LSTM, GRU, DynamicQuantizeLSTM) are computed here.
+    """Model of an ONNX file whose recurrent nodes (LSTM, GRU, RNN, DynamicQuantizeLSTM) are computed here.
 
     Everything before, between and after them runs in ONNX Runtime; `print` shows which is which. Raises NetworkError
     for a file that is no model, for a model without recurrent nodes, and for nodes that are refused, with all reasons.

@@ -76,7 +76,7 @@ class Forward:
 
 
 class StackForward(Forward):
-    """Stand-in for `forward` of an `nn.LSTM` or `nn.GRU`."""
+    """Stand-in for `forward` of an `nn.LSTM`, `nn.GRU` or `nn.RNN`."""
 
     module: nn.RNNBase
 
@@ -131,9 +131,9 @@ class StackForward(Forward):
 
 
 class CellForward(Forward):
-    """Stand-in for `forward` of an `nn.LSTMCell` or `nn.GRUCell`, which a loop calls step by step."""
+    """Stand-in for `forward` of an `nn.LSTMCell`, `nn.GRUCell` or `nn.RNNCell`, which a loop calls step by step."""
 
-    module: nn.LSTMCell | nn.GRUCell
+    module: nn.RNNCellBase
 
     def __call__(self, input: Tensor, hx: Hidden = None) -> Hidden:
         """Return the state after one step, as torch documents it for the module."""

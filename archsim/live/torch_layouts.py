@@ -16,7 +16,7 @@ from archsim.ir.layers import State
 from archsim.kernels.arrays import F32
 
 Hidden = Any
-"""h of a GRU, a tensor; (h, c) of an LSTM."""
+"""h of a GRU or RNN, a tensor; (h, c) of an LSTM."""
 
 
 def to_array(tensor: Tensor) -> F32:
@@ -72,7 +72,7 @@ def check_dense(module: nn.RNNBase, x: Tensor, hx: Hidden) -> DenseLayout:
     return layout
 
 
-def check_step(module: nn.LSTMCell | nn.GRUCell, x: Tensor, hx: Hidden) -> None:
+def check_step(module: nn.RNNCellBase, x: Tensor, hx: Hidden) -> None:
     """Raise errors as torch does for an input or states that one step does not take."""
     title = type(module).__name__
     if x.dim() not in (1, 2):

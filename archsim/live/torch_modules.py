@@ -9,14 +9,13 @@ import torch
 from torch import nn
 
 from archsim.errors import NetworkError, UnknownNameError
-from archsim.importers.effective import plain_class
+from archsim.importers.effective import CLASSES, plain_class
 from archsim.importers.pytorch import from_torch
 from archsim.importers.table import ImportRow, ImportTable
 from archsim.importers.torch_parts import TorchPart, recurrent_parts
-from archsim.ir.cells import CELLS
 from archsim.ir.network import Network
 
-ATTACHED = ", ".join(f"nn.{cell.torch_class}, nn.{cell.torch_class}Cell" for cell in CELLS.values())
+ATTACHED = ", ".join(f"nn.{name}, nn.{name}Cell" for name in CLASSES)
 WRAPPERS = {
     "OptimizedModule": "is compiled, so replaced layers might not be called: attach its _orig_mod",
     "DataParallel": "runs copies of its layers: attach its module",

@@ -34,9 +34,9 @@ def attach(
 ) -> Attachment:
     """Return a context manager inside which the recurrent modules of `model` compute as archsim's machine would.
 
-    `nn.LSTM`, `nn.GRU`, `nn.LSTMCell` and `nn.GRUCell` are attached, all of them or those named by `layer`; everything
-    else is the model's own. `with attach(...) as session` gives a Session, which records what goes through them. The
-    model is as before afterwards. Gradients through an attached module raise ConfigError.
+    `nn.LSTM`, `nn.GRU`, `nn.RNN` and their cells for one step are attached, all of them or those named by `layer`;
+    everything else is the model's own. `with attach(...) as session` gives a Session, which records what goes through
+    them. The model is as before afterwards. Gradients through an attached module raise ConfigError.
 
     threshold: θ for all, or by name of the module; needed unless the policy has none.
     scales: those of inputs, for all or by name of the module; needed by policies that quantise inputs, unless θ comes

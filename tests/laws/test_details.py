@@ -12,6 +12,7 @@ import archsim
 from archsim.activity import pass_shapes
 from archsim.config.predictor import BitPlanePredictor
 from archsim.errors import DoesNotFitError
+from archsim.ir.cells import CELLS
 from archsim.sim.items import weight_groups
 from archsim.sim.machines import DELTA, check_fit, machine_of
 from archsim.sim.memory.weight_buffers import group_bytes
@@ -45,7 +46,7 @@ def capacities(draw, network, arch):
 @st.composite
 def workloads(draw):
     """Draw a small network, with a decoder or without, and a trace."""
-    kind, seed = draw(st.sampled_from(["lstm", "gru", "translator"])), draw(st.integers(0, 99))
+    kind, seed = draw(st.sampled_from([*CELLS, "translator"])), draw(st.integers(0, 99))
     sizes = {"units": draw(st.integers(1, 12)), "seed": seed}
     inputs, depth = draw(st.integers(1, 70)), draw(st.integers(1, 2))
     lengths = draw(st.lists(st.integers(1, 7), min_size=1, max_size=3))

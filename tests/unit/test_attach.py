@@ -9,7 +9,7 @@ from archsim.inference.run import run_inference
 from archsim.policies import policy_from
 
 torch = pytest.importorskip("torch")
-from harness_torch import Model, assert_close  # noqa: E402
+from harness_torch import CELL_KINDS, KINDS, Model, assert_close  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.utils.rnn import pack_sequence  # noqa: E402
 
@@ -33,13 +33,13 @@ def x():
 
 @st.composite
 def stacks(draw):
-    """Draw an nn.LSTM or nn.GRU with any options."""
+    """Draw an nn.LSTM, nn.GRU or nn.RNN with any options."""
     torch.manual_seed(draw(st.integers(0, 2**31)))
-    module_class = draw(st.sampled_from([nn.LSTM, nn.GRU]))
+    make = KINDS[draw(st.sampled_from(list(KINDS)))]
     sizes = [draw(st.integers(1, 5)), draw(st.integers(1, 6)), draw(st.integers(1, 3))]
     options = {name: draw(st.booleans()) for name in ("bias", "batch_first", "bidirectional")}
     dropout = draw(st.sampled_from([0.0, 0.5])) if sizes[2] > 1 else 0.0
-    module = module_class(*sizes, **options, dropout=dropout)
+    module = make(*sizes, **options, dropout=dropout)
     return module.to(draw(st.sampled_from([torch.float32, torch.float32, torch.float64]))).eval()
 
 
@@ -74,7 +74,7 @@ def test_stacks_equal_torch_whatever_their_options(data):
 
 @settings(max_examples=100)
 @given(
-    kind=st.sampled_from([nn.LSTMCell, nn.GRUCell]),
+    kind=st.sampled_from(list(CELL_KINDS)),
     sizes=st.tuples(st.integers(1, 5), st.integers(1, 6)),
     batch=st.integers(0, 5),
     bias=st.booleans(),
@@ -85,11 +85,11 @@ def test_stacks_equal_torch_whatever_their_options(data):
 def test_cells_in_a_loop_equal_torch(kind, sizes, batch, bias, steps, given_state, seed):
     """A batch of 0 stands for inputs without a batch axis."""
     torch.manual_seed(seed)
-    module = kind(*sizes, bias=bias)
+    module = CELL_KINDS[kind](*sizes, bias=bias)
     lead = [batch] if batch else []
     x = torch.randn(steps, *lead, sizes[0])
     states = tuple(torch.randn(*lead, sizes[1]) for _ in range(2))
-    start = None if not given_state else states if kind is nn.LSTMCell else states[0]
+    start = None if not given_state else states if kind == "LSTMCell" else states[0]
 
     def loop():
         state, seen = start, []

@@ -12,6 +12,8 @@ from archsim.ir.network import Scales
 
 torch = pytest.importorskip("torch")
 
+from harness_torch import KINDS  # noqa: E402
+
 from archsim.finetune import ReuseRNN  # noqa: E402
 
 LENGTHS = (4, 23, 1, 17, 23)
@@ -26,7 +28,7 @@ def drifting(inputs, seed=0):
 
 def module_of(kind, layers=1, bidirectional=False, **options):
     torch.manual_seed(5)
-    return getattr(torch.nn, kind)(7, 6, layers, bidirectional=bidirectional, **options)
+    return KINDS[kind](7, 6, layers, bidirectional=bidirectional, **options)
 
 
 def scales_of(module):
@@ -35,7 +37,7 @@ def scales_of(module):
 
 
 @pytest.mark.parametrize("policy", ["bnn", "ternary", "lowbit:bits=3,throttle=off", "oracle", "bnn:guard=5", "none"])
-@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layers, bidirectional", SHAPES)
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 def test_training_outputs_and_decisions_equal_the_simulator(policy, kind, layers, bidirectional, precision):
@@ -58,7 +60,7 @@ def test_training_outputs_and_decisions_equal_the_simulator(policy, kind, layers
     assert (run.reuse_fraction > 0.02) == (policy != "none")
 
 
-@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layers, bidirectional", SHAPES)
 @pytest.mark.parametrize("bias", [True, False])
 def test_outputs_and_gradient_without_reuse_equal_torch(kind, layers, bidirectional, bias):
@@ -84,7 +86,7 @@ def written_out(kind, module, x, reused, fp16):
     h, c, memo, outputs = torch.zeros(H), torch.zeros(H), None, []
     for step, kept in zip(rounded(x, fp16), torch.from_numpy(reused), strict=True):
         product_x, product_h, kept = w_ih @ step, w_hh @ h, kept.flatten()
-        if kind == "LSTM":
+        if kind != "GRU":
             fresh = product_x + product_h
         else:
             fresh = torch.cat([product_x[: 2 * H] + product_h[: 2 * H], product_x[2 * H :], product_h[2 * H :]])
@@ -95,6 +97,9 @@ def written_out(kind, module, x, reused, fp16):
             i, f, g, o = (used + module.bias_ih_l0 + module.bias_hh_l0).chunk(4)
             c = f.sigmoid() * c + i.sigmoid() * g.tanh()
             h = o.sigmoid() * c.tanh()
+        elif kind != "GRU":
+            h = used + module.bias_ih_l0 + module.bias_hh_l0
+            h = h.relu() if module.nonlinearity == "relu" else h.tanh()
         else:
             r, z, y_x, y_h = used.chunk(4)
             (b_r, b_z, b_x), (c_r, c_z, b_h) = module.bias_ih_l0.chunk(3), module.bias_hh_l0.chunk(3)
@@ -106,7 +111,7 @@ def written_out(kind, module, x, reused, fp16):
 
 
 @pytest.mark.parametrize("precision, close", [("fp32", 1e-5), ("fp16", 1e-3)])
-@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_gradient_under_reuse_equals_plain_torch_autograd(kind, precision, close):
     """For inputs and all weights; a reused product passes its gradient to the step that evaluated it."""
     module, x = module_of(kind), drifting(7).requires_grad_()

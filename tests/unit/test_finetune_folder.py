@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,13 @@ HEADS = {
     "accuracy": '[head]\nkind = "mean-linear"\nweight = "head.weight"\nbias = "head.bias"\n',
     "wer": '[head]\nkind = "ctc"\nweight = "head.weight"\nbias = "head.bias"\nlabels = ["", "up", "down"]\n',
 }
+MODULES = {
+    "lstm": torch.nn.LSTM,
+    "gru": torch.nn.GRU,
+    "rnn": torch.nn.RNN,
+    "rnn-relu": partial(torch.nn.RNN, nonlinearity="relu"),
+    "gru-hard-sigmoid-fifth": torch.nn.GRU,  # has the same weights, and computes something else
+}
 TARGETS = {"accuracy": [0, 1], "wer": ["up", "down"]}
 
 
@@ -31,7 +39,7 @@ def write_network(folder, *, metric="accuracy", cell="lstm", layers=1, bidirecti
     folder.mkdir()
     torch.manual_seed(2)
     shape = {"input_size": 4, "hidden_size": 5, "num_layers": layers, "bidirectional": bidirectional}
-    module = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell](**shape)
+    module = MODULES[cell](**shape)
     tensors = {f"rnn.{name}": weight for name, weight in module.state_dict().items()}
     outputs = {"accuracy": 2, "wer": 3}[metric]
     tensors |= {"head.weight": torch.randn(outputs, 5 * (1 + bidirectional)), "head.bias": torch.zeros(outputs)}
@@ -154,9 +162,10 @@ def test_resumed_run_ends_in_the_bytes_of_an_uninterrupted_one(files, monkeypatc
         assert (whole / name).read_bytes() == (resumed / name).read_bytes()
 
 
-def test_network_survives_conversion_to_torch_and_back(tmp_path):
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "rnn-relu"])
+def test_network_survives_conversion_to_torch_and_back(cell, tmp_path):
     """Weights, outputs and answers stay the same."""
-    folder = write_network(tmp_path / "net", layers=2, bidirectional=True)
+    folder = write_network(tmp_path / "net", cell=cell, layers=2, bidirectional=True)
     model, source = TrainableNetwork(folder, policy="none", threshold=0.0), archsim.load_network(folder)
     assert model.network().digest == source.digest
     stored = load_file(folder / "weights.safetensors")
@@ -180,6 +189,7 @@ def test_network_survives_conversion_to_torch_and_back(tmp_path):
     (("--threshold", 1, "-o", "train.npz"), "is a file"),
     (("--threshold", 1, "--network", "mnmt-lstm"), "head of kind 'attention-decoder'"),
     (("--threshold", 1, "--network", "nett"), "unknown network"),
+    (("--threshold", 1, "--network", "hard"), "archsim.finetune has no gradient for cell 'gru-hard-sigmoid-fifth'"),
     (("--threshold", 1, "--valid", "bare.npz"), "has no targets"),
     (("--threshold", 1, "--trace", "said.npz"), "needs a class number"),
     (("--threshold", 1, "--network", "ctc", "--trace", "said.npz"), "says 'left', the network knows up, down"),
@@ -188,6 +198,7 @@ def test_network_survives_conversion_to_torch_and_back(tmp_path):
 def test_invalid_input_is_refused_and_writes_nothing(files, arguments, message, monkeypatch):
     monkeypatch.chdir(files)
     write_network(files / "ctc", metric="wer")
+    write_network(files / "hard", cell="gru-hard-sigmoid-fifth")
     frames = [np.zeros((5, 4))] * 2
     archsim.write_trace(archsim.Trace.from_arrays(frames), files / "bare.npz")
     archsim.write_trace(archsim.Trace.from_arrays(frames, ["up left", "down"]), files / "said.npz")

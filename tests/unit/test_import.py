@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from harness import make_network
 from safetensors.numpy import save_file
 
 import archsim
@@ -19,6 +20,7 @@ from archsim.ir.saving import save_network
 from archsim.policies import NoReuse
 
 torch = pytest.importorskip("torch")
+from harness_torch import KINDS  # noqa: E402
 
 
 def drawn(*shape, seed=0):
@@ -32,7 +34,7 @@ def outputs_of(network, x):
 def model_of(kind="LSTM", **options):
     """A model whose recurrent part is one of three."""
     torch.manual_seed(1)
-    rnn = getattr(torch.nn, kind)(6, 5, 2, bidirectional=True, **options)
+    rnn = KINDS[kind](6, 5, 2, bidirectional=True, **options)
     parts = {"conv": torch.nn.Conv1d(2, 6, 3), "rnn": rnn, "out": torch.nn.Linear(10, 2)}
     return torch.nn.ModuleDict(parts)
 
@@ -54,11 +56,11 @@ def own_outputs(module, x):
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".npz"])
-@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_recurrent_part_of_a_models_file_equals_torch(kind, suffix, tmp_path):
     model, x = model_of(kind), drawn(9, 6)
     path = write(tmp_path / f"model{suffix}", model.state_dict())
-    imported = import_file(path)
+    imported = import_file(path, cell="rnn-relu" if kind == "RNN with ReLU" else None)
     folder = save_network(imported.network, tmp_path / "net")
     network = archsim.load_network(folder)
     np.testing.assert_allclose(outputs_of(network, x), own_outputs(model["rnn"], x), atol=1e-5)
@@ -68,7 +70,7 @@ def test_recurrent_part_of_a_models_file_equals_torch(kind, suffix, tmp_path):
     assert outcomes == {"rnn": "simulated here", "conv": "left outside", "out": "left outside"}
 
 
-@pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell"])
+@pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell", "RNNCell"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_tensors_of_a_cell_are_a_layer(kind, bias, tmp_path):
     cell, x = getattr(torch.nn, kind)(3, 4, bias=bias), drawn(6, 3)
@@ -117,6 +119,27 @@ def test_layers_of_keras_are_stacked_by_their_prefixes(tmp_path):
         NetworkError, match=r"several recurrent parts.*gru/gru_cell \(gru, 1 layer, 3 inputs, 4 units\)"
     ):
         import_weights(path)
+
+
+@pytest.mark.parametrize("gates, cell, named", [
+    (1, None, "rnn"), (1, "rnn-relu", "rnn-relu"), (3, "gru-hard-sigmoid-fifth", "gru-hard-sigmoid-fifth"),
+    (4, "lstm-hard-sigmoid-sixth", "lstm-hard-sigmoid-sixth"),
+])  # fmt: skip
+def test_cell_of_a_keras_layer_is_the_one_that_is_asked_for(gates, cell, named, tmp_path):
+    path = write(tmp_path / "keras.npz", keras_layer("layer/cell", 3, 4, gates))
+    imported = import_weights(path, cell=cell)
+    assert imported.network.layers[0].cell.name == named
+    assert imported.table.simulated[0].note == f"{named}, 1 layer, 3 inputs, 4 units"
+
+
+def test_file_of_a_saved_network_with_peepholes_is_read_with_them(tmp_path):
+    network = make_network("lstm-peepholes", inputs=3, units=4, layers=2, bidirectional=True)
+    path = save_network(network, tmp_path / "net") / "weights.safetensors"
+    assert import_weights(path).network.digest == network.digest
+    hard = import_weights(path, cell="lstm-peepholes-hard-sigmoid-fifth").network
+    assert hard.layers[0].cell.name == "lstm-peepholes-hard-sigmoid-fifth"
+    with pytest.raises(NetworkError, match="has 4 gates with peepholes, those of a lstm-peepholes; cell = 'lstm'"):
+        import_weights(path, cell="lstm")
 
 
 def test_directions_of_keras_are_one_layer(tmp_path):
@@ -169,7 +192,9 @@ LSTM = torch.nn.LSTM(3, 4).state_dict()
     ({f"{p}.{n}": t for p in ("enc", "dec") for n, t in LSTM.items()}, {}, r"several recurrent parts: choose by prefix \(--prefix\). Found: enc \(lstm, 1 layer, 3 inputs, 4 units\); dec"),
     (LSTM, {"prefixes": ["rnn"]}, "no recurrent part has the prefix 'rnn'; found: '' .lstm"),
     (LSTM, {"cell": "gru"}, "has 4 gates, those of a lstm; cell = 'gru' was asked for"),
-    (LSTM, {"cell": "rnn"}, "cell 'rnn' is not supported"),
+    (LSTM, {"cell": "rnnn"}, "cell 'rnnn' is not supported, did you mean 'rnn'"),
+    (LSTM, {"cell": "rnn"}, "has 4 gates, those of a lstm; cell = 'rnn' was asked for"),
+    (LSTM, {"cell": "lstm-peepholes"}, "has 4 gates, those of a lstm; cell = 'lstm-peepholes' was asked for"),
     (LSTM, {"gate_order": "tf"}, "gate_order = 'tf'; accepted: torch, onnx, keras"),
     (LSTM, {"gate_order": "keras"}, "that shape suits gate_order 'torch' or 'onnx'"),
     (renamed(LSTM, {"weight_hh_l0": ""}), {}, "layer 0, forward has no weight_hh"),
@@ -179,7 +204,9 @@ LSTM = torch.nn.LSTM(3, 4).state_dict()
     (renamed(LSTM, {"weight_hh_l0": "weight_hh_l0_orig"}), {}, "weight_hh_l0_orig are made into weights by a parametrisation.*from_torch"),
     (LSTM | {"parametrizations.weight_hh_l0.original0": drawn(1)}, {}, "by a parametrisation"),
     (torch.nn.LSTM(3, 4, proj_size=2).state_dict(), {}, r"has weight_hr: projections \(proj_size\) are not simulated"),
-    (torch.nn.RNN(3, 4).state_dict(), {}, "it has one gate: an nn.RNN is not simulated"),
+    (torch.nn.RNN(3, 4).state_dict(), {"cell": "lstm"}, "has 1 gate, those of a rnn; cell = 'lstm' was asked for"),
+    ({**torch.nn.GRU(3, 4).state_dict(), "peepholes_l0": torch.ones(12)}, {}, "it has peepholes and 3 gates: only an LSTM"),
+    (torch.nn.LSTM(3, 4, 2).state_dict() | {"peepholes_l0": torch.ones(12)}, {}, "layer 1, forward has no peepholes"),
     (LSTM | {"weight_hh_l0": drawn(20, 4)}, {}, r"its weights of h have shape \(20, 4\): those of an LSTM are"),
     (LSTM | {"weight_hh_l0": np.full((16, 4), np.nan, np.float32)}, {}, "weight_hh holds NaN"),
     (LSTM | {"weight_ih_l0": np.full((16, 3), 1e300)}, {}, "holds 1e.300, which float32 cannot hold"),
@@ -202,11 +229,13 @@ def test_table_of_a_safetensors_file_is_in_order_of_names(tmp_path):
 
 def test_refused_part_beside_a_good_one_is_in_the_table(tmp_path):
     state = {f"good.{n}": t for n, t in LSTM.items()} | {
-        f"bad.{n}": t for n, t in torch.nn.RNN(3, 4).state_dict().items()
+        f"bad.{n}": t for n, t in torch.nn.LSTM(3, 4, proj_size=2).state_dict().items()
     }
     table = import_weights(write(tmp_path / "both.safetensors", state)).table
     assert [row.part for row in table.simulated] == ["good"]
-    assert [(row.part, row.note) for row in table.refused] == [("bad", "it has one gate: an nn.RNN is not simulated")]
+    assert [(row.part, row.note) for row in table.refused] == [
+        ("bad", "layer 0, forward has weight_hr: projections (proj_size) are not simulated")
+    ]
 
 
 @pytest.mark.parametrize("name, content, message", [
@@ -300,13 +329,27 @@ def test_wrong_gate_order_is_found_by_the_check_and_nothing_is_written(files, ca
     )
 
 
+def test_cell_that_shapes_do_not_tell_is_found_by_the_check(files, capsys):
+    model, x = model_of("RNN with ReLU"), drawn(7, 6)
+    path = write(files / "relu.npz", model.state_dict())
+    np.savez(files / "x.npz", x)
+    np.savez(files / "y.npz", own_outputs(model["rnn"], x))
+    options = ["import", str(path), "-o", str(files / "net"), "--check", str(files / "x.npz"), str(files / "y.npz")]
+    code = exit_code(lambda: command_line(options, standalone_mode=False))
+    said = capsys.readouterr().err
+    assert code == 2 and not (files / "net").exists()
+    assert "Cell rnn-relu fits: largest difference" in said and said.rstrip().endswith("--cell rnn-relu")
+    done = called(*options[1:], "--cell", "rnn-relu")
+    assert done.exit_code == 0 and archsim.load_network(files / "net").layers[0].cell.name == "rnn-relu"
+
+
 def test_outputs_of_something_else_fail_the_check(files, capsys):
     np.savez(files / "y.npz", drawn(2, 7, 10), drawn(7, 10))
     options = ["import", str(files / "model.safetensors"), "-o", str(files / "net")]
     code = exit_code(
         lambda: command_line([*options, "--check", str(files / "x.npz"), str(files / "y.npz")], standalone_mode=False)
     )
-    assert code == 2 and "No other gate order fits (onnx" in capsys.readouterr().err
+    assert code == 2 and "No other gate order and no other cell fits (onnx" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("x, y, message", [

@@ -11,7 +11,7 @@ from numba import njit
 from archsim.ir.cells import CELLS
 from archsim.kernels.numerics import activation
 from archsim.kernels.numerics.attention import softmax, tanh_inplace
-from archsim.kernels.numerics.cells import N_PRODUCTS, advance_cell, update_cell
+from archsim.kernels.numerics.cells import N_PEEPHOLES, N_PRODUCTS, CellUpdate, advance_cell, update_cell
 from archsim.kernels.numerics.dense import accumulate_products
 from archsim.kernels.numerics.fp16 import to_fp16
 from archsim.kernels.prediction.bitplanes import (
@@ -196,9 +196,12 @@ def test_mean_magnitudes_equal_numpy(values):
 @pytest.mark.parametrize("update", [update_cell, advance_cell])
 def test_unknown_kernel_id_raises_instead_of_running_another_cell(update):
     products, bias, state = np.zeros((2, 4, 3), np.float32), np.zeros((4, 3), np.float32), np.zeros((2, 3), np.float32)
+    unknown = CellUpdate(99, np.float32(0), bias, np.zeros((0, 3), np.float32))
     with pytest.raises(ValueError, match="kernel id"):
-        update(9, products, bias, state, state)
+        update(unknown, products, state, state)
 
 
 def test_cell_kernels_read_as_many_products_as_their_cells_store():
     assert {cell.kernel_id: cell.n_products for cell in CELLS.values()} == N_PRODUCTS
+    having = {cell.kernel_id: len(cell.peephole_gates) for cell in CELLS.values() if cell.peephole_gates}
+    assert having == N_PEEPHOLES

@@ -54,7 +54,7 @@ def test_network_of_a_stack_computes_what_onnx_runtime_does(folder, spec, nodes)
     trace = archsim.Trace.from_arrays(list(np.tanh(feeds["X"]).swapaxes(0, 1)))
     result = archsim.simulate(network, trace, policy="none", precision="fp32")
     expected = next(iter(runtime_outputs(build(spec, oracle=True)[0], feeds).values()))
-    np.testing.assert_allclose(np.stack(result.outputs, axis=1), expected, atol=1e-5)
+    np.testing.assert_allclose(np.stack(result.outputs, axis=1), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("form", WEIGHT_FORMS)
@@ -127,11 +127,20 @@ def with_peepholes(values):
 
 
 @pytest.mark.parametrize("model, reason", [
-    (lambda: node_model("RNN", rows=3), r"odd \(RNN\): operator RNN is not simulated; accepted: LSTM, Dyn"),
     (lambda: node_model("LSTM", clip=3.0), r"odd \(LSTM\): clip = 3 is not simulated"),
     (lambda: node_model("LSTM", input_forget=1), r"odd \(LSTM\): input_forget = 1 \(coupled gates\) is not simulated"),
-    (lambda: node_model("LSTM", activations=["Relu", "Tanh", "Tanh"]), "activations = Relu, Tanh, Tanh, accepted: Sig"),
-    (lambda: node_model("LSTM", activation_alpha=[0.5]), "activation_alpha is not simulated"),
+    (lambda: node_model("LSTM", activations=["Relu", "Tanh", "Tanh"]), "activations = Relu, Tanh, Tanh, accepted: Sigmoid, "
+        r"Tanh, Tanh; HardSigmoid \(alpha 0.2, beta 0.5\), Tanh, Tanh; HardSigmoid \(alpha 0.166667, beta 0.5\), Tanh, Tanh"),
+    (lambda: node_model("LSTM", activations=["HardSigmoid", "Tanh", "Tanh"], activation_alpha=[0.25]),
+        r"activations = HardSigmoid \(alpha 0.25, beta 0.5\), Tanh, Tanh, accepted: Sigmoid, Tanh, Tanh; Hard"),
+    (lambda: node_model("LSTM", activations=["HardSigmoid", "HardSigmoid", "Tanh"]), "activations = HardSigmoid .*, HardSig"),
+    (lambda: node_model("LSTM", activations=["Sigmoid", "Tanh"]), "activations = Sigmoid, Tanh, accepted"),
+    (lambda: node_model("LSTM", activation_alpha=[0.5]), "activation_alpha has 1 values more than activations HardSigmoid"),
+    (lambda: node_model("RNN", rows=3, activations=["Softsign"]), "activations = softsign, accepted: Tanh; Relu"),
+    (lambda: node_model("RNN", rows=3, directions=2, direction="bidirectional", activations=["Tanh", "Relu"]),
+        "activations = Tanh, Relu, accepted for each direction: Tanh; Relu"),
+    (lambda: node_model("RNN", rows=3, clip=1.0), r"odd \(RNN\): clip = 1 is not simulated"),
+    (lambda: node_model("AttnLSTM"), r"odd \(AttnLSTM\): operator AttnLSTM is not simulated; accepted: LSTM, Dyn"),
     (lambda: node_model("LSTM", direction="sideways"), "direction = 'sideways', accepted: forward, reverse, bi"),
     (lambda: node_model("LSTM", layout=2), "layout = 2, accepted: 0, 1"),
     (lambda: node_model("GRU", rows=9), r"odd \(GRU\): linear_before_reset = 0"),
@@ -139,7 +148,9 @@ def with_peepholes(values):
     (lambda: node_model("LSTM", directions=2), r"W has shape \(2, 12, 2\), need 3 axes, the first 1 long"),
     (lambda: node_model("LSTM", inputs=["X", "X", "R"]), "W = 'X' is computed from inputs of the model"),
     (lambda: node_model("LSTM", inputs=["X", "W"]), "odd.*: has no R"),
-    (lambda: with_peepholes(np.ones((1, 9), np.float32)), r"P \(peepholes\) is not simulated"),
+    (lambda: with_peepholes(np.ones((1, 8), np.float32)), r"P has shape \(1, 8\), need \(1, 9\)"),
+    (lambda: with_peepholes(np.ones((2, 9), np.float32)), r"P has shape \(2, 9\), need 2 axes, the first 1 long"),
+    (lambda: with_peepholes(np.full((1, 9), np.nan, np.float32)), "peepholes holds NaN"),
 ])  # fmt: skip
 def test_options_that_are_not_simulated_are_refused_by_node_and_reason(model, reason, folder):
     with pytest.raises(archsim.ArchsimError, match=reason) as caught:
@@ -148,7 +159,26 @@ def test_options_that_are_not_simulated_are_refused_by_node_and_reason(model, re
 
 
 def test_peepholes_of_zeros_are_none(folder):
-    assert imported(with_peepholes(np.zeros((1, 9), np.float32)), folder).layers[0].hidden_size == 3
+    layer = imported(with_peepholes(np.zeros((1, 9), np.float32)), folder).layers[0]
+    assert layer.cell.name == "lstm" and layer.directions[0].peepholes is None
+
+
+def test_peepholes_are_in_torchs_order_of_gates(folder):
+    layer = imported(with_peepholes(np.arange(1, 10, dtype=np.float32)[None]), folder).layers[0]
+    assert layer.cell.name == "lstm-peepholes"
+    assert layer.directions[0].peepholes.tolist() == [1, 2, 3, 7, 8, 9, 4, 5, 6]  # iof as ifo
+
+
+@pytest.mark.parametrize("op, rows, attributes, cell", [
+    ("RNN", 3, {}, "rnn"),
+    ("RNN", 3, {"activations": ["Relu"]}, "rnn-relu"),
+    ("GRU", 9, {"activations": ["HardSigmoid", "Tanh"]}, "gru-hard-sigmoid-fifth"),
+    ("GRU", 9, {"activations": ["hardsigmoid", "tanh"], "activation_alpha": [0.2]}, "gru-hard-sigmoid-fifth"),
+    ("LSTM", 12, {"activations": ["HardSigmoid", "Tanh", "Tanh"], "activation_alpha": [1 / 6]}, "lstm-hard-sigmoid-sixth"),
+])  # fmt: skip
+def test_cell_is_named_by_the_activation_functions(op, rows, attributes, cell, folder):
+    attributes |= {"linear_before_reset": 1} if op == "GRU" else {}
+    assert imported(node_model(op, rows=rows, **attributes), folder).layers[0].cell.name == cell
 
 
 def test_default_activations_may_be_written_out_in_any_case(folder):

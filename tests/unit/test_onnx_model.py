@@ -60,7 +60,7 @@ def test_outputs_without_reuse_equal_those_of_onnx_runtime(folder, spec):
     assert_same(plain_run(model, [feeds]).outputs[0], runtime_outputs(oracle, fed))
 
 
-@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 def test_sequence_of_no_length_gives_zeros_as_onnx_runtime_does(op, direction, folder):
     model, feeds = build(plain_model(NodeSpec(op, direction, lens="input", start="input")))
@@ -125,7 +125,7 @@ def test_run_on_another_machine_infers_nothing_again(folder):
 
 
 steps = st.fixed_dictionaries({
-    "op": st.sampled_from(["LSTM", "GRU"]),
+    "op": st.sampled_from(["LSTM", "GRU", "RNN"]),
     "layers": st.integers(1, 2),
     "batch": st.integers(1, 3),
     "packed": st.booleans(),
@@ -156,7 +156,7 @@ def test_one_step_per_call_is_the_recurrence_over_calls(folder, options):
 
 
 @pytest.mark.parametrize("policy", ["bnn", "delta"])
-@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
 def test_memos_live_from_call_to_call(policy, op, folder, rng):
     """Decisions over calls are those of one whole sequence."""
     onnx_model, first = step_model(op=op, layers=2)

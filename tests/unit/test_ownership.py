@@ -106,15 +106,22 @@ def test_copied_policy_and_machine_give_the_same_record(name, round_trip, tiny_l
     assert {**one, "wall_s": 0} == {**other, "wall_s": 0}
 
 
-ELMAN = Cell(
-    name="rnn", kernel_id=9, torch_class="RNN", gates=("h",), gate_of_product=(0,), multiplies=0, adds=2, exponentials=1
+UNKNOWN = Cell(
+    name="minimal",
+    kernel_id=9,
+    torch_class="RNN",
+    gates=("h",),
+    gate_of_product=(0,),
+    multiplies=0,
+    adds=2,
+    exponentials=1,
 )
 
 
 def test_unknown_cell_is_refused():
     direction = Direction(*(np.zeros(shape, np.float32) for shape in ((4, 3), (4, 4), (4,), (4,))))
-    with pytest.raises(NetworkError, match="cell 'rnn' is not supported; accepted: lstm, gru"):
-        Layer("l0", ELMAN, 3, 4, (direction,))
+    with pytest.raises(NetworkError, match="cell 'minimal' is not supported; accepted: lstm, gru"):
+        Layer("l0", UNKNOWN, 3, 4, (direction,))
     with pytest.raises(NetworkError, match="cell 'lstm' is not supported"):
         check_cell(replace(LSTM, adds=9))
     check_cell(pickled(LSTM))

@@ -1,4 +1,4 @@
-"""tanh and the logistic function from one rational polynomial, exp from another.
+"""Activation functions: tanh and the logistic function from one rational polynomial, exp from another.
 
 A polynomial runs in vector lanes and gives the same bits on every machine, which a platform's libm does not.
 """
@@ -24,7 +24,7 @@ _P0, _P1, _P2 = (
 _P3, _P4 = np.float32(2.0609207078689735e-5), np.float32(1.3354811963685716e-8)
 _Q1, _Q2 = np.float32(0.4671434854799522), np.float32(2.5877014750280510e-2)
 _Q3, _Q4 = np.float32(3.2856479085533450e-4), np.float32(7.7766245815023490e-7)
-_ONE, _HALF = np.float32(1.0), np.float32(0.5)
+_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 
 # Python's check for a zero divisor would keep the loop around out of the vector lanes; Q is never zero.
@@ -46,6 +46,26 @@ def tanh(x):
 def sigmoid(x):
     """Return 1 / (1 + exp(-x)) for float32; absolute error at most 2e-7."""
     return fma(_HALF, tanh(_HALF * x), _HALF)
+
+
+@njit(cache=True, nogil=True)
+def hard_sigmoid(x, slope):
+    """Return max(0, min(1, slope·x + 1/2)) for float32."""
+    y = fma(slope, x, _HALF)
+    y = y if y < _ONE else _ONE
+    return y if y > _ZERO else _ZERO
+
+
+@njit(cache=True, nogil=True)
+def gate(x, slope):
+    """Return the hard sigmoid of a slope > 0, or the logistic function for slope 0; float32."""
+    return hard_sigmoid(x, slope) if slope > _ZERO else sigmoid(x)
+
+
+@njit(cache=True, nogil=True)
+def relu(x):
+    """Return max(0, x) for float32; NaN stays NaN."""
+    return _ZERO if x < _ZERO else x
 
 
 _LOG2_E, _LN2_HIGH, _LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)

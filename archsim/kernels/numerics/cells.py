@@ -7,15 +7,31 @@ A new kind takes a kernel id here, a kernel, and a branch of `advance_cell`; `ar
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 from archsim.kernels.arrays import F32, check_shapes
-from archsim.kernels.numerics.activation import sigmoid, tanh
+from archsim.kernels.numerics.activation import gate, relu, tanh
 
-LSTM_KERNEL, GRU_KERNEL = 0, 1
-N_PRODUCTS = {LSTM_KERNEL: 4, GRU_KERNEL: 4}
+LSTM_KERNEL, GRU_KERNEL, LSTM_PEEPHOLES_KERNEL, RNN_KERNEL, RNN_RELU_KERNEL = 0, 1, 2, 3, 4
+N_PRODUCTS = {LSTM_KERNEL: 4, GRU_KERNEL: 4, LSTM_PEEPHOLES_KERNEL: 4, RNN_KERNEL: 1, RNN_RELU_KERNEL: 1}
 """Dot products P per unit that a kernel reads, by kernel id."""
+N_PEEPHOLES = {LSTM_PEEPHOLES_KERNEL: 3}
+"""Peephole weights per unit that a kernel reads, by kernel id; 0 for any other."""
+
+
+class CellUpdate(NamedTuple):
+    """Kernel of a cell update, and what it reads besides products and state."""
+
+    kernel_id: int
+    gate_slope: np.float32
+    """Slope of the hard sigmoid of the gates, float32; 0 for the logistic function."""
+    bias: F32
+    """Biases in the cell's order of products, (P, H)."""
+    peepholes: F32
+    """Weights of c in the gates i, f and o, (3, H); (0, H) for a cell without them."""
 
 
 def check_kernel_id(kernel_id: int) -> None:
@@ -24,48 +40,90 @@ def check_kernel_id(kernel_id: int) -> None:
         raise ValueError(f"no cell update has kernel id {kernel_id}; accepted: {', '.join(map(str, N_PRODUCTS))}")
 
 
-def update_cell(kernel_id: int, products: F32, bias: F32, c: F32, h: F32) -> None:
-    """Advance a cell by one step, c and h (B, H) in place; a cell without c leaves it alone.
+def check_update(update: CellUpdate, n_units: int) -> None:
+    """Raise ValueError for a cell update of unknown kernel id, or with arrays for other than `n_units` units."""
+    check_kernel_id(update.kernel_id)
+    check_shapes(
+        bias=(update.bias, (N_PRODUCTS[update.kernel_id], n_units)),
+        peepholes=(update.peepholes, (N_PEEPHOLES.get(update.kernel_id, 0), n_units)),
+    )
 
-    products (B, P, H) and bias (P, H) in the cell's order of products. Raises ValueError for an unknown kernel id.
+
+def update_cell(update: CellUpdate, products: F32, c: F32, h: F32) -> None:
+    """Advance a cell by one step from products (B, P, H), c and h (B, H) in place; a cell without c leaves it alone.
+
+    Raises ValueError for an unknown kernel id or arrays of other shapes.
     """
     B, H = h.shape
-    check_kernel_id(kernel_id)
-    P = N_PRODUCTS[kernel_id]
-    check_shapes(products=(products, (B, P, H)), bias=(bias, (P, H)), c=(c, (B, H)))
-    advance_cell(kernel_id, products, bias, c, h)
+    check_update(update, H)
+    check_shapes(products=(products, (B, N_PRODUCTS[update.kernel_id], H)), c=(c, (B, H)))
+    advance_cell(update, products, c, h)
 
 
 @njit(cache=True, nogil=True)
-def advance_cell(kernel_id, products, bias, c, h):
+def advance_cell(update, products, c, h):
     """Advance a cell as `update_cell` does, unchecked; for kernels."""
-    if kernel_id == LSTM_KERNEL:
-        _advance_lstm(products, bias, c, h)
-    elif kernel_id == GRU_KERNEL:
-        _advance_gru(products, bias, h)
+    if update.kernel_id == LSTM_KERNEL:
+        _advance_lstm(products, update.bias, update.gate_slope, c, h)
+    elif update.kernel_id == GRU_KERNEL:
+        _advance_gru(products, update.bias, update.gate_slope, h)
+    elif update.kernel_id == LSTM_PEEPHOLES_KERNEL:
+        _advance_lstm_peepholes(products, update.bias, update.gate_slope, update.peepholes, c, h)
+    elif update.kernel_id == RNN_KERNEL:
+        _advance_rnn(products, update.bias, h)
+    elif update.kernel_id == RNN_RELU_KERNEL:
+        _advance_rnn_relu(products, update.bias, h)
     else:
         raise ValueError("no cell update has this kernel id")
 
 
 @njit(cache=True, nogil=True)
-def _advance_lstm(products, bias, c, h):
+def _advance_lstm(products, bias, slope, c, h):
     for b in range(h.shape[0]):
         for n in range(h.shape[1]):
-            i = sigmoid(products[b, 0, n] + bias[0, n])
-            f = sigmoid(products[b, 1, n] + bias[1, n])
+            i = gate(products[b, 0, n] + bias[0, n], slope)
+            f = gate(products[b, 1, n] + bias[1, n], slope)
             g = tanh(products[b, 2, n] + bias[2, n])
-            o = sigmoid(products[b, 3, n] + bias[3, n])
+            o = gate(products[b, 3, n] + bias[3, n], slope)
             c[b, n] = f * c[b, n] + i * g  # c_t = σ(f)·c + σ(i)·tanh(g)
             h[b, n] = o * tanh(c[b, n])  # h_t = σ(o)·tanh(c_t)
 
 
 @njit(cache=True, nogil=True)
-def _advance_gru(products, bias, h):
+def _advance_lstm_peepholes(products, bias, slope, peepholes, c, h):
+    for b in range(h.shape[0]):
+        for n in range(h.shape[1]):
+            before = c[b, n]
+            i = gate(products[b, 0, n] + bias[0, n] + peepholes[0, n] * before, slope)
+            f = gate(products[b, 1, n] + bias[1, n] + peepholes[1, n] * before, slope)
+            g = tanh(products[b, 2, n] + bias[2, n])
+            c[b, n] = f * before + i * g
+            # Gates i and f look at c_{t-1}, gate o at c_t.
+            o = gate(products[b, 3, n] + bias[3, n] + peepholes[2, n] * c[b, n], slope)
+            h[b, n] = o * tanh(c[b, n])
+
+
+@njit(cache=True, nogil=True)
+def _advance_gru(products, bias, slope, h):
     # Products are r, z, y_x[n] and y_h[n]: reset comes after the product, as in torch and cuDNN.
     for b in range(h.shape[0]):
         for n in range(h.shape[1]):
-            r = sigmoid(products[b, 0, n] + bias[0, n])
-            z = sigmoid(products[b, 1, n] + bias[1, n])
+            r = gate(products[b, 0, n] + bias[0, n], slope)
+            z = gate(products[b, 1, n] + bias[1, n], slope)
             # n_t = tanh(y_x[n] + b_in + r·(y_h[n] + b_hn))
             candidate = tanh(products[b, 2, n] + bias[2, n] + r * (products[b, 3, n] + bias[3, n]))
             h[b, n] = (np.float32(1.0) - z) * candidate + z * h[b, n]  # h_t = (1-z)·n_t + z·h_{t-1}
+
+
+@njit(cache=True, nogil=True)
+def _advance_rnn(products, bias, h):
+    for b in range(h.shape[0]):
+        for n in range(h.shape[1]):
+            h[b, n] = tanh(products[b, 0, n] + bias[0, n])  # h_t = tanh(y + b_ih + b_hh)
+
+
+@njit(cache=True, nogil=True)
+def _advance_rnn_relu(products, bias, h):
+    for b in range(h.shape[0]):
+        for n in range(h.shape[1]):
+            h[b, n] = relu(products[b, 0, n] + bias[0, n])  # h_t = max(0, y + b_ih + b_hh)

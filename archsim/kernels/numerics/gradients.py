@@ -15,7 +15,7 @@ from numba import njit
 
 from archsim.kernels.arrays import F32, Bools, check_shapes
 from archsim.kernels.numerics.activation import tanh
-from archsim.kernels.numerics.cells import GRU_KERNEL, LSTM_KERNEL
+from archsim.kernels.numerics.cells import GRU_KERNEL, LSTM_KERNEL, RNN_KERNEL, RNN_RELU_KERNEL
 
 ONE, ZERO = np.float32(1), np.float32(0)
 
@@ -54,6 +54,8 @@ def cell_backward(kernel_id: int, step: StepRecord, dh: F32, dc: F32, carry: F32
         _lstm_backward(step.acts, step.c_before, step.c, step.reused, step.zoned_out, dh, dc, carry, d_inputs)
     elif kernel_id == GRU_KERNEL:
         _gru_backward(step.acts, step.h_before, step.reused, step.zoned_out, dh, carry, d_inputs, d_hidden)
+    elif kernel_id in (RNN_KERNEL, RNN_RELU_KERNEL):
+        _rnn_backward(step.acts, kernel_id == RNN_RELU_KERNEL, step.reused, step.zoned_out, dh, carry, d_inputs)
     else:
         raise ValueError(f"no gradient for the cell update of kernel id {kernel_id}")
 
@@ -106,3 +108,17 @@ def _gru_backward(acts, h_before, reused, zoned_out, dh, carry, d_inputs, d_hidd
             else:
                 carry[b, n + H] = d_hidden[b, n] if kept else ZERO
                 d_hidden[b, n] = ZERO if kept else d_hidden[b, n]
+
+
+@njit(cache=True, error_model="numpy", fastmath=True)
+def _rnn_backward(acts, is_relu, reused, zoned_out, dh, carry, d_inputs):
+    B, H = dh.shape
+    for b in range(B):
+        for n in range(H):
+            act, d = acts[b, n], ZERO if zoned_out[b, n] else dh[b, n]
+            dh[b, n] -= d  # 0, or all of it where h was kept
+            # tanh' = 1 - tanh²; ReLU' is 1 above 0, and 0 at 0 as in torch.
+            slope = (ONE if act > ZERO else ZERO) if is_relu else ONE - act * act
+            total = d * slope + carry[b, n]
+            carry[b, n] = total if reused[b, n] else ZERO
+            d_inputs[b, n] = ZERO if reused[b, n] else total

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from archsim.kernels.arrays import F32, I64, Bools, check_shapes
-from archsim.kernels.numerics.cells import advance_cell, check_kernel_id
+from archsim.kernels.numerics.cells import CellUpdate, advance_cell, check_update
 from archsim.kernels.numerics.dense import add_products
 from archsim.kernels.numerics.fp16 import round_all
 from archsim.kernels.prediction.reuse_decider import WITHOUT_NETWORK, ReuseDecider, correct_step, decide_step
@@ -22,8 +22,6 @@ class PassArrays(NamedTuple):
 
     hidden_t: F32
     """Weights of h, (H, P·H)."""
-    bias: F32
-    """Biases, (P, H)."""
     gate_of_product: I64
     """Gate of each product, (P,)."""
     memo: F32
@@ -32,8 +30,8 @@ class PassArrays(NamedTuple):
     """Cell state, (B, H); unused by a cell without one."""
     h: F32
     """Hidden values, (B, H)."""
-    cell_kernel: int
-    """Kernel id of the cell update (archsim.kernels.numerics.cells)."""
+    update: CellUpdate
+    """Cell update with its biases."""
     fp16: bool
     """Whether h and the memo are binary16."""
 
@@ -46,8 +44,8 @@ def run_steps(
     inputs (rows, I) and products with x (rows, P·H) are step-major. On return `products` holds what the cell updates
     used, memoized where reused. Returns h after each row's step, (rows, H), and the reuse decisions, (rows, G, H).
     """
-    check_kernel_id(arrays.cell_kernel)
     rows, n_units = int(active.sum()), arrays.h.shape[1]
+    check_update(arrays.update, n_units)
     width = inputs.shape[1] if decider.predictor_kind in WITHOUT_NETWORK else decider.n_inputs - n_units
     check_shapes(products=(products, (rows, arrays.hidden_t.shape[1])), inputs=(inputs, (rows, width)))
     if int(active[0]) > len(arrays.h):
@@ -71,7 +69,7 @@ def _run_steps(arrays, decider, start, active, inputs, products, outputs, reused
         recall_memo(by_product, memo, r, arrays.gate_of_product, arrays.fp16)
         if decider.network.correction_scale.size:
             correct_step(decider, by_product, r, arrays.gate_of_product)
-        advance_cell(arrays.cell_kernel, by_product, arrays.bias, c, h)
+        advance_cell(arrays.update, by_product, c, h)
         if arrays.fp16:
             round_all(h.reshape(-1))
         outputs[rows] = h
