@@ -19,7 +19,7 @@ class Resemblyzer(TorchForeign):
 
     def __init__(self, folder):
         self.model = nn.ModuleDict({"lstm": nn.LSTM(40, 256, 3, batch_first=True), "linear": nn.Linear(256, 256)})
-        weights = torch.load(folder / self.files[0], weights_only=True)["model_state"]
+        weights = torch.load(folder / self.files[0], "cpu", weights_only=True)["model_state"]
         self.model.load_state_dict({name: weights[name] for name in self.model.state_dict()})
         self.sequences = [self._windows(clip) for clip in spoken_digits(60)]
 
