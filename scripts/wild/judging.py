@@ -84,7 +84,7 @@ class Judge:
         row: Row = {"policy": policy, "threshold": None, "sequences": len(self.judging), "tried": []}
         if policy == NONE:
             amounts = losses(self.network, self.judged_by, self.network.original(self.judging))
-            return row | self._gains(self.plain) | self._loss(amounts)
+            return row | self._gains(self.plain) | self._loss(amounts) | inputs_of(self.plain)
         trials = self._trials(policy, on_trial)
         last = DOUBLINGS * STEPS_PER_DOUBLING
         best = largest_step(lambda step: trials.fits(theta_at(step)), last)
@@ -113,7 +113,9 @@ class Judge:
 
     def _gains(self, session: Session) -> Row:
         record = session.simulate("epur").record
-        return {name: record[key] for name, key in GAINS.items()} | {"output_change": session.record["output_change"]}
+        gains = {name: record[key] for name, key in GAINS.items()}
+        memory = record["energy_dram_j"] / record["energy_j"]
+        return gains | {"main_memory": memory, "output_change": session.record["output_change"]}
 
     def _loss(self, amounts: F64) -> Row:
         low, high = interval(amounts)
@@ -124,6 +126,27 @@ def scales_of(session: Session) -> dict[str, Scales]:
     """Return the scales of inputs of each part that a run without reuse went through."""
     called = [part for part in session.parts.values() if part.calls]
     return {part.name: archsim.measure_scales(part.network, part.trace) for part in called}
+
+
+def inputs_of(session: Session) -> Row:
+    """Return how long sequences are, and how the inputs of the first layers change from step to step.
+
+    below_zero: share of inputs. sign_change: share of inputs with another sign than a step before. input_change: root
+    mean square of the change, relative to that of the inputs.
+    """
+    sequences = [
+        np.asarray(x, np.float64) for part in session.parts.values() if part.calls for x in part.trace.sequences
+    ]
+    later = [x[1:] for x in sequences]
+    changes = [np.diff(x, axis=0) for x in sequences]
+    signs = [(x[1:] >= 0) != (x[:-1] >= 0) for x in sequences]
+    squares, changed = (sum(float(np.square(x).sum()) for x in arrays) for arrays in (later, changes))
+    return {
+        "steps": sum(map(len, sequences)) / len(sequences),
+        "below_zero": float(sum((x < 0).sum() for x in sequences) / sum(x.size for x in sequences)),
+        "sign_change": float(sum(x.sum() for x in signs) / sum(x.size for x in signs)),
+        "input_change": (changed / squares) ** 0.5,
+    }
 
 
 def wheels_option(parser: argparse.ArgumentParser) -> None:

@@ -43,7 +43,9 @@ POLICIES = (NONE, "bnn", "oracle", "lowbit:throttle=off,correct=on", "input-simi
 COLUMNS = (
     *("network", "policy", "threshold", "end_of_search", "avoided", "energy_saving", "speedup"),
     *("measure", "unit", "bound", "loss", "loss_low", "loss_high", "loss_at_zero", "output_change", "sequences"),
+    *("main_memory", "steps", "below_zero", "sign_change", "input_change"),
 )
+INPUTS = ("network", "steps", "inputs below zero", "change sign", "change", "energy in main memory")
 HEADER = ("network", "policy", "θ", "avoided", "energy saved", "speedup", "loss of the measure", "outputs changed")
 
 
@@ -56,7 +58,8 @@ def settings(kind: type[Foreign]) -> Row:
 
 def rows_of(kind: type[Foreign], path: Path, wheels: Path | None, status: Status) -> list[Row]:
     """Return the rows of a network, from its file as far as they are there; the file grows with each row."""
-    rows = read_rows(path, settings(kind))
+    depends_on = settings(kind)
+    rows = read_rows(path, depends_on)
     missing = [policy for policy in POLICIES if policy not in {row["policy"] for row in rows}]
     if not missing:
         return rows
@@ -66,7 +69,7 @@ def rows_of(kind: type[Foreign], path: Path, wheels: Path | None, status: Status
         for policy in missing:
             rows.append(judge.row(policy, partial(show_trial, status, f"{kind.package}, {policy}")))
             with write_whole(path) as temporary:
-                temporary.write_text(json.dumps({"settings": settings(kind), "rows": rows}, indent=1) + "\n", "utf-8")
+                temporary.write_text(json.dumps({"settings": depends_on, "rows": rows}, indent=1) + "\n", "utf-8")
     return rows
 
 
@@ -92,18 +95,23 @@ def described(kind: type[Foreign], row: Row) -> Row:
     return {column: (row | about).get(column) for column in COLUMNS}
 
 
+def hundredths(value: float) -> str:
+    """Return a number with two digits after the point; one that rounds to zero has no sign."""
+    return f"{round(value, 2) + 0.0:.2f}"
+
+
 def cells(row: Row) -> list[str]:
     """Return the cells of a row of the page, from θ on."""
     if "loss" not in row:
-        return ["no θ", "–", "–", "–", f"{row['loss_at_zero']:.2f} at θ = 0", "–"]
+        return ["no θ", "–", "–", "–", f"{hundredths(row['loss_at_zero'])} at θ = 0", "–"]
     theta = "" if row["threshold"] is None else f"{row['threshold']:g}{' (end)' if row['end_of_search'] else ''}"
     gains = [f"{100 * row['avoided']:.1f} %", f"{100 * row['energy_saving']:.1f} %", f"{row['speedup']:.2f}x"]
-    loss = f"{row['loss']:.2f} [{row['loss_low']:.2f}, {row['loss_high']:.2f}]"
-    return [theta, *gains, loss, f"{100 * row['output_change']:.1f} %"]
+    loss, low, high = (hundredths(row[key]) for key in ("loss", "loss_low", "loss_high"))
+    return [theta, *gains, f"{loss} [{low}, {high}]", f"{100 * row['output_change']:.1f} %"]
 
 
 def page(rows: dict[str, list[Row]]) -> str:
-    """Return the table in Markdown: a row per network and policy, then the means per policy."""
+    """Return the table in Markdown: a row per network and policy, means per policy, and what the inputs are like."""
     lines = [list(HEADER), ["---"] * len(HEADER)]
     for name, own in rows.items():
         kind = NETWORKS[name]
@@ -115,6 +123,20 @@ def page(rows: dict[str, list[Row]]) -> str:
         usable = sum("loss" in row for row in same)
         gains = [f"{100 * avoided:.1f} %", f"{100 * saved:.1f} %", f"{speedup:.2f}x"]
         lines.append(["**mean**" if i == 0 else "", f"`{policy}`", f"{usable} of {len(same)}", *gains, "", ""])
+    return (
+        f"{markdown(lines)}\n{markdown([list(INPUTS), ['---'] * len(INPUTS), *map(input_cells, rows, rows.values())])}"
+    )
+
+
+def input_cells(name: str, rows: list[Row]) -> list[str]:
+    """Return the cells of a network's sequences and inputs, which are in its row without reuse."""
+    plain = next(row for row in rows if row["policy"] == NONE)
+    shares = (plain[key] for key in ("below_zero", "sign_change", "input_change", "main_memory"))
+    return [f"`{name}`", f"{plain['steps']:.0f}", *(f"{100 * share:.0f} %" for share in shares)]
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """Return the lines of a table in Markdown."""
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -8,6 +8,7 @@ import os
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -117,6 +118,31 @@ def test_policy_that_costs_too_much_at_zero_has_no_threshold(wheels):
     assert row["threshold"] is None and "loss" not in row and row["loss_at_zero"] > 0
     assert (row["avoided"], row["energy_saving"], row["speedup"]) == (0, 0, 1)
     assert table.cells(row)[0] == "no θ" and table.cells(row)[4] == f"{row['loss_at_zero']:.2f} at θ = 0"
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_inputs_are_described_by_hand_arithmetic(seed):
+    rng = np.random.default_rng(seed)
+    first, second = rng.normal(size=(3, 2)), rng.normal(size=(1, 2))
+    session = SimpleNamespace(parts={"a": part_of([first, second]), "b": SimpleNamespace(calls=0)})
+    figures = judging.inputs_of(session)
+    assert figures["steps"] == 2 and figures["below_zero"] == ((first < 0).sum() + (second < 0).sum()) / 8
+    assert (
+        figures["sign_change"]
+        == ((first[0] < 0) != (first[1] < 0)).mean() / 2 + ((first[1] < 0) != (first[2] < 0)).mean() / 2
+    )
+    moved = np.square(first[1] - first[0]).sum() + np.square(first[2] - first[1]).sum()
+    assert figures["input_change"] == pytest.approx(np.sqrt(moved / np.square(first[1:]).sum()))
+
+
+def part_of(sequences):
+    return SimpleNamespace(calls=1, trace=SimpleNamespace(sequences=sequences))
+
+
+def test_inputs_of_one_sign_never_change_it(wheels):
+    with judging.opened(Positive, wheels) as network:
+        row = judging.Judge(network).row("none")
+    assert row["below_zero"] == row["sign_change"] == 0 < row["input_change"] and 0 < row["main_memory"] < 1
 
 
 def test_folder_without_the_wheel_says_how_to_fetch_it(tmp_path):
@@ -233,7 +259,12 @@ def test_table_has_a_row_per_policy_and_their_means(made_table, tmp_path, capsys
         rows = list(csv.DictReader(file))
     assert [row["policy"] for row in rows] == list(table.POLICIES) and {row["network"] for row in rows} == {"made-net"}
     lines = (tmp_path / "table.md").read_text("utf-8").splitlines()
-    assert len(lines) == 2 + 2 * len(table.POLICIES) and len({line.count(" | ") for line in lines}) == 1
+    assert (
+        len(lines) == 2 + 2 * len(table.POLICIES) + 4
+        and lines[-4] == ""
+        and lines[-1].startswith("| `made-net` | 20 |")
+    )
+    assert len({line.count(" | ") for line in lines[:-4]}) == 1
     assert capsys.readouterr().out.splitlines() == lines
     kept = json.loads((tmp_path / "made-net.json").read_text("utf-8"))["rows"]
     assert {row["threshold"] for row in kept} <= {None, *map(judging.theta_at, range(19))}
@@ -267,6 +298,10 @@ def test_broken_file_of_a_network_is_refused_and_no_table_written(made_table, tm
         table.read_rows(tmp_path / "made-net.json", {})
 
 
+def test_loss_that_rounds_to_zero_has_no_sign():
+    assert [table.hundredths(value) for value in (-0.004, 0.004, -0.006, 1.005)] == ["0.00", "0.00", "-0.01", "1.00"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_script_of_a_network_has_at_most_forty_lines(name):
     assert len((SCRIPTS / f"{name}.py").read_text("utf-8").splitlines()) <= 40
@@ -282,7 +317,5 @@ def test_network_of_others_answers_as_in_its_own_runtime_and_reuses(name):
         own = network.original(few)
         exact, _ = network.reusing(few, policy="none", precision="fp32")
         assert judging.total(judging.losses(network, exact, own)) == pytest.approx(0, abs=1e-3)
-        plain, _ = network.reusing(few, policy="none")
-        reused, session = network.reusing(few, policy="delta", threshold=0.3)
-        assert session.record["macs_avoided_fraction"] > 0.05
-        assert judging.total(judging.losses(network, reused, plain)) != 0
+        _, session = network.reusing(few, policy="delta", threshold=0.3)
+        assert session.record["macs_avoided_fraction"] > 0.05 and session.record["output_change"] > 0.01
