@@ -302,6 +302,14 @@ def test_loss_that_rounds_to_zero_has_no_sign():
     assert [table.hundredths(value) for value in (-0.004, 0.004, -0.006, 1.005)] == ["0.00", "0.00", "-0.01", "1.00"]
 
 
+def test_page_has_the_versions_that_scripts_pin_and_the_rows_of_the_table():
+    text = (SCRIPTS.parents[1] / "docs" / "wild.md").read_text("utf-8")
+    for kind in table.NETWORKS.values():
+        assert f"| `{kind.package}` {kind.version} |" in text
+        assert f"| `{kind.package}`: {kind.measure} in {kind.unit}, at most {kind.bound:g} | `none` |" in text
+    assert all(text.count(f"| `{policy}` |") == len(table.NETWORKS) + 1 for policy in table.POLICIES)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_script_of_a_network_has_at_most_forty_lines(name):
     assert len((SCRIPTS / f"{name}.py").read_text("utf-8").splitlines()) <= 40
