@@ -96,7 +96,7 @@ WAYS_OUT = {
     **dict.fromkeys((".keras", ".h5", ".hdf5", ".pb", ".tflite"), _OF_KERAS),
     **dict.fromkeys((".jit", ".ts"), "; a TorchScript module goes through torch.jit.load and archsim.from_torch"),
 }
-"""What to do with files of other suffixes that hold models, as the end of a message."""
+"""Way out for files of other suffixes that hold models, as the end of a message."""
 
 
 def _reason(path: Path, error: Exception) -> str:
