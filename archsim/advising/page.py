@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from archsim.advising.advice import Advice
     from archsim.advising.choice import JudgedPolicy
 
+POLICIES = {
+    "none": "computes everything",
+    "bnn": "compares signs of weights and inputs (a binary network) and keeps a neuron's last value while they change "
+    "little: the paper's scheme",
+    "ternary": "as bnn, but small numbers count as zero",
+    "lowbit": "as bnn, with a few bits per number; with correct=on a kept value is corrected by the predicted change",
+    "input-similarity": "rounds inputs to steps of θ and skips those that stay on the same step",
+    "delta": "skips inputs that moved by less than θ since they were last used (a delta network)",
+    "oracle": "knows the true values in advance: a bound that no hardware can reach",
+}
+"""Each policy in a clause."""
+
 
 def page(advice: Advice, *, whole: bool) -> str:
     """Return the page, or without `whole` the part that a notebook shows."""
@@ -102,8 +114,13 @@ def _costs(trial: Trial) -> list[str]:
 
 def _explained(advice: Advice) -> Table:
     names = dict.fromkeys(["none", *(policy.name.partition(":")[0] for policy in advice.policies)])
-    rows = [[name, words.policy_words(name)] for name in names if words.policy_words(name)]
+    rows = [[name, _policy_words(name)] for name in names if _policy_words(name)]
     return Table("The policies in one sentence each", ["policy", "what it does"], rows, folded=True)
+
+
+def _policy_words(name: str) -> str:
+    """Return a policy in a clause; an empty text for one of the user's."""
+    return POLICIES.get(name.partition(":")[0], "")
 
 
 def _layers(advice: Advice) -> Table:

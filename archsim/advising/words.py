@@ -28,17 +28,6 @@ FEW = 20
 """Sequences below which a bootstrap interval is rough."""
 UNRELATED = math.sqrt(2)
 """Change between two values that have nothing in common but their size."""
-POLICIES = {
-    "none": "computes everything",
-    "bnn": "compares signs of weights and inputs (a binary network) and keeps a neuron's last value while they change "
-    "little: the paper's scheme",
-    "ternary": "as bnn, but small numbers count as zero",
-    "lowbit": "as bnn, with a few bits per number; with correct=on a kept value is corrected by the predicted change",
-    "input-similarity": "rounds inputs to steps of θ and skips those that stay on the same step",
-    "delta": "skips inputs that moved by less than θ since they were last used (a delta network)",
-    "oracle": "knows the true values in advance: a bound that no hardware can reach",
-}
-"""Each policy in a clause."""
 
 
 def verdict(advice: Advice) -> str:
@@ -280,11 +269,6 @@ def remedy_sentences(advice: Advice) -> list[str]:
     if advice.best is None:
         return [f"Nothing was simulated: {looser}."]
     return [f"Nothing was simulated: no memory and no gate takes a twentieth of the time, and {looser}."]
-
-
-def policy_words(name: str) -> str:
-    """Return a policy in a clause; an empty text for one of the user's."""
-    return POLICIES.get(name.partition(":")[0], "")
 
 
 def ended(policy: JudgedPolicy) -> bool:
