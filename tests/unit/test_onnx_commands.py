@@ -34,7 +34,8 @@ def written(folder, **arrays):
     return path
 
 
-def test_run_prints_gains_and_the_change_of_each_output(model, tmp_path, capsys):
+def test_run_prints_gains_and_the_change_of_each_output(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")  # wide enough for the headers
     path, feeds = model
     inputs = written(tmp_path, **{"X/0": feeds["X"], "X/1": 0.5 * feeds["X"]})
     records = tmp_path / "r.json"
