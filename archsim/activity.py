@@ -36,6 +36,8 @@ class PassShape:
     n_inputs: int
     decodes: bool = False
     """Whether the pass is in a decoder, whose steps alternate with those of its other layers."""
+    resets_before: bool = False
+    """Whether the last gate waits for the first, as in a GRU with reset before the product."""
 
     @property
     def pass_key(self) -> PassKey:
@@ -60,7 +62,15 @@ def pass_shapes(network: Network) -> tuple[PassShape, ...]:
     """Return the passes over a sequence in machine order: layer by layer, one direction after the other."""
     first_decoder = len(network.encoder)
     return tuple(
-        PassShape(index, d, layer.cell.n_gates, layer.hidden_size, layer.joint_size, decodes=index >= first_decoder)
+        PassShape(
+            layer=index,
+            direction=d,
+            n_gates=layer.cell.n_gates,
+            n_units=layer.hidden_size,
+            n_inputs=layer.joint_size,
+            decodes=index >= first_decoder,
+            resets_before=layer.cell.resets_before,
+        )
         for index, layer in enumerate(network.layers)
         for d in range(len(layer.directions))
     )

@@ -165,27 +165,30 @@ def naive_drift_rule(predictions, theta, throttle=True, guard=0):
     return reused
 
 
-def naive_step_ends(reused, times):
+def naive_step_ends(reused, times, resets_before=False):
     """Return S_{t+1} of decisions (T, G, H), by recursion over the formulas of SEMANTICS 2.2."""
     T, G, H = reused.shape
-    never, start, ends = -(10**9), 0, []
+    never, end, ends = -(10**9), 0, []
     for t in range(T):
-        u, a, free, r, m = {}, {}, {}, {}, {}
-        for n in range(H):
-            for k in range(G):
-                before = u[k, n - 1] + times.issue_cycles if n else never
-                credit = a[k, n - times.run_ahead] if n >= times.run_ahead else never
-                u[k, n] = max(start, before, credit)
-                f = u[k, n] + times.decision_cycles if times.has_memo else start
-                lag = m[n - times.result_lag] if n >= times.result_lag else never
-                a[k, n] = max(f, free[k, n - 1] if n else start, lag)
-                free[k, n] = a[k, n] + (times.memo_hit_cycles if reused[t, k, n] else times.dot_cycles)
-                late = 0 if reused[t, k, n] else times.dot_pipeline_cycles
-                r[k, n] = max(free[k, n] + late, r[k, n - 1] if n else never)
-            ready = max(r[k, n] for k in range(G))
-            m[n] = max(ready, m[n - 1] + times.update_interval_cycles if n else never)
-        start = m[H - 1] + times.update_pipeline_cycles + times.writeback_cycles
-        ends.append(start)
+        u, a, free, r = {}, {}, {}, {}
+        last_update, starts = never, [end] * G
+        for gates in ([0], range(1, G)) if resets_before else (range(G),):
+            m = {}
+            for n in range(H):
+                for k in gates:
+                    before = u[k, n - 1] + times.issue_cycles if n else never
+                    credit = a[k, n - times.run_ahead] if n >= times.run_ahead else never
+                    u[k, n] = max(starts[k], before, credit)
+                    f = u[k, n] + times.decision_cycles if times.has_memo else starts[k]
+                    lag = m[n - times.result_lag] if n >= times.result_lag else never
+                    a[k, n] = max(f, free[k, n - 1] if n else starts[k], lag)
+                    free[k, n] = a[k, n] + (times.memo_hit_cycles if reused[t, k, n] else times.dot_cycles)
+                    late = 0 if reused[t, k, n] else times.dot_pipeline_cycles
+                    r[k, n] = max(free[k, n] + late, r[k, n - 1] if n else never)
+                m[n] = last_update = max(last_update + times.update_interval_cycles, *(r[k, n] for k in gates), end)
+            starts[-1] = last_update + times.update_pipeline_cycles + times.writeback_cycles
+        end = starts[-1]
+        ends.append(end)
     return ends
 
 

@@ -30,6 +30,8 @@ class NodeSpec:
     weights: str = "plain"
     uses: tuple[bool, bool, bool] = (True, True, True)
     """Whether the model uses Y, Y_h and Y_c; one that a later node needs is there in any case."""
+    resets_before: bool = False
+    """Whether a GRU resets before its product with h."""
     attributes: dict = field(default_factory=dict)
 
     @property
@@ -62,6 +64,7 @@ node_specs = st.builds(
     lens=st.sampled_from(["none", "none", "constant", "input"]),
     weights=st.sampled_from(WEIGHT_FORMS),
     uses=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    resets_before=st.booleans(),
 )
 model_specs = st.builds(
     ModelSpec,
@@ -160,7 +163,7 @@ class Builder:
         names += [self.start(node, B) for _ in range(n_states)] if node.start != "none" else [""] * n_states
         attributes = dict(node.attributes, direction=node.direction, hidden_size=node.units)
         if node.op == "GRU":
-            attributes.setdefault("linear_before_reset", 1)
+            attributes.setdefault("linear_before_reset", int(not node.resets_before))
         if node.layout and not self.oracle:
             names[0] = self.add("Transpose", [X], perm=[1, 0, 2])
             attributes["layout"] = 1

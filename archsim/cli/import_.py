@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     multiple=True,
     help="Names before those of the recurrent tensors; repeated, the parts are stacked in this order.",
 )
-@click.option("--cell", type=click.Choice(["lstm", "gru"]), help="Cell that is expected.  [default: by the shapes]")
+@click.option(
+    "--cell",
+    type=click.Choice(["lstm", "gru", "gru-reset-before"]),
+    help="Cell that is expected.  [default: by the shapes; a Keras GRU with one bias per gate resets before]",
+)
 @click.option(
     "--gate-order",
     type=click.Choice(["torch", "onnx", "keras"]),

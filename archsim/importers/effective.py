@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from archsim.errors import NetworkError
-from archsim.ir.cells import CELLS, Cell
+from archsim.ir.cells import TORCH_CELLS, Cell
 
 RAW = "_raw"
 """Suffix of the parameter that a dropout of weights keeps beside the weight it drops from."""
@@ -24,7 +24,7 @@ STEPS = 5
 """Steps of the sequences that the module is called with."""
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10, torch.float16: 1e-2, torch.bfloat16: 1e-1}
 """Difference of outputs that rounding explains, by type; outputs are at most 1."""
-PLAIN = " or ".join(f"nn.{cell.torch_class}" for cell in CELLS.values())
+PLAIN = " or ".join(f"nn.{cell.torch_class}" for cell in TORCH_CELLS)
 BAKE_IN = (
     "bake them in first, as with torch.nn.utils.parametrize.remove_parametrizations(module, NAME), prune.remove or "
     f"remove_weight_norm, or copy what it computes with into a plain {PLAIN}"
@@ -32,14 +32,16 @@ BAKE_IN = (
 
 
 def torch_class(cell: Cell) -> type[Any]:
-    """Return the torch module class of a cell."""
+    """Return the torch module class of a cell; NetworkError for one that torch does not compute."""
+    if not cell.torch_class:
+        raise NetworkError(f"torch has no module that computes cell {cell.name!r}")
     module_class: type[Any] = getattr(nn, cell.torch_class)
     return module_class
 
 
 def plain_class(module: nn.Module) -> type[Any] | None:
     """Return `nn.LSTM`, `nn.GRU`, `nn.LSTMCell` or `nn.GRUCell`, whichever a module is; None for any other."""
-    names = [f"{cell.torch_class}{end}" for cell in CELLS.values() for end in ("", "Cell")]
+    names = [f"{cell.torch_class}{end}" for cell in TORCH_CELLS for end in ("", "Cell")]
     return next((getattr(nn, name) for name in names if isinstance(module, getattr(nn, name))), None)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from archsim.errors import NetworkError
 from archsim.importers.onnx_graph import RECURRENT, Array, OnnxFile, Scope, attributes_of, contains
-from archsim.ir.cells import GRU, LSTM, Cell
+from archsim.ir.cells import GRU, GRU_RESET_BEFORE, LSTM, Cell
 from archsim.ir.gate_orders import GATE_ORDERS
 from archsim.ir.layers import Direction, Layer, make_direction
 
@@ -151,8 +151,6 @@ def _unsupported(scope: Scope, node: onnx.NodeProto) -> list[str]:
         reasons.append(f"clip = {attributes['clip']:g} is not simulated, need none")
     if attributes.get("input_forget", 0):
         reasons.append("input_forget = 1 (coupled gates) is not simulated, need 0")
-    if cell is GRU and not attributes.get("linear_before_reset", 0):
-        reasons.append("linear_before_reset = 0 (reset before the product) is not simulated yet, need 1")
     default = ACTIVATIONS[cell.name]
     given = [str(text).lower() for text in attributes.get("activations") or ()]
     if given and given != [text.lower() for text in default] * len(DIRECTIONS.get(direction, (False,))):
@@ -172,6 +170,8 @@ _LEFT_OUT = ("activation_alpha", "activation_beta")
 def _layer(scope: Scope, node: onnx.NodeProto, name: str) -> tuple[Layer, list[str]]:
     """Return the layer of a node without unsupported options, and notes on it; NetworkError for ill-shaped weights."""
     cell, attributes, inputs = CELL_OF[node.op_type], attributes_of(node), inputs_of(node)
+    if cell is GRU and not attributes.get("linear_before_reset", 0):
+        cell = GRU_RESET_BEFORE
     sides, notes = DIRECTIONS[attributes.get("direction", "forward")], []
     keys = [key for key in QUANTISED_INPUTS if key in inputs and inputs[key] in scope.constants]
     values = scope.evaluate([inputs[key] for key in keys])

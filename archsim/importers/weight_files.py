@@ -42,8 +42,8 @@ def import_weights(
     """Return the network of a `.safetensors`, `.npz` or `.pt` file of weights, a whole model's file included.
 
     prefixes: names before those of the recurrent tensors; several are stacked in this order. Needed where there are
-    several recurrent parts. cell: checked against the shapes. gate_order: by default that of the framework whose names
-    the tensors have. Raises NetworkError, which lists what there is.
+    several recurrent parts. cell: checked against the shapes, which are the same for both GRUs. gate_order: by default
+    that of the framework whose names the tensors have. Raises NetworkError, which lists what there is.
     """
     path = Path(path)
     if cell is not None:
@@ -75,11 +75,11 @@ def layers_of_state(where: str, arrays: Mapping[str, Array]) -> tuple[Layer, ...
 
 
 def _layers(where: str, group: TensorGroup, cell: str | None, gate_order: str | None) -> tuple[Layer, ...]:
-    if cell is not None and cell != group.cell:
+    if cell is not None and cell_named(cell).n_gates != group.n_gates:
         raise NetworkError(f"{where} has {group.n_gates} gates, those of a {group.cell}; cell = {cell!r} was asked for")
     parts = [group.parts[layer, side] for layer in range(group.depth) for side in range(1 + group.bidirectional)]
     return layers_from_arrays(
-        group.cell,
+        cell or group.cell,
         [part["weight_ih"].read() for part in parts],
         [part["weight_hh"].read() for part in parts],
         [_bias(where, part) for part in parts],

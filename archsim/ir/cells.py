@@ -8,7 +8,7 @@ import numpy as np
 
 from archsim.errors import NetworkError, did_you_mean
 from archsim.kernels.arrays import I64
-from archsim.kernels.numerics.cells import GRU_KERNEL, LSTM_KERNEL
+from archsim.kernels.numerics.cells import GRU_KERNEL, GRU_RESET_BEFORE_KERNEL, LSTM_KERNEL
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Cell:
     kernel_id: int
     """Id of the kernel in `archsim.kernels.numerics.cells` that advances the state by one step."""
     torch_class: str
-    """Name of the module in `torch.nn` with the same weights."""
+    """Name of the module in `torch.nn` that computes the same; empty if there is none."""
     gates: tuple[str, ...]
     """Names of the gates in torch's order."""
     gate_of_product: tuple[int, ...]
@@ -28,6 +28,8 @@ class Cell:
     """Multiplications of the cell update per unit; with `adds` and `exponentials` the work of the MU."""
     adds: int
     exponentials: int
+    resets_before: bool = False
+    """Whether the first gate multiplies h before the last gate's product with it, so that the last gate waits."""
 
     def __repr__(self) -> str:
         return f"Cell({self.name!r})"
@@ -41,6 +43,15 @@ class Cell:
     def n_products(self) -> int:
         """P, the number of stored products per unit, at least G."""
         return len(self.gate_of_product)
+
+    @property
+    def gate_groups(self) -> tuple[slice, ...]:
+        """Gates that are decided together, in order: all of them, or all but the last and then the last."""
+        return (
+            (slice(0, self.n_gates - 1), slice(self.n_gates - 1, self.n_gates))
+            if self.resets_before
+            else (slice(0, self.n_gates),)
+        )
 
     @property
     def product_gates(self) -> I64:
@@ -68,8 +79,21 @@ GRU = Cell(
     adds=7,  # biases 4, candidate 1, 1-z and the sum 2
     exponentials=3,  # σ twice, tanh once
 )
+GRU_RESET_BEFORE = Cell(
+    name="gru-reset-before",
+    kernel_id=GRU_RESET_BEFORE_KERNEL,
+    torch_class="",
+    gates=("r", "z", "n"),
+    gate_of_product=(0, 1, 2),
+    multiplies=3,  # r·h, (1-z)·n, z·h
+    adds=5,  # biases 3, 1-z and the sum 2
+    exponentials=3,  # σ twice, tanh once
+    resets_before=True,
+)
 
-CELLS = {cell.name: cell for cell in (LSTM, GRU)}
+CELLS = {cell.name: cell for cell in (LSTM, GRU, GRU_RESET_BEFORE)}
+TORCH_CELLS = tuple(cell for cell in CELLS.values() if cell.torch_class)
+"""Cells that a module of torch computes."""
 
 
 def check_cell(cell: Cell) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from archsim.errors import NetworkError
-from archsim.ir.cells import Cell, cell_named
+from archsim.ir.cells import GRU, GRU_RESET_BEFORE, Cell, cell_named
 from archsim.ir.gate_orders import GATE_ORDERS, Array, GateOrder, gate_order_named
 from archsim.ir.layers import Direction, Layer, make_direction
 
@@ -31,7 +31,7 @@ def layers_from_arrays(
 
     Raises NetworkError, which begins with `where`.
     """
-    source = _Source(where, cell_named(cell_name, f"{where}: "), gate_order_named(gate_order, where))
+    cell, order = cell_named(cell_name, f"{where}: "), gate_order_named(gate_order, where)
     kernels = {"weight_ih": _listed(where, "weight_ih", weight_ih), "weight_hh": _listed(where, "weight_hh", weight_hh)}
     count, n_sides = len(kernels["weight_ih"]), 1 + bool(bidirectional)
     biases = [None] * count if bias is None else _listed(where, "bias", bias)
@@ -44,6 +44,7 @@ def layers_from_arrays(
     if count == 0 or count % n_sides:
         turn = "forward, reverse of layer 0, then of layer 1, ..." if bidirectional else "layer 0, layer 1, ..."
         raise NetworkError(f"{where}: weight_ih has {count} arrays, need one per (layer, direction): {turn}")
+    source = _Source(where, _cell_of_biases(where, cell, order, biases), order)
     layers: list[Layer] = []
     for first in range(0, count, n_sides):
         sides = [
@@ -52,6 +53,19 @@ def layers_from_arrays(
         ]
         layers.append(_layer(source, layers, sides))
     return tuple(layers)
+
+
+def _cell_of_biases(where: str, cell: Cell, order: GateOrder, biases: Sequence[Any]) -> Cell:
+    """Return the cell that the biases are of: with one per gate, a Keras GRU resets before its product with h."""
+    if cell is not GRU or not order.one_bias_resets_first:
+        return cell
+    of_one = [_array(where, "bias", bias).ndim == 1 for bias in biases if bias is not None]
+    if any(of_one) and not all(of_one):
+        raise NetworkError(
+            f"{where}: some biases have one row (reset_after=False) and some two (reset_after=True): need the same in "
+            "all, or a network each"
+        )
+    return GRU_RESET_BEFORE if any(of_one) else cell
 
 
 @dataclass(frozen=True)
@@ -105,13 +119,7 @@ class _Source:
             array = array.reshape(2, n_rows)
         if array.shape == (2, n_rows):
             return self.order.to_torch(self.cell, array[0]), self.order.to_torch(self.cell, array[1])
-        single = array.shape == (n_rows,)
-        if single and self.cell.name == "gru" and self.order.one_bias_resets_first:
-            raise NetworkError(
-                f"{self.where}: {name} has shape {array.shape}: a {self.order.name} gru with one bias resets before "
-                f"its product with h (reset_after=False), which is not simulated; need reset_after=True, (2, {n_rows})"
-            )
-        if not single:
+        if array.shape != (n_rows,):
             longer = f", ({2 * n_rows},)" if self.order.pairs_end_to_end else ""
             raise NetworkError(
                 f"{self.where}: {name} has shape {array.shape}, need ({n_rows},), a pair of them (2, {n_rows}){longer} "

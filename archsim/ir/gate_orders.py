@@ -26,7 +26,7 @@ class GateOrder:
     pairs_end_to_end: bool = False
     """True if two biases of a direction may lie end to end, (2·G·H,)."""
     one_bias_resets_first: bool = False
-    """True if a GRU with one bias resets before its product with h, which archsim does not simulate."""
+    """True if a GRU with one bias per gate resets before its product with h."""
 
     def weights_shape(self, cell: Cell, columns: str) -> str:
         """Return the shape of a kernel with `columns` inputs in words, for messages."""
@@ -46,11 +46,16 @@ class GateOrder:
 GATE_ORDERS = {
     order.name: order
     for order in (
-        GateOrder("torch", {"lstm": "ifgo", "gru": "rzn"}),
+        GateOrder("torch", {"lstm": "ifgo", "gru": "rzn", "gru-reset-before": "rzn"}),
         # ONNX writes c for the candidate g of an LSTM, and h for the candidate n of a GRU: iofc, zrh.
-        GateOrder("onnx", {"lstm": "iofg", "gru": "zrn"}, pairs_end_to_end=True),
+        GateOrder("onnx", {"lstm": "iofg", "gru": "zrn", "gru-reset-before": "zrn"}, pairs_end_to_end=True),
         # Keras writes c and h as well: ifco, zrh.
-        GateOrder("keras", {"lstm": "ifgo", "gru": "zrn"}, transposed=True, one_bias_resets_first=True),
+        GateOrder(
+            "keras",
+            {"lstm": "ifgo", "gru": "zrn", "gru-reset-before": "zrn"},
+            transposed=True,
+            one_bias_resets_first=True,
+        ),
     )
 }
 

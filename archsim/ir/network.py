@@ -108,8 +108,8 @@ class Network:
     ) -> Network:
         """Return a network of numpy arrays, one per (layer, direction): forward, reverse of layer 0, then of layer 1.
 
-        cell: `lstm`, or `gru` with its reset after the product (torch, Keras's `reset_after`, ONNX's
-        `linear_before_reset=1`).
+        cell: `lstm`, `gru` with its reset after the product (torch, Keras's `reset_after`, ONNX's
+        `linear_before_reset=1`), or `gru-reset-before`, which a Keras `gru` with one bias per gate is, too.
         gate_order: `torch` (LSTM i f g o, GRU r z n), `onnx` (i o f c, z r h) or `keras` (i f c o, z r h). Kernels are
         (G·H, I) and (G·H, H); those of `keras` are transposed, (I, G·H) and (H, G·H).
         bias: per entry one array (G·H,), two as a pair or (2, G·H), for `onnx` also (2·G·H,), or None. The first bias

@@ -13,10 +13,10 @@ from archsim.importers.effective import plain_class
 from archsim.importers.pytorch import from_torch
 from archsim.importers.table import ImportRow, ImportTable
 from archsim.importers.torch_parts import TorchPart, recurrent_parts
-from archsim.ir.cells import CELLS
+from archsim.ir.cells import TORCH_CELLS
 from archsim.ir.network import Network
 
-ATTACHED = ", ".join(f"nn.{cell.torch_class}, nn.{cell.torch_class}Cell" for cell in CELLS.values())
+ATTACHED = ", ".join(f"nn.{cell.torch_class}, nn.{cell.torch_class}Cell" for cell in TORCH_CELLS)
 WRAPPERS = {
     "OptimizedModule": "is compiled, so replaced layers might not be called: attach its _orig_mod",
     "DataParallel": "runs copies of its layers: attach its module",

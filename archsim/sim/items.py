@@ -51,6 +51,16 @@ class PassSegment:
         return self.products is not Products.INPUTS
 
     @property
+    def resets_before(self) -> bool:
+        """True if the last gate reads r ⊙ h, and so waits for the first gate in every step."""
+        return self.shape.resets_before and self.updates_cells
+
+    @property
+    def update_groups(self) -> int:
+        """Series of updates per step: with reset before the product r ⊙ h of all hidden units, then their cells."""
+        return 2 if self.resets_before else 1
+
+    @property
     def label(self) -> str:
         """Name in timelines and messages: layer, direction, half."""
         name = f"layer {self.shape.layer}{'r' if self.shape.direction else ''}"

@@ -42,10 +42,15 @@ def capacities(draw, network, arch):
     return capacity
 
 
+ALL_CELLS = ("lstm", "gru", "gru-reset-before")
+TOGETHER = ("lstm", "gru")
+"""Cells whose gates start together; only these share dot product units, or skip columns of all gates."""
+
+
 @st.composite
-def workloads(draw):
+def workloads(draw, cells=ALL_CELLS):
     """Draw a small network, with a decoder or without, and a trace."""
-    kind, seed = draw(st.sampled_from(["lstm", "gru", "translator"])), draw(st.integers(0, 99))
+    kind, seed = draw(st.sampled_from([*cells, "translator"])), draw(st.integers(0, 99))
     sizes = {"units": draw(st.integers(1, 12)), "seed": seed}
     inputs, depth = draw(st.integers(1, 70)), draw(st.integers(1, 2))
     lengths = draw(st.lists(st.integers(1, 7), min_size=1, max_size=3))
@@ -82,7 +87,7 @@ def machines(draw):
 @st.composite
 def runs(draw, shared=False):
     """Draw a workload, a policy of neurons, and a machine."""
-    (network, trace), arch = draw(workloads()), draw(machines())
+    (network, trace), arch = draw(workloads(TOGETHER if shared else ALL_CELLS)), draw(machines())
     if shared:
         for field, value in {"dataflow": "step", "weight_buffer.banks": 2, "dispatch": "shared"}.items():
             arch = arch.replace(field, value)
@@ -93,7 +98,7 @@ def runs(draw, shared=False):
 @st.composite
 def column_runs(draw):
     """Draw a workload, a policy of columns, and a machine that holds one group of weights, two or all."""
-    network, trace = draw(workloads())
+    network, trace = draw(workloads(TOGETHER))
     arch = draw(machines()).replace("dataflow", "step").replace("weight_buffer.banks", draw(st.sampled_from([2, 16])))
     groups = weight_groups(pass_shapes(network), DELTA.spec(arch))
     largest = max(group_bytes(DELTA, arch, group) for group in groups)
@@ -117,6 +122,7 @@ def check_details_agree(run):
         assert ours.counts == theirs.counts
         assert +ours.unit_times.worked_ps == +theirs.unit_times.worked_ps
         assert +ours.unit_times.waited_ps == +theirs.unit_times.waited_ps
+    COMPARED["with reset before the product"] += any(layer.cell.resets_before for layer in network.layers)
     COMPARED["with rows streamed"] += any(
         unit.endswith("DPU") and reason == "weights" for unit, reason in block.simulated.unit_times.waited_ps
     )

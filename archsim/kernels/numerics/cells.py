@@ -12,9 +12,10 @@ from numba import njit
 
 from archsim.kernels.arrays import F32, check_shapes
 from archsim.kernels.numerics.activation import sigmoid, tanh
+from archsim.kernels.numerics.fp16 import round_all
 
-LSTM_KERNEL, GRU_KERNEL = 0, 1
-N_PRODUCTS = {LSTM_KERNEL: 4, GRU_KERNEL: 4}
+LSTM_KERNEL, GRU_KERNEL, GRU_RESET_BEFORE_KERNEL = 0, 1, 2
+N_PRODUCTS = {LSTM_KERNEL: 4, GRU_KERNEL: 4, GRU_RESET_BEFORE_KERNEL: 3}
 """Dot products P per unit that a kernel reads, by kernel id."""
 
 
@@ -43,6 +44,8 @@ def advance_cell(kernel_id, products, bias, c, h):
         _advance_lstm(products, bias, c, h)
     elif kernel_id == GRU_KERNEL:
         _advance_gru(products, bias, h)
+    elif kernel_id == GRU_RESET_BEFORE_KERNEL:
+        _advance_gru_reset_before(products, bias, h)
     else:
         raise ValueError("no cell update has this kernel id")
 
@@ -69,3 +72,33 @@ def _advance_gru(products, bias, h):
             # n_t = tanh(y_x[n] + b_in + r·(y_h[n] + b_hn))
             candidate = tanh(products[b, 2, n] + bias[2, n] + r * (products[b, 3, n] + bias[3, n]))
             h[b, n] = (np.float32(1.0) - z) * candidate + z * h[b, n]  # h_t = (1-z)·n_t + z·h_{t-1}
+
+
+@njit(cache=True, nogil=True)
+def _advance_gru_reset_before(products, bias, h):
+    # Products are r, z and y[n], which is made of r ⊙ h already; so r is not needed any more.
+    for b in range(h.shape[0]):
+        for n in range(h.shape[1]):
+            z = sigmoid(products[b, 1, n] + bias[1, n])
+            candidate = tanh(products[b, 2, n] + bias[2, n])  # n_t = tanh(y[n] + b_in + b_hn)
+            h[b, n] = (np.float32(1.0) - z) * candidate + z * h[b, n]  # h_t = (1-z)·n_t + z·h_{t-1}
+
+
+def reset_hidden(products: F32, bias: F32, h: F32, *, fp16: bool) -> F32:
+    """Return r ⊙ h (B, H), rounded to binary16 if `fp16`, from products (B, >= 1, H) of which r's is the first."""
+    B, H = h.shape
+    check_shapes(products=(products[:, 0], (B, H)), bias=(bias[0], (H,)))
+    out: F32 = reset(products, bias, h, fp16)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def reset(products, bias, h, fp16):
+    """Return r ⊙ h as `reset_hidden` does, unchecked; for kernels."""
+    out = np.empty(h.shape, np.float32)
+    for b in range(h.shape[0]):
+        for n in range(h.shape[1]):
+            out[b, n] = sigmoid(products[b, 0, n] + bias[0, n]) * h[b, n]
+    if fp16:  # an input buffer holds it
+        round_all(out.reshape(-1))
+    return out

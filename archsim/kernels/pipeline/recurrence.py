@@ -96,6 +96,13 @@ def update_cycle(last_update, ready, step_times):
     return update, update - may_start
 
 
+@inner
+def reset_end(last_reset, step_times):
+    """Return S'_t, the cycle at which r ⊙ h is in the candidate's input buffer, from m_r[H-1]."""
+    # S'_t = m_r[H-1] + L_m + L_w
+    return last_reset + step_times.update_pipeline_cycles + step_times.writeback_cycles
+
+
 (
     REUSED,  # neurons that the dot product unit took as memoized values
     EVALUATED,  # neurons that it evaluated

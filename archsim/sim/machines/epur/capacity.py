@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
+from archsim.errors import ConfigError
 from archsim.ir.network import Network
 from archsim.sim.capacity import Requirement, check_needs, check_weights, common_needs
 from archsim.sim.items import WeightGroup, weight_groups
@@ -15,8 +16,17 @@ from archsim.units import ceil_div
 
 
 def check_fit(machine: Machine, network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
-    """Raise DoesNotFitError for the first pass that outgrows a unit or buffer, naming the field to raise."""
+    """Raise DoesNotFitError for the first pass that outgrows a unit or buffer, naming the field to raise.
+
+    Raises ConfigError where units would share the work of gates that do not start together.
+    """
     for shape in shapes:
+        if arch.dispatch == "shared" and shape.resets_before:
+            layer = network.layers[shape.layer]
+            raise ConfigError(
+                f"{network.name}, {layer.name}: dispatch = 'shared': the last gate of a {layer.cell.name} waits for "
+                "the first, so its units do not share work: need dispatch = 'gate'"
+            )
         check_needs(network, shape, _needs(shape, arch))
     sizes = ((_least_bytes(machine, arch, group), group) for group in weight_groups(shapes, arch))
     need, group = max(sizes, key=lambda pair: pair[0])

@@ -64,8 +64,8 @@ class EpurNeuronLevel(Compute):
         """Run all steps of a segment; return S_{t+1} of each, in cycles from now."""
         segment, times, reused = work.segment, step_times(self.arch, work.segment), _reused(work)
 
-        def send_step(t: int) -> None:
-            for unit, gate_reused in zip(self.units, reused[t].tolist(), strict=False):
+        def send_step(t: int, gates: slice) -> None:
+            for unit, gate_reused in zip(self.units[gates], reused[t, gates].tolist(), strict=False):
                 step = StepWork(segment, times, gate_reused, work.streamed)
                 unit.predictor.steps.send(step)
                 unit.fetcher.steps.send(step)

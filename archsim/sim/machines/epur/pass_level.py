@@ -100,6 +100,7 @@ class EpurPassLevel(Compute):
                 shape.n_units,
                 costs.times,
                 shared=self.arch.dispatch == "shared",
+                resets_before=work.segment.resets_before,
                 spans=self.probe.wants_spans,
             )
             starts = np.concatenate([[0], result.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
@@ -156,7 +157,8 @@ class EpurPassLevel(Compute):
                     waited_ps = clock.to_ps(tally[column])
                     self.probe.emit(Waited, unit=unit_name(gate, unit), reason=reason, time_ps=waited_ps)
         if work.segment.updates_cells:
-            self.probe.emit(Worked, unit=MU, time_ps=clock.to_ps(steps * times.update_interval_cycles))
+            updates = steps * work.segment.update_groups
+            self.probe.emit(Worked, unit=MU, time_ps=clock.to_ps(updates * times.update_interval_cycles))
         if result.update_wait[0]:
             self.probe.emit(Waited, unit=MU, reason=waits.PRODUCTS, time_ps=clock.to_ps(int(result.update_wait[0])))
 
