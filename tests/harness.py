@@ -27,9 +27,9 @@ CORPORA = os.environ.get("ARCHSIM_DATA")
 COLUMN_POLICIES = ["delta", "input-similarity"]
 
 
-def make_network(cell_name, *, inputs, units, layers=1, bidirectional=False, seed=0):
+def make_network(cell_name, *, inputs, units, layers=1, bidirectional=False, projection=0, seed=0):
     """Return a network of random weights in [-0.5, 0.5], with rough scales that are not measured."""
-    sizes = {"inputs": inputs, "units": units, "layers": layers}
+    sizes = {"inputs": inputs, "units": units, "layers": layers, "projection": projection}
     stack = make_stack(cell_name, **sizes, bidirectional=bidirectional, seed=seed)
     return Network(f"tiny-{cell_name}", stack, scales=make_scales(stack))
 
@@ -68,20 +68,23 @@ def make_tokens(network, lengths, seed=1):
     return Trace.from_arrays([rng.integers(0, tokens, t) for t in lengths], name="tokens")
 
 
-def make_stack(cell_name, *, inputs, units, layers=1, bidirectional=False, seed=0):
+def make_stack(cell_name, *, inputs, units, layers=1, bidirectional=False, projection=0, seed=0):
     """Return layers of random weights in [-0.5, 0.5]."""
     rng, cell = np.random.default_rng(seed), cell_named(cell_name)
     built, width = [], inputs
     for index in range(layers):
-        directions = [_direction(rng, cell, width, units, reverse) for reverse in (False, True)[: 1 + bidirectional]]
-        built.append(Layer(f"l{index}", cell, width, units, tuple(directions)))
-        width = units * len(directions)
+        sides, shape = (False, True)[: 1 + bidirectional], (width, units, projection)
+        directions = tuple(_direction(rng, cell, *shape, reverse) for reverse in sides)
+        built.append(Layer(f"l{index}", cell, width, units, directions, projection))
+        width = built[-1].output_size
     return tuple(built)
 
 
-def _direction(rng, cell, inputs, units, reverse):
+def _direction(rng, cell, inputs, units, projection, reverse):
     rows = cell.n_gates * units
-    shapes = {"weight_ih": (rows, inputs), "weight_hh": (rows, units), "bias_ih": (rows,), "bias_hh": (rows,)}
+    shapes = {"weight_ih": (rows, inputs), "weight_hh": (rows, projection or units)}
+    shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+    shapes |= {"weight_hr": (projection, units)} if projection else {}
     weights = {name: rng.uniform(-0.5, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
     return make_direction("test", cell, weights, reverse=reverse)
 

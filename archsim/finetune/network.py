@@ -140,7 +140,10 @@ def _module_of(stack: StackManifest, tensors: Mapping[str, Tensor]) -> nn.RNNBas
     """Return the torch module of a stack's tensors; a bias that is not stored is zero."""
     has_bias = any(name.startswith(f"{stack.prefix}bias_") for name in tensors)
     shape = stack.input_size, stack.hidden_size, stack.num_layers
-    module: nn.RNNBase = torch_class(cell_named(stack.cell))(*shape, bias=has_bias, bidirectional=stack.bidirectional)
+    options: dict[str, Any] = {"bias": has_bias, "bidirectional": stack.bidirectional}
+    if stack.proj_size:  # which only an nn.LSTM takes
+        options["proj_size"] = stack.proj_size
+    module: nn.RNNBase = torch_class(cell_named(stack.cell))(*shape, **options)
     with torch.no_grad():
         for name, weight in module.named_parameters():
             stored = tensors.get(stack.prefix + name)

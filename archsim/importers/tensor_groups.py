@@ -59,7 +59,11 @@ class TensorGroup:
     @property
     def n_gates(self) -> int:
         """Gates by the shape of the first weights of h, 0 for a shape of no cell."""
-        shape = self.parts[min(self.parts)]["weight_hh"].shape
+        part = self.parts[min(self.parts)]
+        shape = part["weight_hh"].shape
+        if "weight_hr" in part:  # weights of h are (G·H, R), the projection is (R, H)
+            units = part["weight_hr"].shape[-1]
+            return shape[0] // units if units and shape[0] % units == 0 else 0
         return max(shape) // min(shape) if len(shape) == 2 and min(shape) and max(shape) % min(shape) == 0 else 0
 
     @property
@@ -77,8 +81,8 @@ class TensorGroup:
             for side in range(1 + self.bidirectional):
                 where = f"layer {layer}, {'reverse' if side else 'forward'}"
                 part = self.parts.get((layer, side), {})
-                if "weight_hr" in part:
-                    return f"{where} has weight_hr: projections (proj_size) are not simulated"
+                if ("weight_hr" in part) != ("weight_hr" in self.parts[min(self.parts)]):
+                    return f"{where} differs from the first layer in having a projection, weight_hr"
                 if missing := [role for role in ("weight_ih", "weight_hh") if role not in part]:
                     return f"{where} has no {' and no '.join(missing)}"
         if self.n_gates == 1:
@@ -94,7 +98,9 @@ class TensorGroup:
         kernel, recurrent = (self.parts[min(self.parts)][role].shape for role in ("weight_ih", "weight_hh"))
         inputs = kernel[0] if self.gate_order == "keras" else kernel[-1]
         layers = f"{self.depth} layer{'s' * (self.depth > 1)}{' bidirectional' * self.bidirectional}"
-        return f"{self.cell}, {layers}, {inputs} inputs, {min(recurrent)} units"
+        units = max(recurrent) // self.n_gates
+        projected = f" projected to {min(recurrent)}" if units != min(recurrent) else ""
+        return f"{self.cell}, {layers}, {inputs} inputs, {units} units{projected}"
 
 
 def find_groups(tensors: Tensors) -> list[TensorGroup]:

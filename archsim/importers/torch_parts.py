@@ -109,8 +109,6 @@ def weights_of(part: TorchPart, where: str) -> tuple[Weights, str]:
     kind = plain_class(module)
     if kind is None:
         raise NetworkError(f"{where}: {part} is not supported; accepted: {ACCEPTED}")
-    if getattr(module, "proj_size", 0):
-        raise NetworkError(f"{where}: proj_size = {module.proj_size} is not supported; accepted: 0")
     return effective_weights(module, kind, where), ""
 
 
@@ -139,8 +137,6 @@ def _script_weights(part: TorchPart, where: str) -> tuple[Weights, str]:
     if not is_cell and "weight_hh_l0" not in weights:
         held = "keeps its weights packed (quantised?)" if not weights else f"has the parameters {', '.join(weights)}"
         raise NetworkError(f"{where}: {part} {held}; need torch's names, weight_ih_l0 or weight_ih, ...")
-    if any("weight_hr" in name for name in weights):
-        raise NetworkError(f"{where}: {part} has projections (proj_size), which are not supported")
     difference, reason = _compared(weights, part.module, not is_cell)
     own_class = part.kind in ("LSTM", "GRU", "LSTMCell", "GRUCell")
     if difference is None and not own_class:
@@ -188,14 +184,18 @@ def _plain_module(weights: Weights) -> Any:
     is_cell = "weight_hh" in weights
     end = "" if is_cell else "_l0"
     recurrent, kernel = weights[f"weight_hh{end}"], weights[f"weight_ih{end}"]
-    name = {3: "GRU", 4: "LSTM"}.get(len(recurrent) // recurrent.shape[1]) if recurrent.ndim == 2 else None
-    if name is None or kernel.ndim != 2:
+    projection = weights.get(f"weight_hr{end}")
+    units = recurrent.shape[-1] if projection is None else projection.shape[-1]
+    name = {3: "GRU", 4: "LSTM"}.get(len(recurrent) // units) if recurrent.ndim == 2 else None
+    if name is None or kernel.ndim != 2 or (projection is not None and name != "LSTM"):
         return None
     options: dict[str, Any] = {"bias": any("bias" in key for key in weights)}
     if not is_cell:
         depth = sum(key.startswith("weight_hh_l") and not key.endswith("_reverse") for key in weights)
         options |= {"num_layers": depth, "bidirectional": any(key.endswith("_reverse") for key in weights)}
-    plain = getattr(nn, f"{name}{'Cell' * is_cell}")(kernel.shape[1], recurrent.shape[1], **options)
+    if projection is not None:
+        options["proj_size"] = len(projection)
+    plain = getattr(nn, f"{name}{'Cell' * is_cell}")(kernel.shape[1], units, **options)
     try:
         plain.load_state_dict(weights)
     except RuntimeError:

@@ -83,6 +83,7 @@ def _layers(where: str, group: TensorGroup, cell: str | None, gate_order: str | 
         [part["weight_ih"].read() for part in parts],
         [part["weight_hh"].read() for part in parts],
         [_bias(where, part) for part in parts],
+        proj=[part["weight_hr"].read() for part in parts] if "weight_hr" in parts[0] else None,
         gate_order=gate_order or group.gate_order,
         bidirectional=group.bidirectional,
         where=where,

@@ -75,6 +75,7 @@ class GateGroup:
             memo=np.zeros((context.batch, products.size, layer.hidden_size), np.float32),
             c=state.c,
             h=state.h,
+            projection_t=weights.projection_t,
             cell_kernel=layer.cell.kernel_id,
             fp16=fp16,
         )

@@ -12,7 +12,7 @@ from archsim.inference.gate_group import GateGroup, check_unit, group_contexts
 from archsim.inference.weights import StoredWeights
 from archsim.ir.layers import Layer, State
 from archsim.kernels.arrays import F32, U8
-from archsim.kernels.numerics.cells import reset_hidden, update_cell
+from archsim.kernels.numerics.cells import reset_hidden, update_cell, update_projected_cell
 from archsim.kernels.numerics.dense import accumulate_products
 from archsim.kernels.numerics.fp16 import round_to_fp16
 from archsim.kernels.prediction.recurrent_steps import Group, run_steps
@@ -27,15 +27,18 @@ def begin_state(layer: Layer, size: int, start: State | None) -> State:
     """Return zeros for `size` sequences, or a copy of `start`, the final state of another layer."""
     if start is not None:
         return State(start.h.copy(), start.c.copy())
-    zeros = np.zeros((size, layer.hidden_size), np.float32)
-    return State(zeros, zeros.copy())
+    return State(*(np.zeros((size, n), np.float32) for n in (layer.recurrent_size, layer.hidden_size)))
 
 
 def update_cells(layer: Layer, weights: StoredWeights, products: F32, state: State, *, fp16: bool) -> F32:
-    """Advance the first B sequences from their products (B, P, H); return h (B, H), a view into the state."""
+    """Advance the first B sequences from their products (B, P, H); return h (B, R), a view into the state."""
     B = products.shape[0]
     h, c = state.h[:B], state.c[:B]
-    update_cell(layer.cell.kernel_id, products, weights.bias, c, h)
+    kernel, bias, projection_t = layer.cell.kernel_id, weights.bias, weights.projection_t
+    if projection_t.size:
+        update_projected_cell(kernel, products, bias, c, projection_t, h, fp16=fp16)
+    else:
+        update_cell(kernel, products, bias, c, h)
     if fp16:
         round_to_fp16(h)
     return h
@@ -140,7 +143,7 @@ InputProducts = Callable[[slice], F32]
 
 def run_direction(layer_pass: LayerPass, inputs: F32, batch: Batch, input_products: InputProducts) -> tuple[F32, U8]:
     """Run a pass over packed inputs (rows, I); return packed outputs (rows, H) and packed decisions."""
-    outputs = np.empty((inputs.shape[0], layer_pass.layer.hidden_size), np.float32)
+    outputs = np.empty((inputs.shape[0], layer_pass.layer.recurrent_size), np.float32)
     decisions = np.empty((inputs.shape[0], layer_pass.bytes_per_step), np.uint8)
     first = 0
     for window in batch.windows(max(1, CHUNK_ROWS // batch.sequences.size)):
@@ -152,7 +155,7 @@ def run_direction(layer_pass: LayerPass, inputs: F32, batch: Batch, input_produc
 
 def step_by_step(layer_pass: LayerPass, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
     """Run the steps of a window one by one; return packed h and packed decisions."""
-    outputs = np.empty((inputs.shape[0], layer_pass.layer.hidden_size), np.float32)
+    outputs = np.empty((inputs.shape[0], layer_pass.layer.recurrent_size), np.float32)
     decisions = np.empty((inputs.shape[0], layer_pass.bytes_per_step), np.uint8)
     for index, rows in enumerate(window.steps(), window.start):
         outputs[rows], decisions[rows] = layer_pass.advance(index, inputs[rows], products[rows])

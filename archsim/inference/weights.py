@@ -27,9 +27,11 @@ class StoredWeights:
     input_t: F32
     """Weights of x, (I, P·H)."""
     hidden_t: F32
-    """Weights of h, (H, P·H)."""
+    """Weights of h, (R, P·H)."""
     bias: F32
     """Biases, (P, H); they stay float32 (SEMANTICS 1.2)."""
+    projection_t: F32
+    """Weights of the projection, (H, R); (0, 0) without one."""
 
     @cached_property
     def joint_t(self) -> F32:
@@ -56,6 +58,9 @@ def store_weights(layer: Layer, direction: Direction, *, fp16: bool) -> StoredWe
     """
     weight_ih = _stored(layer, "weight_ih", direction.weight_ih, fp16)
     weight_hh = _stored(layer, "weight_hh", direction.weight_hh, fp16)
+    projection_t = np.zeros((0, 0), np.float32)
+    if direction.weight_hr is not None:
+        projection_t = np.ascontiguousarray(_stored(layer, "weight_hr", direction.weight_hr, fp16).T)
     reads_x, reads_h = _operands(layer.cell)
     b_ih, b_hh = (_by_product(layer, bias) for bias in (direction.bias_ih, direction.bias_hh))
     return StoredWeights(
@@ -63,6 +68,7 @@ def store_weights(layer: Layer, direction: Direction, *, fp16: bool) -> StoredWe
         weight_hh=weight_hh,
         input_t=_transposed(np.where(reads_x[..., None], _by_product(layer, weight_ih), np.float32(0))),
         hidden_t=_transposed(np.where(reads_h[..., None], _by_product(layer, weight_hh), np.float32(0))),
+        projection_t=projection_t,
         bias=np.where(reads_x & reads_h, b_ih + b_hh, np.where(reads_x, b_ih, b_hh)),
     )
 

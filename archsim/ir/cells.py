@@ -28,6 +28,8 @@ class Cell:
     """Multiplications of the cell update per unit; with `adds` and `exponentials` the work of the MU."""
     adds: int
     exponentials: int
+    may_project: bool = False
+    """Whether a projection may make h of the hidden units' values."""
     resets_before: bool = False
     """Whether the first gate multiplies h before the last gate's product with it, so that the last gate waits."""
 
@@ -68,6 +70,7 @@ LSTM = Cell(
     multiplies=3,  # f·c, i·g, o·tanh(c)
     adds=5,  # biases 4, c 1
     exponentials=5,  # σ three times, tanh twice
+    may_project=True,
 )
 GRU = Cell(
     name="gru",

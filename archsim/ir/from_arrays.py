@@ -23,6 +23,7 @@ def layers_from_arrays(
     weight_hh: Sequence[ArrayLike],
     bias: Sequence[Any] | None,
     *,
+    proj: Sequence[ArrayLike] | None = None,
     gate_order: str,
     bidirectional: bool,
     where: str = "from_weights",
@@ -35,7 +36,8 @@ def layers_from_arrays(
     kernels = {"weight_ih": _listed(where, "weight_ih", weight_ih), "weight_hh": _listed(where, "weight_hh", weight_hh)}
     count, n_sides = len(kernels["weight_ih"]), 1 + bool(bidirectional)
     biases = [None] * count if bias is None else _listed(where, "bias", bias)
-    for name, entries in (*kernels.items(), ("bias", biases)):
+    projections = [None] * count if proj is None else _listed(where, "proj", proj)
+    for name, entries in (*kernels.items(), ("bias", biases), ("proj", projections)):
         if len(entries) != count:
             hint = "; two biases of one direction are a pair: bias=[(b_ih, b_hh)]" if name == "bias" else ""
             raise NetworkError(
@@ -48,7 +50,14 @@ def layers_from_arrays(
     layers: list[Layer] = []
     for first in range(0, count, n_sides):
         sides = [
-            source.direction(index, n_sides, kernels["weight_ih"][index], kernels["weight_hh"][index], biases[index])
+            source.direction(
+                index,
+                n_sides,
+                kernels["weight_ih"][index],
+                kernels["weight_hh"][index],
+                biases[index],
+                projections[index],
+            )
             for index in range(first, first + n_sides)
         ]
         layers.append(_layer(source, layers, sides))
@@ -76,15 +85,21 @@ class _Source:
     cell: Cell
     order: GateOrder
 
-    def direction(self, index: int, n_sides: int, ih: ArrayLike, hh: ArrayLike, bias: Any) -> Direction:
+    def direction(
+        self, index: int, n_sides: int, ih: ArrayLike, hh: ArrayLike, bias: Any, proj: ArrayLike | None
+    ) -> Direction:
         """Return the direction of one entry of each list."""
         side = SIDES[index % n_sides]
         at = f"[{index}] (layer {index // n_sides}, {side})"
-        hidden = self._kernel(f"weight_hh{at}", hh, "H")
+        if proj is None:
+            hidden = self._kernel(f"weight_hh{at}", hh, "H")
+        else:
+            hidden = self._kernel(f"weight_hh{at}", hh, "R", n_rows=self.cell.n_gates * self._units(f"proj{at}", proj))
         weights: dict[str, ArrayLike | None] = {
             "weight_ih": self._kernel(f"weight_ih{at}", ih, "I", n_rows=len(hidden)),
             "weight_hh": hidden,
         }
+        weights["weight_hr"] = proj
         weights["bias_ih"], weights["bias_hh"] = self._biases(f"bias{at}", bias, len(hidden))
         # Conversion and the check of values are those of every other source of weights.
         return make_direction(f"{self.where}: entry {at}", self.cell, weights, reverse=side == SIDES[1])
@@ -103,6 +118,13 @@ class _Source:
                 f"{self.order.name} needs {need}{hint}"
             )
         return self.order.to_torch(self.cell, self.order.rows(array))
+
+    def _units(self, name: str, proj: ArrayLike) -> int:
+        """Return H, the inputs of a projection (R, H)."""
+        array = _array(self.where, name, proj)
+        if array.ndim != 2:
+            raise NetworkError(f"{self.where}: {name} has shape {array.shape}, need (R, H)")
+        return int(array.shape[1])
 
     def _fits(self, order: GateOrder, array: Array, columns: str, n_rows: int | None) -> bool:
         if array.ndim != 2 or 0 in array.shape:
@@ -131,16 +153,20 @@ class _Source:
 def _layer(source: _Source, below: list[Layer], directions: list[Direction]) -> Layer:
     """Return the next layer; raise NetworkError unless its directions are of one size and fit the layer below."""
     index = len(below)
-    shapes = [(d.weight_ih.shape[1], d.weight_hh.shape[1]) for d in directions]
+    n_gates = source.cell.n_gates
+    shapes = [(d.weight_ih.shape[1], d.weight_hh.shape[0] // n_gates) for d in directions]
     if len(set(shapes)) > 1:
         sizes = " and ".join(map(str, shapes))
         raise NetworkError(f"{source.where}: directions of layer {index} have (inputs, units) {sizes}: need the same")
-    inputs, units = shapes[0]
+    outputs = {None if d.weight_hr is None else len(d.weight_hr) for d in directions}
+    if len(outputs) > 1:
+        raise NetworkError(f"{source.where}: directions of layer {index} differ in their projections: need the same")
+    (inputs, units), projected = shapes[0], outputs.pop() or 0
     if below and inputs != below[-1].output_size:
         raise NetworkError(
             f"{source.where}: layer {index} takes {inputs} inputs, layer {index - 1} gives {below[-1].output_size}"
         )
-    return Layer(f"l{index}", source.cell, inputs, units, tuple(directions))
+    return Layer(f"l{index}", source.cell, inputs, units, tuple(directions), projected)
 
 
 def _listed(where: str, name: str, arrays: Any) -> list[Any]:

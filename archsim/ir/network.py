@@ -104,6 +104,7 @@ class Network:
         bias: Sequence[Any] | None = None,
         gate_order: str = "torch",
         bidirectional: bool = False,
+        proj: Sequence[ArrayLike] | None = None,
         name: str | None = None,
     ) -> Network:
         """Return a network of numpy arrays, one per (layer, direction): forward, reverse of layer 0, then of layer 1.
@@ -114,10 +115,11 @@ class Network:
         (G·H, I) and (G·H, H); those of `keras` are transposed, (I, G·H) and (H, G·H).
         bias: per entry one array (G·H,), two as a pair or (2, G·H), for `onnx` also (2·G·H,), or None. The first bias
         goes with the inputs, the second with h; the candidate of a GRU keeps them apart.
+        proj: projections of an LSTM, torch's `weight_hr` (R, H), one per entry; kernels of h are then (G·H, R).
         Raises NetworkError, which says what was given and what would be accepted.
         """
         layers = layers_from_arrays(
-            cell, weight_ih, weight_hh, bias, gate_order=gate_order, bidirectional=bidirectional
+            cell, weight_ih, weight_hh, bias, proj=proj, gate_order=gate_order, bidirectional=bidirectional
         )
         return cls(name or f"{gate_order}-{cell}", layers, provenance=f"arrays in the gate order of {gate_order}")
 
@@ -149,8 +151,9 @@ class Network:
         for layer in self.layers:
             for d in layer.directions:
                 sha.update(f"{layer.cell.name} {layer.input_size} {layer.hidden_size} {d.reverse}".encode())
-                for array in (d.weight_ih, d.weight_hh, d.bias_ih, d.bias_hh):
-                    sha.update(array.tobytes())
+                for array in (d.weight_ih, d.weight_hh, d.bias_ih, d.bias_hh, d.weight_hr):
+                    if array is not None:
+                        sha.update(array.tobytes())
         for part in self._extras():
             sha.update(
                 f"{part.shape}".encode() + part.tobytes() if isinstance(part, np.ndarray) else f"{part}".encode()
@@ -197,10 +200,13 @@ def _check_translation(network: Network) -> None:
     name, encoder, decoder = network.name, network.encoder, network.decoder
     if not (isinstance(network.head, AttentionDecoder) and decoder and network.embedding):
         raise NetworkError(f"{name}: a decoder needs layers, an embedding and a head of kind attention-decoder")
-    states = [[(y.cell.name, y.hidden_size, len(y.directions)) for y in stack] for stack in (encoder, decoder)]
+    states = [
+        [(y.cell.name, y.hidden_size, y.recurrent_size, len(y.directions)) for y in stack]
+        for stack in (encoder, decoder)
+    ]
     if states[0] != states[1] or any(directions != 1 for *_, directions in states[0]):
         sizes = f"encoder {states[0]} and decoder {states[1]}"
-        raise NetworkError(f"{name}: {sizes}: need the same (cell, units), one direction each")
+        raise NetworkError(f"{name}: {sizes}: need the same (cell, units, outputs), one direction each")
     if network.metric and not isinstance(network.embedding.encoder, Subwords):
         raise NetworkError(f"{name}: metric {network.metric!r} needs subwords to write texts with")
     table = network.embedding.table

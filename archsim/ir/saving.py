@@ -117,7 +117,8 @@ def save_network(network: Network, folder: str | Path) -> Path:
         for index, layer in enumerate(group):
             for direction in layer.directions:
                 end = f"_l{index}{'_reverse' * direction.reverse}"
-                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                projected = ["weight_hr"] if layer.projection_size else []
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *projected):
                     tensors[f"{prefix}{name}{end}"] = getattr(direction, name)
     same = ("name", "description", "provenance", "metric", "default_trace", "corpus")
     content: dict[str, Any] = {name: getattr(network, name) for name in same}
@@ -155,9 +156,9 @@ def _equal_layers(layers: Sequence[Layer]) -> list[list[Layer]]:
     """Return runs of consecutive layers that one stack of a manifest can hold."""
     groups: list[list[Layer]] = []
     for layer in layers:
-        shape = (layer.cell, layer.hidden_size, len(layer.directions))
+        shape = (layer.cell, layer.hidden_size, layer.projection_size, len(layer.directions))
         last = groups[-1][0] if groups else None
-        if last and shape == (last.cell, last.hidden_size, len(last.directions)):
+        if last and shape == (last.cell, last.hidden_size, last.projection_size, len(last.directions)):
             groups[-1].append(layer)
         else:
             groups.append([layer])
@@ -175,6 +176,7 @@ def _stack(network: Network, prefix: str, layers: list[Layer]) -> StackManifest:
         hidden_size=first.hidden_size,
         num_layers=len(layers),
         bidirectional=len(first.directions) == 2,
+        proj_size=first.projection_size,
     )
 
 

@@ -42,7 +42,7 @@ def capacities(draw, network, arch):
     return capacity
 
 
-ALL_CELLS = ("lstm", "gru", "gru-reset-before")
+ALL_CELLS = ("lstm", "gru", "gru-reset-before", "projected lstm")
 TOGETHER = ("lstm", "gru")
 """Cells whose gates start together; only these share dot product units, or skip columns of all gates."""
 
@@ -57,7 +57,13 @@ def workloads(draw, cells=ALL_CELLS):
     if kind == "translator":
         network = make_translator(width=inputs, depth=depth, **sizes)
         return network, make_tokens(network, lengths, seed)
-    network = make_network(kind, inputs=inputs, layers=depth, bidirectional=draw(st.booleans()), **sizes)
+    projection = 0
+    if kind == "projected lstm":
+        kind, sizes["units"] = "lstm", sizes["units"] + 1
+        projection = draw(st.integers(1, sizes["units"] - 1))
+    network = make_network(
+        kind, inputs=inputs, layers=depth, bidirectional=draw(st.booleans()), projection=projection, **sizes
+    )
     return network, make_trace(network, lengths, seed)
 
 
@@ -91,6 +97,8 @@ def runs(draw, shared=False):
     if shared:
         for field, value in {"dataflow": "step", "weight_buffer.banks": 2, "dispatch": "shared"}.items():
             arch = arch.replace(field, value)
+    if any(layer.projection_size for layer in network.layers):
+        arch = arch.replace("weight_buffer.banks", draw(st.sampled_from([2, 16])))
     arch = arch.replace("weight_buffer.capacity_bytes", draw(capacities(network, arch)))
     return network, trace, arch, draw(st.sampled_from(POLICIES)), draw(st.floats(0, 2))
 
@@ -123,6 +131,7 @@ def check_details_agree(run):
         assert +ours.unit_times.worked_ps == +theirs.unit_times.worked_ps
         assert +ours.unit_times.waited_ps == +theirs.unit_times.waited_ps
     COMPARED["with reset before the product"] += any(layer.cell.resets_before for layer in network.layers)
+    COMPARED["with a projection"] += any(layer.projection_size > 0 for layer in network.layers)
     COMPARED["with rows streamed"] += any(
         unit.endswith("DPU") and reason == "weights" for unit, reason in block.simulated.unit_times.waited_ps
     )

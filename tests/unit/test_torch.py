@@ -28,7 +28,6 @@ def test_outputs_equal_torch(kind, layers, bidirectional, bias, rng):
 
 @pytest.mark.parametrize("module, message", [
     (lambda: torch.nn.Linear(3, 4), "Linear is not supported; accepted: nn.LSTM, nn.GRU"),
-    (lambda: torch.nn.LSTM(3, 4, proj_size=2), "proj_size = 2 is not supported"),
     (lambda: torch.nn.RNN(3, 4), "RNN of 3 inputs, 4 units. is not supported"),
     (lambda: torch.nn.RNNCell(3, 4), "RNNCell of 3 inputs, 4 units. is not supported"),
     (lambda: "model.pt", "got a str, need a torch module"),

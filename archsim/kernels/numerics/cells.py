@@ -12,6 +12,7 @@ from numba import njit
 
 from archsim.kernels.arrays import F32, check_shapes
 from archsim.kernels.numerics.activation import sigmoid, tanh
+from archsim.kernels.numerics.dense import add_products
 from archsim.kernels.numerics.fp16 import round_all
 
 LSTM_KERNEL, GRU_KERNEL, GRU_RESET_BEFORE_KERNEL = 0, 1, 2
@@ -48,6 +49,28 @@ def advance_cell(kernel_id, products, bias, c, h):
         _advance_gru_reset_before(products, bias, h)
     else:
         raise ValueError("no cell update has this kernel id")
+
+
+def update_projected_cell(
+    kernel_id: int, products: F32, bias: F32, c: F32, projection_t: F32, h: F32, *, fp16: bool
+) -> None:
+    """Advance a cell as `update_cell` does, and make h (B, R) of its hidden units by `projection_t` (H, R)."""
+    (B, H), R = c.shape, h.shape[1]
+    check_kernel_id(kernel_id)
+    P = N_PRODUCTS[kernel_id]
+    check_shapes(products=(products, (B, P, H)), bias=(bias, (P, H)), projection_t=(projection_t, (H, R)))
+    advance_projected_cell(kernel_id, products, bias, c, projection_t, h, fp16)
+
+
+@njit(cache=True, nogil=True)
+def advance_projected_cell(kernel_id, products, bias, c, projection_t, h, fp16):
+    """Advance a cell as `update_projected_cell` does, unchecked; for kernels."""
+    units = np.zeros(c.shape, np.float32)
+    advance_cell(kernel_id, products, bias, c, units)  # of an LSTM, which does not read its h
+    if fp16:  # an input buffer holds them
+        round_all(units.reshape(-1))
+    h[:] = np.float32(0.0)
+    add_products(units, projection_t, h)  # h_t = W_hr·(σ(o)·tanh(c_t))
 
 
 @njit(cache=True, nogil=True)

@@ -41,6 +41,7 @@ from archsim.kernels.pipeline.recurrence import (
     free_cycle,
     issue_cycle,
     reset_end,
+    step_end,
     take_cycle,
     update_cycle,
 )
@@ -262,5 +263,5 @@ def _end_step(batch, lane, t, start, step_times, result):
                 result.spans[t, k, entry] = start + batch.spans[entry, k, lane]
         result.update_spans[t, 0] = start + batch.updates[FIRST_UPDATE, lane]
         result.update_spans[t, 1] = end
-    result.step_ends[t] = end + step_times.writeback_cycles  # S_{t+1} = e[H-1] + L_w
+    result.step_ends[t] = step_end(end, step_times)  # S_{t+1}
     return result.step_ends[t]

@@ -49,6 +49,7 @@ from archsim.kernels.pipeline.recurrence import (
     free_cycle,
     issue_cycle,
     reset_end,
+    step_end,
     take_cycle,
     update_cycle,
 )
@@ -257,7 +258,7 @@ def end_step(state, step_times):
             result.spans[t, k, LAST_FREE] = state.cus[k, FREE_CYCLE] - state.start
         result.update_spans[t, 0] = state.progress[UPDATES_START] - state.start
         result.update_spans[t, 1] = end - state.start
-    state.progress[STEP_START] = end + step_times.writeback_cycles  # S_{t+1} = e[H-1] + L_w
+    state.progress[STEP_START] = step_end(end, step_times)  # S_{t+1}
     result.step_ends[t] = state.progress[STEP_START] - state.start
     state.progress[STEP] = t + 1
     if t + 1 == state.reuse_bits.shape[0]:

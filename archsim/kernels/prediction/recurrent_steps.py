@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from archsim.kernels.arrays import F32, I64, Bools, check_shapes
-from archsim.kernels.numerics.cells import advance_cell, check_kernel_id, reset
+from archsim.kernels.numerics.cells import advance_cell, advance_projected_cell, check_kernel_id, reset
 from archsim.kernels.numerics.dense import add_products
 from archsim.kernels.numerics.fp16 import round_all
 from archsim.kernels.prediction.reuse_decider import WITHOUT_NETWORK, ReuseDecider, correct_step, decide_step
@@ -25,7 +25,7 @@ class PassArrays(NamedTuple):
     """
 
     hidden_t: F32
-    """Weights of h, (H, P·H)."""
+    """Weights of h, (R, P·H), where h has R = H elements without a projection."""
     bias: F32
     """Biases of all products of the cell, (P, H)."""
     gate_of_product: I64
@@ -35,7 +35,9 @@ class PassArrays(NamedTuple):
     c: F32
     """Cell state, (B, H); unused by a cell without one."""
     h: F32
-    """Hidden values, (B, H)."""
+    """Hidden values, (B, R)."""
+    projection_t: F32
+    """Weights of the projection, (H, R); (0, 0) without one."""
     cell_kernel: int
     """Kernel id of the cell update (archsim.kernels.numerics.cells)."""
     fp16: bool
@@ -51,18 +53,18 @@ def run_steps(groups: Sequence[Group], start: int, active: I64, inputs: F32, pro
 
     groups: all gates; or, where reset comes before the product, all but the last, which read h, and the last, which
     reads r ⊙ h. inputs (rows, I) and products with x (rows, P·H) are step-major. On return `products` holds what the
-    cell updates used, memoized where reused. Returns h after each row's step, (rows, H), and the reuse decisions,
+    cell updates used, memoized where reused. Returns h after each row's step, (rows, R), and the reuse decisions,
     (rows, G, H).
     """
     (arrays, decider), last = groups[0], groups[-1]
     check_kernel_id(arrays.cell_kernel)
-    rows, n_units = int(active.sum()), arrays.h.shape[1]
-    width = inputs.shape[1] if decider.predictor_kind in WITHOUT_NETWORK else decider.n_inputs - n_units
+    rows, n_units, n_hidden = int(active.sum()), arrays.memo.shape[2], arrays.h.shape[1]
+    width = inputs.shape[1] if decider.predictor_kind in WITHOUT_NETWORK else decider.n_inputs - n_hidden
     n_columns = sum(group.hidden_t.shape[1] for group, _ in groups)
     check_shapes(products=(products, (rows, n_columns)), inputs=(inputs, (rows, width)))
     if int(active[0]) > len(arrays.h):
         raise ValueError(f"step {start} has {active[0]} sequences, the pass began with {len(arrays.h)}")
-    outputs = np.empty((rows, n_units), np.float32)
+    outputs = np.empty((rows, n_hidden), np.float32)
     reused = np.empty((rows, sum(of.thresholds.size for _, of in groups), n_units), np.bool_)
     if len(groups) == 1:
         _run_steps(arrays, decider, start, active, inputs, products, outputs, reused)
@@ -117,7 +119,11 @@ def _finish_products(arrays, decider, index, x, h, y, reused):
 @njit(cache=True, nogil=True)
 def _end_step(arrays, h, y):
     """Update the cells from products `y` (B, P·H)."""
-    by_product = y.reshape(h.shape[0], -1, h.shape[1])
-    advance_cell(arrays.cell_kernel, by_product, arrays.bias, arrays.c[: h.shape[0]], h)
+    by_product = y.reshape(h.shape[0], -1, arrays.memo.shape[2])
+    c = arrays.c[: h.shape[0]]
+    if arrays.projection_t.size:
+        advance_projected_cell(arrays.cell_kernel, by_product, arrays.bias, c, arrays.projection_t, h, arrays.fp16)
+    else:
+        advance_cell(arrays.cell_kernel, by_product, arrays.bias, c, h)
     if arrays.fp16:
         round_all(h.reshape(-1))

@@ -21,11 +21,13 @@ def run_steps(
     *,
     port_words: int,
     send_step: Callable[[int, slice], None],
+    project: Callable[[], ProcessGenerator] | None = None,
 ) -> ProcessGenerator:
     """Run the steps of a segment, each after the end of the one before; return S_{t+1} of each, in cycles from now.
 
     port_words: words per step through the port of the intermediate memory.
     send_step: sends step t to the units of some gates, in front of the multi-functional unit.
+    project: makes h of the updated cells at the end of each step, where a projection does.
     """
     first, last = _gates_in_order(work)
     env, clock = compute.env, compute.arch.clock
@@ -39,6 +41,9 @@ def run_steps(
             yield from mu.reset_ends.get()
             send_step(t, last)
         end_ps = yield from mu.step_ends.get()
+        if project is not None:
+            yield from project()
+            end_ps = env.now_ps
         ends[t] = clock.to_cycles(end_ps - start_ps)
     return ends
 
