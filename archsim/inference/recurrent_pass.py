@@ -10,7 +10,7 @@ import numpy as np
 from archsim.inference.batching import Batch
 from archsim.inference.gate_group import GateGroup, check_unit, group_contexts
 from archsim.inference.weights import StoredWeights
-from archsim.ir.layers import Layer, State
+from archsim.ir.layers import Layer, State, zero_state
 from archsim.kernels.arrays import F32, U8
 from archsim.kernels.numerics.cells import reset_hidden, update_cell, update_projected_cell
 from archsim.kernels.numerics.dense import accumulate_products
@@ -27,7 +27,7 @@ def begin_state(layer: Layer, size: int, start: State | None) -> State:
     """Return zeros for `size` sequences, or a copy of `start`, the final state of another layer."""
     if start is not None:
         return State(start.h.copy(), start.c.copy())
-    return State(*(np.zeros((size, n), np.float32) for n in (layer.recurrent_size, layer.hidden_size)))
+    return zero_state(size, layer.recurrent_size, layer.hidden_size)
 
 
 def update_cells(layer: Layer, weights: StoredWeights, products: F32, state: State, *, fp16: bool) -> F32:

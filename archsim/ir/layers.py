@@ -38,6 +38,11 @@ class State(NamedTuple):
     c: F32
 
 
+def zero_state(n_sequences: int, n_hidden: int, n_units: int) -> State:
+    """Return the state before the first step, h (n_sequences, R) and c (n_sequences, H) of zeros."""
+    return State(np.zeros((n_sequences, n_hidden), np.float32), np.zeros((n_sequences, n_units), np.float32))
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """Recurrent layer whose directions have their outputs concatenated."""

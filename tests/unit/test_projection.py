@@ -40,7 +40,7 @@ def test_one_step_by_hand():
     st.integers(1, 5), st.integers(2, 9), st.integers(1, 3), st.booleans(), st.booleans(),
     st.lists(st.integers(1, 9), min_size=1, max_size=5), st.booleans(), st.data(),
 )  # fmt: skip
-def test_outputs_and_end_states_equal_torch(inputs, units, layers, bidirectional, bias, lengths, starts, data):
+def test_outputs_equal_torch(inputs, units, layers, bidirectional, bias, lengths, starts, data):
     """Layers, directions, biases, lengths, projected sizes and initial states crossed."""
     torch = pytest.importorskip("torch")
     torch.manual_seed(data.draw(st.integers(0, 2**31)))
