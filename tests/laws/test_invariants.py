@@ -20,7 +20,7 @@ from archsim.sim.items import PassSegment
 from archsim.sim.listeners.counters import BytesMoved, UnitTimes
 from archsim.units import BYTES_PER_FP16
 
-CELLS = st.sampled_from(["lstm", "gru"])
+CELLS = st.sampled_from(["lstm", "gru", "gru-reset-before"])
 
 
 def activity_of(network, trace, policy="bnn", theta=0.5):
