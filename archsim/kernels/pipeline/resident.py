@@ -179,8 +179,8 @@ def _time_gates(batch, first_gate, end_gate, n_units, step_times):
     update_wait = scratch_rows(1)
     for rows in (n_reused, decision_wait, result_wait, update_wait):
         rows[:] = 0
-    # The first neuron of a step waits for no earlier one: u[k,0] may be S_t. Rows are filled with constants, and the one
-    # gate that starts later is set apart, because rows copied from `starts` gate by gate took a quarter longer.
+    # The first neuron of a step waits for no earlier one: u[k,0] may be S_t. Rows are filled with constants, and the
+    # one gate that starts later is set apart, because rows copied from `starts` gate by gate took a quarter longer.
     free[:] = 0
     delivered[:] = 0
     issued[:] = -step_times.issue_cycles
