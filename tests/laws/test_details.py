@@ -45,10 +45,12 @@ def capacities(draw, network, arch):
 
 TOGETHER = tuple(name for name, cell in CELLS.items() if not cell.resets_before)
 """Cells whose gates start together; only these, without projections, share dot product units or skip columns."""
+LATE = tuple(name for name, cell in CELLS.items() if cell.resets_before or cell.may_project)
+"""Cells that work on after their gates' first products: a gate that starts late, or a projection."""
 
 
 @st.composite
-def workloads(draw, cells=tuple(CELLS), may_project=True):
+def workloads(draw, cells=tuple(CELLS), projects=(False, True)):
     """Draw a small network of any cell, projected or not, with a decoder or without, and a trace."""
     kind, seed = draw(st.sampled_from([*cells, "translator"])), draw(st.integers(0, 99))
     sizes = {"units": draw(st.integers(1, 12)), "seed": seed}
@@ -58,7 +60,7 @@ def workloads(draw, cells=tuple(CELLS), may_project=True):
         network = make_translator(width=inputs, depth=depth, **sizes)
         return network, make_tokens(network, lengths, seed)
     projection = 0
-    if may_project and CELLS[kind].may_project and draw(st.booleans()):
+    if CELLS[kind].may_project and draw(st.sampled_from(projects)):
         sizes["units"] += 1
         projection = draw(st.integers(1, sizes["units"] - 1))
     network = make_network(
@@ -91,9 +93,9 @@ def machines(draw):
 
 
 @st.composite
-def runs(draw, shared=False):
+def runs(draw, cells=tuple(CELLS), projects=(False, True), shared=False):
     """Draw a workload, a policy of neurons, and a machine."""
-    network, trace = draw(workloads(TOGETHER, may_project=False) if shared else workloads())
+    network, trace = draw(workloads(TOGETHER, (False,)) if shared else workloads(cells, projects))
     arch = draw(machines())
     if shared:
         for field, value in {"dataflow": "step", "weight_buffer.banks": 2, "dispatch": "shared"}.items():
@@ -107,7 +109,7 @@ def runs(draw, shared=False):
 @st.composite
 def column_runs(draw):
     """Draw a workload, a policy of columns, and a machine that holds one group of weights, two or all."""
-    network, trace = draw(workloads(TOGETHER, may_project=False))
+    network, trace = draw(workloads(TOGETHER, (False,)))
     arch = draw(machines()).replace("dataflow", "step").replace("weight_buffer.banks", draw(st.sampled_from([2, 16])))
     groups = weight_groups(pass_shapes(network), DELTA.spec(arch))
     largest = max(group_bytes(DELTA, arch, group) for group in groups)
@@ -150,6 +152,12 @@ def check_details_agree(run):
 @given(runs())
 def test_block_equals_neuron(run):
     """The fast path may merge events, but never changes a completion time, a count or a joule."""
+    check_details_agree(run)
+
+
+@settings(max_examples=40)
+@given(runs(LATE, (True,)))
+def test_block_equals_neuron_with_late_gates_and_projections(run):
     check_details_agree(run)
 
 

@@ -154,13 +154,14 @@ def _time_steps(batch, n_units, step_times, resets_before):
     batch.updates[:] = 0
     # The first update of a step waits for no earlier one: m[0] may be S_t.
     batch.updates[LAST_UPDATE] = -step_times.update_interval_cycles
-    # With reset before the product, gate r and its updates r ⊙ h come first. All other gates meet in the cell updates.
-    for group in range(2 if resets_before else 1):
-        if group == 1:
-            for lane in range(LANES):
-                batch.starts[n_gates - 1, lane] = reset_end(batch.updates[LAST_UPDATE, lane], step_times)  # S'_t
-        end_gate = 1 if resets_before and group == 0 else n_gates
-        _time_gates(batch, group, end_gate, n_units, step_times)
+    if resets_before:
+        # Gate r and its updates r ⊙ h come first; then the candidate starts, and all other gates meet in the cells.
+        _time_gates(batch, 0, 1, n_units, step_times)
+        for lane in range(LANES):
+            batch.starts[n_gates - 1, lane] = reset_end(batch.updates[LAST_UPDATE, lane], step_times)  # S'_t
+        _time_gates(batch, 1, n_gates, n_units, step_times)
+    else:
+        _time_gates(batch, 0, n_gates, n_units, step_times)
 
 
 @inner
@@ -178,12 +179,16 @@ def _time_gates(batch, first_gate, end_gate, n_units, step_times):
     update_wait = scratch_rows(1)
     for rows in (n_reused, decision_wait, result_wait, update_wait):
         rows[:] = 0
-    for k in range(first_gate, end_gate):
+    # The first neuron of a step waits for no earlier one: u[k,0] may be S_t. Rows are filled with constants, and the
+    # one gate that starts later is set apart, because rows copied from `starts` gate by gate took a quarter longer.
+    free[:] = 0
+    delivered[:] = 0
+    issued[:] = -step_times.issue_cycles
+    if first_gate > 0:  # the last gate, the candidate, starts later
         for lane in range(LANES):
-            free[k, lane] = batch.starts[k, lane]  # S_t
-            delivered[k, lane] = batch.starts[k, lane]
-            # The first neuron of a step waits for no earlier one: u[k,0] may be S_t.
-            issued[k, lane] = batch.starts[k, lane] - step_times.issue_cycles
+            free[end_gate - 1, lane] = batch.starts[end_gate - 1, lane]
+            delivered[end_gate - 1, lane] = batch.starts[end_gate - 1, lane]
+            issued[end_gate - 1, lane] = batch.starts[end_gate - 1, lane] - step_times.issue_cycles
     for lane in range(LANES):
         updated[0, lane] = batch.updates[LAST_UPDATE, lane]
     # Nor do the first Q and Q_m neurons wait for credits.
