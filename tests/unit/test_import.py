@@ -230,13 +230,12 @@ def test_table_of_a_safetensors_file_is_in_order_of_names(tmp_path):
 
 
 def test_refused_part_beside_a_good_one_is_in_the_table(tmp_path):
-    state = {f"good.{n}": t for n, t in LSTM.items()} | {
-        f"bad.{n}": t for n, t in torch.nn.LSTM(3, 4, proj_size=2).state_dict().items()
-    }
+    projected_gru = torch.nn.GRU(3, 4).state_dict() | {"weight_hr_l0": torch.ones(2, 4)}
+    state = {f"good.{n}": t for n, t in LSTM.items()} | {f"bad.{n}": t for n, t in projected_gru.items()}
     table = import_weights(write(tmp_path / "both.safetensors", state)).table
     assert [row.part for row in table.simulated] == ["good"]
     assert [(row.part, row.note) for row in table.refused] == [
-        ("bad", "layer 0, forward has weight_hr: projections (proj_size) are not simulated")
+        ("bad", "it has a projection and 3 gates: only an LSTM has both")
     ]
 
 
