@@ -36,11 +36,25 @@ class PassShape:
     n_inputs: int
     decodes: bool = False
     """Whether the pass is in a decoder, whose steps alternate with those of its other layers."""
+    resets_before: bool = False
+    """Whether the last gate waits for the first, as in a GRU with reset before the product."""
+    n_projected: int = 0
+    """R, rows of the projection of an LSTM; 0 without one."""
 
     @property
     def pass_key(self) -> PassKey:
         """Key of the pass, (layer, direction)."""
         return self.layer, self.direction
+
+    @property
+    def n_hidden(self) -> int:
+        """Hidden values h, R: those of the projection, or H."""
+        return self.n_projected or self.n_units
+
+    @property
+    def macs_per_step(self) -> int:
+        """Multiply-accumulates per step, those of a projection included, which no policy avoids."""
+        return self.neurons_per_step * self.n_inputs + self.n_projected * self.n_units
 
     @property
     def neurons_per_step(self) -> int:
@@ -60,7 +74,16 @@ def pass_shapes(network: Network) -> tuple[PassShape, ...]:
     """Return the passes over a sequence in machine order: layer by layer, one direction after the other."""
     first_decoder = len(network.encoder)
     return tuple(
-        PassShape(index, d, layer.cell.n_gates, layer.hidden_size, layer.joint_size, decodes=index >= first_decoder)
+        PassShape(
+            layer=index,
+            direction=d,
+            n_gates=layer.cell.n_gates,
+            n_units=layer.hidden_size,
+            n_inputs=layer.joint_size,
+            decodes=index >= first_decoder,
+            resets_before=layer.cell.resets_before,
+            n_projected=layer.projection_size,
+        )
         for index, layer in enumerate(network.layers)
         for d in range(len(layer.directions))
     )
@@ -143,7 +166,7 @@ class ActivityRecord:
     @property
     def macs_total(self) -> int:
         """Multiply-accumulates of the run, avoided ones included."""
-        return sum(sum(self.steps(s)) * s.neurons_per_step * s.n_inputs for s in self.shapes)
+        return sum(sum(self.steps(s)) * s.macs_per_step for s in self.shapes)
 
     def neurons_reused(self) -> int | None:
         """Return the neuron evaluations avoided, or None if columns are skipped."""

@@ -27,9 +27,9 @@ CORPORA = os.environ.get("ARCHSIM_DATA")
 COLUMN_POLICIES = ["delta", "input-similarity"]
 
 
-def make_network(cell_name, *, inputs, units, layers=1, bidirectional=False, seed=0):
+def make_network(cell_name, *, inputs, units, layers=1, bidirectional=False, projection=0, seed=0):
     """Return a network of random weights in [-0.5, 0.5], with rough scales that are not measured."""
-    sizes = {"inputs": inputs, "units": units, "layers": layers}
+    sizes = {"inputs": inputs, "units": units, "layers": layers, "projection": projection}
     stack = make_stack(cell_name, **sizes, bidirectional=bidirectional, seed=seed)
     return Network(f"tiny-{cell_name}", stack, scales=make_scales(stack))
 
@@ -68,22 +68,24 @@ def make_tokens(network, lengths, seed=1):
     return Trace.from_arrays([rng.integers(0, tokens, t) for t in lengths], name="tokens")
 
 
-def make_stack(cell_name, *, inputs, units, layers=1, bidirectional=False, seed=0):
+def make_stack(cell_name, *, inputs, units, layers=1, bidirectional=False, projection=0, seed=0):
     """Return layers of random weights in [-0.5, 0.5]."""
     rng, cell = np.random.default_rng(seed), cell_named(cell_name)
     built, width = [], inputs
     for index in range(layers):
-        directions = [_direction(rng, cell, width, units, reverse) for reverse in (False, True)[: 1 + bidirectional]]
-        built.append(Layer(f"l{index}", cell, width, units, tuple(directions)))
-        width = units * len(directions)
+        sides, shape = (False, True)[: 1 + bidirectional], (width, units, projection)
+        directions = tuple(_direction(rng, cell, *shape, reverse) for reverse in sides)
+        built.append(Layer(f"l{index}", cell, width, units, directions, projection))
+        width = built[-1].output_size
     return tuple(built)
 
 
-def _direction(rng, cell, inputs, units, reverse):
+def _direction(rng, cell, inputs, units, projection, reverse):
     rows = cell.n_gates * units
-    shapes = {"weight_ih": (rows, inputs), "weight_hh": (rows, units), "bias_ih": (rows,), "bias_hh": (rows,)}
-    if cell.peephole_gates:
-        shapes["peepholes"] = (len(cell.peephole_gates) * units,)
+    shapes = {"weight_ih": (rows, inputs), "weight_hh": (rows, projection or units)}
+    shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+    shapes |= {"weight_hr": (projection, units)} if projection else {}
+    shapes |= {"peepholes": (len(cell.peephole_gates) * units,)} if cell.peephole_gates else {}
     weights = {name: rng.uniform(-0.5, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
     return make_direction("test", cell, weights, reverse=reverse)
 
@@ -167,27 +169,30 @@ def naive_drift_rule(predictions, theta, throttle=True, guard=0):
     return reused
 
 
-def naive_step_ends(reused, times):
+def naive_step_ends(reused, times, resets_before=False):
     """Return S_{t+1} of decisions (T, G, H), by recursion over the formulas of SEMANTICS 2.2."""
     T, G, H = reused.shape
-    never, start, ends = -(10**9), 0, []
+    never, end, ends = -(10**9), 0, []
     for t in range(T):
-        u, a, free, r, m = {}, {}, {}, {}, {}
-        for n in range(H):
-            for k in range(G):
-                before = u[k, n - 1] + times.issue_cycles if n else never
-                credit = a[k, n - times.run_ahead] if n >= times.run_ahead else never
-                u[k, n] = max(start, before, credit)
-                f = u[k, n] + times.decision_cycles if times.has_memo else start
-                lag = m[n - times.result_lag] if n >= times.result_lag else never
-                a[k, n] = max(f, free[k, n - 1] if n else start, lag)
-                free[k, n] = a[k, n] + (times.memo_hit_cycles if reused[t, k, n] else times.dot_cycles)
-                late = 0 if reused[t, k, n] else times.dot_pipeline_cycles
-                r[k, n] = max(free[k, n] + late, r[k, n - 1] if n else never)
-            ready = max(r[k, n] for k in range(G))
-            m[n] = max(ready, m[n - 1] + times.update_interval_cycles if n else never)
-        start = m[H - 1] + times.update_pipeline_cycles + times.writeback_cycles
-        ends.append(start)
+        u, a, free, r = {}, {}, {}, {}
+        last_update, starts = never, [end] * G
+        for gates in ([0], range(1, G)) if resets_before else (range(G),):
+            m = {}
+            for n in range(H):
+                for k in gates:
+                    before = u[k, n - 1] + times.issue_cycles if n else never
+                    credit = a[k, n - times.run_ahead] if n >= times.run_ahead else never
+                    u[k, n] = max(starts[k], before, credit)
+                    f = u[k, n] + times.decision_cycles if times.has_memo else starts[k]
+                    lag = m[n - times.result_lag] if n >= times.result_lag else never
+                    a[k, n] = max(f, free[k, n - 1] if n else starts[k], lag)
+                    free[k, n] = a[k, n] + (times.memo_hit_cycles if reused[t, k, n] else times.dot_cycles)
+                    late = 0 if reused[t, k, n] else times.dot_pipeline_cycles
+                    r[k, n] = max(free[k, n] + late, r[k, n - 1] if n else never)
+                m[n] = last_update = max(last_update + times.update_interval_cycles, *(r[k, n] for k in gates), end)
+            starts[-1] = last_update + times.update_pipeline_cycles + times.writeback_cycles
+        end = starts[-1]
+        ends.append(end)
     return ends
 
 

@@ -45,6 +45,8 @@ class NodeSpec:
     """Activation function of the gates, or of an RNN: "hard" is ReLU there, and leaves out alpha and beta elsewhere."""
     peepholes: bool = False
     """Whether an LSTM has peepholes."""
+    resets_before: bool = False
+    """Whether a GRU resets before its product with h."""
     attributes: dict = field(default_factory=dict)
 
     @property
@@ -95,6 +97,7 @@ node_specs = st.builds(
     uses=st.tuples(st.booleans(), st.booleans(), st.booleans()),
     first_activation=st.sampled_from(FIRST_ACTIVATIONS),
     peepholes=st.booleans(),
+    resets_before=st.booleans(),
 )
 model_specs = st.builds(
     ModelSpec,
@@ -195,7 +198,7 @@ class Builder:
             names.append(self.formed(self.draw(D, 3 * node.units), node.weights))
         attributes = dict(node.attributes, **node.activations, direction=node.direction, hidden_size=node.units)
         if node.op == "GRU":
-            attributes.setdefault("linear_before_reset", 1)
+            attributes.setdefault("linear_before_reset", int(not node.resets_before))
         if node.layout and not self.oracle:
             names[0] = self.add("Transpose", [X], perm=[1, 0, 2])
             attributes["layout"] = 1

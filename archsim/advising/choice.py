@@ -10,7 +10,7 @@ from typing import NamedTuple
 from archsim.advising.subjects import Subject
 from archsim.advising.trials import AnyResult, Cost, Trial
 from archsim.config.arch import ArchSpec
-from archsim.errors import DoesNotFitError
+from archsim.errors import ConfigError, DoesNotFitError
 from archsim.exploration.candidates import UNREAL, plain_policy
 from archsim.exploration.threshold_search import LogGrid, last_good
 from archsim.policies import Policy
@@ -136,7 +136,7 @@ def judge(choice: ThetaChoice, arch: ArchSpec, plain: AnyResult) -> JudgedPolicy
         if subject.halves.apart:
             trial = subject.trial(policy, chosen.threshold, subject.halves.judging)
         result = trial.simulate(arch)
-    except DoesNotFitError as error:
+    except (DoesNotFitError, ConfigError) as error:  # too large for the machine, or no policy for this cell
         return JudgedPolicy(policy.name, choice, None, None, None, math.inf, str(error))
     return JudgedPolicy(policy.name, choice, trial, result, gains_of(result, plain), rank)
 

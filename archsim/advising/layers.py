@@ -58,8 +58,10 @@ def similarities(part: Part, predictors: dict[str, PredictedPolicy], *, precisio
 
 def _similarity(part: Part, index: int, probe: _Probe) -> LayerSimilarity:
     layer = part.network.layers[index]
-    keys = [(index, d) for d in range(len(layer.directions))]
-    tallies = [tally for key in keys for tally in probe.passes[key]]
+    keys, n_groups = [(index, d) for d in range(len(layer.directions))], len(layer.cell.gate_groups)
+    # Gates that are decided apart begin passes of their own, in turn. Only the first of them read h itself.
+    groups = [probe.passes[key][group::n_groups] for key in keys for group in range(n_groups)]
+    tallies = [tally for group in groups[::n_groups] for tally in group]
     x, h = (np.array([getattr(tally, name) for tally in tallies]).sum(axis=0) for name in ("x", "h"))
     elements = sum(tally.elements for tally in tallies)
     changed: Bools = np.logical_or.reduce([tally.changed for tally in tallies])
@@ -71,9 +73,7 @@ def _similarity(part: Part, index: int, probe: _Probe) -> LayerSimilarity:
         outputs_change=_change(h),
         sign_changes=_rounded(sum(tally.flips for tally in tallies) / elements) if elements else math.nan,
         never_change_sign=1 - float(changed.mean()) if elements else math.nan,
-        correlations={
-            name: _median_correlation([probe.passes[key] for key in keys], name) for name in probe.predictors
-        },
+        correlations={name: _median_correlation(groups, name) for name in probe.predictors},
     )
 
 

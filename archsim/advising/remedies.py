@@ -61,11 +61,15 @@ def looser_bounds(policies: Iterable[JudgedPolicy], plain: Trial, arch: ArchSpec
     today = plain.simulate(arch)
     for judged in policies:
         trial = _under_looser_bound(judged) if judged.real and judged.choice.trials else None
-        if trial is not None:
+        if trial is None:
+            continue
+        try:
             result = trial.simulate(arch)
-            gains = gains_of(result, today)
-            faster = today.record["cycles"] / result.record["cycles"]
-            yield Remedy(_looser(trial), judged.name, NO_GAINS, gains, faster, bound.cost(trial))
+        except UsageError:  # the machine cannot have the policy, whatever the bound
+            continue
+        gains = gains_of(result, today)
+        faster = today.record["cycles"] / result.record["cycles"]
+        yield Remedy(_looser(trial), judged.name, NO_GAINS, gains, faster, bound.cost(trial))
 
 
 def _under_looser_bound(judged: JudgedPolicy) -> Trial | None:

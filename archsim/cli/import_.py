@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--cell",
-    help="Cell: lstm, gru, rnn, rnn-relu, lstm-hard-sigmoid-fifth, ...  [default: lstm, gru or rnn by the shapes]",
+    help="Cell: lstm, gru, rnn, rnn-relu, gru-reset-before, lstm-hard-sigmoid-fifth, ...  [default: lstm, gru or rnn "
+    "by the shapes; a Keras GRU with one bias per gate resets before]",
 )
 @click.option(
     "--gate-order",

@@ -66,7 +66,7 @@ class TrainableNetwork(nn.Module):
         if self.source.metric is None:
             raise ConfigError(f"{self.source.name} names no metric: need one to say what fine-tuning costs")
         for layer in self.source.layers:
-            check_trainable(layer.cell)
+            check_trainable(layer)
         self.prefixes = [stack.prefix for stack in manifest.stacks]
         self.types = {name: tensor.dtype for name, tensor in tensors.items()}
         stacks = [_module_of(stack, tensors) for stack in manifest.stacks]
@@ -144,9 +144,10 @@ def _module_of(stack: StackManifest, tensors: Mapping[str, Tensor]) -> nn.RNNBas
     has_bias = any(name.startswith(f"{stack.prefix}bias_") for name in tensors)
     shape = stack.input_size, stack.hidden_size, stack.num_layers
     cell = cell_named(stack.cell)
-    module: nn.RNNBase = torch_class(cell)(
-        *shape, bias=has_bias, bidirectional=stack.bidirectional, **cell.torch_options
-    )
+    options: dict[str, Any] = {"bias": has_bias, "bidirectional": stack.bidirectional, **cell.torch_options}
+    if stack.proj_size:  # which only an nn.LSTM takes
+        options["proj_size"] = stack.proj_size
+    module: nn.RNNBase = torch_class(cell)(*shape, **options)
     with torch.no_grad():
         for name, weight in module.named_parameters():
             stored = tensors.get(stack.prefix + name)

@@ -78,7 +78,7 @@ class ReuseRNN(nn.Module):
         self.scales = scales
         self.fp16 = is_fp16(precision)
         for layer in self.passes().network.layers:
-            check_trainable(layer.cell)
+            check_trainable(layer)
 
     def forward(self, x: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
         """Map x (T, B, I), or (B, T, I) if the modules are batch_first, to outputs of the same layout.

@@ -20,7 +20,8 @@ from torch.autograd.function import once_differentiable
 from archsim.errors import ConfigError
 from archsim.inference.batching import Batch
 from archsim.inference.recurrent_pass import RecurrentPass
-from archsim.ir.cells import SIGMOID, Cell
+from archsim.ir.cells import SIGMOID
+from archsim.ir.layers import Layer
 from archsim.kernels.arrays import F32, U8, Bools
 from archsim.kernels.numerics.cells import GRU_KERNEL, LSTM_KERNEL, RNN_KERNEL, RNN_RELU_KERNEL
 from archsim.kernels.numerics.fp16 import to_fp16
@@ -146,10 +147,12 @@ ACTIVATIONS: dict[int, Callable[[Tensor], object]] = {
 """Activation functions, applied in place to products with bias (rows, P, H), by kernel id."""
 
 
-def check_trainable(cell: Cell) -> None:
-    """Raise ConfigError for a cell whose gradient is not known here."""
-    if cell.kernel_id not in ACTIVATIONS or cell.gate_activation != SIGMOID:
-        raise ConfigError(f"archsim.finetune has no gradient for cell {cell.name!r}")
+def check_trainable(layer: Layer) -> None:
+    """Raise ConfigError for a layer whose gradient is not known here."""
+    if layer.cell.kernel_id not in ACTIVATIONS or layer.cell.gate_activation != SIGMOID:
+        raise ConfigError(f"archsim.finetune has no gradient for cell {layer.cell.name!r}")
+    if layer.projection_size:
+        raise ConfigError(f"archsim.finetune has no gradient for a projection (proj_size = {layer.projection_size})")
 
 
 def _activations(layer_pass: RecurrentPass, record: PassRecord) -> F32:

@@ -126,12 +126,14 @@ def largest_difference(ours: Tensor, theirs: Tensor) -> float:
 
 def _plain(module: nn.Module, kind: type[Any], weights: dict[str, Tensor]) -> nn.Module:
     """Return a plain module of the same shape with these weights."""
-    options = {"bias": module.bias}
+    options: dict[str, Any] = {"bias": module.bias}
     if hasattr(module, "nonlinearity"):
         options["nonlinearity"] = module.nonlinearity
     if isinstance(module, nn.RNNBase):
         layout = ("num_layers", "batch_first", "bidirectional")
         options |= {name: getattr(module, name) for name in layout}
+        if module.proj_size:  # which only an nn.LSTM takes
+            options["proj_size"] = module.proj_size
     plain: nn.Module = kind(module.input_size, module.hidden_size, **options)
     plain.load_state_dict(weights)
     example = next(iter(weights.values()))

@@ -1,4 +1,4 @@
-"""Cells of recurrent ONNX operators, by their activation functions and peepholes."""
+"""Cells of recurrent ONNX operators, by their activation functions, peepholes and place of the reset."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _cells(*names: str) -> tuple[Cell, ...]:
 CELLS_OF = {
     "LSTM": _cells("lstm", "lstm-peepholes"),
     "DynamicQuantizeLSTM": _cells("lstm", "lstm-peepholes"),
-    "GRU": _cells("gru"),
+    "GRU": _cells("gru", "gru-reset-before"),
     "RNN": _cells("rnn", "rnn-relu"),
 }
 """Cells that an operator computes, that of its defaults first."""
@@ -58,7 +58,12 @@ def activations_of(cell: Cell) -> tuple[Activation, ...]:
 
 def cell_of(op: str, attributes: Mapping[str, Any], n_directions: int, *, has_peepholes: bool = False) -> Cell:
     """Return the cell of an operator; NetworkError that lists what is accepted for other activation functions."""
-    cells = [cell for cell in CELLS_OF[op] if bool(cell.peephole_gates) == has_peepholes]
+    resets_before = op == "GRU" and not attributes.get("linear_before_reset", 0)
+    cells = [
+        cell
+        for cell in CELLS_OF[op]
+        if bool(cell.peephole_gates) == has_peepholes and cell.resets_before == resets_before
+    ]
     known = {activations_of(cell): cell for cell in cells}
     given = list(_activations(attributes)) or [*next(iter(known))] * n_directions
     for activations, cell in known.items():

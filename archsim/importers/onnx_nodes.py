@@ -149,8 +149,6 @@ def _unsupported(scope: Scope, node: onnx.NodeProto) -> list[str]:
         reasons.append(f"clip = {attributes['clip']:g} is not simulated, need none")
     if attributes.get("input_forget", 0):
         reasons.append("input_forget = 1 (coupled gates) is not simulated, need 0")
-    if node.op_type == "GRU" and not attributes.get("linear_before_reset", 0):
-        reasons.append("linear_before_reset = 0 (reset before the product) is not simulated yet, need 1")
     try:
         cell_of(node.op_type, attributes, len(DIRECTIONS.get(direction, (False,))))
     except NetworkError as error:

@@ -23,7 +23,7 @@ def from_torch(model: torch.nn.Module, *, layer: str | None = None, name: str | 
 
     Weights are those it computes with in evaluation, after pruning, normalisation and other parametrisations. The
     module is called once to find them, and left as it was. Raises NetworkError, which lists the recurrent modules there
-    are, for a module that is not there or not the only one; for options that archsim does not model (`proj_size`); and
+    are, for a module that is not there or not the only one; and
     for a module that computes something else than its weights say (a `forward` of its own, hooks, learned states).
     """
     import torch

@@ -61,7 +61,11 @@ class TensorGroup:
     @property
     def n_gates(self) -> int:
         """Gates by the shape of the first weights of h, 0 for a shape of no cell."""
-        shape = self.parts[min(self.parts)]["weight_hh"].shape
+        part = self.parts[min(self.parts)]
+        shape = part["weight_hh"].shape
+        if self.has_projection:  # weights of h are (G·H, R), the projection is (R, H)
+            units = part["weight_hr"].shape[-1]
+            return shape[0] // units if units and shape[0] % units == 0 else 0
         return max(shape) // min(shape) if len(shape) == 2 and min(shape) and max(shape) % min(shape) == 0 else 0
 
     @property
@@ -73,6 +77,11 @@ class TensorGroup:
     def has_peepholes(self) -> bool:
         """True if its first layer has peephole weights."""
         return "peepholes" in self.parts[min(self.parts)]
+
+    @property
+    def has_projection(self) -> bool:
+        """True if its first layer has a projection, torch's `proj_size`."""
+        return "weight_hr" in self.parts[min(self.parts)]
 
     def take_as(self, where: str, cell: str) -> None:
         """Read the group as a cell by name; NetworkError if that has another number of gates, or other peepholes."""
@@ -92,8 +101,8 @@ class TensorGroup:
             for side in range(1 + self.bidirectional):
                 where = f"layer {layer}, {'reverse' if side else 'forward'}"
                 part = self.parts.get((layer, side), {})
-                if "weight_hr" in part:
-                    return f"{where} has weight_hr: projections (proj_size) are not simulated"
+                if ("weight_hr" in part) != self.has_projection:
+                    return f"{where} differs from the first layer in having a projection, weight_hr"
                 needed = ("weight_ih", "weight_hh", *(("peepholes",) * self.has_peepholes))
                 if missing := [role for role in needed if role not in part]:
                     return f"{where} has no {' and no '.join(missing)}"
@@ -101,8 +110,9 @@ class TensorGroup:
             shape = self.parts[min(self.parts)]["weight_hh"].shape
             known = "those of an LSTM are (4·H, H), of a GRU (3·H, H), of an RNN (H, H)"
             return f"its weights of h have shape {shape}: {known}"
-        if self.has_peepholes and self.n_gates != CELLS["lstm"].n_gates:
-            return f"it has peepholes and {self.n_gates} gates: only an LSTM has both"
+        for what, is_there in (("peepholes", self.has_peepholes), ("a projection", self.has_projection)):
+            if is_there and self.n_gates != CELLS["lstm"].n_gates:
+                return f"it has {what} and {self.n_gates} gates: only an LSTM has both"
         return ""
 
     @property
@@ -111,7 +121,9 @@ class TensorGroup:
         kernel, recurrent = (self.parts[min(self.parts)][role].shape for role in ("weight_ih", "weight_hh"))
         inputs = kernel[0] if self.gate_order == "keras" else kernel[-1]
         layers = f"{self.depth} layer{'s' * (self.depth > 1)}{' bidirectional' * self.bidirectional}"
-        return f"{self.cell}, {layers}, {inputs} inputs, {min(recurrent)} units"
+        units = max(recurrent) // self.n_gates
+        projected = f" projected to {min(recurrent)}" if units != min(recurrent) else ""
+        return f"{self.cell}, {layers}, {inputs} inputs, {units} units{projected}"
 
 
 def find_groups(tensors: Tensors) -> list[TensorGroup]:

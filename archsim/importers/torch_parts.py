@@ -123,8 +123,6 @@ def weights_of(part: TorchPart, where: str) -> TorchWeights:
     kind = plain_class(module)
     if kind is None:
         raise NetworkError(f"{where}: {part} is not supported; accepted: {ACCEPTED}")
-    if getattr(module, "proj_size", 0):
-        raise NetworkError(f"{where}: proj_size = {module.proj_size} is not supported; accepted: 0")
     return TorchWeights(*effective_weights(module, kind, where))
 
 
@@ -153,8 +151,6 @@ def _script_weights(part: TorchPart, where: str) -> TorchWeights:
     if "weight_hh" not in weights and "weight_hh_l0" not in weights:
         held = "keeps its weights packed (quantised?)" if not weights else f"has the parameters {', '.join(weights)}"
         raise NetworkError(f"{where}: {part} {held}; need torch's names, weight_ih_l0 or weight_ih, ...")
-    if any("weight_hr" in name for name in weights):
-        raise NetworkError(f"{where}: {part} has projections (proj_size), which are not supported")
     trial, reason = _best_trial(weights, part)
     if trial is not None and not trial.difference <= trial.tolerance:
         raise NetworkError(f"{where}: {part} computes something else than its weights say (by {trial.difference:.2g})")
@@ -227,14 +223,20 @@ def _plain_module(weights: Weights, cell: Cell) -> Any:
     is_cell = "weight_hh" in weights
     end = "" if is_cell else "_l0"
     recurrent, kernel = weights[f"weight_hh{end}"], weights[f"weight_ih{end}"]
-    if recurrent.ndim != 2 or kernel.ndim != 2 or len(recurrent) != cell.n_gates * recurrent.shape[1]:
+    projection = weights.get(f"weight_hr{end}")
+    units = recurrent.shape[-1] if projection is None else projection.shape[-1]
+    if recurrent.ndim != 2 or kernel.ndim != 2 or len(recurrent) != cell.n_gates * units:
         return None
     options: dict[str, Any] = {"bias": any("bias" in key for key in weights), **cell.torch_options}
     if not is_cell:
         depth = sum(key.startswith("weight_hh_l") and not key.endswith("_reverse") for key in weights)
         options |= {"num_layers": depth, "bidirectional": any(key.endswith("_reverse") for key in weights)}
+    if projection is not None:
+        if not cell.may_project:
+            return None
+        options["proj_size"] = len(projection)
     kind = getattr(nn, f"{cell.torch_class}Cell") if is_cell else torch_class(cell)
-    plain = kind(kernel.shape[1], recurrent.shape[1], **options)
+    plain = kind(kernel.shape[1], units, **options)
     try:
         plain.load_state_dict(weights)
     except RuntimeError:

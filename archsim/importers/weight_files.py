@@ -42,9 +42,9 @@ def import_weights(
     """Return the network of a `.safetensors`, `.npz` or `.pt` file of weights, a whole model's file included.
 
     prefixes: names before those of the recurrent tensors; several are stacked in this order. Needed where there are
-    several recurrent parts. cell: name of the cell where shapes do not say it, as `rnn-relu`; by default `lstm`,
-    `gru` or `rnn` by the number of gates. gate_order: by default that of the framework whose names the tensors have.
-    Raises NetworkError, which lists what there is.
+    several recurrent parts. cell: name of the cell where shapes do not say it, as `rnn-relu` or `gru-reset-before`; by
+    default `lstm`, `gru` or `rnn` by the number of gates. gate_order: by default that of the framework whose names the
+    tensors have. Raises NetworkError, which lists what there is.
     """
     path = Path(path)
     if cell is not None:
@@ -94,6 +94,7 @@ def _layers(where: str, group: TensorGroup, cell: str | None, gate_order: str | 
         [part["weight_hh"].read() for part in parts],
         [_bias(where, part) for part in parts],
         peepholes=[part["peepholes"].read() for part in parts] if group.has_peepholes else None,
+        proj=[part["weight_hr"].read() for part in parts] if group.has_projection else None,
         gate_order=gate_order or group.gate_order,
         bidirectional=group.bidirectional,
         where=where,

@@ -63,20 +63,30 @@ def as_stored(where: str, frames: F32, *, fp16: bool) -> F32:
 
 
 def initial_states(network: Network, where: str, starts: Sequence[Start], *, fp16: bool) -> dict[PassKey, State]:
-    """Return initial states (S, H) by layer and direction, with h as the machine stores it.
+    """Return initial states, h (S, R) and c (S, H), by layer and direction, with h as the machine stores it.
 
     Raises TraceError with `where` for states of a pass that the encoder does not have, or of another size.
     """
-    sizes = {(i, d): y.hidden_size for i, y in enumerate(network.encoder) for d in range(len(y.directions))}
+    sizes = {
+        (i, d): (y.recurrent_size, y.hidden_size)
+        for i, y in enumerate(network.encoder)
+        for d in range(len(y.directions))
+    }
     states = {}
     for start in starts:
         key = start.layer, start.direction
         what = f"{where}: initial state of (layer {start.layer}, direction {start.direction})"
         if key not in sizes:
             raise TraceError(f"{what}: {network.name} has no such pass, accepted: {', '.join(map(str, sizes))}")
-        if start.h.shape[1] != sizes[key]:
-            raise TraceError(f"{what} has {start.h.shape[1]} units, {network.name} has {sizes[key]} there")
-        states[key] = State(as_stored(what, start.h, fp16=fp16), start.c)
+        n_hidden, n_units = sizes[key]
+        if start.h.shape[1] != n_hidden:
+            raise TraceError(f"{what} has {start.h.shape[1]} units, {network.name} has {n_hidden} there")
+        c = start.c
+        if c.shape == start.h.shape and not c.any():  # one that was not given is zero, in the shape of h
+            c = np.zeros((len(c), n_units), np.float32)
+        if c.shape[1] != n_units:
+            raise TraceError(f"{what}: c has shape {c.shape}, {network.name} has {n_units} units there")
+        states[key] = State(as_stored(what, start.h, fp16=fp16), c)
     return states
 
 

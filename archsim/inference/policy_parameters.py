@@ -12,7 +12,7 @@ from archsim.errors import ConfigError
 from archsim.ir.layers import Layer
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
-from archsim.policies import Policy, declaration, kind_of
+from archsim.policies import Policy, declaration, kind_of, skips_columns
 
 Threshold = float | Sequence[float] | Sequence[Sequence[float]]
 """One number, one number per layer, or one per (layer, gate)."""
@@ -33,6 +33,7 @@ def thresholds_per_gate(network: Network, threshold: Threshold) -> list[F32]:
 
 def thresholds_for(network: Network, policy: Policy, threshold: Threshold) -> list[F32]:
     """Return θ per gate as `thresholds_per_gate` does; ConfigError also if gates differ that share their columns."""
+    check_columns(network, policy)
     per_gate = thresholds_per_gate(network, threshold)
     if not kind_of(policy).gates_differ and _is_list(threshold) and any(map(_is_list, threshold)):  # type: ignore[arg-type]
         raise ConfigError(
@@ -40,6 +41,19 @@ def thresholds_for(network: Network, policy: Policy, threshold: Threshold) -> li
             "need one number, or one per layer"
         )
     return per_gate
+
+
+def check_columns(network: Network, policy: Policy) -> None:
+    """Raise ConfigError where a policy skips columns and the gates of a layer do not read the same inputs.
+
+    One list of changed inputs serves all gates of a step. That of r ⊙ h would be known only after gate r.
+    """
+    for layer in network.layers if skips_columns(policy) else ():
+        if layer.cell.resets_before:
+            raise ConfigError(
+                f"{network.name}, {layer.name}: policy {policy.name!r} skips columns of [x; h], which all gates must "
+                f"read; the last gate of a {layer.cell.name} reads r ⊙ h: need a policy that reuses neurons, as bnn"
+            )
 
 
 def zero_thresholds(network: Network) -> list[F32]:

@@ -7,19 +7,17 @@ from typing import Protocol
 
 import numpy as np
 
-from archsim.errors import ConfigError, NetworkError
+from archsim.errors import NetworkError
 from archsim.inference.batching import Batch
+from archsim.inference.gate_group import GateGroup, check_unit, group_contexts
 from archsim.inference.weights import StoredWeights
-from archsim.ir.layers import Layer, State
-from archsim.kernels.arrays import F32, U8, Bools
-from archsim.kernels.numerics.cells import update_cell
+from archsim.ir.layers import Layer, State, zero_state
+from archsim.kernels.arrays import F32, U8
+from archsim.kernels.numerics.cells import reset_hidden, update_cell
 from archsim.kernels.numerics.dense import accumulate_products
-from archsim.kernels.numerics.fp16 import FP16_MAX, round_to_fp16
-from archsim.kernels.prediction.recurrent_steps import PassArrays, run_steps
-from archsim.kernels.prediction.reuse_decider import ReuseDecider, check_reuse_decider
-from archsim.kernels.prediction.reuse_rule import apply_memo
-from archsim.policies.kernel_pass import KernelPass
-from archsim.policies.protocol import PassContext, ReusePolicy, Step, correction_of
+from archsim.kernels.numerics.fp16 import FP16_MAX
+from archsim.kernels.prediction.recurrent_steps import Group, run_steps
+from archsim.policies.protocol import PassContext, ReusePolicy
 from archsim.units import ceil_div
 
 CHUNK_ROWS = 4096
@@ -30,17 +28,14 @@ def begin_state(layer: Layer, size: int, start: State | None) -> State:
     """Return zeros for `size` sequences, or a copy of `start`, the final state of another layer."""
     if start is not None:
         return State(start.h.copy(), start.c.copy())
-    zeros = np.zeros((size, layer.hidden_size), np.float32)
-    return State(zeros, zeros.copy())
+    return zero_state(size, layer.recurrent_size, layer.hidden_size)
 
 
 def update_cells(layer: Layer, weights: StoredWeights, products: F32, state: State, *, fp16: bool) -> F32:
-    """Advance the first B sequences from their products (B, P, H); return h (B, H), a view into the state."""
+    """Advance the first B sequences from their products (B, P, H); return h (B, R), a view into the state."""
     B = products.shape[0]
     h, c = state.h[:B], state.c[:B]
-    update_cell(weights.update, products, c, h)
-    if fp16:
-        round_to_fp16(h)
+    update_cell(weights.update, products, c, h, fp16=fp16)
     check_finite(layer, h, fp16=fp16)
     return h
 
@@ -76,7 +71,7 @@ class RecurrentPass:
     """A pass whose policy reuses neurons. Its memos start empty and live for this pass only (SEMANTICS 1.4).
 
     All steps run in one kernel call if the policy decides in a kernel. A plug-in that decides in Python is called at
-    every step.
+    every step, once per group of gates.
     Raises ConfigError for a policy that breaks its contract.
     """
 
@@ -94,34 +89,18 @@ class RecurrentPass:
         self.weights = weights
         self.policy = policy
         self.fp16 = fp16
-        self.pass_policy = policy.begin(context)
-        if not hasattr(self.pass_policy, "decide"):
-            began = f"policy {policy.name!r} began a pass with {self.pass_policy!r}"
-            raise ConfigError(f"{began}: need an object with decide(step)")
-        self.decider = self._decider(context)
         self.state = begin_state(layer, context.batch, start)
         self.bytes_per_step = ceil_div(layer.neurons_per_step, 8)
-        self.memo = np.zeros((context.batch, layer.cell.n_products, layer.hidden_size), np.float32)
-        self.arrays = PassArrays(
-            hidden_t=weights.hidden_t,
-            gate_of_product=layer.cell.product_gates,
-            memo=self.memo,
-            c=self.state.c,
-            h=self.state.h,
-            update=weights.update,
-            fp16=fp16,
-        )
+        self.groups = [
+            GateGroup(gates, layer, weights, policy, of_group, self.state, fp16=fp16)
+            for gates, of_group in zip(layer.cell.gate_groups, group_contexts(context, layer), strict=True)
+        ]
 
-    def _decider(self, context: PassContext) -> ReuseDecider | None:
-        """Return the decider of the kernel; None for a plug-in whose own `decide` has to be called."""
-        if type(self.pass_policy) is not KernelPass or "decide" in vars(self.pass_policy):
-            return None
-        layer, decider = self.layer, self.pass_policy.decider
-        try:
-            check_reuse_decider(decider, context.batch, layer.cell.n_gates, layer.hidden_size, layer.joint_size)
-        except ValueError as error:
-            raise ConfigError(f"policy {self.policy.name!r} began a pass that does not fit: {error}") from None
-        return decider
+    @property
+    def _kernel_groups(self) -> list[Group] | None:
+        """Arrays and deciders of the groups; None where a plug-in's own `decide` has to be called."""
+        groups = [(group.arrays, group.decider) for group in self.groups if group.decider is not None]
+        return groups if len(groups) == len(self.groups) else None
 
     def input_products(self, inputs: F32) -> F32:
         """Return the part of each dot product that does not depend on h, (rows, I) to (rows, P·H)."""
@@ -132,14 +111,14 @@ class RecurrentPass:
     def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
         """Run the steps of a window from step-major inputs (rows, I) and input products (rows, P·H).
 
-        Returns step-major h (rows, H) and bit-packed decisions (rows, bytes). On return `products` holds what the cell
+        Returns step-major h (rows, R) and bit-packed decisions (rows, bytes). On return `products` holds what the cell
         updates used, memoized where reused.
         """
-        if self.decider is None:
+        if (groups := self._kernel_groups) is None:
             return step_by_step(self, window, inputs, products)
-        outputs, reused = run_steps(self.arrays, self.decider, window.start, window.active, inputs, products)
+        outputs, reused = run_steps(groups, window.start, window.active, inputs, products)
         check_finite(self.layer, outputs, fp16=self.fp16)
-        _check_unit(self.policy, reused)
+        check_unit(self.policy, reused)
         return outputs, np.packbits(reused.reshape(len(reused), -1), axis=1)
 
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
@@ -148,25 +127,21 @@ class RecurrentPass:
         Returns h (B, H), which the next step may overwrite, and the bit-packed decisions (B, bytes). On
         return `products` (B, P·H), contiguous, holds what the cell update used, memoized where reused.
         """
-        if self.decider is None:
+        if self._kernel_groups is None:
             return self._advance_in_python(index, inputs, products)
         step = Batch.of(np.arange(len(inputs)), np.ones(len(inputs), np.int64), index)
         return self.run(step, inputs, products)
 
     def _advance_in_python(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
         """Run step `index` as `advance` does, for a policy that decides in Python."""
-        cell, B = self.layer.cell, inputs.shape[0]
-        h, memo = self.state.h[:B], self.memo[:B]
-        accumulate_products(h, self.weights.hidden_t, products)
-        products = products.reshape(B, cell.n_products, -1)
-        step = Step(index, inputs, h, products, memo, cell.n_gates)
-        reused = self.pass_policy.decide(step)
-        _check_decision(self.policy, step, reused)
-        correction = correction_of(self.pass_policy)
-        _check_correction(self.policy, step, correction)
-        apply_memo(products, memo, reused, cell.product_gates, self.fp16, correction)
-        h = update_cells(self.layer, self.weights, products, self.state, fp16=self.fp16)
-        return h, np.packbits(reused.reshape(B, -1), axis=1)
+        B, H = len(inputs), self.layer.hidden_size
+        h = self.state.h[:B]
+        reused = [self.groups[0].finish_products(index, inputs, h, products)]
+        if self.layer.cell.resets_before:
+            reset_h = reset_hidden(self.weights.update, products.reshape(B, -1, H), h, fp16=self.fp16)
+            reused.append(self.groups[1].finish_products(index, inputs, reset_h, products))
+        h = update_cells(self.layer, self.weights, products.reshape(B, -1, H), self.state, fp16=self.fp16)
+        return h, np.packbits(np.concatenate(reused, axis=1).reshape(B, -1), axis=1)
 
 
 InputProducts = Callable[[slice], F32]
@@ -174,8 +149,8 @@ InputProducts = Callable[[slice], F32]
 
 
 def run_direction(layer_pass: LayerPass, inputs: F32, batch: Batch, input_products: InputProducts) -> tuple[F32, U8]:
-    """Run a pass over step-major inputs (rows, I); return step-major outputs (rows, H) and bit-packed decisions."""
-    outputs = np.empty((inputs.shape[0], layer_pass.layer.hidden_size), np.float32)
+    """Run a pass over step-major inputs (rows, I); return step-major outputs (rows, R) and bit-packed decisions."""
+    outputs = np.empty((inputs.shape[0], layer_pass.layer.recurrent_size), np.float32)
     decisions = np.empty((inputs.shape[0], layer_pass.bytes_per_step), np.uint8)
     first = 0
     for window in batch.windows(max(1, CHUNK_ROWS // batch.sequences.size)):
@@ -187,31 +162,8 @@ def run_direction(layer_pass: LayerPass, inputs: F32, batch: Batch, input_produc
 
 def step_by_step(layer_pass: LayerPass, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
     """Run the steps of a window one by one; return step-major h and bit-packed decisions."""
-    outputs = np.empty((inputs.shape[0], layer_pass.layer.hidden_size), np.float32)
+    outputs = np.empty((inputs.shape[0], layer_pass.layer.recurrent_size), np.float32)
     decisions = np.empty((inputs.shape[0], layer_pass.bytes_per_step), np.uint8)
     for index, rows in enumerate(window.steps(), window.start):
         outputs[rows], decisions[rows] = layer_pass.advance(index, inputs[rows], products[rows])
     return outputs, decisions
-
-
-def _check_correction(policy: ReusePolicy, step: Step, correction: object) -> None:
-    if correction is None:
-        return
-    if not isinstance(correction, np.ndarray) or (correction.dtype, correction.shape) != (np.float32, step.shape):
-        given = f"{correction.dtype} of shape {correction.shape}" if isinstance(correction, np.ndarray) else correction
-        raise ConfigError(f"policy {policy.name!r} corrects by {given}, need float32 of shape {step.shape}")
-
-
-def _check_decision(policy: ReusePolicy, step: Step, reused: Bools) -> None:
-    """Raise ConfigError for decisions of a plug-in that no kernel could read, or that break the contract."""
-    if not isinstance(reused, np.ndarray) or reused.dtype != np.bool_ or reused.shape != step.shape:
-        given = f"{reused.dtype} of shape {reused.shape}" if isinstance(reused, np.ndarray) else repr(reused)
-        raise ConfigError(f"policy {policy.name!r} decided {given}, need bool of shape {step.shape}")
-    if step.index == 0 and reused.any():
-        raise ConfigError(f"policy {policy.name!r} reuses neurons at step 0, where every memo is empty")
-    _check_unit(policy, reused)
-
-
-def _check_unit(policy: ReusePolicy, reused: Bools) -> None:
-    if not policy.uses_memo_unit and reused.any():
-        raise ConfigError(f"policy {policy.name!r} reuses neurons but says it needs no memoization unit")

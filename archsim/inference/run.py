@@ -17,7 +17,7 @@ from archsim.inference.comparison import ComparedRunner, output_change
 from archsim.inference.head import Prediction
 from archsim.inference.policy_parameters import Threshold, thresholds_for
 from archsim.inference.workload import Workload
-from archsim.ir.layers import State
+from archsim.ir.layers import State, zero_state
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, F64, I64, U8
 from archsim.policies import NoReuse, Policy, kind_of, saves_work
@@ -167,8 +167,8 @@ class _Collected:
         self.layer_outputs = [list(no_outputs) for _ in workload.network.layers] if keep.layers else None
         self.ends: dict[PassKey, State] = {}
         if keep.ends:
-            sizes = {s.pass_key: (n_sequences, s.n_units) for s in self.shapes if not s.decodes}
-            self.ends = {key: State(*np.zeros((2, *size), np.float32)) for key, size in sizes.items()}
+            sizes = {s.pass_key: (s.n_hidden, s.n_units) for s in self.shapes if not s.decodes}
+            self.ends = {key: zero_state(n_sequences, *size) for key, size in sizes.items()}
         self.predictions: list[Prediction] = [""] * n_sequences
         self.predicts = False
 

@@ -28,9 +28,9 @@ class StoredWeights:
     input_t: F32
     """Weights of x, (I, P·H)."""
     hidden_t: F32
-    """Weights of h, (H, P·H)."""
+    """Weights of h, (R, P·H)."""
     update: CellUpdate
-    """Cell update with biases and peepholes, which stay float32 (SEMANTICS 1.2)."""
+    """Cell update with biases and peepholes, which stay float32, and the projection (SEMANTICS 1.2)."""
 
     @cached_property
     def joint_t(self) -> F32:
@@ -69,6 +69,7 @@ def store_weights(layer: Layer, direction: Direction, *, fp16: bool) -> StoredWe
             gate_slope=np.float32(layer.cell.gate_activation.slope),
             bias=np.where(reads_x & reads_h, b_ih + b_hh, np.where(reads_x, b_ih, b_hh)),
             peepholes=_peepholes(layer, direction),
+            projection_t=_projection_t(layer, direction, fp16),
         ),
     )
 
@@ -96,6 +97,13 @@ def _peepholes(layer: Layer, direction: Direction) -> F32:
         return np.zeros((0, layer.hidden_size), np.float32)
     # A copy, because kernels would be compiled once more for an array that is read-only.
     return direction.peepholes.reshape(-1, layer.hidden_size).copy()
+
+
+def _projection_t(layer: Layer, direction: Direction, fp16: bool) -> F32:
+    """Return the weights of the projection, (H, R); (0, 0) without one."""
+    if direction.weight_hr is None:
+        return np.zeros((0, 0), np.float32)
+    return np.ascontiguousarray(_stored(layer, "weight_hr", direction.weight_hr, fp16).T)
 
 
 def _transposed(blocks: F32) -> F32:

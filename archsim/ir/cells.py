@@ -10,6 +10,7 @@ from archsim.errors import NetworkError, did_you_mean
 from archsim.kernels.arrays import I64
 from archsim.kernels.numerics.cells import (
     GRU_KERNEL,
+    GRU_RESET_BEFORE_KERNEL,
     LSTM_KERNEL,
     LSTM_PEEPHOLES_KERNEL,
     RNN_KERNEL,
@@ -59,6 +60,10 @@ class Cell:
     """Option `nonlinearity` of the torch module; empty if the module has none."""
     is_bounded: bool = True
     """Whether h stays within -1 and 1, whatever the weights."""
+    may_project: bool = False
+    """Whether a projection may make h of the hidden units' values."""
+    resets_before: bool = False
+    """Whether the first gate multiplies h before the last gate's product with it, so that the last gate waits."""
 
     def __repr__(self) -> str:
         return f"Cell({self.name!r})"
@@ -72,6 +77,15 @@ class Cell:
     def n_products(self) -> int:
         """P, the number of stored products per unit, at least G."""
         return len(self.gate_of_product)
+
+    @property
+    def gate_groups(self) -> tuple[slice, ...]:
+        """Gates that are decided together, in order: all of them, or all but the last and then the last."""
+        return (
+            (slice(0, self.n_gates - 1), slice(self.n_gates - 1, self.n_gates))
+            if self.resets_before
+            else (slice(0, self.n_gates),)
+        )
 
     @property
     def product_gates(self) -> I64:
@@ -110,6 +124,7 @@ LSTM = Cell(
     multiplies=3,  # f·c, i·g, o·tanh(c)
     adds=5,  # biases 4, c 1
     exponentials=5,  # σ three times, tanh twice
+    may_project=True,
 )
 LSTM_PEEPHOLES = replace(
     LSTM,
@@ -129,6 +144,16 @@ GRU = Cell(
     multiplies=3,  # r·y_h, (1-z)·n, z·h
     adds=7,  # biases 4, candidate 1, 1-z and the sum 2
     exponentials=3,  # σ twice, tanh once
+)
+GRU_RESET_BEFORE = replace(
+    GRU,
+    name="gru-reset-before",
+    kernel_id=GRU_RESET_BEFORE_KERNEL,
+    torch_class="",
+    gate_of_product=(0, 1, 2),
+    multiplies=3,  # r·h, (1-z)·n, z·h
+    adds=5,  # biases 3, 1-z and the sum 2
+    resets_before=True,
 )
 RNN = Cell(
     name="rnn",
@@ -151,12 +176,18 @@ RNN_RELU = replace(
     is_bounded=False,
 )
 
-GATED = (LSTM, LSTM_PEEPHOLES, GRU)
+GATED = (LSTM, LSTM_PEEPHOLES, GRU, GRU_RESET_BEFORE)
 """Cells with gates from 0 to 1, each of which may have a hard activation function instead of the logistic one."""
 HARD = tuple(with_gate_activation(cell, hard) for cell in GATED for hard in HARD_SIGMOIDS)
-CELLS = {cell.name: cell for cell in (LSTM, GRU, RNN, RNN_RELU, LSTM_PEEPHOLES, *HARD)}
+CELLS = {cell.name: cell for cell in (LSTM, GRU, RNN, RNN_RELU, LSTM_PEEPHOLES, GRU_RESET_BEFORE, *HARD)}
 TORCH_CELLS = tuple(cell for cell in CELLS.values() if cell.torch_class)
 """Cells that a module of torch computes."""
+
+
+def with_reset_before(cell: Cell) -> Cell:
+    """Return the GRU with reset before the product whose gates have the activation function of `cell`."""
+    activation = cell.gate_activation
+    return next(other for other in CELLS.values() if other.resets_before and other.gate_activation == activation)
 
 
 def check_cell(cell: Cell) -> None:

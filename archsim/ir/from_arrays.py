@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from archsim.errors import NetworkError
-from archsim.ir.cells import Cell, cell_named
+from archsim.ir.cells import Cell, cell_named, with_reset_before
 from archsim.ir.gate_orders import GATE_ORDERS, Array, GateOrder, gate_order_named
 from archsim.ir.layers import Direction, Layer, make_direction
 
@@ -24,6 +24,7 @@ def layers_from_arrays(
     bias: Sequence[Any] | None,
     *,
     peepholes: Sequence[ArrayLike] | None = None,
+    proj: Sequence[ArrayLike] | None = None,
     gate_order: str,
     bidirectional: bool,
     where: str = "from_weights",
@@ -32,9 +33,9 @@ def layers_from_arrays(
 
     Raises NetworkError, which begins with `where`.
     """
-    source = _Source(where, cell_named(cell_name, f"{where}: "), gate_order_named(gate_order, where))
-    given = {"weight_ih": weight_ih, "weight_hh": weight_hh, "bias": bias, "peepholes": peepholes}
-    optional = [name for name in ("bias", "peepholes") if given[name] is None]
+    cell, order = cell_named(cell_name, f"{where}: "), gate_order_named(gate_order, where)
+    given = {"weight_ih": weight_ih, "weight_hh": weight_hh, "bias": bias, "peepholes": peepholes, "proj": proj}
+    optional = [name for name in ("bias", "peepholes", "proj") if given[name] is None]
     lists = {name: _listed(where, name, arrays) for name, arrays in given.items() if name not in optional}
     count, n_sides = len(lists["weight_ih"]), 1 + bool(bidirectional)
     for name, entries in lists.items():
@@ -46,6 +47,7 @@ def layers_from_arrays(
     if count == 0 or count % n_sides:
         turn = "forward, reverse of layer 0, then of layer 1, ..." if bidirectional else "layer 0, layer 1, ..."
         raise NetworkError(f"{where}: weight_ih has {count} arrays, need one per (layer, direction): {turn}")
+    source = _Source(where, _cell_of_biases(where, cell, order, lists.get("bias", [])), order)
     layers: list[Layer] = []
     for first in range(0, count, n_sides):
         sides = [
@@ -54,6 +56,19 @@ def layers_from_arrays(
         ]
         layers.append(_layer(source, layers, sides))
     return tuple(layers)
+
+
+def _cell_of_biases(where: str, cell: Cell, order: GateOrder, biases: Sequence[Any]) -> Cell:
+    """Return the cell that the biases are of: with one per gate, a Keras GRU resets before its product with h."""
+    if "r" not in cell.gates or cell.resets_before or not order.one_bias_resets_first:
+        return cell
+    of_one = [_array(where, "bias", bias).ndim == 1 for bias in biases if bias is not None]
+    if any(of_one) and not all(of_one):
+        raise NetworkError(
+            f"{where}: some biases have one row (reset_after=False) and some two (reset_after=True): need the same in "
+            "all, or a network each"
+        )
+    return with_reset_before(cell) if any(of_one) else cell
 
 
 @dataclass(frozen=True)
@@ -68,12 +83,15 @@ class _Source:
         """Return the direction of one entry of each list, by name."""
         side = SIDES[index % n_sides]
         at = f"[{index}] (layer {index // n_sides}, {side})"
-        hidden = self._kernel(f"weight_hh{at}", arrays["weight_hh"], "H")
+        proj = arrays.get("proj")
+        n_rows = None if proj is None else self.cell.n_gates * self._units(f"proj{at}", proj)
+        hidden = self._kernel(f"weight_hh{at}", arrays["weight_hh"], "H" if proj is None else "R", n_rows)
         weights: dict[str, ArrayLike | None] = {
             "weight_ih": self._kernel(f"weight_ih{at}", arrays["weight_ih"], "I", n_rows=len(hidden)),
             "weight_hh": hidden,
         }
         weights["bias_ih"], weights["bias_hh"] = self._biases(f"bias{at}", arrays.get("bias"), len(hidden))
+        weights["weight_hr"] = proj
         if "peepholes" in arrays:
             weights["peepholes"] = self._peepholes(f"peepholes{at}", arrays["peepholes"])
         # Conversion and the check of values are those of every other source of weights.
@@ -94,6 +112,13 @@ class _Source:
             )
         return self.order.to_torch(self.cell, self.order.rows(array))
 
+    def _units(self, name: str, proj: ArrayLike) -> int:
+        """Return H, the inputs of a projection (R, H)."""
+        array = _array(self.where, name, proj)
+        if array.ndim != 2:
+            raise NetworkError(f"{self.where}: {name} has shape {array.shape}, need (R, H)")
+        return int(array.shape[1])
+
     def _fits(self, order: GateOrder, array: Array, columns: str, n_rows: int | None) -> bool:
         if array.ndim != 2 or 0 in array.shape:
             return False
@@ -109,13 +134,7 @@ class _Source:
             array = array.reshape(2, n_rows)
         if array.shape == (2, n_rows):
             return self.order.to_torch(self.cell, array[0]), self.order.to_torch(self.cell, array[1])
-        single = array.shape == (n_rows,)
-        if single and "r" in self.cell.gates and self.order.one_bias_resets_first:
-            raise NetworkError(
-                f"{self.where}: {name} has shape {array.shape}: a {self.order.name} gru with one bias resets before "
-                f"its product with h (reset_after=False), which is not simulated; need reset_after=True, (2, {n_rows})"
-            )
-        if not single:
+        if array.shape != (n_rows,):
             longer = f", ({2 * n_rows},)" if self.order.pairs_end_to_end else ""
             raise NetworkError(
                 f"{self.where}: {name} has shape {array.shape}, need ({n_rows},), a pair of them (2, {n_rows}){longer} "
@@ -133,16 +152,20 @@ class _Source:
 def _layer(source: _Source, below: list[Layer], directions: list[Direction]) -> Layer:
     """Return the next layer; raise NetworkError unless its directions are of one size and fit the layer below."""
     index = len(below)
-    shapes = [(d.weight_ih.shape[1], d.weight_hh.shape[1]) for d in directions]
+    n_gates = source.cell.n_gates
+    shapes = [(d.weight_ih.shape[1], d.weight_hh.shape[0] // n_gates) for d in directions]
     if len(set(shapes)) > 1:
         sizes = " and ".join(map(str, shapes))
         raise NetworkError(f"{source.where}: directions of layer {index} have (inputs, units) {sizes}: need the same")
-    inputs, units = shapes[0]
+    outputs = {None if d.weight_hr is None else len(d.weight_hr) for d in directions}
+    if len(outputs) > 1:
+        raise NetworkError(f"{source.where}: directions of layer {index} differ in their projections: need the same")
+    (inputs, units), projected = shapes[0], outputs.pop() or 0
     if below and inputs != below[-1].output_size:
         raise NetworkError(
             f"{source.where}: layer {index} takes {inputs} inputs, layer {index - 1} gives {below[-1].output_size}"
         )
-    return Layer(f"l{index}", source.cell, inputs, units, tuple(directions))
+    return Layer(f"l{index}", source.cell, inputs, units, tuple(directions), projected)
 
 
 def _listed(where: str, name: str, arrays: Any) -> list[Any]:

@@ -25,7 +25,7 @@ class GateOrder:
     pairs_end_to_end: bool = False
     """True if two biases of a direction may lie end to end, (2·G·H,)."""
     one_bias_resets_first: bool = False
-    """True if a GRU with one bias resets before its product with h, which archsim does not simulate."""
+    """True if a GRU with one bias per gate resets before its product with h."""
 
     def weights_shape(self, cell: Cell, columns: str) -> str:
         """Return the shape of a kernel with `columns` inputs in words, for messages."""

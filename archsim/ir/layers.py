@@ -13,7 +13,7 @@ from archsim.ir.cells import CELLS, Cell, check_cell
 from archsim.kernels.arrays import F32
 from archsim.ownership import OwnsArrays, own
 
-WEIGHT_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "peepholes")
+WEIGHT_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "peepholes")
 """Names of the arrays of a direction, also in network folders."""
 
 
@@ -21,7 +21,8 @@ WEIGHT_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "peepholes")
 class Direction(OwnsArrays):
     """Weights of one direction in float32, with the names and gate order of torch.
 
-    weight_ih (G·H, I), weight_hh (G·H, H), bias_ih and bias_hh (G·H,); read-only.
+    weight_ih (G·H, I), weight_hh (G·H, R), bias_ih and bias_hh (G·H,), weight_hr (R, H); read-only. R is H without a
+    projection, which only an LSTM may have.
     peepholes: weights of c in the gates i, f and o, (3·H,); None for a cell without them.
     """
 
@@ -30,6 +31,8 @@ class Direction(OwnsArrays):
     bias_ih: F32
     bias_hh: F32
     reverse: bool = False
+    weight_hr: F32 | None = None
+    """Projection of σ(o)·tanh(c) to h; None without one."""
     peepholes: F32 | None = None
 
     @property
@@ -39,10 +42,15 @@ class Direction(OwnsArrays):
 
 
 class State(NamedTuple):
-    """State of a recurrent layer between steps, (B, H) each. A cell without c leaves it at zero."""
+    """State of a recurrent layer between steps, h (B, R) and c (B, H). A cell without c leaves it at zero."""
 
     h: F32
     c: F32
+
+
+def zero_state(n_sequences: int, n_hidden: int, n_units: int) -> State:
+    """Return the state before the first step, h (n_sequences, R) and c (n_sequences, H) of zeros."""
+    return State(np.zeros((n_sequences, n_hidden), np.float32), np.zeros((n_sequences, n_units), np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,19 +62,26 @@ class Layer:
     input_size: int
     hidden_size: int
     directions: tuple[Direction, ...] = field(repr=False)
+    projection_size: int = 0
+    """R, hidden values that a projection makes of the H hidden units; 0 without one."""
 
     def __post_init__(self) -> None:
         check_cell(self.cell)
 
     @property
     def output_size(self) -> int:
-        """Outputs of all directions per step, D·H."""
-        return self.hidden_size * len(self.directions)
+        """Outputs of all directions per step, D·R."""
+        return self.recurrent_size * len(self.directions)
+
+    @property
+    def recurrent_size(self) -> int:
+        """Hidden values h of a direction, R: those of the projection, or H."""
+        return self.projection_size or self.hidden_size
 
     @property
     def joint_size(self) -> int:
-        """Inputs of a neuron, N = I + H."""
-        return self.input_size + self.hidden_size
+        """Inputs of a neuron, N = I + R."""
+        return self.input_size + self.recurrent_size
 
     @property
     def neurons_per_step(self) -> int:
@@ -75,13 +90,16 @@ class Layer:
 
 
 def make_direction(where: str, cell: Cell, weights: dict[str, ArrayLike | None], *, reverse: bool = False) -> Direction:
-    """Check and convert the arrays of a direction by name; a missing bias is zero.
+    """Check and convert the arrays of a direction by name; a missing bias is zero, a missing weight_hr no projection.
 
     Raises NetworkError with `where`, the array, its shape and the accepted shape.
     """
     weight_ih = _checked(where, "weight_ih", weights["weight_ih"])
     weight_hh = _checked(where, "weight_hh", weights["weight_hh"])
+    weight_hr = _projection(where, cell, weights.get("weight_hr"), weight_hh)
     rows, hidden = weight_hh.shape if weight_hh.ndim == 2 else (0, 0)
+    if weight_hr is not None:
+        hidden = weight_hr.shape[1]
     if hidden == 0 or rows != cell.n_gates * hidden:
         raise NetworkError(
             f"{where}: weight_hh has shape {weight_hh.shape}, a {cell.name} needs ({cell.n_gates}·H, H) with H >= 1"
@@ -96,7 +114,23 @@ def make_direction(where: str, cell: Cell, weights: dict[str, ArrayLike | None],
             raise NetworkError(f"{where}: {name} has shape {bias.shape}, need ({rows},)")
         biases[name] = bias
     peepholes = _peepholes(where, cell, weights.get("peepholes"), hidden)
-    return Direction(weight_ih, weight_hh, **biases, reverse=reverse, peepholes=peepholes)
+    return Direction(weight_ih, weight_hh, **biases, reverse=reverse, weight_hr=weight_hr, peepholes=peepholes)
+
+
+def _projection(where: str, cell: Cell, given: ArrayLike | None, weight_hh: F32) -> F32 | None:
+    """Return the projection of a direction; NetworkError if it is ill-shaped or of a cell that has none."""
+    if given is None:
+        return None
+    if not cell.may_project:
+        having = ", ".join(name for name, other in CELLS.items() if other.may_project)
+        raise NetworkError(f"{where}: a {cell.name} has no projection (weight_hr); cells that may have one: {having}")
+    weight_hr = _checked(where, "weight_hr", given)
+    outputs = weight_hh.shape[1] if weight_hh.ndim == 2 else 0
+    if weight_hr.ndim != 2 or not 0 < weight_hr.shape[0] < weight_hr.shape[1] or weight_hr.shape[0] != outputs:
+        raise NetworkError(
+            f"{where}: weight_hr has shape {weight_hr.shape}, need (R, H) with 0 < R < H; weight_hh says R = {outputs}"
+        )
+    return weight_hr
 
 
 def _peepholes(where: str, cell: Cell, given: ArrayLike | None, n_units: int) -> F32 | None:

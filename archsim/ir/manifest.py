@@ -40,6 +40,8 @@ class StackManifest(FrozenRecord):
     hidden_size: int = Field(ge=1, strict=True)
     num_layers: int = Field(default=1, ge=1, strict=True)
     bidirectional: bool = Field(default=False, strict=True)
+    proj_size: int = Field(default=0, ge=0, strict=True)
+    """Hidden values of a direction that a projection makes of its units, as torch names it; 0 without one."""
     role: Literal["encoder", "decoder"] = "encoder"
 
     @field_validator("cell")

@@ -105,18 +105,21 @@ class Network:
         peepholes: Sequence[ArrayLike] | None = None,
         gate_order: str = "torch",
         bidirectional: bool = False,
+        proj: Sequence[ArrayLike] | None = None,
         name: str | None = None,
     ) -> Network:
         """Return a network of numpy arrays, one per (layer, direction): forward, reverse of layer 0, then of layer 1.
 
-        cell: `lstm`, `rnn`, `rnn-relu`, `lstm-peepholes`, or `gru` with its reset after the product (torch, Keras's
-        `reset_after`, ONNX's `linear_before_reset=1`); one with gates has a variant for either hard sigmoid.
+        cell: `lstm`, `lstm-peepholes`, `rnn`, `rnn-relu`, `gru` with its reset after the product (torch, Keras's
+        `reset_after`, ONNX's `linear_before_reset=1`), or `gru-reset-before`, which a Keras `gru` with one bias per
+        gate is, too; one with gates has a variant for either hard sigmoid.
         gate_order: `torch` (LSTM i f g o, GRU r z n), `onnx` (i o f c, z r h) or `keras` (i f c o, z r h). Kernels are
         (G·H, I) and (G·H, H); those of `keras` are transposed, (I, G·H) and (H, G·H).
         bias: per entry one array (G·H,), two as a pair or (2, G·H), for `onnx` also (2·G·H,), or None. The first bias
         goes with the inputs, the second with h; the candidate of a GRU keeps them apart.
         peepholes: per entry one array (3·H,), gates i f o for `torch` and `keras`, i o f for `onnx`; for cells with
         peepholes only.
+        proj: projections of an LSTM, torch's `weight_hr` (R, H), one per entry; kernels of h are then (G·H, R).
         Raises NetworkError, which says what was given and what would be accepted.
         """
         layers = layers_from_arrays(
@@ -125,6 +128,7 @@ class Network:
             weight_hh,
             bias,
             peepholes=peepholes,
+            proj=proj,
             gate_order=gate_order,
             bidirectional=bidirectional,
         )
@@ -217,10 +221,13 @@ def _check_translation(network: Network) -> None:
     name, encoder, decoder = network.name, network.encoder, network.decoder
     if not (isinstance(network.head, AttentionDecoder) and decoder and network.embedding):
         raise NetworkError(f"{name}: a decoder needs layers, an embedding and a head of kind attention-decoder")
-    states = [[(y.cell.name, y.hidden_size, len(y.directions)) for y in stack] for stack in (encoder, decoder)]
+    states = [
+        [(y.cell.name, y.hidden_size, y.recurrent_size, len(y.directions)) for y in stack]
+        for stack in (encoder, decoder)
+    ]
     if states[0] != states[1] or any(directions != 1 for *_, directions in states[0]):
         sizes = f"encoder {states[0]} and decoder {states[1]}"
-        raise NetworkError(f"{name}: {sizes}: need the same (cell, units), one direction each")
+        raise NetworkError(f"{name}: {sizes}: need the same (cell, units, outputs), one direction each")
     if network.metric and not isinstance(network.embedding.encoder, Subwords):
         raise NetworkError(f"{name}: metric {network.metric!r} needs subwords to write texts with")
     table = network.embedding.table

@@ -156,9 +156,9 @@ def _equal_layers(layers: Sequence[Layer]) -> list[list[Layer]]:
     """Return runs of consecutive layers that one stack of a manifest can hold."""
     groups: list[list[Layer]] = []
     for layer in layers:
-        shape = (layer.cell, layer.hidden_size, len(layer.directions))
+        shape = (layer.cell, layer.hidden_size, layer.projection_size, len(layer.directions))
         last = groups[-1][0] if groups else None
-        if last and shape == (last.cell, last.hidden_size, len(last.directions)):
+        if last and shape == (last.cell, last.hidden_size, last.projection_size, len(last.directions)):
             groups[-1].append(layer)
         else:
             groups.append([layer])
@@ -176,6 +176,7 @@ def _stack(network: Network, prefix: str, layers: list[Layer]) -> StackManifest:
         hidden_size=first.hidden_size,
         num_layers=len(layers),
         bidirectional=len(first.directions) == 2,
+        proj_size=first.projection_size,
     )
 
 

@@ -93,11 +93,15 @@ def _layer(tensors: NamedTensors, stack: StackManifest, index: int) -> Layer:
     for suffix in ("", "_reverse")[: 1 + stack.bidirectional]:
         arrays = {n: tensors.find(f"{stack.prefix}{n}_l{index}{suffix}") for n in WEIGHT_NAMES}
         directions.append(make_direction(f"{where}{suffix}", cell, dict(arrays), reverse=bool(suffix)))
-    inputs = stack.input_size if index == 0 else stack.hidden_size * len(directions)
+    outputs = stack.proj_size or stack.hidden_size
+    inputs = stack.input_size if index == 0 else outputs * len(directions)
     for direction in directions:
-        sizes = (direction.weight_ih.shape[1], direction.weight_hh.shape[1])
-        if sizes != (inputs, stack.hidden_size):
+        units = direction.weight_hh.shape[0] // cell.n_gates
+        sizes, need = (direction.weight_ih.shape[1], units), (inputs, stack.hidden_size)
+        if sizes != need:
+            raise NetworkError(f"{where}: weights are for (inputs, units) = {sizes}, need {need}")
+        if direction.weight_hh.shape[1] != outputs:
             raise NetworkError(
-                f"{where}: weights are for (inputs, units) = {sizes}, need {(inputs, stack.hidden_size)}"
+                f"{where}: weights of the projection are for {direction.weight_hh.shape[1]} outputs, need {outputs}"
             )
-    return Layer(name, cell, inputs, stack.hidden_size, tuple(directions))
+    return Layer(name, cell, inputs, stack.hidden_size, tuple(directions), stack.proj_size)

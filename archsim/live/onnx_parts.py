@@ -13,7 +13,7 @@ from archsim.errors import TraceError
 from archsim.importers.onnx_graph import Array
 from archsim.importers.onnx_nodes import RecurrentNode
 from archsim.importers.onnx_stacks import as_output
-from archsim.ir.layers import State
+from archsim.ir.layers import State, zero_state
 from archsim.kernels.arrays import F32, I64
 from archsim.live.onnx_plan import OnnxPart
 from archsim.live.part import Part
@@ -98,7 +98,7 @@ class NodeComputer:
         rows = np.flatnonzero(lengths)
         top = np.zeros((T, B, self.layers[-1].output_size), np.float32)
         keys = [(i, d) for i, layer in enumerate(self.layers) for d in range(len(layer.directions))]
-        ends = {key: State(*np.zeros((2, B, self.layers[key[0]].hidden_size), np.float32)) for key in keys}
+        ends = {(i, d): zero_state(B, self.layers[i].recurrent_size, self.layers[i].hidden_size) for i, d in keys}
         if rows.size:
             sequences = [np.ascontiguousarray(steps[: lengths[b], b]) for b in rows.tolist()]
             chosen = {key: State(state.h[rows], state.c[rows]) for key, state in starts.items()}

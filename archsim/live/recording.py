@@ -38,8 +38,8 @@ def nonzero(starts: States | None) -> dict[PassKey, State]:
 def joined_trace(name: str, calls: Sequence[Recorded]) -> Trace:
     """Return the inputs and initial states of all calls as one trace."""
     trace = Trace(name, "frames", tuple(sequence for call in calls for sequence in call.sequences))
-    shapes = {key: state.h.shape[1] for call in calls for key, state in call.starts.items()}
-    states = {key: (_rows(calls, key, 0, units), _rows(calls, key, 1, units)) for key, units in shapes.items()}
+    sizes = {key: (state.h.shape[1], state.c.shape[1]) for call in calls for key, state in call.starts.items()}
+    states = {key: (_rows(calls, key, 0, of_h), _rows(calls, key, 1, of_c)) for key, (of_h, of_c) in sizes.items()}
     return trace.starting_in(states)
 
 

@@ -124,9 +124,10 @@ class StackForward(Forward):
         if not len(steps):
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
         module, n_directions = self.module, 1 + self.module.bidirectional
-        outputs = np.zeros((len(steps), 0, n_directions * module.hidden_size), np.float32)
-        states = np.zeros((module.num_layers * n_directions, 0, module.hidden_size), np.float32)
-        hidden = tuple(like(x, states) for _ in range(1 + self.has_cell))
+        sizes = (module.proj_size or module.hidden_size, module.hidden_size)  # of h and of c
+        outputs = np.zeros((len(steps), 0, n_directions * sizes[0]), np.float32)
+        states = [np.zeros((module.num_layers * n_directions, 0, size), np.float32) for size in sizes]
+        hidden = tuple(like(x, state) for state in states[: 1 + self.has_cell])
         return layout.outputs(x, outputs), hidden if self.has_cell else hidden[0]
 
 

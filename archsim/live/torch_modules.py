@@ -83,7 +83,9 @@ def _row(name: str, part: TorchPart, outcome: Attachable | str | None) -> Import
         return ImportRow(name, part.kind, "refused", outcome)
     layers = outcome.network.layers
     directions = ", two directions" if len(layers[0].directions) > 1 else ""
-    sizes = f"layers {len(layers)}, inputs {layers[0].input_size}, units {layers[0].hidden_size}{directions}"
+    projected = f" projected to {layers[0].projection_size}" if layers[0].projection_size else ""
+    units = f"units {layers[0].hidden_size}{projected}"
+    sizes = f"layers {len(layers)}, inputs {layers[0].input_size}, {units}{directions}"
     return ImportRow(name, part.kind, "simulated here", sizes)
 
 

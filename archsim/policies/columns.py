@@ -13,7 +13,7 @@ class ColumnContext:
     """One (layer, direction) over a batch of sequences, as given to a policy at the start."""
 
     n_inputs: int
-    """N = I + H, the elements of [x; h] and the columns of the joint weights."""
+    """N = I + R, the elements of [x; h] and the columns of the joint weights."""
     batch: int
     threshold: float
     """θ of the layer, in the unit of x and h."""

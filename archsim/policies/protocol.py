@@ -14,12 +14,16 @@ from archsim.kernels.arrays import F32, Bools
 
 @dataclass(frozen=True, eq=False)
 class PassContext:
-    """One (layer, direction) over a batch of sequences, as given to a policy at the start."""
+    """Gates of one (layer, direction) that are decided together, over a batch of sequences.
+
+    These are all gates of a cell. A GRU with reset before the product begins two passes per (layer, direction), in this
+    order: gates r and z; and the candidate, whose `Step.h` is r ⊙ h.
+    """
 
     weight_ih: F32
     """Weights of x as the machine stores them, (G·H, I)."""
     weight_hh: F32
-    """Weights of h, (G·H, H)."""
+    """Weights of h, (G·H, R); R is H but for an LSTM with projection."""
     n_gates: int
     n_units: int
     batch: int
@@ -39,7 +43,7 @@ class Step:
     x: F32
     """Inputs (B, I)."""
     h: F32
-    """Hidden values of the step before (B, H)."""
+    """Hidden values of the step before (B, R), or r ⊙ h where the gates read that."""
     products: F32
     """Dot products computed in full (B, P, H); a GRU's candidate has two, its input part and its hidden part."""
     memo_products: F32
@@ -49,7 +53,7 @@ class Step:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of a decision, (B, G, H)."""
-        return self.x.shape[0], self.n_gates, self.h.shape[1]
+        return self.x.shape[0], self.n_gates, self.products.shape[2]
 
     @property
     def exact(self) -> F32:

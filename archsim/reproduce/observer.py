@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from archsim.activity import PassShape, pass_shapes
+from archsim.errors import NetworkError
 from archsim.inference.batching import batches
 from archsim.inference.inputs import Inputs
 from archsim.inference.run import run_inference
@@ -47,7 +48,14 @@ Observer = Callable[[StepObservation], None]
 
 
 def observe_steps(network: Network, trace: Trace, observer: Observer, *, precision: str) -> None:
-    """Call `observer` with every step of every pass, batch by batch in machine order, in this thread."""
+    """Call `observer` with every step of every pass, batch by batch in machine order, in this thread.
+
+    Raises NetworkError for a GRU with reset before the product, whose gates do not read the same inputs.
+    """
+    if layer := next((layer for layer in network.layers if layer.cell.resets_before), None):
+        raise NetworkError(
+            f"{network.name}, {layer.name}: not all gates of a {layer.cell.name} read [x; h], so steps are not observed"
+        )
     lengths = Inputs(network, trace, fp16=precision == "fp16").lengths
     steps = _decoded_steps(network, trace, precision) if network.decoder else lengths
     policy = _ObservingPolicy(network, lengths, steps, observer)

@@ -52,7 +52,7 @@ def step_bytes(segment: PassSegment, input_bits: int) -> tuple[int, int]:
     A pass reads x_t and writes h_t. Under `mwl` the first half writes float32 partial products and the second reads
     them. A predictor makes it read its bits of x_t again, which are `input_bits`.
     """
-    n_x, n_h = segment.shape.n_inputs - segment.shape.n_units, segment.shape.n_units
+    n_x, n_h = segment.n_x, segment.shape.n_hidden
     partial = segment.shape.neurons_per_step * BYTES_PER_SUM
     if segment.products is Products.INPUTS:
         return n_x * BYTES_PER_FP16, partial
@@ -82,11 +82,14 @@ def step_transfers(arch: ArchSpec, segment: PassSegment, input_bits: int = 0) ->
     read, written = step_words(arch, segment, input_bits)
     yield Action(INTERMEDIATE_MEMORY, "read", read)
     yield Action(INTERMEDIATE_MEMORY, "write", written)
-    n_x, n_h = segment.shape.n_inputs - segment.shape.n_units, segment.shape.n_units
+    n_x, n_h = segment.n_x, segment.shape.n_hidden
     sizes = {Products.ALL: (n_x, n_h), Products.INPUTS: (n_x,), Products.RECURRENT: (n_h,)}[segment.products]
     words = sum(ceil_div(n * BYTES_PER_FP16, arch.input_buffer.port_bytes) for n in sizes)
     # Each gate has an input buffer of its own, so every word is written once per gate.
     yield Action(INPUT_BUFFER, "write", words * segment.shape.n_gates)
+    # A projection's inputs go to the units that have rows of it.
+    m_words = ceil_div(segment.shape.n_units * BYTES_PER_FP16, arch.input_buffer.port_bytes)
+    yield Action(INPUT_BUFFER, "write", m_words * min(segment.n_projected, segment.shape.n_gates))
 
 
 def weight_fill(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:

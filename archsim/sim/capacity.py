@@ -25,7 +25,8 @@ class Requirement(NamedTuple):
 def common_needs(shape: PassShape, arch: ArchSpec) -> Iterator[Requirement]:
     """Yield what a pass needs on every machine: a computation unit per gate, and room for its inputs."""
     yield Requirement("computation_units", shape.n_gates, arch.computation_units, "units")
-    inputs = shape.n_inputs * BYTES_PER_FP16
+    n_projecting = shape.n_units if shape.n_projected else 0  # values that a projection reads, beside [x; h]
+    inputs = (shape.n_inputs + n_projecting) * BYTES_PER_FP16
     yield Requirement("input_buffer.capacity_bytes", inputs, arch.input_buffer.capacity_bytes, "bytes")
 
 

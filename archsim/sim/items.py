@@ -30,9 +30,14 @@ class PassSegment:
     products: Products = Products.ALL
 
     @property
+    def n_x(self) -> int:
+        """Elements of x_t, I."""
+        return self.shape.n_inputs - self.shape.n_hidden
+
+    @property
     def columns(self) -> int:
         """Length of a dot product."""
-        n_x, n_h = self.shape.n_inputs - self.shape.n_units, self.shape.n_units
+        n_x, n_h = self.n_x, self.shape.n_hidden
         return {Products.ALL: n_x + n_h, Products.INPUTS: n_x, Products.RECURRENT: n_h}[self.products]
 
     @property
@@ -49,6 +54,32 @@ class PassSegment:
     def updates_cells(self) -> bool:
         """True if the segment updates cells and may reuse neurons; False for the half with x only."""
         return self.products is not Products.INPUTS
+
+    @property
+    def n_projected(self) -> int:
+        """Rows of the projection that ends each step of the segment; 0 without one."""
+        return self.shape.n_projected if self.updates_cells else 0
+
+    @property
+    def projection_rows(self) -> list[int]:
+        """Rows of the projection in each computation unit; row j is in unit j mod G."""
+        n_gates = self.shape.n_gates
+        return [len(range(unit, self.n_projected, n_gates)) for unit in range(n_gates)]
+
+    @property
+    def projection_bytes(self) -> int:
+        """Bytes of the projection's rows in one computation unit; each gets room for the most rows."""
+        return self.projection_rows[0] * self.shape.n_units * BYTES_PER_FP16
+
+    @property
+    def resets_before(self) -> bool:
+        """True if the last gate reads r ⊙ h, and so waits for the first gate in every step."""
+        return self.shape.resets_before and self.updates_cells
+
+    @property
+    def update_groups(self) -> int:
+        """Series of updates per step: with reset before the product r ⊙ h of all hidden units, then their cells."""
+        return 2 if self.resets_before else 1
 
     @property
     def label(self) -> str:

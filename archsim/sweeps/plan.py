@@ -86,7 +86,7 @@ def _tasks(config: RunConfig, chosen: Choices, cache: Path) -> Iterator[Task]:
 
 def inference_macs(config: RunConfig) -> float:
     """Return about how many multiply-accumulates an inference run takes, from a rough number of steps."""
-    per_step = sum(shape.neurons_per_step * shape.n_inputs for shape in pass_shapes(config.network))
+    per_step = sum(shape.macs_per_step for shape in pass_shapes(config.network))
     return float(per_step * rough_steps(config.trace))
 
 

@@ -17,12 +17,15 @@ from archsim.ownership import OwnsArrays, own
 
 PASSES, HIDDEN, CELL = "start_passes", "start_h", "start_c"
 START_ARRAYS = (PASSES, HIDDEN, CELL)
-"""Names of the arrays in a file: (P, 3) layer, direction and units; (S, ΣH) h and c, side by side."""
+"""Names of the arrays in a file: passes, (P, 3); and h and c of them side by side, (S, Σ sizes).
+
+A pass is a layer, a direction and the size of h, also that of c unless there is a fourth number for it (P, 4).
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class Start(OwnsArrays):
-    """Initial states of one (layer, direction), (S, H) float32 each, row s for sequence s."""
+    """Initial states of one (layer, direction), h (S, R) and c (S, H) float32, row s for sequence s."""
 
     layer: int
     direction: int
@@ -34,7 +37,7 @@ class Start(OwnsArrays):
 def make_starts(where: str, n_sequences: int, states: Mapping[PassKey, Any]) -> tuple[Start, ...]:
     """Return checked initial states of `n_sequences`, by layer and direction.
 
-    states: by (layer, direction) either h (S, H) or a pair of h and c; a c that is not given is zero.
+    states: by (layer, direction) either h (S, R) or a pair of h and c (S, H); a c that is not given is zero.
     Raises TraceError with `where` for states of another shape, or that are not finite.
     """
     starts = []
@@ -44,8 +47,6 @@ def make_starts(where: str, n_sequences: int, states: Mapping[PassKey, Any]) -> 
         h, c = state if isinstance(state, tuple) else (state, None)
         hidden = _checked(f"{name}: h", h, n_sequences)
         cell = np.zeros_like(hidden) if c is None else _checked(f"{name}: c", c, n_sequences)
-        if cell.shape != hidden.shape:
-            raise TraceError(f"{name}: c has shape {cell.shape}, h has {hidden.shape}: they must be equal")
         starts.append(Start(layer, direction, hidden, cell))
     return tuple(starts)
 
@@ -58,8 +59,10 @@ def starts_of(starts: Sequence[Start], sequences: Sequence[int] | slice) -> tupl
 
 def pack_starts(starts: Sequence[Start]) -> dict[str, np.ndarray[Any, Any]]:
     """Return the arrays of a file that hold these initial states."""
+    passes = np.array([(s.layer, s.direction, s.h.shape[1], s.c.shape[1]) for s in starts], np.int64)
+    n_columns = 3 if np.array_equal(passes[:, 2], passes[:, 3]) else 4
     return {
-        PASSES: np.array([(start.layer, start.direction, start.h.shape[1]) for start in starts], np.int64),
+        PASSES: passes[:, :n_columns],
         HIDDEN: np.hstack([start.h for start in starts]),
         CELL: np.hstack([start.c for start in starts]),
     }
@@ -70,19 +73,21 @@ def unpack_starts(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[PassKey, S
     if missing := [name for name in START_ARRAYS if name not in arrays]:
         raise TraceError(f"array {missing[0]!r} is missing; initial states are {', '.join(START_ARRAYS)}")
     passes, hidden, cell = (arrays[name] for name in START_ARRAYS)
-    if passes.ndim != 2 or passes.shape[1] != 3 or passes.dtype.kind not in "iu" or not len(passes):
+    if passes.ndim != 2 or passes.shape[1] not in (3, 4) or passes.dtype.kind not in "iu" or not len(passes):
         shape = f"{passes.dtype} of shape {passes.shape}"
-        raise TraceError(f"{PASSES} is {shape}, need whole numbers (P, 3): layer, direction, units")
-    sizes = [size for *_, size in passes.tolist()]
-    keys = [(layer, direction) for layer, direction, _ in passes.tolist()]
-    if min(sizes) < 1 or len(set(keys)) != len(keys):
+        raise TraceError(
+            f"{PASSES} is {shape}, need whole numbers (P, 3): layer, direction, units; or (P, 4) with those of c"
+        )
+    sizes, cell_sizes = passes[:, 2].tolist(), passes[:, -1].tolist()
+    keys = [(layer, direction) for layer, direction, *_ in passes.tolist()]
+    if min(*sizes, *cell_sizes) < 1 or len(set(keys)) != len(keys):
         raise TraceError(f"{PASSES} is {passes.tolist()}, need each (layer, direction) once, with at least one unit")
-    for name, array in ((HIDDEN, hidden), (CELL, cell)):
+    for name, array, widths in ((HIDDEN, hidden, sizes), (CELL, cell, cell_sizes)):
         # Python integers do not overflow, whatever sizes a damaged file claims.
-        if array.ndim != 2 or array.shape[1] != sum(sizes):
-            raise TraceError(f"{name} has shape {array.shape}, need (S, {sum(sizes)}), the units of {PASSES}")
-    ends = np.cumsum(sizes)[:-1]
-    split = zip(np.split(hidden, ends, axis=1), np.split(cell, ends, axis=1), strict=True)
+        if array.ndim != 2 or array.shape[1] != sum(widths):
+            raise TraceError(f"{name} has shape {array.shape}, need (S, {sum(widths)}), the units of {PASSES}")
+    pieces = [np.split(array, np.cumsum(of)[:-1], axis=1) for array, of in ((hidden, sizes), (cell, cell_sizes))]
+    split = zip(*pieces, strict=True)
     return {key: State(h, c) for key, (h, c) in zip(keys, split, strict=True)}
 
 

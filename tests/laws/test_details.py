@@ -43,17 +43,29 @@ def capacities(draw, network, arch):
     return capacity
 
 
+TOGETHER = tuple(name for name, cell in CELLS.items() if not cell.resets_before)
+"""Cells whose gates start together; only these, without projections, share dot product units or skip columns."""
+LATE = tuple(name for name, cell in CELLS.items() if cell.resets_before or cell.may_project)
+"""Cells that work on after their gates' first products: a gate that starts late, or a projection."""
+
+
 @st.composite
-def workloads(draw):
-    """Draw a small network, with a decoder or without, and a trace."""
-    kind, seed = draw(st.sampled_from([*CELLS, "translator"])), draw(st.integers(0, 99))
+def workloads(draw, cells=tuple(CELLS), projects=(False, True)):
+    """Draw a small network of any cell, projected or not, with a decoder or without, and a trace."""
+    kind, seed = draw(st.sampled_from([*cells, "translator"])), draw(st.integers(0, 99))
     sizes = {"units": draw(st.integers(1, 12)), "seed": seed}
     inputs, depth = draw(st.integers(1, 70)), draw(st.integers(1, 2))
     lengths = draw(st.lists(st.integers(1, 7), min_size=1, max_size=3))
     if kind == "translator":
         network = make_translator(width=inputs, depth=depth, **sizes)
         return network, make_tokens(network, lengths, seed)
-    network = make_network(kind, inputs=inputs, layers=depth, bidirectional=draw(st.booleans()), **sizes)
+    projection = 0
+    if CELLS[kind].may_project and draw(st.sampled_from(projects)):
+        sizes["units"] += 1
+        projection = draw(st.integers(1, sizes["units"] - 1))
+    network = make_network(
+        kind, inputs=inputs, layers=depth, bidirectional=draw(st.booleans()), projection=projection, **sizes
+    )
     return network, make_trace(network, lengths, seed)
 
 
@@ -81,12 +93,15 @@ def machines(draw):
 
 
 @st.composite
-def runs(draw, shared=False):
+def runs(draw, cells=tuple(CELLS), projects=(False, True), shared=False):
     """Draw a workload, a policy of neurons, and a machine."""
-    (network, trace), arch = draw(workloads()), draw(machines())
+    network, trace = draw(workloads(TOGETHER, (False,)) if shared else workloads(cells, projects))
+    arch = draw(machines())
     if shared:
         for field, value in {"dataflow": "step", "weight_buffer.banks": 2, "dispatch": "shared"}.items():
             arch = arch.replace(field, value)
+    if any(layer.projection_size for layer in network.layers):
+        arch = arch.replace("weight_buffer.banks", draw(st.sampled_from([2, 16])))
     arch = arch.replace("weight_buffer.capacity_bytes", draw(capacities(network, arch)))
     return network, trace, arch, draw(st.sampled_from(POLICIES)), draw(st.floats(0, 2))
 
@@ -94,7 +109,7 @@ def runs(draw, shared=False):
 @st.composite
 def column_runs(draw):
     """Draw a workload, a policy of columns, and a machine that holds one group of weights, two or all."""
-    network, trace = draw(workloads())
+    network, trace = draw(workloads(TOGETHER, (False,)))
     arch = draw(machines()).replace("dataflow", "step").replace("weight_buffer.banks", draw(st.sampled_from([2, 16])))
     groups = weight_groups(pass_shapes(network), DELTA.spec(arch))
     largest = max(group_bytes(DELTA, arch, group) for group in groups)
@@ -118,6 +133,8 @@ def check_details_agree(run):
         assert ours.counts == theirs.counts
         assert +ours.unit_times.worked_ps == +theirs.unit_times.worked_ps
         assert +ours.unit_times.waited_ps == +theirs.unit_times.waited_ps
+    COMPARED["with reset before the product"] += any(layer.cell.resets_before for layer in network.layers)
+    COMPARED["with a projection"] += any(layer.projection_size > 0 for layer in network.layers)
     COMPARED["with rows streamed"] += any(
         unit.endswith("DPU") and reason == "weights" for unit, reason in block.simulated.unit_times.waited_ps
     )
@@ -135,6 +152,12 @@ def check_details_agree(run):
 @given(runs())
 def test_block_equals_neuron(run):
     """The fast path may merge events, but never changes a completion time, a count or a joule."""
+    check_details_agree(run)
+
+
+@settings(max_examples=40)
+@given(runs(LATE, (True,)))
+def test_block_equals_neuron_with_late_gates_and_projections(run):
     check_details_agree(run)
 
 

@@ -20,7 +20,9 @@ from archsim.sim.items import PassSegment
 from archsim.sim.listeners.counters import BytesMoved, UnitTimes
 from archsim.units import BYTES_PER_FP16
 
-CELLS = st.sampled_from(["lstm", "gru", "rnn", "rnn-relu", "lstm-peepholes", "gru-hard-sigmoid-fifth"])
+CELLS = st.sampled_from([
+    "lstm", "gru", "rnn", "rnn-relu", "lstm-peepholes", "gru-hard-sigmoid-fifth", "gru-reset-before",
+])  # fmt: skip
 
 
 def activity_of(network, trace, policy="bnn", theta=0.5):

@@ -39,6 +39,8 @@ def stacks(draw):
     sizes = [draw(st.integers(1, 5)), draw(st.integers(1, 6)), draw(st.integers(1, 3))]
     options = {name: draw(st.booleans()) for name in ("bias", "batch_first", "bidirectional")}
     dropout = draw(st.sampled_from([0.0, 0.5])) if sizes[2] > 1 else 0.0
+    if make is nn.LSTM and sizes[1] > 1 and draw(st.booleans()):
+        options["proj_size"] = draw(st.integers(1, sizes[1] - 1))
     module = make(*sizes, **options, dropout=dropout)
     return module.to(draw(st.sampled_from([torch.float32, torch.float32, torch.float64]))).eval()
 
@@ -50,7 +52,8 @@ def calls(draw, module):
     lengths = draw(st.lists(st.integers(1, 8), min_size=1, max_size=5))
     n, dtype = len(lengths), next(module.parameters()).dtype
     lead = [module.num_layers * (1 + module.bidirectional), *([] if layout == "one" else [n])]
-    states = [torch.rand(*lead, module.hidden_size, dtype=dtype) * 2 - 1 for _ in range(2)]
+    sizes = module.proj_size or module.hidden_size, module.hidden_size
+    states = [torch.rand(*lead, size, dtype=dtype) * 2 - 1 for size in sizes]
     hx = None if draw(st.booleans()) else tuple(states) if isinstance(module, nn.LSTM) else states[0]
     if layout in ("packed", "sorted"):
         lengths = sorted(lengths, reverse=True) if layout == "sorted" else lengths

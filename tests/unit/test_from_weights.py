@@ -10,7 +10,7 @@ from archsim.errors import NetworkError
 from archsim.inference.run import run_inference
 from archsim.policies import NoReuse
 
-GATES = {"lstm": 4, "gru": 3}
+GATES = {"lstm": 4, "gru": 3, "gru-reset-before": 3}
 
 
 def sigmoid(v):
@@ -18,7 +18,7 @@ def sigmoid(v):
 
 
 def keras_step(cell, x, h, c, kernel, recurrent, bias):
-    """One step of a Keras layer (use_bias, reset_after): bias (2, G·H)."""
+    """One step of a Keras layer (use_bias): bias (2, G·H), the second zero where a GRU has reset_after=False."""
     inputs, hidden = x @ kernel + bias[0], h @ recurrent + bias[1]
     if cell == "lstm":
         i, f, cand, o = np.split(inputs + hidden, 4)
@@ -26,11 +26,13 @@ def keras_step(cell, x, h, c, kernel, recurrent, bias):
         return sigmoid(o) * np.tanh(c), c
     (xz, xr, xh), (hz, hr, hh) = np.split(inputs, 3), np.split(hidden, 3)
     z, r = sigmoid(xz + hz), sigmoid(xr + hr)
+    if cell == "gru-reset-before":
+        return z * h + (1 - z) * np.tanh(xh + (r * h) @ np.split(recurrent, 3, axis=1)[2] + np.split(bias[1], 3)[2]), c
     return z * h + (1 - z) * np.tanh(xh + r * hh), c
 
 
 def onnx_step(cell, x, h, c, w, r, b):
-    """One step of ONNX's LSTM or GRU (linear_before_reset = 1): B is (2·G·H,)."""
+    """One step of ONNX's LSTM or GRU (linear_before_reset = 1 or 0): B is (2·G·H,)."""
     wb, rb = np.split(b, 2)
     if cell == "lstm":
         i, o, f, cand = np.split(w @ x + r @ h + wb + rb, 4)
@@ -38,6 +40,8 @@ def onnx_step(cell, x, h, c, w, r, b):
         return sigmoid(o) * np.tanh(c), c
     (wz, wr, wh), (rz, rr, rh), (bz, br, bh), (cz, cr, ch) = (np.split(v, 3) for v in (w @ x, r @ h, wb, rb))
     z, reset = sigmoid(wz + rz + bz + cz), sigmoid(wr + rr + br + cr)
+    if cell == "gru-reset-before":
+        return (1 - z) * np.tanh(wh + np.split(r, 3)[2] @ (reset * h) + ch + bh) + z * h, c
     return (1 - z) * np.tanh(wh + reset * (rh + ch) + bh) + z * h, c
 
 
@@ -82,6 +86,8 @@ def outputs_of(network, x):
 def stacks(draw):
     """A cell, a gate order, and random arrays by layer and direction, biases of every accepted form."""
     cell, order = draw(st.sampled_from(sorted(GATES))), draw(st.sampled_from(["torch", "onnx", "keras"]))
+    if cell == "gru-reset-before" and order == "torch":  # which torch does not compute
+        order = "onnx"
     units, inputs, depth = draw(st.integers(1, 5)), draw(st.integers(1, 6)), draw(st.integers(1, 3))
     sides, form = draw(st.sampled_from([1, 2])), draw(st.sampled_from(["pair", "one", "none", "end to end"]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -151,6 +157,15 @@ def test_a_gru_candidate_keeps_its_two_biases_apart():
     assert np.abs(outputs[0] - outputs[1]).max() > 0.05
 
 
+def test_a_keras_gru_with_one_bias_resets_before_its_product():
+    arrays = {"weight_ih": [drawn(3, 12)], "weight_hh": [drawn(4, 12)], "gate_order": "keras"}
+    cells = [
+        archsim.Network.from_weights("gru", **arrays, bias=bias).layers[0].cell.name
+        for bias in ([drawn(12)], [drawn(2, 12)], None)
+    ]
+    assert cells == ["gru-reset-before", "gru", "gru"]
+
+
 def refused(message, **changes):
     arguments = {"cell": "lstm", "weight_ih": [drawn(16, 3)], "weight_hh": [drawn(16, 4)], "bias": [drawn(16)]}
     with pytest.raises(NetworkError, match=message):
@@ -182,8 +197,8 @@ def refused(message, **changes):
     ({"weight_ih": [drawn(16, 3), drawn(16, 5)], "weight_hh": [drawn(16, 4)] * 2, "bias": None}, "layer 1 takes 5 inputs, layer 0 gives 4"),
     ({"weight_ih": [drawn(16, 3), drawn(16, 5)], "weight_hh": [drawn(16, 4)] * 2, "bias": None, "bidirectional": True},
      r"directions of layer 0 have \(inputs, units\) \(3, 4\) and \(5, 4\): need the same"),
-    ({"cell": "gru", "gate_order": "keras", "weight_ih": [drawn(3, 12)], "weight_hh": [drawn(4, 12)], "bias": [drawn(12)]},
-     r"a keras gru with one bias resets before its product with h \(reset_after=False\), which is not simulated"),
+    ({"cell": "gru", "gate_order": "keras", "weight_ih": [drawn(3, 12), drawn(4, 12)], "weight_hh": [drawn(4, 12)] * 2, "bias": [drawn(12), drawn(2, 12)]},
+     r"some biases have one row \(reset_after=False\) and some two"),
 ])  # fmt: skip
 def test_arrays_that_do_not_fit_are_refused(changes, message):
     refused(message, **changes)

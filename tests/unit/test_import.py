@@ -203,9 +203,11 @@ LSTM = torch.nn.LSTM(3, 4).state_dict()
     (renamed(LSTM, {n: n.replace("l0", "l999999999") for n in LSTM}), {}, "layer 0, forward has no weight_ih"),
     (renamed(LSTM, {"weight_hh_l0": "weight_hh_l0_orig"}), {}, "weight_hh_l0_orig are made into weights by a parametrisation.*from_torch"),
     (LSTM | {"parametrizations.weight_hh_l0.original0": drawn(1)}, {}, "by a parametrisation"),
-    (torch.nn.LSTM(3, 4, proj_size=2).state_dict(), {}, r"has weight_hr: projections \(proj_size\) are not simulated"),
+    ({k: v for k, v in torch.nn.LSTM(3, 4, 2, proj_size=2).state_dict().items() if k != "weight_hr_l1"}, {},
+     "layer 1, forward differs from the first layer in having a projection, weight_hr"),
     (torch.nn.RNN(3, 4).state_dict(), {"cell": "lstm"}, "has 1 gate, those of a rnn; cell = 'lstm' was asked for"),
     ({**torch.nn.GRU(3, 4).state_dict(), "peepholes_l0": torch.ones(12)}, {}, "it has peepholes and 3 gates: only an LSTM"),
+    ({**torch.nn.GRU(3, 4).state_dict(), "weight_hr_l0": torch.ones(2, 4)}, {}, "it has a projection and 3 gates: only an LSTM"),
     (torch.nn.LSTM(3, 4, 2).state_dict() | {"peepholes_l0": torch.ones(12)}, {}, "layer 1, forward has no peepholes"),
     (LSTM | {"weight_hh_l0": drawn(20, 4)}, {}, r"its weights of h have shape \(20, 4\): those of an LSTM are"),
     (LSTM | {"weight_hh_l0": np.full((16, 4), np.nan, np.float32)}, {}, "weight_hh holds NaN"),
@@ -228,13 +230,12 @@ def test_table_of_a_safetensors_file_is_in_order_of_names(tmp_path):
 
 
 def test_refused_part_beside_a_good_one_is_in_the_table(tmp_path):
-    state = {f"good.{n}": t for n, t in LSTM.items()} | {
-        f"bad.{n}": t for n, t in torch.nn.LSTM(3, 4, proj_size=2).state_dict().items()
-    }
+    projected_gru = torch.nn.GRU(3, 4).state_dict() | {"weight_hr_l0": torch.ones(2, 4)}
+    state = {f"good.{n}": t for n, t in LSTM.items()} | {f"bad.{n}": t for n, t in projected_gru.items()}
     table = import_weights(write(tmp_path / "both.safetensors", state)).table
     assert [row.part for row in table.simulated] == ["good"]
     assert [(row.part, row.note) for row in table.refused] == [
-        ("bad", "layer 0, forward has weight_hr: projections (proj_size) are not simulated")
+        ("bad", "it has a projection and 3 gates: only an LSTM has both")
     ]
 
 

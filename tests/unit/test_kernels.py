@@ -193,12 +193,12 @@ def test_mean_magnitudes_equal_numpy(values):
     assert np.allclose(mean_magnitudes(values[:, :4], values[:, 4:]), exact, rtol=1e-6)
 
 
-@pytest.mark.parametrize("update", [update_cell, advance_cell])
-def test_unknown_kernel_id_raises_instead_of_running_another_cell(update):
+@pytest.mark.parametrize("advance", [update_cell, advance_cell])
+def test_unknown_kernel_id_raises_instead_of_running_another_cell(advance):
     products, bias, state = np.zeros((2, 4, 3), np.float32), np.zeros((4, 3), np.float32), np.zeros((2, 3), np.float32)
-    unknown = CellUpdate(99, np.float32(0), bias, np.zeros((0, 3), np.float32))
+    unknown = CellUpdate(99, np.float32(0), bias, np.zeros((0, 3), np.float32), np.zeros((0, 0), np.float32))
     with pytest.raises(ValueError, match="kernel id"):
-        update(unknown, products, state, state)
+        advance(unknown, products, state, state, fp16=False)
 
 
 def test_cell_kernels_read_as_many_products_as_their_cells_store():

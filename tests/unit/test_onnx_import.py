@@ -143,7 +143,6 @@ def with_peepholes(values):
     (lambda: node_model("AttnLSTM"), r"odd \(AttnLSTM\): operator AttnLSTM is not simulated; accepted: LSTM, Dyn"),
     (lambda: node_model("LSTM", direction="sideways"), "direction = 'sideways', accepted: forward, reverse, bi"),
     (lambda: node_model("LSTM", layout=2), "layout = 2, accepted: 0, 1"),
-    (lambda: node_model("GRU", rows=9), r"odd \(GRU\): linear_before_reset = 0"),
     (lambda: node_model("LSTM", rows=9), r"W has shape \(9, 2\) and R \(9, 3\) per direction, need \(4·H"),
     (lambda: node_model("LSTM", directions=2), r"W has shape \(2, 12, 2\), need 3 axes, the first 1 long"),
     (lambda: node_model("LSTM", inputs=["X", "X", "R"]), "W = 'X' is computed from inputs of the model"),

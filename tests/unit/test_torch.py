@@ -30,7 +30,6 @@ def test_outputs_equal_torch(kind, layers, bidirectional, bias, rng):
 
 @pytest.mark.parametrize("module, message", [
     (lambda: torch.nn.Linear(3, 4), "Linear is not supported; accepted: nn.LSTM, nn.GRU"),
-    (lambda: torch.nn.LSTM(3, 4, proj_size=2), "proj_size = 2 is not supported"),
     (lambda: "model.pt", "got a str, need a torch module"),
 ])  # fmt: skip
 def test_unsupported_modules_are_refused(module, message):

@@ -77,7 +77,6 @@ def two():
     (two, "b.0.rnn", "no module 'b.0.rnn'"),
     (two, "b.1", r"b.1 \(Linear\) is not supported; accepted: nn.LSTM.*recurrent modules elsewhere: a"),
     (lambda: torch.nn.Linear(2, 3), None, "Linear is not supported; accepted: nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell"),
-    (lambda: torch.jit.script(torch.nn.Sequential(torch.nn.LSTM(3, 4, proj_size=2))), None, r"0 \(LSTM.*has projections"),
     (lambda: torch.jit.script(torch.nn.Linear(2, 3)), None, "RecursiveScriptModule is not supported"),
 ])  # fmt: skip
 def test_model_without_one_clear_layer_is_refused(make, layer, message):

@@ -14,9 +14,18 @@ from numba import njit
 
 from archsim.kernels.arrays import F32, check_shapes
 from archsim.kernels.numerics.activation import gate, relu, tanh
+from archsim.kernels.numerics.dense import add_products
+from archsim.kernels.numerics.fp16 import round_all
 
-LSTM_KERNEL, GRU_KERNEL, LSTM_PEEPHOLES_KERNEL, RNN_KERNEL, RNN_RELU_KERNEL = 0, 1, 2, 3, 4
-N_PRODUCTS = {LSTM_KERNEL: 4, GRU_KERNEL: 4, LSTM_PEEPHOLES_KERNEL: 4, RNN_KERNEL: 1, RNN_RELU_KERNEL: 1}
+LSTM_KERNEL, GRU_KERNEL, LSTM_PEEPHOLES_KERNEL, RNN_KERNEL, RNN_RELU_KERNEL, GRU_RESET_BEFORE_KERNEL = range(6)
+N_PRODUCTS = {
+    LSTM_KERNEL: 4,
+    GRU_KERNEL: 4,
+    LSTM_PEEPHOLES_KERNEL: 4,
+    RNN_KERNEL: 1,
+    RNN_RELU_KERNEL: 1,
+    GRU_RESET_BEFORE_KERNEL: 3,
+}
 """Dot products P per unit that a kernel reads, by kernel id."""
 N_PEEPHOLES = {LSTM_PEEPHOLES_KERNEL: 3}
 """Peephole weights per unit that a kernel reads, by kernel id; 0 for any other."""
@@ -32,6 +41,8 @@ class CellUpdate(NamedTuple):
     """Biases in the cell's order of products, (P, H)."""
     peepholes: F32
     """Weights of c in the gates i, f and o, (3, H); (0, H) for a cell without them."""
+    projection_t: F32
+    """Weights that make h of the hidden units' values, (H, R); (0, 0) without a projection."""
 
 
 def check_kernel_id(kernel_id: int) -> None:
@@ -43,26 +54,45 @@ def check_kernel_id(kernel_id: int) -> None:
 def check_update(update: CellUpdate, n_units: int) -> None:
     """Raise ValueError for a cell update of unknown kernel id, or with arrays for other than `n_units` units."""
     check_kernel_id(update.kernel_id)
+    projected = update.projection_t.size > 0
+    n_hidden = update.projection_t.shape[-1]
     check_shapes(
         bias=(update.bias, (N_PRODUCTS[update.kernel_id], n_units)),
         peepholes=(update.peepholes, (N_PEEPHOLES.get(update.kernel_id, 0), n_units)),
+        projection_t=(update.projection_t, (n_units, n_hidden) if projected else (0, 0)),
     )
 
 
-def update_cell(update: CellUpdate, products: F32, c: F32, h: F32) -> None:
-    """Advance a cell by one step from products (B, P, H), c and h (B, H) in place; a cell without c leaves it alone.
+def update_cell(update: CellUpdate, products: F32, c: F32, h: F32, *, fp16: bool) -> None:
+    """Advance a cell by one step from products (B, P, H), c (B, H) and h (B, R) in place; round h if `fp16`.
 
-    Raises ValueError for an unknown kernel id or arrays of other shapes.
+    A cell without c leaves it alone. Raises ValueError for an unknown kernel id or arrays of other shapes.
     """
-    B, H = h.shape
+    B, H = c.shape
     check_update(update, H)
-    check_shapes(products=(products, (B, N_PRODUCTS[update.kernel_id], H)), c=(c, (B, H)))
-    advance_cell(update, products, c, h)
+    n_hidden = update.projection_t.shape[1] or H
+    check_shapes(products=(products, (B, N_PRODUCTS[update.kernel_id], H)), h=(h, (B, n_hidden)))
+    advance_cell(update, products, c, h, fp16)
 
 
 @njit(cache=True, nogil=True)
-def advance_cell(update, products, c, h):
+def advance_cell(update, products, c, h, fp16):
     """Advance a cell as `update_cell` does, unchecked; for kernels."""
+    if update.projection_t.size:
+        units = np.zeros(c.shape, np.float32)
+        _advance(update, products, c, units)  # of an LSTM, which does not read its h
+        if fp16:  # an input buffer holds them
+            round_all(units.reshape(-1))
+        h[:] = np.float32(0.0)
+        add_products(units, update.projection_t, h)  # h_t = W_hr·(σ(o)·tanh(c_t))
+    else:
+        _advance(update, products, c, h)
+    if fp16:
+        round_all(h.reshape(-1))
+
+
+@njit(cache=True, nogil=True)
+def _advance(update, products, c, h):
     if update.kernel_id == LSTM_KERNEL:
         _advance_lstm(products, update.bias, update.gate_slope, c, h)
     elif update.kernel_id == GRU_KERNEL:
@@ -73,6 +103,8 @@ def advance_cell(update, products, c, h):
         _advance_rnn(products, update.bias, h)
     elif update.kernel_id == RNN_RELU_KERNEL:
         _advance_rnn_relu(products, update.bias, h)
+    elif update.kernel_id == GRU_RESET_BEFORE_KERNEL:
+        _advance_gru_reset_before(products, update.bias, update.gate_slope, h)
     else:
         raise ValueError("no cell update has this kernel id")
 
@@ -113,6 +145,40 @@ def _advance_gru(products, bias, slope, h):
             # n_t = tanh(y_x[n] + b_in + r·(y_h[n] + b_hn))
             candidate = tanh(products[b, 2, n] + bias[2, n] + r * (products[b, 3, n] + bias[3, n]))
             h[b, n] = (np.float32(1.0) - z) * candidate + z * h[b, n]  # h_t = (1-z)·n_t + z·h_{t-1}
+
+
+@njit(cache=True, nogil=True)
+def _advance_gru_reset_before(products, bias, slope, h):
+    # Products are r, z and y[n], which is made of r ⊙ h already; so r is not needed any more.
+    for b in range(h.shape[0]):
+        for n in range(h.shape[1]):
+            z = gate(products[b, 1, n] + bias[1, n], slope)
+            candidate = tanh(products[b, 2, n] + bias[2, n])  # n_t = tanh(y[n] + b_in + b_hn)
+            h[b, n] = (np.float32(1.0) - z) * candidate + z * h[b, n]  # h_t = (1-z)·n_t + z·h_{t-1}
+
+
+def reset_hidden(update: CellUpdate, products: F32, h: F32, *, fp16: bool) -> F32:
+    """Return r ⊙ h (B, H), rounded to binary16 if `fp16`, from products (B, >= 1, H) of which r's is the first.
+
+    Raises ValueError for an unknown kernel id or arrays of other shapes.
+    """
+    B, H = h.shape
+    check_update(update, H)
+    check_shapes(products=(products[:, 0], (B, H)))
+    out: F32 = reset(update, products, h, fp16)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def reset(update, products, h, fp16):
+    """Return r ⊙ h as `reset_hidden` does, unchecked; for kernels."""
+    out = np.empty(h.shape, np.float32)
+    for b in range(h.shape[0]):
+        for n in range(h.shape[1]):
+            out[b, n] = gate(products[b, 0, n] + update.bias[0, n], update.gate_slope) * h[b, n]
+    if fp16:  # an input buffer holds it
+        round_all(out.reshape(-1))
+    return out
 
 
 @njit(cache=True, nogil=True)

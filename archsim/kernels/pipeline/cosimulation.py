@@ -16,8 +16,7 @@ from archsim.kernels.dram.fill_ports import contended_read_end
 from archsim.kernels.dram.frfcfs import next_column, serve
 from archsim.kernels.dram.requests import FINISH_PS, ORDER_SHIFT, submit
 from archsim.kernels.jit import inner, outer
-from archsim.kernels.pipeline.recurrence import ON_BANK
-from archsim.kernels.pipeline.streamed import (
+from archsim.kernels.pipeline.pass_state import (
     EVALUATION_END,
     EVALUATION_START,
     FOREIGN,
@@ -30,6 +29,9 @@ from archsim.kernels.pipeline.streamed import (
     NEXT_ROW,
     PASS_REQUESTS,
     UNIT_REQUESTS,
+)
+from archsim.kernels.pipeline.recurrence import ON_BANK
+from archsim.kernels.pipeline.streamed import (
     advance_unit,
     advance_units,
     end_step,

@@ -43,6 +43,8 @@ class StepTimes(NamedTuple):
     """Q_m, results the multi-functional unit may lag."""
     writeback_cycles: int
     """L_w, cycles from the last cell update to the next step."""
+    projection_cycles: int = 0
+    """ceil(R/G)·c_p + L_d + L_w, cycles from there to the next step where a projection makes h; else 0."""
 
 
 @inner
@@ -94,6 +96,20 @@ def update_cycle(last_update, ready, step_times):
     may_start = last_update + step_times.update_interval_cycles
     update = max(may_start, ready)
     return update, update - may_start
+
+
+@inner
+def step_end(last_end, step_times):
+    """Return S_{t+1} from e[H-1], the end of the last cell update."""
+    # S_{t+1} = e[H-1] + L_w, and the projection if there is one
+    return last_end + step_times.writeback_cycles + step_times.projection_cycles
+
+
+@inner
+def reset_end(last_reset, step_times):
+    """Return S'_t, the cycle at which r ⊙ h is in the candidate's input buffer, from m_r[H-1]."""
+    # S'_t = m_r[H-1] + L_m + L_w
+    return last_reset + step_times.update_pipeline_cycles + step_times.writeback_cycles
 
 
 (

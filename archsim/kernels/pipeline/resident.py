@@ -19,6 +19,7 @@ from archsim.kernels.jit import inner, outer
 from archsim.kernels.pipeline.lanes import LANES, MAX_GATES, scratch_rows
 from archsim.kernels.pipeline.recurrence import (
     EVALUATED,
+    FIRST_ISSUE,
     FIRST_TAKEN,
     FIRST_UPDATE,
     LAST_DECISION,
@@ -39,6 +40,8 @@ from archsim.kernels.pipeline.recurrence import (
     empty_times,
     free_cycle,
     issue_cycle,
+    reset_end,
+    step_end,
     take_cycle,
     update_cycle,
 )
@@ -51,6 +54,8 @@ class StepBatch(NamedTuple):
 
     reuse_bytes: U8
     """(ceil(G·H / 8), LANES) decisions, packed as `numpy.packbits` does."""
+    starts: I64
+    """(G, LANES) first cycle of each gate: S_t, or S'_t of a candidate that waits for r ⊙ h."""
     taken: I64
     """(min(Q, H), G, LANES) ring of a[k,n]: entry n % Q holds a[k,n-Q] until a[k,n] replaces it."""
     updated: I64
@@ -66,12 +71,14 @@ class StepBatch(NamedTuple):
 
 
 def time_pass(
-    reuse_bits: U8, n_gates: int, n_units: int, step_times: StepTimes, *, shared: bool = False, spans: bool = False
-) -> PassTimes:
+    reuse_bits: U8, n_gates: int, n_units: int, step_times: StepTimes, *,
+    shared: bool = False, resets_before: bool = False, spans: bool = False,
+) -> PassTimes:  # fmt: skip
     """Return the times of a pass on units of their own gates, or on units that share their work.
 
     reuse_bits (T, ceil(G·H / 8)) as `numpy.packbits` lays them out, gate-major. Units that share need a memoization
-    unit that decides. Raises ValueError for another shape, or for more than MAX_GATES gates.
+    unit that decides. resets_before: whether the last gate waits for the first; then units cannot share.
+    Raises ValueError for another shape, or for more than MAX_GATES gates.
     """
     n_steps = reuse_bits.shape[0]
     check_shapes(reuse_bits=(reuse_bits, (n_steps, ceil_div(n_gates * n_units, 8))))
@@ -79,7 +86,8 @@ def time_pass(
         raise ValueError(f"a pass has {n_gates} gates, need at most {MAX_GATES}")
     batch = _empty_batch(n_gates, n_units, step_times, shared)
     result = empty_times(n_steps, n_gates, spans=spans)
-    _time_pass(reuse_bits, n_units, step_times, shared, np.empty(n_steps + 1, np.int64), batch, result)
+    firsts = np.empty(n_steps + 1, np.int64)
+    _time_pass(reuse_bits, n_units, step_times, shared, resets_before, firsts, batch, result)
     return result
 
 
@@ -89,6 +97,7 @@ def _empty_batch(n_gates: int, n_units: int, step_times: StepTimes, shared: bool
     behind = n_units if shared else min(step_times.result_lag, n_units)
     return StepBatch(
         reuse_bytes=np.zeros((ceil_div(n_gates * n_units, 8), LANES), np.uint8),
+        starts=np.zeros((n_gates, LANES), np.int64),
         taken=np.zeros((ahead, n_gates, LANES), np.int64),
         updated=np.zeros((behind, LANES), np.int64),
         ready=np.zeros((n_units if shared else 0, LANES), np.int64),
@@ -99,7 +108,7 @@ def _empty_batch(n_gates: int, n_units: int, step_times: StepTimes, shared: bool
 
 
 @outer
-def _time_pass(reuse_bits, n_units, step_times, shared, firsts, batch, result):
+def _time_pass(reuse_bits, n_units, step_times, shared, resets_before, firsts, batch, result):
     start, n_different = 0, _find_firsts(reuse_bits, firsts)
     for begin in range(0, n_different, LANES):
         first, n_lanes = firsts[begin:], min(LANES, n_different - begin)
@@ -110,7 +119,7 @@ def _time_pass(reuse_bits, n_units, step_times, shared, firsts, batch, result):
         if shared:
             time_shared_steps(batch, n_units, step_times)
         else:
-            _time_steps(batch, n_units, step_times)
+            _time_steps(batch, n_units, step_times, resets_before)
         for lane in range(n_lanes):
             _add_tally(batch, lane, first[lane + 1] - first[lane], result)
             for t in range(first[lane], first[lane + 1]):
@@ -138,8 +147,26 @@ def _are_equal(these, those):
 
 
 @inner
-def _time_steps(batch, n_units, step_times):
+def _time_steps(batch, n_units, step_times, resets_before):
     """Time LANES steps on units of their own gates."""
+    n_gates = batch.starts.shape[0]
+    batch.starts[:] = 0  # S_t
+    batch.updates[:] = 0
+    # The first update of a step waits for no earlier one: m[0] may be S_t.
+    batch.updates[LAST_UPDATE] = -step_times.update_interval_cycles
+    if resets_before:
+        # Gate r and its updates r ⊙ h come first; then the candidate starts, and all other gates meet in the cells.
+        _time_gates(batch, 0, 1, n_units, step_times)
+        for lane in range(LANES):
+            batch.starts[n_gates - 1, lane] = reset_end(batch.updates[LAST_UPDATE, lane], step_times)  # S'_t
+        _time_gates(batch, 1, n_gates, n_units, step_times)
+    else:
+        _time_gates(batch, 0, n_gates, n_units, step_times)
+
+
+@inner
+def _time_gates(batch, first_gate, end_gate, n_units, step_times):
+    """Time the gates from `first_gate` to before `end_gate`, which meet in one series of updates."""
     issued = scratch_rows(MAX_GATES)  # u[k,n-1]
     free = scratch_rows(MAX_GATES)  # free[k,n-1]
     delivered = scratch_rows(MAX_GATES)  # r[k,n-1]
@@ -150,22 +177,29 @@ def _time_steps(batch, n_units, step_times):
     decision_wait = scratch_rows(MAX_GATES)
     result_wait = scratch_rows(MAX_GATES)
     update_wait = scratch_rows(1)
-    for rows in (free, delivered, n_reused, decision_wait, result_wait):
-        rows[:] = 0  # S_t
-    update_wait[:] = 0
-    # The first neuron of a step waits for no earlier one: u[k,0] and m[0] may be S_t.
+    for rows in (n_reused, decision_wait, result_wait, update_wait):
+        rows[:] = 0
+    # The first neuron of a step waits for no earlier one: u[k,0] may be S_t. Rows are filled with constants, and the
+    # one gate that starts later is set apart, because rows copied from `starts` gate by gate took a quarter longer.
+    free[:] = 0
+    delivered[:] = 0
     issued[:] = -step_times.issue_cycles
-    updated[:] = -step_times.update_interval_cycles
+    if first_gate > 0:  # the last gate, the candidate, starts later
+        for lane in range(LANES):
+            free[end_gate - 1, lane] = batch.starts[end_gate - 1, lane]
+            delivered[end_gate - 1, lane] = batch.starts[end_gate - 1, lane]
+            issued[end_gate - 1, lane] = batch.starts[end_gate - 1, lane] - step_times.issue_cycles
+    for lane in range(LANES):
+        updated[0, lane] = batch.updates[LAST_UPDATE, lane]
     # Nor do the first Q and Q_m neurons wait for credits.
     batch.taken[:] = 0
     batch.updated[:] = 0
-    n_gates = batch.taken.shape[1]
     for n in range(n_units):
         ready[:] = 0
         ahead = n % batch.taken.shape[0]
         behind = n % batch.updated.shape[0]
         # Gates in any order: they meet only in `ready`, and in m[n-Q_m], which is known.
-        for k in range(n_gates):
+        for k in range(first_gate, end_gate):
             byte = (k * n_units + n) >> 3
             shift = 7 - ((k * n_units + n) & 7)
             for lane in range(LANES):
@@ -194,10 +228,10 @@ def _time_steps(batch, n_units, step_times):
             update_wait[0, lane] += on_products
         for lane in range(LANES):
             batch.updated[behind, lane] = updated[0, lane]
-        if n == 0:
+        if n == 0 and first_gate == 0:
             for lane in range(LANES):
                 batch.updates[FIRST_UPDATE, lane] = updated[0, lane]
-    for k in range(n_gates):
+    for k in range(first_gate, end_gate):
         for lane in range(LANES):
             batch.tally[REUSED, k, lane] = n_reused[k, lane]
             batch.tally[EVALUATED, k, lane] = n_units - n_reused[k, lane]
@@ -205,12 +239,14 @@ def _time_steps(batch, n_units, step_times):
             batch.tally[ON_RESULTS, k, lane] = result_wait[k, lane]
             if step_times.has_memo:
                 # Issues come c_f apart, or later for want of a credit.
-                batch.tally[ON_CREDIT, k, lane] = issued[k, lane] - (n_units - 1) * step_times.issue_cycles
+                without_waits = batch.starts[k, lane] + (n_units - 1) * step_times.issue_cycles
+                batch.tally[ON_CREDIT, k, lane] = issued[k, lane] - without_waits
                 batch.spans[LAST_DECISION, k, lane] = issued[k, lane] + step_times.decision_cycles
+            batch.spans[FIRST_ISSUE, k, lane] = batch.starts[k, lane]
             batch.spans[LAST_FREE, k, lane] = free[k, lane]
     for lane in range(LANES):
         batch.updates[LAST_UPDATE, lane] = updated[0, lane]
-        batch.updates[ON_PRODUCTS, lane] = update_wait[0, lane]
+        batch.updates[ON_PRODUCTS, lane] += update_wait[0, lane]
 
 
 @inner
@@ -232,5 +268,5 @@ def _end_step(batch, lane, t, start, step_times, result):
                 result.spans[t, k, entry] = start + batch.spans[entry, k, lane]
         result.update_spans[t, 0] = start + batch.updates[FIRST_UPDATE, lane]
         result.update_spans[t, 1] = end
-    result.step_ends[t] = end + step_times.writeback_cycles  # S_{t+1} = e[H-1] + L_w
+    result.step_ends[t] = step_end(end, step_times)  # S_{t+1}
     return result.step_ends[t]

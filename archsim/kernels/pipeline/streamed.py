@@ -10,13 +10,29 @@ Must agree with the neuron level (SEMANTICS 2.2 and 2.3): `sim/machines/epur/uni
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
-
-from archsim.kernels.arrays import I64, U8, Bools
 from archsim.kernels.dram.fill_ports import contended_read_end
 from archsim.kernels.jit import inner, outer
+from archsim.kernels.pipeline.pass_state import (
+    DELIVERY_CYCLE,
+    EVALUATION_END,
+    EVALUATION_START,
+    FREE_CYCLE,
+    GROUP,
+    IS_OVER,
+    ISSUE_CYCLE,
+    N_DELIVERED,
+    N_ISSUED,
+    N_READ,
+    N_STARTED,
+    N_TAKEN,
+    N_UPDATED,
+    NOT_ARRIVED,
+    ON_CHIP,
+    STEP,
+    STEP_START,
+    UNIT_START,
+    UPDATES_START,
+)
 from archsim.kernels.pipeline.recurrence import (
     EVALUATED,
     FIRST_ISSUE,
@@ -28,122 +44,53 @@ from archsim.kernels.pipeline.recurrence import (
     ON_RESULTS,
     ON_WEIGHTS,
     REUSED,
-    PassTimes,
-    StepTimes,
     decision_cycle,
     delivery_cycle,
-    empty_times,
     free_cycle,
     issue_cycle,
+    reset_end,
+    step_end,
     take_cycle,
     update_cycle,
 )
 
-STEP, STEP_START, N_UPDATED, PASS_REQUESTS, IS_OVER = PROGRESS = range(5)
-"""Progress of the pass: its step t, S_t, hidden units updated in this step, rows requested in all steps, and a flag."""
-N_ISSUED, N_TAKEN, N_DELIVERED, ISSUE_CYCLE, FREE_CYCLE, DELIVERY_CYCLE = range(6)
-"""Progress of a computation unit in this step: neurons issued, taken and delivered, and u, free and r of the last."""
-EVALUATION_START, EVALUATION_END = 6, 7
-"""Cycles of the evaluation in flight, while a neuron is taken and not delivered; fills may still postpone its end."""
-NEXT_ROW, UNIT_REQUESTS, N_READ = 8, 9, 10
-"""Rows of a unit in this step: the first neuron whose row may be requested, rows requested, and rows read."""
-UNIT_FIELDS = 11
-ON_CHIP = 0
-"""Arrival of a row that need not be fetched. No cycle is below 0, so it delays nothing."""
-NOT_ARRIVED = -1
-"""Arrival of a row that is still to come."""
-FOREIGN = -1
-"""Entry of a transfer that fetches no row of this pass, because another requester submitted it."""
-
-
-class PassState(NamedTuple):
-    """Inputs and progress of a pass in flight."""
-
-    reuse_bits: U8
-    """(T, ceil(G·H / 8)) decisions as `numpy.packbits` lays them out, gate-major; 1 = reused."""
-    resident: Bools
-    """(H,) hidden units whose rows stay on chip, in every gate."""
-    addresses: I64
-    """(G,) bytes, the address of each gate's first row."""
-    transfer_ids: I64
-    """(G, S) ids of the transfers a gate may have in flight, one for each row slot of its weight buffer."""
-    transfer_rows: I64
-    """(n,) row that each transfer of the memory fetches, as k·H + n, or FOREIGN."""
-    row_bytes: int
-    shares_bank: bool
-    """Whether the dot product units read the bank that is being filled."""
-    start: int
-    """S_0."""
-    progress: I64
-    """(5,)."""
-    cus: I64
-    """(G, UNIT_FIELDS) progress of each computation unit."""
-    decided_at: I64
-    """(G, H) f[k,n] of this step."""
-    taken_at: I64
-    """(G, H) a[k,n]."""
-    arrived_at: I64
-    """(G, H) cycle at which a row arrived, or ON_CHIP or NOT_ARRIVED."""
-    delivered_at: I64
-    """(G, H) r[k,n]."""
-    updated_at: I64
-    """(H,) m[n]."""
-    slot_free_at: I64
-    """(G, S) cycle from which a row slot is free."""
-    result: PassTimes
-
-
-def pass_before_start(
-    reuse_bits: U8, resident: Bools, addresses: I64, transfer_ids: I64, *,
-    row_bytes: int, n_transfers: int, shares_bank: bool, start: int, step_times: StepTimes, spans: bool,
-) -> PassState:  # fmt: skip
-    """Return a pass that has entered its first step at cycle `start`; the memory knows `n_transfers` transfers."""
-    n_gates, n_units = transfer_ids.shape[0], resident.size
-    state = PassState(
-        reuse_bits=reuse_bits,
-        resident=resident,
-        addresses=addresses,
-        transfer_ids=transfer_ids,
-        transfer_rows=np.full(n_transfers, FOREIGN, np.int64),
-        row_bytes=row_bytes,
-        shares_bank=shares_bank,
-        start=start,
-        progress=np.zeros(len(PROGRESS), np.int64),
-        cus=np.zeros((n_gates, UNIT_FIELDS), np.int64),
-        decided_at=np.zeros((n_gates, n_units), np.int64),
-        taken_at=np.zeros((n_gates, n_units), np.int64),
-        arrived_at=np.zeros((n_gates, n_units), np.int64),
-        delivered_at=np.zeros((n_gates, n_units), np.int64),
-        updated_at=np.zeros(n_units, np.int64),
-        slot_free_at=np.zeros(transfer_ids.shape, np.int64),
-        result=empty_times(reuse_bits.shape[0], n_gates, spans=spans),
-    )
-    state.progress[STEP_START] = start
-    _enter_first_step(state, step_times)
-    return state
-
 
 @outer
-def _enter_first_step(state, step_times):
+def enter_first_step(state, step_times):
+    """Enter the first step of a pass that nothing has happened in."""
     _enter_step(state, step_times)
 
 
 @inner
 def _enter_step(state, step_times):
-    start = state.progress[STEP_START]  # S_t
+    start, n_gates = state.progress[STEP_START], state.cus.shape[0]  # S_t
+    state.progress[GROUP] = 0
     state.progress[N_UPDATED] = 0
+    state.progress[N_STARTED] = n_gates - 1 if state.resets_before else n_gates
+    state.cus[:] = 0
+    for k in range(state.progress[N_STARTED]):
+        _start_unit(state, step_times, k, start)
+
+
+@inner
+def _start_unit(state, step_times, k, start):
+    state.cus[k, UNIT_START] = start
+    state.cus[k, FREE_CYCLE] = start  # free[k,-1]
+    state.cus[k, DELIVERY_CYCLE] = start
     # u[k,-1] is set to S_t - c_f, so that neuron 0 is issued at S_t.
-    for k in range(state.cus.shape[0]):
-        state.cus[k, :] = 0
-        state.cus[k, FREE_CYCLE] = start  # free[k,-1]
-        state.cus[k, DELIVERY_CYCLE] = start
-        state.cus[k, ISSUE_CYCLE] = start - step_times.issue_cycles
-        for n in range(state.resident.size):
-            state.arrived_at[k, n] = ON_CHIP if state.resident[n] else NOT_ARRIVED
-        if not step_times.has_memo:
-            # Memo off: f = S_t, so that all neurons count as issued and decided.
-            state.cus[k, N_ISSUED] = state.resident.size
-            state.decided_at[k, :] = start
+    state.cus[k, ISSUE_CYCLE] = start - step_times.issue_cycles
+    for n in range(state.resident.size):
+        state.arrived_at[k, n] = ON_CHIP if state.resident[n] else NOT_ARRIVED
+    if not step_times.has_memo:
+        # Memo off: f = S_t, so that all neurons count as issued and decided.
+        state.cus[k, N_ISSUED] = state.resident.size
+        state.decided_at[k, :] = start
+
+
+@inner
+def _group_of(state, k):
+    """Return the group of gates that gate k is updated with: of a reset before the product, r is group 0 alone."""
+    return 1 if state.resets_before and k > 0 else 0
 
 
 @inner
@@ -156,7 +103,7 @@ def is_reused(state, k, n):
 @inner
 def advance_units(state, step_times, memory):
     """Advance all units until each needs a time that is not known yet."""
-    for k in range(state.cus.shape[0]):
+    for k in range(state.progress[N_STARTED]):
         advance_unit(state, step_times, memory, k)
 
 
@@ -166,7 +113,7 @@ def advance_unit(state, step_times, memory, k):
     _issue_and_take(state, step_times, memory, k)
     # Unit k alone has news; the others go on only where a cell update returns a credit.
     while _update(state, step_times):
-        for other in range(state.cus.shape[0]):
+        for other in range(state.progress[N_STARTED]):
             _issue_and_take(state, step_times, memory, other)
 
 
@@ -181,7 +128,7 @@ def _issue_and_take(state, step_times, memory, k):
 def _issue(state, step_times, k):
     """Let the memoization unit issue its next neuron; return whether it did."""
     unit = state.cus[k]
-    n, credit_at = unit[N_ISSUED], state.progress[STEP_START]
+    n, credit_at = unit[N_ISSUED], unit[UNIT_START]
     if n == state.resident.size:
         return False
     if n >= step_times.run_ahead:
@@ -201,13 +148,14 @@ def _issue(state, step_times, k):
 def _take(state, step_times, memory, k):
     """Let the dot product unit take its next neuron; return whether it did."""
     unit = state.cus[k]
-    n, credit_at = unit[N_TAKEN], state.progress[STEP_START]
+    n, credit_at = unit[N_TAKEN], unit[UNIT_START]
     # While the evaluation before is in flight, its end is provisional; a neuron that is not issued has no decision.
     if unit[N_DELIVERED] < n or n >= unit[N_ISSUED]:
         return False
     if n >= step_times.result_lag:
-        # The credit of the results comes back when hidden unit n - Q_m is updated.
-        if state.progress[N_UPDATED] <= n - step_times.result_lag:
+        # The credit of the results comes back when hidden unit n - Q_m is updated for this gate's group.
+        is_updated = state.progress[N_UPDATED] > n - step_times.result_lag
+        if state.progress[GROUP] != _group_of(state, k) or not is_updated:
             return False
         credit_at = state.updated_at[n - step_times.result_lag]  # m[n-Q_m]
     reused = is_reused(state, k, n)
@@ -260,22 +208,41 @@ def _deliver(state, step_times, k, free_at, reused):
 
 @inner
 def _update(state, step_times):
-    """Let the multi-functional unit start its next cell update; return whether it did."""
-    n, ready = state.progress[N_UPDATED], state.progress[STEP_START]
-    if n == state.resident.size:
+    """Let the multi-functional unit start its next update; return whether it did."""
+    n, group, last = state.progress[N_UPDATED], state.progress[GROUP], state.resident.size - 1
+    if n > last:
         return False
-    # Gates meet here: the cell needs the products of all of them.
-    for k in range(state.cus.shape[0]):
-        if state.cus[k, N_DELIVERED] <= n:
-            return False
-        ready = max(ready, state.delivered_at[k, n])  # max over k of r[k,n]
-    # m[-1] is S_t - II_m, so that the first cell may start at S_t.
-    last_update = state.updated_at[n - 1] if n > 0 else state.progress[STEP_START] - step_times.update_interval_cycles
+    # Gates meet here: the update needs the products of all gates of its group.
+    ready = state.progress[STEP_START]
+    for k in range(state.progress[N_STARTED]):
+        if _group_of(state, k) == group:
+            if state.cus[k, N_DELIVERED] <= n:
+                return False
+            ready = max(ready, state.delivered_at[k, n])  # max over k of r[k,n]
+    # m[-1] is S_t - II_m, so that the first update may start at S_t, or m_r[H-1] after the updates r ⊙ h.
+    last_update = state.progress[STEP_START] - step_times.update_interval_cycles
+    if n > 0 or group > 0:
+        last_update = state.updated_at[n - 1 if n > 0 else last]
     update, on_products = update_cycle(last_update, ready, step_times)
-    state.updated_at[n] = update  # m[n]
+    state.updated_at[n] = update  # m[n], or m_r[n]
     state.result.update_wait[0] += on_products
     state.progress[N_UPDATED] = n + 1
+    if n == 0 and group == 0:
+        state.progress[UPDATES_START] = update
+    if n == last and state.resets_before and group == 0:
+        _start_candidate(state, step_times)
     return True
+
+
+@inner
+def _start_candidate(state, step_times):
+    """Start the unit of the last gate, whose inputs r ⊙ h are complete; the cell updates follow."""
+    last_gate = state.cus.shape[0] - 1
+    start = reset_end(state.updated_at[state.resident.size - 1], step_times)  # S'_t
+    state.progress[GROUP] = 1
+    state.progress[N_UPDATED] = 0
+    state.progress[N_STARTED] = last_gate + 1
+    _start_unit(state, step_times, last_gate, start)
 
 
 @inner
@@ -285,13 +252,13 @@ def end_step(state, step_times):
     end = state.updated_at[last] + step_times.update_pipeline_cycles  # e[H-1] = m[H-1] + L_m
     if t < result.spans.shape[0]:  # empty unless spans were asked for
         for k in range(state.cus.shape[0]):
-            result.spans[t, k, FIRST_ISSUE] = state.progress[STEP_START] - state.start
+            result.spans[t, k, FIRST_ISSUE] = state.cus[k, UNIT_START] - state.start
             result.spans[t, k, LAST_DECISION] = state.decided_at[k, last] - state.start
             result.spans[t, k, FIRST_TAKEN] = state.taken_at[k, 0] - state.start
             result.spans[t, k, LAST_FREE] = state.cus[k, FREE_CYCLE] - state.start
-        result.update_spans[t, 0] = state.updated_at[0] - state.start
+        result.update_spans[t, 0] = state.progress[UPDATES_START] - state.start
         result.update_spans[t, 1] = end - state.start
-    state.progress[STEP_START] = end + step_times.writeback_cycles  # S_{t+1} = e[H-1] + L_w
+    state.progress[STEP_START] = step_end(end, step_times)  # S_{t+1}
     result.step_ends[t] = state.progress[STEP_START] - state.start
     state.progress[STEP] = t + 1
     if t + 1 == state.reuse_bits.shape[0]:

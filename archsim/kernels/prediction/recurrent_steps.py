@@ -4,55 +4,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from archsim.kernels.arrays import F32, I64, Bools, check_shapes
-from archsim.kernels.numerics.cells import CellUpdate, advance_cell, check_update
+from archsim.kernels.numerics.cells import CellUpdate, advance_cell, check_update, reset
 from archsim.kernels.numerics.dense import add_products
-from archsim.kernels.numerics.fp16 import round_all
 from archsim.kernels.prediction.reuse_decider import WITHOUT_NETWORK, ReuseDecider, correct_step, decide_step
 from archsim.kernels.prediction.reuse_rule import recall_memo
 
 
 class PassArrays(NamedTuple):
-    """Weights and state of a pass in progress, for B sequences at the start and fewer as they end."""
+    """Weights and state of a pass in progress, for B sequences at the start and fewer as they end.
+
+    `hidden_t`, `gate_of_product` and `memo` are of the P products of one group of gates, which are decided together.
+    """
 
     hidden_t: F32
-    """Weights of h, (H, P·H)."""
+    """Weights of h, (R, P·H), where h has R = H elements without a projection."""
     gate_of_product: I64
-    """Gate of each product, (P,)."""
+    """Gate of each product, counted from the first of the group, (P,)."""
     memo: F32
     """Products as last evaluated, (B, P, H)."""
     c: F32
     """Cell state, (B, H); unused by a cell without one."""
     h: F32
-    """Hidden values, (B, H)."""
+    """Hidden values, (B, R)."""
     update: CellUpdate
-    """Cell update with its biases."""
+    """Cell update with the biases of all products of the cell."""
     fp16: bool
     """Whether h and the memo are binary16."""
 
 
-def run_steps(
-    arrays: PassArrays, decider: ReuseDecider, start: int, active: I64, inputs: F32, products: F32
-) -> tuple[F32, Bools]:
+Group = tuple[PassArrays, ReuseDecider]
+"""Gates that are decided together."""
+
+
+def run_steps(groups: Sequence[Group], start: int, active: I64, inputs: F32, products: F32) -> tuple[F32, Bools]:
     """Run the steps `start`, `start` + 1, ... of the first `active` (T,) sequences.
 
-    inputs (rows, I) and products with x (rows, P·H) are step-major. On return `products` holds what the cell updates
-    used, memoized where reused. Returns h after each row's step, (rows, H), and the reuse decisions, (rows, G, H).
+    groups: all gates; or, where reset comes before the product, all but the last, which read h, and the last, which
+    reads r ⊙ h. inputs (rows, I) and products with x (rows, P·H) are step-major. On return `products` holds what the
+    cell updates used, memoized where reused. Returns h after each row's step, (rows, R), and the reuse decisions,
+    (rows, G, H).
     """
-    rows, n_units = int(active.sum()), arrays.h.shape[1]
+    (arrays, decider), last = groups[0], groups[-1]
+    rows, n_units, n_hidden = int(active.sum()), arrays.memo.shape[2], arrays.h.shape[1]
     check_update(arrays.update, n_units)
-    width = inputs.shape[1] if decider.predictor_kind in WITHOUT_NETWORK else decider.n_inputs - n_units
-    check_shapes(products=(products, (rows, arrays.hidden_t.shape[1])), inputs=(inputs, (rows, width)))
+    width = inputs.shape[1] if decider.predictor_kind in WITHOUT_NETWORK else decider.n_inputs - n_hidden
+    n_columns = sum(group.hidden_t.shape[1] for group, _ in groups)
+    check_shapes(products=(products, (rows, n_columns)), inputs=(inputs, (rows, width)))
     if int(active[0]) > len(arrays.h):
         raise ValueError(f"step {start} has {active[0]} sequences, the pass began with {len(arrays.h)}")
-    outputs = np.empty((rows, n_units), np.float32)
-    reused = np.empty((rows, decider.thresholds.size, n_units), np.bool_)
-    _run_steps(arrays, decider, start, active, inputs, products, outputs, reused)
+    outputs = np.empty((rows, n_hidden), np.float32)
+    reused = np.empty((rows, sum(of.thresholds.size for _, of in groups), n_units), np.bool_)
+    if len(groups) == 1:
+        _run_steps(arrays, decider, start, active, inputs, products, outputs, reused)
+    else:
+        _run_reset_steps(arrays, decider, *last, start, active, inputs, products, outputs, reused)
     return outputs, reused
 
 
@@ -61,16 +73,40 @@ def _run_steps(arrays, decider, start, active, inputs, products, outputs, reused
     row = 0
     for t in range(active.size):
         B, rows = active[t], slice(row, row + active[t])
-        x, y, r = inputs[rows], products[rows], reused[rows]
-        h, c, memo = arrays.h[:B], arrays.c[:B], arrays.memo[:B]
-        add_products(h, arrays.hidden_t, y)  # y[k,n] = W_ih[k,n]·x_t + W_hh[k,n]·h_{t-1}
-        by_product = y.reshape(memo.shape)
-        decide_step(decider, start + t, x, h, by_product, memo, r)
-        recall_memo(by_product, memo, r, arrays.gate_of_product, arrays.fp16)
-        if decider.network.correction_scale.size:
-            correct_step(decider, by_product, r, arrays.gate_of_product)
-        advance_cell(arrays.update, by_product, c, h)
-        if arrays.fp16:
-            round_all(h.reshape(-1))
+        h, y = arrays.h[:B], products[rows]
+        _finish_products(arrays, decider, start + t, inputs[rows], h, y, reused[rows])
+        by_product = y.reshape(B, -1, arrays.memo.shape[2])
+        advance_cell(arrays.update, by_product, arrays.c[:B], h, arrays.fp16)
         outputs[rows] = h
         row += B
+
+
+@njit(cache=True, nogil=True)
+def _run_reset_steps(gates, decider, candidate, last_decider, start, active, inputs, products, outputs, reused):
+    n_first, row = gates.hidden_t.shape[1], 0  # products of all gates but the candidate
+    for t in range(active.size):
+        B, rows = active[t], slice(row, row + active[t])
+        h, y, r = gates.h[:B], products[rows], reused[rows]
+        # Kernels read contiguous arrays, so each group has its products and decisions in arrays of its own.
+        first, last = y[:, :n_first].copy(), y[:, n_first:].copy()
+        first_reused, last_reused = r[:, :-1].copy(), r[:, -1:].copy()
+        _finish_products(gates, decider, start + t, inputs[rows], h, first, first_reused)
+        reset_h = reset(gates.update, first.reshape(B, -1, h.shape[1]), h, gates.fp16)  # r ⊙ h_{t-1}
+        _finish_products(candidate, last_decider, start + t, inputs[rows], reset_h, last, last_reused)
+        y[:, :n_first], y[:, n_first:] = first, last
+        r[:, :-1], r[:, -1:] = first_reused, last_reused
+        advance_cell(gates.update, y.reshape(B, -1, h.shape[1]), gates.c[:B], h, gates.fp16)
+        outputs[rows] = h
+        row += B
+
+
+@njit(cache=True, nogil=True)
+def _finish_products(arrays, decider, index, x, h, y, reused):
+    """Add the part of h to products `y` (B, P·H), decide reuse, and put memoized products where it is."""
+    memo = arrays.memo[: h.shape[0]]
+    add_products(h, arrays.hidden_t, y)  # y[k,n] = W_ih[k,n]·x_t + W_hh[k,n]·h_{t-1}
+    by_product = y.reshape(memo.shape)
+    decide_step(decider, index, x, h, by_product, memo, reused)
+    recall_memo(by_product, memo, reused, arrays.gate_of_product, arrays.fp16)
+    if decider.network.correction_scale.size:
+        correct_step(decider, by_product, reused, arrays.gate_of_product)

@@ -50,7 +50,7 @@ class ReuseDecider(NamedTuple):
     predictor_kind: int
     network: PredictorNetwork
     n_inputs: int
-    """N = I + H."""
+    """N = I + R."""
     thresholds: F32
     """θ per gate, (G,)."""
     throttle: bool
@@ -105,11 +105,11 @@ def check_reuse_decider(decider: ReuseDecider, batch: int, n_gates: int, n_units
 def decide(decider: ReuseDecider, index: int, x: F32, h: F32, products: F32, memo: F32) -> Bools:
     """Return which neurons reuse their memo, (B, G, H), at step `index`, and update the decider.
 
-    x (B, I), h (B, H); products and their memo (B, P, H) are read by the exact predictor only.
+    x (B, I), h (B, R); products and their memo (B, P, H) are read by the exact predictor only.
     """
-    n_sequences, n_gates, n_units = len(x), decider.thresholds.size, h.shape[1]
+    n_sequences, n_gates, n_units = len(x), decider.thresholds.size, products.shape[2]
     began_with = len(decider.now) if decider.predictor_kind not in WITHOUT_NETWORK else n_sequences
-    check_reuse_decider(decider, began_with, n_gates, n_units, x.shape[1] + n_units)
+    check_reuse_decider(decider, began_with, n_gates, n_units, x.shape[1] + h.shape[1])
     if n_sequences > began_with:
         raise ValueError(f"step {index} has {n_sequences} sequences, the pass began with {began_with}")
     reused = np.empty((n_sequences, n_gates, n_units), np.bool_)

@@ -126,11 +126,11 @@ class WeightBuffers:
         stream = self.streams[segment]
         predictor = self.machine.predictor_bytes(self.arch, segment)
         if stream is None:
-            return segment.weight_bytes, predictor.other_signs + predictor.planes
+            return segment.weight_bytes + segment.projection_bytes, predictor.other_signs + predictor.planes
         resident = int(stream.resident.sum())
         # Resident weights bring their own signs; the predictor needs those of all rows.
         own_signs = ceil_div(resident * segment.columns, 8)
-        return resident * segment.row_bytes, max(0, predictor.streamed - own_signs)
+        return resident * segment.row_bytes + segment.projection_bytes, max(0, predictor.streamed - own_signs)
 
     def _stream(self, segment: PassSegment, group: WeightGroup) -> StreamedRows | None:
         total = group_bytes(self.machine, self.arch, group)
@@ -151,7 +151,7 @@ def resident_bytes(machine: Machine, arch: ArchSpec, segment: PassSegment) -> in
 
     Planes beyond the signs lie in banks of their own, outside the buffer (D32).
     """
-    return segment.weight_bytes + machine.predictor_bytes(arch, segment).other_signs
+    return segment.weight_bytes + segment.projection_bytes + machine.predictor_bytes(arch, segment).other_signs
 
 
 def group_bytes(machine: Machine, arch: ArchSpec, group: WeightGroup) -> int:
@@ -162,8 +162,10 @@ def group_bytes(machine: Machine, arch: ArchSpec, group: WeightGroup) -> int:
 def stream_slots(machine: Machine, arch: ArchSpec, segment: PassSegment, share_bytes: int) -> tuple[int, int]:
     """Return (slots, resident rows): rows that may be in flight or in use at a time, and rows that stay on chip.
 
-    They are (0, 0) where there is no room for one row. The predictor's bits of all rows stay on chip.
+    They are (0, 0) where there is no room for one row. The predictor's bits of all rows stay on chip, as does a
+    projection.
     """
+    share_bytes -= segment.projection_bytes
     n_units, predicted = segment.shape.n_units, machine.predictor_bytes(arch, segment).streamed
     # A resident row adds only magnitudes, because its signs are in `predicted`; a row in a slot is stored whole.
     magnitudes = ceil_div(segment.columns * MAGNITUDE_BITS, 8) if predicted else segment.row_bytes
@@ -174,8 +176,8 @@ def stream_slots(machine: Machine, arch: ArchSpec, segment: PassSegment, share_b
 
 
 def least_stream_bytes(machine: Machine, arch: ArchSpec, segment: PassSegment) -> int:
-    """Return the least bytes of a weight buffer with which a segment can stream: a row, and the predictor's bits."""
-    return segment.row_bytes + machine.predictor_bytes(arch, segment).streamed
+    """Return the least bytes of a weight buffer with which a segment can stream: a row, and all that stays on chip."""
+    return segment.row_bytes + segment.projection_bytes + machine.predictor_bytes(arch, segment).streamed
 
 
 class _Layout(NamedTuple):
@@ -192,5 +194,6 @@ def _layout(machine: Machine, arch: ArchSpec, groups: Sequence[WeightGroup]) -> 
         for segment in group:
             addresses[segment] = end
             predictor = machine.predictor_bytes(arch, segment)
-            end += (segment.weight_bytes + predictor.other_signs + predictor.planes) * segment.shape.n_gates
+            weights = segment.weight_bytes + segment.projection_bytes
+            end += (weights + predictor.other_signs + predictor.planes) * segment.shape.n_gates
     return _Layout(addresses, end)

@@ -40,31 +40,44 @@ class MultiFunctionalUnit(Unit):
         self.cells = cells
         self.steps: Port[UpdateWork] = Port(env)
         self.step_ends: Port[int] = Port(env)
+        self.reset_ends: Port[int] = Port(env)
+        """Times at which the last r ⊙ h of a step is written, where reset comes before the product."""
         env.process(self.run())
 
     def run(self) -> ProcessGenerator:
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()
-            segment, times = step.segment, step.times
-            gates, credits = self.results[: segment.shape.n_gates], self.result_credits[: segment.shape.n_gates]
-            interval_ps, label = self.clock.to_ps(times.update_interval_cycles), segment.label
+            segment, times, n_gates = step.segment, step.times, step.segment.shape.n_gates
+            end_cycles = times.update_pipeline_cycles + times.writeback_cycles
             may_start_ps = self.env.now_ps
-            for neuron in range(segment.shape.n_units):
-                for results in gates:  # m_n is at least every r_{k,n}
-                    if not results.has_arrived:
-                        yield results.arrival()
-                    results.take()
-                if self.env.now_ps < may_start_ps:  # and at least m_{n-1} + II_m
-                    yield self.env.timeout(may_start_ps - self.env.now_ps)
-                self.count_wait(waits.PRODUCTS, may_start_ps)
-                may_start_ps = self.env.now_ps + interval_ps
-                for queue in credits:
-                    queue.give()
-                if segment.updates_cells:
-                    self.count_work(interval_ps, "update {}, {}", neuron, label)
+            if segment.resets_before:  # r ⊙ h first, which the last gate waits for
+                may_start_ps = yield from self._update(step, slice(0, 1), "reset", may_start_ps)
+                self.reset_ends.send(self.env.now_ps, self.clock.to_ps(end_cycles))
+            gates = slice(segment.update_groups - 1, n_gates)
+            yield from self._update(step, gates, "update", may_start_ps)
             if segment.updates_cells:
                 emit_actions(self.probe, cell_update(self.cells[segment.shape.layer]), segment.shape.n_units)
             self.emit_times()
-            yield self.cycles(times.update_pipeline_cycles + times.writeback_cycles)
+            yield self.cycles(end_cycles)
             self.step_ends.send(self.env.now_ps)
+
+    def _update(self, step: UpdateWork, gates: slice, what: str, may_start_ps: int) -> ProcessGenerator:
+        """Update all hidden units from the results of `gates`; return when a further update may start."""
+        segment, results, credits = step.segment, self.results[gates], self.result_credits[gates]
+        interval_ps = self.clock.to_ps(step.times.update_interval_cycles)
+        template = what + " {}, {}"
+        for neuron in range(segment.shape.n_units):
+            for result in results:  # m_n is at least every r_{k,n}
+                if not result.has_arrived:
+                    yield result.arrival()
+                result.take()
+            if self.env.now_ps < may_start_ps:  # and at least m_{n-1} + II_m
+                yield self.env.timeout(may_start_ps - self.env.now_ps)
+            self.count_wait(waits.PRODUCTS, may_start_ps)
+            may_start_ps = self.env.now_ps + interval_ps
+            for queue in credits:
+                queue.give()
+            if segment.updates_cells:
+                self.count_work(interval_ps, template, neuron, segment.label)
+        return may_start_ps

@@ -28,6 +28,11 @@ def check_fit(machine: Machine, network: Network, shapes: Sequence[PassShape], a
     if arch.weight_buffer.banks == 1:
         raise ConfigError(f"{arch.name}: weight_buffer.banks = 1: columns are skipped with two banks or more")
     for shape in shapes:
+        if shape.n_projected:
+            raise ConfigError(
+                f"{network.name}, {network.layers[shape.layer].name}: the machine that skips columns has no rows of "
+                "weights, and a projection is computed by rows: need a policy that reuses neurons, as bnn"
+            )
         check_needs(network, shape, common_needs(shape, arch))
     for group in weight_groups(shapes, arch):
         check_weights(network, group, group_bytes(machine, arch, group), arch)

@@ -49,10 +49,10 @@ class DeltaNeuronLevel(Compute):
         """Run all steps of a pass; return S_{t+1} of each, in cycles from now."""
         segment, times = work.segment, column_times(self.arch, work.segment)
 
-        def send_step(t: int) -> None:
+        def send_step(t: int, gates: slice) -> None:
             entering = ~np.unpackbits(work.reuse_bits[t], count=segment.shape.n_inputs).astype(np.bool_)
             step = ColumnStepWork(segment, times, entering)
-            for unit in self.units[: segment.shape.n_gates]:
+            for unit in self.units[gates]:
                 unit.delta.steps.send(step)
                 unit.dot_product.steps.send(step)
 

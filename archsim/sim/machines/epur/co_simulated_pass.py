@@ -15,7 +15,8 @@ from archsim.kernels.arrays import I64
 from archsim.kernels.dram.channel import DramTimes
 from archsim.kernels.dram.requests import Memory
 from archsim.kernels.pipeline.cosimulation import advance_pass
-from archsim.kernels.pipeline.streamed import IS_OVER, STEP, STEP_START, PassState, pass_before_start
+from archsim.kernels.pipeline.pass_state import IS_OVER, STEP, STEP_START, PassState, pass_before_start
+from archsim.kernels.pipeline.streamed import enter_first_step
 from archsim.sim.actions import port_words
 from archsim.sim.items import PassWork
 from archsim.sim.machines.epur.costs import input_bits, step_times
@@ -71,7 +72,7 @@ class CoSimulatedPass:
         n_gates, n_units = segment.shape.n_gates, segment.shape.n_units
         # The kernel takes at least one slot, which stays unused without streaming, as does the address 0.
         slots, addresses = (streamed.slots, streamed.addresses) if streamed else (1, (0,) * n_gates)
-        return pass_before_start(
+        state = pass_before_start(
             np.ascontiguousarray(self.work.reuse_bits),
             streamed.resident if streamed else np.ones(n_units, np.bool_),
             np.array(addresses, np.int64),
@@ -79,7 +80,9 @@ class CoSimulatedPass:
             row_bytes=segment.row_bytes,
             n_transfers=self.dram.memory.transfers.shape[0],
             shares_bank=self.arch.weight_buffer.banks == 1,
+            resets_before=segment.resets_before,
             start=self.arch.clock.to_cycles(self.env.now_ps),
-            step_times=self.step_times,
             spans=spans,
         )
+        enter_first_step(state, self.step_times)
+        return state

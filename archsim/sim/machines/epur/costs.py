@@ -33,7 +33,22 @@ def step_times(arch: ArchSpec, segment: PassSegment) -> StepTimes:
         update_pipeline_cycles=arch.mu.pipeline_cycles if segment.updates_cells else 0,  # L_m
         result_lag=arch.mu.result_lag,  # Q_m
         writeback_cycles=arch.mu.writeback_cycles,  # L_w
+        projection_cycles=_projection_cycles(arch, segment),
     )
+
+
+def projection_row_cycles(arch: ArchSpec, segment: PassSegment) -> int:
+    """Return c_p, the cycles a dot product unit is busy with a row of the projection."""
+    return ceil_div(segment.shape.n_units, arch.dpu.lanes)
+
+
+def _projection_cycles(arch: ArchSpec, segment: PassSegment) -> int:
+    """Return the cycles from the written results of the cell updates to the written h; 0 without a projection."""
+    if not segment.n_projected:
+        return 0
+    # ceil(R / G)·c_p + L_d + L_w: the first unit has the most rows
+    busy = segment.projection_rows[0] * projection_row_cycles(arch, segment)
+    return busy + arch.dpu.pipeline_cycles + arch.mu.writeback_cycles
 
 
 def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
@@ -52,8 +67,7 @@ def prediction(arch: ArchSpec, shape: PassShape) -> Iterator[Action]:
 
 def input_bits(arch: ArchSpec, segment: PassSegment) -> int:
     """Return the bits of x_t that the predictor reads per step."""
-    n_x = segment.shape.n_inputs - segment.shape.n_units
-    return n_x * arch.predictor_planes
+    return segment.n_x * arch.predictor_planes
 
 
 def predictor_bytes(arch: ArchSpec, segment: PassSegment) -> PredictorBytes:

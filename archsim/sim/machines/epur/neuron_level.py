@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +10,10 @@ import numpy as np
 from archsim.engine.port import Port
 from archsim.kernels.arrays import Bools
 from archsim.sim.actions import emit_actions, port_words
-from archsim.sim.items import PassWork
-from archsim.sim.machines.epur.costs import input_bits, step_actions, step_times
+from archsim.sim.items import PassSegment, PassWork
+from archsim.sim.machines.epur.costs import input_bits, projection_row_cycles, step_actions, step_times
 from archsim.sim.machines.epur.shared_dispatch.units import GateWires, SharedDotProductUnits
-from archsim.sim.machines.epur.units import StepWork
+from archsim.sim.machines.epur.units import ProjectionWork, StepWork
 from archsim.sim.machines.epur.units.dpu import DotProductUnit
 from archsim.sim.machines.epur.units.fmu import FMU, EvaluateAll, FuzzyMemoUnit
 from archsim.sim.machines.epur.units.row_fetcher import RowFetcher
@@ -64,17 +65,29 @@ class EpurNeuronLevel(Compute):
         """Run all steps of a segment; return S_{t+1} of each, in cycles from now."""
         segment, times, reused = work.segment, step_times(self.arch, work.segment), _reused(work)
 
-        def send_step(t: int) -> None:
-            for unit, gate_reused in zip(self.units, reused[t].tolist(), strict=False):
+        def send_step(t: int, gates: slice) -> None:
+            for unit, gate_reused in zip(self.units[gates], reused[t, gates].tolist(), strict=False):
                 step = StepWork(segment, times, gate_reused, work.streamed)
                 unit.predictor.steps.send(step)
                 unit.fetcher.steps.send(step)
                 unit.dot_product.steps.send(step)
 
         words = port_words(self.arch, segment, input_bits(self.arch, segment))
-        ends = yield from run_steps(self, self.mu, work, times, port_words=words, send_step=send_step)
+        project = partial(self._project, segment) if segment.n_projected else None
+        ends = yield from run_steps(self, self.mu, work, times, port_words=words, send_step=send_step, project=project)
         emit_actions(self.probe, step_actions(self.arch, segment), work.n_steps)
         return ends
+
+    def _project(self, segment: PassSegment) -> ProcessGenerator:
+        """Compute the projection on the dot product units of the pass's gates, and wait for all of them."""
+        row_cycles, busy = projection_row_cycles(self.arch, segment), []
+        for unit, n_rows in zip(self.units, segment.projection_rows, strict=False):
+            assert isinstance(unit.dot_product, DotProductUnit), "units that share work were refused"
+            if n_rows:
+                unit.dot_product.steps.send(ProjectionWork(segment, n_rows, row_cycles))
+                busy.append(unit.dot_product)
+        for dot_product in busy:
+            yield from dot_product.projected.get()
 
 
 def _reused(work: PassWork) -> Bools:

@@ -35,7 +35,7 @@ from archsim.sim import waits
 from archsim.sim.actions import cell_update, emit_actions, evaluation, port_words, weight_fill
 from archsim.sim.items import PassSegment, PassWork, StreamedRows
 from archsim.sim.machines.epur.co_simulated_pass import CoSimulatedPass
-from archsim.sim.machines.epur.costs import input_bits, prediction, step_actions, step_times
+from archsim.sim.machines.epur.costs import input_bits, prediction, projection_row_cycles, step_actions, step_times
 from archsim.sim.machines.epur.shared_dispatch.costs import remote_row
 from archsim.sim.machines.epur.units.fmu import FMU
 from archsim.sim.machines.machine import Compute, Connections
@@ -60,6 +60,8 @@ class SegmentCosts(NamedTuple):
     decision: tuple[Action, ...]
     update: tuple[Action, ...]
     evaluation: tuple[Action, ...]
+    projection: tuple[Action, ...]
+    """Actions of a row of the projection."""
     remote: tuple[Action, ...]
     step: tuple[Action, ...]
 
@@ -72,6 +74,7 @@ def segment_costs(arch: ArchSpec, segment: PassSegment, cell: Cell) -> SegmentCo
         decision=tuple(prediction(arch, segment.shape)) if segment.updates_cells else (),
         update=tuple(cell_update(cell)) if segment.updates_cells else (),
         evaluation=tuple(evaluation(arch, segment.columns)),
+        projection=tuple(evaluation(arch, segment.shape.n_units)),
         remote=tuple(remote_row(segment.columns)),
         step=tuple(step_actions(arch, segment)),
     )
@@ -100,6 +103,7 @@ class EpurPassLevel(Compute):
                 shape.n_units,
                 costs.times,
                 shared=self.arch.dispatch == "shared",
+                resets_before=work.segment.resets_before,
                 spans=self.probe.wants_spans,
             )
             starts = np.concatenate([[0], result.step_ends[:-1]]) + self.arch.clock.to_cycles(start_ps)
@@ -123,12 +127,13 @@ class EpurPassLevel(Compute):
         emit_actions(self.probe, costs.decision, work.n_steps * shape.neurons_per_step)
         emit_actions(self.probe, costs.update, work.n_steps * shape.n_units)
         emit_actions(self.probe, costs.evaluation, tally[EVALUATED])
+        emit_actions(self.probe, costs.projection, work.n_steps * work.segment.n_projected)
         emit_actions(self.probe, costs.remote, tally[REMOTE])
         emit_actions(self.probe, costs.step, work.n_steps)
         if work.streamed:
             self._emit_rows(work, work.streamed, result, start_ps)
         self._emit_times(work, costs.times, result)
-        self._emit_spans(work, result, start_ps)
+        self._emit_spans(work, costs, result, start_ps)
 
     def _emit_rows(self, work: PassWork, streamed: StreamedRows, result: PassTimes, start_ps: int) -> None:
         segment, rows = work.segment, _rows_fetched(work, streamed)
@@ -146,8 +151,11 @@ class EpurPassLevel(Compute):
 
     def _emit_times(self, work: PassWork, times: StepTimes, result: PassTimes) -> None:
         clock, steps = self.arch.clock, work.n_steps * work.segment.shape.n_units
-        for gate, tally in enumerate(result.tally.tolist()):
-            busy = tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.memo_hit_cycles
+        row_cycles = projection_row_cycles(self.arch, work.segment)
+        rows_and_tallies = zip(work.segment.projection_rows, result.tally.tolist(), strict=True)
+        for gate, (n_rows, tally) in enumerate(rows_and_tallies):
+            projecting = work.n_steps * n_rows * row_cycles
+            busy = projecting + tally[EVALUATED] * times.dot_cycles + tally[REUSED] * times.memo_hit_cycles
             self.probe.emit(Worked, unit=unit_name(gate, DPU), time_ps=clock.to_ps(busy))
             if times.has_memo:
                 self.probe.emit(Worked, unit=unit_name(gate, FMU), time_ps=clock.to_ps(steps * times.issue_cycles))
@@ -156,11 +164,12 @@ class EpurPassLevel(Compute):
                     waited_ps = clock.to_ps(tally[column])
                     self.probe.emit(Waited, unit=unit_name(gate, unit), reason=reason, time_ps=waited_ps)
         if work.segment.updates_cells:
-            self.probe.emit(Worked, unit=MU, time_ps=clock.to_ps(steps * times.update_interval_cycles))
+            updates = steps * work.segment.update_groups
+            self.probe.emit(Worked, unit=MU, time_ps=clock.to_ps(updates * times.update_interval_cycles))
         if result.update_wait[0]:
             self.probe.emit(Waited, unit=MU, reason=waits.PRODUCTS, time_ps=clock.to_ps(int(result.update_wait[0])))
 
-    def _emit_spans(self, work: PassWork, result: PassTimes, start_ps: int) -> None:
+    def _emit_spans(self, work: PassWork, costs: SegmentCosts, result: PassTimes, start_ps: int) -> None:
         """Emit one span per unit and step, for timelines."""
         clock = self.arch.clock
         for t, (gates, update) in enumerate(zip(row_lists(result.spans), row_lists(result.update_spans), strict=True)):
@@ -172,6 +181,11 @@ class EpurPassLevel(Compute):
                     )
                 emit_span(self.probe, clock, unit_name(k, DPU), what, start_ps, span[FIRST_TAKEN], span[LAST_FREE])
             emit_span(self.probe, clock, MU, what, start_ps, *update)
+            begin = update[1] + costs.times.writeback_cycles
+            for k, n_rows in enumerate(work.segment.projection_rows):
+                if n_rows:
+                    end = begin + n_rows * projection_row_cycles(self.arch, work.segment)
+                    emit_span(self.probe, clock, unit_name(k, DPU), f"project, {what}", start_ps, begin, end)
 
 
 def _rows_fetched(work: PassWork, streamed: StreamedRows) -> I64:

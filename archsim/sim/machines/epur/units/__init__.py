@@ -24,3 +24,13 @@ class StepWork:
     def fetches(self, neuron: int) -> bool:
         """Return whether the weights of a neuron that is evaluated come from main memory."""
         return self.streamed is not None and not self.streamed.resident[neuron]
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectionWork:
+    """End of a step as one dot product unit sees it: its rows of the projection."""
+
+    segment: PassSegment
+    n_rows: int
+    row_cycles: int
+    """c_p."""

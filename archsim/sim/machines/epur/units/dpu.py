@@ -8,7 +8,7 @@ from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim import waits
 from archsim.sim.actions import emit_actions, evaluation
-from archsim.sim.machines.epur.units import StepWork
+from archsim.sim.machines.epur.units import ProjectionWork, StepWork
 from archsim.sim.machines.epur.units.row_fetcher import RowFetcher
 from archsim.sim.units.unit import Credits, ProcessGenerator, Unit
 
@@ -35,13 +35,18 @@ class DotProductUnit(Unit):
         self.fetcher = fetcher
         self.results = results
         self.result_credits = result_credits
-        self.steps: Port[StepWork] = Port(env)
+        self.steps: Port[StepWork | ProjectionWork] = Port(env)
+        self.projected: Port[int] = Port(env)
+        """Times at which the unit's part of h is written, where a projection makes it."""
         env.process(self.run())
 
     def run(self) -> ProcessGenerator:
         """Serve step after step."""
         while True:
             step = yield from self.steps.get()
+            if isinstance(step, ProjectionWork):
+                yield from self._project(step)
+                continue
             yield from self._serve(step)
             emit_actions(self.probe, evaluation(self.arch, step.segment.columns), step.reused.count(False))
             self.emit_times()
@@ -75,6 +80,17 @@ class DotProductUnit(Unit):
                 self.results.send(neuron, pipeline_ps)
             if is_streamed:
                 self.fetcher.slots.give()
+
+    def _project(self, work: ProjectionWork) -> ProcessGenerator:
+        """Compute rows of the projection one after the other; all of them are on chip."""
+        busy_ps = self.clock.to_ps(work.n_rows * work.row_cycles)
+        self.count_work(busy_ps, "project {} rows, {}", work.n_rows, work.segment.label)
+        yield self.env.timeout(busy_ps)
+        emit_actions(self.probe, evaluation(self.arch, work.segment.shape.n_units), work.n_rows)
+        self.emit_times()
+        self.projected.send(
+            work.n_rows, self.clock.to_ps(self.arch.dpu.pipeline_cycles + self.arch.mu.writeback_cycles)
+        )
 
     def _wait_for_weights(self) -> ProcessGenerator:
         decided_ps = self.env.now_ps
