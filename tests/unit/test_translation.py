@@ -143,7 +143,7 @@ def test_bidirectional_encoder_of_a_decoder_is_refused(network):
     """A decoder layer starts from the state of one encoder layer, so there is none for a second direction."""
     wide = make_stack("lstm", inputs=WIDTH, units=UNITS, bidirectional=True)
     deep = (*wide, *make_stack("lstm", inputs=WIDTH, units=UNITS, layers=2))
-    with pytest.raises(ArchsimError, match="need the same .cell, units., one direction each"):
+    with pytest.raises(ArchsimError, match="need the same .cell, units, outputs., one direction each"):
         replace(network, layers=deep, decoder_depth=2)
 
 
