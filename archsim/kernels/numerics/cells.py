@@ -15,7 +15,7 @@ from archsim.kernels.numerics.activation import sigmoid, tanh
 from archsim.kernels.numerics.dense import add_products
 from archsim.kernels.numerics.fp16 import round_all
 
-LSTM_KERNEL, GRU_KERNEL, GRU_RESET_BEFORE_KERNEL = 0, 1, 2
+LSTM_KERNEL, GRU_KERNEL, GRU_RESET_BEFORE_KERNEL = 0, 1, 5  # 2 to 4 are of cells on their way
 N_PRODUCTS = {LSTM_KERNEL: 4, GRU_KERNEL: 4, GRU_RESET_BEFORE_KERNEL: 3}
 """Dot products P per unit that a kernel reads, by kernel id."""
 
