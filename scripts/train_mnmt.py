@@ -86,7 +86,7 @@ def validation_bleu(net: TranslationNet, subwords: sentencepiece.SentencePiecePr
         ids, lengths, _ = collate([(encoded[i], [END]) for i in part])
         for i, text in zip(part, subwords.decode(net.translate(ids, lengths)), strict=True):
             hypotheses[i] = text
-    bleu = METRICS["bleu"]
+    bleu = METRICS.get("bleu")
     return bleu.of(bleu.statistics(hypotheses, valid.targets or ()))
 
 

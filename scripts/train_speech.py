@@ -60,7 +60,7 @@ def word_error_rate(net: SpeechNet, batches: list[Batch]) -> float:
         hypotheses += transcripts(net(batch.features, batch.lengths), batch.lengths)
         targets += [said(labels.tolist()) for labels in batch.labels.split(batch.label_lengths.tolist())]
     net.train()
-    wer = METRICS["wer"]
+    wer = METRICS.get("wer")
     return wer.of(wer.statistics(hypotheses, targets)) / 100
 
 
