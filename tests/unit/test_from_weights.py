@@ -157,13 +157,14 @@ def test_a_gru_candidate_keeps_its_two_biases_apart():
     assert np.abs(outputs[0] - outputs[1]).max() > 0.05
 
 
-def test_a_keras_gru_with_one_bias_resets_before_its_product():
+@pytest.mark.parametrize("hard", ["", "-hard-sigmoid-fifth", "-hard-sigmoid-sixth"])
+def test_a_keras_gru_with_one_bias_resets_before_its_product(hard):
     arrays = {"weight_ih": [drawn(3, 12)], "weight_hh": [drawn(4, 12)], "gate_order": "keras"}
     cells = [
-        archsim.Network.from_weights("gru", **arrays, bias=bias).layers[0].cell.name
+        archsim.Network.from_weights(f"gru{hard}", **arrays, bias=bias).layers[0].cell.name
         for bias in ([drawn(12)], [drawn(2, 12)], None)
     ]
-    assert cells == ["gru-reset-before", "gru", "gru"]
+    assert cells == [f"gru-reset-before{hard}", f"gru{hard}", f"gru{hard}"]
 
 
 def refused(message, **changes):
