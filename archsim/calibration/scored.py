@@ -223,10 +223,19 @@ def write_log(log: pd.DataFrame, path: Path) -> None:
 
 def finite_score(score: Any) -> float:
     """Return what a user's evaluation returned as a number; ConfigError unless it is a finite one."""
+    return _finite(score, "evaluate", "higher")
+
+
+def finite_loss(loss: Any) -> float:
+    """Return what a user's loss function returned as a number; ConfigError unless it is a finite one."""
+    return _finite(loss, "loss", "lower")
+
+
+def _finite(value: Any, function: str, better: str) -> float:
     try:
-        number = math.nan if score is None or isinstance(score, str) else float(score)
+        number = math.nan if value is None or isinstance(value, str) else float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise ConfigError(f"evaluate returned {in_brief(score)}: need one finite number, higher is better")
+        raise ConfigError(f"{function} returned {in_brief(value)}: need one finite number, {better} is better")
     return number

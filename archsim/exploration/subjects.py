@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from archsim.calibration import with_scales
+from archsim.calibration.scored import finite_loss
 from archsim.corpora.catalogue import load_trace
-from archsim.errors import ConfigError, in_brief
+from archsim.errors import ConfigError
 from archsim.exploration.candidates import NONE
 from archsim.exploration.threshold_search import CHANGE, LOSS, Bound, UserLoss
 from archsim.files import make_folder
@@ -109,7 +109,7 @@ def _loss_of_outputs(network: Network, trace: Trace, loss: Loss) -> UserLoss:
 
     @cache
     def value(policy: str, threshold: float) -> float:
-        return _number(loss(run_inference(scaled, trace, policy_from(policy), threshold).outputs))
+        return finite_loss(loss(run_inference(scaled, trace, policy_from(policy), threshold).outputs))
 
     return lambda policy, threshold: value(policy, threshold) - value(NONE, 0.0)
 
@@ -117,7 +117,7 @@ def _loss_of_outputs(network: Network, trace: Trace, loss: Loss) -> UserLoss:
 def _recorded(model: Any, loss: Loss) -> tuple[Network, Trace, UserLoss]:
     """Return what a torch model's only recurrent module is and was given, and the loss of the model under a policy."""
     with attach(model, NONE, compare=False) as session:
-        plain = _number(loss(model))
+        plain = finite_loss(loss(model))
     network, trace = _only_part(session)
 
     @cache
@@ -125,7 +125,7 @@ def _recorded(model: Any, loss: Loss) -> tuple[Network, Trace, UserLoss]:
         if policy == NONE:
             return plain
         with attach(model, policy, threshold, scales=network.scales, compare=False):
-            return _number(loss(model))
+            return finite_loss(loss(model))
 
     return network, trace, lambda policy, threshold: value(policy, threshold) - plain
 
@@ -136,13 +136,13 @@ def _recorded_onnx(model: OnnxModel, feeds: Any, loss: Loss | None) -> tuple[Net
     network, trace = _only_part(plain.session)
     if loss is None:
         return network, trace, None
-    plain_loss = _number(loss(plain.outputs))
+    plain_loss = finite_loss(loss(plain.outputs))
 
     @cache
     def value(policy: str, threshold: float) -> float:
         if policy == NONE:
             return plain_loss
-        return _number(loss(model.run(feeds, policy, threshold, scales=network.scales, compare=False).outputs))
+        return finite_loss(loss(model.run(feeds, policy, threshold, scales=network.scales, compare=False).outputs))
 
     return network, trace, lambda policy, threshold: value(policy, threshold) - plain_loss
 
@@ -154,13 +154,3 @@ def _only_part(session: Session) -> tuple[Network, Trace]:
         names = ", ".join(session.parts)
         raise ConfigError(f"explore: the model has several recurrent parts ({names}): explore one part's network")
     return with_scales(network, trace)[0], trace
-
-
-def _number(value: Any) -> float:
-    try:
-        number = math.nan if value is None or isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ConfigError(f"loss returned {in_brief(value)}: need one finite number, lower is better")
-    return number

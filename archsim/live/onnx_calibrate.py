@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from archsim.calibration.scored import Outcome
+from archsim.calibration.scored import Outcome, finite_loss
 from archsim.calibration.theta_search import ThetaSearch
-from archsim.errors import ConfigError, in_brief
 from archsim.inference.measure import measure_scales
 from archsim.ir.network import Scales
 from archsim.live.onnx_feeds import Feed
@@ -48,11 +47,7 @@ class OnnxTrials:
 
     def _score(self, outputs: list[Feed]) -> float:
         assert self.loss is not None, "asked for only where there is one"
-        loss = self.loss(outputs)
-        try:
-            return -float(loss)
-        except (TypeError, ValueError):
-            raise ConfigError(f"loss returned {in_brief(loss)}: need one number, lower is better") from None
+        return -finite_loss(self.loss(outputs))
 
     def _measured(self) -> dict[str, Scales]:
         run = self.model.run(self.feeds, "none", precision=self.search.precision)

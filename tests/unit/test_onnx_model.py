@@ -258,8 +258,8 @@ def test_calibration_measures_the_scales_that_a_policy_needs(folder):
 
 @pytest.mark.parametrize("loss, message", [
     (None, "loss is missing: need a function of the outputs"),
-    (lambda outputs: "much", "loss returned 'much': need one number, lower is better"),
-    (lambda outputs: float("nan"), "need one finite number"),
+    (lambda outputs: "much", "loss returned 'much': need one finite number, lower is better"),
+    (lambda outputs: float("nan"), "loss returned nan: need one finite number, lower is better"),
 ])  # fmt: skip
 def test_loss_that_is_no_number_is_refused(loss, message, folder):
     model, feeds = model_of(plain_model(), folder)
