@@ -268,3 +268,28 @@ class InProcessPool:
 
     def revive(self):
         raise AssertionError("nothing dies here")
+
+
+def called_in_python(policy):
+    """Return a plug-in that asks a built-in policy at every step, in Python, and decides and corrects as it does."""
+
+    class Called:
+        needs_threshold = uses_memo_unit = True
+        needs_scales, predictor = getattr(policy, "needs_scales", False), policy.predictor
+        name = "called"
+
+        def begin(self, context):
+            inner = policy.begin(context)
+
+            class Pass:
+                correction = None
+
+                def decide(self, step):
+                    assert step.shape[1:] == (context.n_gates, context.n_units)
+                    reused = inner.decide(step)
+                    self.correction = inner.correction
+                    return reused
+
+            return Pass()
+
+    return Called()

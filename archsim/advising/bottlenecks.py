@@ -1,4 +1,4 @@
-"""Where a machine's time goes, from the counters of its simulation, and which layers profit."""
+"""Shares of a machine's time by cause, from the counters of its simulation, and the gain of each layer."""
 
 from __future__ import annotations
 

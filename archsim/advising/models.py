@@ -12,7 +12,6 @@ from archsim.advising.subjects import Halves, Part, Units, affordable, halves_of
 from archsim.advising.trials import Trial, change_cost, score_cost
 from archsim.calibration.scored import finite_score
 from archsim.errors import ConfigError, in_brief
-from archsim.inference.measure import measure_scales
 from archsim.ir.network import Scales
 from archsim.live.onnx_feeds import Feed
 from archsim.live.onnx_model import OnnxModel
@@ -61,14 +60,14 @@ class ModelSubject(ABC):
         scales = self._measured() if declaration(policy).needs_scales else None
         plain = isinstance(policy, NoReuse)
         session, after = self._without_reuse(units) if plain else self._run(policy, threshold, units, scales)
-        inferences = [part.inference for part in session.parts.values() if part.calls]
+        inferences = [part.inference for part in session.called]
         loss = None if self.evaluate is None else score_cost(self._without_reuse(units)[1], after)
         return Trial(policy, threshold, inferences, change_cost(inferences), loss, session.simulate)
 
     def parts(self, units: Units) -> list[Part]:
         """Return the networks of the parts that ran, and what went into them without reuse."""
         scales, session = self._measured(), self._without_reuse(units)[0]
-        called = [part for part in session.parts.values() if part.calls and part.name in scales]
+        called = [part for part in session.called if part.name in scales]
         return [Part(replace(part.network, scales=scales[part.name]), part.trace) for part in called]
 
     def _without_reuse(self, units: Units) -> tuple[Session, list[float]]:
@@ -79,9 +78,7 @@ class ModelSubject(ABC):
     def _measured(self) -> dict[str, Scales]:
         """Return the scales of each part's inputs, measured on the choosing half."""
         if self._scales is None:
-            session, _ = self._without_reuse(self.halves.choosing)
-            called = [part for part in session.parts.values() if part.calls]
-            self._scales = {part.name: measure_scales(part.network, part.trace) for part in called}
+            self._scales = self._without_reuse(self.halves.choosing)[0].measure_scales()
         return self._scales
 
 
@@ -103,7 +100,7 @@ class TorchSubject(ModelSubject):
         with attach(model, NoReuse(), precision=precision, compare=False) as session:
             self.table = session.table
             taken = affordable(self._macs(session), limit)
-        if not any(part.calls for part in session.parts.values()):
+        if not session.called:
             names = ", ".join(session.parts)
             raise ConfigError(f"{self.name}: none of its recurrent modules ({names}) has run: nothing to advise on")
         self.halves = halves_of(taken)
@@ -178,7 +175,7 @@ class OnnxSubject(ModelSubject):
         feeds = [feed for unit in units for feed in self.inputs[unit]]
         compare = saves_work(policy)
         run = self.model.run(feeds, policy, threshold, self.precision, scales=scales, compare=compare)
-        if not any(part.calls for part in run.session.parts.values()):
+        if not run.session.called:
             raise ConfigError(f"{self.name}: none of its recurrent nodes has run on these feeds: nothing to advise on")
         return run.session, self._scores(run.outputs, units)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,7 @@ from archsim.task_metrics.bootstrap import Interval, interval_of, loss_of_sums
 from archsim.task_metrics.metrics import Metric
 
 AnyResult = Result | SumResult
-Simulate = Callable[[ArchSpec], AnyResult]
+Replay = Callable[[ArchSpec], AnyResult]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +84,15 @@ class Trial:
     change: Cost
     loss: Cost | None
     """Loss in points of a metric or of the user's evaluation; None where there is none."""
-    simulate: Simulate
+    replay: Replay
     """Function from a machine to time and energy of this run."""
+    _results: dict[ArchSpec, AnyResult] = field(default_factory=dict, init=False, repr=False)
+
+    def simulate(self, arch: ArchSpec) -> AnyResult:
+        """Return time and energy of this run on a machine, simulated at the first call."""
+        if arch not in self._results:
+            self._results[arch] = self.replay(arch)
+        return self._results[arch]
 
     @property
     def avoided(self) -> float:

@@ -15,10 +15,11 @@ from archsim.cli.check_policy import check
 from archsim.cli.exit import exit_code
 from archsim.cli.explore import explore
 from archsim.cli.import_ import import_file
+from archsim.cli.list_ import list_things
 from archsim.cli.report import report
 from archsim.cli.reproduce import reproduce
 from archsim.cli.run import run
-from archsim.cli.show import list_things, show
+from archsim.cli.show import show
 from archsim.cli.sweep import sweep
 
 

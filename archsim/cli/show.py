@@ -1,4 +1,4 @@
-"""Commands `archsim list` and `archsim show`, for known names and for the source of each value."""
+"""Command `archsim show`, for what a name or a file holds and the source of each value."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archsim.cli.list_ import KINDS, names_of
 from archsim.cli.options import plugin_option
 
 if TYPE_CHECKING:
@@ -20,27 +21,8 @@ if TYPE_CHECKING:
     from archsim.ir.manifest import CalibrationManifest, ScalesManifest
     from archsim.ir.network import Network
 
-KINDS = ("networks", "traces", "archs", "policies")
-LISTED = (*KINDS, "metrics", "machines")
-"""Kinds whose names are listed."""
 KINDS_BY_SUFFIX = {".toml": "archs", ".onnx": "models", **dict.fromkeys((".npz", ".h5", ".hdf5"), "traces")}
 """Kind of a file by suffix; any other file is one of weights."""
-
-
-@click.command("list")
-@click.argument("kind", type=click.Choice(LISTED))
-@plugin_option
-def list_things(kind: str) -> None:
-    """List the names of networks, traces, architectures, policies, task metrics or machines.
-
-    \b
-    archsim list policies
-    archsim list policies --plugin mine.py
-    """
-    from archsim.cli.console import say
-
-    for name in _names(kind):
-        say(name)
 
 
 @click.command()
@@ -61,10 +43,10 @@ def show(name: str) -> None:
     from archsim.errors import UnknownNameError
 
     plain = name.partition(":")[0]  # options may follow the name of a policy
-    kinds = [kind for kind in KINDS if (plain if kind == "policies" else name) in _names(kind)]
+    kinds = [kind for kind in KINDS if (plain if kind == "policies" else name) in names_of(kind)]
     kinds = kinds or _kinds_of_path(Path(name))
     if not kinds:
-        raise UnknownNameError("name", name, {n for kind in KINDS for n in _names(kind)}, also="a file or folder")
+        raise UnknownNameError("name", name, {n for kind in KINDS for n in names_of(kind)}, also="a file or folder")
     tables = [table for kind in kinds for table in _SHOW[kind](name)]
     console = output_console()
     for table in tables:
@@ -79,32 +61,6 @@ def _kinds_of_path(path: Path) -> list[str]:
     if is_file(path):
         return [KINDS_BY_SUFFIX.get(path.suffix, "weights")]
     return []
-
-
-def _names(kind: str) -> list[str]:
-    if kind == "networks":
-        from archsim.ir.folder import bundled_networks
-
-        return bundled_networks()
-    if kind == "traces":
-        from archsim.corpora.catalogue import bundled_traces, corpus_traces
-
-        return [*bundled_traces(), *corpus_traces()]
-    if kind == "archs":
-        from archsim.config.load import bundled_archs
-
-        return bundled_archs()
-    if kind == "metrics":
-        from archsim.task_metrics.metrics import METRICS
-
-        return list(METRICS)
-    if kind == "machines":
-        from archsim.sim.machines import MACHINES
-
-        return list(MACHINES)
-    from archsim.policies import POLICIES
-
-    return list(POLICIES)
 
 
 def _show_arch(name: str) -> Iterator[Table]:

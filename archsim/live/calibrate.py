@@ -12,7 +12,6 @@ from archsim.calibration.scored import CalibratedThreshold, Outcome
 from archsim.calibration.theta_search import OnTrial, ThetaSearch, theta_search
 from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
-from archsim.inference.measure import measure_scales
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network, Scales
 from archsim.live.torch_session import attach
@@ -116,8 +115,7 @@ class _ModelRunner:
             names = ", ".join(session.parts)
             raise ConfigError(f"evaluate ran none of the attached modules ({names}): θ would change nothing")
         if measures:
-            called = [part for part in session.parts.values() if part.calls]
-            self.scales = {part.name: measure_scales(part.network, part.trace) for part in called}
+            self.scales = session.measure_scales()
         reuse = record["macs_avoided_fraction"] if record["reuse_fraction"] is None else record["reuse_fraction"]
         change = record["output_change"] if compare else None
         return Outcome(score, reuse, change)

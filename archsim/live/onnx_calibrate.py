@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from archsim.calibration.scored import Outcome, finite_loss
 from archsim.calibration.theta_search import ThetaSearch
-from archsim.inference.measure import measure_scales
 from archsim.ir.network import Scales
 from archsim.live.onnx_feeds import Feed
 from archsim.policies import declaration
@@ -35,7 +34,7 @@ class OnnxTrials:
         """Return the score (the loss with its sign turned), reuse and change at a θ, or without reuse for None."""
         compare = self.search.bound.max_change is not None and threshold is not None
         if threshold is not None and self.scales is None and declaration(self.search.policy).needs_scales:
-            self.scales = self._measured()
+            self.scales = self.model.run(self.feeds, "none", precision=self.search.precision).session.measure_scales()
         policy = "none" if threshold is None else self.search.policy
         precision = self.search.precision
         run = self.model.run(self.feeds, policy, threshold, precision, scales=self.scales, compare=compare)
@@ -48,8 +47,3 @@ class OnnxTrials:
     def _score(self, outputs: list[Feed]) -> float:
         assert self.loss is not None, "asked for only where there is one"
         return -finite_loss(self.loss(outputs))
-
-    def _measured(self) -> dict[str, Scales]:
-        run = self.model.run(self.feeds, "none", precision=self.search.precision)
-        called = [part for part in run.session.parts.values() if part.calls]
-        return {part.name: measure_scales(part.network, part.trace) for part in called}

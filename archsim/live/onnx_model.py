@@ -60,7 +60,7 @@ class OnnxRun:
 
         Raises TraceError if no recurrent node has run, as in a branch that was not taken.
         """
-        if not any(part.calls for part in self.session.parts.values()):
+        if not self.session.called:
             names = ", ".join(self.session.parts)
             raise TraceError(f"none of {names} has run: the feeds take other branches, so there is nothing to simulate")
         return self.session.simulate(arch, detail, seed)

@@ -12,7 +12,8 @@ from archsim.experiment.run_config import resolve
 from archsim.experiment.simulate import simulate_inference
 from archsim.experiment.stages import SequencesCallback
 from archsim.importers.table import ImportTable
-from archsim.ir.network import Network
+from archsim.inference.measure import measure_scales
+from archsim.ir.network import Network, Scales
 from archsim.live.part import Part, PartRecord
 from archsim.live.recording import figures
 from archsim.live.result import SumResult
@@ -40,6 +41,15 @@ class Session:
             part.frames.close()
 
     @property
+    def called(self) -> list[Part]:
+        """Parts that something went through."""
+        return [part for part in self.parts.values() if part.calls]
+
+    def measure_scales(self) -> dict[str, Scales]:
+        """Return the scales of the inputs of each part that was called, by name; of a run with policy `none`."""
+        return {part.name: measure_scales(part.network, part.trace) for part in self.called}
+
+    @property
     def network(self) -> Network | dict[str, Network]:
         """Network of the only part, or the networks of all parts by name."""
         return self._by_name({name: part.network for name, part in self.parts.items()})
@@ -47,7 +57,7 @@ class Session:
     @property
     def trace(self) -> Trace | dict[str, Trace]:
         """Inputs and initial states so far of the only part, or of all that were called, by name."""
-        return self._by_name({part.name: part.trace for part in self._called()})
+        return self._by_name({part.name: part.trace for part in self._ran()})
 
     @property
     def record(self) -> SessionRecord:
@@ -69,7 +79,7 @@ class Session:
         Raises TraceError if nothing went through any part, and other subclasses of ArchsimError for a machine that
         cannot run one.
         """
-        results = {part.name: self._simulate(part, arch, detail, seed, on_progress) for part in self._called()}
+        results = {part.name: self._simulate(part, arch, detail, seed, on_progress) for part in self._ran()}
         if len(self.parts) == 1:
             return next(iter(results.values()))
         return SumResult(results, output_change=self._figures()["output_change"])
@@ -83,14 +93,14 @@ class Session:
         return simulate_inference(config, part.inference, on_progress=on_progress)
 
     def _figures(self) -> dict[str, int | float | None]:
-        return figures([part.inference for part in self.parts.values() if part.calls])
+        return figures([part.inference for part in self.called])
 
     def _by_name(self, values: dict[str, T]) -> T | dict[str, T]:
         return next(iter(values.values())) if len(self.parts) == 1 else values
 
-    def _called(self) -> list[Part]:
-        called = [part for part in self.parts.values() if part.calls]
-        if not called:
+    def _ran(self) -> list[Part]:
+        """Return the parts that were called; TraceError if none was."""
+        if not self.called:
             names = ", ".join(self.parts)
             raise TraceError(f"nothing has gone through {names} yet: run the model inside the with block")
-        return called
+        return self.called

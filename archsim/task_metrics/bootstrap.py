@@ -46,8 +46,13 @@ def loss_of_sums(metric: Metric, width: int) -> Callable[[I64], float]:
 
 def interval_of(value: Callable[[NDArray[T]], float], rows: NDArray[T]) -> Interval:
     """Return the interval of a value computed from the sums of rows (sequences, columns) over sequences."""
+    low, high = interval_ends(value, rows)
+    return Interval(round(low, 6), round(high, 6))
+
+
+def interval_ends(value: Callable[[NDArray[T]], float], rows: NDArray[T]) -> list[float]:
+    """Return the two ends of `interval_of`, not rounded."""
     n, rng = len(rows), np.random.default_rng(SEED)
     values = [value(rows[rng.integers(0, n, n)].sum(axis=0)) for _ in range(DRAWS)]
     tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(values, [tail, 100 - tail])
-    return Interval(round(float(low), 6), round(float(high), 6))
+    return [float(end) for end in np.percentile(values, [tail, 100 - tail])]

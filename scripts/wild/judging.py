@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 from foreign import F64, Foreign, download_wheel, find_wheel, unpack
 
-import archsim
 from archsim.calibration.scored import Bound, Outcome, ScoredTrials, largest_step
 from archsim.cli.exit import exit_code
-from archsim.ir.network import Scales
 from archsim.live.session import Session
-from archsim.task_metrics.bootstrap import CONFIDENCE, DRAWS, SEED
+from archsim.task_metrics.bootstrap import interval_ends
 
 NONE = "none"
 HIGHEST, DOUBLINGS, STEPS_PER_DOUBLING = 4.0, 18, 8
@@ -55,10 +53,7 @@ def total(amounts: F64) -> float:
 
 def interval(amounts: F64) -> list[float]:
     """Return the ends of the 95 % bootstrap interval of the loss over sequences."""
-    rng = np.random.default_rng(SEED)
-    sums = amounts[rng.integers(0, len(amounts), (DRAWS, len(amounts)))].sum(axis=1)
-    tail = 50 * (1 - CONFIDENCE)
-    return [float(end) for end in np.percentile(sums[:, 0] / sums[:, 1], [tail, 100 - tail])]
+    return interval_ends(lambda sums: float(sums[0] / sums[1]), amounts)
 
 
 def theta_at(step: int) -> float:
@@ -76,7 +71,7 @@ class Judge:
         self.network = network
         self.choosing, self.judging = network.sequences[::2], network.sequences[1::2]
         self.chosen_by, session = network.reusing(self.choosing, policy=NONE)
-        self.scales = scales_of(session)
+        self.scales = session.measure_scales()
         self.judged_by, self.plain = network.reusing(self.judging, policy=NONE)
 
     def row(self, policy: str, on_trial: OnTrial = lambda record: None) -> Row:
@@ -120,12 +115,6 @@ class Judge:
     def _loss(self, amounts: F64) -> Row:
         low, high = interval(amounts)
         return {"loss": total(amounts), "loss_low": low, "loss_high": high}
-
-
-def scales_of(session: Session) -> dict[str, Scales]:
-    """Return the scales of inputs of each part that a run without reuse went through."""
-    called = [part for part in session.parts.values() if part.calls]
-    return {part.name: archsim.measure_scales(part.network, part.trace) for part in called}
 
 
 def inputs_of(session: Session) -> Row:

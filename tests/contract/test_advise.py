@@ -38,7 +38,7 @@ def test_advice_on_a_classifier_counts_points_of_its_metric(classifier, tmp_path
     assert "policies: 1 of at most" in done.stderr
 
 
-def test_advice_on_unrelated_inputs_says_no_first_and_writes_one_page(files, tmp_path):
+def test_white_noise_prints_no_first_and_writes_a_page(files, tmp_path):
     options = ("-n", files / "net", "-t", files / "noise.npz", "--html", "a.html")
     done = archsim("advise", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

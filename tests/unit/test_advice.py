@@ -72,7 +72,7 @@ def test_figures_are_those_of_a_simulation_of_the_judging_half(network, yes):
     assert f"{alone['speedup']:.2f} times as fast" in yes.verdict
 
 
-def test_threshold_is_the_largest_of_the_grid_within_the_bound_on_the_choosing_half(network, yes):
+def test_chosen_theta_is_the_largest_within_the_bound(network, yes):
     choosing, grid = smooth(network).only(range(0, 8, 2)), LogGrid(bisections=2)
     theta = yes.chosen.trial.threshold
     changes = {
@@ -93,7 +93,7 @@ def test_sequences_that_judge_do_not_influence_theta(network):
     assert one.policies[1].trial.change.value != other.policies[1].trial.change.value
 
 
-def test_gains_at_a_cost_beyond_the_bound_on_other_sequences_are_no_yes(network):
+def test_verdict_is_no_if_the_loss_on_the_judging_half_exceeds_the_bound(network):
     """θ fits on sequences that stand still; those that judge drift slowly, and the error with them."""
     drift = np.sin(np.arange(60)[:, None] / 80 + np.arange(32)).astype(np.float32)
     trace = archsim.Trace.from_arrays([np.ones((60, 32), np.float32), drift] * 4)
@@ -105,7 +105,7 @@ def test_gains_at_a_cost_beyond_the_bound_on_other_sequences_are_no_yes(network)
     )
 
 
-def test_policy_without_theta_within_the_bound_says_what_the_smallest_costs(network):
+def test_policy_without_theta_names_the_cost_of_the_smallest(network):
     advice = archsim.advise(network, noise(network), max_change=0.0001, policies=TWO)
     assert advice.best is None and advice.verdict.startswith("NO: no policy stays within a change of the outputs")
     assert "even θ = 0.00391 changes the outputs by" in str(advice)
@@ -134,7 +134,7 @@ def test_inputs_that_never_change_sign_are_named(network):
     assert advice.similarities[1].never_change_sign < 1
 
 
-def test_short_sequences_that_fetch_weights_again_are_named_and_memory_is_tried(network):
+def test_refetched_weights_are_named_and_larger_buffers_simulated(network):
     arch = archsim.load_arch("epur").replace("weight_buffer.capacity_bytes", 6144)
     advice = archsim.advise(network, smooth(network, sequences=10, steps=6), arch=arch, policies=TWO, max_change=0.5)
     assert "for 0.0312 MiB of weights: they are fetched again for each short sequence of 6 steps" in str(advice)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from harness import arch_with, machines, make_network, make_trace
+from harness import arch_with, called_in_python, machines, make_network, make_trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,25 +79,7 @@ def test_policy_called_in_python_equals_the_kernel(name):
     network, policy = projected(layers=2, bidirectional=True), policy_from(name)
     trace = make_trace(network, [6, 9, 3])
 
-    class Called:
-        needs_threshold = uses_memo_unit = True
-        needs_scales, predictor = getattr(policy, "needs_scales", False), policy.predictor
-        name = "called"
-
-        def begin(self, context):
-            inner = policy.begin(context)
-
-            class Pass:
-                correction = None
-
-                def decide(self, step):
-                    reused = inner.decide(step)
-                    self.correction = inner.correction
-                    return reused
-
-            return Pass()
-
-    ours, theirs = (run_inference(network, trace, p, 0.3) for p in (policy, Called()))
+    ours, theirs = (run_inference(network, trace, p, 0.3) for p in (policy, called_in_python(policy)))
     assert 0 < ours.activity.avoided_fraction == theirs.activity.avoided_fraction < 1
     for a, b in zip(ours.outputs, theirs.outputs, strict=True):
         np.testing.assert_array_equal(a, b)

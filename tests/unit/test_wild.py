@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import archsim
+
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 import foreign  # noqa: E402
@@ -109,7 +111,7 @@ def test_row_judges_on_the_other_half_alone(judge):
 
 def test_scales_are_those_of_the_choosing_half(judge):
     _, session = judge.network.reusing(judge.choosing, policy="none")
-    assert judge.scales == {"GRU": judging.archsim.measure_scales(session.network, session.trace)}
+    assert judge.scales == {"GRU": archsim.measure_scales(session.network, session.trace)}
 
 
 def test_policy_that_costs_too_much_at_zero_has_no_threshold(wheels):
