@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import archsim
 from archsim.config.arch import ArchSpec
+from archsim.config.precision import FP16
 from archsim.config.technology import load_technology
 from archsim.energy.parts import area_mm2
 from archsim.engine.trace_events import ActionDone, TransferDone
@@ -18,7 +19,6 @@ from archsim.policies import BinaryPolicy, NoReuse, policy_from
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.items import PassSegment
 from archsim.sim.listeners.counters import BytesMoved, UnitTimes
-from archsim.units import BYTES_PER_FP16
 
 CELLS = st.sampled_from([
     "lstm", "gru", "rnn", "rnn-relu", "lstm-peepholes", "gru-hard-sigmoid-fifth", "gru-reset-before",
@@ -103,8 +103,8 @@ def test_dram_bytes_requested_equal_bytes_served(cell, lengths, capacity):
     arch = arch_with(intermediate_memory__capacity_bytes=capacity)
     simulate_activity(network, activity, arch, listeners=[tally, moved])
     weights = sum(PassSegment(s).weight_bytes * s.n_gates for s in activity.shapes)
-    ends = sum(t * (6 + 10) * BYTES_PER_FP16 for t in lengths)
-    spill = sum(max(0, t * (i + 10) * BYTES_PER_FP16 - capacity) for t in lengths for i in (6, 10))
+    ends = sum(t * FP16.input_bytes(6 + 10) for t in lengths)
+    spill = sum(max(0, t * FP16.input_bytes(i + 10) - capacity) for t in lengths for i in (6, 10))
     assert moved.n_bytes == weights + ends + 2 * spill
     transfers = [event for event in tally.events if isinstance(event, TransferDone)]
     for action, write in (("read", False), ("write", True)):
