@@ -4,18 +4,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from harness import arch_with, make_network, make_tokens, make_trace, make_translator
+from harness import arch_with, decided, make_network, make_tokens, make_trace, make_translator, replayed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archsim.activity import pass_shapes
-from archsim.config.arch import ArchSpec
 from archsim.config.precision import PRECISIONS
 from archsim.config.predictor import BitPlanePredictor
 from archsim.errors import DoesNotFitError
-from archsim.experiment.run_config import resolve
-from archsim.experiment.simulate import simulate_inference
-from archsim.experiment.stages import Stages
 from archsim.ir.cells import CELLS
 from archsim.sim.items import weight_groups
 from archsim.sim.machines import DELTA, check_fit, machine_of
@@ -127,9 +123,9 @@ def check_details_agree(run):
     COMPARED["runs"] += 1
     COMPARED["passes"] += len(trace) * sum(len(layer.directions) for layer in network.layers)
     # Decisions do not depend on the machine, so those of one format serve the machines of all.
-    inference = Stages(resolve(network, trace, ArchSpec(), policy, theta, "fp16", "block", 0)).inference()
+    inference = decided(network, trace, policy, theta)
     block, neuron = (
-        simulate_inference(resolve(network, trace, arch, policy, theta, None, detail, 0), inference)
+        replayed(network, trace, arch, policy, theta, detail=detail, inference=inference)
         for detail in ("block", "neuron")
     )
     for key, ends in block.timing.ends.items():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from harness import arch_with, make_network, make_tokens, make_trace, make_translator
+from harness import arch_with, make_network, make_tokens, make_trace, make_translator, replayed
 
 import archsim
 from archsim.activity import PassShape, pass_shapes
@@ -17,8 +17,6 @@ from archsim.config.uncertainty import uncertain_constants
 from archsim.energy.parts import area_mm2
 from archsim.errors import ConfigError, DoesNotFitError
 from archsim.experiment.run_config import resolve
-from archsim.experiment.simulate import simulate_inference
-from archsim.experiment.stages import Stages
 from archsim.report.study import with_gains_over_fp16
 from archsim.sim.items import PassSegment, weight_groups
 from archsim.sim.machines import DELTA, check_fit
@@ -36,10 +34,7 @@ def at(precision, arch=None):
 
 def replay(network, trace, precision, policy="bnn", theta=0.5, arch=None, detail="block"):
     """Return the result of a machine of this format on the decisions of fp16, which no machine changes."""
-    inference = Stages(resolve(network, trace, ArchSpec(), policy, theta, "fp16", "block", 0)).inference()
-    return simulate_inference(
-        resolve(network, trace, arch or ArchSpec(), policy, theta, precision, detail, 0), inference
-    )
+    return replayed(network, trace, at(precision, arch), policy, theta, detail=detail)
 
 
 @pytest.fixture(scope="module")
