@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 PS_PER_S = 1_000_000_000_000
 KIB, MIB = 1 << 10, 1 << 20
-BYTES_PER_FP16 = 2
-"""Bytes of a weight, an input or a hidden value on the machine (binary16)."""
 BYTES_PER_SUM = 4
 """Bytes of a sum of products (float32)."""
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from archsim.config.arch import ArchSpec
-from archsim.experiment.simulate import simulate
+from archsim.experiment.run_config import resolve
+from archsim.experiment.simulate import simulate, simulate_inference
+from archsim.experiment.stages import Stages
 from archsim.ir.cells import cell_named
 from archsim.ir.folder import load_network
 from archsim.ir.heads import AttentionDecoder
@@ -118,6 +120,17 @@ def arch_with(**fields):
     for field, value in fields.items():
         arch = arch.replace(field.replace("__", "."), value)
     return arch
+
+
+def decided(network, trace, policy, theta):
+    """Return an inference run in fp16; machines of all formats can replay its decisions."""
+    return Stages(resolve(network, trace, ArchSpec(), policy, theta, "fp16", "block", 0)).inference()
+
+
+def replayed(network, trace, arch, policy="bnn", theta=0.5, *, detail="block", inference=None):
+    """Return the result of a machine of any number format on the decisions of fp16."""
+    inference = inference or decided(network, trace, policy, theta)
+    return simulate_inference(resolve(network, trace, arch, policy, theta, None, detail, 0), inference)
 
 
 @st.composite

@@ -19,7 +19,6 @@ from archsim.config.arch import ArchSpec
 from archsim.config.load import load_arch
 from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
-from archsim.inference.workload import is_fp16
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
 from archsim.live.onnx_model import OnnxModel
@@ -51,7 +50,7 @@ def advise(
     arch: ArchSpec | str | Path = "epur",
     policies: Sequence[str | Policy] = POLICIES,
     limit: int | None = None,
-    precision: str = "fp16",
+    precision: str | None = None,
     on_progress: StageCallback = lambda stage, share, words: None,
 ) -> Advice:
     """Return whether reuse pays, by which policy and at what loss; `str` begins with the verdict, yes or no.
@@ -64,10 +63,10 @@ def advise(
     max_loss: points of the metric or of `evaluate` that may be lost. max_change: share that the outputs of the
     recurrent layers may change (SEMANTICS 1.5), where there is neither, or where `max_loss` is None.
     θ and the policy are chosen on every other sequence, and judged on the others.
+    precision: None takes that of the machine.
     limit: sequences to take; by default as many as two cores run in a few minutes, counted in multiply-accumulates.
     Raises subclasses of UsageError for anything that cannot be advised on.
     """
-    is_fp16(precision)
     made = [policy_from(policy) for policy in policies]
     if not any(saves_work(policy) for policy in made):
         raise ConfigError(f"policies = {[policy.name for policy in made]}: need at least one that saves work")
@@ -77,6 +76,8 @@ def advise(
     if limit is not None and (whole_number(limit) or 0) < 1:
         raise ConfigError(f"limit = {limit!r}: need a whole number, at least 1 sequence")
     arch = load_arch(arch) if isinstance(arch, str | Path) else arch
+    precision = arch.precision if precision is None else precision
+    arch = arch.at_precision(precision)
     on_progress("reading", 0.0, "sequences without reuse")
     subject = subject_of(network_or_model, trace_or_inputs, evaluate, limit=limit, precision=precision)
     bound = _bound(subject, max_loss, max_change)

@@ -12,7 +12,7 @@ from archsim.advising.subjects import Part
 from archsim.advising.trials import Cost, Trial
 from archsim.config.arch import ArchSpec
 from archsim.errors import UsageError
-from archsim.units import BYTES_PER_FP16, MIB
+from archsim.units import MIB
 
 NOTICEABLE = 0.05
 """Share of the time from which on a cause is worth a remedy, and improvement from which on a remedy helps."""
@@ -93,7 +93,7 @@ def _attempts(
     assert judged.trial is not None and judged.result is not None
     shares, before = time_shares(judged.result), time_shares(plain.simulate(arch))
     if max(shares.get(WEIGHTS, 0), before.get(WEIGHTS, 0)) >= NOTICEABLE:
-        capacity, needed = arch.weight_buffer.capacity_bytes, _holding_bytes(parts)
+        capacity, needed = arch.weight_buffer.capacity_bytes, _holding_bytes(parts, arch)
         if needed > capacity:
             memory = arch.replace("weight_buffer.capacity_bytes", needed)
             was, now = (f"{size / MIB:g} MiB" for size in (capacity, needed))
@@ -109,7 +109,8 @@ def _attempts(
         yield _looser(looser), looser, arch
 
 
-def _holding_bytes(parts: list[Part]) -> int:
+def _holding_bytes(parts: list[Part], arch: ArchSpec) -> int:
     """Return a power of two of bytes, with room for the predictor, that holds one gate of every layer of a part."""
-    largest = max(sum(s.n_units * s.n_inputs for s in pass_shapes(part.network)) for part in parts) * BYTES_PER_FP16
+    n_weights = max(sum(s.n_units * s.n_inputs for s in pass_shapes(part.network)) for part in parts)
+    largest = arch.numbers.weight_bytes(n_weights)
     return 1 << (largest + largest // 4).bit_length()

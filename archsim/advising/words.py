@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from archsim.activity import PassShape
 from archsim.advising.bottlenecks import GATE, HEAD, SERIAL, WEIGHTS, results_of, time_shares
 from archsim.advising.choice import GRID, Gains, JudgedPolicy
 from archsim.advising.layers import LayerSimilarity
@@ -13,10 +12,11 @@ from archsim.advising.remedies import LOOSER, NO_GAINS
 from archsim.advising.trials import Cost
 from archsim.report.labels import Label
 from archsim.sums import mean
-from archsim.units import BYTES_PER_FP16, MIB
+from archsim.units import MIB
 
 if TYPE_CHECKING:
     from archsim.advising.advice import Advice
+    from archsim.experiment.result import Result
 
 LARGE = 0.1
 """Share of the time from which on a cause gets a sentence."""
@@ -226,7 +226,7 @@ def _refetches(advice: Advice) -> str:
     """Return sentences on how often weights are fetched, from the bytes that main memory moved."""
     record = advice.plain_result.record
     steps = record["steps"] / record["sequences"]
-    weights = sum(_weight_bytes(result.activity.shapes) for result in results_of(advice.plain_result))
+    weights = sum(_weight_bytes(result) for result in results_of(advice.plain_result))
     per_sequence = record["dram_bytes"] / record["sequences"]
     moved = f"Main memory moves {per_sequence / MIB:.3g} MiB per sequence, for {weights / MIB:.3g} MiB of weights"
     if per_sequence < weights / 2:
@@ -235,8 +235,9 @@ def _refetches(advice: Advice) -> str:
     return f"{moved}: they are fetched again for each {short}sequence of {steps:.3g} steps on average."
 
 
-def _weight_bytes(shapes: tuple[PassShape, ...]) -> int:
-    return sum(BYTES_PER_FP16 * s.neurons_per_step * s.n_inputs for s in shapes)
+def _weight_bytes(result: Result) -> int:
+    n_weights = sum(s.neurons_per_step * s.n_inputs for s in result.activity.shapes)
+    return result.simulated.arch.numbers.weight_bytes(n_weights)
 
 
 def layer_sentences(advice: Advice) -> list[str]:

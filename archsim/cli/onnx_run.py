@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from archsim.live.onnx_feeds import Feed
-    from archsim.live.onnx_model import OnnxModel, OnnxRun
-
 
 def run_onnx(
     network: str | None,
@@ -31,16 +28,18 @@ def run_onnx(
     from archsim.cli.console import output_console, say
     from archsim.cli.outputs import check_outputs
     from archsim.cli.result_tables import energy_table, summary_table, utilisation_table
+    from archsim.config.load import load_arch
     from archsim.errors import NetworkError
     from archsim.experiment.result import write_records
     from archsim.live.onnx_model import OnnxModel, differences
     from archsim.live.result import SumResult
 
     path, feeds_path = _checked(network, inputs, limit, unused)
+    precision = options["precision"] or load_arch(options["arch"]).precision
     check_outputs({"--json": json_path}, {"--network": [path], "--inputs": [feeds_path]})
     model = OnnxModel(path)
     feeds = model.read_feeds(feeds_path)[:limit]
-    runs = {policy: _run(model, feeds, policy, options) for policy in policies}
+    runs = {policy: model.run(feeds, policy, options["threshold"], precision) for policy in policies}
     results = {
         policy: run.simulate(options["arch"], options["detail"], options["seed"]) for policy, run in runs.items()
     }
@@ -50,7 +49,7 @@ def run_onnx(
         write_records(records, json_path)
     console = output_console()
     console.show(summary_table(records, with_paper=False))
-    plain = model.run(feeds, "none", precision=options["precision"], compare=False).outputs
+    plain = model.run(feeds, "none", precision=precision, compare=False).outputs
     columns = {f"changed by {policy}": differences(run.outputs, plain) for policy, run in runs.items()}
     try:
         columns["fp32 without reuse, from ONNX Runtime's"] = model.difference(feeds)
@@ -87,10 +86,6 @@ def _checked(
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit {limit}: need at least 1 call")
     return Path(network), inputs
-
-
-def _run(model: OnnxModel, feeds: list[Feed], policy: str, options: Mapping[str, Any]) -> OnnxRun:
-    return model.run(feeds, policy, options["threshold"], options["precision"])
 
 
 def _outputs_table(columns: Mapping[str, Mapping[str, float | None]]) -> Table:

@@ -33,7 +33,7 @@ SUMMARY_POLICIES = ("bnn", "oracle")
     help="bnn, oracle, delta, lowbit:bits=2, ...; may be repeated.  [default: bnn; without --network also oracle]",
 )
 @click.option("--threshold", type=float, help="θ of the policy.  [default: the network's calibrated one]")
-@click.option("--precision", default="fp16", show_default=True, help="fp16, the format of the machine, or fp32.")
+@click.option("--precision", help="fp16, fp32, int8 or int4.  [default: that of the machine, fp16 of epur]")
 @click.option(
     "--detail",
     default="block",

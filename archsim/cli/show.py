@@ -77,7 +77,7 @@ def _show_arch(name: str) -> Iterator[Table]:
         for field, (value, info) in fields_of(arch).items()
     ]
     yield _table(f"architecture {name}", ("parameter", "value", "unit", "certainty", "source"), rows)
-    technology = load_technology(arch.technology)
+    technology = load_technology(arch.technology).at_precision(arch.precision)
     actions = [
         (f"{component}.{action}", entry.pj, "pJ", entry.source)
         for component, entries in technology.actions.items()

@@ -11,6 +11,7 @@ from archsim.config.delta_unit import DeltaSpec
 from archsim.config.dram import DramSpec, with_preset
 from archsim.config.field import Spec, annotated
 from archsim.config.memo_unit import FmuSpec
+from archsim.config.precision import FP16, MachineFormat, Precision, precision_of
 from archsim.config.predictor import Predictor
 from archsim.errors import ConfigError, UnknownNameError, did_you_mean
 from archsim.units import Clock
@@ -50,6 +51,14 @@ class ArchSpec(Spec):
     name: str = "epur"
     description: str = ""
     technology: str = "28nm-lstp"
+    precision: MachineFormat = Field(
+        default="fp16",
+        json_schema_extra={
+            "unit": "format",
+            "source": "fp16: binary16, 16 bits in E-PUR, PACT 2018; int8, int4: weights of 8 or 4 bits, inputs of 8",
+            "certainty": "choice",
+        },
+    )
     clock_period_ps: int = annotated(2000, unit="ps", source="500 MHz, E-PUR, PACT 2018", certainty="B", ge=1)
     dataflow: Dataflow = Field(
         default="step",
@@ -111,6 +120,28 @@ class ArchSpec(Spec):
     def clock(self) -> Clock:
         """Clock domain of the accelerator."""
         return Clock(self.clock_period_ps)
+
+    @property
+    def numbers(self) -> Precision:
+        """Bits of weights, inputs and memoized products."""
+        return precision_of(self.precision)
+
+    def at_precision(self, precision: str) -> ArchSpec:
+        """Return the machine on which a run in this precision is simulated, with ports and buffers as they are.
+
+        A machine of binary16 is rebuilt: its dot product and delta units get as many lanes as its ports feed in the
+        other format. A machine of another format stays what it is. Raises ConfigError where that is not the run's.
+        """
+        numbers = precision_of(precision)
+        if numbers.name == self.precision:
+            return self
+        if self.precision != FP16.name:
+            fitting = f"need precision {self.precision}, or a machine of fp16"
+            raise ConfigError(f"precision = {precision!r}: {self.name} computes in {self.precision}: {fitting}")
+        wider = FP16.lane_bits // numbers.lane_bits
+        dpu = self.dpu.model_copy(update={"lanes": self.dpu.lanes * wider})
+        delta = self.delta and self.delta.with_lanes(wider)
+        return self.model_copy(update={"precision": numbers.name, "dpu": dpu, "delta": delta})
 
     def replace(self, field: str, value: object) -> ArchSpec:
         """Return a copy with one field, named with dots (`fmu.latency_cycles`), set to `value`.

@@ -25,3 +25,8 @@ class DeltaSpec(Spec):
     accumulator_port_bytes: int = annotated(
         64, unit="byte", source="16 lanes of float32, in two banks", certainty="choice", ge=1
     )
+
+    def with_lanes(self, factor: int) -> DeltaSpec:
+        """Return the unit with `factor` times as many elements per cycle, and as many sums."""
+        update = {"width": self.width * factor, "accumulator_port_bytes": self.accumulator_port_bytes * factor}
+        return self.model_copy(update=update)

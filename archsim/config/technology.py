@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from archsim.config.arch import ArchSpec
 from archsim.config.components import ActionEntry, BufferEntry, ComponentTables, Reference, StaticEntry
 from archsim.config.field import Spec
+from archsim.config.precision import MachineFormat
 from archsim.errors import ConfigError, UnknownNameError
 from archsim.files import bundled_tables
 from archsim.validation import explain
@@ -35,6 +36,27 @@ class TechnologySpec(Spec):
     static: dict[str, StaticEntry]
     buffers: dict[str, BufferEntry]
     buffer_scaling: ScalingEntry
+    precision: MachineFormat = "fp16"
+    """Number format that the entries are for."""
+    precisions: dict[MachineFormat, ComponentTables] = Field(default={})
+    """Entries of other number formats, where they differ."""
+
+    def at_precision(self, precision: MachineFormat) -> TechnologySpec:
+        """Return the table for machines of a number format; ConfigError if it has no entries for it."""
+        if precision == self.precision:
+            return self
+        if precision not in self.precisions:
+            raise ConfigError(f"technology {self.name}: no entries for precision {precision}")
+        tables = self.precisions[precision]
+        return self.model_copy(
+            update={
+                "precision": precision,
+                "precisions": {},
+                "actions": self.actions | {c: self.actions[c] | entries for c, entries in tables.actions.items()},
+                "static": self.static | tables.static,
+                "buffers": self.buffers | tables.buffers,
+            }
+        )
 
     def action(self, component: str, action: str) -> ActionEntry:
         """Return the entry of an action; ConfigError if it is missing, because energy must never be zero silently."""

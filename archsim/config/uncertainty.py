@@ -7,6 +7,7 @@ import tomllib
 from pydantic import model_validator
 
 from archsim.config.field import Spec
+from archsim.config.precision import MachineFormat
 from archsim.files import bundled_tables
 
 
@@ -29,7 +30,8 @@ class UncertainConstants(Spec):
     """Constants that decide an energy saving and are not known well."""
 
     technologies: list[str]
-    mac_pj: PlausibleRange
+    mac_pj: dict[MachineFormat, PlausibleRange]
+    """Energy of a multiply-accumulate by number format."""
     dram_pj_per_bit: PlausibleRange
 
 

@@ -16,8 +16,8 @@ def parts_of(arch: ArchSpec) -> dict[str, int]:
 
 
 def complete(technology: TechnologySpec, arch: ArchSpec) -> TechnologySpec:
-    """Return a technology with the entries that a machine brings along for components of its own."""
-    return technology.extended(machine_of(arch).tables(arch))
+    """Return a technology for a machine's number format, with the entries of the components that it brings along."""
+    return technology.at_precision(arch.precision).extended(machine_of(arch).tables(arch))
 
 
 def area_mm2(arch: ArchSpec, technology: TechnologySpec) -> dict[str, float]:

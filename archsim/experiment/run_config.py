@@ -17,7 +17,6 @@ from archsim.config.technology import TechnologySpec, load_technology
 from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
 from archsim.inference.policy_parameters import Threshold, plain_threshold, scales_for, thresholds_for, zero_thresholds
-from archsim.inference.workload import PRECISIONS
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
@@ -38,6 +37,7 @@ class RunConfig:
     network: Network
     trace: Trace
     arch: ArchSpec
+    """Machine in the number format of the run's precision."""
     policy: Policy
     threshold: Any
     """θ as a number or nested lists of numbers; None if the policy has none."""
@@ -49,12 +49,8 @@ class RunConfig:
     seed: int
 
     def __post_init__(self) -> None:
-        for name, value, accepted in (
-            ("precision", self.precision, PRECISIONS),
-            ("detail", self.detail, get_args(Detail)),
-        ):
-            if value not in accepted:
-                raise ConfigError(f"{name} = {value!r}: accepted: {', '.join(accepted)}")
+        if self.detail not in get_args(Detail):
+            raise ConfigError(f"detail = {self.detail!r}: accepted: {', '.join(get_args(Detail))}")
         seed = whole_number(self.seed)
         if seed is None or seed < 0:
             raise ConfigError(f"seed = {self.seed!r}: need a whole number >= 0")
@@ -132,10 +128,12 @@ class RunConfig:
         """Return the digest fields of `arch` run as machine `spec`, without those that only other machines have."""
         machine = machine_of(spec)
         others = [other for other in all_machines() if other is not machine]
-        fields = {field for other in others for field in other.own_fields}
+        # The precision of the run decides the number format, so only that is hashed.
+        fields = {"precision"} | {field for other in others for field in other.own_fields}
         components = {component for other in others for component in other.own_components}
-        tables = dict.fromkeys(("actions", "static", "buffers"), components)
-        technology = self.technology.extended(machine.tables(spec))
+        tables: dict[str, Any] = dict.fromkeys(("actions", "static", "buffers"), components)
+        tables |= {"precision": True, "precisions": True}
+        technology = self.technology.at_precision(spec.precision).extended(machine.tables(spec))
         code = _code(machine, *machine.compute.values())
         return (
             self._computed
@@ -165,15 +163,20 @@ def resolve(
     arch: ArchSpec | str | Path,
     policy: Policy | str,
     threshold: Threshold | None,
-    precision: str,
+    precision: str | None,
     detail: Detail,
     seed: int,
 ) -> RunConfig:
-    """Return the configuration of a run, given names or objects; raise a subclass of UsageError if it cannot run."""
+    """Return the configuration of a run, given names or objects; raise a subclass of UsageError if it cannot run.
+
+    precision: None takes that of the machine; a machine of fp16 takes on that of the run.
+    """
     policy = policy_from(policy)
     network = load_network(network) if isinstance(network, str | Path) else _known(network, Network, "network")
     trace = load_trace(trace) if isinstance(trace, str | Path) else _known(trace, Trace, "trace")
     arch = load_arch(arch) if isinstance(arch, str | Path) else _known(arch, ArchSpec, "arch")
+    precision = arch.precision if precision is None else precision
+    arch = arch.at_precision(precision)
     theta, thresholds = _threshold_for(network, policy, threshold)
     technology = load_technology(arch.technology)
     return RunConfig(network, trace, arch, policy, theta, thresholds, technology, precision, detail, seed)

@@ -51,7 +51,9 @@ def vary_constants(policy: CostedRun, baseline: CostedRun, technology: Technolog
     """Cost a run and its baseline with each choice of constants, without a new simulation; return the savings."""
     pair = _CostedPair(policy, baseline)
     ranges, bit = uncertain_constants(), policy.arch.dram.transfer_pj_per_bit
-    mac = technology.action(*machine_of(policy.arch).mac_action).pj
+    precision = policy.arch.precision
+    mac_range = ranges.mac_pj[precision]
+    mac = technology.at_precision(precision).action(*machine_of(policy.arch).mac_action).pj
     return Sensitivity(
         nominal=pair.saving(technology, mac, bit),
         alone=list(_alone(pair, technology, mac, bit, ranges)),
@@ -59,7 +61,7 @@ def vary_constants(policy: CostedRun, baseline: CostedRun, technology: Technolog
             pair.saving(load_technology(name), mac_pj, pj_per_bit)
             for name, mac_pj, pj_per_bit in product(
                 ranges.technologies,
-                (ranges.mac_pj.low, ranges.mac_pj.high),
+                (mac_range.low, mac_range.high),
                 (ranges.dram_pj_per_bit.low, ranges.dram_pj_per_bit.high),
             )
         ],
@@ -72,7 +74,8 @@ def _alone(
     for name in ranges.technologies:
         if name != technology.name:
             yield pair.saving(load_technology(name), mac, bit)
-    for mac_pj in (ranges.mac_pj.low, ranges.mac_pj.high):
+    mac_range = ranges.mac_pj[pair.policy.arch.precision]
+    for mac_pj in (mac_range.low, mac_range.high):
         yield pair.saving(technology, mac_pj, bit)
     for pj_per_bit in (ranges.dram_pj_per_bit.low, ranges.dram_pj_per_bit.high):
         yield pair.saving(technology, mac, pj_per_bit)
@@ -92,7 +95,10 @@ class _CostedPair:
 
 
 def _joules(costed: CostedRun, technology: TechnologySpec, mac_pj: float, pj_per_bit: float) -> float:
-    for component, action in machine_of(costed.arch).multipliers:
+    machine, technology = machine_of(costed.arch), technology.at_precision(costed.arch.precision)
+    # A corrector multiplies binary16 in every format, so only in fp16 does it cost what a lane does.
+    multipliers = (machine.mac_action,) if costed.arch.numbers.is_integer else machine.multipliers
+    for component, action in multipliers:
         technology = technology.with_energy(component, action, mac_pj)
     arch = costed.arch.replace("dram.transfer_pj_per_bit", pj_per_bit)
     return math.fsum(row.joules for row in energy_rows(costed.counts, costed.run.time_ps, arch, technology))

@@ -32,7 +32,7 @@ def simulate(
     arch: ArchSpec | str | Path = "epur",
     policy: Policy | str = "bnn",
     threshold: Threshold | None = None,
-    precision: str = "fp16",
+    precision: str | None = None,
     detail: Detail = "block",
     seed: int = 0,
     *,
@@ -44,7 +44,8 @@ def simulate(
     """Run a network over a trace with a reuse policy on an accelerator, and without reuse for comparison.
 
     threshold: θ as one number, one per layer, or one per (layer, gate); None takes the network's calibrated θ.
-    precision: `fp16` or `fp32` arithmetic. detail: `block` (fast) or `neuron` (event by event, same times).
+    precision: `fp16`, `fp32`, `int8` or `int4`; None takes that of the machine, fp16 unless it says otherwise.
+    detail: `block` (fast) or `neuron` (event by event, same times).
     seed: part of the record's digest; nothing is drawn at random today.
     keep_outputs: whether `outputs` is filled; keep_layers: whether `layer_outputs` is, with every layer's.
     baseline: baseline of an earlier result, if only policy and threshold have changed since.

@@ -57,6 +57,8 @@ LABELS = {
     "metric_baseline": Label("metric without reuse", digits=4),
     "speedup": Label("speedup", "x"),
     "energy_saving": Label("energy saving", "%", 100),
+    "speedup_over_fp16": Label("speedup over fp16 without reuse", "x"),
+    "energy_saving_over_fp16": Label("energy saving over fp16 without reuse", "%", 100),
     "energy_j": Label("energy", "mJ", 1e3),
     "baseline_energy_j": Label("energy without reuse", "mJ", 1e3),
     "time_s": Label("time", "ms", 1e3),

@@ -18,6 +18,8 @@ from archsim.sweeps.store import MACHINE
 
 GAINS = ("speedup", "energy_saving")
 """Gains against the same machine without memoization."""
+GAINS_OVER_FP16 = ("speedup_over_fp16", "energy_saving_over_fp16")
+"""Gains against the same machine in fp16 without memoization, where a sweep has precisions besides fp16."""
 COSTS = ("time_s", "energy_j")
 """Costs that are shown as well if machines differ, because each machine has its own baseline."""
 WORKLOAD = {"trace", "split", "limit"}
@@ -63,7 +65,7 @@ class Study:
     @cached_property
     def machines_differ(self) -> bool:
         """Whether the grid varies any part of the machine."""
-        return any(column.split(".")[0] == "arch" for column in self.varied)
+        return any(column.split(".")[0] in ("arch", "precision") for column in self.varied)
 
     @cached_property
     def avoided(self) -> str:
@@ -73,7 +75,8 @@ class Study:
     @cached_property
     def merit_columns(self) -> tuple[str, ...]:
         """Figures of merit in the order of tables."""
-        return (self.avoided, "metric_loss", "output_change", *GAINS)
+        over_fp16 = GAINS_OVER_FP16 if GAINS_OVER_FP16[0] in self.points else ()
+        return (self.avoided, "metric_loss", "output_change", *GAINS, *over_fp16)
 
     @cached_property
     def lost(self) -> str:
@@ -174,6 +177,7 @@ def study_of(sweep: SweepResults) -> Study:
         why = f"; the first failed with: {errors.iloc[0]} ({again})" if len(errors) else ""
         raise UsageError(f"no point of {sweep.n_points} has run yet{why}")
     points = _with_machines(sweep.ran.reset_index(drop=True), sweep.about)
+    points = with_gains_over_fp16(points)
     return Study(sweep, points, [column for column in sweep.chosen if points[column].nunique(dropna=False) > 1])
 
 
@@ -196,6 +200,22 @@ def _with_machines(points: pd.DataFrame, about: dict[str, str]) -> pd.DataFrame:
         preset = points["arch"].map({name: fields[field][0] for name, fields in known.items() if field in fields})
         filled[column] = points[column].fillna(preset.astype(points[column].dtype))
     return filled
+
+
+def with_gains_over_fp16(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the points with gains over fp16 without memoization, if there are other precisions beside it.
+
+    Null where no point of fp16 has the same network, trace and machine.
+    """
+    is_fp16 = points["precision"] == "fp16"
+    if is_fp16.all() or not is_fp16.any():
+        return points
+    same = ["network", "trace", "sequences", "arch", *(c for c in points.columns if c.startswith("arch."))]
+    of_fp16 = points[is_fp16].drop_duplicates(same)[[*same, "baseline_cycles", "baseline_energy_j"]]
+    both = points.merge(of_fp16, how="left", on=same, suffixes=("", "_fp16"))
+    speedup = both["baseline_cycles_fp16"].astype(float) / both["cycles"].astype(float)
+    saving = 1 - both["energy_j"] / both["baseline_energy_j_fp16"]
+    return points.assign(**dict(zip(GAINS_OVER_FP16, (speedup, saving), strict=True)))
 
 
 def stored_arch(about: dict[str, str], name: str) -> ArchSpec:

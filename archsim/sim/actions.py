@@ -11,7 +11,7 @@ from archsim.engine.trace_events import ActionDone
 from archsim.ir.cells import Cell
 from archsim.sim.items import PassSegment, Products
 from archsim.sim.units.unit import MAC
-from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
+from archsim.units import BYTES_PER_SUM, ceil_div
 
 WEIGHT_BUFFER = "weight_buffer"
 """Component name of a weight buffer, signs and magnitudes together."""
@@ -28,22 +28,45 @@ def emit_actions(probe: Probe, actions: Iterable[Action], repeats: int = 1) -> N
             probe.emit(ActionDone, component=component, action=action, count=number * repeats)
 
 
-def evaluation(arch: ArchSpec, columns: int) -> Iterator[Action]:
+def evaluation(arch: ArchSpec, columns: int, n_terms: int = 1) -> Iterator[Action]:
     """Yield the actions of a dot product: each word of weights and inputs is read once, whatever the lanes.
 
+    n_terms: parts of the product, whose sums of integers are multiplied by a scale each and added.
     A split buffer reads 3 % cheaper (D25). The baseline could be split too, so both are charged the unsplit price.
     """
-    n_bytes = columns * BYTES_PER_FP16
-    yield Action(INPUT_BUFFER, "read", ceil_div(n_bytes, arch.input_buffer.port_bytes))
+    numbers = arch.numbers
+    yield Action(INPUT_BUFFER, "read", ceil_div(numbers.input_bytes(columns), arch.input_buffer.port_bytes))
     yield Action(*MAC, columns)
-    yield Action(WEIGHT_BUFFER, "read", ceil_div(n_bytes, arch.weight_buffer.port_bytes))
+    yield Action(WEIGHT_BUFFER, "read", ceil_div(numbers.weight_bytes(columns), arch.weight_buffer.port_bytes))
+    if numbers.is_integer:
+        yield Action("mu", "multiply", n_terms)
+        yield Action("mu", "add", n_terms - 1)
 
 
-def cell_update(cell: Cell) -> Iterator[Action]:
-    """Yield the actions of updating one hidden unit: bias, activation functions and state."""
+def neuron_evaluation(arch: ArchSpec, segment: PassSegment) -> Iterator[Action]:
+    """Yield the actions of evaluating a neuron of a segment."""
+    return evaluation(arch, segment.columns, segment.n_terms)
+
+
+def projected_row(arch: ArchSpec, segment: PassSegment) -> Iterator[Action]:
+    """Yield the actions of a row of the projection, which is an element of h."""
+    yield from evaluation(arch, segment.shape.n_units)
+    yield from requantisation(arch, 1)
+
+
+def cell_update(arch: ArchSpec, cell: Cell) -> Iterator[Action]:
+    """Yield the actions of updating one hidden unit: bias, activation functions and state, and storing the result."""
     yield Action("mu", "add", cell.adds)
     yield Action("mu", "multiply", cell.multiplies)
     yield Action("mu", "exponential", cell.exponentials)
+    yield from requantisation(arch, 2 if cell.resets_before else 1)  # r ⊙ h is stored too
+
+
+def requantisation(arch: ArchSpec, n_values: int) -> Iterator[Action]:
+    """Yield the actions of making inputs of float32 values: a multiplication and two comparisons, as additions."""
+    if arch.numbers.is_integer:
+        yield Action("mu", "multiply", n_values)
+        yield Action("mu", "add", 2 * n_values)
 
 
 def step_bytes(segment: PassSegment, input_bits: int) -> tuple[int, int]:
@@ -52,13 +75,14 @@ def step_bytes(segment: PassSegment, input_bits: int) -> tuple[int, int]:
     A pass reads x_t and writes h_t. Under `mwl` the first half writes float32 partial products and the second reads
     them. A predictor makes it read its bits of x_t again, which are `input_bits`.
     """
-    n_x, n_h = segment.n_x, segment.shape.n_hidden
+    x_bytes = segment.numbers.input_bytes(segment.n_x)
+    h_bytes = segment.numbers.input_bytes(segment.shape.n_hidden)
     partial = segment.shape.neurons_per_step * BYTES_PER_SUM
     if segment.products is Products.INPUTS:
-        return n_x * BYTES_PER_FP16, partial
+        return x_bytes, partial
     if segment.products is Products.RECURRENT:
-        return partial + ceil_div(input_bits, 8), n_h * BYTES_PER_FP16
-    return n_x * BYTES_PER_FP16, n_h * BYTES_PER_FP16
+        return partial + ceil_div(input_bits, 8), h_bytes
+    return x_bytes, h_bytes
 
 
 def step_words(arch: ArchSpec, segment: PassSegment, input_bits: int = 0) -> tuple[int, int]:
@@ -84,11 +108,11 @@ def step_transfers(arch: ArchSpec, segment: PassSegment, input_bits: int = 0) ->
     yield Action(INTERMEDIATE_MEMORY, "write", written)
     n_x, n_h = segment.n_x, segment.shape.n_hidden
     sizes = {Products.ALL: (n_x, n_h), Products.INPUTS: (n_x,), Products.RECURRENT: (n_h,)}[segment.products]
-    words = sum(ceil_div(n * BYTES_PER_FP16, arch.input_buffer.port_bytes) for n in sizes)
+    words = sum(ceil_div(segment.numbers.input_bytes(n), arch.input_buffer.port_bytes) for n in sizes)
     # Each gate has an input buffer of its own, so every word is written once per gate.
     yield Action(INPUT_BUFFER, "write", words * segment.shape.n_gates)
     # A projection's inputs go to the units that have rows of it.
-    m_words = ceil_div(segment.shape.n_units * BYTES_PER_FP16, arch.input_buffer.port_bytes)
+    m_words = ceil_div(segment.numbers.input_bytes(segment.shape.n_units), arch.input_buffer.port_bytes)
     yield Action(INPUT_BUFFER, "write", m_words * min(segment.n_projected, segment.shape.n_gates))
 
 

@@ -10,7 +10,6 @@ from archsim.config.arch import ArchSpec
 from archsim.errors import DoesNotFitError
 from archsim.ir.network import Network
 from archsim.sim.items import WeightGroup
-from archsim.units import BYTES_PER_FP16
 
 
 class Requirement(NamedTuple):
@@ -26,7 +25,7 @@ def common_needs(shape: PassShape, arch: ArchSpec) -> Iterator[Requirement]:
     """Yield what a pass needs on every machine: a computation unit per gate, and room for its inputs."""
     yield Requirement("computation_units", shape.n_gates, arch.computation_units, "units")
     n_projecting = shape.n_units if shape.n_projected else 0  # values that a projection reads, beside [x; h]
-    inputs = (shape.n_inputs + n_projecting) * BYTES_PER_FP16
+    inputs = arch.numbers.input_bytes(shape.n_inputs + n_projecting)
     yield Requirement("input_buffer.capacity_bytes", inputs, arch.input_buffer.capacity_bytes, "bytes")
 
 

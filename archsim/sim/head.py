@@ -21,7 +21,7 @@ from archsim.sim.actions import INPUT_BUFFER, INTERMEDIATE_MEMORY, emit_actions,
 from archsim.sim.items import RunLength
 from archsim.sim.memory.dram import FillPorts, MainMemory, Requester
 from archsim.sim.units.unit import MAC, ProcessGenerator
-from archsim.units import BYTES_PER_FP16, ceil_div
+from archsim.units import ceil_div
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def simulate_head(
 
 def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: MainMemory, probe: Probe) -> ProcessGenerator:
     """Run one matrix on all units, each with a share of the rows; fetched numbers arrive while products run."""
-    start_ps, n_bytes = env.now_ps, work.fetched * BYTES_PER_FP16
+    start_ps, n_bytes = env.now_ps, arch.numbers.weight_bytes(work.fetched)
     # Fetch and products start together, because rows are used as they arrive; the slower of the two decides.
     fetch = dram.transfer(0, n_bytes, what=work.what, requester=Requester.HEAD) if n_bytes else env.timeout(0)
     yield env.timeout(arch.clock.to_ps(_cycles(work, arch)))
@@ -107,18 +107,26 @@ def _serve(work: DenseWork, env: Engine, arch: ArchSpec, dram: MainMemory, probe
 def _cycles(work: DenseWork, arch: ArchSpec) -> int:
     """Return the cycles of all products on the units' lanes, and of the operations on their results."""
     units = arch.computation_units
-    turns = ceil_div(work.rows, units) * ceil_div(work.inputs, arch.dpu.lanes) * work.n_vectors
+    turns = ceil_div(work.rows, units) * ceil_div(work.inputs, arch.dpu.lanes) * work.n_vectors * _turns(work, arch)
     operations = ceil_div(work.exponentials + work.adds, units) * arch.mu.interval_cycles
     return (turns + arch.dpu.pipeline_cycles if turns else 0) + (
         operations + arch.mu.pipeline_cycles if operations else 0
     )
 
 
+def _turns(work: DenseWork, arch: ArchSpec) -> int:
+    """Return how often a product passes a multiplier: weights once, values of the network in pieces as wide as weights.
+
+    A matrix of which nothing is fetched holds values, whose 8 bits are more than a lane of int4 takes at a time.
+    """
+    return 1 if work.fetched else ceil_div(arch.numbers.input_bits, arch.numbers.weight_bits)
+
+
 def _products(work: DenseWork, arch: ArchSpec) -> Iterator[Action]:
     """Yield the actions of the products: vectors come through the input buffers, a matrix from its memory."""
     if not work.macs:
         return
-    port, vector_bytes = arch.intermediate_memory.port_bytes, work.inputs * BYTES_PER_FP16
+    port, vector_bytes = arch.intermediate_memory.port_bytes, arch.numbers.input_bytes(work.inputs)
     words = ceil_div(vector_bytes, arch.input_buffer.port_bytes)
     yield Action(INTERMEDIATE_MEMORY, "read", ceil_div(vector_bytes, port) * work.n_vectors)
     yield Action(INPUT_BUFFER, "write", words * arch.computation_units * work.n_vectors)
@@ -128,4 +136,4 @@ def _products(work: DenseWork, arch: ArchSpec) -> Iterator[Action]:
     else:
         yield Action(INTERMEDIATE_MEMORY, "read", ceil_div(work.rows * vector_bytes, port) * work.n_vectors)
         yield Action(INPUT_BUFFER, "read", words * work.rows * work.n_vectors)
-        yield Action(*MAC, work.macs)
+        yield Action(*MAC, work.macs * _turns(work, arch))

@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 
 from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
+from archsim.config.precision import FP16, Precision
 from archsim.kernels.arrays import U8, Bools
-from archsim.units import BYTES_PER_FP16
 
 
 class Products(Enum):
@@ -28,6 +28,8 @@ class PassSegment:
 
     shape: PassShape
     products: Products = Products.ALL
+    numbers: Precision = FP16
+    """Number format of the machine."""
 
     @property
     def n_x(self) -> int:
@@ -41,9 +43,14 @@ class PassSegment:
         return {Products.ALL: n_x + n_h, Products.INPUTS: n_x, Products.RECURRENT: n_h}[self.products]
 
     @property
+    def n_terms(self) -> int:
+        """Parts of a dot product, W_ih·x and W_hh·h, each with a scale of its own in an integer format."""
+        return 2 if self.products is Products.ALL else 1
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one neuron's weights."""
-        return self.columns * BYTES_PER_FP16
+        return self.numbers.weight_bytes(self.columns)
 
     @property
     def weight_bytes(self) -> int:
@@ -69,7 +76,7 @@ class PassSegment:
     @property
     def projection_bytes(self) -> int:
         """Bytes of the projection's rows in one computation unit; each gets room for the most rows."""
-        return self.projection_rows[0] * self.shape.n_units * BYTES_PER_FP16
+        return self.projection_rows[0] * self.numbers.weight_bytes(self.shape.n_units)
 
     @property
     def resets_before(self) -> bool:
@@ -106,9 +113,11 @@ WeightGroup = tuple[PassSegment, ...]
 def weight_groups(shapes: Sequence[PassShape], arch: ArchSpec) -> list[WeightGroup]:
     """Return the groups in order: a pass each, or its two halves under `mwl`; a decoder's layers are one group."""
     halves = [Products.INPUTS, Products.RECURRENT] if arch.dataflow == "mwl" else [Products.ALL]
-    groups: list[WeightGroup] = [(PassSegment(s, half),) for s in shapes if not s.decodes for half in halves]
+    groups: list[WeightGroup] = [
+        (PassSegment(s, half, arch.numbers),) for s in shapes if not s.decodes for half in halves
+    ]
     # A decoder's next input is its own output, so its layers take turns at every step and cannot be split or evicted.
-    decoder = tuple(PassSegment(shape) for shape in shapes if shape.decodes)
+    decoder = tuple(PassSegment(shape, numbers=arch.numbers) for shape in shapes if shape.decodes)
     return [*groups, decoder] if decoder else groups
 
 

@@ -41,7 +41,7 @@ def resolve_point(choices: Choices) -> RunConfig:
         _arch(choices),
         choices.get("policy", "bnn"),
         _threshold(choices),
-        choices.get("precision", "fp16"),
+        choices.get("precision"),
         choices.get("detail", "block"),
         choices.get("seed", 0),
     )

@@ -4,12 +4,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from harness import arch_with, make_network, make_tokens, make_trace, make_translator
+from harness import arch_with, decided, make_network, make_tokens, make_trace, make_translator, replayed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import archsim
 from archsim.activity import pass_shapes
+from archsim.config.precision import PRECISIONS
 from archsim.config.predictor import BitPlanePredictor
 from archsim.errors import DoesNotFitError
 from archsim.ir.cells import CELLS
@@ -71,8 +71,8 @@ def workloads(draw, cells=tuple(CELLS), projects=(False, True)):
 
 @st.composite
 def machines(draw):
-    """Draw any machine."""
-    return arch_with(
+    """Draw any machine, of any number format."""
+    arch = arch_with(
         dpu__lanes=draw(st.sampled_from([1, 4, 16])), dpu__pipeline_cycles=draw(st.integers(0, 9)),
         mu__interval_cycles=draw(st.integers(0, 3)), mu__pipeline_cycles=draw(st.integers(0, 21)),
         mu__result_lag=draw(st.integers(1, 5)), mu__writeback_cycles=draw(st.integers(0, 2)),
@@ -90,6 +90,7 @@ def machines(draw):
         dram__columns=draw(st.sampled_from([16, 32, 1024])), dram__queue_depth=draw(st.sampled_from([1, 3, 96])),
         dataflow=draw(st.sampled_from(["step", "step", "mwl"])),
     )  # fmt: skip
+    return arch.at_precision(draw(st.sampled_from(list(PRECISIONS))))
 
 
 @st.composite
@@ -121,8 +122,11 @@ def check_details_agree(run):
     network, trace, arch, policy, theta = run
     COMPARED["runs"] += 1
     COMPARED["passes"] += len(trace) * sum(len(layer.directions) for layer in network.layers)
+    # Decisions do not depend on the machine, so those of one format serve the machines of all.
+    inference = decided(network, trace, policy, theta)
     block, neuron = (
-        archsim.simulate(network, trace, arch, policy, theta, detail=detail) for detail in ("block", "neuron")
+        replayed(network, trace, arch, policy, theta, detail=detail, inference=inference)
+        for detail in ("block", "neuron")
     )
     for key, ends in block.timing.ends.items():
         np.testing.assert_array_equal(ends, neuron.timing.ends[key])
@@ -145,6 +149,7 @@ def check_details_agree(run):
     COMPARED["with waits for column slots"] += any(
         "columns" in reason for _, reason in block.simulated.unit_times.waited_ps
     )
+    COMPARED[f"with {arch.precision}"] += 1
     COMPARED["with spills"] += ("machine", "spills") in block.simulated.unit_times.waited_ps
 
 

@@ -4,12 +4,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from harness import arch_with, make_network, make_trace
+from harness import arch_with, make_network, make_trace, replayed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
 from archsim.config.arch import ArchSpec
+from archsim.config.precision import PRECISIONS
 from archsim.config.technology import load_technology
 from archsim.energy.parts import area_mm2
 from archsim.engine.trace_events import ActionDone, TransferDone
@@ -18,11 +19,12 @@ from archsim.policies import BinaryPolicy, NoReuse, policy_from
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.items import PassSegment
 from archsim.sim.listeners.counters import BytesMoved, UnitTimes
-from archsim.units import BYTES_PER_FP16
 
 CELLS = st.sampled_from([
     "lstm", "gru", "rnn", "rnn-relu", "lstm-peepholes", "gru-hard-sigmoid-fifth", "gru-reset-before",
 ])  # fmt: skip
+
+FORMATS = st.sampled_from(["fp16", "int8", "int4"])
 
 
 def activity_of(network, trace, policy="bnn", theta=0.5):
@@ -78,33 +80,36 @@ def test_energy_breakdown_sums_to_the_total(tiny_lstm, tiny_trace):
     assert (result.energy["count"] * result.energy["pj_each"] * 1e-12).sum() == pytest.approx(r["energy_j"], rel=1e-12)
 
 
-@settings(max_examples=25)
+@settings(max_examples=40)
 @given(
-    CELLS, st.integers(1, 40), st.integers(1, 30), st.lists(st.integers(1, 6), min_size=1, max_size=3), st.floats(0, 3)
-)
-def test_cycles_respect_compute_and_memory_rooflines(cell, inputs, units, lengths, theta):
+    CELLS, st.integers(1, 40), st.integers(1, 30), st.lists(st.integers(1, 6), min_size=1, max_size=3), st.floats(0, 3),
+    FORMATS,
+)  # fmt: skip
+def test_cycles_respect_compute_and_memory_rooflines(cell, inputs, units, lengths, theta, precision):
     """Neither multiply-adds nor memory traffic exceed the hardware's peak rates."""
     network = make_network(cell, inputs=inputs, units=units)
-    result = archsim.simulate(network, make_trace(network, lengths), threshold=theta)
-    arch, tally = ArchSpec(), {(row.component, row.action): row.count for row in result.simulated.energy}
+    arch = ArchSpec().at_precision(precision)
+    result = replayed(network, make_trace(network, lengths), arch, theta=theta)
+    tally = {(row.component, row.action): row.count for row in result.simulated.energy}
     macs_per_cycle = arch.computation_units * arch.dpu.lanes
     assert result.record["cycles"] >= tally.get(("dpu", "mac"), 0) / macs_per_cycle
     assert result.record["time_s"] >= result.record["dram_bytes"] / arch.dram.peak_bytes_per_s
 
 
-@settings(max_examples=25)
-@given(CELLS, st.lists(st.integers(1, 9), min_size=1, max_size=4), st.sampled_from([64, 1 << 20]))
-def test_dram_bytes_requested_equal_bytes_served(cell, lengths, capacity):
+@settings(max_examples=40)
+@given(CELLS, st.lists(st.integers(1, 9), min_size=1, max_size=4), st.sampled_from([64, 1 << 20]), FORMATS)
+def test_dram_bytes_requested_equal_bytes_served(cell, lengths, capacity, precision):
     """Weights, inputs and outputs move once; the spill of layers that outgrow intermediate memory moves twice."""
     network = make_network(cell, inputs=6, units=5, layers=2, bidirectional=True)
     trace = make_trace(network, lengths)
     activity = activity_of(network, trace)
     tally, moved = Tally(), BytesMoved()
-    arch = arch_with(intermediate_memory__capacity_bytes=capacity)
+    arch = arch_with(intermediate_memory__capacity_bytes=capacity).at_precision(precision)
     simulate_activity(network, activity, arch, listeners=[tally, moved])
-    weights = sum(PassSegment(s).weight_bytes * s.n_gates for s in activity.shapes)
-    ends = sum(t * (6 + 10) * BYTES_PER_FP16 for t in lengths)
-    spill = sum(max(0, t * (i + 10) * BYTES_PER_FP16 - capacity) for t in lengths for i in (6, 10))
+    numbers = PRECISIONS[precision]
+    weights = sum(PassSegment(s, numbers=numbers).weight_bytes * s.n_gates for s in activity.shapes)
+    ends = sum(t * numbers.input_bytes(6 + 10) for t in lengths)
+    spill = sum(max(0, t * numbers.input_bytes(i + 10) - capacity) for t in lengths for i in (6, 10))
     assert moved.n_bytes == weights + ends + 2 * spill
     transfers = [event for event in tally.events if isinstance(event, TransferDone)]
     for action, write in (("read", False), ("write", True)):
@@ -273,6 +278,26 @@ def test_fmu_that_never_reuses_saves_neither_time_nor_energy(
         fmu__sign_bank_width_bits=width, fmu__planes=planes,
     )  # fmt: skip
     record = archsim.simulate(network, make_trace(network, (4, 3)), arch, NeverReuse()).record
+    assert record["neurons_reused"] == 0
+    assert record["speedup"] <= 1 and record["energy_saving"] < 0
+
+
+@settings(max_examples=40)
+@given(
+    CELLS,
+    st.integers(1, 40),
+    st.integers(1, 30),
+    st.sampled_from(["28nm-lstp", "28nm-mixed", "28nm-hp"]),
+    st.sampled_from(["step", "mwl"]),
+    st.integers(1, 4),
+    FORMATS,
+)
+def test_fmu_that_never_reuses_saves_nothing_in_any_number_format(
+    cell, inputs, units, technology, dataflow, planes, precision
+):
+    network = make_network(cell, inputs=inputs, units=units, layers=2)
+    arch = arch_with(technology=technology, dataflow=dataflow, fmu__planes=planes).at_precision(precision)
+    record = replayed(network, make_trace(network, (4, 3)), arch, NeverReuse(), None).record
     assert record["neurons_reused"] == 0
     assert record["speedup"] <= 1 and record["energy_saving"] < 0
 

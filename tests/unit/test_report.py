@@ -20,6 +20,7 @@ def sweep(rows, chosen=("network", "policy", "threshold")):
     table = []
     for i, (network, policy, theta, loss, saving, *more) in enumerate(rows):
         row = {"point": i, "error": None, "network": network, "policy": policy, "threshold": theta, "arch": "epur"}
+        row |= {"precision": "fp16"}
         row |= {"metric_loss": loss, "metric_loss_low": loss, "metric_loss_high": loss, "energy_saving": saving}
         row |= {
             "output_change": saving / 10,

@@ -19,7 +19,7 @@ from archsim.sim.actions import emit_actions, sequence_load, sequence_store
 from archsim.sim.memory.dram import MainMemory, Requester
 from archsim.sim.memory.intermediate_port import IntermediatePort
 from archsim.sim.units.unit import ProcessGenerator
-from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM
+from archsim.units import BYTES_PER_SUM
 
 SEQUENCES = "sequences"
 """Name of the transfers of sequences, as of a unit, in timelines."""
@@ -51,7 +51,7 @@ def layer_traffic(network: Network, activity: ActivityRecord, arch: ArchSpec) ->
         shape = activity.shape(index, 0)
         steps = activity.steps(shape)
         waiting = shape.neurons_per_step if arch.dataflow == "mwl" and not shape.decodes else 0
-        sizes = (layer.input_size * BYTES_PER_FP16, layer.output_size * BYTES_PER_FP16, waiting * BYTES_PER_SUM)
+        sizes = (*map(arch.numbers.input_bytes, (layer.input_size, layer.output_size)), waiting * BYTES_PER_SUM)
         inputs, outputs, partial = ([n * size for n in steps] for size in sizes)
         traffic.append(LayerTraffic(inputs, outputs, kept, partial))
     return traffic

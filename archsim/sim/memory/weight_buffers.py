@@ -22,8 +22,6 @@ from archsim.sim.memory.dram import FillTarget, MainMemory, Requester
 from archsim.sim.units.unit import ProcessGenerator
 from archsim.units import ceil_div
 
-MAGNITUDE_BITS = 15
-"""Bits of a binary16 weight without its sign, which lies in the sign bank."""
 FILL = "fill"
 """Name of the fills of all weight buffers, as of a unit, in timelines."""
 
@@ -168,7 +166,7 @@ def stream_slots(machine: Machine, arch: ArchSpec, segment: PassSegment, share_b
     share_bytes -= segment.projection_bytes
     n_units, predicted = segment.shape.n_units, machine.predictor_bytes(arch, segment).streamed
     # A resident row adds only magnitudes, because its signs are in `predicted`; a row in a slot is stored whole.
-    magnitudes = ceil_div(segment.columns * MAGNITUDE_BITS, 8) if predicted else segment.row_bytes
+    magnitudes = ceil_div(segment.columns * (segment.numbers.weight_bits - 1), 8) if predicted else segment.row_bytes
     slots = min(arch.weight_buffer.stream_rows, (share_bytes - predicted) // segment.row_bytes)
     if slots < 1:
         return 0, 0

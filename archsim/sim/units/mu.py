@@ -57,7 +57,7 @@ class MultiFunctionalUnit(Unit):
             gates = slice(segment.update_groups - 1, n_gates)
             yield from self._update(step, gates, "update", may_start_ps)
             if segment.updates_cells:
-                emit_actions(self.probe, cell_update(self.cells[segment.shape.layer]), segment.shape.n_units)
+                emit_actions(self.probe, cell_update(self.arch, self.cells[segment.shape.layer]), segment.shape.n_units)
             self.emit_times()
             yield self.cycles(end_cycles)
             self.step_ends.send(self.env.now_ps)

@@ -6,16 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
-from archsim.config.delta_unit import DeltaSpec
 from archsim.errors import ConfigError
 from archsim.ir.cells import Cell
 from archsim.ir.network import Network
 from archsim.sim.capacity import Requirement, check_needs, check_weights, common_needs
 from archsim.sim.items import weight_groups
-from archsim.sim.machines.delta.costs import delta_of
+from archsim.sim.machines.delta.costs import delta_of, sums_of_gates
 from archsim.sim.machines.machine import Machine
 from archsim.sim.memory.weight_buffers import group_bytes
-from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM
+from archsim.units import BYTES_PER_SUM
 
 
 def check_fit(machine: Machine, network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
@@ -37,12 +36,11 @@ def check_fit(machine: Machine, network: Network, shapes: Sequence[PassShape], a
     for group in weight_groups(shapes, arch):
         check_weights(network, group, group_bytes(machine, arch, group), arch)
     for shape in shapes:
-        check_needs(network, shape, _needs(shape, network.layers[shape.layer].cell, delta_of(arch)))
+        check_needs(network, shape, _needs(shape, network.layers[shape.layer].cell, arch))
 
 
-def _needs(shape: PassShape, cell: Cell, delta: DeltaSpec) -> Iterator[Requirement]:
-    propagated = shape.n_inputs * BYTES_PER_FP16
+def _needs(shape: PassShape, cell: Cell, arch: ArchSpec) -> Iterator[Requirement]:
+    delta, propagated = delta_of(arch), arch.numbers.input_bytes(shape.n_inputs)
     yield Requirement("delta.propagated_buffer_bytes", propagated, delta.propagated_buffer_bytes, "bytes")
-    # One computation unit keeps both sums of a GRU's candidate.
-    sums = shape.n_units * (1 + cell.n_products - cell.n_gates)
+    sums = shape.n_units * max(sums_of_gates(arch, cell))
     yield Requirement("delta.accumulator_buffer_bytes", sums * BYTES_PER_SUM, delta.accumulator_buffer_bytes, "bytes")

@@ -15,7 +15,7 @@ from archsim.kernels.pipeline.columns import ColumnTimes
 from archsim.sim.actions import INPUT_BUFFER, WEIGHT_BUFFER
 from archsim.sim.items import PassSegment
 from archsim.sim.units.unit import MAC
-from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
+from archsim.units import BYTES_PER_SUM, ceil_div
 
 DELTA_PARTS = ("delta_unit", "propagated_buffer", "accumulator_buffer")
 """Components that no other machine has."""
@@ -50,7 +50,7 @@ def scan(arch: ArchSpec, delta: DeltaSpec, entering: Bools) -> Iterator[Action]:
     n_steps, n_inputs = entering.shape
     firsts = np.arange(0, n_inputs, delta.width)
     written = np.count_nonzero(np.logical_or.reduceat(entering, firsts, axis=1))
-    words = ceil_div(n_inputs * BYTES_PER_FP16, arch.input_buffer.port_bytes)
+    words = ceil_div(arch.numbers.input_bytes(n_inputs), arch.input_buffer.port_bytes)
     yield Action(INPUT_BUFFER, "read", n_steps * words)
     yield Action("delta_unit", "compare", n_steps * n_inputs)
     yield Action("propagated_buffer", "read", n_steps * firsts.size)
@@ -60,16 +60,31 @@ def scan(arch: ArchSpec, delta: DeltaSpec, entering: Bools) -> Iterator[Action]:
 def column(arch: ArchSpec, delta: DeltaSpec, n_units: int) -> Iterator[Action]:
     """Yield the actions of adding a column of weights, times a change, to the sums of a gate's `n_units` neurons."""
     sums = ceil_div(n_units * BYTES_PER_SUM, delta.accumulator_port_bytes)
-    yield Action(WEIGHT_BUFFER, "read", ceil_div(n_units * BYTES_PER_FP16, arch.weight_buffer.port_bytes))
+    yield Action(WEIGHT_BUFFER, "read", ceil_div(arch.numbers.weight_bytes(n_units), arch.weight_buffer.port_bytes))
     yield Action(*MAC, n_units)
     yield Action("accumulator_buffer", "read", sums)
     yield Action("accumulator_buffer", "write", sums)
 
 
-def sums_read(delta: DeltaSpec, cell: Cell, n_units: int) -> Iterator[Action]:
-    """Yield the reads of a step's sums by the cell updates: all gates, and both products of a GRU's candidate."""
-    words = ceil_div(n_units * BYTES_PER_SUM, delta.accumulator_port_bytes)
-    yield Action("accumulator_buffer", "read", words * cell.n_products)
+def sums_of_gates(arch: ArchSpec, cell: Cell) -> list[int]:
+    """Return the sums per unit in the accumulators of each gate.
+
+    A GRU's candidate keeps its products with x and with h apart. In an integer format all gates do, because the two
+    have scales of their own.
+    """
+    if arch.numbers.is_integer:
+        return [2] * cell.n_gates
+    return [cell.gate_of_product.count(gate) for gate in range(cell.n_gates)]
+
+
+def sums_read(arch: ArchSpec, cell: Cell, n_units: int) -> Iterator[Action]:
+    """Yield the reads of a step's sums by the cell updates, and their scaling in an integer format."""
+    n_sums = sum(sums_of_gates(arch, cell))
+    words = ceil_div(n_units * BYTES_PER_SUM, delta_of(arch).accumulator_port_bytes)
+    yield Action("accumulator_buffer", "read", words * n_sums)
+    if arch.numbers.is_integer:
+        yield Action("mu", "multiply", n_units * n_sums)
+        yield Action("mu", "add", n_units * (n_sums - cell.n_products))
 
 
 def parts_of_unit() -> dict[str, int]:

@@ -59,7 +59,7 @@ class DeltaNeuronLevel(Compute):
         words = port_words(self.arch, segment)
         ends = yield from run_steps(self, self.mu, work, times, port_words=words, send_step=send_step)
         emit_actions(self.probe, step_transfers(self.arch, segment), work.n_steps)
-        sums = sums_read(self.delta, self.cells[segment.shape.layer], segment.shape.n_units)
+        sums = sums_read(self.arch, self.cells[segment.shape.layer], segment.shape.n_units)
         emit_actions(self.probe, sums, work.n_steps)
         return ends
 

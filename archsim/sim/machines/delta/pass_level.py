@@ -56,8 +56,8 @@ class DeltaPassLevel(Compute):
         columns = int(result.tally[ENTERED]) * shape.n_gates
         emit_actions(self.probe, scan(self.arch, self.delta, entering), shape.n_gates)
         emit_actions(self.probe, column(self.arch, self.delta, shape.n_units), columns)
-        emit_actions(self.probe, sums_read(self.delta, cell, shape.n_units), steps)
-        emit_actions(self.probe, cell_update(cell), steps * shape.n_units)
+        emit_actions(self.probe, sums_read(self.arch, cell, shape.n_units), steps)
+        emit_actions(self.probe, cell_update(self.arch, cell), steps * shape.n_units)
         emit_actions(self.probe, step_transfers(self.arch, work.segment), steps)
 
     def _emit_times(self, work: PassWork, result: ColumnPassTimes) -> None:

@@ -32,7 +32,7 @@ from archsim.kernels.pipeline.recurrence import (
 )
 from archsim.kernels.pipeline.resident import time_pass
 from archsim.sim import waits
-from archsim.sim.actions import cell_update, emit_actions, evaluation, port_words, weight_fill
+from archsim.sim.actions import cell_update, emit_actions, neuron_evaluation, port_words, projected_row, weight_fill
 from archsim.sim.items import PassSegment, PassWork, StreamedRows
 from archsim.sim.machines.epur.co_simulated_pass import CoSimulatedPass
 from archsim.sim.machines.epur.costs import input_bits, prediction, projection_row_cycles, step_actions, step_times
@@ -72,10 +72,10 @@ def segment_costs(arch: ArchSpec, segment: PassSegment, cell: Cell) -> SegmentCo
         times=step_times(arch, segment),
         port_words=port_words(arch, segment, input_bits(arch, segment)),
         decision=tuple(prediction(arch, segment.shape)) if segment.updates_cells else (),
-        update=tuple(cell_update(cell)) if segment.updates_cells else (),
-        evaluation=tuple(evaluation(arch, segment.columns)),
-        projection=tuple(evaluation(arch, segment.shape.n_units)),
-        remote=tuple(remote_row(segment.columns)),
+        update=tuple(cell_update(arch, cell)) if segment.updates_cells else (),
+        evaluation=tuple(neuron_evaluation(arch, segment)),
+        projection=tuple(projected_row(arch, segment)),
+        remote=tuple(remote_row(segment)),
         step=tuple(step_actions(arch, segment)),
     )
 

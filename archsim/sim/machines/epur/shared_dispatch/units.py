@@ -15,7 +15,7 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim import waits
-from archsim.sim.actions import emit_actions, evaluation
+from archsim.sim.actions import emit_actions, neuron_evaluation
 from archsim.sim.machines.epur.shared_dispatch.costs import remote_row
 from archsim.sim.machines.epur.units import StepWork
 from archsim.sim.units.unit import DPU, Credits, ProcessGenerator, Unit, unit_name
@@ -79,7 +79,7 @@ class SharedDotProductUnits:
                 yield self.offers[gate].taken
                 if wires.run_ahead is not None:
                     wires.run_ahead.give()
-            emit_actions(self.probe, evaluation(self.arch, step.segment.columns), step.reused.count(False))
+            emit_actions(self.probe, neuron_evaluation(self.arch, step.segment), step.reused.count(False))
             # Units serve other gates too, so the last gate to finish the step emits what is left of their times.
             for unit in self.units[: step.segment.shape.n_gates]:
                 unit.emit_times()
@@ -116,7 +116,7 @@ class SharedDotProductUnits:
         self.gates[gate].results.send(neuron, self.arch.clock.to_ps(cycles + latency))
         offer.taken.succeed()
         if is_remote:
-            emit_actions(self.probe, remote_row(step.segment.columns))
+            emit_actions(self.probe, remote_row(step.segment))
             self.borrowed.add(gate)
         yield self.units[unit].cycles(cycles)
         if is_remote:

@@ -7,7 +7,7 @@ from archsim.engine.environment import Engine
 from archsim.engine.port import Port
 from archsim.engine.probe import Probe
 from archsim.sim import waits
-from archsim.sim.actions import emit_actions, evaluation
+from archsim.sim.actions import emit_actions, neuron_evaluation, projected_row
 from archsim.sim.machines.epur.units import ProjectionWork, StepWork
 from archsim.sim.machines.epur.units.row_fetcher import RowFetcher
 from archsim.sim.units.unit import Credits, ProcessGenerator, Unit
@@ -48,7 +48,7 @@ class DotProductUnit(Unit):
                 yield from self._project(step)
                 continue
             yield from self._serve(step)
-            emit_actions(self.probe, evaluation(self.arch, step.segment.columns), step.reused.count(False))
+            emit_actions(self.probe, neuron_evaluation(self.arch, step.segment), step.reused.count(False))
             self.emit_times()
 
     def _serve(self, step: StepWork) -> ProcessGenerator:
@@ -86,7 +86,7 @@ class DotProductUnit(Unit):
         busy_ps = self.clock.to_ps(work.n_rows * work.row_cycles)
         self.count_work(busy_ps, "project {} rows, {}", work.n_rows, work.segment.label)
         yield self.env.timeout(busy_ps)
-        emit_actions(self.probe, evaluation(self.arch, work.segment.shape.n_units), work.n_rows)
+        emit_actions(self.probe, projected_row(self.arch, work.segment), work.n_rows)
         self.emit_times()
         self.projected.send(
             work.n_rows, self.clock.to_ps(self.arch.dpu.pipeline_cycles + self.arch.mu.writeback_cycles)
