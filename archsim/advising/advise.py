@@ -19,7 +19,7 @@ from archsim.config.arch import ArchSpec
 from archsim.config.load import load_arch
 from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
-from archsim.inference.workload import is_fp16
+from archsim.inference.precision import precision_of
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
 from archsim.live.onnx_model import OnnxModel
@@ -67,7 +67,7 @@ def advise(
     limit: sequences to take; by default as many as two cores run in a few minutes, counted in multiply-accumulates.
     Raises subclasses of UsageError for anything that cannot be advised on.
     """
-    is_fp16(precision)
+    precision_of(precision)
     made = [policy_from(policy) for policy in policies]
     if not any(saves_work(policy) for policy in made):
         raise ConfigError(f"policies = {[policy.name for policy in made]}: need at least one that saves work")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from archsim.calibration.scored import Outcome
 from archsim.calibration.theta_search import ThetaSearch
 from archsim.errors import ConfigError, in_brief
-from archsim.inference.measure import measure_scales
+from archsim.inference.measure import FLOAT32, measure_scales
+from archsim.inference.policy_parameters import needs_scales
+from archsim.inference.precision import is_integer
 from archsim.ir.network import Scales
 from archsim.live.onnx_feeds import Feed
-from archsim.policies import declaration
 
 if TYPE_CHECKING:
     from archsim.live.onnx_model import OnnxModel
@@ -35,7 +36,8 @@ class OnnxTrials:
     def run(self, threshold: float | None) -> Outcome:
         """Return the score (the loss with its sign turned), reuse and change at a θ, or without reuse for None."""
         compare = self.search.bound.max_change is not None and threshold is not None
-        if threshold is not None and self.scales is None and declaration(self.search.policy).needs_scales:
+        wanted = threshold is not None and needs_scales(self.search.policy, self.search.precision)
+        if self.scales is None and (wanted or is_integer(self.search.precision)):
             self.scales = self._measured()
         policy = "none" if threshold is None else self.search.policy
         precision = self.search.precision
@@ -55,6 +57,7 @@ class OnnxTrials:
             raise ConfigError(f"loss returned {in_brief(loss)}: need one number, lower is better") from None
 
     def _measured(self) -> dict[str, Scales]:
-        run = self.model.run(self.feeds, "none", precision=self.search.precision)
+        precision = FLOAT32 if is_integer(self.search.precision) else self.search.precision
+        run = self.model.run(self.feeds, "none", precision=precision)
         called = [part for part in run.session.parts.values() if part.calls]
         return {part.name: measure_scales(part.network, part.trace) for part in called}
