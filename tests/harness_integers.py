@@ -130,11 +130,10 @@ class NaivePass:
                 h[n] = (F(1) - z) * F(tanh(candidate)) + z * h_before[n]
             else:
                 p = self.direction.peepholes
-                p = np.zeros((3, H), F) if p is None else p.reshape(3, H)
-                peep = (lambda i, c: p[i, n] * c) if self.direction.peepholes is not None else (lambda i, c: F(-0.0))
-                i, f = sigma(v[0] + peep(0, c[n])), sigma(v[1] + peep(1, c[n]))
+                p_i, p_f, p_o = np.zeros(3, F) if p is None else p.reshape(3, H)[:, n]
+                i, f = sigma(v[0] + p_i * c[n]), sigma(v[1] + p_f * c[n])
                 c[n] = f * c[n] + i * F(tanh(v[2]))
-                h[n] = sigma(v[3] + peep(2, c[n])) * F(tanh(c[n]))
+                h[n] = sigma(v[3] + p_o * c[n]) * F(tanh(c[n]))
         if self.projection is not None:
             q_m = codes_of(h, spacing_of(1, 127))
             h = term(self.projection[0] @ q_m, self.projection[1], spacing_of(1, 127))

@@ -76,7 +76,7 @@ class ColumnSkippingPass:
                 f"policy {self.policy.name!r} represents inputs by {_given(values)}, "
                 f"need float32 of shape {inputs.shape}"
             )
-        return self.sums.as_stored(values)
+        return values if values is inputs else self.sums.as_stored(values)
 
     def _check_skips(self, index: int, skipped: Bools, shape: tuple[int, ...]) -> None:
         """Raise ConfigError for skips that no kernel could read, or that break the contract."""
@@ -115,13 +115,14 @@ class ColumnSums:
         if not self.is_integer:
             add_changes(values, propagated, skipped, weights.joint_columns, self.sums[:B])
             return self.sums[:B]
-        products = np.zeros((B, self.sums.shape[1]), np.float32)
-        for first, of_part, sums in ((0, weights.of_x, self.code_sums[0]), (self.n_x, weights.of_h, self.code_sums[1])):
-            n_columns = self.n_x if first == 0 else values.shape[1] - self.n_x
-            columns = slice(first, first + n_columns)
-            add_code_changes(values, propagated, skipped, columns, weights.joint_codes, of_part.spacing, sums[:B])
-            products += (of_part.scales * sums[:B]).astype(np.float32)
-        return products
+        of_x, of_h, sums = weights.of_x, weights.of_h, self.code_sums[:, :B]
+        spacings = of_x.spacing, of_h.spacing
+        add_code_changes(values, propagated, skipped, weights.joint_codes, self.n_x, spacings, sums)
+        # Each term is rounded once, to float32; their sum is that of any other policy.
+        x_term, h_term = (
+            (part.scales * of_part).astype(np.float32) for part, of_part in zip((of_x, of_h), sums, strict=True)
+        )
+        return x_term + h_term
 
 
 def _given(values: object) -> str:

@@ -2,8 +2,9 @@
 
 All three have integers of 8 bits and exact sums, and scale differently. Weights: one scale per row and part here and in
 ONNX Runtime's model below, one per matrix in torch. Inputs: here one scale per layer, symmetric and fixed by a
-calibration trace; in torch and ONNX Runtime one scale and one zero point per call, made of the values of that call, and
-of 7 bits in torch where the machine could not sum 8 safely. h is requantised at each step in all of them.
+calibration trace; in torch and ONNX Runtime one scale and one zero point, made anew of the values of each product, and
+in torch of 7 bits (`reduce_range`). h is requantised at each step in all of them; beside it they keep h in float32, which
+is their output, where here the codes are.
 """
 
 from dataclasses import replace
@@ -86,9 +87,9 @@ def test_attached_model_equals_the_run_of_its_network(policy, theta):
 
 
 def test_attached_model_without_scales_is_refused_with_advice():
-    with pytest.raises(ConfigError, match="scales: precision int8 needs those of LSTM.*precision='fp32'"):
-        with archsim.attach(torch.nn.LSTM(3, 4), "none", precision="int8"):
-            pass
+    refused = pytest.raises(ConfigError, match="scales: precision int8 needs those of LSTM.*precision='fp32'")
+    with refused, archsim.attach(torch.nn.LSTM(3, 4), "none", precision="int8"):
+        pass
 
 
 def test_steps_that_come_call_by_call_equal_the_whole_sequence():
