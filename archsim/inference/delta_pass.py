@@ -119,10 +119,7 @@ class ColumnSums:
         spacings = of_x.spacing, of_h.spacing
         add_code_changes(values, propagated, skipped, weights.joint_codes, self.n_x, spacings, sums)
         # Each term is rounded once, to float32; their sum is that of any other policy.
-        x_term, h_term = (
-            (part.scales * of_part).astype(np.float32) for part, of_part in zip((of_x, of_h), sums, strict=True)
-        )
-        return x_term + h_term
+        return (of_x.scales * sums[0]).astype(np.float32) + (of_h.scales * sums[1]).astype(np.float32)
 
 
 def _given(values: object) -> str:

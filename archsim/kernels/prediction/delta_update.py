@@ -37,8 +37,8 @@ def add_code_changes(
 ) -> None:
     """Add each entering row of codes of weights, times the change of its input's code, to the sums of x or of h.
 
-    values, propagated (B, N) float32: levels of x, which has `n_x` elements, and of h, `spacings` apart; skipped (B, N);
-    codes (N, M); sums (2, B, M). `propagated` becomes the value of each input that enters. The sums are integers, so
+    values, propagated (B, N) float32: levels of x, which has `n_x` elements, and of h, `spacings` apart.
+    skipped (B, N); codes (N, M); sums (2, B, M). `propagated` becomes the value of each input that enters. The sums are integers, so
     they equal those of the propagated inputs however many changes have been added.
     """
     shape, M = values.shape, codes.shape[1]
