@@ -38,8 +38,8 @@ def add_code_changes(
     """Add each entering row of codes of weights, times the change of its input's code, to the sums of x or of h.
 
     values, propagated (B, N) float32: levels of x, which has `n_x` elements, and of h, `spacings` apart.
-    skipped (B, N); codes (N, M); sums (2, B, M). `propagated` becomes the value of each input that enters. The sums are integers, so
-    they equal those of the propagated inputs however many changes have been added.
+    skipped (B, N); codes (N, M); sums (2, B, M). `propagated` becomes the value of each input that enters. The sums are
+    integers, so they equal those of the propagated inputs however many changes have been added.
     """
     shape, M = values.shape, codes.shape[1]
     check_shapes(propagated=(propagated, shape), skipped=(skipped, shape), codes=(codes, (shape[1], M)))
