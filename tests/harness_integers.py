@@ -51,9 +51,10 @@ class NaivePass:
         self.R, self.s_r = rows_of(direction.weight_hh, code)
         self.projection = None if direction.weight_hr is None else rows_of(direction.weight_hr, code)
         self.memo, self.delta, self.predicted = {}, {}, {}
+        self.products = []
 
     def run(self, inputs):
-        """Return outputs (T, R) and decisions (T, G·H, or N for policies of columns), in the order of the pass."""
+        """Return outputs (T, R); keep decisions (T, G·H, or N for policies of columns), products and c of the pass."""
         layer = self.layer
         self.q_h, self.c = np.zeros(layer.recurrent_size, np.int64), np.zeros(layer.hidden_size, F)
         self.sent = np.zeros(layer.joint_size, F)
@@ -66,7 +67,8 @@ class NaivePass:
             self.q_h = codes_of(h, self.s_h)
             outputs.append(self.q_h.astype(F) * self.s_h)
             decisions.append(reused if skips is None else skips)
-        return np.array(outputs[::-1] if self.direction.reverse else outputs), np.array(decisions)
+        self.decisions = np.array(decisions)
+        return np.array(outputs[::-1] if self.direction.reverse else outputs)
 
     def _columns(self, t, q_x):
         """Update the values that have been sent, and return the codes of h among them, and what was skipped."""
@@ -87,7 +89,7 @@ class NaivePass:
         y_h = term(self.R @ q_h, self.s_r, self.s_h).reshape(-1, H)
         b_x, b_h = self.direction.bias_ih.reshape(-1, H), self.direction.bias_hh.reshape(-1, H)
         reused = np.zeros((cell.n_gates, H), bool)
-        kept, slope = {}, cell.gate_activation.slope
+        kept, computed, slope = {}, {}, cell.gate_activation.slope
         split = cell.name.startswith("gru") and not cell.resets_before
 
         def sigma(v):
@@ -99,6 +101,7 @@ class NaivePass:
                 own_h = q_h
             h_part = y_h[k, n] if own_h is q_h else term(self.R[k * H + n] @ own_h, self.s_r[k * H + n], self.s_h)
             parts = (y_x[k, n], h_part) if split and k == 2 else (y_x[k, n] + h_part,)
+            computed[k, n] = parts
             reused[k, n] = self._reuses(t, (k, n), parts, q_x, own_h)
             if reused[k, n]:
                 return self.memo[k, n]
@@ -114,6 +117,8 @@ class NaivePass:
             q_reset = codes_of(np.array(r, F) * h_before, self.s_h)
             for n in range(H):
                 kept[2, n] = product(2, n, q_reset)
+        of_gates = [zip(*(computed[k, n] for n in range(H)), strict=True) for k in range(cell.n_gates)]
+        self.products.append(np.array([part for parts in of_gates for part in parts], F))
         bias, h, c = b_x + b_h, np.zeros(H, F), self.c
         for n in range(H):
             v = [kept[k, n][0] + bias[k, n] for k in range(cell.n_gates)]
@@ -157,14 +162,14 @@ class NaivePass:
 
 
 def naive_run(network, frames, precision, policy="none", theta=0.0):
-    """Return the top layer's outputs of one sequence, and the decisions by (layer, direction)."""
-    values, decisions, scales = frames, {}, network.scales
+    """Return the top layer's outputs of one sequence, and the passes by (layer, direction)."""
+    values, passes, scales = frames, {}, network.scales
     for index, layer in enumerate(network.layers):
         sides = []
         for d, direction in enumerate(layer.directions):
             largest = scales.largest_inputs[index], scales.largest_hidden[index][d]
             one = NaivePass(layer, direction, CODES[precision], largest, policy, theta)
-            outputs, decisions[index, d] = one.run(values)
-            sides.append(outputs)
+            passes[index, d] = one
+            sides.append(one.run(values))
         values = np.hstack(sides)
-    return values, decisions
+    return values, passes

@@ -1,5 +1,6 @@
 """The precisions int8 and int4 against SEMANTICS written out naively, against other runtimes, and their laws."""
 
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -11,14 +12,16 @@ from hypothesis import strategies as st
 
 import archsim
 from archsim.errors import ConfigError
+from archsim.inference.batch_runner import Keep
 from archsim.inference.measure import measure_ranges, ranged
 from archsim.inference.precision import level_spacing, quantised_rows
-from archsim.inference.run import run_inference
+from archsim.inference.run import run_inference, run_workload
+from archsim.inference.workload import Workload
 from archsim.ir.network import Scales
 from archsim.ir.saving import save_network
 from archsim.kernels.numerics.integer_tiles import from_tiles, to_tiles
 from archsim.kernels.numerics.products import LARGEST_INPUT_COUNT, accumulate, integer_weights
-from archsim.policies import policy_from
+from archsim.policies import NoReuse, policy_from
 
 CELLS = ["lstm", "gru", "gru-reset-before", "rnn", "rnn-relu", "lstm-peepholes", "lstm-hard-sigmoid-fifth"]
 INTEGERS = ["int8", "int4"]
@@ -29,15 +32,57 @@ def run(network, trace, policy="none", theta=0.0, precision="int8", **options):
 
 
 def same(network, trace, precision, policy, theta):
-    """Check outputs and decisions against the naive program, bit by bit."""
+    """Check outputs, last c and decisions against the naive program, bit by bit."""
     network = ranged(network, trace, precision)
-    result = run(network, trace, policy, theta, precision)
+    workload = Workload(network, trace, precision=precision)
+    result = run_workload(workload, policy_from(policy), theta, keep=Keep(ends=True))
     for sequence, frames in enumerate(trace.sequences):
-        outputs, decisions = naive_run(network, frames, precision, policy, theta)
+        outputs, passes = naive_run(network, frames, precision, policy, theta)
         np.testing.assert_array_equal(result.outputs[sequence].view(np.int32), outputs.view(np.int32))
-        for place, bits in decisions.items():
-            packed = np.packbits(bits, axis=1)
+        for place, naive in passes.items():
+            packed = np.packbits(naive.decisions, axis=1)
             np.testing.assert_array_equal(result.activity.bits[place][sequence], packed)
+            np.testing.assert_array_equal(result.ends[place].c[sequence], naive.c)
+
+
+class Recording(NoReuse):
+    """Policy that reuses nothing and keeps what a plug-in sees, by pass."""
+
+    name = "recording"
+
+    def __init__(self):
+        self.steps = defaultdict(list)
+
+    def begin(self, context):
+        return RecordingPass(self.steps[context.pass_key])
+
+
+class RecordingPass:
+    def __init__(self, steps):
+        self.steps = steps
+
+    def decide(self, step):
+        seen = step.products, step.memo_products, step.x, step.h
+        self.steps.append([array[0].copy() for array in seen])
+        return np.zeros(step.shape, np.bool_)
+
+
+@pytest.mark.parametrize("precision", INTEGERS)
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_plug_in_sees_products_memo_and_values_of_the_naive_program(cell, precision):
+    """h has so few bits that outputs alone would hide how products and memo are rounded."""
+    network = make_network(cell, inputs=9, units=6, layers=2)
+    trace = make_trace(network, [7])
+    network, policy = ranged(network, trace, precision), Recording()
+    run_inference(network, trace, policy, precision=precision)
+    outputs, passes = naive_run(network, trace.sequences[0], precision)
+    for place, naive in passes.items():
+        products, memo, x, h = (np.array(arrays) for arrays in zip(*policy.steps[place], strict=True))
+        np.testing.assert_array_equal(products, naive.products)
+        np.testing.assert_array_equal(memo[1:], products[:-1].astype(np.float16).astype(np.float32))
+        for values, spacing in ((x, naive.s_x), (h, naive.s_h)):
+            np.testing.assert_array_equal(values, np.rint(values / spacing).astype(np.float32) * spacing)
+    assert (policy.steps[1, 0][-1][3] == outputs[-2]).all()
 
 
 @pytest.mark.parametrize("precision", INTEGERS)
