@@ -119,7 +119,9 @@ class ColumnSums:
         spacings = of_x.spacing, of_h.spacing
         add_code_changes(values, propagated, skipped, weights.joint_codes, self.n_x, spacings, sums)
         # Each term is rounded once, to float32; their sum is that of any other policy.
-        return (of_x.scales * sums[0]).astype(np.float32) + (of_h.scales * sums[1]).astype(np.float32)
+        x_term: F32 = (of_x.scales * sums[0]).astype(np.float32)
+        h_term: F32 = (of_h.scales * sums[1]).astype(np.float32)
+        return x_term + h_term
 
 
 def _given(values: object) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from archsim.activity import PassKey
 from archsim.inference.batch_runner import Keep
 from archsim.inference.inputs import prepared
-from archsim.inference.precision import lacks_ranges, precision_of
+from archsim.inference.precision import lacks_ranges, measuring_precision
 from archsim.inference.run import run_inference, run_workload
 from archsim.inference.workload import Workload
 from archsim.ir.network import Network, Scales
@@ -35,7 +35,7 @@ def measure_scales(network: Network, trace: Trace, *, precision: str = "fp16") -
     Means are those at `precision`, or in fp32 where it stores integers; the largest are those in fp32 (SEMANTICS 1.2).
     """
     means, largest = _Magnitudes(), measure_ranges(network, trace)
-    precision = FLOAT32 if precision_of(precision).is_integer else precision
+    precision = measuring_precision(precision)
     for part in _parts(network, prepared(network, trace)):
         run_inference(network, part, means, precision=precision, keep_outputs=False)
     keys = [[(index, d) for d in range(len(layer.directions))] for index, layer in enumerate(network.layers)]

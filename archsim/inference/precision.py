@@ -55,6 +55,11 @@ def is_integer(name: str) -> bool:
     return precision_of(name).is_integer
 
 
+def measuring_precision(name: str) -> str:
+    """Return the precision in which scales are measured for a run in that of this name: fp32 for integers."""
+    return "fp32" if is_integer(name) else name
+
+
 def lacks_ranges(network: Network, precision: str) -> bool:
     """Return whether a precision needs the largest values of x and h, and nobody has measured them."""
     return is_integer(precision) and (network.scales is None or network.scales.largest_inputs is None)

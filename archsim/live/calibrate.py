@@ -12,9 +12,9 @@ from archsim.calibration.scored import CalibratedThreshold, Outcome
 from archsim.calibration.theta_search import OnTrial, ThetaSearch, theta_search
 from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
-from archsim.inference.measure import FLOAT32, measure_scales
+from archsim.inference.measure import measure_scales
 from archsim.inference.policy_parameters import needs_scales
-from archsim.inference.precision import is_integer
+from archsim.inference.precision import is_integer, measuring_precision
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network, Scales
 from archsim.live.torch_session import attach
@@ -111,7 +111,7 @@ class _ModelRunner:
             self.model,
             NONE if threshold is None else self.search.policy,
             threshold,
-            FLOAT32 if measures and is_integer(self.search.precision) else self.search.precision,
+            measuring_precision(self.search.precision) if measures else self.search.precision,
             self.layer,
             scales=self.scales,
             compare=compare,

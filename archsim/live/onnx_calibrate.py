@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from archsim.calibration.scored import Outcome
 from archsim.calibration.theta_search import ThetaSearch
 from archsim.errors import ConfigError, in_brief
-from archsim.inference.measure import FLOAT32, measure_scales
+from archsim.inference.measure import measure_scales
 from archsim.inference.policy_parameters import needs_scales
-from archsim.inference.precision import is_integer
+from archsim.inference.precision import is_integer, measuring_precision
 from archsim.ir.network import Scales
 from archsim.live.onnx_feeds import Feed
 
@@ -57,7 +57,7 @@ class OnnxTrials:
             raise ConfigError(f"loss returned {in_brief(loss)}: need one number, lower is better") from None
 
     def _measured(self) -> dict[str, Scales]:
-        precision = FLOAT32 if is_integer(self.search.precision) else self.search.precision
+        precision = measuring_precision(self.search.precision)
         run = self.model.run(self.feeds, "none", precision=precision)
         called = [part for part in run.session.parts.values() if part.calls]
         return {part.name: measure_scales(part.network, part.trace) for part in called}

@@ -126,6 +126,13 @@ def test_calibration_of_a_network_measures_the_ranges_it_needs():
     assert 0 < result.record["output_change"] <= 0.2
 
 
+def test_advice_on_a_model_measures_the_ranges_it_needs():
+    torch.manual_seed(3)
+    module, inputs = torch.nn.LSTM(4, 6), [torch.from_numpy(drifting(20, 4, seed)[:, None]) for seed in range(4)]
+    advice = archsim.advise(module, inputs, policies=["bnn"], max_change=0.3, precision="int8")
+    assert str(advice).startswith(("YES", "NO"))
+
+
 def test_finetuning_in_integers_is_refused():
     from archsim.finetune import ReuseRNN
 

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from harness import COLUMN_POLICIES, make_network, make_tokens, make_trace, make_translator
 from harness_integers import naive_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
+from archsim.cli.main import archsim as command_line
 from archsim.errors import ConfigError
 from archsim.inference.batch_runner import Keep
 from archsim.inference.measure import measure_ranges, ranged
@@ -241,3 +243,19 @@ def test_a_run_on_prepared_passes_without_ranges_is_refused_with_advice(precisio
         run(network, make_trace(network, [5]), precision=precision)
     with pytest.raises(ConfigError, match="precision = 'int2': accepted: fp16, fp32, int8, int4"):
         run(network, make_trace(network, [5]), precision="int2")
+
+
+def test_command_says_that_ranges_are_those_of_the_trace_until_they_are_saved(tmp_path):
+    network = replace(make_network("lstm", inputs=3, units=4), scales=None)
+    trace = make_trace(network, [5, 4])
+    save_network(network, tmp_path / "net")
+    archsim.write_trace(trace, tmp_path / "trace.npz")
+    files = ["-n", str(tmp_path / "net"), "-t", str(tmp_path / "trace.npz")]
+    run = ["run", *files, "--threshold", "0.4", "--precision", "int4"]
+    said = "measured on trace"
+    first = CliRunner().invoke(command_line, run)
+    assert first.exit_code == 0 and said in " ".join(first.output.split()), first.output
+    saved = CliRunner().invoke(command_line, ["calibrate", *files, "--scales-only", "--save"])
+    assert saved.exit_code == 0 and "largest" in saved.output, saved.output
+    again = CliRunner().invoke(command_line, run)
+    assert again.exit_code == 0 and said not in " ".join(again.output.split()), again.output
