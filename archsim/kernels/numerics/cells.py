@@ -91,7 +91,7 @@ def advance_cell(update, products, c, h):
     round_stored(h.reshape(-1), update.rounding)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _advance(update, products, c, h):
     if update.kernel_id == LSTM_KERNEL:
         _advance_lstm(products, update.bias, update.gate_slope, c, h)

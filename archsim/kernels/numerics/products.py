@@ -100,23 +100,28 @@ def accumulate(x: F32, weights: ProductWeights, out: F32) -> None:
     add_weighted(x, weights, out)
 
 
-@njit(cache=True, nogil=True)
+# Inlined, because to hand on the arrays of the weights takes as long as a small layer's products.
+@njit(cache=True, nogil=True, inline="always")
 def add_weighted(x, weights, out):
     """Add dot products as `accumulate` does, unchecked; for kernels."""
     if weights.spacing == 0:
         add_products(x, weights.columns, out)
-        return
+    else:
+        _add_integer_products(x, weights.tiles, weights.scales, weights.spacing, out)
+
+
+@njit(cache=True, nogil=True)
+def _add_integer_products(x, tiles, scales, spacing, out):
     B, N = x.shape
-    n_tiles, n_pairs = weights.tiles.shape[:2]
-    codes, sums = np.zeros((B, 2 * n_pairs), np.int16), np.empty((B, n_tiles * TILE), np.int32)
+    codes, sums = np.zeros((B, 2 * tiles.shape[1]), np.int16), np.empty((B, tiles.shape[0] * TILE), np.int32)
     for b in range(B):
         for i in range(N):
-            codes[b, i] = np.int16(code_of(x[b, i], weights.spacing))
-    _sum_codes(codes, weights.tiles, sums)
+            codes[b, i] = np.int16(code_of(x[b, i], spacing))
+    _sum_codes(codes, tiles, sums)
     for b in range(B):
         y, s = out[b], sums[b]
         for m in range(y.size):
-            y[m] += np.float32(weights.scales[m] * np.float64(s[m]))
+            y[m] += np.float32(scales[m] * np.float64(s[m]))
 
 
 @njit(cache=True, nogil=True)
