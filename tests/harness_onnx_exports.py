@@ -51,20 +51,21 @@ def step_model(*, op="LSTM", layers=1, batch=2, inputs=3, units=4, packed=True, 
     return make_model(build.nodes, build.initializers, results, feed), feed
 
 
-def quantised_model(rng, per_row):
-    """Return a bidirectional DynamicQuantizeLSTM of 2 inputs and 3 units, with its dequantised W and R."""
+def quantised_model(rng, per_row, inputs=2, units=3, largest=0.02):
+    """Return a bidirectional DynamicQuantizeLSTM with its dequantised W and R; `largest` is that of their scales."""
+    rows = 4 * units
     names, tensors, weights = ["X"], [], {}
-    for key, columns in (("W", 2), ("R", 3)):
-        scale = rng.uniform(0.001, 0.02, (2, 12) if per_row else (2,)).astype(np.float32)
+    for key, columns in (("W", inputs), ("R", units)):
+        scale = rng.uniform(largest / 20, largest, (2, rows) if per_row else (2,)).astype(np.float32)
         if per_row:  # the runtime takes scales per row only where zero is code 0
-            codes, zero = rng.integers(-127, 128, (2, columns, 12)).astype(np.int8), np.zeros((2, 12), np.int8)
+            codes, zero = rng.integers(-127, 128, (2, columns, rows)).astype(np.int8), np.zeros((2, rows), np.int8)
         else:
-            codes = rng.integers(0, 256, (2, columns, 12)).astype(np.uint8)
+            codes = rng.integers(0, 256, (2, columns, rows)).astype(np.uint8)
             zero = rng.integers(100, 150, 2).astype(np.uint8)
         full = [array.reshape(2, 1, -1) for array in (zero.astype(np.float32), scale)]
         weights[key] = ((codes.astype(np.float32) - full[0]) * full[1]).transpose(0, 2, 1)
         tensors += [(key, codes), (f"{key}_scale", scale), (f"{key}_zero_point", zero)]
-    by_name = dict(tensors) | {"B": rng.standard_normal((2, 24)).astype(np.float32)}
+    by_name = dict(tensors) | {"B": rng.standard_normal((2, 2 * rows)).astype(np.float32)}
     names += ["W", "R", "B", "", "", "", "", "W_scale", "W_zero_point", "R_scale", "R_zero_point"]
     node = helper.make_node(
         "DynamicQuantizeLSTM",
@@ -72,10 +73,10 @@ def quantised_model(rng, per_row):
         ["Y", "Y_h", "Y_c"],
         name="q",
         domain="com.microsoft",
-        hidden_size=3,
+        hidden_size=units,
         direction="bidirectional",
     )
-    X = helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, None, 2])
+    X = helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, None, inputs])
     initializers = [numpy_helper.from_array(array, name) for name, array in by_name.items()]
     graph = helper.make_graph([node], "g", [X], [onnx.ValueInfoProto(name="Y")], initializers)
     opsets = [helper.make_opsetid("", 16), helper.make_opsetid("com.microsoft", 1)]

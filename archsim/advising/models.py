@@ -12,12 +12,14 @@ from archsim.advising.subjects import Halves, Part, Units, affordable, halves_of
 from archsim.advising.trials import Trial, change_cost, score_cost
 from archsim.calibration.scored import finite_score
 from archsim.errors import ConfigError, in_brief
+from archsim.inference.policy_parameters import needs_scales
+from archsim.inference.precision import is_integer, measuring_precision
 from archsim.ir.network import Scales
 from archsim.live.onnx_feeds import Feed
 from archsim.live.onnx_model import OnnxModel
 from archsim.live.session import Session
 from archsim.live.torch_session import attach
-from archsim.policies import NoReuse, Policy, declaration, saves_work
+from archsim.policies import NoReuse, Policy, saves_work
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +59,7 @@ class ModelSubject(ABC):
 
     def trial(self, policy: Policy, threshold: float | None, units: Units) -> Trial:
         """Run a policy at a θ on some inputs."""
-        scales = self._measured() if declaration(policy).needs_scales else None
+        scales = self._measured() if needs_scales(policy, self.precision) else None
         plain = isinstance(policy, NoReuse)
         session, after = self._without_reuse(units) if plain else self._run(policy, threshold, units, scales)
         inferences = [part.inference for part in session.called]
@@ -72,13 +74,21 @@ class ModelSubject(ABC):
 
     def _without_reuse(self, units: Units) -> tuple[Session, list[float]]:
         if units not in self._plain:
-            self._plain[units] = self._run(NoReuse(), None, units, None)
+            scales = self._measured() if is_integer(self.precision) else None
+            self._plain[units] = self._run(NoReuse(), None, units, scales)
         return self._plain[units]
+
+    def _precision(self, scales: dict[str, Scales] | None) -> str:
+        """Return the precision of a run with these scales; one that lacks them measures them."""
+        return measuring_precision(self.precision) if scales is None else self.precision
 
     def _measured(self) -> dict[str, Scales]:
         """Return the scales of each part's inputs, measured on the choosing half."""
         if self._scales is None:
-            self._scales = self._without_reuse(self.halves.choosing)[0].measure_scales()
+            units = self.halves.choosing
+            measures = is_integer(self.precision)
+            session, _ = self._run(NoReuse(), None, units, None) if measures else self._without_reuse(units)
+            self._scales = session.measure_scales()
         return self._scales
 
 
@@ -97,7 +107,7 @@ class TorchSubject(ModelSubject):
         self.inputs: list[Any] = [None] if self.whole else _listed(inputs)
         super().__init__()
         self.n_given = len(self.inputs)
-        with attach(model, NoReuse(), precision=precision, compare=False) as session:
+        with attach(model, NoReuse(), precision=measuring_precision(precision), compare=False) as session:
             self.table = session.table
             taken = affordable(self._macs(session), limit)
         if not session.called:
@@ -123,8 +133,8 @@ class TorchSubject(ModelSubject):
     def _run(
         self, policy: Policy, threshold: float | None, units: Units, scales: dict[str, Scales] | None
     ) -> tuple[Session, list[float]]:
-        compare = saves_work(policy)
-        with attach(self.model, policy, threshold, self.precision, scales=scales, compare=compare) as session:
+        compare, precision = saves_work(policy), self._precision(scales)
+        with attach(self.model, policy, threshold, precision, scales=scales, compare=compare) as session:
             scores = [self._score(self.inputs[unit]) for unit in units]
         return session, scores
 
@@ -164,8 +174,8 @@ class OnnxSubject(ModelSubject):
 
     def _macs(self) -> Iterator[int]:
         for feeds in self.inputs:
-            record = self.model.run(feeds, NoReuse(), precision=self.precision, compare=False).session.record
-            total = record["macs_total"]
+            run = self.model.run(feeds, NoReuse(), precision=self._precision(None), compare=False)
+            total = run.session.record["macs_total"]
             assert isinstance(total, int), "a count"
             yield total
 
@@ -173,8 +183,8 @@ class OnnxSubject(ModelSubject):
         self, policy: Policy, threshold: float | None, units: Units, scales: dict[str, Scales] | None
     ) -> tuple[Session, list[float]]:
         feeds = [feed for unit in units for feed in self.inputs[unit]]
-        compare = saves_work(policy)
-        run = self.model.run(feeds, policy, threshold, self.precision, scales=scales, compare=compare)
+        compare, precision = saves_work(policy), self._precision(scales)
+        run = self.model.run(feeds, policy, threshold, precision, scales=scales, compare=compare)
         if not run.session.called:
             raise ConfigError(f"{self.name}: none of its recurrent nodes has run on these feeds: nothing to advise on")
         return run.session, self._scores(run.outputs, units)

@@ -16,6 +16,7 @@ from archsim.experiment.run_config import resolve
 from archsim.experiment.simulate import simulate_inference
 from archsim.inference.batch_runner import NOTHING
 from archsim.inference.inputs import prepared
+from archsim.inference.measure import ranged
 from archsim.inference.policy_parameters import thresholds_for
 from archsim.inference.run import InferenceResult, run_compared
 from archsim.inference.workload import CACHE_BYTES, Workload
@@ -111,7 +112,7 @@ class NetworkSubject:
         self.halves = halves_of(taken)
         if network.scales is None:
             network, _ = with_scales(network, self.trace.only(self.halves.choosing), precision=precision)
-        self.network = network
+        self.network = ranged(network, self.trace.only(self.halves.choosing), precision)
         self._workloads: dict[Units, Workload] = {}
         self._plain: dict[Units, InferenceResult] = {}
 

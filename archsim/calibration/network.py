@@ -11,6 +11,7 @@ from archsim.calibration.search import calibrate_threshold
 from archsim.calibration.theta_search import ThetaSearch
 from archsim.calibration.trials import Point
 from archsim.inference.batch_runner import NOTHING
+from archsim.inference.measure import ranged
 from archsim.inference.policy_parameters import thresholds_for
 from archsim.inference.run import run_compared
 from archsim.inference.workload import CACHE_BYTES, Workload
@@ -24,11 +25,12 @@ from archsim.traceio.trace import Trace
 def calibrate_network(network: Network, trace: Trace, search: ThetaSearch) -> CalibratedThreshold:
     """Return the largest θ up to which no tried θ costs more than the bound.
 
-    Scales that the policy needs are measured on the trace where the network has none.
+    Scales that the policy or the precision needs are measured on the trace where the network has none.
     Raises ConfigError if there is no metric for a bound on the loss, or even θ = 0 costs too much.
     """
     if declaration(search.policy).needs_scales and network.scales is None:
         network, _ = with_scales(network, trace, precision=search.precision)
+    network = ranged(network, trace, search.precision)
     if search.bound.max_change is not None:
         return search.over(_change_runner(network, trace, search))
     return _within_loss(network, trace, search)

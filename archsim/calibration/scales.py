@@ -20,5 +20,7 @@ def with_scales(network: Network, trace: Trace, *, precision: str = "fp16") -> t
         precision=precision,
         inputs=scales.inputs,
         hidden=scales.hidden,
+        largest_inputs=scales.largest_inputs,
+        largest_hidden=scales.largest_hidden,
     )
     return replace(network, scales=scales), evidence

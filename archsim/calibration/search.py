@@ -11,6 +11,7 @@ from archsim.calibration.greedy import BELOW, GreedySearch, ThresholdParams
 from archsim.calibration.scored import largest_step, steps_of, theta_at
 from archsim.calibration.trials import Point, Trials
 from archsim.errors import ConfigError
+from archsim.inference.measure import ranged
 from archsim.ir.manifest import CalibratedPoint, CalibrationManifest, Per, reaches
 from archsim.ir.network import Network
 from archsim.policies import Policy, kind_of, policy_from
@@ -83,6 +84,7 @@ def calibrate_threshold(
     Raises ConfigError if there is no metric, no θ to choose, or even θ = 0 loses too much.
     """
     policy = check_search(policy_name, max_losses, margin, highest, resolution, per, passes)
+    network = ranged(network, trace, precision)
     trials = Trials(network, trace, policy, precision, on_point, compares=per != "network")
     bounds = sorted(max_losses)
     uniform = {bound: largest_uniform(trials, bound, margin, highest, resolution) for bound in bounds}

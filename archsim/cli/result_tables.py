@@ -56,6 +56,17 @@ def unscored(results: list[Result]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def self_ranged(results: list[Result]) -> list[str]:
+    """Return, for each network without the ranges that its precision needs, a line on where they come from."""
+    records = [result.record for result in results if result.own_ranges]
+    lines = [
+        f"{r['precision']}: network {r['network']} has no ranges of inputs in [scales], so they were measured on trace "
+        f"{r['trace']} itself: archsim calibrate --scales-only --save measures them on calibration data"
+        for r in map(_with_plain_names, records)
+    ]
+    return list(dict.fromkeys(lines))
+
+
 def head_table(records: list[Record]) -> Table:
     """Return time and energy of the heads (the part that is not recurrent), and the gains that include them."""
     right = ("time", "of all", "energy", "of all", "speedup", "saving")

@@ -80,6 +80,7 @@ def run(
     from archsim.cli.result_tables import (
         energy_table,
         head_table,
+        self_ranged,
         sensitivity_table,
         summary_table,
         unscored,
@@ -112,7 +113,7 @@ def run(
         results[0].timeline(timeline)
     console = output_console()
     console.show(summary_table(records, with_paper=network is None))
-    for line in unscored(results):
+    for line in (*unscored(results), *self_ranged(results)):
         say(line)
     if any(record["head_macs"] for record in records):
         console.show(head_table(records))

@@ -174,9 +174,15 @@ def _show_network(name: str) -> Iterator[Table]:
 def scales_table(network: Network, scales: ScalesManifest) -> Table:
     """Return a table of the scales of each layer, and the trace on which they were measured."""
     by_layer = zip(network.layers, scales.inputs, scales.hidden, strict=True)
-    rows = [(layer.name, x, ", ".join(map(str, h))) for layer, x, h in by_layer]
+    rows: list[tuple[Any, ...]] = [(layer.name, x, ", ".join(map(str, h))) for layer, x, h in by_layer]
+    columns: tuple[str, ...] = ("layer", "inputs", "hidden values, by direction")
+    if scales.largest_inputs is not None and scales.largest_hidden is not None:
+        largest = zip(scales.largest_inputs, scales.largest_hidden, strict=True)
+        beside = [(f"{x:.6g}", ", ".join(f"{value:.6g}" for value in h)) for x, h in largest]
+        rows = [(*row, *more) for row, more in zip(rows, beside, strict=True)]
+        columns = (*columns, "largest input", "largest hidden value")
     title = f"mean magnitudes on {scales.sequences} sequences of {scales.trace}, which set the steps of quantisers"
-    return _table(title, ("layer", "inputs", "hidden values, by direction"), rows)
+    return _table(title, columns, rows)
 
 
 def _theta_cell(threshold: Any, calibration: CalibrationManifest) -> str:

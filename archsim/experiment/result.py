@@ -44,6 +44,8 @@ class Result:
     """Class, transcript or translation per sequence; None for a network without a head."""
     has_task: bool
     """Whether the network names a task metric."""
+    own_ranges: bool
+    """Whether 8-bit inputs are stored by ranges measured on the run's own trace, because the network has none."""
     technology: TechnologySpec
     baseline: Baseline
     """Baseline, which further runs of the same network, trace and machine can take."""

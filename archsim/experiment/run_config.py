@@ -16,7 +16,9 @@ from archsim.config.load import load_arch
 from archsim.config.technology import TechnologySpec, load_technology
 from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
+from archsim.inference.measure import ranged
 from archsim.inference.policy_parameters import Threshold, plain_threshold, scales_for, thresholds_for, zero_thresholds
+from archsim.inference.precision import lacks_ranges
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
@@ -47,6 +49,8 @@ class RunConfig:
     precision: str
     detail: Detail
     seed: int
+    own_ranges: bool = False
+    """Whether the ranges of 8-bit inputs were measured on the trace of the run, because the network has none."""
 
     def __post_init__(self) -> None:
         if self.detail not in get_args(Detail):
@@ -122,7 +126,16 @@ class RunConfig:
             "network": self.network.digest,
             "trace": self.trace.digest,
             "precision": self.precision,
+            **self._ranges,
         } | {f"metric {key}": sources for key, sources in code.items()}
+
+    @property
+    def _ranges(self) -> dict[str, Any]:
+        """Digest field of the ranges that inputs are stored by, where they are integers."""
+        scales = self.network.scales
+        if scales is None or not self.arch.numbers.is_integer:
+            return {}
+        return {"ranges": [scales.largest_inputs, scales.largest_hidden]}
 
     def _run_on(self, arch: ArchSpec, spec: ArchSpec) -> dict[str, Any]:
         """Return the digest fields of `arch` run as machine `spec`, without those that only other machines have."""
@@ -179,7 +192,11 @@ def resolve(
     arch = arch.at_precision(precision)
     theta, thresholds = _threshold_for(network, policy, threshold)
     technology = load_technology(arch.technology)
-    return RunConfig(network, trace, arch, policy, theta, thresholds, technology, precision, detail, seed)
+    own_ranges = lacks_ranges(network, precision)
+    if own_ranges:
+        scales_for(network, policy)  # before, because a policy may not see what the run's own trace says
+        network = ranged(network, trace, precision)
+    return RunConfig(network, trace, arch, policy, theta, thresholds, technology, precision, detail, seed, own_ranges)
 
 
 def _known(value: object, kind: type[T], name: str) -> T:

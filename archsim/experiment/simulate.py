@@ -44,7 +44,9 @@ def simulate(
     """Run a network over a trace with a reuse policy on an accelerator, and without reuse for comparison.
 
     threshold: θ as one number, one per layer, or one per (layer, gate); None takes the network's calibrated θ.
-    precision: `fp16`, `fp32`, `int8` or `int4`; None takes that of the machine, fp16 unless it says otherwise.
+    precision: `fp16`, `fp32`, `int8` or `int4` (SEMANTICS 1.2); None takes that of the machine, fp16 unless it says
+    otherwise. Integers take the ranges of inputs from the network's scales, or measure them on `trace` where it has
+    none (`Result.own_ranges`).
     detail: `block` (fast) or `neuron` (event by event, same times).
     seed: part of the record's digest; nothing is drawn at random today.
     keep_outputs: whether `outputs` is filled; keep_layers: whether `layer_outputs` is, with every layer's.
@@ -105,6 +107,7 @@ def run_stages(stages: Stages, keep: Keep = NOTHING, *, baseline: Baseline | Non
         layer_outputs=inference.layer_outputs,
         predictions=inference.predictions,
         has_task=config.network.metric is not None,
+        own_ranges=config.own_ranges,
         technology=config.technology,
         baseline=baseline,
         replay=partial(_replay_for, config, inference.activity),

@@ -19,7 +19,7 @@ from archsim.importers.pytorch import from_torch
 from archsim.inference.batching import Batch
 from archsim.inference.encoder_run import PassFactory
 from archsim.inference.policy_parameters import Threshold, thresholds_per_gate
-from archsim.inference.workload import is_fp16
+from archsim.inference.precision import arithmetic_of
 from archsim.ir.network import Network, Scales
 from archsim.kernels.arrays import U8
 from archsim.kernels.numerics.fp16 import FP16_MAX
@@ -76,7 +76,11 @@ class ReuseRNN(nn.Module):
             raise ConfigError(f"policy {self.policy.name!r} skips columns: need one that reuses neurons, as bnn")
         self.threshold = threshold
         self.scales = scales
-        self.fp16 = is_fp16(precision)
+        arithmetic = arithmetic_of(precision)
+        if arithmetic.is_integer:
+            raise ConfigError(f"archsim.finetune has no gradient for precision {precision!r}: need fp16 or fp32")
+        self.precision = precision
+        self.fp16 = arithmetic.fp16
         for layer in self.passes().network.layers:
             check_trainable(layer)
 
@@ -115,7 +119,7 @@ class ReuseRNN(nn.Module):
         """Return the passes of the current weights; made anew per call, because training changes the weights."""
         layers = tuple(layer for module in self.stacks for layer in from_torch(module).layers)
         network = Network("torch module", layers, scales=self.scales)
-        return PassFactory(network, self.policy, thresholds_per_gate(network, self.threshold), fp16=self.fp16)
+        return PassFactory(network, self.policy, thresholds_per_gate(network, self.threshold), precision=self.precision)
 
     def _stored(self, inputs: Tensor) -> Tensor:
         if not self.fp16:

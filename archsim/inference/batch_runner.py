@@ -60,7 +60,7 @@ class NetworkRunner:
         self.workload = workload
         self.network = workload.network
         self.decoder = workload.decoder
-        self.passes = PassFactory(self.network, policy, thresholds, fp16=workload.fp16)
+        self.passes = PassFactory(self.network, policy, thresholds, precision=workload.precision.name)
         self.makes_products_ahead = kind_of(policy).makes_products_ahead
         self.needs_top_outputs = keep.outputs or keep.layers or self.network.head is not None
         reverse = any(direction.reverse for layer in self.network.encoder for direction in layer.directions)
@@ -105,7 +105,7 @@ class NetworkRunner:
         depth, size = len(encoder.layers), batch.sequences.size
         states = [layer_pass.state for layer in encoder.layers for layer_pass in layer]
         layers = [self.passes.begin(depth + i, 0, size, start=state) for i, state in enumerate(states)]
-        decoded = decode(weights, layers, encoded[-1], fp16=self.workload.fp16)
+        decoded = decode(weights, layers, encoded[-1], fp16=self.workload.precision.fp16)
         for i in range(len(layers)):
             decisions[depth + i, 0] = [sequence.decisions[i] for sequence in decoded]
         predictions: list[Prediction] | None = None

@@ -87,6 +87,7 @@ def decode(
         values = to_fp16(values) if fp16 else values
         outputs, decisions = [], []
         for layer in layers:
+            values = layer.stored_inputs(values)
             values, step_decisions = layer.advance(len(steps), values, layer.input_products(values))
             outputs.append(values.copy())
             decisions.append(step_decisions)

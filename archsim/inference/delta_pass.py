@@ -10,7 +10,8 @@ from archsim.inference.recurrent_pass import begin_state, step_by_step, update_c
 from archsim.inference.weights import StoredWeights
 from archsim.ir.layers import Layer, State
 from archsim.kernels.arrays import F32, U8, Bools
-from archsim.kernels.prediction.delta_update import add_changes
+from archsim.kernels.numerics.rounding import stored, to_codes_of
+from archsim.kernels.prediction.delta_update import add_changes, add_code_changes
 from archsim.policies.columns import ColumnContext, ColumnPolicy, ColumnStep
 from archsim.units import ceil_div
 
@@ -18,7 +19,7 @@ from archsim.units import ceil_div
 class ColumnSkippingPass:
     """A pass whose policy skips columns of weights. It keeps each input as last propagated and the sums of products.
 
-    Sums are float32, start at 0 and live for this pass only. Raises ConfigError for a policy that breaks its contract.
+    Sums start at 0 and live for this pass only. Raises ConfigError for a policy that breaks its contract.
     """
 
     def __init__(
@@ -29,21 +30,23 @@ class ColumnSkippingPass:
         threshold: float,
         size: int,
         *,
-        fp16: bool,
         start: State | None = None,
     ) -> None:
         self.layer = layer
         self.weights = weights
         self.policy = policy
-        self.fp16 = fp16
         self.pass_policy = policy.begin(ColumnContext(layer.joint_size, size, threshold))
         if not (hasattr(self.pass_policy, "represent") and hasattr(self.pass_policy, "decide")):
             began = f"policy {policy.name!r} began a pass with {self.pass_policy!r}"
             raise ConfigError(f"{began}: need an object with represent(inputs) and decide(step)")
-        self.state = begin_state(layer, size, start)
+        self.state = begin_state(layer, weights, size, start)
         self.bytes_per_step = ceil_div(layer.joint_size, 8)
         self.propagated = np.zeros((size, layer.joint_size), np.float32)
-        self.sums = np.zeros((size, weights.joint_t.shape[1]), np.float32)
+        self.sums = ColumnSums(weights, size)
+
+    def stored_inputs(self, inputs: F32) -> F32:
+        """Return inputs (rows, I) as the machine stores them for this layer."""
+        return stored(inputs, self.weights.x_rounding)
 
     def input_products(self, inputs: F32) -> F32:
         """Return no products, (rows, I) to (rows, 0), because each step decides which of its inputs enter."""
@@ -62,9 +65,8 @@ class ColumnSkippingPass:
         values = self._represented(np.hstack([inputs, self.state.h[:B]]))
         skipped = self.pass_policy.decide(ColumnStep(index, values, self.propagated[:B]))
         self._check_skips(index, skipped, values.shape)
-        add_changes(values, self.propagated[:B], skipped, self.weights.joint_t, self.sums[:B])
-        sums = self.sums[:B].reshape(B, self.layer.cell.n_products, -1)
-        h = update_cells(self.layer, self.weights, sums, self.state, fp16=self.fp16)
+        products = self.sums.updated(values, self.propagated[:B], skipped)
+        h = update_cells(self.layer, self.weights, products.reshape(B, self.layer.cell.n_products, -1), self.state)
         return h, np.packbits(skipped, axis=1)
 
     def _represented(self, inputs: F32) -> F32:
@@ -74,7 +76,7 @@ class ColumnSkippingPass:
                 f"policy {self.policy.name!r} represents inputs by {_given(values)}, "
                 f"need float32 of shape {inputs.shape}"
             )
-        return values
+        return values if values is inputs else self.sums.as_stored(values)
 
     def _check_skips(self, index: int, skipped: Bools, shape: tuple[int, ...]) -> None:
         """Raise ConfigError for skips that no kernel could read, or that break the contract."""
@@ -82,6 +84,44 @@ class ColumnSkippingPass:
             raise ConfigError(f"policy {self.policy.name!r} decided {_given(skipped)}, need bool of shape {shape}")
         if index == 0 and skipped.any():
             raise ConfigError(f"policy {self.policy.name!r} skips columns at step 0, where every sum is empty")
+
+
+class ColumnSums:
+    """Sums of products of a pass in float32; or in integers, which stay exact however many changes are added."""
+
+    def __init__(self, weights: StoredWeights, size: int) -> None:
+        n_products = weights.of_x.n_products
+        self.weights = weights
+        self.is_integer = bool(weights.of_x.spacing)
+        self.n_x = weights.weight_ih.shape[1]
+        self.sums = np.zeros((size, n_products), np.float32)
+        self.code_sums = np.zeros((2, size, n_products) if self.is_integer else (2, 0, 0), np.int32)
+        """Sums over x and over h, (2, B, P·H)."""
+
+    def as_stored(self, values: F32) -> F32:
+        """Return represented values of [x; h] (B, N) as an input buffer holds them."""
+        if not self.is_integer:
+            return values
+        roundings = to_codes_of(self.weights.of_x.spacing), to_codes_of(self.weights.of_h.spacing)
+        parts = zip((values[:, : self.n_x], values[:, self.n_x :]), roundings, strict=True)
+        return np.hstack([stored(part, rounding) for part, rounding in parts])
+
+    def updated(self, values: F32, propagated: F32, skipped: Bools) -> F32:
+        """Return the products (B, P·H) after the changes of the elements that are not skipped.
+
+        `propagated` becomes the value of each element that enters.
+        """
+        B, weights = len(values), self.weights
+        if not self.is_integer:
+            add_changes(values, propagated, skipped, weights.joint_columns, self.sums[:B])
+            return self.sums[:B]
+        of_x, of_h, sums = weights.of_x, weights.of_h, self.code_sums[:, :B]
+        spacings = of_x.spacing, of_h.spacing
+        add_code_changes(values, propagated, skipped, weights.joint_codes, self.n_x, spacings, sums)
+        # Each term is rounded once, to float32; their sum is that of any other policy.
+        x_term: F32 = (of_x.scales * sums[0]).astype(np.float32)
+        h_term: F32 = (of_h.scales * sums[1]).astype(np.float32)
+        return x_term + h_term
 
 
 def _given(values: object) -> str:

@@ -15,6 +15,7 @@ from archsim.cores import run_parallel
 from archsim.inference.batching import Batch
 from archsim.inference.delta_pass import ColumnSkippingPass
 from archsim.inference.policy_parameters import scales_for
+from archsim.inference.precision import arithmetic_of
 from archsim.inference.recurrent_pass import LayerPass, RecurrentPass, run_direction
 from archsim.inference.weights import store_network
 from archsim.ir.layers import State
@@ -32,24 +33,24 @@ class PassFactory:
     """Factory of passes, with the stored weights of a network and the θ and scales of a policy on it.
 
     Raises NetworkError for a weight beyond the range of binary16, ConfigError if the network
-    lacks the scales that the policy needs.
+    lacks the scales that the policy or the precision needs.
     """
 
-    def __init__(self, network: Network, policy: Policy, thresholds: list[F32], *, fp16: bool) -> None:
+    def __init__(self, network: Network, policy: Policy, thresholds: list[F32], *, precision: str) -> None:
         self.network = network
         self.policy = policy
         self.thresholds = thresholds
-        self.fp16 = fp16
+        self.precision = arithmetic_of(precision)
         self.scales = scales_for(network, policy)
-        self.weights = store_network(network, fp16=fp16)
+        self.weights = store_network(network, self.precision)
 
     def begin(self, index: int, direction: int, size: int, start: State | None = None) -> LayerPass:
         """Begin the pass of a (layer, direction) over `size` sequences; its state is zero, or a copy of `start`."""
         layer, weights = self.network.layers[index], self.weights[index][direction]
-        policy, theta, fp16 = self.policy, self.thresholds[index], self.fp16
+        policy, theta = self.policy, self.thresholds[index]
         if skips_columns(policy):
             # Gates share columns, so all θ of a layer are equal.
-            return ColumnSkippingPass(layer, weights, policy, float(theta[0]), size, fp16=fp16, start=start)
+            return ColumnSkippingPass(layer, weights, policy, float(theta[0]), size, start=start)
         context = PassContext(
             weight_ih=weights.weight_ih,
             weight_hh=weights.weight_hh,
@@ -60,7 +61,7 @@ class PassFactory:
             pass_key=(index, direction),
             scales=self.scales[index, direction] if self.scales else None,
         )
-        return RecurrentPass(layer, weights, policy, context, fp16=fp16, start=start)
+        return RecurrentPass(layer, weights, policy, context, fp16_memo=self.precision.fp16_memo, start=start)
 
 
 class EncoderRun:
@@ -114,7 +115,7 @@ class EncoderRun:
         layer_pass = self.layers[index][d]
         # The permutation that reverses sequences is its own inverse, so it also puts the outputs back in order.
         order = window.backwards() if layer_pass.layer.directions[d].reverse else slice(None)
-        inputs = values[order]
+        inputs = layer_pass.stored_inputs(values[order])
 
         def compute(rows: slice) -> F32:
             return layer_pass.input_products(inputs[rows])

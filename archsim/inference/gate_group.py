@@ -14,7 +14,7 @@ from archsim.errors import ConfigError
 from archsim.inference.weights import StoredWeights
 from archsim.ir.layers import Layer, State
 from archsim.kernels.arrays import F32, Bools
-from archsim.kernels.numerics.dense import accumulate_products
+from archsim.kernels.numerics.products import accumulate, select_products
 from archsim.kernels.prediction.recurrent_steps import PassArrays
 from archsim.kernels.prediction.reuse_decider import ReuseDecider, check_reuse_decider
 from archsim.kernels.prediction.reuse_rule import apply_memo
@@ -55,7 +55,7 @@ class GateGroup:
         context: PassContext,
         state: State,
         *,
-        fp16: bool,
+        fp16_memo: bool,
     ) -> None:
         self.policy = policy
         self.pass_policy = policy.begin(context)
@@ -69,13 +69,13 @@ class GateGroup:
         self.columns = slice(int(products[0]) * layer.hidden_size, int(products[-1] + 1) * layer.hidden_size)
         """Columns of the weights and of the products that belong to these gates."""
         self.arrays = PassArrays(
-            hidden_t=np.ascontiguousarray(weights.hidden_t[:, self.columns]),
+            hidden=select_products(weights.of_h, self.columns),
             gate_of_product=of_product[products] - gates.start,
             memo=np.zeros((context.batch, products.size, layer.hidden_size), np.float32),
             c=state.c,
             h=state.h,
             update=weights.update,
-            fp16=fp16,
+            fp16_memo=fp16_memo,
         )
 
     def _decider(self, context: PassContext, layer: Layer) -> ReuseDecider | None:
@@ -96,14 +96,14 @@ class GateGroup:
         """
         arrays, B = self.arrays, len(x)
         own = np.ascontiguousarray(products[:, self.columns])
-        accumulate_products(h, arrays.hidden_t, own)
+        accumulate(h, arrays.hidden, own)
         by_product, memo = own.reshape(B, -1, arrays.memo.shape[2]), arrays.memo[:B]
         step = Step(index, x, h, by_product, memo, self.n_gates)
         reused = self.pass_policy.decide(step)
         _check_decision(self.policy, step, reused)
         correction = correction_of(self.pass_policy)
         _check_correction(self.policy, step, correction)
-        apply_memo(by_product, memo, reused, arrays.gate_of_product, arrays.fp16, correction)
+        apply_memo(by_product, memo, reused, arrays.gate_of_product, arrays.fp16_memo, correction)
         products[:, self.columns] = own
         return reused
 

@@ -1,35 +1,83 @@
-"""Measurement of the scales of inputs, their mean magnitudes, on calibration data."""
+"""Measurement of the scales of inputs, their mean and largest magnitudes, on calibration data."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from archsim.activity import PassKey
+from archsim.inference.batch_runner import Keep
 from archsim.inference.inputs import prepared
-from archsim.inference.run import run_inference
+from archsim.inference.precision import lacks_ranges, measuring_precision
+from archsim.inference.run import run_inference, run_workload
+from archsim.inference.workload import Workload
 from archsim.ir.network import Network, Scales
-from archsim.kernels.arrays import Bools
+from archsim.kernels.arrays import F32, Bools
 from archsim.policies import NoReuse, PassContext, Step
 from archsim.sums import add_along
 from archsim.traceio.trace import Trace
 
+FLOAT32 = "fp32"
+Ranges = tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]
+"""Largest |x| by layer, and |h| by layer and direction."""
+_RANGED: WeakKeyDictionary[Network, dict[str, Network]] = WeakKeyDictionary()
 DIGITS = 6
 """Significant digits of a scale."""
 
 
 def measure_scales(network: Network, trace: Trace, *, precision: str = "fp16") -> Scales:
-    """Return the mean magnitudes of x and h at each layer without reuse; `trace` must be calibration data."""
-    magnitudes = _Magnitudes()
+    """Return the magnitudes of x and h at each layer without reuse; `trace` must be calibration data.
+
+    Means are those at `precision`, or in fp32 where it stores integers; the largest are those in fp32 (SEMANTICS 1.2).
+    """
+    means, largest = _Magnitudes(), measure_ranges(network, trace)
+    precision = measuring_precision(precision)
     for part in _parts(network, prepared(network, trace)):
-        run_inference(network, part, magnitudes, precision=precision, keep_outputs=False)
+        run_inference(network, part, means, precision=precision, keep_outputs=False)
     keys = [[(index, d) for d in range(len(layer.directions))] for index, layer in enumerate(network.layers)]
-    inputs = tuple(magnitudes.mean(pass_keys, "x") for pass_keys in keys)
-    hidden = tuple(tuple(magnitudes.mean([pass_key], "h") for pass_key in pass_keys) for pass_keys in keys)
-    return Scales(inputs, hidden)
+    inputs = tuple(means.mean(pass_keys, "x") for pass_keys in keys)
+    hidden = tuple(tuple(means.mean([pass_key], "h") for pass_key in pass_keys) for pass_keys in keys)
+    return Scales(inputs, hidden, *largest)
+
+
+def measure_ranges(network: Network, trace: Trace) -> Ranges:
+    """Return the largest |x| by layer and |h| by layer and direction, in fp32 without reuse.
+
+    These are of float32, hence exact, and depend neither on the batch nor on the order of the sequences.
+    """
+    largest = _Largest()
+    for part in _parts(network, prepared(network, trace)):
+        workload = Workload(network, part, precision=FLOAT32)
+        done = run_workload(workload, largest, keep=Keep(outputs=False, layers=True))
+        for index, sequences in enumerate(done.layer_outputs or ()):
+            width = network.layers[index].recurrent_size
+            for d in range(len(network.layers[index].directions)):
+                for outputs in sequences:  # with h of the last step, which no later step reads
+                    largest.see((index, d), "h", outputs[:, d * width : (d + 1) * width])
+    keys = [[(index, d) for d in range(len(layer.directions))] for index, layer in enumerate(network.layers)]
+    inputs = tuple(max(largest.seen[pass_key, "x"] for pass_key in pass_keys) for pass_keys in keys)
+    hidden = tuple(tuple(largest.seen[pass_key, "h"] for pass_key in pass_keys) for pass_keys in keys)
+    return inputs, hidden
+
+
+def ranged(network: Network, trace: Trace, precision: str) -> Network:
+    """Return the network with ranges measured on `trace`, if `precision` needs ranges that it does not have.
+
+    The same trace gives the same object, so that its stored weights are laid out once.
+    """
+    if not lacks_ranges(network, precision):
+        return network
+    known = _RANGED.setdefault(network, {})
+    if trace.digest not in known:
+        # Policies see only what was measured on calibration data, so the means stay as they are.
+        inputs, hidden = measure_ranges(network, trace)
+        means = network.scales or Scales((0.0,) * len(inputs), tuple((0.0,) * len(sides) for sides in hidden))
+        known[trace.digest] = replace(network, scales=replace(means, largest_inputs=inputs, largest_hidden=hidden))
+    return known[trace.digest]
 
 
 def _parts(network: Network, trace: Trace) -> list[Trace]:
@@ -40,6 +88,35 @@ def _parts(network: Network, trace: Trace) -> list[Trace]:
     if not network.decoder:
         return [trace]
     return [replace(trace.only([i]), targets=None) for i in range(len(trace))]
+
+
+class _Largest(NoReuse):
+    """Policy that reuses nothing and keeps the largest |x| and |h| of each pass."""
+
+    name = "largest"
+
+    def __init__(self) -> None:
+        self.seen: defaultdict[tuple[PassKey, str], float] = defaultdict(float)
+
+    def begin(self, context: PassContext) -> _PassLargest:  # type: ignore[override]
+        return _PassLargest(self, context.pass_key)
+
+    def see(self, pass_key: PassKey, name: str, values: F32) -> None:
+        """Take values of x or h of a pass into account."""
+        self.seen[pass_key, name] = max(self.seen[pass_key, name], float(np.abs(values).max(initial=0)))
+
+
+class _PassLargest:
+    """Pass that shows its inputs to `_Largest`."""
+
+    def __init__(self, largest: _Largest, pass_key: PassKey) -> None:
+        self.largest = largest
+        self.pass_key = pass_key
+
+    def decide(self, step: Step) -> Bools:
+        self.largest.see(self.pass_key, "x", step.x)
+        self.largest.see(self.pass_key, "h", step.h)
+        return np.zeros(step.shape, np.bool_)
 
 
 class _Magnitudes(NoReuse):

@@ -9,6 +9,7 @@ import numpy as np
 
 from archsim.activity import PassKey
 from archsim.errors import ConfigError
+from archsim.inference.precision import is_integer
 from archsim.ir.layers import Layer
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
@@ -64,6 +65,11 @@ def zero_thresholds(network: Network) -> list[F32]:
 def plain_threshold(threshold: Any) -> Any:
     """Return θ as JSON holds it: a float, or nested lists of floats."""
     return [plain_threshold(part) for part in threshold] if _is_list(threshold) else float(threshold)
+
+
+def needs_scales(policy: Policy, precision: str) -> bool:
+    """Return whether a run needs scales of the network: for the policy, or for codes of its inputs."""
+    return declaration(policy).needs_scales or is_integer(precision)
 
 
 def scales_for(network: Network, policy: Policy) -> dict[PassKey, tuple[float, float]] | None:

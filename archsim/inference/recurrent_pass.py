@@ -14,8 +14,9 @@ from archsim.inference.weights import StoredWeights
 from archsim.ir.layers import Layer, State, zero_state
 from archsim.kernels.arrays import F32, U8
 from archsim.kernels.numerics.cells import reset_hidden, update_cell
-from archsim.kernels.numerics.dense import accumulate_products
 from archsim.kernels.numerics.fp16 import FP16_MAX
+from archsim.kernels.numerics.products import accumulate
+from archsim.kernels.numerics.rounding import stored
 from archsim.kernels.prediction.recurrent_steps import Group, run_steps
 from archsim.policies.protocol import PassContext, ReusePolicy
 from archsim.units import ceil_div
@@ -24,19 +25,19 @@ CHUNK_ROWS = 4096
 """Rows whose input products are computed at once, which bounds memory for long sequences."""
 
 
-def begin_state(layer: Layer, size: int, start: State | None) -> State:
-    """Return zeros for `size` sequences, or a copy of `start`, the final state of another layer."""
+def begin_state(layer: Layer, weights: StoredWeights, size: int, start: State | None) -> State:
+    """Return zeros for `size` sequences, or a copy of `start`, the final state of another layer, h as it is stored."""
     if start is not None:
-        return State(start.h.copy(), start.c.copy())
+        return State(stored(start.h.copy(), weights.update.rounding), start.c.copy())
     return zero_state(size, layer.recurrent_size, layer.hidden_size)
 
 
-def update_cells(layer: Layer, weights: StoredWeights, products: F32, state: State, *, fp16: bool) -> F32:
+def update_cells(layer: Layer, weights: StoredWeights, products: F32, state: State) -> F32:
     """Advance the first B sequences from their products (B, P, H); return h (B, R), a view into the state."""
     B = products.shape[0]
     h, c = state.h[:B], state.c[:B]
-    update_cell(weights.update, products, c, h, fp16=fp16)
-    check_finite(layer, h, fp16=fp16)
+    update_cell(weights.update, products, c, h)
+    check_finite(layer, h, fp16=weights.update.rounding.fp16)
     return h
 
 
@@ -57,8 +58,11 @@ class LayerPass(Protocol):
     bytes_per_step: int
     """Bytes of bit-packed decisions per sequence and step."""
 
+    def stored_inputs(self, inputs: F32) -> F32:
+        """Return inputs (rows, I) as the machine stores them for this layer."""
+
     def input_products(self, inputs: F32) -> F32:
-        """Return the products that do not depend on h, (rows, I) to (rows, any)."""
+        """Return the products that do not depend on h, (rows, I) to (rows, any), from stored inputs."""
 
     def advance(self, index: int, inputs: F32, products: F32) -> tuple[F32, U8]:
         """Run one step from its inputs (B, I) and input products; return h (B, H) and bit-packed decisions."""
@@ -82,17 +86,16 @@ class RecurrentPass:
         policy: ReusePolicy,
         context: PassContext,
         *,
-        fp16: bool,
+        fp16_memo: bool,
         start: State | None = None,
     ) -> None:
         self.layer = layer
         self.weights = weights
         self.policy = policy
-        self.fp16 = fp16
-        self.state = begin_state(layer, context.batch, start)
+        self.state = begin_state(layer, weights, context.batch, start)
         self.bytes_per_step = ceil_div(layer.neurons_per_step, 8)
         self.groups = [
-            GateGroup(gates, layer, weights, policy, of_group, self.state, fp16=fp16)
+            GateGroup(gates, layer, weights, policy, of_group, self.state, fp16_memo=fp16_memo)
             for gates, of_group in zip(layer.cell.gate_groups, group_contexts(context, layer), strict=True)
         ]
 
@@ -102,10 +105,14 @@ class RecurrentPass:
         groups = [(group.arrays, group.decider) for group in self.groups if group.decider is not None]
         return groups if len(groups) == len(self.groups) else None
 
+    def stored_inputs(self, inputs: F32) -> F32:
+        """Return inputs (rows, I) as the machine stores them for this layer."""
+        return stored(inputs, self.weights.x_rounding)
+
     def input_products(self, inputs: F32) -> F32:
         """Return the part of each dot product that does not depend on h, (rows, I) to (rows, P·H)."""
-        products = np.zeros((inputs.shape[0], self.weights.input_t.shape[1]), np.float32)
-        accumulate_products(inputs, self.weights.input_t, products)
+        products = np.zeros((inputs.shape[0], self.weights.of_x.n_products), np.float32)
+        accumulate(inputs, self.weights.of_x, products)
         return products
 
     def run(self, window: Batch, inputs: F32, products: F32) -> tuple[F32, U8]:
@@ -117,7 +124,7 @@ class RecurrentPass:
         if (groups := self._kernel_groups) is None:
             return step_by_step(self, window, inputs, products)
         outputs, reused = run_steps(groups, window.start, window.active, inputs, products)
-        check_finite(self.layer, outputs, fp16=self.fp16)
+        check_finite(self.layer, outputs, fp16=self.weights.update.rounding.fp16)
         check_unit(self.policy, reused)
         return outputs, np.packbits(reused.reshape(len(reused), -1), axis=1)
 
@@ -138,9 +145,9 @@ class RecurrentPass:
         h = self.state.h[:B]
         reused = [self.groups[0].finish_products(index, inputs, h, products)]
         if self.layer.cell.resets_before:
-            reset_h = reset_hidden(self.weights.update, products.reshape(B, -1, H), h, fp16=self.fp16)
+            reset_h = reset_hidden(self.weights.update, products.reshape(B, -1, H), h)
             reused.append(self.groups[1].finish_products(index, inputs, reset_h, products))
-        h = update_cells(self.layer, self.weights, products.reshape(B, -1, H), self.state, fp16=self.fp16)
+        h = update_cells(self.layer, self.weights, products.reshape(B, -1, H), self.state)
         return h, np.packbits(np.concatenate(reused, axis=1).reshape(B, -1), axis=1)
 
 

@@ -19,8 +19,9 @@ from archsim.inference.comparison import output_change
 from archsim.inference.encoder_run import EncoderRun, PassFactory, States
 from archsim.inference.inputs import as_stored, initial_states
 from archsim.inference.policy_parameters import Threshold, thresholds_for, zero_thresholds
+from archsim.inference.precision import arithmetic_of
 from archsim.inference.run import InferenceResult, run_compared, run_workload
-from archsim.inference.workload import Workload, is_fp16
+from archsim.inference.workload import Workload
 from archsim.ir.layers import State
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, F64, U8
@@ -62,15 +63,15 @@ class StackRunner:
         self.threshold = threshold if policy.needs_threshold else 0.0
         self.thresholds = thresholds_for(network, policy, self.threshold)
         self.precision = precision
-        self.fp16 = is_fp16(precision)
+        self.fp16 = arithmetic_of(precision).fp16
         # Nothing has to be computed to know that a policy that reuses nothing changes nothing.
         self.compare = compare or not saves_work(policy)
         self.n_threads = threads or cores()
-        self.passes = PassFactory(self.network, policy, self.thresholds, fp16=self.fp16)
+        self.passes = PassFactory(self.network, policy, self.thresholds, precision=precision)
         self.plain: PassFactory | None = None
         """Passes without reuse, where they are compared."""
         if compare and saves_work(policy):
-            self.plain = PassFactory(self.network, NoReuse(), zero_thresholds(self.network), fp16=self.fp16)
+            self.plain = PassFactory(self.network, NoReuse(), zero_thresholds(self.network), precision=precision)
 
     def run(
         self, sequences: Sequence[ArrayLike], starts: States | None = None, *, every_layer: bool = False

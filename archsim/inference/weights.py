@@ -4,74 +4,128 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 
-from archsim.errors import NetworkError
+from archsim.errors import ConfigError, NetworkError
+from archsim.inference.precision import Arithmetic, lacks_ranges, level_spacing, quantised_rows
 from archsim.ir.cells import Cell
 from archsim.ir.layers import Direction, Layer
 from archsim.ir.network import Network
-from archsim.kernels.arrays import F32, Bools
+from archsim.kernels.arrays import F32, I16, Bools
 from archsim.kernels.numerics.cells import CellUpdate
 from archsim.kernels.numerics.fp16 import FP16_MAX, to_fp16
+from archsim.kernels.numerics.integer_tiles import from_tiles
+from archsim.kernels.numerics.products import NO_WEIGHTS, ProductWeights, float_weights, integer_weights
+from archsim.kernels.numerics.rounding import TO_FP16, UNROUNDED, Rounding, to_codes_of
 
-_STORED: WeakKeyDictionary[Network, dict[bool, list[list[StoredWeights]]]] = WeakKeyDictionary()
+Number = TypeVar("Number", np.float32, np.int16)
+_STORED: WeakKeyDictionary[Network, dict[str, list[list[StoredWeights]]]] = WeakKeyDictionary()
+PROJECTED_LARGEST = 1.0
+"""Bound of |m_t| = |σ(o)·tanh(c_t)|, the inputs of a projection, so that nobody has to measure their largest."""
 
 
 @dataclass(frozen=True, eq=False)
 class StoredWeights:
-    """Weights as the machine stores them, and transposed for the kernels with one column per product and unit."""
+    """Weights as the machine stores them, and laid out for the kernels with one product per product and unit."""
 
     weight_ih: F32
+    """Values of the stored weights, (G·H, I); of codes, the numbers that they stand for."""
     weight_hh: F32
-    input_t: F32
-    """Weights of x, (I, P·H)."""
-    hidden_t: F32
-    """Weights of h, (R, P·H)."""
+    """Values of the stored weights of h, (G·H, R)."""
+    of_x: ProductWeights
+    """Weights of P·H products over x."""
+    of_h: ProductWeights
+    """Weights of P·H products over h."""
+    x_rounding: Rounding
+    """Number format in which the inputs are stored, where they do not come in it."""
     update: CellUpdate
     """Cell update with biases and peepholes, which stay float32, and the projection (SEMANTICS 1.2)."""
 
     @cached_property
-    def joint_t(self) -> F32:
-        """Weights of [x; h], one row per element, (N, P·H)."""
-        return np.concatenate([self.input_t, self.hidden_t])
+    def joint_columns(self) -> F32:
+        """Weights of [x; h], one row per element, (N, P·H); for weights that are not codes."""
+        return np.concatenate([self.of_x.columns, self.of_h.columns])
+
+    @cached_property
+    def joint_codes(self) -> I16:
+        """Codes of the weights of [x; h], one row per element, (N, P·H)."""
+        widths = self.weight_ih.shape[1], self.weight_hh.shape[1]
+        parts = zip((self.of_x, self.of_h), widths, strict=True)
+        codes = [from_tiles(weights.tiles, weights.n_products, n_inputs).T for weights, n_inputs in parts]
+        return np.ascontiguousarray(np.concatenate(codes))
 
 
-def store_network(network: Network, *, fp16: bool) -> list[list[StoredWeights]]:
+def store_network(network: Network, precision: Arithmetic) -> list[list[StoredWeights]]:
     """Return the stored weights of each layer and direction, laid out once for all runs of a network.
 
-    Raises NetworkError for a weight beyond the range of binary16.
+    Raises NetworkError for a weight beyond the range of binary16, ConfigError where codes of inputs lack a range.
     """
     known = _STORED.setdefault(network, {})
-    if fp16 not in known:
-        layers = network.layers
-        known[fp16] = [[store_weights(layer, d, fp16=fp16) for d in layer.directions] for layer in layers]
-    return known[fp16]
+    if precision.name not in known:
+        check_ranges(network, precision)
+        known[precision.name] = [
+            [store_weights(layer, d, precision, *_largest(network, i, j)) for j, d in enumerate(layer.directions)]
+            for i, layer in enumerate(network.layers)
+        ]
+    return known[precision.name]
 
 
-def store_weights(layer: Layer, direction: Direction, *, fp16: bool) -> StoredWeights:
+def check_ranges(network: Network, precision: Arithmetic) -> None:
+    """Raise ConfigError where inputs are stored in 8 bits and nobody has measured how large they get."""
+    if not lacks_ranges(network, precision.name):
+        return
+    missing = f"{network.name} has no scales with the largest inputs, which precision {precision.name} stores by"
+    by_shell = "archsim calibrate --network FOLDER --trace TRACE --scales-only --save"
+    in_python = "dataclasses.replace(network, scales=archsim.measure_scales(network, trace))"
+    raise ConfigError(f"{missing}: measure them with {by_shell}, or in Python {in_python}")
+
+
+def _largest(network: Network, layer: int, direction: int) -> tuple[float, float]:
+    """Return the largest |x| and |h| of a pass on calibration data; zeros where nobody has measured them."""
+    scales = network.scales
+    if scales is None or scales.largest_inputs is None or scales.largest_hidden is None:
+        return 0.0, 0.0
+    return scales.largest_inputs[layer], scales.largest_hidden[layer][direction]
+
+
+def store_weights(
+    layer: Layer, direction: Direction, precision: Arithmetic, largest_x: float = 0.0, largest_h: float = 0.0
+) -> StoredWeights:
     """Return the weights of a direction rounded as the machine stores them and laid out by product.
 
-    Raises NetworkError for a weight beyond the range of binary16.
+    largest_x, largest_h: values that the largest code of an input stands for; read where inputs are codes.
+    Raises NetworkError for a weight beyond the range of binary16, or for more inputs than integer sums have room for.
     """
-    weight_ih = _stored(layer, "weight_ih", direction.weight_ih, fp16)
-    weight_hh = _stored(layer, "weight_hh", direction.weight_hh, fp16)
     reads_x, reads_h = _operands(layer.cell)
     b_ih, b_hh = (_by_product(layer, bias) for bias in (direction.bias_ih, direction.bias_hh))
+    x_rounding, h_rounding = (_rounding(precision, largest) for largest in (largest_x, largest_h))
+    weight_ih, of_x = _stored(layer, "weight_ih", direction.weight_ih, reads_x, precision, x_rounding)
+    weight_hh, of_h = _stored(layer, "weight_hh", direction.weight_hh, reads_h, precision, h_rounding)
     return StoredWeights(
         weight_ih=weight_ih,
         weight_hh=weight_hh,
-        input_t=_transposed(np.where(reads_x[..., None], _by_product(layer, weight_ih), np.float32(0))),
-        hidden_t=_transposed(np.where(reads_h[..., None], _by_product(layer, weight_hh), np.float32(0))),
+        of_x=of_x,
+        of_h=of_h,
+        x_rounding=x_rounding if precision.is_integer else UNROUNDED,
         update=CellUpdate(
             kernel_id=layer.cell.kernel_id,
             gate_slope=np.float32(layer.cell.gate_activation.slope),
             bias=np.where(reads_x & reads_h, b_ih + b_hh, np.where(reads_x, b_ih, b_hh)),
             peepholes=_peepholes(layer, direction),
-            projection_t=_projection_t(layer, direction, fp16),
+            projection=_projection(layer, direction, precision),
+            rounding=h_rounding,
         ),
     )
+
+
+def _rounding(precision: Arithmetic, largest: float) -> Rounding:
+    if precision.is_integer:
+        return to_codes_of(level_spacing(largest))
+    return TO_FP16 if precision.fp16 else UNROUNDED
 
 
 def _operands(cell: Cell) -> tuple[Bools, Bools]:
@@ -85,7 +139,7 @@ def _operands(cell: Cell) -> tuple[Bools, Bools]:
     return np.array(reads_x)[:, None], np.array(reads_h)[:, None]
 
 
-def _by_product(layer: Layer, rows: F32) -> F32:
+def _by_product(layer: Layer, rows: NDArray[Number]) -> NDArray[Number]:
     """Return the rows of each product's gate, (G·H, ...) to (P, H, ...)."""
     gates = rows.reshape(layer.cell.n_gates, layer.hidden_size, *rows.shape[1:])
     return gates[list(layer.cell.gate_of_product)]
@@ -99,20 +153,40 @@ def _peepholes(layer: Layer, direction: Direction) -> F32:
     return direction.peepholes.reshape(-1, layer.hidden_size).copy()
 
 
-def _projection_t(layer: Layer, direction: Direction, fp16: bool) -> F32:
-    """Return the weights of the projection, (H, R); (0, 0) without one."""
-    if direction.weight_hr is None:
-        return np.zeros((0, 0), np.float32)
-    return np.ascontiguousarray(_stored(layer, "weight_hr", direction.weight_hr, fp16).T)
+def _projection(layer: Layer, direction: Direction, precision: Arithmetic) -> ProductWeights:
+    """Return the weights of the projection; none without one."""
+    weights = direction.weight_hr
+    if weights is None:
+        return NO_WEIGHTS
+    if precision.is_integer:
+        codes, spacings = quantised_rows(weights, precision.largest_weight_code)
+        return _integer_weights(layer, codes, spacings, level_spacing(PROJECTED_LARGEST))
+    return float_weights(_rounded(layer, "weight_hr", weights, precision).T)
 
 
-def _transposed(blocks: F32) -> F32:
-    """Return weights (P, H, n) as the kernels read them, (n, P·H)."""
-    return np.ascontiguousarray(blocks.reshape(-1, blocks.shape[2]).T)
+def _stored(
+    layer: Layer, name: str, weights: F32, reads: Bools, precision: Arithmetic, rounding: Rounding
+) -> tuple[F32, ProductWeights]:
+    """Return the values of the stored weights (G·H, n), and weights (n, P·H) of the products that read the inputs."""
+    if not precision.is_integer:
+        values = _rounded(layer, name, weights, precision)
+        by_product = np.where(reads[..., None], _by_product(layer, values), np.float32(0))
+        return values, float_weights(by_product.reshape(-1, weights.shape[1]).T)
+    codes, spacings = quantised_rows(weights, precision.largest_weight_code)
+    by_product = np.where(reads[..., None], _by_product(layer, codes), np.int16(0)).reshape(-1, weights.shape[1])
+    of_product = _by_product(layer, spacings).reshape(-1)
+    return codes * spacings[:, None], _integer_weights(layer, by_product, of_product, rounding.spacing)
 
 
-def _stored(layer: Layer, name: str, weights: F32, fp16: bool) -> F32:
-    if not fp16:
+def _integer_weights(layer: Layer, codes: I16, spacings: F32, input_spacing: np.float32) -> ProductWeights:
+    try:
+        return integer_weights(codes, spacings, input_spacing)
+    except ValueError as error:
+        raise NetworkError(f"{layer.name} has {error}: use precision fp16") from None
+
+
+def _rounded(layer: Layer, name: str, weights: F32, precision: Arithmetic) -> F32:
+    if not precision.fp16:
         return weights.copy()
     check_fp16_range(f"{layer.name}: {name}", weights)
     return to_fp16(weights)

@@ -8,11 +8,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from archsim.activity import PassKey
-from archsim.errors import ConfigError
 from archsim.inference.batching import Batch
 from archsim.inference.decoding import DecoderWeights
 from archsim.inference.head import metric_for
 from archsim.inference.inputs import Inputs, initial_states
+from archsim.inference.precision import arithmetic_of
 from archsim.inference.weights import check_fp16_range
 from archsim.ir.heads import AttentionDecoder
 from archsim.ir.layers import State
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PRECISIONS = ("fp16", "fp32")
 CACHE_BYTES = 1 << 29
 """Most bytes of input products, and of outputs without reuse, that are cached where several runs are expected."""
 PAIR_BYTES = 1 << 28
@@ -90,10 +89,10 @@ class Workload:
         self, network: Network, trace: Trace, *, precision: str = "fp16", cache_bytes: int = 0, once: bool = False
     ) -> None:
         self.network = network
-        self.fp16 = is_fp16(precision)
-        self.inputs = Inputs(network, trace, fp16=self.fp16)
+        self.precision = arithmetic_of(precision)
+        self.inputs = Inputs(network, trace, fp16=self.precision.fp16)
         self.trace = self.inputs.trace
-        self.starts = initial_states(network, f"trace {trace.name}", trace.starts or (), fp16=self.fp16)
+        self.starts = initial_states(network, f"trace {trace.name}", trace.starts or (), fp16=self.precision.fp16)
         self.metric = metric_for(network, self.trace)
         self.input_products = ArrayCache(cache_bytes, once=once)
         self.plain_runs: ByteCache[CachedRun] = ByteCache(0 if once else cache_bytes)
@@ -116,13 +115,6 @@ class Workload:
         network = self.network
         if not isinstance(network.head, AttentionDecoder) or not network.embedding:
             return None
-        if self.fp16:
+        if self.precision.fp16:
             check_fp16_range(f"{network.name}: embedding", network.embedding.table)
         return DecoderWeights(network.head, network.embedding.table)
-
-
-def is_fp16(precision: str) -> bool:
-    """Return whether the machine stores binary16 in this precision; ConfigError for one that is not known."""
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision = {precision!r}: accepted: {', '.join(PRECISIONS)}")
-    return precision == "fp16"

@@ -15,6 +15,7 @@ from archsim.ir.manifest import (
     EmbeddingManifest,
     HeadManifest,
     Manifest,
+    ScalesManifest,
 )
 from archsim.ir.network import Embedding, Network, Scales
 from archsim.ir.speech import frontend_named
@@ -71,12 +72,16 @@ def load_network(name: str | Path) -> Network:
         head=head,
         metric=manifest.metric,
         thresholds=manifest.thresholds,
-        scales=Scales(manifest.scales.inputs, manifest.scales.hidden) if manifest.scales else None,
+        scales=_scales(manifest.scales) if manifest.scales else None,
         description=manifest.description,
         provenance=manifest.provenance,
         default_trace=manifest.default_trace,
         corpus=manifest.corpus,
     )
+
+
+def _scales(manifest: ScalesManifest) -> Scales:
+    return Scales(manifest.inputs, manifest.hidden, manifest.largest_inputs, manifest.largest_hidden)
 
 
 def network_files(name: str | Path) -> list[Path]:

@@ -139,7 +139,7 @@ Scale = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class ScalesManifest(FrozenRecord):
-    """Mean magnitudes of inputs and hidden values on calibration data, as `archsim calibrate` measures it."""
+    """Magnitudes of inputs and hidden values on calibration data, as `archsim calibrate` measures it."""
 
     trace: str
     trace_digest: str
@@ -149,6 +149,10 @@ class ScalesManifest(FrozenRecord):
     """Mean |x| by layer."""
     hidden: tuple[tuple[Scale, ...], ...]
     """Mean |h| by layer and direction."""
+    largest_inputs: tuple[Scale, ...] | None = None
+    """Largest |x| by layer in fp32; None in files of older versions."""
+    largest_hidden: tuple[tuple[Scale, ...], ...] | None = None
+    """Largest |h| by layer and direction in fp32; None in files of older versions."""
 
 
 class Manifest(FrozenRecord):

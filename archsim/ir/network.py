@@ -38,12 +38,16 @@ LARGEST_SCALE = 1e30
 
 @dataclass(frozen=True)
 class Scales:
-    """Mean magnitudes of the inputs of layers on calibration data, which set the steps of quantisers."""
+    """Magnitudes of the inputs of layers on calibration data, which set the steps of quantisers."""
 
     inputs: tuple[float, ...]
     """Mean |x| by layer."""
     hidden: tuple[tuple[float, ...], ...]
     """Mean |h| by layer and direction."""
+    largest_inputs: tuple[float, ...] | None = None
+    """Largest |x| by layer in fp32, by which 8-bit inputs are stored; None if it has not been measured."""
+    largest_hidden: tuple[tuple[float, ...], ...] | None = None
+    """Largest |h| by layer and direction in fp32; None if it has not been measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,13 +198,28 @@ class Network:
 
 
 def _check_scales(network: Network, scales: Scales) -> None:
+    if (scales.largest_inputs is None) != (scales.largest_hidden is None):
+        raise NetworkError(f"{network.name}: scales have one of largest_inputs and largest_hidden: need both or none")
+    _check_magnitudes(network, "inputs", scales.inputs, "hidden", scales.hidden)
+    if scales.largest_inputs is not None and scales.largest_hidden is not None:
+        names = "largest_inputs", "largest_hidden"
+        _check_magnitudes(network, names[0], scales.largest_inputs, names[1], scales.largest_hidden)
+
+
+def _check_magnitudes(
+    network: Network,
+    of_inputs: str,
+    inputs: tuple[float, ...],
+    of_hidden: str,
+    hidden: tuple[tuple[float, ...], ...],
+) -> None:
     for key, count, need in (
-        ("inputs", len(scales.inputs), len(network.layers)),
-        ("hidden", [len(sides) for sides in scales.hidden], [len(layer.directions) for layer in network.layers]),
+        (of_inputs, len(inputs), len(network.layers)),
+        (of_hidden, [len(sides) for sides in hidden], [len(layer.directions) for layer in network.layers]),
     ):
         if count != need:
             raise NetworkError(f"{network.name}: scales.{key} has {count} entries, need {need}, one per layer")
-    for value in (*scales.inputs, *(value for sides in scales.hidden for value in sides)):
+    for value in (*inputs, *(value for sides in hidden for value in sides)):
         if not 0 <= value <= LARGEST_SCALE:
             raise NetworkError(f"{network.name}: scales hold {value}, need numbers from 0 to {LARGEST_SCALE:g}")
 

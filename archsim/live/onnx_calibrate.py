@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from archsim.calibration.scored import Outcome, finite_loss
 from archsim.calibration.theta_search import ThetaSearch
+from archsim.inference.policy_parameters import needs_scales
+from archsim.inference.precision import is_integer, measuring_precision
 from archsim.ir.network import Scales
 from archsim.live.onnx_feeds import Feed
-from archsim.policies import declaration
 
 if TYPE_CHECKING:
     from archsim.live.onnx_model import OnnxModel
@@ -33,8 +34,9 @@ class OnnxTrials:
     def run(self, threshold: float | None) -> Outcome:
         """Return the score (the loss with its sign turned), reuse and change at a θ, or without reuse for None."""
         compare = self.search.bound.max_change is not None and threshold is not None
-        if threshold is not None and self.scales is None and declaration(self.search.policy).needs_scales:
-            self.scales = self.model.run(self.feeds, "none", precision=self.search.precision).session.measure_scales()
+        wanted = threshold is not None and needs_scales(self.search.policy, self.search.precision)
+        if self.scales is None and (wanted or is_integer(self.search.precision)):
+            self.scales = self._measured()
         policy = "none" if threshold is None else self.search.policy
         precision = self.search.precision
         run = self.model.run(self.feeds, policy, threshold, precision, scales=self.scales, compare=compare)
@@ -47,3 +49,7 @@ class OnnxTrials:
     def _score(self, outputs: list[Feed]) -> float:
         assert self.loss is not None, "asked for only where there is one"
         return -finite_loss(self.loss(outputs))
+
+    def _measured(self) -> dict[str, Scales]:
+        precision = measuring_precision(self.search.precision)
+        return self.model.run(self.feeds, "none", precision=precision).session.measure_scales()

@@ -17,6 +17,7 @@ import pandas as pd
 from archsim.activity import pass_shapes
 from archsim.cores import cores, map_in_order, thread_pool
 from archsim.inference.inputs import prepared
+from archsim.inference.measure import ranged
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, F64, I64
 from archsim.kernels.prediction.statistics import N_MOMENTS, add_moments, count_changes, first_bins, merge_moments
@@ -99,6 +100,7 @@ def observe(network: Network, trace: Trace, *, precision: str = "fp16", limit: i
     but one, because a policy sees the output of the step before.
     """
     whole = prepared(network, trace.limit(limit))
+    network = ranged(network, whole, precision)
     parts = [range(i, len(whole), _PIECES) for i in range(min(_PIECES, len(whole)))]
     pieces = [replace(whole.only(part), targets=None) for part in parts]
     with thread_pool(cores()) as pool:

@@ -13,6 +13,7 @@ import archsim
 from archsim.cores import thread_pool
 from archsim.inference import batch_runner, recurrent_pass
 from archsim.inference.batching import Batch
+from archsim.inference.measure import ranged
 from archsim.inference.run import run_inference
 from archsim.ir.cells import LSTM
 from archsim.ir.layers import make_direction
@@ -51,7 +52,7 @@ class StepwisePass:
     sizes=st.tuples(st.integers(1, 70), st.integers(1, 9), st.booleans()),
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6),
     theta=st.sampled_from([0.0, 0.2, 0.7, 3.0]),
-    precision=st.sampled_from(["fp16", "fp32"]),
+    precision=st.sampled_from(["fp16", "fp32", "int8"]),
 )
 def test_kernel_pass_equals_the_policy_asked_step_by_step(policy, cell, sizes, lengths, theta, precision):
     inputs, units, bidirectional = sizes
@@ -63,12 +64,13 @@ def test_kernel_pass_equals_the_policy_asked_step_by_step(policy, cell, sizes, l
 @pytest.mark.parametrize("policy", POLICIES)
 def test_decoder_kernel_pass_equals_the_policy_asked_step_by_step(policy):
     network = make_translator(width=9, units=5, depth=2)
-    same_bytes(network, make_tokens(network, [4, 1, 7]), policy, 0.5, "fp16")
+    for precision in ("fp16", "int4"):
+        same_bytes(network, make_tokens(network, [4, 1, 7]), policy, 0.5, precision)
 
 
 def same_bytes(network, trace, policy, theta, precision):
     """Check that a policy gives the same outputs and decisions in a kernel and asked step by step."""
-    known = policy_from(policy)
+    known, network = policy_from(policy), ranged(network, trace, precision)
     kernel, stepwise = (
         run_inference(network, trace, one, theta, precision=precision) for one in (known, StepwisePolicy(known))
     )

@@ -14,6 +14,8 @@ from archsim.kernels.numerics.attention import softmax, tanh_inplace
 from archsim.kernels.numerics.cells import N_PEEPHOLES, N_PRODUCTS, CellUpdate, advance_cell, update_cell
 from archsim.kernels.numerics.dense import accumulate_products
 from archsim.kernels.numerics.fp16 import to_fp16
+from archsim.kernels.numerics.products import NO_WEIGHTS
+from archsim.kernels.numerics.rounding import UNROUNDED
 from archsim.kernels.prediction.bitplanes import (
     add_ternary_products,
     binary_products,
@@ -196,9 +198,9 @@ def test_mean_magnitudes_equal_numpy(values):
 @pytest.mark.parametrize("advance", [update_cell, advance_cell])
 def test_unknown_kernel_id_raises_instead_of_running_another_cell(advance):
     products, bias, state = np.zeros((2, 4, 3), np.float32), np.zeros((4, 3), np.float32), np.zeros((2, 3), np.float32)
-    unknown = CellUpdate(99, np.float32(0), bias, np.zeros((0, 3), np.float32), np.zeros((0, 0), np.float32))
+    unknown = CellUpdate(99, np.float32(0), bias, np.zeros((0, 3), np.float32), NO_WEIGHTS, UNROUNDED)
     with pytest.raises(ValueError, match="kernel id"):
-        advance(unknown, products, state, state, fp16=False)
+        advance(unknown, products, state, state)
 
 
 def test_cell_kernels_read_as_many_products_as_their_cells_store():

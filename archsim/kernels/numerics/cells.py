@@ -14,8 +14,8 @@ from numba import njit
 
 from archsim.kernels.arrays import F32, check_shapes
 from archsim.kernels.numerics.activation import gate, relu, tanh
-from archsim.kernels.numerics.dense import add_products
-from archsim.kernels.numerics.fp16 import round_all
+from archsim.kernels.numerics.products import ProductWeights, add_weighted, check_weights
+from archsim.kernels.numerics.rounding import Rounding, round_stored
 
 LSTM_KERNEL, GRU_KERNEL, LSTM_PEEPHOLES_KERNEL, RNN_KERNEL, RNN_RELU_KERNEL, GRU_RESET_BEFORE_KERNEL = range(6)
 N_PRODUCTS = {
@@ -41,8 +41,10 @@ class CellUpdate(NamedTuple):
     """Biases in the cell's order of products, (P, H)."""
     peepholes: F32
     """Weights of c in the gates i, f and o, (3, H); (0, H) for a cell without them."""
-    projection_t: F32
-    """Weights that make h of the hidden units' values, (H, R); (0, 0) without a projection."""
+    projection: ProductWeights
+    """Weights that make h of the hidden units' values, R products over H inputs; none without a projection."""
+    rounding: Rounding
+    """Number format in which h is stored, and of r ⊙ h in an input buffer."""
 
 
 def check_kernel_id(kernel_id: int) -> None:
@@ -54,44 +56,42 @@ def check_kernel_id(kernel_id: int) -> None:
 def check_update(update: CellUpdate, n_units: int) -> None:
     """Raise ValueError for a cell update of unknown kernel id, or with arrays for other than `n_units` units."""
     check_kernel_id(update.kernel_id)
-    projected = update.projection_t.size > 0
-    n_hidden = update.projection_t.shape[-1]
     check_shapes(
         bias=(update.bias, (N_PRODUCTS[update.kernel_id], n_units)),
         peepholes=(update.peepholes, (N_PEEPHOLES.get(update.kernel_id, 0), n_units)),
-        projection_t=(update.projection_t, (n_units, n_hidden) if projected else (0, 0)),
     )
+    n_hidden = update.projection.n_products
+    check_weights("projection", update.projection, n_units if n_hidden else 0, n_hidden)
 
 
-def update_cell(update: CellUpdate, products: F32, c: F32, h: F32, *, fp16: bool) -> None:
-    """Advance a cell by one step from products (B, P, H), c (B, H) and h (B, R) in place; round h if `fp16`.
+def update_cell(update: CellUpdate, products: F32, c: F32, h: F32) -> None:
+    """Advance a cell by one step from products (B, P, H), c (B, H) and h (B, R) in place; round h as it is stored.
 
     A cell without c leaves it alone. Raises ValueError for an unknown kernel id or arrays of other shapes.
     """
     B, H = c.shape
     check_update(update, H)
-    n_hidden = update.projection_t.shape[1] or H
+    n_hidden = update.projection.n_products or H
     check_shapes(products=(products, (B, N_PRODUCTS[update.kernel_id], H)), h=(h, (B, n_hidden)))
-    advance_cell(update, products, c, h, fp16)
+    advance_cell(update, products, c, h)
 
 
 @njit(cache=True, nogil=True)
-def advance_cell(update, products, c, h, fp16):
+def advance_cell(update, products, c, h):
     """Advance a cell as `update_cell` does, unchecked; for kernels."""
-    if update.projection_t.size:
+    if update.projection.columns.size or update.projection.scales.size:
         units = np.zeros(c.shape, np.float32)
         _advance(update, products, c, units)  # of an LSTM, which does not read its h
-        if fp16:  # an input buffer holds them
-            round_all(units.reshape(-1))
+        if update.rounding.fp16:  # an input buffer holds them; codes are made where products are
+            round_stored(units.reshape(-1), update.rounding)
         h[:] = np.float32(0.0)
-        add_products(units, update.projection_t, h)  # h_t = W_hr·(σ(o)·tanh(c_t))
+        add_weighted(units, update.projection, h)  # h_t = W_hr·(σ(o)·tanh(c_t))
     else:
         _advance(update, products, c, h)
-    if fp16:
-        round_all(h.reshape(-1))
+    round_stored(h.reshape(-1), update.rounding)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _advance(update, products, c, h):
     if update.kernel_id == LSTM_KERNEL:
         _advance_lstm(products, update.bias, update.gate_slope, c, h)
@@ -157,27 +157,26 @@ def _advance_gru_reset_before(products, bias, slope, h):
             h[b, n] = (np.float32(1.0) - z) * candidate + z * h[b, n]  # h_t = (1-z)·n_t + z·h_{t-1}
 
 
-def reset_hidden(update: CellUpdate, products: F32, h: F32, *, fp16: bool) -> F32:
-    """Return r ⊙ h (B, H), rounded to binary16 if `fp16`, from products (B, >= 1, H) of which r's is the first.
+def reset_hidden(update: CellUpdate, products: F32, h: F32) -> F32:
+    """Return r ⊙ h (B, H), rounded as h is stored, from products (B, >= 1, H) of which r's is the first.
 
     Raises ValueError for an unknown kernel id or arrays of other shapes.
     """
     B, H = h.shape
     check_update(update, H)
     check_shapes(products=(products[:, 0], (B, H)))
-    out: F32 = reset(update, products, h, fp16)
+    out: F32 = reset(update, products, h)
     return out
 
 
 @njit(cache=True, nogil=True)
-def reset(update, products, h, fp16):
+def reset(update, products, h):
     """Return r ⊙ h as `reset_hidden` does, unchecked; for kernels."""
     out = np.empty(h.shape, np.float32)
     for b in range(h.shape[0]):
         for n in range(h.shape[1]):
             out[b, n] = gate(products[b, 0, n] + update.bias[0, n], update.gate_slope) * h[b, n]
-    if fp16:  # an input buffer holds it
-        round_all(out.reshape(-1))
+    round_stored(out.reshape(-1), update.rounding)  # an input buffer holds it
     return out
 
 
