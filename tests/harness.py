@@ -122,14 +122,14 @@ def arch_with(**fields):
     return arch
 
 
-def decided(network, trace, policy, theta):
-    """Return an inference run in fp16; machines of all formats can replay its decisions."""
-    return Stages(resolve(network, trace, ArchSpec(), policy, theta, "fp16", "block", 0)).inference()
+def decided(network, trace, arch, policy, theta):
+    """Return an inference run in the number format of a machine."""
+    return Stages(resolve(network, trace, arch, policy, theta, None, "block", 0)).inference()
 
 
 def replayed(network, trace, arch, policy="bnn", theta=0.5, *, detail="block", inference=None):
-    """Return the result of a machine of any number format on the decisions of fp16."""
-    inference = inference or decided(network, trace, policy, theta)
+    """Return the result of a machine of any number format on these decisions, by default its own."""
+    inference = inference or decided(network, trace, arch, policy, theta)
     return simulate_inference(resolve(network, trace, arch, policy, theta, None, detail, 0), inference)
 
 

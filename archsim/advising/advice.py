@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from archsim.advising.bottlenecks import LayerGain
 from archsim.advising.choice import Bound, JudgedPolicy
+from archsim.advising.formats import FormatGain
 from archsim.advising.layers import LayerSimilarity
 from archsim.advising.remedies import Remedy
 from archsim.advising.subjects import Subject
@@ -40,6 +41,8 @@ class Advice:
     """Gain of each layer under `best`."""
     remedies: tuple[Remedy, ...] = ()
     """Changes of machine or bound that were simulated, those that do not help included."""
+    formats: tuple[FormatGain, ...] = ()
+    """Number formats of fewer bits, alone and with `best`; none on a machine that is not of fp16."""
 
     @property
     def ranked(self) -> list[JudgedPolicy]:

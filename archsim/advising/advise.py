@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from archsim.advising.advice import Advice
 from archsim.advising.bottlenecks import layer_gains
 from archsim.advising.choice import GRID, Bound, ThetaChoice, judge
+from archsim.advising.formats import format_gains
 from archsim.advising.layers import similarities
 from archsim.advising.models import OnnxSubject, TorchSubject
 from archsim.advising.remedies import looser_bounds, remedies
@@ -77,11 +78,15 @@ def advise(
         raise ConfigError(f"limit = {limit!r}: need a whole number, at least 1 sequence")
     arch = load_arch(arch) if isinstance(arch, str | Path) else arch
     precision = arch.precision if precision is None else precision
-    arch = arch.at_precision(precision)
+    given, arch = arch, arch.at_precision(precision)
     on_progress("reading", 0.0, "sequences without reuse")
     subject = subject_of(network_or_model, trace_or_inputs, evaluate, limit=limit, precision=precision)
     bound = _bound(subject, max_loss, max_change)
-    return _advice(subject, arch, [policy for policy in made if saves_work(policy)], bound, precision, on_progress)
+    advice = _advice(subject, arch, [policy for policy in made if saves_work(policy)], bound, precision, on_progress)
+    on_progress("number formats", 0.0, "int8 and int4")
+    formats = tuple(format_gains(subject, advice.best, given))
+    on_progress("number formats", 1.0, f"{len(formats)} formats")
+    return replace(advice, formats=formats)
 
 
 def subject_of(model: Any, inputs: Any, evaluate: Any, *, limit: int | None, precision: str) -> Subject:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from archsim.advising.subjects import Halves, Part, Units, affordable, halves_of
-from archsim.advising.trials import Trial, change_cost, score_cost
+from archsim.advising.trials import Cost, Trial, change_cost, score_cost
 from archsim.calibration.scored import finite_score
 from archsim.errors import ConfigError, in_brief
 from archsim.inference.policy_parameters import needs_scales
@@ -71,6 +72,18 @@ class ModelSubject(ABC):
         scales, session = self._measured(), self._without_reuse(units)[0]
         called = [part for part in session.called if part.name in scales]
         return [Part(replace(part.network, scales=scales[part.name]), part.trace) for part in called]
+
+    def at(self, precision: str) -> ModelSubject:
+        """Return the same inputs in another precision."""
+        other = copy(self)
+        other.precision, other._plain = precision, {}
+        return other
+
+    def loss_beside(self, other: ModelSubject, units: Units) -> Cost | None:
+        """Return by how much the score without reuse is below that of `other`; None without an evaluation."""
+        if self.evaluate is None:
+            return None
+        return score_cost(other._without_reuse(units)[1], self._without_reuse(units)[1])
 
     def _without_reuse(self, units: Units) -> tuple[Session, list[float]]:
         if units not in self._plain:

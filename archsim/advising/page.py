@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from archsim.advising import figure, words
 from archsim.advising.bottlenecks import time_shares
+from archsim.advising.formats import format_sentences
 from archsim.advising.trials import Trial
 from archsim.advising.words import percent
 from archsim.escaping import plain_lines
@@ -79,6 +80,7 @@ def sections(advice: Advice) -> list[Section]:
             " ".join(words.remedy_sentences(advice)),
             tables=_remedies(advice),
         ),
+        *([Section("Fewer bits", " ".join(format_sentences(advice)))] if advice.formats else []),
     ]
 
 

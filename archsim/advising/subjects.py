@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from archsim.activity import pass_shapes
-from archsim.advising.trials import AnyResult, Trial, change_cost, metric_cost
+from archsim.advising.trials import AnyResult, Cost, Trial, change_cost, metric_cost
 from archsim.calibration import with_scales
 from archsim.config.arch import ArchSpec
 from archsim.experiment.run_config import resolve
@@ -73,6 +74,7 @@ class Subject(Protocol):
 
     name: str
     trace_name: str
+    precision: str
     halves: Halves
     n_given: int
     """Sequences that were given, of which the halves may take fewer."""
@@ -87,6 +89,12 @@ class Subject(Protocol):
 
     def trial(self, policy: Policy, threshold: float | None, units: Units) -> Trial:
         """Run a policy at a θ on some sequences."""
+
+    def at(self, precision: str) -> Subject:
+        """Return the same sequences in another precision."""
+
+    def loss_beside(self, other: Self, units: Units) -> Cost | None:
+        """Return the loss without reuse next to `other` without reuse, in points; None where there is no score."""
 
     def parts(self, units: Units) -> list[Part]:
         """Return networks and inputs of these sequences without reuse, with scales of the choosing half."""
@@ -126,6 +134,22 @@ class NetworkSubject:
             loss = metric_cost(before.metric, before.statistics, result.statistics)
         simulate = partial(self._simulate, policy, threshold, units, result)
         return Trial(policy, threshold, [result], change_cost([result]), loss, simulate)
+
+    def at(self, precision: str) -> NetworkSubject:
+        """Return the same sequences in another precision."""
+        other = copy(self)
+        other.precision = precision
+        other.network = ranged(self.network, self.trace.only(self.halves.choosing), precision)
+        other._workloads, other._plain = {}, {}
+        return other
+
+    def loss_beside(self, other: NetworkSubject, units: Units) -> Cost | None:
+        """Return the loss without reuse next to `other` without reuse, in points; None where there is no score."""
+        if self.points is None:
+            return None
+        before, after = other._without_reuse(units), self._without_reuse(units)
+        assert before.metric is not None and before.statistics is not None and after.statistics is not None
+        return metric_cost(before.metric, before.statistics, after.statistics)
 
     def parts(self, units: Units) -> list[Part]:
         """Return the network and its inputs."""

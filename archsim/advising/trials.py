@@ -54,6 +54,11 @@ def change_cost(results: list[InferenceResult]) -> Cost:
     squares = joined_squares(results)
     if squares is None:  # nothing was reused, so nothing was compared
         return Cost(np.zeros((1, 1)), lambda sums: 0.0)
+    return cost_of_change(squares)
+
+
+def cost_of_change(squares: F64) -> Cost:
+    """Return the change of the outputs as a fraction, from sums of (h' - h)² and of h² per sequence."""
 
     def change(sums: F64) -> float:
         value = output_change(sums[None])

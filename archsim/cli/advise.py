@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--policies", "--policy", "-p", multiple=True, help="Policies to compare, separated by spaces.")
 @click.option("--arch", "-a", default="epur", show_default=True, help="Preset or TOML file of the machine.")
+@click.option("--precision", help="fp16, fp32, int8 or int4.  [default: that of the machine]")
 @click.option("--limit", type=int, help="Sequences to take.  [default: as many as take a few minutes]")
 @click.option("--html", "html_path", type=NamedPath(), help="Write the advice as one page.")
 @click.option("--json", "json_path", type=NamedPath(), help="Write a record per policy to a file.")
@@ -41,6 +42,7 @@ def advise(
     max_loss: float | None,
     max_change: float | None,
     arch: str,
+    precision: str | None,
     limit: int | None,
     html_path: Path | None,
     json_path: Path | None,
@@ -79,6 +81,7 @@ def advise(
             arch=arch,
             policies=named,
             limit=limit,
+            precision=precision,
             on_progress=on_progress,
         )
     if html_path is not None:

@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     help="Policies, separated by spaces; may be repeated.  [default: bnn and ternary, with and without throttle; "
     "lowbit of 2, 3, 4 bits, with and without correction]",
 )
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    help="Number formats, separated by spaces; may be repeated. Of several, fp16 among them, everything is relative to "
+    "fp16 without reuse.  [default: that of the machine]",
+)
 @click.option("--widths", default="256,512,1024,2048", show_default=True, help="Widths of the FMU in bits.")
 @click.option(
     "--margin",
@@ -58,7 +65,13 @@ if TYPE_CHECKING:
 @click.option("--json", "json_path", type=NamedPath(), help="Write all points to a file.")
 @plugin_option
 def explore(
-    network: str, policies: tuple[str, ...], widths: str, output: Path | None, json_path: Path | None, **options: Any
+    network: str,
+    policies: tuple[str, ...],
+    precisions: tuple[str, ...],
+    widths: str,
+    output: Path | None,
+    json_path: Path | None,
+    **options: Any,
 ) -> None:
     """Find the predictor, its θ and the width of its unit that gain most within a bound on the loss.
 
@@ -69,6 +82,7 @@ def explore(
     archsim explore --network imdb-lstm --max-loss 1
     ARCHSIM_DATA=~/corpora archsim explore -n mnmt-lstm --split valid --limit 300 --margin 1
     archsim explore -n my-network -t my-inputs.npz --max-change 0.05
+    archsim explore -n imdb-lstm --precision "fp16 int8 int4"
     archsim explore -n imdb-lstm -p "bnn lowbit:bits=3,throttle=off" --widths 128,256
     """
     from archsim.cli.console import output_console, say, stage_bars
@@ -88,6 +102,7 @@ def explore(
             network,
             folder,
             policies=named,
+            precisions=[name for text in precisions for name in text.split()],
             widths=_numbers(widths),
             on_progress=on_progress,
             command=command,
@@ -118,11 +133,13 @@ def _table(result: Exploration) -> Table:
     from rich.table import Table
 
     from archsim.exploration.advice import RULE, bound_text
-    from archsim.exploration.page import LABELS, NOTE
+    from archsim.exploration.page import FORMATS_NOTE, LABELS, NOTE
 
     content = f"the front within {bound_text(result)}, then the best of other policies"
     title = f"{result.network} on {result.trace}: {content}"
-    table = Table(title=title, caption=f"{RULE}\n{NOTE}", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    several = any(result.points["format"])
+    caption = "\n".join([RULE, NOTE, *([FORMATS_NOTE.replace("Above, loss", "Loss")] if several else [])])
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.title_justify = table.caption_justify = "left"
     for column, head in _stacked({column: label.axis.replace(" (", "\n(") for column, label in LABELS.items()}).items():
         text = column == "policy"

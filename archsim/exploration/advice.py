@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from archsim.config.precision import FP16
+from archsim.exploration.candidates import NONE
 from archsim.exploration.threshold_search import CHANGE
 from archsim.report.labels import Label, label_of
 
@@ -29,13 +31,28 @@ def advice(explored: ExploredPoints) -> str:
     if best is None:
         return _nothing_fits(explored)
     if explored.chosen is None:
-        less = f"its energy × time × area is {best['product']:.3g} times that of the machine without reuse"
+        plain = explored.plain_fitting.iloc[0]
+        times = best["product"] / plain["product"]
+        less = f"its energy × time × area is {times:.3g} times that of the machine without reuse{plain['format']}"
         answer = f"Reuse does not pay within {bound}: the best is {described(best, explored.cost)}; {less}."
-        return " ".join([answer, *_at_end(explored)])
-    sentences = [f"{described(best, explored.cost)}.", _compared(explored, best), _next_better(explored, best)]
+        return " ".join([answer, *_of_formats(explored), *_at_end(explored)])
+    sentences = [
+        f"{described(best, explored.cost)}.",
+        *_of_formats(explored),
+        _compared(explored, best),
+        _next_better(explored, best),
+    ]
     if best["unsure"]:
         sentences.append(_unsure(explored, best))
     return " ".join([*sentences, *_at_end(explored)])
+
+
+def _of_formats(explored: ExploredPoints) -> list[str]:
+    """Return a sentence per further number format on what it brings without reuse."""
+    plain = explored.points[(explored.points["policy"] == NONE) & (explored.points["precision"] != FP16.name)]
+    rows = [row for _, row in plain.iterrows() if row["format"]]
+    cost = explored.cost
+    return [f"{row['precision']} without reuse {_lost(row, cost)}, {_gains(row)}." for row in rows]
 
 
 def _at_end(explored: ExploredPoints) -> list[str]:
@@ -51,7 +68,7 @@ def named(row: Row) -> str:
     """Return the name of a point: its policy, θ and width."""
     theta: str = "" if pd.isna(row["threshold"]) else f" at θ = {row['threshold']:g}"
     unit: str = "" if pd.isna(row["width_bits"]) else f" with an FMU of {row['width_bits']} bits"
-    return f"{row['policy']}{theta}{unit}"
+    return f"{row['policy']}{row['format']}{theta}{unit}"
 
 
 def described(row: Row, cost: str) -> str:
@@ -63,7 +80,11 @@ def described(row: Row, cost: str) -> str:
 def _gains(row: Row) -> str:
     saving = row["energy_saving"]
     energy = f"saves {_share(saving)} energy" if saving >= 0 else f"takes {_share(-saving)} more energy"
-    return f"is {row['speedup']:.2f}x as fast and {energy} for {MORE_AREA.shown(row['more_area'])} more area"
+    return f"is {row['speedup']:.2f}x as fast and {energy} for {_area(row['more_area'])}"
+
+
+def _area(more: float) -> str:
+    return f"{MORE_AREA.shown(more)} more area" if more >= 0 else f"{MORE_AREA.shown(-more)} less area"
 
 
 def _nothing_fits(explored: ExploredPoints) -> str:
@@ -91,14 +112,14 @@ def _compared(explored: ExploredPoints, best: Row) -> str:
     if best["policy"] != PAPER and PAPER in set(explored.points["policy"]):
         ours = fitting[fitting["policy"] == PAPER]
         return f"{_beside(ours.iloc[0])}." if len(ours) else f"{PAPER} has no point within the bound."
-    rest = fitting[fitting["policy"] != best["policy"]]
+    rest = fitting[(fitting["policy"] != best["policy"]) | (fitting["format"] != best["format"])]
     return f"Next best is {_beside(rest.iloc[0])}." if len(rest) else "No other policy has a point within the bound."
 
 
 def _beside(row: Row) -> str:
     theta: str = "" if pd.isna(row["threshold"]) else f" at θ = {row['threshold']:g}"
     gains = f"{_share(row['energy_saving'])} less energy and {row['speedup']:.2f}x"
-    return f"{row['policy']}{theta}: {gains} for {MORE_AREA.shown(row['more_area'])} more area"
+    return f"{row['policy']}{row['format']}{theta}: {gains} for {_area(row['more_area'])}"
 
 
 def _next_better(explored: ExploredPoints, best: Row) -> str:

@@ -38,11 +38,14 @@ class Candidate:
     """One width if none of them changes anything; empty if the architecture has no memoization unit."""
     has_unit: bool
     has_theta: bool
+    precision: str | None = None
+    """Number format, where several are explored."""
 
     def rows(self, theta: float, widths: Iterable[int]) -> list[Choices]:
         """Return the choices of one point per width, or of a single point if there is no width."""
         machines: list[Choices] = [{WIDTH: width} for width in widths] or [{}]
-        return [{"policy": self.policy, "threshold": theta} | machine for machine in machines]
+        format_of: Choices = {} if self.precision is None else {"precision": self.precision}
+        return [{"policy": self.policy, "threshold": theta} | format_of | machine for machine in machines]
 
 
 def candidates(
@@ -66,12 +69,12 @@ def _candidate(fixed: Choices, policy: str, widths: list[int], needs_metric: boo
         raise no_loss(plain.network, plain.trace)
     has_theta = plain.policy.needs_threshold
     if not _has_width(plain.arch):
-        return Candidate(policy, (), has_unit=False, has_theta=has_theta)
+        return Candidate(policy, (), has_unit=False, has_theta=has_theta, precision=fixed.get("precision"))
     configs = {w: resolve_point(fixed | {"policy": policy, "threshold": NO_THETA, WIDTH: w}) for w in widths}
     # Reversed, so that of widths with equal machines the first one given stays.
     machines = {config.policy_arch.model_dump_json(): w for w, config in reversed(configs.items())}
     differing = tuple(sorted(machines.values()))
-    return Candidate(policy, differing, _has_width(plain.policy_arch), has_theta)
+    return Candidate(policy, differing, _has_width(plain.policy_arch), has_theta, fixed.get("precision"))
 
 
 def _has_width(arch: ArchSpec) -> bool:

@@ -36,12 +36,14 @@ def draw(explored: ExploredPoints) -> Figure:
     """Return a figure with one panel per gain, over the area added."""
     figure, axes = panels(len(GAINS), width=4.2, height=3.4)
     shown = _shown(explored)
-    styles = series_styles(predictor_of(policy)[0] for policy in shown["policy"] if policy != NONE)
+    reusing = shown[shown["policy"] != NONE]
+    styles = series_styles(_series_name(row) for _, row in reusing.iterrows())
     for axis, gain in zip(axes, GAINS, strict=True):
         rows = shown.assign(x=MORE_AREA.scaled(shown["more_area"]), y=label_of(gain).scaled(shown[gain]))
-        for policy, of_policy in rows.groupby("policy", sort=False):
-            predictor, throttled = predictor_of(str(policy))
-            _series(axis, of_policy, styles.get(predictor), _label(predictor, throttled), filled=throttled)
+        for _, of_policy in rows.groupby(["policy", "format"], sort=False):
+            row = of_policy.iloc[0]
+            throttled = predictor_of(row["policy"])[1]
+            _series(axis, of_policy, styles.get(_series_name(row)), _label(row), filled=throttled)
         front = pareto(rows[rows["front"]])
         axis.plot(front["x"], front["y"], color="black", linewidth=1, zorder=2)
         widen_flat_axis(axis)
@@ -73,10 +75,16 @@ def _series(axis: Axes, rows: pd.DataFrame, style: SeriesStyle | None, label: st
     )
 
 
-def _label(name: str, throttled: bool) -> str:
-    if name == NONE:
-        return "without reuse"
-    return name if throttled else f"{name}, not throttled"
+def _series_name(row: Row) -> str:
+    """Return the predictor of a point, and its number format where there are several."""
+    return f"{predictor_of(row['policy'])[0]}{row['format']}"
+
+
+def _label(row: Row) -> str:
+    if row["policy"] == NONE:
+        return f"without reuse{row['format']}"
+    throttled = predictor_of(row["policy"])[1]
+    return _series_name(row) if throttled else f"{_series_name(row)}, not throttled"
 
 
 def _ring(axis: Axes, at: Row) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from archsim.exploration import figure
 from archsim.exploration.advice import RULE, bound_text
 from archsim.exploration.candidates import NONE
+from archsim.exploration.precisions import OWN
 from archsim.exploration.search import FILE, SWEEP
 from archsim.report.figures import tradeoff
 from archsim.report.html_tables import all_table, machine_tables, provenance_table
@@ -37,6 +38,11 @@ LABELS = {
 }
 """Columns shown per point, in this order."""
 UNSURE = "*"
+FORMATS_NOTE = (
+    "Above, loss, change, gains and area are beside fp16 without reuse: a loss is the sum of those of precision and "
+    "reuse, a change of outputs the most that the two can amount to, and an interval that of the reuse."
+)
+"""Note where there are several precisions."""
 NOTE = f"{UNSURE} within the bound, but its 95 % interval reaches beyond."
 
 
@@ -68,8 +74,8 @@ def chosen_on(exploration: Exploration) -> str:
 
 def _cell(row: Row, column: str) -> str:
     value = row[column]
-    if isinstance(value, str):
-        return value
+    if column == "policy":
+        return f"{value}{row['format']}"
     if column == "metric_loss" and row["policy"] != NONE and not pd.isna(row["metric_loss_high"]):
         half = (row["metric_loss_high"] - row["metric_loss_low"]) / 2
         return f"{value + 0.0:.2f} ±{half:.2f}{UNSURE if row['unsure'] else ''}"
@@ -83,8 +89,20 @@ def _front_section(exploration: Exploration) -> Section:
         Table("The front", heads, [cells(row) for _, row in exploration.front.iterrows()], NOTE),
         Table("Best of each other policy", heads, [cells(row) for _, row in exploration.others.iterrows()]),
     ]
+    if OWN["speedup"] in exploration.points:
+        tables.append(_own_table(exploration))
     picture = Picture(figure.NAME, figure.TITLE, figure.CAPTION, figure.draw(exploration))
     return Section("Front", lead, [picture], [table for table in tables if table.rows])
+
+
+def _own_table(exploration: Exploration) -> Table:
+    """Return the front beside the same precision without reuse, where the other tables are beside fp16."""
+    heads = [label.axis for column, label in LABELS.items() if column in ("policy", "threshold", *OWN)]
+    rows = []
+    for _, row in exploration.front.iterrows():
+        own = row.drop(list(OWN)).rename({name: column for column, name in OWN.items()})
+        rows.append([_cell(own, column) for column in LABELS if column in ("policy", "threshold", *OWN)])
+    return Table("The front beside the same precision without reuse", heads, rows, FORMATS_NOTE)
 
 
 def _loss_section(study: Study) -> Section:

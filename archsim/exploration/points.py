@@ -45,7 +45,8 @@ class ExploredPoints:
 
     `width_bits` (null without a memoization unit); `fits` (loss within the bound); `unsure` (it fits, but its interval
     reaches beyond); `avoided` (share of neurons reused, or of multiply-accumulates for a column-skipping policy);
-    `more_area` and `product` (energy × time × area), both relative to the machine without reuse; `front`.
+    `format` (words for the precision, empty unless there are several); `more_area` and `product` (energy × time ×
+    area), both relative to the machine without reuse; `front`.
     """
     max_loss: float
     """Bound on the loss, in points of the metric; on the change of the outputs, if `cost` says so."""
@@ -56,7 +57,7 @@ class ExploredPoints:
 
     @property
     def reference(self) -> Row:
-        """Point of the machine without reuse."""
+        """Point of the machine without reuse, of fp16 if there are several precisions."""
         return self.points[self.points["policy"] == NONE].iloc[0]
 
     @property
@@ -81,13 +82,21 @@ class ExploredPoints:
 
     @property
     def chosen(self) -> Row | None:
-        """Best point if it beats the machine without reuse, else None."""
-        return self.best if self.best is not None and self.best["product"] < 1 else None
+        """Best point if it beats every machine without reuse within the bound, else None."""
+        least = min(1.0, self.plain_fitting["product"].min())
+        return self.best if self.best is not None and self.best["product"] < least else None
+
+    @property
+    def plain_fitting(self) -> pd.DataFrame:
+        """Points without reuse within the bound, one per precision, best product first."""
+        plain = self.points[(self.points["policy"] == NONE) & self.points["fits"]]
+        return plain.sort_values("product", kind="stable")
 
     @property
     def others(self) -> pd.DataFrame:
         """Best point per policy that has none on the front; if none fits, the one that loses least."""
-        rest = self.points[~self.points["policy"].isin(self.front["policy"])]
+        key = self.points["policy"] + self.points["format"]
+        rest = self.points[~key.isin(self.front["policy"] + self.front["format"])]
         rank = rest["product"].where(rest["fits"], rest[self.cost])
         ordered = rest.assign(rank=rank).sort_values(["fits", "rank"], ascending=[False, True], kind="stable")
-        return ordered.groupby("policy", sort=False).head(1).drop(columns="rank")
+        return ordered.groupby(["policy", "format"], sort=False).head(1).drop(columns="rank")

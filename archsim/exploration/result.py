@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from archsim.experiment.record import Record
 from archsim.exploration.advice import advice
 from archsim.exploration.candidates import NONE, UNREAL, WIDTH, Candidate, plain_policy
 from archsim.exploration.points import ExploredPoints, energy_delay_area, pareto_front
+from archsim.exploration.precisions import PrecisionCost, gains_beside_fp16, losses_beside_fp16
 from archsim.exploration.threshold_search import Bound
 from archsim.sweeps.frames import SweepResults
 
@@ -54,9 +56,15 @@ def evaluate_points(
     bound: Bound,
     split: str | None,
     ends: tuple[float, float],
+    costs: Mapping[str, PrecisionCost],
 ) -> Exploration:
-    """Return the exploration of a finished sweep. A loss of the user's takes the place of a metric's."""
+    """Return the exploration of a finished sweep. A loss of the user's takes the place of a metric's.
+
+    costs: those of several precisions; empty for one.
+    """
     points = sweep.ran.reset_index(drop=True)
+    points = gains_beside_fp16(losses_beside_fp16(points, costs)) if costs else points
+    points["format"] = " in " + points["precision"] if costs else ""
     points["fits"] = points.apply(bound.holds, axis=1).astype(bool)
     if bound.user_loss is not None:
         points["metric_loss"] = points.apply(bound.loss_of, axis=1).astype(float)

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archsim.config.load import load_arch
 from archsim.errors import RunFailedError
 from archsim.exploration.candidates import POLICIES, WIDTHS, candidates, grid_of
+from archsim.exploration.precisions import PrecisionCost, checked_precisions, losses_beside_fp16, precision_costs
 from archsim.exploration.result import Exploration, evaluate_points
 from archsim.exploration.subjects import bound_of, check_objects, written
 from archsim.exploration.threshold_search import LogGrid, ThresholdSearch
@@ -48,6 +50,7 @@ def explore(
     split: str | None = None,
     limit: int | None = None,
     arch: str | Path = "epur",
+    precisions: Sequence[str] = (),
     margin: float = 0.0,
     refine: int = 3,
     jobs: int | None = None,
@@ -62,6 +65,8 @@ def explore(
     (SEMANTICS 1.5), which needs neither metric nor targets.
     loss: function of the list of outputs (T, D·H), of the torch model, or of the ONNX model's outputs, that returns a
     number, lower is better; it is compared with its value without reuse, and stands for the loss of a metric.
+    precisions: number formats, by default that of the machine. With several, fp16 among them, losses, gains and area
+    are beside fp16 without reuse; columns `own_...` are beside the point's own precision without reuse.
     The points are a sweep in `folder`/sweep, so that a second call runs only what is missing.
     refine: bisections near the bound; a policy takes at most 8 + refine inference runs.
     margin: number of standard errors that a loss must stay below the bound.
@@ -70,21 +75,28 @@ def explore(
     """
     check_jobs(jobs)
     bound, grid = bound_of(max_loss, max_change, margin), LogGrid(bisections=refine)
+    precisions = checked_precisions(precisions)
     check_objects(network, trace, loss, split=split, limit=limit)
-    given = written(network, trace, loss, Path(folder))
+    given = written(network, trace, loss, Path(folder), next(iter(precisions), load_arch(arch).precision))
     bound = replace(bound, user_loss=given.loss)
     chosen = {"trace": given.trace, "split": split, "limit": limit}
     fixed: Choices = {"network": str(given.network), "arch": str(arch)}
     fixed |= {key: value if key == "limit" else str(value) for key, value in chosen.items() if value is not None}
-    found = candidates(fixed, policies, widths, needs_metric=bound.has_interval)
+    formats: list[Choices] = [{"precision": name} for name in precisions] or [{}]
+    found = [
+        candidate
+        for chosen in formats
+        for candidate in candidates(fixed | chosen, policies, widths, needs_metric=bound.has_interval)
+    ]
     searches = [ThresholdSearch(candidate, grid, bound) for candidate in found]
-    rounds = _Rounds(fixed, searches, Path(folder) / SWEEP, on_progress, command)
+    costs = precision_costs(fixed, precisions)
+    rounds = _Rounds(fixed, searches, costs, Path(folder) / SWEEP, on_progress, command)
     names = [search.candidate.policy for search in searches]
     make_folder(Path(folder))
     check_page(Path(folder), FILE)
     with pool_for(jobs, None, needs_main=defined_in_main(map(policy_from, names))) as pool:
         results = rounds.run(pool)
-    return evaluate_points(results, [search.candidate for search in searches], bound, split, grid.ends)
+    return evaluate_points(results, [search.candidate for search in searches], bound, split, grid.ends, costs)
 
 
 @dataclass
@@ -93,6 +105,8 @@ class _Rounds:
 
     fixed: Choices
     searches: list[ThresholdSearch]
+    costs: dict[str, PrecisionCost]
+    """Costs of several precisions; empty for one."""
     folder: Path
     on_progress: StageCallback
     command: str
@@ -122,6 +136,7 @@ class _Rounds:
             self.on_progress("search of θ", done / most, f"{done} of at most {most} passes")
 
         results = self._sweep([row for search in due for row in search.first_rows], pool, report).results
+        results = losses_beside_fp16(results, self.costs) if self.costs else results
         for search, (_, row) in zip(due, results.iterrows(), strict=True):
             assert search.due is not None, "a round holds only unfinished searches"
             search.tried[search.due] = row

@@ -16,6 +16,7 @@ from archsim.errors import ConfigError
 from archsim.exploration.candidates import NONE
 from archsim.exploration.threshold_search import CHANGE, LOSS, Bound, UserLoss
 from archsim.files import make_folder
+from archsim.inference.measure import ranged
 from archsim.inference.run import run_inference
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
@@ -37,7 +38,7 @@ Loss = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Subject:
-    """Network and trace by name or path, with the user's loss of a policy at a θ, if there is one."""
+    """Network and trace by name or path, with the user's loss of a policy at a θ in a precision, if there is one."""
 
     network: str | Path
     trace: str | Path | None
@@ -69,17 +70,17 @@ def check_objects(network: Any, trace: Any, loss: Loss | None, *, split: str | N
         raise ConfigError("explore: a torch model needs a loss, and no trace: its own inputs are recorded")
 
 
-def written(network: Any, trace: Any, loss: Loss | None, folder: Path) -> Subject:
-    """Return the subject by name, objects written below `folder`."""
+def written(network: Any, trace: Any, loss: Loss | None, folder: Path, precision: str) -> Subject:
+    """Return the subject by name, objects written below `folder`; losses are next to no reuse in `precision`."""
     user_loss = None
     if isinstance(network, OnnxModel):
-        network, trace, user_loss = _recorded_onnx(network, trace, loss)
+        network, trace, user_loss = _recorded_onnx(network, trace, loss, precision)
     elif not isinstance(network, Network | str | Path):
         assert loss is not None, "checked"
-        network, trace, user_loss = _recorded(network, loss)
+        network, trace, user_loss = _recorded(network, loss, precision)
     elif loss is not None:
         network, trace = _network(network), trace if isinstance(trace, Trace) else load_trace(trace)
-        user_loss = _loss_of_outputs(network, trace, loss)
+        user_loss = _loss_of_outputs(network, trace, loss, precision)
     if isinstance(network, Network):
         loaded = trace if isinstance(trace, Trace) else load_trace(trace)
         measured = network if network.scales else with_scales(network, loaded)[0]
@@ -103,34 +104,40 @@ def _place(folder: Path, name: str) -> Path:
     return folder / INPUTS / name
 
 
-def _loss_of_outputs(network: Network, trace: Trace, loss: Loss) -> UserLoss:
+def _loss_of_outputs(network: Network, trace: Trace, loss: Loss, reference: str) -> UserLoss:
     """Return the loss of the outputs that a policy gives, next to that without reuse."""
     scaled = network if network.scales else with_scales(network, trace)[0]
 
     @cache
-    def value(policy: str, threshold: float) -> float:
-        return finite_loss(loss(run_inference(scaled, trace, policy_from(policy), threshold).outputs))
+    def value(policy: str, threshold: float, precision: str) -> float:
+        own = ranged(scaled, trace, precision)
+        return finite_loss(loss(run_inference(own, trace, policy_from(policy), threshold, precision=precision).outputs))
 
-    return lambda policy, threshold: value(policy, threshold) - value(NONE, 0.0)
+    return lambda policy, threshold, precision: value(policy, threshold, precision) - value(NONE, 0.0, reference)
 
 
-def _recorded(model: Any, loss: Loss) -> tuple[Network, Trace, UserLoss]:
+def _recorded(model: Any, loss: Loss, reference: str) -> tuple[Network, Trace, UserLoss]:
     """Return what a torch model's only recurrent module is and was given, and the loss of the model under a policy."""
     with attach(model, NONE, compare=False) as session:
         plain = finite_loss(loss(model))
     network, trace = _only_part(session)
 
     @cache
-    def value(policy: str, threshold: float) -> float:
-        if policy == NONE:
+    def value(policy: str, threshold: float, precision: str) -> float:
+        if (policy, precision) == (NONE, "fp16"):
             return plain
-        with attach(model, policy, threshold, scales=network.scales, compare=False):
+        with attach(model, policy, threshold, precision, scales=network.scales, compare=False):
             return finite_loss(loss(model))
 
-    return network, trace, lambda policy, threshold: value(policy, threshold) - plain
+    def lost(policy: str, threshold: float, precision: str) -> float:
+        return value(policy, threshold, precision) - value(NONE, 0.0, reference)
+
+    return network, trace, lost
 
 
-def _recorded_onnx(model: OnnxModel, feeds: Any, loss: Loss | None) -> tuple[Network, Trace, UserLoss | None]:
+def _recorded_onnx(
+    model: OnnxModel, feeds: Any, loss: Loss | None, reference: str
+) -> tuple[Network, Trace, UserLoss | None]:
     """Return what an ONNX model's only recurrent part is and was given, and the loss of its outputs under a policy."""
     plain = model.run(feeds, NONE, compare=False)
     network, trace = _only_part(plain.session)
@@ -139,12 +146,16 @@ def _recorded_onnx(model: OnnxModel, feeds: Any, loss: Loss | None) -> tuple[Net
     plain_loss = finite_loss(loss(plain.outputs))
 
     @cache
-    def value(policy: str, threshold: float) -> float:
-        if policy == NONE:
+    def value(policy: str, threshold: float, precision: str) -> float:
+        if (policy, precision) == (NONE, "fp16"):
             return plain_loss
-        return finite_loss(loss(model.run(feeds, policy, threshold, scales=network.scales, compare=False).outputs))
+        run = model.run(feeds, policy, threshold, precision, scales=network.scales, compare=False)
+        return finite_loss(loss(run.outputs))
 
-    return network, trace, lambda policy, threshold: value(policy, threshold) - plain_loss
+    def lost(policy: str, threshold: float, precision: str) -> float:
+        return value(policy, threshold, precision) - value(NONE, 0.0, reference)
+
+    return network, trace, lost
 
 
 def _only_part(session: Session) -> tuple[Network, Trace]:

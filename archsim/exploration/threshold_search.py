@@ -84,8 +84,8 @@ def last_good(fits: Mapping[int, bool]) -> int | None:
 
 CHANGE = "output_change"
 LOSS = "metric_loss"
-UserLoss = Callable[[str, float], float]
-"""Loss of a policy at a θ by the user's own measure, next to no reuse."""
+UserLoss = Callable[[str, float, str], float]
+"""Loss of a policy at a θ in a precision by the user's own measure, next to no reuse."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Bound:
     def loss_of(self, row: pd.Series[Any]) -> float:
         """Return the user's loss of a result."""
         assert self.user_loss is not None, "asked for where it is given"
-        return self.user_loss(row["policy"], float(row["threshold"]))
+        return self.user_loss(row["policy"], float(row["threshold"]), row["precision"])
 
     def holds(self, row: pd.Series[Any]) -> bool:
         """Return whether the cost of a result is within the bound; one that is unknown is not."""

@@ -24,6 +24,7 @@ HIGHEST, DOUBLINGS, STEPS_PER_DOUBLING = 4.0, 18, 8
 """End of the search of θ, and its steps, even on a log scale because inputs of networks differ in size."""
 GAINS = {"avoided": "macs_avoided_fraction", "energy_saving": "energy_saving", "speedup": "speedup"}
 """Columns of a row by keys of a run's record."""
+COSTS = {"energy_j": "energy_j", "time_s": "time_s"}
 NO_GAINS = {"avoided": 0.0, "energy_saving": 0.0, "speedup": 1.0}
 Row = dict[str, Any]
 OnTrial = Callable[[dict[str, Any]], None]
@@ -67,19 +68,30 @@ class Judge:
     What a policy costs is measured against the network's own answers without reuse, in the machine's arithmetic.
     """
 
-    def __init__(self, network: Foreign) -> None:
+    def __init__(self, network: Foreign, precision: str = "fp16") -> None:
         self.network = network
+        self.precision = precision
         self.choosing, self.judging = network.sequences[::2], network.sequences[1::2]
         self.chosen_by, session = network.reusing(self.choosing, policy=NONE)
         self.scales = session.measure_scales()
-        self.judged_by, self.plain = network.reusing(self.judging, policy=NONE)
+        self.judged_by, self.plain = self._run(self.judging, NONE)
+        self.fp16_answers = self.judged_by
+        """Answers on the judging half in fp16 without reuse."""
+        if precision != "fp16":
+            self.chosen_by, _ = self._run(self.choosing, NONE)
+            self.fp16_answers, _ = network.reusing(self.judging, policy=NONE)
+
+    def _run(self, sequences: Sequence[Any], policy: str, threshold: float | None = None) -> tuple[list[Any], Session]:
+        reuse = {"policy": policy, "threshold": threshold, "precision": self.precision, "scales": self.scales}
+        return self.network.reusing(sequences, **reuse)
 
     def row(self, policy: str, on_trial: OnTrial = lambda record: None) -> Row:
         """Return the figures of a policy at the largest θ within the bound, or without θ where there is none."""
         row: Row = {"policy": policy, "threshold": None, "sequences": len(self.judging), "tried": []}
         if policy == NONE:
             amounts = losses(self.network, self.judged_by, self.network.original(self.judging))
-            return row | self._gains(self.plain) | self._loss(amounts) | inputs_of(self.plain)
+            row |= self._gains(self.plain) | self._loss(amounts) | self._beside_fp16(self.judged_by)
+            return row | inputs_of(self.plain)
         trials = self._trials(policy, on_trial)
         last = DOUBLINGS * STEPS_PER_DOUBLING
         best = largest_step(lambda step: trials.fits(theta_at(step)), last)
@@ -88,8 +100,9 @@ class Judge:
             return row | NO_GAINS | {"loss_at_zero": trials.cost(0.0)}
         theta = theta_at(best)
         row |= {"threshold": theta, "end_of_search": best == last}
-        answers, session = self.network.reusing(self.judging, policy=policy, threshold=theta, scales=self.scales)
-        return row | self._gains(session) | self._loss(losses(self.network, answers, self.judged_by))
+        answers, session = self._run(self.judging, policy, theta)
+        row |= self._gains(session) | self._loss(losses(self.network, answers, self.judged_by))
+        return row | self._beside_fp16(answers)
 
     def _trials(self, policy: str, on_trial: OnTrial) -> ScoredTrials:
         """Return the trials of θ on the choosing half, scored by the loss with its sign turned."""
@@ -98,7 +111,12 @@ class Judge:
             if theta is None:
                 return Outcome(0.0)  # the answers without reuse are the reference
             answers, session = self.network.reusing(
-                self.choosing, policy=policy, threshold=theta, scales=self.scales, compare=False
+                self.choosing,
+                policy=policy,
+                threshold=theta,
+                precision=self.precision,
+                scales=self.scales,
+                compare=False,
             )
             avoided = session.record["macs_avoided_fraction"]
             assert isinstance(avoided, float), "something went through the network"
@@ -108,9 +126,12 @@ class Judge:
 
     def _gains(self, session: Session) -> Row:
         record = session.simulate("epur").record
-        gains = {name: record[key] for name, key in GAINS.items()}
+        gains = {name: record[key] for name, key in (GAINS | COSTS).items()}
         memory = record["energy_dram_j"] / record["energy_j"]
         return gains | {"main_memory": memory, "output_change": session.record["output_change"]}
+
+    def _beside_fp16(self, answers: Sequence[Any]) -> Row:
+        return {"loss_beside_fp16": total(losses(self.network, answers, self.fp16_answers))}
 
     def _loss(self, amounts: F64) -> Row:
         low, high = interval(amounts)

@@ -122,8 +122,7 @@ def check_details_agree(run):
     network, trace, arch, policy, theta = run
     COMPARED["runs"] += 1
     COMPARED["passes"] += len(trace) * sum(len(layer.directions) for layer in network.layers)
-    # Decisions do not depend on the machine, so those of one format serve the machines of all.
-    inference = decided(network, trace, policy, theta)
+    inference = decided(network, trace, arch, policy, theta)
     block, neuron = (
         replayed(network, trace, arch, policy, theta, detail=detail, inference=inference)
         for detail in ("block", "neuron")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from harness import arch_with, make_network, make_tokens, make_trace, make_translator, replayed
+from harness import arch_with, decided, make_network, make_tokens, make_trace, make_translator, replayed
 
 import archsim
 from archsim.activity import PassShape, pass_shapes
@@ -34,7 +34,8 @@ def at(precision, arch=None):
 
 def replay(network, trace, precision, policy="bnn", theta=0.5, arch=None, detail="block"):
     """Return the result of a machine of this format on the decisions of fp16, which no machine changes."""
-    return replayed(network, trace, at(precision, arch), policy, theta, detail=detail)
+    inference = decided(network, trace, arch or ArchSpec(), policy, theta)
+    return replayed(network, trace, at(precision, arch), policy, theta, detail=detail, inference=inference)
 
 
 @pytest.fixture(scope="module")
