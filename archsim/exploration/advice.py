@@ -49,10 +49,11 @@ def advice(explored: ExploredPoints) -> str:
 
 def _of_formats(explored: ExploredPoints) -> list[str]:
     """Return a sentence per further number format on what it brings without reuse."""
+    if not explored.points["format"].any():
+        return []
     plain = explored.points[(explored.points["policy"] == NONE) & (explored.points["precision"] != FP16.name)]
-    rows = [row for _, row in plain.iterrows() if row["format"]]
-    cost = explored.cost
-    return [f"{row['precision']} without reuse {_lost(row, cost)}, {_gains(row)}." for row in rows]
+    words = [(row["precision"], _lost(row, explored.cost), _gains(row)) for _, row in plain.iterrows()]
+    return [f"{name} without reuse {lost}, {gains}." for name, lost, gains in words]
 
 
 def _at_end(explored: ExploredPoints) -> list[str]:

@@ -34,7 +34,7 @@ def found_of(*rows, max_loss=1.0, margin=0.0):
         Candidate(policy, (512,), policy not in ("none", "delta"), policy not in ("none", "fixed"))
         for policy in frame["policy"]
     ]
-    return evaluate_points(sweep, candidates, Bound(max_loss, margin), None, LogGrid().ends)
+    return evaluate_points(sweep, candidates, Bound(max_loss, margin), None, LogGrid().ends, {})
 
 
 BNN = ("bnn", 0.5, 512, 0.48, 0.2, 0.1, 1.9, 0.40, 10.1)
