@@ -51,8 +51,8 @@ def format_gains(subject: Subject, best: JudgedPolicy | None, arch: ArchSpec) ->
         machine, own = arch.at_precision(numbers.name), subject.at(numbers.name)
         try:
             plain = own.trial(NoReuse(), None, units).simulate(machine)
-            trial = best and best.trial and own.trial(best.choice.policy, best.trial.threshold, units)
-            with_policy = trial and gains_between(trial.simulate(machine), base)
+            trial = _with_policy(own, best)
+            with_policy = None if trial is None else gains_between(trial.simulate(machine), base)
         except UsageError:  # the machine, or the policy, cannot have the format
             continue
         squares = [
@@ -60,6 +60,13 @@ def format_gains(subject: Subject, best: JudgedPolicy | None, arch: ArchSpec) ->
         ]
         loss, change = own.loss_beside(reference, units), cost_of_change(np.concatenate(squares))
         yield FormatGain(numbers.name, gains_between(plain, base), loss, change, with_policy, trial)
+
+
+def _with_policy(subject: Subject, best: JudgedPolicy | None) -> Trial | None:
+    """Return the run of the best policy on the sequences that judge, at the θ chosen for it; None without one."""
+    if best is None or best.trial is None:
+        return None
+    return subject.trial(best.choice.policy, best.trial.threshold, subject.halves.judging)
 
 
 def _without_reuse(subject: Subject) -> dict[str, InferenceResult]:

@@ -70,7 +70,7 @@ def losses_beside_fp16(points: pd.DataFrame, costs: Mapping[str, PrecisionCost])
     beside = {column: own[column] + loss for column in LOSSES}
     # By the triangle inequality, the norm of outputs that have changed by a is at most 1 + a of those before.
     beside["output_change"] = change + (1 + change) * own["output_change"]
-    return points.assign(**beside, **own.rename(columns=OWN))
+    return points.assign(**beside).join(own.rename(columns=OWN))
 
 
 def gains_beside_fp16(points: pd.DataFrame) -> pd.DataFrame:
