@@ -94,10 +94,11 @@ def _declared_actions(result: Result, fmu: FmuSpec) -> Counter[tuple[str, str]]:
 
 def _own_energy(subject: Subject, result: Result) -> str:
     machine = MACHINES.get(declaration(subject.policy).machine_name)
+    own = machine.own_components & set(machine.parts(result.simulated.arch))
     charged = {row.component for row in result.simulated.energy if row.joules > 0}
-    if missing := sorted(machine.own_components - charged):
+    if missing := sorted(own - charged):
         raise BrokenPromiseError(f"machine {machine.name}: {', '.join(missing)} costs no energy")
-    return f"charged for {', '.join(sorted(machine.own_components))}"
+    return f"charged for {', '.join(sorted(own))}"
 
 
 def check_memo(subject: Subject) -> str | None:

@@ -140,6 +140,8 @@ class Declaration:
     """Hardware of its predictor in the memoization unit, which states its own cost; that of `bnn` by default."""
     by_columns: bool = False
     """Whether it skips columns of weights (a ColumnPolicy) instead of reusing neurons."""
+    threshold_per_input: bool = False
+    """Whether it compares each element of [x; h] with a threshold of its own, which delta units then keep."""
     machine: str = ""
     """Name of the machine it runs on; empty for that of its kind."""
 

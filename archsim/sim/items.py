@@ -92,7 +92,7 @@ class PredictorBytes(NamedTuple):
     """Bytes per computation unit that a predictor reads of a segment's rows; zero if it reads no weights."""
 
     other_signs: int = 0
-    """Bytes of sign bits outside this segment's weights, which the predictor also reads."""
+    """Bytes in the weight buffer beside this segment's weights: sign bits of others, and constants per input."""
     planes: int = 0
     """Bytes of the planes beyond the signs."""
     streamed: int = 0
