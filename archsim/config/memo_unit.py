@@ -100,7 +100,9 @@ def check_predictor(predictor: Predictor, fmu: FmuSpec, n_inputs: int) -> None:
         ("issue_cycles", predictor.issue_cycles(fmu, n_inputs), 1),
         ("memo_entry_bytes", predictor.memo_entry_bytes(n_inputs), 1),
     ]
+    stated += [("constant_bytes", predictor.constant_bytes(n_inputs), 0)]
     actions = [*predictor.actions(fmu, n_inputs), *predictor.input_actions(fmu, n_inputs)]
+    actions += predictor.pass_actions(fmu, n_inputs)
     stated += [(f"actions of {component}.{action}", number, 0) for component, action, number in actions]
     stated += [(f"parts of {component}", number, 0) for component, number in predictor.parts(fmu).items()]
     for name, value, least in stated:
@@ -108,3 +110,6 @@ def check_predictor(predictor: Predictor, fmu: FmuSpec, n_inputs: int) -> None:
             raise ConfigError(
                 f"predictor {type(predictor).__name__}: {name} = {value!r}: need a whole number >= {least}"
             )
+    if (constants := predictor.constant_bytes(n_inputs)) and not predictor.planes:
+        found = f"predictor {type(predictor).__name__}: constant_bytes = {constants} and planes = 0"
+        raise ConfigError(f"{found}: need a plane at least, whose bank the constants lie in")

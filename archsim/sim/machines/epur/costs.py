@@ -73,13 +73,14 @@ def input_bits(arch: ArchSpec, segment: PassSegment) -> int:
 def predictor_bytes(arch: ArchSpec, segment: PassSegment) -> PredictorBytes:
     """Return the bytes per computation unit that the predictor reads of a segment's rows."""
     planes, n_units, n_inputs = arch.predictor_planes, segment.shape.n_units, segment.shape.n_inputs
-    if not planes or not segment.updates_cells:
+    if arch.fmu is None or not planes or not segment.updates_cells:
         return PredictorBytes()
+    constants = arch.fmu.predictor.constant_bytes(n_inputs)
     further = ceil_div((planes - 1) * n_units * n_inputs, 8)
     return PredictorBytes(
-        other_signs=ceil_div(n_units * (n_inputs - segment.columns), 8),
+        other_signs=ceil_div(n_units * (n_inputs - segment.columns), 8) + constants,
         planes=further,
-        streamed=ceil_div(n_units * n_inputs, 8) + further,
+        streamed=ceil_div(n_units * n_inputs, 8) + further + constants,
     )
 
 
@@ -95,6 +96,13 @@ def step_actions(arch: ArchSpec, segment: PassSegment) -> Iterator[Action]:
     yield from step_transfers(arch, segment, input_bits(arch, segment))
     if arch.fmu and segment.updates_cells:
         for action in arch.fmu.predictor.input_actions(arch.fmu, segment.shape.n_inputs):
+            yield action._replace(number=action.number * segment.shape.n_gates)
+
+
+def pass_actions(arch: ArchSpec, segment: PassSegment) -> Iterator[Action]:
+    """Yield what the predictors of all gates do before the first step of a pass."""
+    if arch.fmu and segment.updates_cells:
+        for action in arch.fmu.predictor.pass_actions(arch.fmu, segment.shape.n_inputs):
             yield action._replace(number=action.number * segment.shape.n_gates)
 
 
