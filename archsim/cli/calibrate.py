@@ -173,13 +173,12 @@ def _by_change(
     from archsim.cli.console import percent, say
     from archsim.inference.policy_parameters import lacks_measures
     from archsim.ir.saving import save_calibration
-    from archsim.policies import kind_of, policy_from
+    from archsim.policies import declaration, kind_of, policy_from
 
     policy = policy_from(search["policy"])
     if save and lacks_measures(network, policy):
-        raise ConfigError(
-            f"policy {policy.name!r} needs scales or means of inputs: --scales-only --save measures them first"
-        )
+        what = "scales" if declaration(policy).needs_scales else "means of inputs"
+        raise ConfigError(f"policy {policy.name!r} needs {what}: --scales-only --save measures them first")
     avoided = kind_of(policy).avoided
 
     def told(record: dict[str, Any]) -> str:

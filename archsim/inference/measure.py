@@ -22,7 +22,10 @@ DIGITS = 6
 
 
 def measure_scales(network: Network, trace: Trace, *, precision: str = "fp16") -> Scales:
-    """Return the mean magnitudes of x and h at each layer, and the means of x, without reuse; `trace` must be calibration data."""
+    """Return the mean magnitudes of x and h at each layer, and the mean of each element of x, without reuse.
+
+    `trace` must be calibration data.
+    """
     magnitudes = _Magnitudes()
     for part in _parts(network, prepared(network, trace)):
         run_inference(network, part, magnitudes, precision=precision, keep_outputs=False)

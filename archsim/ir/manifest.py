@@ -140,7 +140,7 @@ Mean = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class ScalesManifest(FrozenRecord):
-    """Means of inputs, and of their and hidden values' magnitudes, on calibration data, as `archsim calibrate` measures it."""
+    """Means of inputs, and of magnitudes, on calibration data, as `archsim calibrate` measures it."""
 
     trace: str
     trace_digest: str

@@ -10,7 +10,7 @@ from archsim.policies.options import spelled
 
 LARGEST_CODE = 1 << 23
 """Beyond it float32 itself is coarser than the quantiser."""
-FLOAT32_MAX = np.finfo(np.float32).max
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class ColumnSkipping:
@@ -80,14 +80,17 @@ class InputSimilarityPolicy(ColumnSkipping):
         if not self.weighted:
             return InputSimilarityPass(np.full(context.n_inputs, spacing))
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            spacings = spacing / input_weights(context)
+            spacings: F32 = spacing / input_weights(context)
         # A column of zeros would have an infinite spacing; with the largest finite one its code is 0 as well. 0/0 is
         # a spacing of 0, because θ = 0 quantises nothing.
-        return InputSimilarityPass(np.nan_to_num(spacings, posinf=FLOAT32_MAX))
+        return InputSimilarityPass(np.nan_to_num(spacings, posinf=FLOAT32_MAX).astype(np.float32))
 
 
 class InputSimilarityPass:
-    """Pass with a linear quantiser per input: code = rint(v / θ), value = code·θ. With θ = 0 a value is its own code."""
+    """Pass with a linear quantiser per input of spacing s: code = rint(v / s), value = code·s.
+
+    A spacing of 0 leaves the values alone.
+    """
 
     def __init__(self, spacings: F32) -> None:
         self.spacings = spacings
@@ -96,7 +99,7 @@ class InputSimilarityPass:
         """Return the value of each element's code."""
         if not self.spacings.any():
             return inputs
-        with np.errstate(over="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             codes = np.rint(inputs / self.spacings)
         values: F32 = np.where(np.abs(codes) < LARGEST_CODE, codes, 0) * self.spacings
         return np.where(np.abs(codes) < LARGEST_CODE, values, inputs)
