@@ -110,6 +110,3 @@ def check_predictor(predictor: Predictor, fmu: FmuSpec, n_inputs: int) -> None:
             raise ConfigError(
                 f"predictor {type(predictor).__name__}: {name} = {value!r}: need a whole number >= {least}"
             )
-    if (constants := predictor.constant_bytes(n_inputs)) and not predictor.planes:
-        found = f"predictor {type(predictor).__name__}: constant_bytes = {constants} and planes = 0"
-        raise ConfigError(f"{found}: need a plane at least, whose bank the constants lie in")

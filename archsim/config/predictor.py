@@ -30,7 +30,7 @@ class Predictor(ABC):
 
     A policy returns one from its attribute `predictor`. In all methods `fmu` is the memoization unit that the predictor
     is built into, and `n_inputs` is N, the length of [x; h]. The machine itself charges the memo buffer (a read and a
-    write per prediction), the banks of the planes and their fills, and the correctors.
+    write per prediction), the banks of the planes, all fills, the way of constants into the unit, and the correctors.
     """
 
     planes: int = 0
@@ -65,7 +65,10 @@ class Predictor(ABC):
         return ()
 
     def constant_bytes(self, n_inputs: int) -> int:
-        """Return the bytes of a pass's constants per computation unit, which come with its weights to the sign bank."""
+        """Return the bytes of a pass's constants of inputs per computation unit.
+
+        They come with the weights, lie in intermediate memory, and are read from there when a pass starts.
+        """
         return 0
 
     def built_into(self, fmu: FmuSpec) -> Predictor:
@@ -122,10 +125,8 @@ class BitPlanePredictor(Predictor):
         yield Action("level_buffer", "read", self._level_words(fmu, n_inputs))
 
     def pass_actions(self, fmu: FmuSpec, n_inputs: int) -> Iterator[Action]:
-        """Yield the copying of levels from the sign bank to the level buffer."""
-        words = self._level_words(fmu, n_inputs)
-        yield Action("sign_bank", "predict", words)
-        yield Action("level_buffer", "write", words)
+        """Yield the writes of levels into the level buffer."""
+        yield Action("level_buffer", "write", self._level_words(fmu, n_inputs))
 
     def _level_words(self, fmu: FmuSpec, n_inputs: int) -> int:
         """Return the words of all levels; the level buffer is as wide as a sign bank."""

@@ -137,7 +137,9 @@ def test_levels_cost_a_copy_per_pass_and_comparisons_per_step(dataflow):
     assert having["level_buffer", "write"] == sequences * gates * 2
     assert having["level_buffer", "read"] == steps * gates * 2
     assert having["fmu", "quantise"] == steps * gates * 32
-    assert having["sign_bank", "predict"] - without["sign_bank", "predict"] == sequences * gates * 2
+    memory = "intermediate_memory"
+    assert having[memory, "read"] - without[memory, "read"] == sequences * gates * 2
+    assert having[memory, "write"] - without[memory, "write"] == gates * 2
     assert results[1].record["dram_bytes"] - results[0].record["dram_bytes"] == gates * 32 * 2
     np.testing.assert_array_equal(*(result.timing.step_end_cycles(1, 0, 0) for result in results))
     np.testing.assert_array_equal(*(result.activity.reused(1, 0, 0) for result in results))

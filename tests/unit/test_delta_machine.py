@@ -54,8 +54,8 @@ def test_thresholds_cost_a_copy_per_pass_a_read_per_group_and_bytes_with_the_wei
     assert having["threshold_buffer", "read"] == steps * gates * 2
     assert having["threshold_buffer", "write"] == sequences * gates * 2
     more = {key: having[key] - without[key] for key in having if having[key] != without.get(key, 0) and key in without}
-    assert more.pop(("weight_buffer", "read")) == sequences * gates * filled_bytes // 32
-    assert more.pop(("weight_buffer", "fill")) == gates * filled_bytes // 32
+    assert more.pop(("intermediate_memory", "read")) == sequences * gates * filled_bytes // 32
+    assert more.pop(("intermediate_memory", "write")) == gates * filled_bytes // 32
     assert results[1].record["dram_bytes"] - results[0].record["dram_bytes"] == gates * filled_bytes
     assert {component for component, _ in more} <= {"dram"}
     np.testing.assert_array_equal(*(result.timing.step_end_cycles(1, 0, 0) for result in results))

@@ -12,7 +12,7 @@ from archsim.config.delta_unit import DeltaSpec
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import Bools
 from archsim.kernels.pipeline.columns import ColumnTimes
-from archsim.sim.actions import INPUT_BUFFER, WEIGHT_BUFFER
+from archsim.sim.actions import INPUT_BUFFER, WEIGHT_BUFFER, sequence_store
 from archsim.sim.items import PassSegment
 from archsim.sim.units.unit import MAC
 from archsim.units import BYTES_PER_FP16, BYTES_PER_SUM, ceil_div
@@ -63,17 +63,17 @@ def scan(arch: ArchSpec, delta: DeltaSpec, entering: Bools) -> Iterator[Action]:
 
 
 def threshold_bytes(arch: ArchSpec, n_inputs: int) -> int:
-    """Return the bytes of the thresholds of a pass, which lie beside its weights in each weight buffer."""
+    """Return the bytes of the thresholds of a pass, one set per computation unit."""
     return n_inputs * BYTES_PER_THRESHOLD * delta_of(arch).thresholds
 
 
 def thresholds_copied(arch: ArchSpec, n_inputs: int) -> Iterator[Action]:
-    """Yield the actions of copying a pass's thresholds from the weight buffer to the threshold buffer of a unit.
+    """Yield the actions of copying a pass's thresholds from intermediate memory to the threshold buffer of a unit.
 
-    It takes no time: step 0 needs no thresholds, and reads of other banks go on meanwhile, as with fills.
+    It takes no time, because step 0 needs no thresholds.
     """
     n_bytes = threshold_bytes(arch, n_inputs)
-    yield Action(WEIGHT_BUFFER, "read", ceil_div(n_bytes, arch.weight_buffer.port_bytes))
+    yield from sequence_store(arch, n_bytes)
     yield Action(THRESHOLD_BUFFER, "write", ceil_div(n_bytes, delta_of(arch).width * BYTES_PER_THRESHOLD))
 
 

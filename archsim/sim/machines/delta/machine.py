@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
-from archsim.config.components import Action
 from archsim.ir.network import Network
 from archsim.policies import Policy, declaration
-from archsim.sim.actions import weight_fill
 from archsim.sim.items import PassSegment, PredictorBytes
 from archsim.sim.machines.delta.capacity import check_fit
 from archsim.sim.machines.delta.costs import DELTA_PARTS, THRESHOLD_BUFFER, parts_of_unit, threshold_bytes
@@ -60,12 +58,8 @@ class Delta(Machine):
         return parts_of_unit(arch)
 
     def predictor_bytes(self, arch: ArchSpec, segment: PassSegment) -> PredictorBytes:
-        """Return the bytes per computation unit of a segment's thresholds, which lie in the weight buffer."""
-        return PredictorBytes(other_signs=threshold_bytes(arch, segment.shape.n_inputs))
-
-    def fill_actions(self, arch: ArchSpec, n_bytes: int, extra_bits: int) -> Iterator[Action]:
-        """Yield the actions of filling a weight buffer with weights and thresholds."""
-        return weight_fill(arch, n_bytes + extra_bits // 8)
+        """Return the bytes per computation unit of a segment's thresholds."""
+        return PredictorBytes(constants=threshold_bytes(arch, segment.shape.n_inputs))
 
 
 DELTA = Delta()
