@@ -41,7 +41,7 @@ NETWORKS: dict[str, type[Foreign]] = {
 }
 POLICIES = (
     *(NONE, "bnn", "bnn:centre=on", "oracle", "lowbit:throttle=off,correct=on"),
-    *("input-similarity", "input-similarity:weighted=on", "delta", "delta:weighted=on"),
+    *("input-similarity", "delta", "delta:weighted=on"),
 )
 COLUMNS = (
     *("network", "policy", "threshold", "end_of_search", "avoided", "energy_saving", "speedup"),
