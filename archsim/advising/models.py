@@ -57,7 +57,7 @@ class ModelSubject(ABC):
 
     def trial(self, policy: Policy, threshold: float | None, units: Units) -> Trial:
         """Run a policy at a θ on some inputs."""
-        scales = self._measured() if declaration(policy).needs_scales else None
+        scales = self._measured() if declaration(policy).needs_measures else None
         plain = isinstance(policy, NoReuse)
         session, after = self._without_reuse(units) if plain else self._run(policy, threshold, units, scales)
         inferences = [part.inference for part in session.called]

@@ -1,4 +1,4 @@
-"""Parameters of a policy on a network: θ per gate, and the scales of inputs for policies that quantise them."""
+"""Parameters of a policy on a network: θ per gate, and the scales and means of inputs for policies that need them."""
 
 from __future__ import annotations
 
@@ -74,12 +74,33 @@ def scales_for(network: Network, policy: Policy) -> dict[PassKey, tuple[float, f
     if not declaration(policy).needs_scales:
         return None
     if network.scales is None:
-        missing = f"{network.name} has no scales, which policy {policy.name!r} quantises inputs by"
-        by_shell = "archsim calibrate --network FOLDER --trace TRACE --scales-only --save"
-        in_python = "dataclasses.replace(network, scales=archsim.measure_scales(network, trace))"
-        raise ConfigError(f"{missing}: measure them with {by_shell}, or in Python {in_python}")
+        raise _unmeasured(network, "scales", f"which policy {policy.name!r} quantises inputs by")
     per_layer = enumerate(zip(network.scales.inputs, network.scales.hidden, strict=True))
     return {(layer, d): (x, h) for layer, (x, directions) in per_layer for d, h in enumerate(directions)}
+
+
+def means_for(network: Network, policy: Policy) -> list[F32] | None:
+    """Return the means of x per layer, (I,) each; None for a policy that needs none.
+
+    Raises ConfigError where a policy needs means that nobody has measured.
+    """
+    if not declaration(policy).needs_means:
+        return None
+    if network.scales is None or network.scales.means is None:
+        raise _unmeasured(network, "means of inputs", f"which policy {policy.name!r} centres them by")
+    return [np.array(of_layer, np.float32) for of_layer in network.scales.means]
+
+
+def lacks_measures(network: Network, policy: Policy) -> bool:
+    """Return whether a policy needs scales or means that the network does not have; `measure_scales` gives both."""
+    declared, scales = declaration(policy), network.scales
+    return (declared.needs_scales and scales is None) or (declared.needs_means and (scales is None or not scales.means))
+
+
+def _unmeasured(network: Network, what: str, use: str) -> ConfigError:
+    by_shell = "archsim calibrate --network FOLDER --trace TRACE --scales-only --save"
+    in_python = "dataclasses.replace(network, scales=archsim.measure_scales(network, trace))"
+    return ConfigError(f"{network.name} has no {what}, {use}: measure them with {by_shell}, or in Python {in_python}")
 
 
 def _is_list(threshold: object) -> bool:

@@ -71,7 +71,9 @@ def load_network(name: str | Path) -> Network:
         head=head,
         metric=manifest.metric,
         thresholds=manifest.thresholds,
-        scales=Scales(manifest.scales.inputs, manifest.scales.hidden) if manifest.scales else None,
+        scales=Scales(manifest.scales.inputs, manifest.scales.hidden, manifest.scales.means)
+        if manifest.scales
+        else None,
         description=manifest.description,
         provenance=manifest.provenance,
         default_trace=manifest.default_trace,

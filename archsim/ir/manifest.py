@@ -136,10 +136,11 @@ class CalibrationManifest(FrozenRecord):
 
 
 Scale = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Mean = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class ScalesManifest(FrozenRecord):
-    """Mean magnitudes of inputs and hidden values on calibration data, as `archsim calibrate` measures it."""
+    """Means of inputs, and of magnitudes, on calibration data, as `archsim calibrate` measures it."""
 
     trace: str
     trace_digest: str
@@ -149,6 +150,8 @@ class ScalesManifest(FrozenRecord):
     """Mean |x| by layer."""
     hidden: tuple[tuple[Scale, ...], ...]
     """Mean |h| by layer and direction."""
+    means: tuple[tuple[Mean, ...], ...] | None = None
+    """Mean of each element of x by layer; None in files of older versions."""
 
 
 class Manifest(FrozenRecord):

@@ -38,12 +38,14 @@ LARGEST_SCALE = 1e30
 
 @dataclass(frozen=True)
 class Scales:
-    """Mean magnitudes of the inputs of layers on calibration data, which set the steps of quantisers."""
+    """Means of the inputs of layers on calibration data, which set the steps of quantisers and centre signs."""
 
     inputs: tuple[float, ...]
     """Mean |x| by layer."""
     hidden: tuple[tuple[float, ...], ...]
     """Mean |h| by layer and direction."""
+    means: tuple[tuple[float, ...], ...] | None = None
+    """Mean of each element of x by layer, float32; None if they have not been measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +205,17 @@ def _check_scales(network: Network, scales: Scales) -> None:
     for value in (*scales.inputs, *(value for sides in scales.hidden for value in sides)):
         if not 0 <= value <= LARGEST_SCALE:
             raise NetworkError(f"{network.name}: scales hold {value}, need numbers from 0 to {LARGEST_SCALE:g}")
+    if scales.means is not None:
+        _check_means(network, scales.means)
+
+
+def _check_means(network: Network, means: tuple[tuple[float, ...], ...]) -> None:
+    counts, need = [len(of_layer) for of_layer in means], [layer.input_size for layer in network.layers]
+    if counts != need:
+        raise NetworkError(f"{network.name}: scales.means has {counts} entries, need {need}, one per input of a layer")
+    for value in (value for of_layer in means for value in of_layer):
+        if not -LARGEST_SCALE <= value <= LARGEST_SCALE:
+            raise NetworkError(f"{network.name}: scales.means hold {value}, need numbers up to ±{LARGEST_SCALE:g}")
 
 
 def _check_metric(network: Network, metric: str) -> None:

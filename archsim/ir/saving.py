@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -56,7 +57,7 @@ def save_calibration(
         document.setdefault("thresholds", tomlkit.table())[policy] = evidence.points[0].threshold
         document.setdefault("calibration", tomlkit.table(is_super_table=True))[policy] = _as_toml(evidence)
         if scales is not None:
-            document["scales"] = scales.model_dump()
+            document["scales"] = scales.model_dump(exclude_none=True)
 
     return _edit(folder, change, force=force)
 
@@ -68,7 +69,7 @@ def save_scales(folder: Path, scales: ScalesManifest, *, force: bool = False) ->
     """
 
     def change(document: tomlkit.TOMLDocument) -> None:
-        document["scales"] = scales.model_dump()
+        document["scales"] = scales.model_dump(exclude_none=True)
 
     return _edit(folder, change, force=force)
 
@@ -127,7 +128,7 @@ def save_network(network: Network, folder: str | Path) -> Path:
         content["frontend"] = network.frontend.name
     if network.scales:
         source = {"trace": "", "trace_digest": "", "sequences": 0, "precision": ""}
-        content["scales"] = source | {"inputs": network.scales.inputs, "hidden": network.scales.hidden}
+        content["scales"] = source | asdict(network.scales)
     if network.embedding:
         tensors["embedding.weight"] = network.embedding.table
         content["embedding"] = {"weight": "embedding.weight"}

@@ -94,7 +94,7 @@ class _ModelRunner:
 
     def run(self, threshold: float | None) -> Outcome:
         """Return the score, reuse and change at a θ, or without reuse for None."""
-        if threshold is not None and self.scales is None and declaration(self.search.policy).needs_scales:
+        if threshold is not None and self.scales is None and declaration(self.search.policy).needs_measures:
             self._run(None, measures=True)
         return self._run(threshold)
 

@@ -33,7 +33,7 @@ class OnnxTrials:
     def run(self, threshold: float | None) -> Outcome:
         """Return the score (the loss with its sign turned), reuse and change at a θ, or without reuse for None."""
         compare = self.search.bound.max_change is not None and threshold is not None
-        if threshold is not None and self.scales is None and declaration(self.search.policy).needs_scales:
+        if threshold is not None and self.scales is None and declaration(self.search.policy).needs_measures:
             self.scales = self.model.run(self.feeds, "none", precision=self.search.precision).session.measure_scales()
         policy = "none" if threshold is None else self.search.policy
         precision = self.search.precision

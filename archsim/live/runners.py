@@ -8,10 +8,10 @@ from typing import Any
 
 from archsim.calibration.scored import CalibratedThreshold
 from archsim.errors import ConfigError, UnknownNameError
-from archsim.inference.policy_parameters import Threshold
+from archsim.inference.policy_parameters import Threshold, lacks_measures
 from archsim.inference.stack import StackRunner
 from archsim.ir.network import Network, Scales
-from archsim.policies import Policy, declaration
+from archsim.policies import Policy
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +35,11 @@ class PartRunners:
         if threshold is None and self.policy.needs_threshold:
             need = f"a number >= 0, or a number by name: {', '.join(names)}"
             raise ConfigError(f"threshold: policy {self.policy.name!r} needs one for {network.name}: {need}")
-        if scales is None and declaration(self.policy).needs_scales:
+        network = network if scales is None else replace(network, scales=scales)
+        if lacks_measures(network, self.policy):
             source = "session.network and session.trace of a run with policy='none' on calibration data"
             need = f"archsim.measure_scales(network, trace), from {source}"
             raise ConfigError(f"scales: policy {self.policy.name!r} needs those of {network.name}: {need}")
-        network = network if scales is None else replace(network, scales=scales)
         theta = 0.0 if threshold is None else threshold
         return StackRunner(network, self.policy, theta, precision=self.precision, compare=self.compare)
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from harness import arch_with, make_network, make_tokens, make_trace, make_translator
+from harness import COLUMN_POLICIES, arch_with, make_network, make_tokens, make_trace, make_translator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ from archsim.sim.machines import DELTA, check_fit, machine_of
 from archsim.sim.memory.weight_buffers import group_bytes
 
 COMPARED = Counter()
-POLICIES = ("none", "bnn", "oracle", "ternary:throttle=off", "lowbit")
+POLICIES = ("none", "bnn", "bnn:centre=on", "oracle", "ternary:throttle=off", "lowbit")
 NOT_COMPARED = ("detail", "digest", "events", "wall_s")
 
 
@@ -114,7 +114,7 @@ def column_runs(draw):
     groups = weight_groups(pass_shapes(network), DELTA.spec(arch))
     largest = max(group_bytes(DELTA, arch, group) for group in groups)
     arch = arch.replace("weight_buffer.capacity_bytes", draw(st.sampled_from([largest, 2 * largest, 1 << 21])))
-    return network, trace, arch, draw(st.sampled_from(["delta", "input-similarity"])), draw(st.floats(0, 1))
+    return network, trace, arch, draw(st.sampled_from(COLUMN_POLICIES)), draw(st.floats(0, 1))
 
 
 def check_details_agree(run):
