@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsim.errors import RunFailedError
-from archsim.exploration.candidates import POLICIES, WIDTHS, candidates, grid_of
+from archsim.exploration.candidates import POLICIES, WIDTHS, candidates, grid_of, runnable
 from archsim.exploration.result import Exploration, evaluate_points
 from archsim.exploration.subjects import bound_of, check_objects, written
 from archsim.exploration.threshold_search import LogGrid, ThresholdSearch
@@ -42,7 +42,7 @@ def explore(
     max_loss: float | None = None,
     max_change: float | None = None,
     loss: Callable[[Any], Any] | None = None,
-    policies: list[str] | tuple[str, ...] = POLICIES,
+    policies: list[str] | tuple[str, ...] | None = None,
     widths: list[int] | tuple[int, ...] = WIDTHS,
     trace: Trace | str | Path | Sequence[Mapping[str, Any]] | None = None,
     split: str | None = None,
@@ -60,6 +60,7 @@ def explore(
     module, whose inputs under `loss` are the trace; or an ONNX model with one recurrent part, and its feeds.
     max_loss: points of the task metric, or of `loss`, by default 1. max_change: share that the outputs may change
     (SEMANTICS 1.5), which needs neither metric nor targets.
+    policies: names; by default all of `candidates.POLICIES` that can run, and the result says why others cannot.
     loss: function of the list of outputs (T, D·H), of the torch model, or of the ONNX model's outputs, that returns a
     number, lower is better; it is compared with its value without reuse, and stands for the loss of a metric.
     The points are a sweep in `folder`/sweep, so that a second call runs only what is missing.
@@ -76,7 +77,11 @@ def explore(
     chosen = {"trace": given.trace, "split": split, "limit": limit}
     fixed: Choices = {"network": str(given.network), "arch": str(arch)}
     fixed |= {key: value if key == "limit" else str(value) for key, value in chosen.items() if value is not None}
-    found = candidates(fixed, policies, widths, needs_metric=bound.has_interval)
+    left_out: Mapping[str, str] = {}
+    if policies is None:
+        found, left_out = runnable(fixed, POLICIES, widths, needs_metric=bound.has_interval)
+    else:
+        found = candidates(fixed, policies, widths, needs_metric=bound.has_interval)
     searches = [ThresholdSearch(candidate, grid, bound) for candidate in found]
     rounds = _Rounds(fixed, searches, Path(folder) / SWEEP, on_progress, command)
     names = [search.candidate.policy for search in searches]
@@ -84,7 +89,8 @@ def explore(
     check_page(Path(folder), FILE)
     with pool_for(jobs, None, needs_main=defined_in_main(map(policy_from, names))) as pool:
         results = rounds.run(pool)
-    return evaluate_points(results, [search.candidate for search in searches], bound, split, grid.ends)
+    explored = evaluate_points(results, [search.candidate for search in searches], bound, split, grid.ends)
+    return replace(explored, left_out=left_out)
 
 
 @dataclass

@@ -98,7 +98,7 @@ class PredictorBytes(NamedTuple):
     streamed: int = 0
     """Bytes of all signs and planes, which take their place in the weight buffer where weights stream (D32)."""
     constants: int = 0
-    """Bytes of constants of inputs; they come with the weights and lie in intermediate memory (D52)."""
+    """Bytes of constants of inputs; they come with the weights and lie in intermediate memory (D57)."""
 
 
 WeightGroup = tuple[PassSegment, ...]

@@ -51,22 +51,26 @@ def test_measured_means_are_those_of_the_inputs_of_each_layer_in_float32(cell, l
 
 
 @pytest.mark.parametrize("theta", [0.0, 0.4])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_decisions_equal_the_binary_network_of_centred_inputs_to_the_bit(cell, theta):
     """Hidden values are the run's own; weights and h keep their signs as they are."""
-    network = make_network(cell, inputs=70, units=9)
-    trace = positive_trace(network, [40])
+    network = make_network(cell, inputs=70, units=9, bidirectional=True)
+    trace = positive_trace(network, [40, 23])
     network = measured(network, trace)
-    result = run_inference(network, trace, policy_from(CENTRED), theta, precision="fp32")
-    side, mu = network.layers[0].directions[0], np.array(network.scales.means[0], np.float32)
-    weights = np.hstack([side.weight_ih, side.weight_hh])
-    hidden = np.vstack([np.zeros((1, 9), np.float32), result.outputs[0][:-1]])
-    rows = np.hstack([trace.sequences[0] - mu, hidden])
-    predictions = np.array([naive_binary_product(weights, row) for row in rows])
-    expected = np.array([naive_drift_rule(of_neuron, theta) for of_neuron in predictions.T]).T
-    np.testing.assert_array_equal(result.activity.reused(0, 0, 0).reshape(40, -1), expected)
-    plain = run_inference(network, trace, policy_from("bnn"), theta, precision="fp32")
-    assert 0 < expected.mean() < plain.activity.reused(0, 0, 0).mean() < 1
+    result, plain = (
+        run_inference(network, trace, policy_from(name), theta, precision="fp32") for name in (CENTRED, "bnn")
+    )
+    mu = np.array(network.scales.means[0], np.float32)
+    for sequence, frames in enumerate(trace.sequences):
+        for d, side in enumerate(network.layers[0].directions):
+            x, h = (rows[:: 1 - 2 * d] for rows in (frames, result.outputs[sequence][:, 9 * d : 9 * d + 9]))
+            rows = np.hstack([x - mu, np.vstack([np.zeros((1, 9), np.float32), h[:-1]])])
+            weights = np.hstack([side.weight_ih, side.weight_hh])
+            predictions = np.array([naive_binary_product(weights, row) for row in rows])
+            expected = np.array([naive_drift_rule(of_neuron, theta) for of_neuron in predictions.T]).T
+            reused = result.activity.reused(sequence, 0, d)
+            np.testing.assert_array_equal(reused.reshape(len(frames), -1), expected)
+            assert 0 < expected.mean() < plain.activity.reused(sequence, 0, d).mean() < 1
 
 
 def test_reset_before_and_lower_layers_are_centred_on_means_of_their_own():

@@ -39,6 +39,8 @@ def naive_pass(layer, direction, inputs, theta, policy):
             i_, f, g, o = (a + b).reshape(4, H)
             c = sigmoid(f) * c + sigmoid(i_) * np.tanh(g)
             h = (sigmoid(o) * np.tanh(c)).astype(np.float32)
+        elif layer.cell.name == "rnn":
+            h = np.tanh(a + b).astype(np.float32)
         else:
             (r, z, n), (_, _, n_h) = (a + b).reshape(3, H), b.reshape(3, H)
             z = sigmoid(z)
@@ -49,7 +51,7 @@ def naive_pass(layer, direction, inputs, theta, policy):
 
 
 @pytest.mark.parametrize("policy", COLUMN_POLICIES)
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize("theta", [0.0, 0.07, 0.3])
 def test_column_skips_and_outputs_equal_a_delta_network_in_loops(cell, theta, policy):
     """Skips are equal bit by bit and outputs to 1e-5, in both directions."""
