@@ -173,6 +173,24 @@ def test_block_equals_neuron_with_column_skipping(run):
     check_details_agree(run)
 
 
+CENTRED = "bnn:centre=on"
+CONSTANTS = [(CENTRED, cell) for cell in CELLS]
+CONSTANTS += [(policy, cell) for policy in COLUMN_POLICIES if "weighted" in policy for cell in TOGETHER]
+
+
+@pytest.mark.parametrize(("policy", "cell"), CONSTANTS)
+def test_block_equals_neuron_for_each_cell_with_constants_of_inputs(policy, cell):
+    """Two layers, both directions, two sequences; rows stream from main memory, columns are on chip."""
+    network, arch = make_network(cell, inputs=20, units=6, layers=2, bidirectional=True), arch_with()
+    if policy == CENTRED:
+        groups = weight_groups(pass_shapes(network), arch)
+        largest = max(group_bytes(machine_of(arch), arch, group) for group in groups)
+        arch = arch.replace("weight_buffer.capacity_bytes", largest * 3 // 4)
+    streamed = COMPARED["with rows streamed"]
+    check_details_agree((network, make_trace(network, [5, 3]), arch, policy, 0.3))
+    assert COMPARED["with rows streamed"] - streamed == (policy == CENTRED)
+
+
 @pytest.mark.slow
 @settings(max_examples=1500)
 @given(runs())
