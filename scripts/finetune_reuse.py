@@ -25,12 +25,13 @@ from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
 from archsim.finetune.network import TrainableNetwork
 from archsim.inference.inputs import prepared
+from archsim.inference.policy_parameters import lacks_measures
 from archsim.inference.run import run_inference
 from archsim.ir.folder import MANIFEST, load_network, network_folder, read_manifest
 from archsim.ir.manifest import ScalesManifest
 from archsim.ir.network import Network
 from archsim.ir.saving import check_saving, write_network
-from archsim.policies import NoReuse, policy_from
+from archsim.policies import NoReuse, declaration, policy_from
 from archsim.traceio.trace import Trace
 
 
@@ -116,10 +117,10 @@ def main() -> None:
         check_saving(args.output)
     source, train = load_network(folder), load_trace(args.trace).limit(args.limit)
     valid = prepared(source, load_trace(args.valid).limit(args.valid_limit))
-    evidence = None
-    if getattr(policy_from(args.policy), "needs_scales", False):
+    evidence, policy = None, policy_from(args.policy)
+    if declaration(policy).needs_measures:
         evidence = read_manifest(folder / MANIFEST).scales
-        if evidence is None:
+        if lacks_measures(source, policy, args.precision):
             source, evidence = with_scales(source, train, precision=args.precision)
     reuse = {"policy": args.policy, "threshold": args.threshold, "precision": args.precision}
     model = TrainableNetwork(folder, **reuse, scales=source.scales)

@@ -26,7 +26,7 @@ from archsim.traceio.files import write_trace
 from archsim.traceio.trace import Trace
 
 CORPORA = os.environ.get("ARCHSIM_DATA")
-COLUMN_POLICIES = ["delta", "input-similarity"]
+COLUMN_POLICIES = ["delta", "input-similarity", "delta:weighted=on", "input-similarity:weighted=on"]
 
 
 def make_network(cell_name, *, inputs, units, layers=1, bidirectional=False, projection=0, seed=0):
@@ -37,9 +37,10 @@ def make_network(cell_name, *, inputs, units, layers=1, bidirectional=False, pro
 
 
 def make_scales(stack):
-    """Return scales that roughly suit the drifting frames of `make_trace`."""
+    """Return scales that roughly suit the drifting frames of `make_trace`, and means that differ by input."""
     inputs = [1.0 if index == 0 else 0.25 for index in range(len(stack))]
-    return Scales(tuple(inputs), tuple((0.25,) * len(layer.directions) for layer in stack))
+    means = tuple(tuple(0.05 * (i % 5 - 2) for i in range(layer.input_size)) for layer in stack)
+    return Scales(tuple(inputs), tuple((0.25,) * len(layer.directions) for layer in stack), means=means)
 
 
 def make_translator(*, width, units, depth=1, tokens=9, seed=0):

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 MAX_LOSS, MAX_CHANGE = 1.0, 0.05
 """Default bounds: points of a score, and share that the outputs may change."""
 POLICIES = (
-    *("bnn", "ternary:throttle=off", "lowbit:bits=3,throttle=off,correct=on"),
-    *("input-similarity", "delta", "oracle"),
+    *("bnn", "bnn:centre=on", "ternary:throttle=off", "lowbit:bits=3,throttle=off,correct=on"),
+    *("input-similarity", "delta", "delta:weighted=on", "oracle"),
 )
 """Policies that are compared: the paper's, better predictors, those that skip unchanged inputs, and the bound."""
 

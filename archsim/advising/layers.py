@@ -13,7 +13,7 @@ from archsim.advising.subjects import Part
 from archsim.inference.run import run_inference
 from archsim.kernels.arrays import F32, F64, I32, Bools
 from archsim.kernels.prediction.statistics import N_MOMENTS, add_moments, merge_moments
-from archsim.policies import NoReuse, PassContext, Step
+from archsim.policies import NoReuse, PassContext, Step, declaration
 from archsim.policies.kernel_pass import KernelPass
 from archsim.policies.predicted import PredictedPolicy
 from archsim.reproduce.neurons import correlation
@@ -107,6 +107,7 @@ class _Probe(NoReuse):
 
     def __init__(self, predictors: dict[str, PredictedPolicy]) -> None:
         self.predictors = predictors
+        self.needs_means = any(declaration(policy).needs_means for policy in predictors.values())
         self.passes: defaultdict[PassKey, list[_Tally]] = defaultdict(list)
 
     def begin(self, context: PassContext) -> _Tally:  # type: ignore[override]

@@ -13,7 +13,7 @@ from archsim.advising.subjects import Halves, Part, Units, affordable, halves_of
 from archsim.advising.trials import Cost, Trial, change_cost, score_cost
 from archsim.calibration.scored import finite_score
 from archsim.errors import ConfigError, in_brief
-from archsim.inference.policy_parameters import needs_scales
+from archsim.inference.policy_parameters import needs_measures
 from archsim.inference.precision import is_integer, measuring_precision
 from archsim.ir.network import Scales
 from archsim.live.onnx_feeds import Feed
@@ -60,7 +60,7 @@ class ModelSubject(ABC):
 
     def trial(self, policy: Policy, threshold: float | None, units: Units) -> Trial:
         """Run a policy at a θ on some inputs."""
-        scales = self._measured() if needs_scales(policy, self.precision) else None
+        scales = self._measured() if needs_measures(policy, self.precision) else None
         plain = isinstance(policy, NoReuse)
         session, after = self._without_reuse(units) if plain else self._run(policy, threshold, units, scales)
         inferences = [part.inference for part in session.called]

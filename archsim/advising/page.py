@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 POLICIES = {
     "none": "computes everything",
     "bnn": "compares signs of weights and inputs (a binary network) and keeps a neuron's last value while they change "
-    "little: the paper's scheme",
+    "little: the paper's scheme; with centre=on inputs lose their means first",
     "ternary": "as bnn, but small numbers count as zero",
     "lowbit": "as bnn, with a few bits per number; with correct=on a kept value is corrected by the predicted change",
     "input-similarity": "rounds inputs to steps of θ and skips those that stay on the same step",
-    "delta": "skips inputs that moved by less than θ since they were last used (a delta network)",
+    "delta": "skips inputs that moved by less than θ since they were last used (a delta network); with weighted=on a "
+    "move counts by the weights that read it",
     "oracle": "knows the true values in advance: a bound that no hardware can reach",
 }
 """Each policy in a clause."""

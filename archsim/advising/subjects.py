@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, Self
 
 from archsim.activity import pass_shapes
 from archsim.advising.trials import AnyResult, Cost, Trial, change_cost, metric_cost
-from archsim.calibration import with_scales
+from archsim.calibration import with_missing_scales
 from archsim.config.arch import ArchSpec
 from archsim.experiment.run_config import resolve
 from archsim.experiment.simulate import simulate_inference
@@ -118,9 +118,7 @@ class NetworkSubject:
         taken = affordable([per_step * len(sequence) for sequence in trace.sequences], limit)
         self.trace = trace.limit(taken)
         self.halves = halves_of(taken)
-        if network.scales is None:
-            network, _ = with_scales(network, self.trace.only(self.halves.choosing), precision=precision)
-        self.network = ranged(network, self.trace.only(self.halves.choosing), precision)
+        self.network = with_missing_scales(network, self.trace.only(self.halves.choosing), precision=precision)
         self._workloads: dict[Units, Workload] = {}
         self._plain: dict[Units, InferenceResult] = {}
 

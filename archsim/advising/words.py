@@ -172,17 +172,15 @@ def data(advice: Advice) -> str:
 
 def sign_sentences(layers: tuple[LayerSimilarity, ...]) -> list[str]:
     """Return a sentence per layer of whose inputs a binary predictor sees little."""
-    found = []
+    found, unless = [], "unless it centres them (bnn:centre=on)"
     for layer in layers:
         if layer.never_change_sign == 1:
-            found.append(
-                f"{layer.layer}: no input ever changes sign, so a binary predictor sees nothing of these inputs."
-            )
+            blind = "no input ever changes sign, so a binary predictor sees nothing of these inputs"
+            found.append(f"{layer.layer}: {blind} {unless}.")
         elif layer.never_change_sign >= 0.5:
             share = percent(layer.never_change_sign)
-            found.append(
-                f"{layer.layer}: {share} of the inputs never change sign; a binary predictor sees nothing of them."
-            )
+            blind = f"{share} of the inputs never change sign; a binary predictor sees nothing of them"
+            found.append(f"{layer.layer}: {blind} {unless}.")
     return found
 
 

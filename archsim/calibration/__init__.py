@@ -1,6 +1,6 @@
 """Calibration of θ on labelled data: per network, layer, gate, or kind of gate."""
 
-from archsim.calibration.scales import with_scales
+from archsim.calibration.scales import with_missing_scales, with_scales
 from archsim.calibration.scored import CalibratedThreshold, write_log
 from archsim.calibration.search import Calibration, calibrate_threshold, check_amount, check_search
 from archsim.calibration.trials import Point, no_loss, standard_error
@@ -14,6 +14,7 @@ __all__ = [
     "check_search",
     "no_loss",
     "standard_error",
+    "with_missing_scales",
     "with_scales",
     "write_log",
 ]

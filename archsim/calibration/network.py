@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from archsim.calibration.scales import with_scales
+from archsim.calibration.scales import with_missing_scales
 from archsim.calibration.scored import CalibratedThreshold, Outcome, frame_of, write_log
 from archsim.calibration.search import calibrate_threshold
 from archsim.calibration.theta_search import ThetaSearch
 from archsim.calibration.trials import Point
 from archsim.inference.batch_runner import NOTHING
-from archsim.inference.measure import ranged
-from archsim.inference.policy_parameters import thresholds_for
+from archsim.inference.policy_parameters import lacks_measures, thresholds_for
 from archsim.inference.run import run_compared
 from archsim.inference.workload import CACHE_BYTES, Workload
 from archsim.ir.manifest import CalibratedPoint, CalibrationManifest
 from archsim.ir.network import Network
-from archsim.policies import declaration
 from archsim.task_metrics.bootstrap import CONFIDENCE
 from archsim.traceio.trace import Trace
 
@@ -28,9 +26,8 @@ def calibrate_network(network: Network, trace: Trace, search: ThetaSearch) -> Ca
     Scales that the policy or the precision needs are measured on the trace where the network has none.
     Raises ConfigError if there is no metric for a bound on the loss, or even θ = 0 costs too much.
     """
-    if declaration(search.policy).needs_scales and network.scales is None:
-        network, _ = with_scales(network, trace, precision=search.precision)
-    network = ranged(network, trace, search.precision)
+    if lacks_measures(network, search.policy, search.precision):
+        network = with_missing_scales(network, trace, precision=search.precision)
     if search.bound.max_change is not None:
         return search.over(_change_runner(network, trace, search))
     return _within_loss(network, trace, search)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from archsim.inference.measure import measure_scales
 from archsim.ir.manifest import ScalesManifest
-from archsim.ir.network import Network
+from archsim.ir.network import Network, Scales
 from archsim.traceio.trace import Trace
+
+
+def with_missing_scales(network: Network, trace: Trace, *, precision: str = "fp16") -> Network:
+    """Return the network with everything that `measure_scales` measures, on a calibration trace; what it has stays."""
+    known = {} if network.scales is None else vars(network.scales)
+    known = {name: value for name, value in known.items() if value is not None}
+    if len(known) == len(fields(Scales)):
+        return network
+    return replace(network, scales=replace(measure_scales(network, trace, precision=precision), **known))
 
 
 def with_scales(network: Network, trace: Trace, *, precision: str = "fp16") -> tuple[Network, ScalesManifest]:
@@ -22,5 +31,6 @@ def with_scales(network: Network, trace: Trace, *, precision: str = "fp16") -> t
         hidden=scales.hidden,
         largest_inputs=scales.largest_inputs,
         largest_hidden=scales.largest_hidden,
+        means=scales.means,
     )
     return replace(network, scales=scales), evidence

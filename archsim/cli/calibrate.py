@@ -54,7 +54,9 @@ if TYPE_CHECKING:
 @click.option("--passes", type=int, default=200, show_default=True, help="Largest number of runs over the trace.")
 @click.option("--limit", type=int, help="Use only the first so many sequences.")
 @click.option(
-    "--scales-only", is_flag=True, help="Only measure the magnitudes of inputs, which ternary and lowbit need."
+    "--scales-only",
+    is_flag=True,
+    help="Only measure inputs: magnitudes for ternary and lowbit, means for bnn:centre=on.",
 )
 @click.option("--log", type=NamedPath(), help="Write every θ tried with its loss or change to a CSV file.")
 @click.option("--save", is_flag=True, help="Write θ for the smallest bound and its evidence into network.toml.")
@@ -123,7 +125,7 @@ def calibrate(
     max_losses = max_losses or (1.0,)
     searched = check_search(policy, max_losses, margin, highest, resolution, per, passes)
     avoided = kind_of(searched).avoided
-    evidence, quantises = None, declaration(searched).needs_scales
+    evidence, quantises = None, declaration(searched).needs_measures
     if quantises and loaded.metric is None:
         missing = f"network {loaded.name} names no metric, which θ is calibrated by"
         raise ConfigError(f"{missing}: --scales-only measures its scales without one")
@@ -169,12 +171,15 @@ def _by_change(
     from archsim.calibration.network import calibrate_network, change_evidence
     from archsim.calibration.theta_search import theta_search
     from archsim.cli.console import percent, say
+    from archsim.config.precision import FP16
+    from archsim.inference.policy_parameters import lacks_measures
     from archsim.ir.saving import save_calibration
     from archsim.policies import declaration, kind_of, policy_from
 
     policy = policy_from(search["policy"])
-    if save and declaration(policy).needs_scales and network.scales is None:
-        raise ConfigError(f"policy {policy.name!r} needs scales: --scales-only --save measures them first")
+    if save and lacks_measures(network, policy, FP16.name):
+        what = "scales" if declaration(policy).needs_scales else "means of inputs"
+        raise ConfigError(f"policy {policy.name!r} needs {what}: --scales-only --save measures them first")
     avoided = kind_of(policy).avoided
 
     def told(record: dict[str, Any]) -> str:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     "-p",
     multiple=True,
     help="Policies, separated by spaces; may be repeated.  [default: bnn and ternary, with and without throttle; "
-    "lowbit of 2, 3, 4 bits, with and without correction]",
+    "bnn:centre=on; lowbit of 2, 3, 4 bits, with and without correction; input-similarity; delta, weighted or not; "
+    "those of them that can run]",
 )
 @click.option(
     "--precision",
@@ -88,14 +89,13 @@ def explore(
     from archsim.cli.console import output_console, say, stage_bars
     from archsim.cli.outputs import check_outputs, input_files
     from archsim.experiment.result import write_records
-    from archsim.exploration.candidates import POLICIES
-    from archsim.exploration.page import chosen_on, files_of, write_exploration
+    from archsim.exploration.page import chosen_on, files_of, not_run, write_exploration
     from archsim.exploration.search import explore as run_exploration
 
     folder = output or Path(f"explore-{Path(network).resolve().name}")
     inputs = input_files(network, options["trace"], options["arch"])
     check_outputs({"--json": json_path}, inputs | {"--output": [folder, *files_of(folder)]})
-    named = [name for text in policies for name in text.split()] or list(POLICIES)
+    named = [name for text in policies for name in text.split()] or None
     command = shlex.join(["archsim", *sys.argv[1:]])
     with stage_bars() as on_progress:
         result = run_exploration(
@@ -115,6 +115,8 @@ def explore(
     console.show(_table(result))
     console.print(result.recommendation, style="bold")
     console.print(chosen_on(result))
+    if result.left_out:
+        console.print(not_run(result))
     say(f"figures and all points: {page}")
 
 

@@ -236,6 +236,7 @@ def _show_policy(name: str) -> Iterator[Table]:
         ("decides by", declared.kind.decides),
         ("runs on", declared.machine_name),
         ("needs scales of inputs", declared.needs_scales),
+        ("needs means of inputs", declared.needs_means),
         ("needs the memoization unit", policy.uses_memo_unit),
         ("code", origin_of(type(policy))),
     ]

@@ -16,6 +16,14 @@ class DeltaSpec(Spec):
         3, unit="cycle", source="read, subtract, compare: one cycle each", certainty="choice", ge=1
     )
     queue_places: int = annotated(16, unit="columns", source="as many as the FMU's decisions", certainty="choice", ge=1)
+    thresholds: int = annotated(
+        0,
+        unit="thresholds/element",
+        source="SEMANTICS 1.4: 0, one θ for all elements, or 1, as the policy needs; float32, in a buffer that is "
+        "as deep as that of propagated values",
+        certainty="choice",
+        most=1,
+    )
     propagated_buffer_bytes: int = annotated(
         8 * KIB, unit="byte", source="as large as the input buffer: a binary16 an element", certainty="choice", ge=1
     )

@@ -100,7 +100,9 @@ def check_predictor(predictor: Predictor, fmu: FmuSpec, n_inputs: int) -> None:
         ("issue_cycles", predictor.issue_cycles(fmu, n_inputs), 1),
         ("memo_entry_bytes", predictor.memo_entry_bytes(n_inputs), 1),
     ]
+    stated += [("constant_bytes", predictor.constant_bytes(n_inputs), 0)]
     actions = [*predictor.actions(fmu, n_inputs), *predictor.input_actions(fmu, n_inputs)]
+    actions += predictor.pass_actions(fmu, n_inputs)
     stated += [(f"actions of {component}.{action}", number, 0) for component, action, number in actions]
     stated += [(f"parts of {component}", number, 0) for component, number in predictor.parts(fmu).items()]
     for name, value, least in stated:

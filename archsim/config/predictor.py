@@ -21,6 +21,8 @@ PRODUCT_BYTES = 2
 """Bytes of a memoized product, binary16."""
 CORRECTION_UNIT_BYTES = 2
 """Bytes of the unit in which a product is corrected, binary16."""
+LEVEL_BYTES = 2
+"""Bytes of a level: an input is binary16, so the least binary16 that is not below the level decides the same."""
 
 
 class Predictor(ABC):
@@ -28,7 +30,7 @@ class Predictor(ABC):
 
     A policy returns one from its attribute `predictor`. In all methods `fmu` is the memoization unit that the predictor
     is built into, and `n_inputs` is N, the length of [x; h]. The machine itself charges the memo buffer (a read and a
-    write per prediction), the banks of the planes and their fills, and the correctors.
+    write per prediction), the banks of the planes, all fills, the way of constants into the unit, and the correctors.
     """
 
     planes: int = 0
@@ -58,6 +60,17 @@ class Predictor(ABC):
         """Return the actions per step and computation unit that prepare the inputs, whatever is predicted from them."""
         return ()
 
+    def pass_actions(self, fmu: FmuSpec, n_inputs: int) -> Iterable[Action]:
+        """Return the actions per pass and computation unit before its first step."""
+        return ()
+
+    def constant_bytes(self, n_inputs: int) -> int:
+        """Return the bytes of a pass's constants of inputs per computation unit.
+
+        They come with the weights, lie in intermediate memory, and are read from there when a pass starts.
+        """
+        return 0
+
     def built_into(self, fmu: FmuSpec) -> Predictor:
         """Return this predictor, enlarged to what `fmu` already has."""
         return self
@@ -79,6 +92,8 @@ class BitPlanePredictor(Predictor):
     drift_bytes: int = 4
     """Bytes of the drift in a memo entry; 0 without throttling."""
     corrects: bool = False
+    levels: int = 0
+    """Stored levels per input, which the bit of the input is found by; 0 where its sign does."""
 
     def __post_init__(self) -> None:
         for name, value, most in (
@@ -88,6 +103,8 @@ class BitPlanePredictor(Predictor):
         ):
             if not 1 <= value <= most:
                 raise ConfigError(f"predictor: {name} = {value}: need 1 to {most}")
+        if self.levels not in (0, 1):
+            raise ConfigError(f"predictor: levels = {self.levels}: need 0 or 1")
         if self.drift_bytes < 0:
             raise ConfigError(f"predictor: drift_bytes = {self.drift_bytes}: need a number >= 0")
 
@@ -103,8 +120,21 @@ class BitPlanePredictor(Predictor):
         yield Action("fmu", "compare", 1)
 
     def input_actions(self, fmu: FmuSpec, n_inputs: int) -> Iterator[Action]:
-        """Yield a comparison per bit of an input, except for its sign, which is there already."""
-        yield Action("fmu", "quantise", n_inputs * (self.planes - 1))
+        """Yield a comparison per bit of an input, except for its sign, which is there unless it has a level."""
+        yield Action("fmu", "quantise", n_inputs * (self.planes - 1 + self.levels))
+        yield Action("level_buffer", "read", self._level_words(fmu, n_inputs))
+
+    def pass_actions(self, fmu: FmuSpec, n_inputs: int) -> Iterator[Action]:
+        """Yield the writes of levels into the level buffer."""
+        yield Action("level_buffer", "write", self._level_words(fmu, n_inputs))
+
+    def _level_words(self, fmu: FmuSpec, n_inputs: int) -> int:
+        """Return the words of all levels; the level buffer is as wide as a sign bank."""
+        return ceil_div(8 * self.constant_bytes(n_inputs), fmu.sign_bank_width_bits)
+
+    def constant_bytes(self, n_inputs: int) -> int:
+        """Return the bytes of the levels; those of h are 0, and stored all the same."""
+        return self.levels * n_inputs * LEVEL_BYTES
 
     def memo_entry_bytes(self, n_inputs: int) -> int:
         """Return the bytes of product, prediction (int16 or int32), drift, and unit of correction."""
@@ -112,8 +142,8 @@ class BitPlanePredictor(Predictor):
         return PRODUCT_BYTES + (2 if fits else 4) + self.drift_bytes + CORRECTION_UNIT_BYTES * self.corrects
 
     def parts(self, fmu: FmuSpec) -> Mapping[str, int]:
-        """Return a binary unit per bit of an input."""
-        return {"fmu": self.bit_operations}
+        """Return a binary unit per bit of an input, and the buffer of levels."""
+        return {"fmu": self.bit_operations} | ({"level_buffer": 1} if self.levels else {})
 
     def built_into(self, fmu: FmuSpec) -> BitPlanePredictor:
         """Return this predictor, enlarged to the planes, operations and correctors that `fmu` already has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+from archsim.config.arch import ArchSpec
 from archsim.config.memo_unit import FmuSpec
 from archsim.contract.subjects import BrokenPromiseError, Subject
 from archsim.contract.watched import WatchedPolicy
@@ -34,7 +35,7 @@ def check_area(subject: Subject) -> str | None:
     result = subject.result
     arch, areas = result.simulated.arch, result.simulated.areas_mm2
     if arch.fmu is None:
-        parts = sorted(MACHINES.get(declaration(subject.policy).machine_name).own_components)
+        parts = _own_parts(subject, arch)
         _check_areas(parts, areas)
         return f"charged for {', '.join(parts)}"
     parts = sorted(arch.fmu.predictor.parts(arch.fmu))
@@ -89,15 +90,24 @@ def _declared_actions(result: Result, fmu: FmuSpec) -> Counter[tuple[str, str]]:
             expected[component, action] += number * steps * shape.neurons_per_step
         for component, action, number in fmu.predictor.input_actions(fmu, shape.n_inputs):
             expected[component, action] += number * steps * shape.n_gates
+        for component, action, number in fmu.predictor.pass_actions(fmu, shape.n_inputs):
+            expected[component, action] += number * result.activity.n_sequences * shape.n_gates
     return +expected
 
 
 def _own_energy(subject: Subject, result: Result) -> str:
-    machine = MACHINES.get(declaration(subject.policy).machine_name)
+    own = _own_parts(subject, result.simulated.arch)
     charged = {row.component for row in result.simulated.energy if row.joules > 0}
-    if missing := sorted(machine.own_components - charged):
-        raise BrokenPromiseError(f"machine {machine.name}: {', '.join(missing)} costs no energy")
-    return f"charged for {', '.join(sorted(machine.own_components))}"
+    if missing := [part for part in own if part not in charged]:
+        name = declaration(subject.policy).machine_name
+        raise BrokenPromiseError(f"machine {name}: {', '.join(missing)} costs no energy")
+    return f"charged for {', '.join(own)}"
+
+
+def _own_parts(subject: Subject, arch: ArchSpec) -> list[str]:
+    """Return the components of the policy's machine that no other machine has, as far as `arch` has them."""
+    machine = MACHINES.get(declaration(subject.policy).machine_name)
+    return sorted(machine.own_components & set(machine.parts(arch)))
 
 
 def check_memo(subject: Subject) -> str | None:

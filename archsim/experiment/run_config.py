@@ -17,7 +17,14 @@ from archsim.config.technology import TechnologySpec, load_technology
 from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
 from archsim.inference.measure import ranged
-from archsim.inference.policy_parameters import Threshold, plain_threshold, scales_for, thresholds_for, zero_thresholds
+from archsim.inference.policy_parameters import (
+    Threshold,
+    means_for,
+    plain_threshold,
+    scales_for,
+    thresholds_for,
+    zero_thresholds,
+)
 from archsim.inference.precision import lacks_ranges
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network
@@ -61,6 +68,7 @@ class RunConfig:
         object.__setattr__(self, "seed", seed)
         policy_arch = self.policy_arch
         scales_for(self.network, self.policy)
+        means_for(self.network, self.policy)
         for arch in (policy_arch, self.baseline_arch):
             check_fit(self.network, pass_shapes(self.network), arch)
 
@@ -114,6 +122,8 @@ class RunConfig:
         scales = scales_for(self.network, policy)
         if scales is not None:
             decided["scales"] = sorted(scales.items())
+        if (means := means_for(self.network, policy)) is not None:
+            decided["means"] = [of_layer.tolist() for of_layer in means]
         return decided | _code(policy, declaration(policy).predictor)
 
     @property
@@ -194,7 +204,9 @@ def resolve(
     technology = load_technology(arch.technology)
     own_ranges = lacks_ranges(network, precision)
     if own_ranges:
-        scales_for(network, policy)  # before, because a policy may not see what the run's own trace says
+        # Before, because a policy may not see what the run's own trace says.
+        scales_for(network, policy)
+        means_for(network, policy)
         network = ranged(network, trace, precision)
     return RunConfig(network, trace, arch, policy, theta, thresholds, technology, precision, detail, seed, own_ranges)
 

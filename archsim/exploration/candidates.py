@@ -8,7 +8,7 @@ from typing import Any
 
 from archsim.calibration import no_loss
 from archsim.config.arch import ArchSpec, fields_of
-from archsim.errors import ConfigError
+from archsim.errors import ConfigError, UsageError
 from archsim.policies import policy_from
 from archsim.policies.options import split_policy_name
 from archsim.sweeps.choices import Choices
@@ -18,9 +18,11 @@ WIDTH = "arch.fmu.width_bits"
 NONE = "none"
 POLICIES = (
     *("bnn", "bnn:throttle=off", "ternary", "ternary:throttle=off"),
+    "bnn:centre=on",
     *(f"lowbit:bits={bits},throttle=off{correct}" for bits in (2, 3, 4) for correct in ("", ",correct=on")),
+    *("input-similarity", "delta", "delta:weighted=on"),
 )
-"""Predictor of the paper and predictors of more bits, with and without throttling and correction."""
+"""Predictor of the paper, predictors of more bits, and policies that skip unchanged inputs, with their options."""
 WIDTHS = (256, 512, 1024, 2048)
 """Widths of a memoization unit, in bits per cycle."""
 UNREAL = ("oracle",)
@@ -46,6 +48,25 @@ class Candidate:
         machines: list[Choices] = [{WIDTH: width} for width in widths] or [{}]
         format_of: Choices = {} if self.precision is None else {"precision": self.precision}
         return [{"policy": self.policy, "threshold": theta} | format_of | machine for machine in machines]
+
+
+def runnable(
+    fixed: Choices, policies: Iterable[str], widths: Iterable[int], *, needs_metric: bool = True
+) -> tuple[list[Candidate], dict[str, str]]:
+    """Return the candidates that can run, and the reason for each policy that cannot; raises as `candidates`.
+
+    Raises the reason itself, a subclass of UsageError, if no policy can run.
+    """
+    found, left_out = candidates(fixed, [NONE], widths, needs_metric=needs_metric), dict[str, str]()
+    for policy in policies:
+        try:
+            found += candidates(fixed, [policy], widths, needs_metric=needs_metric)[1:]
+        except UsageError as error:
+            left_out[policy] = str(error)
+            last = error
+    if len(found) == 1 and left_out:
+        raise last
+    return found, left_out
 
 
 def candidates(

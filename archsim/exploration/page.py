@@ -72,6 +72,15 @@ def chosen_on(exploration: Exploration) -> str:
     return f"{data}: choose it on validation data {where} and report on other data."
 
 
+def not_run(exploration: Exploration) -> str:
+    """Return a sentence on the policies that could not run; empty if all could."""
+    by_reason: dict[str, list[str]] = {}
+    for policy, reason in exploration.left_out.items():
+        by_reason.setdefault(reason.replace(f"policy {policy!r}", "it"), []).append(policy)
+    reasons = "; ".join(f"{', '.join(policies)} ({reason})" for reason, policies in by_reason.items())
+    return f"Left out, because they cannot run: {reasons}." if reasons else ""
+
+
 def _cell(row: Row, column: str) -> str:
     value = row[column]
     if column == "policy":
@@ -83,7 +92,7 @@ def _cell(row: Row, column: str) -> str:
 
 
 def _front_section(exploration: Exploration) -> Section:
-    lead = f"{RULE} The bound is {bound_text(exploration)}. {chosen_on(exploration)}"
+    lead = f"{RULE} The bound is {bound_text(exploration)}. {chosen_on(exploration)} {not_run(exploration)}".rstrip()
     heads = [label.axis for label in LABELS.values()]
     tables = [
         Table("The front", heads, [cells(row) for _, row in exploration.front.iterrows()], NOTE),

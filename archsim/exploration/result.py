@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +25,8 @@ class Exploration(ExploredPoints):
     sweep: SweepResults
     split: str | None
     """Split of the corpus that θ was chosen on; None for a trace given by name."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Reason for each policy of the default list that cannot run on this network and machine."""
 
     @property
     def network(self) -> str:

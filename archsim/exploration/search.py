@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsim.config.load import load_arch
 from archsim.errors import RunFailedError
-from archsim.exploration.candidates import POLICIES, WIDTHS, candidates, grid_of
+from archsim.exploration.candidates import POLICIES, WIDTHS, Candidate, candidates, grid_of, runnable
 from archsim.exploration.precisions import PrecisionCost, checked_precisions, losses_beside_fp16, precision_costs
 from archsim.exploration.result import Exploration, evaluate_points
 from archsim.exploration.subjects import bound_of, check_objects, written
@@ -44,7 +44,7 @@ def explore(
     max_loss: float | None = None,
     max_change: float | None = None,
     loss: Callable[[Any], Any] | None = None,
-    policies: list[str] | tuple[str, ...] = POLICIES,
+    policies: list[str] | tuple[str, ...] | None = None,
     widths: list[int] | tuple[int, ...] = WIDTHS,
     trace: Trace | str | Path | Sequence[Mapping[str, Any]] | None = None,
     split: str | None = None,
@@ -63,6 +63,7 @@ def explore(
     module, whose inputs under `loss` are the trace; or an ONNX model with one recurrent part, and its feeds.
     max_loss: points of the task metric, or of `loss`, by default 1. max_change: share that the outputs may change
     (SEMANTICS 1.5), which needs neither metric nor targets.
+    policies: names; by default all of `candidates.POLICIES` that can run, and the result says why others cannot.
     loss: function of the list of outputs (T, D·H), of the torch model, or of the ONNX model's outputs, that returns a
     number, lower is better; it is compared with its value without reuse, and stands for the loss of a metric.
     precisions: number formats, by default that of the machine. With several, fp16 among them, losses, gains and area
@@ -82,12 +83,7 @@ def explore(
     chosen = {"trace": given.trace, "split": split, "limit": limit}
     fixed: Choices = {"network": str(given.network), "arch": str(arch)}
     fixed |= {key: value if key == "limit" else str(value) for key, value in chosen.items() if value is not None}
-    formats: list[Choices] = [{"precision": name} for name in precisions] or [{}]
-    found = [
-        candidate
-        for chosen in formats
-        for candidate in candidates(fixed | chosen, policies, widths, needs_metric=bound.has_interval)
-    ]
+    found, left_out = _candidates(fixed, precisions, policies, widths, needs_metric=bound.has_interval)
     searches = [ThresholdSearch(candidate, grid, bound) for candidate in found]
     costs = precision_costs(fixed, precisions)
     rounds = _Rounds(fixed, searches, costs, Path(folder) / SWEEP, on_progress, command)
@@ -96,7 +92,30 @@ def explore(
     check_page(Path(folder), FILE)
     with pool_for(jobs, None, needs_main=defined_in_main(map(policy_from, names))) as pool:
         results = rounds.run(pool)
-    return evaluate_points(results, [search.candidate for search in searches], bound, split, grid.ends, costs)
+    explored = evaluate_points(results, [search.candidate for search in searches], bound, split, grid.ends, costs)
+    return replace(explored, left_out=left_out)
+
+
+def _candidates(
+    fixed: Choices,
+    precisions: Sequence[str],
+    policies: Sequence[str] | None,
+    widths: Sequence[int],
+    *,
+    needs_metric: bool,
+) -> tuple[list[Candidate], dict[str, str]]:
+    """Return the candidates of every precision, and the reason for each policy of the default list that cannot run."""
+    found, left_out = list[Candidate](), dict[str, str]()
+    formats: list[Choices] = [{"precision": name} for name in precisions] or [{}]
+    for chosen in formats:
+        if policies is None:
+            of_format, reasons = runnable(fixed | chosen, POLICIES, widths, needs_metric=needs_metric)
+            suffix = f" in {chosen['precision']}" if len(precisions) > 1 else ""
+            left_out |= {f"{policy}{suffix}": reason for policy, reason in reasons.items()}
+        else:
+            of_format = candidates(fixed | chosen, policies, widths, needs_metric=needs_metric)
+        found += of_format
+    return found, left_out
 
 
 @dataclass

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from archsim.calibration import with_scales
+from archsim.calibration import with_missing_scales
 from archsim.calibration.scored import finite_loss
 from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
@@ -83,7 +83,7 @@ def written(network: Any, trace: Any, loss: Loss | None, folder: Path, precision
         user_loss = _loss_of_outputs(network, trace, loss, precision)
     if isinstance(network, Network):
         loaded = trace if isinstance(trace, Trace) else load_trace(trace)
-        measured = network if network.scales else with_scales(network, loaded)[0]
+        measured = with_missing_scales(network, loaded)
         everything = f"{network.digest} {measured.scales} {network.thresholds}"
         place = _place(folder, f"network-{hashlib.sha256(everything.encode()).hexdigest()[:DIGITS]}")
         network = place if is_there(place) else save_network(measured, place)
@@ -106,7 +106,7 @@ def _place(folder: Path, name: str) -> Path:
 
 def _loss_of_outputs(network: Network, trace: Trace, loss: Loss, reference: str) -> UserLoss:
     """Return the loss of the outputs that a policy gives, next to that without reuse."""
-    scaled = network if network.scales else with_scales(network, trace)[0]
+    scaled = with_missing_scales(network, trace)
 
     @cache
     def value(policy: str, threshold: float, precision: str) -> float:
@@ -164,4 +164,4 @@ def _only_part(session: Session) -> tuple[Network, Trace]:
     if not isinstance(network, Network) or not isinstance(trace, Trace):
         names = ", ".join(session.parts)
         raise ConfigError(f"explore: the model has several recurrent parts ({names}): explore one part's network")
-    return with_scales(network, trace)[0], trace
+    return with_missing_scales(network, trace), trace

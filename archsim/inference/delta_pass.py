@@ -35,7 +35,9 @@ class ColumnSkippingPass:
         self.layer = layer
         self.weights = weights
         self.policy = policy
-        self.pass_policy = policy.begin(ColumnContext(layer.joint_size, size, threshold))
+        self.pass_policy = policy.begin(
+            ColumnContext(layer.joint_size, size, threshold, weights.weight_ih, weights.weight_hh)
+        )
         if not (hasattr(self.pass_policy, "represent") and hasattr(self.pass_policy, "decide")):
             began = f"policy {policy.name!r} began a pass with {self.pass_policy!r}"
             raise ConfigError(f"{began}: need an object with represent(inputs) and decide(step)")

@@ -14,7 +14,7 @@ from archsim.activity import PassKey
 from archsim.cores import run_parallel
 from archsim.inference.batching import Batch
 from archsim.inference.delta_pass import ColumnSkippingPass
-from archsim.inference.policy_parameters import scales_for
+from archsim.inference.policy_parameters import means_for, scales_for
 from archsim.inference.precision import arithmetic_of
 from archsim.inference.recurrent_pass import LayerPass, RecurrentPass, run_direction
 from archsim.inference.weights import store_network
@@ -42,6 +42,7 @@ class PassFactory:
         self.thresholds = thresholds
         self.precision = arithmetic_of(precision)
         self.scales = scales_for(network, policy)
+        self.means = means_for(network, policy)
         self.weights = store_network(network, self.precision)
 
     def begin(self, index: int, direction: int, size: int, start: State | None = None) -> LayerPass:
@@ -60,6 +61,7 @@ class PassFactory:
             thresholds=theta,
             pass_key=(index, direction),
             scales=self.scales[index, direction] if self.scales else None,
+            means=self.means[index] if self.means else None,
         )
         return RecurrentPass(layer, weights, policy, context, fp16_memo=self.precision.fp16_memo, start=start)
 

@@ -1,4 +1,4 @@
-"""Measurement of the scales of inputs, their mean and largest magnitudes, on calibration data."""
+"""Measurement of the scales of inputs on calibration data: mean and largest magnitudes, and means."""
 
 from __future__ import annotations
 
@@ -26,22 +26,23 @@ Ranges = tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]
 """Largest |x| by layer, and |h| by layer and direction."""
 _RANGED: WeakKeyDictionary[Network, dict[str, Network]] = WeakKeyDictionary()
 DIGITS = 6
-"""Significant digits of a scale."""
+"""Significant digits of a scale; means are float32."""
 
 
 def measure_scales(network: Network, trace: Trace, *, precision: str = "fp16") -> Scales:
-    """Return the magnitudes of x and h at each layer without reuse; `trace` must be calibration data.
+    """Return the magnitudes of x and h at each layer, and the mean of each element of x, without reuse.
 
-    Means are those at `precision`, or in fp32 where it stores integers; the largest are those in fp32 (SEMANTICS 1.2).
+    `trace` must be calibration data. Magnitudes and means are those at `precision`, or in fp32 where it stores
+    integers; the largest are those in fp32 (SEMANTICS 1.2).
     """
-    means, largest = _Magnitudes(), measure_ranges(network, trace)
+    magnitudes, largest = _Magnitudes(), measure_ranges(network, trace)
     precision = measuring_precision(precision)
     for part in _parts(network, prepared(network, trace)):
-        run_inference(network, part, means, precision=precision, keep_outputs=False)
+        run_inference(network, part, magnitudes, precision=precision, keep_outputs=False)
     keys = [[(index, d) for d in range(len(layer.directions))] for index, layer in enumerate(network.layers)]
-    inputs = tuple(means.mean(pass_keys, "x") for pass_keys in keys)
-    hidden = tuple(tuple(means.mean([pass_key], "h") for pass_key in pass_keys) for pass_keys in keys)
-    return Scales(inputs, hidden, *largest)
+    inputs = tuple(magnitudes.mean(pass_keys, "x") for pass_keys in keys)
+    hidden = tuple(tuple(magnitudes.mean([pass_key], "h") for pass_key in pass_keys) for pass_keys in keys)
+    return Scales(inputs, hidden, *largest, tuple(map(magnitudes.means, keys)))
 
 
 def measure_ranges(network: Network, trace: Trace) -> Ranges:
@@ -75,8 +76,10 @@ def ranged(network: Network, trace: Trace, precision: str) -> Network:
     if trace.digest not in known:
         # Policies see only what was measured on calibration data, so the means stay as they are.
         inputs, hidden = measure_ranges(network, trace)
-        means = network.scales or Scales((0.0,) * len(inputs), tuple((0.0,) * len(sides) for sides in hidden))
-        known[trace.digest] = replace(network, scales=replace(means, largest_inputs=inputs, largest_hidden=hidden))
+        known_scales = network.scales or Scales((0.0,) * len(inputs), tuple((0.0,) * len(sides) for sides in hidden))
+        known[trace.digest] = replace(
+            network, scales=replace(known_scales, largest_inputs=inputs, largest_hidden=hidden)
+        )
     return known[trace.digest]
 
 
@@ -128,7 +131,7 @@ class _Magnitudes(NoReuse):
         self.passes: defaultdict[PassKey, list[_PassSums]] = defaultdict(list)
 
     def begin(self, context: PassContext) -> _PassSums:  # type: ignore[override]
-        sums = _PassSums(context.batch)
+        sums = _PassSums(context.batch, context.weight_ih.shape[1])
         self.passes[context.pass_key].append(sums)
         return sums
 
@@ -139,16 +142,29 @@ class _Magnitudes(NoReuse):
         total = math.fsum(value for one in passes for value in one.sums[name])
         return float(f"{total / sum(one.counts[name] for one in passes):.{DIGITS}g}")
 
+    def means(self, pass_keys: list[PassKey]) -> tuple[float, ...]:
+        """Return the mean of each element of x in these passes, as the shortest decimal of a float32."""
+        passes = [sums for pass_key in pass_keys for sums in self.passes[pass_key]]
+        steps = sum(one.steps for one in passes)
+        by_element = zip(*(row.tolist() for one in passes for row in one.elements), strict=True)
+        return tuple(float(str(np.float32(math.fsum(values) / steps))) for values in by_element)
+
 
 class _PassSums:
-    """Sums of magnitudes per sequence, and counts of elements, in one pass."""
+    """Sums per sequence, of magnitudes and of each element of x, and counts of elements, in one pass."""
 
-    def __init__(self, batch: int) -> None:
+    def __init__(self, batch: int, n_inputs: int) -> None:
         self.sums = {name: np.zeros(batch) for name in "xh"}
         self.counts = {"x": 0, "h": 0}
+        self.elements = np.zeros((batch, n_inputs))
+        """Sum of each element of x, float64."""
+        self.steps = 0
+        """Steps of all sequences together."""
 
     def decide(self, step: Step) -> Bools:
         for name, values in (("x", step.x), ("h", step.h)):
             self.sums[name][: len(values)] += add_along(np.abs(values), axis=1)
             self.counts[name] += values.size
+        self.elements[: len(step.x)] += step.x
+        self.steps += len(step.x)
         return np.zeros(step.shape, np.bool_)

@@ -1,4 +1,4 @@
-"""Parameters of a policy on a network: θ per gate, and the scales of inputs for policies that quantise them."""
+"""Parameters of a policy on a network: θ per gate, and the scales and means of inputs for policies that need them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from archsim.activity import PassKey
 from archsim.errors import ConfigError
-from archsim.inference.precision import is_integer
+from archsim.inference.precision import is_integer, lacks_ranges
 from archsim.ir.layers import Layer
 from archsim.ir.network import Network
 from archsim.kernels.arrays import F32
@@ -67,9 +67,17 @@ def plain_threshold(threshold: Any) -> Any:
     return [plain_threshold(part) for part in threshold] if _is_list(threshold) else float(threshold)
 
 
-def needs_scales(policy: Policy, precision: str) -> bool:
-    """Return whether a run needs scales of the network: for the policy, or for codes of its inputs."""
-    return declaration(policy).needs_scales or is_integer(precision)
+def needs_measures(policy: Policy, precision: str) -> bool:
+    """Return whether a run needs what `measure_scales` measures: for the policy, or for codes of its inputs."""
+    return declaration(policy).needs_measures or is_integer(precision)
+
+
+def lacks_measures(network: Network, policy: Policy, precision: str) -> bool:
+    """Return whether a run needs scales, means or ranges that the network does not have; `measure_scales` gives all."""
+    declared, scales = declaration(policy), network.scales
+    if scales is None:
+        return needs_measures(policy, precision)
+    return (declared.needs_means and scales.means is None) or lacks_ranges(network, precision)
 
 
 def scales_for(network: Network, policy: Policy) -> dict[PassKey, tuple[float, float]] | None:
@@ -80,12 +88,27 @@ def scales_for(network: Network, policy: Policy) -> dict[PassKey, tuple[float, f
     if not declaration(policy).needs_scales:
         return None
     if network.scales is None:
-        missing = f"{network.name} has no scales, which policy {policy.name!r} quantises inputs by"
-        by_shell = "archsim calibrate --network FOLDER --trace TRACE --scales-only --save"
-        in_python = "dataclasses.replace(network, scales=archsim.measure_scales(network, trace))"
-        raise ConfigError(f"{missing}: measure them with {by_shell}, or in Python {in_python}")
+        raise _unmeasured(network, "scales", f"which policy {policy.name!r} quantises inputs by")
     per_layer = enumerate(zip(network.scales.inputs, network.scales.hidden, strict=True))
     return {(layer, d): (x, h) for layer, (x, directions) in per_layer for d, h in enumerate(directions)}
+
+
+def means_for(network: Network, policy: Policy) -> list[F32] | None:
+    """Return the means of x per layer, (I,) each; None for a policy that needs none.
+
+    Raises ConfigError where a policy needs means that nobody has measured.
+    """
+    if not declaration(policy).needs_means:
+        return None
+    if network.scales is None or network.scales.means is None:
+        raise _unmeasured(network, "means of inputs", f"which policy {policy.name!r} centres them by")
+    return [np.array(of_layer, np.float32) for of_layer in network.scales.means]
+
+
+def _unmeasured(network: Network, what: str, use: str) -> ConfigError:
+    by_shell = "archsim calibrate --network FOLDER --trace TRACE --scales-only --save"
+    in_python = "dataclasses.replace(network, scales=archsim.measure_scales(network, trace))"
+    return ConfigError(f"{network.name} has no {what}, {use}: measure them with {by_shell}, or in Python {in_python}")
 
 
 def _is_list(threshold: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -81,7 +82,7 @@ def load_network(name: str | Path) -> Network:
 
 
 def _scales(manifest: ScalesManifest) -> Scales:
-    return Scales(manifest.inputs, manifest.hidden, manifest.largest_inputs, manifest.largest_hidden)
+    return Scales(**{field.name: getattr(manifest, field.name) for field in fields(Scales)})
 
 
 def network_files(name: str | Path) -> list[Path]:

@@ -136,10 +136,11 @@ class CalibrationManifest(FrozenRecord):
 
 
 Scale = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Mean = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class ScalesManifest(FrozenRecord):
-    """Magnitudes of inputs and hidden values on calibration data, as `archsim calibrate` measures it."""
+    """Magnitudes and means of inputs and hidden values on calibration data, as `archsim calibrate` measures them."""
 
     trace: str
     trace_digest: str
@@ -153,6 +154,8 @@ class ScalesManifest(FrozenRecord):
     """Largest |x| by layer in fp32; None in files of older versions."""
     largest_hidden: tuple[tuple[Scale, ...], ...] | None = None
     """Largest |h| by layer and direction in fp32; None in files of older versions."""
+    means: tuple[tuple[Mean, ...], ...] | None = None
+    """Mean of each element of x by layer; None in files of older versions."""
 
 
 class Manifest(FrozenRecord):

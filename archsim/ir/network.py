@@ -38,7 +38,7 @@ LARGEST_SCALE = 1e30
 
 @dataclass(frozen=True)
 class Scales:
-    """Magnitudes of the inputs of layers on calibration data, which set the steps of quantisers."""
+    """Measures of the inputs of layers on calibration data, which set the steps of quantisers and centre signs."""
 
     inputs: tuple[float, ...]
     """Mean |x| by layer."""
@@ -48,6 +48,8 @@ class Scales:
     """Largest |x| by layer in fp32, by which 8-bit inputs are stored; None if it has not been measured."""
     largest_hidden: tuple[tuple[float, ...], ...] | None = None
     """Largest |h| by layer and direction in fp32; None if it has not been measured."""
+    means: tuple[tuple[float, ...], ...] | None = None
+    """Mean of each element of x by layer, float32; None if they have not been measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +206,8 @@ def _check_scales(network: Network, scales: Scales) -> None:
     if scales.largest_inputs is not None and scales.largest_hidden is not None:
         names = "largest_inputs", "largest_hidden"
         _check_magnitudes(network, names[0], scales.largest_inputs, names[1], scales.largest_hidden)
+    if scales.means is not None:
+        _check_means(network, scales.means)
 
 
 def _check_magnitudes(
@@ -222,6 +226,15 @@ def _check_magnitudes(
     for value in (*inputs, *(value for sides in hidden for value in sides)):
         if not 0 <= value <= LARGEST_SCALE:
             raise NetworkError(f"{network.name}: scales hold {value}, need numbers from 0 to {LARGEST_SCALE:g}")
+
+
+def _check_means(network: Network, means: tuple[tuple[float, ...], ...]) -> None:
+    counts, need = [len(of_layer) for of_layer in means], [layer.input_size for layer in network.layers]
+    if counts != need:
+        raise NetworkError(f"{network.name}: scales.means has {counts} entries, need {need}, one per input of a layer")
+    for value in (value for of_layer in means for value in of_layer):
+        if not -LARGEST_SCALE <= value <= LARGEST_SCALE:
+            raise NetworkError(f"{network.name}: scales.means hold {value}, need numbers up to ±{LARGEST_SCALE:g}")
 
 
 def _check_metric(network: Network, metric: str) -> None:

@@ -12,7 +12,7 @@ from archsim.calibration.scored import CalibratedThreshold, Outcome
 from archsim.calibration.theta_search import OnTrial, ThetaSearch, theta_search
 from archsim.corpora.catalogue import load_trace
 from archsim.errors import ConfigError
-from archsim.inference.policy_parameters import needs_scales
+from archsim.inference.policy_parameters import needs_measures
 from archsim.inference.precision import is_integer, measuring_precision
 from archsim.ir.folder import load_network
 from archsim.ir.network import Network, Scales
@@ -96,13 +96,13 @@ class _ModelRunner:
 
     def run(self, threshold: float | None) -> Outcome:
         """Return the score, reuse and change at a θ, or without reuse for None."""
-        if self.scales is None and self._needs_scales(threshold):
+        if self.scales is None and self._needs_measures(threshold):
             self._run(None, measures=True)
         return self._run(threshold)
 
-    def _needs_scales(self, threshold: float | None) -> bool:
+    def _needs_measures(self, threshold: float | None) -> bool:
         precision = self.search.precision
-        return is_integer(precision) or (threshold is not None and needs_scales(self.search.policy, precision))
+        return is_integer(precision) or (threshold is not None and needs_measures(self.search.policy, precision))
 
     def _run(self, threshold: float | None, *, measures: bool = False) -> Outcome:
         compare = self.search.bound.max_change is not None and threshold is not None

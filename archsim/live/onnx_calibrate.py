@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsim.calibration.scored import Outcome, finite_loss
 from archsim.calibration.theta_search import ThetaSearch
-from archsim.inference.policy_parameters import needs_scales
+from archsim.inference.policy_parameters import needs_measures
 from archsim.inference.precision import is_integer, measuring_precision
 from archsim.ir.network import Scales
 from archsim.live.onnx_feeds import Feed
@@ -34,7 +34,7 @@ class OnnxTrials:
     def run(self, threshold: float | None) -> Outcome:
         """Return the score (the loss with its sign turned), reuse and change at a θ, or without reuse for None."""
         compare = self.search.bound.max_change is not None and threshold is not None
-        wanted = threshold is not None and needs_scales(self.search.policy, self.search.precision)
+        wanted = threshold is not None and needs_measures(self.search.policy, self.search.precision)
         if self.scales is None and (wanted or is_integer(self.search.precision)):
             self.scales = self._measured()
         policy = "none" if threshold is None else self.search.policy

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from archsim.calibration.scored import CalibratedThreshold
+from archsim.config.precision import FP16
 from archsim.errors import ConfigError, UnknownNameError
-from archsim.inference.policy_parameters import Threshold, needs_scales
+from archsim.inference.policy_parameters import Threshold, lacks_measures
 from archsim.inference.precision import is_integer
 from archsim.inference.stack import StackRunner
 from archsim.ir.network import Network, Scales
-from archsim.policies import Policy, declaration
+from archsim.policies import Policy
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +37,14 @@ class PartRunners:
         if threshold is None and self.policy.needs_threshold:
             need = f"a number >= 0, or a number by name: {', '.join(names)}"
             raise ConfigError(f"threshold: policy {self.policy.name!r} needs one for {network.name}: {need}")
-        who = f"policy {self.policy.name!r}" if declaration(self.policy).needs_scales else f"precision {self.precision}"
-        if scales is None and needs_scales(self.policy, self.precision):
+        network = network if scales is None else replace(network, scales=scales)
+        if lacks_measures(network, self.policy, self.precision):
+            by_policy = lacks_measures(network, self.policy, FP16.name)
+            who = f"policy {self.policy.name!r}" if by_policy else f"precision {self.precision}"
             run = "policy='none' and precision='fp32'" if is_integer(self.precision) else "policy='none'"
             source = f"session.network and session.trace of a run with {run} on calibration data"
             need = f"archsim.measure_scales(network, trace), from {source}"
             raise ConfigError(f"scales: {who} needs those of {network.name}: {need}")
-        network = network if scales is None else replace(network, scales=scales)
         theta = 0.0 if threshold is None else threshold
         return StackRunner(network, self.policy, theta, precision=self.precision, compare=self.compare)
 

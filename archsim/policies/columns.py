@@ -16,7 +16,11 @@ class ColumnContext:
     """N = I + R, the elements of [x; h] and the columns of the joint weights."""
     batch: int
     threshold: float
-    """θ of the layer, in the unit of x and h."""
+    """θ of the layer, in the unit of x and h unless the policy weighs its inputs."""
+    weight_ih: F32
+    """Weights of x as the machine stores them, (G·H, I)."""
+    weight_hh: F32
+    """Weights of h, (G·H, R)."""
 
 
 @dataclass(frozen=True, eq=False)

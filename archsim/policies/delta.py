@@ -6,74 +6,102 @@ import numpy as np
 
 from archsim.kernels.arrays import F32, Bools
 from archsim.policies.columns import ColumnContext, ColumnStep
+from archsim.policies.options import spelled
 
 LARGEST_CODE = 1 << 23
 """Beyond it float32 itself is coarser than the quantiser."""
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-class DeltaPolicy:
-    """Delta-network policy: an input enters the products when it has moved by more than θ since it last entered.
+class ColumnSkipping:
+    """Base of the policies that skip unchanged inputs.
 
-    Neil et al., ICML 2017.
+    weighted: whether θ is in units of pre-activations, so that each input has a threshold of its own (SEMANTICS 1.4).
     """
 
-    name = "delta"
+    name: str
     needs_threshold = True
     uses_memo_unit = False
     by_columns = True
 
+    def __init__(self, *, weighted: bool = False) -> None:
+        self.name = spelled(type(self), self.name, weighted=weighted)
+        self.weighted = weighted
+
+    @property
+    def threshold_per_input(self) -> bool:
+        """Whether the delta units keep a threshold of each input."""
+        return self.weighted
+
+
+class DeltaPolicy(ColumnSkipping):
+    """Delta-network policy: an input enters the products when it has moved by more than θ since it last entered.
+
+    Neil et al., ICML 2017. weighted: whether the move counts as multiplied by the weight of its input.
+    """
+
+    name = "delta"
+
     def begin(self, context: ColumnContext) -> DeltaPass:
         """Return a pass that skips changes of at most θ."""
-        return DeltaPass(context.threshold)
+        return DeltaPass(context.threshold, input_weights(context) if self.weighted else np.float32(1))
 
 
 class DeltaPass:
-    """Pass of the delta policy; holds θ, the largest change that is skipped."""
+    """Pass of the delta policy; holds θ, the largest change that is skipped, and the factor on each input's change."""
 
-    def __init__(self, threshold: float) -> None:
+    def __init__(self, threshold: float, factors: F32 | np.float32) -> None:
         self.threshold = np.float32(threshold)
+        self.factors = factors
 
     def represent(self, inputs: F32) -> F32:
         """Return the inputs unchanged."""
         return inputs
 
     def decide(self, step: ColumnStep) -> Bools:
-        """Return a mask of the elements with |v - v̂| <= θ."""
+        """Return a mask of the elements with |v - v̂|·ρ <= θ, where ρ is 1 unless weighted."""
         if step.index == 0:
             return np.zeros(step.values.shape, np.bool_)
-        skipped: Bools = np.abs(step.values - step.propagated) <= self.threshold
+        skipped: Bools = np.abs(step.values - step.propagated) * self.factors <= self.threshold
         return skipped
 
 
-class InputSimilarityPolicy:
+class InputSimilarityPolicy(ColumnSkipping):
     """Input-similarity policy: an input is quantised with level spacing θ, and skipped while its code stays the same.
 
-    Riera et al., ISCA 2018.
+    Riera et al., ISCA 2018. weighted: whether the level spacing of each input is θ divided by the input's weight.
     """
 
     name = "input-similarity"
-    needs_threshold = True
-    uses_memo_unit = False
-    by_columns = True
 
     def begin(self, context: ColumnContext) -> InputSimilarityPass:
         """Return a pass whose quantiser has level spacing θ."""
-        return InputSimilarityPass(context.threshold)
+        spacing = np.float32(context.threshold)
+        if not self.weighted:
+            return InputSimilarityPass(np.full(context.n_inputs, spacing))
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            spacings: F32 = spacing / input_weights(context)
+        # A column of zeros would have an infinite spacing; with the largest finite one its code is 0 as well. 0/0 is
+        # a spacing of 0, because θ = 0 quantises nothing.
+        return InputSimilarityPass(np.nan_to_num(spacings, posinf=FLOAT32_MAX).astype(np.float32))
 
 
 class InputSimilarityPass:
-    """Pass with a linear quantiser: code = rint(v / θ), value = code·θ. With θ = 0 a value is its own code."""
+    """Pass with a linear quantiser per input of spacing s: code = rint(v / s), value = code·s.
 
-    def __init__(self, spacing: float) -> None:
-        self.spacing = np.float32(spacing)
+    A spacing of 0 leaves the values alone.
+    """
+
+    def __init__(self, spacings: F32) -> None:
+        self.spacings = spacings
 
     def represent(self, inputs: F32) -> F32:
         """Return the value of each element's code."""
-        if self.spacing == 0:
+        if not self.spacings.any():
             return inputs
-        with np.errstate(over="ignore"):
-            codes = np.rint(inputs / self.spacing)
-        values: F32 = np.where(np.abs(codes) < LARGEST_CODE, codes, 0) * self.spacing
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            codes = np.rint(inputs / self.spacings)
+        values: F32 = np.where(np.abs(codes) < LARGEST_CODE, codes, 0) * self.spacings
         return np.where(np.abs(codes) < LARGEST_CODE, values, inputs)
 
     def decide(self, step: ColumnStep) -> Bools:
@@ -82,3 +110,10 @@ class InputSimilarityPass:
             return np.zeros(step.values.shape, np.bool_)
         skipped: Bools = step.values == step.propagated
         return skipped
+
+
+def input_weights(context: ColumnContext) -> F32:
+    """Return ρ = √N · rms over all rows of each column of the weights, (N,): float64 sums, rounded to float32."""
+    squares = [np.square(part, dtype=np.float64).mean(axis=0) for part in (context.weight_ih, context.weight_hh)]
+    weights: F32 = np.sqrt(context.n_inputs * np.concatenate(squares)).astype(np.float32)
+    return weights

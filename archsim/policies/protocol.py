@@ -33,6 +33,8 @@ class PassContext:
     """Key of the pass: (layer, direction)."""
     scales: tuple[float, float] | None = None
     """Mean magnitude of x and of h on calibration data; None unless the policy needs them."""
+    means: F32 | None = None
+    """Mean of each element of x on calibration data, (I,); None unless the policy needs them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,12 +138,21 @@ class Declaration:
 
     needs_scales: bool = False
     """Whether its passes need `PassContext.scales`."""
+    needs_means: bool = False
+    """Whether its passes need `PassContext.means`, which are measured with the scales."""
     predictor: Predictor = field(default_factory=BitPlanePredictor)
     """Hardware of its predictor in the memoization unit, which states its own cost; that of `bnn` by default."""
     by_columns: bool = False
     """Whether it skips columns of weights (a ColumnPolicy) instead of reusing neurons."""
+    threshold_per_input: bool = False
+    """Whether it compares each element of [x; h] with a threshold of its own, which delta units then keep."""
     machine: str = ""
     """Name of the machine it runs on; empty for that of its kind."""
+
+    @property
+    def needs_measures(self) -> bool:
+        """Whether it needs anything that `measure_scales` measures."""
+        return self.needs_scales or self.needs_means
 
     @property
     def kind(self) -> PolicyKind:

@@ -20,7 +20,7 @@ from archsim.kernels.prediction.bitplanes import (
     pack_joint_codes,
     pack_joint_ternary,
 )
-from archsim.kernels.prediction.reuse_decider import CODES, NO_CORRECTION, TERNARY, PredictorNetwork
+from archsim.kernels.prediction.reuse_decider import CODES, NO_CORRECTION, NO_LEVELS, TERNARY, PredictorNetwork
 from archsim.policies.predicted import DRIFT_BYTES, PredictedPolicy
 from archsim.policies.protocol import PassContext
 
@@ -130,4 +130,4 @@ def _fold(context: PassContext, share: float) -> _FoldedWeights:
 def _predictor_network(folded: _FoldedWeights, planes: U64, correction_scale: F32 = NO_CORRECTION) -> PredictorNetwork:
     """Return the network of these planes, (planes, G·H, words) transposed to (planes, words, G·H) for kernels."""
     weights_t = np.ascontiguousarray(planes.transpose(0, 2, 1))
-    return PredictorNetwork(weights_t, folded.x_spacing, folded.h_spacing, correction_scale)
+    return PredictorNetwork(weights_t, folded.x_spacing, folded.h_spacing, correction_scale, NO_LEVELS)

@@ -122,10 +122,10 @@ def weight_fill(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
 
 
 def sequence_load(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
-    """Yield the writes of a sequence into the intermediate memory."""
+    """Yield the writes of a sequence, or of constants, into the intermediate memory."""
     yield Action(INTERMEDIATE_MEMORY, "write", ceil_div(n_bytes, arch.intermediate_memory.port_bytes))
 
 
 def sequence_store(arch: ArchSpec, n_bytes: int) -> Iterator[Action]:
-    """Yield the reads of a sequence from the intermediate memory."""
+    """Yield the reads of a sequence, or of constants, from the intermediate memory."""
     yield Action(INTERMEDIATE_MEMORY, "read", ceil_div(n_bytes, arch.intermediate_memory.port_bytes))

@@ -96,7 +96,7 @@ class PassSegment:
 
 
 class PredictorBytes(NamedTuple):
-    """Bytes per computation unit that a predictor reads of a segment's rows; zero if it reads no weights."""
+    """Bytes per computation unit that a predictor reads of a segment's rows; zero where it reads none."""
 
     other_signs: int = 0
     """Bytes of sign bits outside this segment's weights, which the predictor also reads."""
@@ -104,6 +104,8 @@ class PredictorBytes(NamedTuple):
     """Bytes of the planes beyond the signs."""
     streamed: int = 0
     """Bytes of all signs and planes, which take their place in the weight buffer where weights stream (D32)."""
+    constants: int = 0
+    """Bytes of constants of inputs; they come with the weights and lie in intermediate memory (D57)."""
 
 
 WeightGroup = tuple[PassSegment, ...]

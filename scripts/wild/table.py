@@ -39,7 +39,10 @@ from archsim.files import make_folder, write_whole
 NETWORKS: dict[str, type[Foreign]] = {
     kind.package: kind for kind in (SileroVad, Nsnet2Denoiser, Resemblyzer, G2pEn, Ddddocr)
 }
-POLICIES = (NONE, "bnn", "oracle", "lowbit:throttle=off,correct=on", "input-similarity", "delta")
+POLICIES = (
+    *(NONE, "bnn", "bnn:centre=on", "oracle", "lowbit:throttle=off,correct=on"),
+    *("input-similarity", "delta", "delta:weighted=on"),
+)
 COLUMNS = (
     *("network", "policy", "threshold", "end_of_search", "avoided", "energy_saving", "speedup"),
     *("measure", "unit", "bound", "loss", "loss_low", "loss_high", "loss_at_zero", "output_change", "sequences"),

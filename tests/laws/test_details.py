@@ -4,7 +4,16 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from harness import arch_with, decided, make_network, make_tokens, make_trace, make_translator, replayed
+from harness import (
+    COLUMN_POLICIES,
+    arch_with,
+    decided,
+    make_network,
+    make_tokens,
+    make_trace,
+    make_translator,
+    replayed,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +27,7 @@ from archsim.sim.machines import DELTA, check_fit, machine_of
 from archsim.sim.memory.weight_buffers import group_bytes
 
 COMPARED = Counter()
-POLICIES = ("none", "bnn", "oracle", "ternary:throttle=off", "lowbit")
+POLICIES = ("none", "bnn", "bnn:centre=on", "oracle", "ternary:throttle=off", "lowbit")
 NOT_COMPARED = ("detail", "digest", "events", "wall_s")
 
 
@@ -115,7 +124,7 @@ def column_runs(draw):
     groups = weight_groups(pass_shapes(network), DELTA.spec(arch))
     largest = max(group_bytes(DELTA, arch, group) for group in groups)
     arch = arch.replace("weight_buffer.capacity_bytes", draw(st.sampled_from([largest, 2 * largest, 1 << 21])))
-    return network, trace, arch, draw(st.sampled_from(["delta", "input-similarity"])), draw(st.floats(0, 1))
+    return network, trace, arch, draw(st.sampled_from(COLUMN_POLICIES)), draw(st.floats(0, 1))
 
 
 def check_details_agree(run):
@@ -175,6 +184,24 @@ def test_block_equals_neuron_with_shared_dispatch(run):
 @given(column_runs())
 def test_block_equals_neuron_with_column_skipping(run):
     check_details_agree(run)
+
+
+CENTRED = "bnn:centre=on"
+CONSTANTS = [(CENTRED, cell) for cell in CELLS]
+CONSTANTS += [(policy, cell) for policy in COLUMN_POLICIES if "weighted" in policy for cell in TOGETHER]
+
+
+@pytest.mark.parametrize(("policy", "cell"), CONSTANTS)
+def test_block_equals_neuron_for_each_cell_with_constants_of_inputs(policy, cell):
+    """Two layers, both directions, two sequences; rows stream from main memory, columns are on chip."""
+    network, arch = make_network(cell, inputs=20, units=6, layers=2, bidirectional=True), arch_with()
+    if policy == CENTRED:
+        groups = weight_groups(pass_shapes(network), arch)
+        largest = max(group_bytes(machine_of(arch), arch, group) for group in groups)
+        arch = arch.replace("weight_buffer.capacity_bytes", largest * 3 // 4)
+    streamed = COMPARED["with rows streamed"]
+    check_details_agree((network, make_trace(network, [5, 3]), arch, policy, 0.3))
+    assert COMPARED["with rows streamed"] - streamed == (policy == CENTRED)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from archsim.config.arch import ArchSpec
 from archsim.config.technology import load_technology
 from archsim.energy.parts import area_mm2, parts_of
 from archsim.inference.run import run_inference
-from archsim.policies import DeltaPolicy
+from archsim.policies import DeltaPolicy, policy_from
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.machines import DEFAULT_MACHINE, DELTA, EPUR, MACHINES, all_machines, machine_of
 
@@ -42,6 +42,32 @@ def test_action_counts_of_a_gru_equal_hand_arithmetic():
     assert counts["input_buffer", "read"] == 2 * gates * 2
     assert result.record["macs_avoided_fraction"] == pytest.approx(12 / 64)
     assert result.activity.avoided_fraction == pytest.approx(12 / 64)
+
+
+def test_thresholds_cost_a_copy_per_pass_a_read_per_group_and_bytes_with_the_weights():
+    """A GRU of 20 units over 12 inputs: 32 thresholds of 4 bytes per gate, two groups of 16, for two sequences."""
+    network = make_network("gru", inputs=12, units=20)
+    trace = archsim.Trace.from_arrays([np.ones((2, 12), np.float32), np.ones((3, 12), np.float32)])
+    results = [archsim.simulate(network, trace, policy=p, threshold=0.0) for p in ("delta", "delta:weighted=on")]
+    without, having = (result.simulated.counts for result in results)
+    gates, sequences, steps, filled_bytes = 3, 2, 5, 32 * 4
+    assert having["threshold_buffer", "read"] == steps * gates * 2
+    assert having["threshold_buffer", "write"] == sequences * gates * 2
+    more = {key: having[key] - without[key] for key in having if having[key] != without.get(key, 0) and key in without}
+    assert more.pop(("intermediate_memory", "read")) == sequences * gates * filled_bytes // 32
+    assert more.pop(("intermediate_memory", "write")) == gates * filled_bytes // 32
+    assert results[1].record["dram_bytes"] - results[0].record["dram_bytes"] == gates * filled_bytes
+    assert {component for component, _ in more} <= {"dram"}
+    np.testing.assert_array_equal(*(result.timing.step_end_cycles(1, 0, 0) for result in results))
+
+
+@pytest.mark.parametrize("technology", ["28nm-lstp", "28nm-hp", "28nm-mixed"])
+def test_thresholds_take_the_area_of_two_input_buffers_where_the_policy_needs_them(technology):
+    table = load_technology(technology)
+    plain, weighted = (DELTA.spec_for(ArchSpec(), policy_from(p), 100) for p in ("delta", "delta:weighted=on"))
+    areas = area_mm2(weighted, table)
+    assert set(areas) - set(area_mm2(plain, table)) == {"threshold_buffer"}
+    assert areas["threshold_buffer"] == pytest.approx(2 * areas["input_buffer"], rel=0.01)
 
 
 def test_memo_energy_is_counts_times_energy_per_action(tiny_lstm, tiny_trace):
@@ -241,7 +267,6 @@ def test_column_cycles_respect_compute_and_memory_rooflines(cell, inputs, units,
     assert record["cycles"] >= macs / (arch.computation_units * arch.dpu.lanes)
     assert record["time_s"] >= record["dram_bytes"] / arch.dram.peak_bytes_per_s
     assert macs == pytest.approx((1 - result.activity.avoided_fraction) * record["macs_total"])
-    assert (
-        record["dram_bytes"]
-        == archsim.simulate(network, make_trace(network, lengths), policy="none").record["dram_bytes"]
-    )
+    plain = archsim.simulate(network, make_trace(network, lengths), policy="none").record
+    thresholds_bytes = 4 * (inputs + units) * network.layers[0].cell.n_gates if policy.endswith("weighted=on") else 0
+    assert record["dram_bytes"] == plain["dram_bytes"] + thresholds_bytes

@@ -1,5 +1,7 @@
 """Exploration of candidates: what is tried, what is refused, and the same points as an exhaustive sweep."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from harness import run_sweeps_in_process, write_classifier, write_lstm_files
@@ -7,8 +9,8 @@ from harness import run_sweeps_in_process, write_classifier, write_lstm_files
 import archsim
 from archsim.errors import ConfigError, UsageError
 from archsim.exploration import search
-from archsim.exploration.candidates import POLICIES, WIDTH, Candidate, candidates
-from archsim.exploration.page import LABELS, write_exploration
+from archsim.exploration.candidates import POLICIES, WIDTH, Candidate, candidates, runnable
+from archsim.exploration.page import LABELS, not_run, write_exploration
 from archsim.exploration.points import energy_delay_area, pareto_front
 from archsim.exploration.search import explore
 from archsim.exploration.threshold_search import LogGrid
@@ -37,7 +39,7 @@ def in_process(monkeypatch):
 
 
 def test_default_policies_are_distinct_and_registered():
-    assert len({policy_from(name).name for name in POLICIES}) == 10
+    assert len({policy_from(name).name for name in POLICIES}) == len(POLICIES) == 14
 
 
 def test_candidates_omit_machines_that_do_not_differ(classifier, monkeypatch):
@@ -45,6 +47,28 @@ def test_candidates_omit_machines_that_do_not_differ(classifier, monkeypatch):
     assert none == Candidate("none", (2048,), has_unit=False, has_theta=False)
     assert bnn == Candidate("bnn", (256, 2048), has_unit=True, has_theta=True)
     assert again.policy == "oracle"
+
+
+def test_default_policies_that_cannot_run_are_left_out_with_the_reason(classifier):
+    """The tiny classifier has neither scales nor means of inputs."""
+    found, left_out = runnable(classifier, POLICIES, [256])
+    names = ["none", "bnn", "bnn:throttle=off", "input-similarity", "delta", "delta:weighted=on"]
+    assert [candidate.policy for candidate in found] == names
+    assert set(left_out) == set(POLICIES) - set(names)
+    assert "has no scales" in left_out["ternary"] and "has no means of inputs" in left_out["bnn:centre=on"]
+
+
+def test_reason_is_raised_if_no_default_policy_can_run(classifier, tmp_path):
+    (tmp_path / "bare.toml").write_text("fmu = false\ndelta = false\n")
+    with pytest.raises(ConfigError, match="has no delta, which policy 'delta:weighted=on' needs"):
+        runnable(classifier | {"arch": str(tmp_path / "bare.toml")}, POLICIES, [256])
+
+
+def test_left_out_policies_are_listed_by_reason():
+    reasons = {name: f"net lacks what policy {name!r} needs" for name in ("ternary", "lowbit")}
+    text = "Left out, because they cannot run: ternary, lowbit (net lacks what it needs)."
+    assert not_run(SimpleNamespace(left_out=reasons)) == text
+    assert not_run(SimpleNamespace(left_out={})) == ""
 
 
 def test_architecture_without_fmu_refuses_policies_that_need_it(classifier, tmp_path):

@@ -110,6 +110,16 @@ def put_signs(values, packed, first_bit):
             packed[b, bit >> 6] |= is_set << np.uint64(bit & 63)
 
 
+@njit(cache=True, nogil=True)
+def put_signs_above(values, levels, packed, first_bit):
+    """Set the bits of values (B, n) that are at least their level (n,), as `put_signs` does; for kernels."""
+    for b in range(values.shape[0]):
+        for i in range(values.shape[1]):
+            bit = first_bit + i
+            is_set = np.uint64(values[b, i] >= levels[i])
+            packed[b, bit >> 6] |= is_set << np.uint64(bit & 63)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def put_codes(values, spacings, packed, first_bit):
     """Set the bits of the codes of values (B, n) in planes (bits, B, words), from `first_bit` on; for kernels."""

@@ -16,6 +16,7 @@ from archsim.kernels.prediction.bitplanes import (
     add_ternary_products,
     put_codes,
     put_signs,
+    put_signs_above,
     put_ternary,
 )
 from archsim.kernels.prediction.reuse_rule import decide_by_change, decide_by_summed_drift
@@ -39,9 +40,13 @@ class PredictorNetwork(NamedTuple):
     correction_scale: F32
     """Factor from predictor output to dot product per neuron, (G·H,); empty unless reused products are corrected."""
 
+    sign_levels: F32
+    """Least value of each element of [x; h] whose sign bit is 1, (N,); empty where that is 0 for all of them."""
+
 
 NO_CORRECTION: F32 = np.zeros(0, np.float32)
-NO_NETWORK = PredictorNetwork(np.zeros((1, 0, 0), np.uint64), np.float32(1), np.float32(1), NO_CORRECTION)
+NO_LEVELS: F32 = np.zeros(0, np.float32)
+NO_NETWORK = PredictorNetwork(np.zeros((1, 0, 0), np.uint64), np.float32(1), np.float32(1), NO_CORRECTION, NO_LEVELS)
 
 
 class ReuseDecider(NamedTuple):
@@ -98,6 +103,8 @@ def check_reuse_decider(decider: ReuseDecider, batch: int, n_gates: int, n_units
     check_shapes(weights_t=(network.weights_t, (n_planes, n_words, n_gates * n_units)))
     if decider.n_inputs != n_inputs:
         raise ValueError(f"n_inputs = {decider.n_inputs}, need {n_inputs}")
+    if network.sign_levels.size:
+        check_shapes(sign_levels=(network.sign_levels, (n_inputs,)))
     if network.correction_scale.size:
         check_shapes(correction_scale=(network.correction_scale, (n_gates * n_units,)))
 
@@ -175,7 +182,10 @@ def _predict(decider, x, h, out):
         out[:] = np.int32(0)
         add_ternary_products(planes, network.weights_t, out)
         return
-    if decider.predictor_kind == SIGNS:
+    if decider.predictor_kind == SIGNS and network.sign_levels.size:
+        put_signs_above(x, network.sign_levels[:n_x], planes[0], 0)
+        put_signs_above(h, network.sign_levels[n_x:], planes[0], n_x)
+    elif decider.predictor_kind == SIGNS:
         put_signs(x, planes[0], 0)
         put_signs(h, planes[0], n_x)
     else:  # CODES

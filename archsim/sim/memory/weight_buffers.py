@@ -15,7 +15,7 @@ from archsim.config.arch import ArchSpec
 from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy
-from archsim.sim.actions import emit_actions
+from archsim.sim.actions import emit_actions, sequence_load
 from archsim.sim.items import PassSegment, StreamedRows, WeightGroup
 from archsim.sim.machines.machine import Machine
 from archsim.sim.memory.dram import FillTarget, MainMemory, Requester
@@ -101,6 +101,8 @@ class WeightBuffers:
                 weights, extra = self._fill_parts(segment)
                 fill = self.machine.fill_actions(self.arch, weights, 8 * extra)
                 emit_actions(self.probe, fill, segment.shape.n_gates)
+                constants = sequence_load(self.arch, self._constant_bytes(segment))
+                emit_actions(self.probe, constants, segment.shape.n_gates)
             what = "weights of " + ", ".join(segment.label for segment in group)
             self.probe.emit(Busy, unit=FILL, what=what, start_ps=start_ps, end_ps=self.env.now_ps)
         self.fills_under_way -= 1
@@ -117,7 +119,11 @@ class WeightBuffers:
 
     def _fill_bytes(self, segment: PassSegment) -> int:
         """Return the bytes sent to one computation unit before the segment runs."""
-        return sum(self._fill_parts(segment))
+        return sum(self._fill_parts(segment)) + self._constant_bytes(segment)
+
+    def _constant_bytes(self, segment: PassSegment) -> int:
+        """Return the bytes of constants of inputs for one computation unit, which go to intermediate memory."""
+        return self.machine.predictor_bytes(self.arch, segment).constants
 
     def _fill_parts(self, segment: PassSegment) -> tuple[int, int]:
         """Return (weight bytes, extra predictor bytes) sent to one computation unit before the segment runs."""
@@ -193,5 +199,5 @@ def _layout(machine: Machine, arch: ArchSpec, groups: Sequence[WeightGroup]) -> 
             addresses[segment] = end
             predictor = machine.predictor_bytes(arch, segment)
             weights = segment.weight_bytes + segment.projection_bytes
-            end += (weights + predictor.other_signs + predictor.planes) * segment.shape.n_gates
+            end += (weights + predictor.other_signs + predictor.planes + predictor.constants) * segment.shape.n_gates
     return _Layout(addresses, end)

@@ -12,13 +12,17 @@ from archsim.config.delta_unit import DeltaSpec
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import Bools
 from archsim.kernels.pipeline.columns import ColumnTimes
-from archsim.sim.actions import INPUT_BUFFER, WEIGHT_BUFFER
+from archsim.sim.actions import INPUT_BUFFER, WEIGHT_BUFFER, sequence_store
 from archsim.sim.items import PassSegment
 from archsim.sim.units.unit import MAC
 from archsim.units import BYTES_PER_SUM, ceil_div
 
 DELTA_PARTS = ("delta_unit", "propagated_buffer", "accumulator_buffer")
-"""Components that no other machine has."""
+"""Components that no other machine has, and every delta unit has."""
+THRESHOLD_BUFFER = "threshold_buffer"
+"""Component that a delta unit with a threshold per input has as well."""
+BYTES_PER_THRESHOLD = 4
+"""Bytes of a threshold, float32: the difference of two binary16 numbers is finer than binary16."""
 
 
 def delta_of(arch: ArchSpec) -> DeltaSpec:
@@ -55,6 +59,22 @@ def scan(arch: ArchSpec, delta: DeltaSpec, entering: Bools) -> Iterator[Action]:
     yield Action("delta_unit", "compare", n_steps * n_inputs)
     yield Action("propagated_buffer", "read", n_steps * firsts.size)
     yield Action("propagated_buffer", "write", int(written))
+    yield Action(THRESHOLD_BUFFER, "read", n_steps * firsts.size * delta.thresholds)
+
+
+def threshold_bytes(arch: ArchSpec, n_inputs: int) -> int:
+    """Return the bytes of the thresholds of a pass, one set per computation unit."""
+    return n_inputs * BYTES_PER_THRESHOLD * delta_of(arch).thresholds
+
+
+def thresholds_copied(arch: ArchSpec, n_inputs: int) -> Iterator[Action]:
+    """Yield the actions of copying a pass's thresholds from intermediate memory to the threshold buffer of a unit.
+
+    It takes no time, because step 0 needs no thresholds.
+    """
+    n_bytes = threshold_bytes(arch, n_inputs)
+    yield from sequence_store(arch, n_bytes)
+    yield Action(THRESHOLD_BUFFER, "write", ceil_div(n_bytes, delta_of(arch).width * BYTES_PER_THRESHOLD))
 
 
 def column(arch: ArchSpec, delta: DeltaSpec, n_units: int) -> Iterator[Action]:
@@ -87,6 +107,7 @@ def sums_read(arch: ArchSpec, cell: Cell, n_units: int) -> Iterator[Action]:
         yield Action("mu", "add", n_units * (n_sums - cell.n_products))
 
 
-def parts_of_unit() -> dict[str, int]:
+def parts_of_unit(arch: ArchSpec) -> dict[str, int]:
     """Return the number of instances of each component."""
-    return dict.fromkeys((INPUT_BUFFER, "dpu", "mu", WEIGHT_BUFFER, *DELTA_PARTS), 1)
+    parts = dict.fromkeys((INPUT_BUFFER, "dpu", "mu", WEIGHT_BUFFER, *DELTA_PARTS), 1)
+    return parts | ({THRESHOLD_BUFFER: 1} if delta_of(arch).thresholds else {})

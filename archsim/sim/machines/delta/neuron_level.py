@@ -10,7 +10,7 @@ from archsim.config.delta_unit import DeltaSpec
 from archsim.engine.port import Port
 from archsim.sim.actions import emit_actions, port_words, step_transfers
 from archsim.sim.items import PassWork
-from archsim.sim.machines.delta.costs import column_times, delta_of, sums_read
+from archsim.sim.machines.delta.costs import column_times, delta_of, sums_read, thresholds_copied
 from archsim.sim.machines.delta.units import ColumnStepWork
 from archsim.sim.machines.delta.units.column_dpu import ColumnDotProductUnit
 from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT, DeltaUnit
@@ -61,6 +61,7 @@ class DeltaNeuronLevel(Compute):
         emit_actions(self.probe, step_transfers(self.arch, segment), work.n_steps)
         sums = sums_read(self.arch, self.cells[segment.shape.layer], segment.shape.n_units)
         emit_actions(self.probe, sums, work.n_steps)
+        emit_actions(self.probe, thresholds_copied(self.arch, segment.shape.n_inputs), segment.shape.n_gates)
         return ends
 
 

@@ -22,7 +22,7 @@ from archsim.kernels.pipeline.columns import (
 from archsim.sim import waits
 from archsim.sim.actions import cell_update, emit_actions, port_words, step_transfers
 from archsim.sim.items import PassWork
-from archsim.sim.machines.delta.costs import column, column_times, delta_of, scan, sums_read
+from archsim.sim.machines.delta.costs import column, column_times, delta_of, scan, sums_read, thresholds_copied
 from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT
 from archsim.sim.machines.machine import Compute, Connections
 from archsim.sim.units.unit import DPU, MU, ProcessGenerator, emit_span, unit_name
@@ -57,6 +57,7 @@ class DeltaPassLevel(Compute):
         emit_actions(self.probe, scan(self.arch, self.delta, entering), shape.n_gates)
         emit_actions(self.probe, column(self.arch, self.delta, shape.n_units), columns)
         emit_actions(self.probe, sums_read(self.arch, cell, shape.n_units), steps)
+        emit_actions(self.probe, thresholds_copied(self.arch, shape.n_inputs), shape.n_gates)
         emit_actions(self.probe, cell_update(self.arch, cell), steps * shape.n_units)
         emit_actions(self.probe, step_transfers(self.arch, work.segment), steps)
 

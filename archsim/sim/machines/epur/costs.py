@@ -8,7 +8,7 @@ from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.config.components import Action
 from archsim.kernels.pipeline.recurrence import StepTimes
-from archsim.sim.actions import INPUT_BUFFER, WEIGHT_BUFFER, step_transfers, weight_fill
+from archsim.sim.actions import INPUT_BUFFER, WEIGHT_BUFFER, sequence_store, step_transfers, weight_fill
 from archsim.sim.items import PassSegment, PredictorBytes
 from archsim.sim.machines.epur.shared_dispatch.costs import SHARED_PARTS
 from archsim.units import ceil_div
@@ -73,13 +73,17 @@ def input_bits(arch: ArchSpec, segment: PassSegment) -> int:
 def predictor_bytes(arch: ArchSpec, segment: PassSegment) -> PredictorBytes:
     """Return the bytes per computation unit that the predictor reads of a segment's rows."""
     planes, n_units, n_inputs = arch.predictor_planes, segment.shape.n_units, segment.shape.n_inputs
-    if not planes or not segment.updates_cells:
+    if arch.fmu is None or not segment.updates_cells:
         return PredictorBytes()
+    constants = arch.fmu.predictor.constant_bytes(n_inputs)
+    if not planes:
+        return PredictorBytes(constants=constants)
     further = ceil_div((planes - 1) * n_units * n_inputs, 8)
     return PredictorBytes(
         other_signs=ceil_div(n_units * (n_inputs - segment.columns), 8),
         planes=further,
         streamed=ceil_div(n_units * n_inputs, 8) + further,
+        constants=constants,
     )
 
 
@@ -95,6 +99,15 @@ def step_actions(arch: ArchSpec, segment: PassSegment) -> Iterator[Action]:
     yield from step_transfers(arch, segment, input_bits(arch, segment))
     if arch.fmu and segment.updates_cells:
         for action in arch.fmu.predictor.input_actions(arch.fmu, segment.shape.n_inputs):
+            yield action._replace(number=action.number * segment.shape.n_gates)
+
+
+def pass_actions(arch: ArchSpec, segment: PassSegment) -> Iterator[Action]:
+    """Yield what the predictors of all gates do before the first step of a pass: take their constants, and the rest."""
+    if arch.fmu and segment.updates_cells:
+        predictor, n_inputs = arch.fmu.predictor, segment.shape.n_inputs
+        constants = sequence_store(arch, predictor.constant_bytes(n_inputs))
+        for action in (*constants, *predictor.pass_actions(arch.fmu, n_inputs)):
             yield action._replace(number=action.number * segment.shape.n_gates)
 
 

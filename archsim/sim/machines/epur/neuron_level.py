@@ -11,7 +11,13 @@ from archsim.engine.port import Port
 from archsim.kernels.arrays import Bools
 from archsim.sim.actions import emit_actions, port_words
 from archsim.sim.items import PassSegment, PassWork
-from archsim.sim.machines.epur.costs import input_bits, projection_row_cycles, step_actions, step_times
+from archsim.sim.machines.epur.costs import (
+    input_bits,
+    pass_actions,
+    projection_row_cycles,
+    step_actions,
+    step_times,
+)
 from archsim.sim.machines.epur.shared_dispatch.units import GateWires, SharedDotProductUnits
 from archsim.sim.machines.epur.units import ProjectionWork, StepWork
 from archsim.sim.machines.epur.units.dpu import DotProductUnit
@@ -76,6 +82,7 @@ class EpurNeuronLevel(Compute):
         project = partial(self._project, segment) if segment.n_projected else None
         ends = yield from run_steps(self, self.mu, work, times, port_words=words, send_step=send_step, project=project)
         emit_actions(self.probe, step_actions(self.arch, segment), work.n_steps)
+        emit_actions(self.probe, pass_actions(self.arch, segment))
         return ends
 
     def _project(self, segment: PassSegment) -> ProcessGenerator:

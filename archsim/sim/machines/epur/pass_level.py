@@ -35,7 +35,14 @@ from archsim.sim import waits
 from archsim.sim.actions import cell_update, emit_actions, neuron_evaluation, port_words, projected_row, weight_fill
 from archsim.sim.items import PassSegment, PassWork, StreamedRows
 from archsim.sim.machines.epur.co_simulated_pass import CoSimulatedPass
-from archsim.sim.machines.epur.costs import input_bits, prediction, projection_row_cycles, step_actions, step_times
+from archsim.sim.machines.epur.costs import (
+    input_bits,
+    pass_actions,
+    prediction,
+    projection_row_cycles,
+    step_actions,
+    step_times,
+)
 from archsim.sim.machines.epur.shared_dispatch.costs import remote_row
 from archsim.sim.machines.epur.units.fmu import FMU
 from archsim.sim.machines.machine import Compute, Connections
@@ -130,6 +137,7 @@ class EpurPassLevel(Compute):
         emit_actions(self.probe, costs.projection, work.n_steps * work.segment.n_projected)
         emit_actions(self.probe, costs.remote, tally[REMOTE])
         emit_actions(self.probe, costs.step, work.n_steps)
+        emit_actions(self.probe, pass_actions(self.arch, work.segment))
         if work.streamed:
             self._emit_rows(work, work.streamed, result, start_ps)
         self._emit_times(work, costs.times, result)
