@@ -42,14 +42,23 @@ def change_of(now, before):
 
 
 class NaivePass:
-    """One (layer, direction) of one sequence under `none`, `bnn`, `oracle`, `delta` or `input-similarity`."""
+    """One (layer, direction) of one sequence under `none`, `bnn`, `oracle`, `delta` or `input-similarity`.
 
-    def __init__(self, layer, direction, code, largest, policy, theta):
-        self.layer, self.direction, self.policy, self.theta = layer, direction, policy, F(theta)
+    `bnn` may be centred, the last two weighted.
+    """
+
+    def __init__(self, layer, direction, code, largest, policy, theta, means=None):
+        self.layer, self.direction, self.theta = layer, direction, F(theta)
+        self.policy, _, option = policy.partition(":")
+        self.means = np.array(means, F) if option == "centre=on" else np.zeros(layer.input_size, F)
         self.s_x, self.s_h = (spacing_of(value, 127) for value in largest)
         self.W, self.s_w = rows_of(direction.weight_ih, code)
         self.R, self.s_r = rows_of(direction.weight_hh, code)
         self.projection = None if direction.weight_hr is None else rows_of(direction.weight_hr, code)
+        self.rho = np.ones(layer.joint_size, F)
+        if option == "weighted=on":
+            rows = np.hstack([self.W.astype(F) * self.s_w[:, None], self.R.astype(F) * self.s_r[:, None]])
+            self.rho = np.sqrt(layer.joint_size * (rows.astype(float) ** 2).mean(axis=0)).astype(F)
         self.memo, self.delta, self.predicted = {}, {}, {}
         self.products = []
 
@@ -76,9 +85,11 @@ class NaivePass:
         spacings = np.concatenate([np.full(n, self.s_x), np.full(self.layer.recurrent_size, self.s_h)])
         values = np.concatenate([q_x, self.q_h]).astype(F) * spacings
         if self.policy == "input-similarity" and self.theta:
-            values = np.rint(values / self.theta) * self.theta
+            steps = self.theta / self.rho
+            values = np.rint(values / steps) * steps
         values = codes_of(values, spacings).astype(F) * spacings
-        still = np.abs(values - self.sent) <= self.theta if self.policy == "delta" else values == self.sent
+        moved = np.abs(values - self.sent) * self.rho
+        still = moved <= self.theta if self.policy == "delta" else values == self.sent
         still = still if t else np.zeros_like(still)
         self.sent = np.where(still, self.sent, values)
         return codes_of(self.sent[n:], self.s_h), still
@@ -152,7 +163,8 @@ class NaivePass:
         if self.policy != "bnn":
             return False
         row = key[0] * self.layer.hidden_size + key[1]
-        yb = int(sign(self.W[row]) @ sign(q_x) + sign(self.R[row]) @ sign(q_h))
+        of_x = sign(q_x.astype(F) * self.s_x - self.means)
+        yb = int(sign(self.W[row]) @ of_x + sign(self.R[row]) @ sign(q_h))
         drift = F(np.inf) if t == 0 else self.delta[key] + change_of(yb, self.predicted[key])
         if drift <= self.theta:
             self.delta[key] = drift
@@ -168,7 +180,8 @@ def naive_run(network, frames, precision, policy="none", theta=0.0):
         sides = []
         for d, direction in enumerate(layer.directions):
             largest = scales.largest_inputs[index], scales.largest_hidden[index][d]
-            one = NaivePass(layer, direction, CODES[precision], largest, policy, theta)
+            means = scales.means[index] if scales.means else None
+            one = NaivePass(layer, direction, CODES[precision], largest, policy, theta, means)
             passes[index, d] = one
             sides.append(one.run(values))
         values = np.hstack(sides)

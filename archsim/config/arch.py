@@ -173,7 +173,8 @@ class ArchSpec(Spec):
 
     def with_predictor(self, predictor: Predictor, n_inputs: int) -> ArchSpec:
         """Return the architecture with a policy's predictor in its memoization units, if it has any."""
-        return self.model_copy(update={"fmu": self.fmu and self.fmu.fitted(predictor, n_inputs)})
+        fitted = self.fmu and self.fmu.fitted(predictor.in_format(self.numbers), n_inputs)
+        return self.model_copy(update={"fmu": fitted})
 
     def without_memo(self) -> ArchSpec:
         """Return the baseline: this machine without memoization and delta units."""

@@ -19,8 +19,8 @@ class DeltaSpec(Spec):
     thresholds: int = annotated(
         0,
         unit="thresholds/element",
-        source="SEMANTICS 1.4: 0, one θ for all elements, or 1, as the policy needs; float32, in a buffer that is "
-        "as deep as that of propagated values",
+        source="SEMANTICS 1.4: 0, one θ for all elements, or 1, as the policy needs; float32 in every format, in a "
+        "buffer that is as deep as that of propagated values",
         certainty="choice",
         most=1,
     )

@@ -13,6 +13,7 @@ from archsim.units import ceil_div
 
 if TYPE_CHECKING:
     from archsim.config.memo_unit import FmuSpec
+    from archsim.config.precision import Precision
 
 MAX_UNIT_BITS = 16
 """Largest number of planes, and of bit operations, that a memoization unit may have; policies need fewer."""
@@ -21,8 +22,6 @@ PRODUCT_BYTES = 2
 """Bytes of a memoized product, binary16."""
 CORRECTION_UNIT_BYTES = 2
 """Bytes of the unit in which a product is corrected, binary16."""
-LEVEL_BYTES = 2
-"""Bytes of a level: an input is binary16, so the least binary16 that is not below the level decides the same."""
 
 
 class Predictor(ABC):
@@ -71,6 +70,10 @@ class Predictor(ABC):
         """
         return 0
 
+    def in_format(self, numbers: Precision) -> Predictor:
+        """Return this predictor for a machine of a number format."""
+        return self
+
     def built_into(self, fmu: FmuSpec) -> Predictor:
         """Return this predictor, enlarged to what `fmu` already has."""
         return self
@@ -94,6 +97,8 @@ class BitPlanePredictor(Predictor):
     corrects: bool = False
     levels: int = 0
     """Stored levels per input, which the bit of the input is found by; 0 where its sign does."""
+    level_bits: int = 16
+    """Bits of a level, as of an input: the least input that is not below the level decides the same."""
 
     def __post_init__(self) -> None:
         for name, value, most in (
@@ -134,7 +139,7 @@ class BitPlanePredictor(Predictor):
 
     def constant_bytes(self, n_inputs: int) -> int:
         """Return the bytes of the levels; those of h are 0, and stored all the same."""
-        return self.levels * n_inputs * LEVEL_BYTES
+        return ceil_div(self.levels * n_inputs * self.level_bits, 8)
 
     def memo_entry_bytes(self, n_inputs: int) -> int:
         """Return the bytes of product, prediction (int16 or int32), drift, and unit of correction."""
@@ -144,6 +149,10 @@ class BitPlanePredictor(Predictor):
     def parts(self, fmu: FmuSpec) -> Mapping[str, int]:
         """Return a binary unit per bit of an input, and the buffer of levels."""
         return {"fmu": self.bit_operations} | ({"level_buffer": 1} if self.levels else {})
+
+    def in_format(self, numbers: Precision) -> BitPlanePredictor:
+        """Return this predictor with levels as wide as inputs of the format."""
+        return replace(self, level_bits=numbers.input_bits)
 
     def built_into(self, fmu: FmuSpec) -> BitPlanePredictor:
         """Return this predictor, enlarged to the planes, operations and correctors that `fmu` already has."""

@@ -191,10 +191,12 @@ CONSTANTS = [(CENTRED, cell) for cell in CELLS]
 CONSTANTS += [(policy, cell) for policy in COLUMN_POLICIES if "weighted" in policy for cell in TOGETHER]
 
 
+@pytest.mark.parametrize("precision", ["fp16", "int8", "int4"])
 @pytest.mark.parametrize(("policy", "cell"), CONSTANTS)
-def test_block_equals_neuron_for_each_cell_with_constants_of_inputs(policy, cell):
+def test_block_equals_neuron_for_each_cell_with_constants_of_inputs(policy, cell, precision):
     """Two layers, both directions, two sequences; rows stream from main memory, columns are on chip."""
     network, arch = make_network(cell, inputs=20, units=6, layers=2, bidirectional=True), arch_with()
+    arch = arch.at_precision(precision)
     if policy == CENTRED:
         groups = weight_groups(pass_shapes(network), arch)
         largest = max(group_bytes(machine_of(arch), arch, group) for group in groups)

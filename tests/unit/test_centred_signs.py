@@ -128,23 +128,29 @@ def test_means_enter_the_digest_of_the_policy_that_needs_them(tiny_lstm, tiny_tr
     assert digest(tiny_lstm, "lowbit") == digest(moved, "lowbit")
 
 
+@pytest.mark.parametrize(("precision", "n_bytes"), [("fp16", 2), ("int8", 1), ("int4", 1)])
 @pytest.mark.parametrize("dataflow", ["step", "mwl"])
-def test_levels_cost_a_copy_per_pass_and_comparisons_per_step(dataflow):
-    """An LSTM of 20 units over 12 inputs: 32 levels of 2 bytes per gate, 2 words of 16, for two sequences."""
+def test_levels_cost_a_copy_per_pass_and_comparisons_per_step(dataflow, precision, n_bytes):
+    """An LSTM of 20 units over 12 inputs: 32 levels per gate, as wide as an input, in words of 32 bytes; 2 sequences.
+
+    So there are as many words as a level has bytes.
+    """
     network = make_network("lstm", inputs=12, units=20)
     trace = archsim.Trace.from_arrays([np.ones((2, 12), np.float32), np.ones((3, 12), np.float32)])
     network = replace(network, scales=replace(network.scales, means=((0.0,) * 12,)))
     arch = arch_with(dataflow=dataflow)
-    results = [archsim.simulate(network, trace, arch, policy=p, threshold=0.0) for p in ("bnn", CENTRED)]
+    results = [
+        archsim.simulate(network, trace, arch, policy=p, threshold=0.0, precision=precision) for p in ("bnn", CENTRED)
+    ]
     without, having = (result.simulated.counts for result in results)
     gates, sequences, steps = 4, 2, 5
-    assert having["level_buffer", "write"] == sequences * gates * 2
-    assert having["level_buffer", "read"] == steps * gates * 2
+    assert having["level_buffer", "write"] == sequences * gates * n_bytes
+    assert having["level_buffer", "read"] == steps * gates * n_bytes
     assert having["fmu", "quantise"] == steps * gates * 32
     memory = "intermediate_memory"
-    assert having[memory, "read"] - without[memory, "read"] == sequences * gates * 2
-    assert having[memory, "write"] - without[memory, "write"] == gates * 2
-    assert results[1].record["dram_bytes"] - results[0].record["dram_bytes"] == gates * 32 * 2
+    assert having[memory, "read"] - without[memory, "read"] == sequences * gates * n_bytes
+    assert having[memory, "write"] - without[memory, "write"] == gates * n_bytes
+    assert results[1].record["dram_bytes"] - results[0].record["dram_bytes"] == gates * 32 * n_bytes
     np.testing.assert_array_equal(*(result.timing.step_end_cycles(1, 0, 0) for result in results))
     np.testing.assert_array_equal(*(result.activity.reused(1, 0, 0) for result in results))
 

@@ -44,15 +44,22 @@ def test_action_counts_of_a_gru_equal_hand_arithmetic():
     assert result.activity.avoided_fraction == pytest.approx(12 / 64)
 
 
-def test_thresholds_cost_a_copy_per_pass_a_read_per_group_and_bytes_with_the_weights():
-    """A GRU of 20 units over 12 inputs: 32 thresholds of 4 bytes per gate, two groups of 16, for two sequences."""
+@pytest.mark.parametrize(("precision", "groups"), [("fp16", 2), ("int8", 1), ("int4", 1)])
+def test_thresholds_cost_a_copy_per_pass_a_read_per_group_and_bytes_with_the_weights(precision, groups):
+    """A GRU of 20 units over 12 inputs: 32 thresholds of 4 bytes per gate, for two sequences.
+
+    A group is what the unit scans in a cycle: 16 elements of binary16, 32 of 8 bits.
+    """
     network = make_network("gru", inputs=12, units=20)
     trace = archsim.Trace.from_arrays([np.ones((2, 12), np.float32), np.ones((3, 12), np.float32)])
-    results = [archsim.simulate(network, trace, policy=p, threshold=0.0) for p in ("delta", "delta:weighted=on")]
+    results = [
+        archsim.simulate(network, trace, policy=p, threshold=0.0, precision=precision)
+        for p in ("delta", "delta:weighted=on")
+    ]
     without, having = (result.simulated.counts for result in results)
     gates, sequences, steps, filled_bytes = 3, 2, 5, 32 * 4
-    assert having["threshold_buffer", "read"] == steps * gates * 2
-    assert having["threshold_buffer", "write"] == sequences * gates * 2
+    assert having["threshold_buffer", "read"] == steps * gates * groups
+    assert having["threshold_buffer", "write"] == sequences * gates * groups
     more = {key: having[key] - without[key] for key in having if having[key] != without.get(key, 0) and key in without}
     assert more.pop(("intermediate_memory", "read")) == sequences * gates * filled_bytes // 32
     assert more.pop(("intermediate_memory", "write")) == gates * filled_bytes // 32

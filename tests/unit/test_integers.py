@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archsim
+from archsim.calibration import with_missing_scales
 from archsim.cli.main import archsim as command_line
 from archsim.errors import ConfigError
 from archsim.inference.batch_runner import Keep
@@ -88,10 +89,16 @@ def test_a_plug_in_sees_products_memo_and_values_of_the_naive_program(cell, prec
 
 
 @pytest.mark.parametrize("precision", INTEGERS)
-@pytest.mark.parametrize("policy, theta", [("none", 0.0), ("bnn", 0.5), ("oracle", 0.2), ("delta", 0.1)])
+@pytest.mark.parametrize(
+    "policy, theta",
+    [
+        *[("none", 0.0), ("bnn", 0.5), ("bnn:centre=on", 0.5), ("oracle", 0.2)],
+        *[("delta", 0.1), ("delta:weighted=on", 0.2), ("input-similarity:weighted=on", 0.3)],
+    ],
+)
 @pytest.mark.parametrize("cell", CELLS)
 def test_outputs_and_decisions_equal_the_naive_program(cell, policy, theta, precision):
-    if cell == "gru-reset-before" and policy == "delta":
+    if cell == "gru-reset-before" and policy.startswith(("delta", "input")):
         pytest.skip("columns are not skipped where gates read different inputs")
     network = make_network(cell, inputs=5, units=4, layers=2, bidirectional=True)
     same(network, make_trace(network, [6, 1, 4, 3, 5]), precision, policy, theta)
@@ -236,6 +243,48 @@ def test_a_policy_that_needs_scales_is_refused_where_only_ranges_could_be_measur
         archsim.simulate(network, make_trace(network, [5]), policy="ternary", threshold=0.1, precision="int8")
 
 
+@pytest.mark.parametrize("policy, needs_means", [("delta:weighted=on", False), ("bnn:centre=on", True)])
+def test_run_needs_means_of_calibration_data_but_measures_ranges_on_its_own(policy, needs_means):
+    """Ranges of the run's own trace only store its inputs; means decide, so they have to come from other data."""
+    network = make_network("lstm", inputs=3, units=4)
+    trace = make_trace(network, [5, 4])
+    measured = archsim.measure_scales(network, trace)
+    without_means, without_ranges = (
+        replace(network, scales=replace(measured, **lacking))
+        for lacking in ({"means": None}, {"largest_inputs": None, "largest_hidden": None})
+    )
+
+    def record(network):
+        return archsim.simulate(network, trace, policy=policy, threshold=0.2, precision="int8")
+
+    own = record(without_ranges)
+    assert own.own_ranges
+    if needs_means:
+        with pytest.raises(ConfigError, match="no means of inputs, which policy 'bnn:centre=on' centres them by"):
+            record(without_means)
+    else:
+        assert not record(without_means).own_ranges
+    complete = record(replace(network, scales=measured))
+    assert not complete.own_ranges and complete.record["digest"] == own.record["digest"]
+
+
+def test_what_a_network_lacks_of_its_measures_is_added_and_the_rest_stays():
+    network = make_network("lstm", inputs=3, units=4)
+    trace = make_trace(network, [5, 4])
+    measured = archsim.measure_scales(network, trace)
+    assert None not in vars(measured).values()
+    rough = with_missing_scales(network, trace).scales
+    assert (rough.inputs, rough.hidden, rough.means) == (
+        network.scales.inputs,
+        network.scales.hidden,
+        network.scales.means,
+    )
+    assert (rough.largest_inputs, rough.largest_hidden) == (measured.largest_inputs, measured.largest_hidden)
+    assert with_missing_scales(replace(network, scales=None), trace).scales == measured
+    complete = replace(network, scales=measured)
+    assert with_missing_scales(complete, trace) is complete
+
+
 @pytest.mark.parametrize("precision", INTEGERS)
 def test_a_run_on_prepared_passes_without_ranges_is_refused_with_advice(precision):
     network = make_network("lstm", inputs=3, units=4)
@@ -257,5 +306,7 @@ def test_command_says_that_ranges_are_those_of_the_trace_until_they_are_saved(tm
     assert first.exit_code == 0 and said in " ".join(first.output.split()), first.output
     saved = CliRunner().invoke(command_line, ["calibrate", *files, "--scales-only", "--save"])
     assert saved.exit_code == 0 and "largest" in saved.output, saved.output
+    scales = archsim.load_network(tmp_path / "net").scales
+    assert scales == archsim.measure_scales(network, trace)
     again = CliRunner().invoke(command_line, run)
     assert again.exit_code == 0 and said not in " ".join(again.output.split()), again.output
