@@ -8,6 +8,8 @@ from functools import partial
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from archsim.activity import pass_shapes
 from archsim.advising.trials import AnyResult, Trial, change_cost, metric_cost
 from archsim.calibration import with_scales
@@ -27,6 +29,8 @@ MAX_MACS = 20_000_000_000
 """Multiply-accumulates of one run over all sequences, beyond which no more are taken unless `limit` says so."""
 MIN_SEQUENCES = 8
 """Sequences that are taken however long they are, because fewer say nothing about their spread."""
+SEED = 0
+"""Seed of the coin that parts neighbouring sequences."""
 Units = tuple[int, ...]
 """Numbers of sequences, or of inputs of a model, each of which is run as a whole."""
 
@@ -44,10 +48,17 @@ class Halves(NamedTuple):
 
 
 def halves_of(n_units: int) -> Halves:
-    """Return every other sequence for each half; the only sequence for both."""
+    """Return halves that part neighbours by the toss of a coin, the same each time; the only sequence for both.
+
+    Every other one would not do, because the classes of a corpus may alternate, and each half would hold one of them.
+    """
     if n_units < 2:
         return Halves((0,), (0,))
-    return Halves(tuple(range(0, n_units, 2)), tuple(range(1, n_units, 2)))
+    tosses = np.random.default_rng(SEED).integers(0, 2, n_units // 2)
+    firsts = range(0, n_units - 1, 2)
+    choosing = [first + int(toss) for first, toss in zip(firsts, tosses, strict=True)]
+    judging = [first + 1 - int(toss) for first, toss in zip(firsts, tosses, strict=True)]
+    return Halves((*choosing, *range(n_units - n_units % 2, n_units)), tuple(judging))
 
 
 def affordable(macs: Iterable[int], limit: int | None) -> int:
