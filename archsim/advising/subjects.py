@@ -30,7 +30,7 @@ MAX_MACS = 20_000_000_000
 MIN_SEQUENCES = 8
 """Sequences that are taken however long they are, because fewer say nothing about their spread."""
 SEED = 0
-"""Seed of the coin that parts neighbouring sequences."""
+"""Seed of the draw that puts one of two neighbours into each half."""
 Units = tuple[int, ...]
 """Numbers of sequences, or of inputs of a model, each of which is run as a whole."""
 
@@ -48,9 +48,10 @@ class Halves(NamedTuple):
 
 
 def halves_of(n_units: int) -> Halves:
-    """Return halves that part neighbours by the toss of a coin, the same each time; the only sequence for both.
+    """Return halves with one of each two neighbours, by the toss of a coin that falls the same each time.
 
-    Every other one would not do, because the classes of a corpus may alternate, and each half would hold one of them.
+    An odd last sequence chooses; the only one chooses and judges. Every second sequence for each half would not do,
+    because the classes of a corpus may alternate, and each half would hold one of them.
     """
     if n_units < 2:
         return Halves((0,), (0,))
@@ -58,7 +59,8 @@ def halves_of(n_units: int) -> Halves:
     firsts = range(0, n_units - 1, 2)
     choosing = [first + int(toss) for first, toss in zip(firsts, tosses, strict=True)]
     judging = [first + 1 - int(toss) for first, toss in zip(firsts, tosses, strict=True)]
-    return Halves((*choosing, *range(n_units - n_units % 2, n_units)), tuple(judging))
+    last = (n_units - 1,) if n_units % 2 else ()
+    return Halves((*choosing, *last), tuple(judging))
 
 
 def affordable(macs: Iterable[int], limit: int | None) -> int:

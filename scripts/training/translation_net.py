@@ -34,6 +34,7 @@ class TranslationNet(nn.Module):
         """Map pieces (T, B) to vectors; in training, drop whole vectors and some elements."""
         x = nn.functional.embedding(ids, self.embedding)
         if self.training:
+            # drawn at a chance of 0, too, because the published weights depend on every random number
             x = x * (torch.rand(*ids.shape, 1) >= self.args.word_drop)
         return self.locked_dropout(x)
 
