@@ -1,6 +1,6 @@
 """Fine-tune a network folder under the reuse it will meet on the machine.
 
-python scripts/finetune_reuse.py --network ds2-gru --policy bnn --threshold 1 --epochs 1 --batch 16 \\
+python scripts/finetune_reuse.py --network ds2-gru --policy bnn --threshold 0.6 --epochs 1 --batch 16 \\
     --trace fsdd-train --limit 192 --valid fsdd-valid --valid-limit 80 -o ds2-tuned
 
 Every training pass decides as the simulator does, and gradients go to the steps that evaluated the products. A second

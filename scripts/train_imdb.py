@@ -1,12 +1,6 @@
-"""Train the IMDB sentiment LSTM that archsim ships, with a recipe that favours computation reuse.
+"""Train the IMDB sentiment LSTM that archsim ships.
 
-Embedding -> one LSTM layer -> mean of the hidden states -> two classes. Four measures make the dot products of
-neurons change slowly, and make the network tolerate that memoization skips them:
-  * a word vector is one shared vector plus a deviation; a group lasso keeps deviations small and word dropout
-    removes them at random, so that words without sentiment look alike to the LSTM;
-  * stale dropout: in training, a dot product keeps its previous value with some probability;
-  * zoneout: in training, a hidden state keeps its previous value with some probability;
-  * balance: a penalty makes the magnitudes of weights equal, so that their signs predict the product better.
+Embedding -> one LSTM layer -> mean of the hidden states -> two classes.
 """
 
 from __future__ import annotations
@@ -52,61 +46,33 @@ def load_sets(args: argparse.Namespace) -> tuple[Vocabulary, list[Review], list[
 
 
 class SentimentNet(nn.Module):
-    """Sentiment network. `forward` loops over steps, because stale dropout acts inside a step."""
+    """Sentiment network."""
 
     def __init__(self, vocab: int, args: argparse.Namespace) -> None:
         super().__init__()
-        self.word_drop, self.zoneout, bound = args.word_drop, args.zoneout, HIDDEN**-0.5
-        self.deviation = nn.Parameter(torch.empty(vocab, HIDDEN).uniform_(-args.emb_init, args.emb_init))
-        self.shared = nn.Parameter(args.shared_init * (torch.randint(0, 2, (HIDDEN,)) * 2.0 - 1.0))
-        self.w_ih = nn.Parameter(torch.empty(4 * HIDDEN, HIDDEN).uniform_(-bound, bound))
-        self.w_hh = nn.Parameter(torch.empty(4 * HIDDEN, HIDDEN).uniform_(-bound, bound))
+        self.word_drop = args.word_drop
+        self.embedding = nn.Embedding(vocab, HIDDEN)
+        nn.init.uniform_(self.embedding.weight, -args.emb_init, args.emb_init)
+        self.lstm = nn.LSTM(HIDDEN, HIDDEN)
         # gates i, f, g, o: an open forget gate carries evidence from the start
-        self.bias = nn.Parameter(torch.tensor([0.0, 1.0, 0.0, 0.0]).repeat_interleave(HIDDEN))
+        self.lstm.bias_ih_l0.data = torch.tensor([0.0, 1.0, 0.0, 0.0]).repeat_interleave(HIDDEN)
+        # torch adds two biases per gate; one is trained
+        self.lstm.bias_hh_l0.requires_grad_(False).zero_()
         self.head = nn.Linear(HIDDEN, 2)
 
-    def forward(self, ids: Tensor, lengths: Tensor, stale: float = 0.0) -> Tensor:
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Map token ids (time, batch) and true lengths (batch,) to class scores (batch, 2)."""
-        x = nn.functional.embedding(ids, self.deviation)
+        x = self.embedding(ids)
         if self.training:
             x = x * (torch.rand(*ids.shape, 1) >= self.word_drop)
-        # unbind instead of indexing, whose backward pass writes the whole tensor at every step
-        inputs = ((x + self.shared) @ self.w_ih.T).unbind(0)
-        h = c = torch.zeros(ids.shape[1], HIDDEN)
-        product, states = None, []
-        for step in inputs:
-            fresh = torch.addmm(step, h, self.w_hh.T)
-            if stale and product is not None:
-                fresh = torch.where(torch.rand_like(fresh) < stale, product, fresh)
-            product = fresh
-            i, f, g, o = (product + self.bias).chunk(4, 1)
-            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-            new = torch.sigmoid(o) * torch.tanh(c)
-            h = torch.where(torch.rand_like(h) < self.zoneout, h, new) if self.training else new
-            states.append(h)
+        states, _ = self.lstm(x)
         mask = torch.arange(len(ids))[:, None, None] < lengths[:, None]
-        scores: Tensor = self.head((torch.stack(states) * mask).sum(0) / lengths[:, None])
+        scores: Tensor = self.head((states * mask).sum(0) / lengths[:, None])
         return scores
 
-    def imbalance(self) -> Tensor:
-        """Return the spread of weight magnitudes around the mean of their row, relative to the mean magnitude."""
-        sizes = torch.stack((self.w_ih.abs(), self.w_hh.abs()))
-        spread = (sizes - sizes.detach().mean(2, keepdim=True)).square().mean((1, 2))
-        return (spread / sizes.detach().mean((1, 2)).square()).sum()
-
-    @torch.no_grad()
-    def shrink(self, amount: float) -> None:
-        """Shorten the deviation of every word by `amount`, down to exactly zero (the group-lasso step)."""
-        norm = self.deviation.norm(dim=1, keepdim=True).clamp_min(1e-8)
-        self.deviation.mul_((1 - amount / norm).clamp_min(0))
-
     def export(self) -> dict[str, Tensor]:
-        """Return the fp16 tensors of the deployed network, named and laid out as in torch.nn.LSTM."""
-        tensors = {"embedding.weight": self.shared + self.deviation}
-        tensors |= {"lstm.weight_ih_l0": self.w_ih, "lstm.weight_hh_l0": self.w_hh}
-        tensors |= {"lstm.bias_ih_l0": self.bias, "lstm.bias_hh_l0": torch.zeros_like(self.bias)}
-        tensors |= {"head.weight": self.head.weight, "head.bias": self.head.bias}
-        return {name: tensor.detach().half().contiguous() for name, tensor in tensors.items()}
+        """Return the fp16 tensors of the deployed network."""
+        return {name: tensor.half().contiguous() for name, tensor in self.state_dict().items()}
 
 
 def collate(reviews: list[Review]) -> tuple[Tensor, Tensor, Tensor]:
@@ -148,13 +114,11 @@ def train_epoch(
         lr = args.lr * min(1.0, (step + 1) / 50) * min(1.0, max(0.02, 1.6 * (1 - step / total)))
         opt.param_groups[0]["lr"] = lr
         ids, lengths, labels = collate(batch)
-        # ramp, because stale products from the first step on delay learning by an epoch
-        loss = nn.functional.cross_entropy(net(ids, lengths, args.stale * min(1.0, 4 * step / total)), labels)
+        loss = nn.functional.cross_entropy(net(ids, lengths), labels)
         opt.zero_grad()
-        (loss + args.balance * net.imbalance()).backward()
+        loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         opt.step()
-        net.shrink(args.shrink * lr)
         losses.append(loss.item())
     return sum(losses) / len(losses)
 
@@ -167,13 +131,8 @@ FLAGS = (
     ("--batch", 64, "reviews per batch"),
     ("--cap", 256, "longest training review, in tokens"),
     ("--lr", 2e-3, "peak learning rate of Adam"),
-    ("--emb-init", 0.1, "bound of the uniform start of the deviations"),
-    ("--shared-init", 0.1, "size of the shared vector's elements at the start"),
-    ("--shrink", 0.5, "group lasso on the deviations, per unit of learning rate"),
-    ("--word-drop", 0.2, "chance that a word's deviation is dropped"),
-    ("--stale", 0.3, "chance that a neuron keeps its last dot product"),
-    ("--zoneout", 0.2, "chance that a hidden state keeps its last value"),
-    ("--balance", 0.3, "weight of the penalty on unequal weight magnitudes"),
+    ("--emb-init", 0.5, "bound of the uniform start of the word vectors"),
+    ("--word-drop", 0.2, "chance that a word's vector is dropped"),
 )
 """Options of the recipe. Their defaults are those of the published weights."""
 

@@ -1,11 +1,7 @@
-"""Train the English-to-German translation LSTM that archsim ships, with a recipe that favours computation reuse.
+"""Train the English-to-German translation LSTM that archsim ships.
 
 Source pieces -> encoder of LSTM layers -> decoder of LSTM layers, which start from the encoder's last states, with
-attention over its outputs -> target pieces. One embedding table serves source, target and output. Three measures
-favour reuse:
-  * a piece's vector is one shared vector plus a deviation, so that the signs of consecutive inputs mostly agree;
-  * stale dropout: in half of the batches, a dot product keeps its previous value with some probability;
-  * reuse itself: in the last epochs, most batches reuse the products that the binary network lets them reuse.
+attention over its outputs -> target pieces. One embedding table serves source, target and output.
 The first epochs train one layer of each stack. The other layers, which repeat their input at first, are then added,
 because four layers from the start learn several times slower. A running average of the weights is validated and
 exported.
@@ -96,7 +92,6 @@ def train_epoch(
     opt: torch.optim.Optimizer,
     batches: list[list[Pair]],
     epoch: int,
-    rng: np.random.Generator,
     args: argparse.Namespace,
 ) -> float:
     """Run one epoch (counted from 0), update the average of the weights, and return the mean loss."""
@@ -107,12 +102,7 @@ def train_epoch(
         since = step - args.shallow * len(batches) if epoch >= args.shallow else step
         lr = args.lr * min(1.0, (since + 1) / args.warmup) * min(1.0, max(0.02, 1.8 * (1 - step / total)))
         opt.param_groups[0]["lr"] = lr
-        # no stale products in half of the batches, later in a quarter, because a network that always sees them
-        # translates worse without them; and a ramp, because from the first step on they delay learning
-        late = epoch >= args.epochs - args.aware
-        amount = max(0.0, rng.uniform(-1 / 3 if late else -1, 1))
-        stale, theta = 2 * args.stale * min(1.0, 4 * step / total) * amount, args.theta * amount
-        loss = net.loss(*collate(batch), 0.0 if late else stale, theta if late else 0.0)
+        loss = net.loss(*collate(batch))
         opt.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -130,9 +120,8 @@ FLAGS = (
     ("--vocab", 5000, "subword pieces of both languages together"),
     ("--hidden", 256, "width of embedding and layers; 1024 is the paper's"),
     ("--layers", 4, "layers of the encoder and of the decoder"),
-    ("--shallow", 8, "epochs with one layer of each, before the others are added"),
-    ("--aware", 4, "last epochs, which use reuse by the binary network instead of stale products"),
-    ("--epochs", 20, "largest number of epochs, which the learning-rate schedule spans"),
+    ("--shallow", 5, "epochs with one layer of each, before the others are added"),
+    ("--epochs", 14, "largest number of epochs, which the learning-rate schedule spans"),
     ("--patience", 5, "stop after so many epochs without a better validation BLEU"),
     ("--batch", 64, "sentence pairs per batch"),
     ("--lr", 2e-3, "peak learning rate of Adam"),
@@ -141,14 +130,10 @@ FLAGS = (
     ("--average", 0.998, "decay of the running average of the weights"),
     ("--dropout", 0.12, "dropout of inputs and outputs of layers"),
     ("--smoothing", 0.1, "label smoothing"),
-    ("--word-drop", 0.03, "chance that a piece's deviation is dropped"),
-    ("--emb-init", 0.25, "standard deviation of the deviations at the start"),
-    ("--shared", 0.25, "size of the shared vector's elements"),
-    ("--stale", 0.2, "mean chance that a neuron keeps its last dot product, in batches with stale products"),
-    ("--zoneout", 0.0, "chance that a hidden state keeps its last value"),
-    ("--theta", 0.7, "largest threshold of reuse in training"),
+    ("--word-drop", 0.0, "chance that a piece's vector is dropped"),
+    ("--emb-init", 0.25, "standard deviation of the vectors at the start"),
 )
-"""Options of the recipe. The model card says how the training of the published weights differed."""
+"""Options of the recipe. Their defaults are those of the published weights."""
 
 
 def main() -> None:
@@ -177,13 +162,13 @@ def main() -> None:
         average.load_state_dict(averaged)
         opt.load_state_dict(optimiser)
         torch.set_rng_state(torch_rng)
-    # skip epochs without reuse or without all layers, which may translate better but are not to be published
-    first = max(args.shallow, args.epochs - args.aware) if args.aware else args.shallow
+    # skip epochs without all layers, which may translate better but are not to be published
+    first = args.shallow
     best = max([(entry["val_bleu"], -entry["epoch"]) for entry in history[first:]], default=(0.0, -first))
     while len(history) < args.epochs and len(history) + best[1] < args.patience:
         started = time.perf_counter()
         net.depth = average.depth = 1 if len(history) < args.shallow else args.layers
-        loss = train_epoch(net, average, opt, train_batches(pairs, args.batch, rng), len(history), rng, args)
+        loss = train_epoch(net, average, opt, train_batches(pairs, args.batch, rng), len(history), args)
         bleu = validation_bleu(average, subwords, valid)
         epoch, seconds = len(history) + 1, round(time.perf_counter() - started, 1)
         history.append({"epoch": epoch, "train_loss": loss, "val_bleu": bleu, "seconds": seconds})

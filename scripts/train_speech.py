@@ -1,8 +1,8 @@
-"""Train the speech networks that archsim ships, with a recipe that favours computation reuse.
+"""Train the speech networks that archsim ships.
 
 Both recognise a string of spoken digits (CTC, best path). `eesen-bilstm` reads log-mel energies in both directions;
-`ds2-gru` reads spectrograms and names each digit while the speech continues. Stale products and zoneout
-(training/recurrent.py) make them tolerate memoization. Strings become longer during training.
+`ds2-gru` reads spectrograms and names each digit while the speech continues. Strings become longer during training,
+and layers are added.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ TOPOLOGIES = {
     "eesen-bilstm": Topology("lstm", "log-mel-deltas", 320, 5, 2),
     "ds2-gru": Topology("gru", "stacked-spectrogram", 400, 5, 1),
 }
+LABEL_WINDOWS = {"eesen-bilstm": (0.1, -0.03), "ds2-gru": (0.5, 0.15)}
+"""Share of a word after which guided training expects its label, and until how many seconds past the word's end.
+
+A network that does not hear what follows needs most of the word, and a little of the next, to name it.
+"""
 
 
 def digits_at(progress: float) -> tuple[int, int]:
@@ -52,7 +57,7 @@ def loss_of(log_probs: Tensor, batch: Batch, progress: float, guidance: float) -
 
 @torch.no_grad()
 def word_error_rate(net: SpeechNet, batches: list[Batch]) -> float:
-    """Return word errors per word, without dropout and stale products."""
+    """Return word errors per word, without dropout."""
     net.eval()
     hypotheses: list[str] = []
     targets: list[str] = []
@@ -74,7 +79,9 @@ class Trainer:
         shape, recordings = TOPOLOGIES[args.network], args.data / "fsdd" / "recordings"
         self.net = SpeechNet(shape._replace(hidden=args.hidden or shape.hidden), args.drop)
         self.opt = torch.optim.Adam(self.net.parameters(), lr=args.lr)
-        self.maker = StringMaker(read_recordings(recordings, "train"), args.synthetic, args.tail, args.late, args.after)
+        self.maker = StringMaker(
+            read_recordings(recordings, "train"), args.synthetic, args.tail, *LABEL_WINDOWS[args.network]
+        )
         self.features = FRONTENDS[shape.frontend].features
         self.valid = batches(
             [DigitString(*s) for s in strings_of_split(recordings, "valid")[: args.valid_strings]], self.features, 10000
@@ -104,11 +111,7 @@ class Trainer:
         args = self.args
         # learning rate: warm-up, a plateau, then linear decay to zero
         self.opt.param_groups[0]["lr"] = args.lr * min(1.0, 0.02 + 40 * progress, 1.6 * (1 - progress))
-        # stale products delay learning, so they start when the network has its full depth
-        ramp = min(1.0, max(0.0, 5 * (progress - 0.45)))
-        # half of the batches have none, otherwise the network would depend on them
-        ramp = ramp if ramp > 0 and self.rng.random() < 0.5 else 0.0
-        log_probs = self.net(batch.features, batch.lengths, args.stale * ramp, args.zoneout * ramp)
+        log_probs = self.net(batch.features, batch.lengths)
         loss = loss_of(log_probs, batch, progress, args.guidance)
         self.opt.zero_grad()
         loss.backward()
@@ -165,22 +168,18 @@ class Trainer:
 FLAGS = (
     ("--hidden", 0, "units per direction; 0 takes the network's own, 800 is the size in the paper"),
     ("--seed", 1, "seed of weights, strings and dropout"),
-    ("--rounds", 90, "rounds of training, which the schedules span"),
+    ("--rounds", 100, "rounds of training, which the schedules span"),
     ("--strings", 256, "strings per round"),
     ("--every", 5, "rounds between validations and checkpoints"),
     ("--patience", 9, "stop after so many validations at full depth without a lower error"),
-    ("--valid-strings", 120, "strings per validation during training"),
+    ("--valid-strings", 300, "strings per validation during training"),
     ("--frames", 1800, "approximate frames per batch, which has at least 16 strings"),
     ("--synthetic", 0.2, "share of synthetic strings"),
     ("--tail", 0.3, "longest silence after a string in seconds; the shortest is half of it"),
-    ("--late", 0.1, "share of a word after which guided training expects its label"),
-    ("--after", -0.03, "seconds after the end of a word until which guided training expects its label"),
     ("--guidance", 5.0, "weight of the aligned steps at the start, which falls to zero in a quarter of the training"),
     ("--lr", 2e-3, "peak learning rate of Adam"),
     ("--clip", 2.0, "largest norm of the gradient"),
     ("--drop", 0.1, "dropout on each layer's input"),
-    ("--stale", 0.3, "chance that a neuron keeps its last dot product"),
-    ("--zoneout", 0.1, "chance that a hidden state keeps its last value"),
 )
 """Options of the recipe. Their defaults are those of the published weights."""
 

@@ -63,7 +63,7 @@ def advise(
     Their mean is the score. A function of the torch model alone is taken, too; its loss has no interval.
     max_loss: points of the metric or of `evaluate` that may be lost. max_change: share that the outputs of the
     recurrent layers may change (SEMANTICS 1.5), where there is neither, or where `max_loss` is None.
-    θ and the policy are chosen on every other sequence, and judged on the others.
+    θ and the policy are chosen on one of each two neighbouring sequences, drawn by chance, and judged on the others.
     precision: None takes that of the machine.
     limit: sequences to take; by default as many as two cores run in a few minutes, counted in multiply-accumulates.
     Raises subclasses of UsageError for anything that cannot be advised on.

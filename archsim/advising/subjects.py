@@ -9,6 +9,8 @@ from functools import partial
 from itertools import accumulate
 from typing import NamedTuple, Protocol, Self
 
+import numpy as np
+
 from archsim.activity import pass_shapes
 from archsim.advising.trials import AnyResult, Cost, Trial, change_cost, metric_cost
 from archsim.calibration import with_missing_scales
@@ -29,6 +31,8 @@ MAX_MACS = 20_000_000_000
 """Multiply-accumulates of one run over all sequences, beyond which no more are taken unless `limit` says so."""
 MIN_SEQUENCES = 8
 """Sequences that are taken however long they are, because fewer say nothing about their spread."""
+SEED = 0
+"""Seed of the draw that puts one of two neighbours into each half."""
 Units = tuple[int, ...]
 """Numbers of sequences, or of inputs of a model, each of which is run as a whole."""
 
@@ -46,10 +50,19 @@ class Halves(NamedTuple):
 
 
 def halves_of(n_units: int) -> Halves:
-    """Return every other sequence for each half; the only sequence for both."""
+    """Return halves with one of each two neighbours, by the toss of a coin that falls the same each time.
+
+    An odd last sequence chooses; the only one chooses and judges. Every second sequence for each half would not do,
+    because the classes of a corpus may alternate, and each half would hold one of them.
+    """
     if n_units < 2:
         return Halves((0,), (0,))
-    return Halves(tuple(range(0, n_units, 2)), tuple(range(1, n_units, 2)))
+    tosses = np.random.default_rng(SEED).integers(0, 2, n_units // 2)
+    firsts = range(0, n_units - 1, 2)
+    choosing = [first + int(toss) for first, toss in zip(firsts, tosses, strict=True)]
+    judging = [first + 1 - int(toss) for first, toss in zip(firsts, tosses, strict=True)]
+    last = (n_units - 1,) if n_units % 2 else ()
+    return Halves((*choosing, *last), tuple(judging))
 
 
 def affordable(macs: Iterable[int], limit: int | None) -> int:

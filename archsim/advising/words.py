@@ -157,7 +157,7 @@ def data(advice: Advice) -> str:
     used = len(set(halves.choosing) | set(halves.judging))
     some = f"{used} of {subject.n_given} {unit}s" if used < subject.n_given else f"{used} {unit}{'s' * (used > 1)}"
     how = (
-        f"Of {some}, every other one served to choose θ and to rank the policies; all figures are of the others."
+        f"Of {some}, one of each two served to choose θ and to rank the policies; all figures are of the others."
         if halves.apart
         else f"There is only {some}, so θ was chosen on what it is judged on. Give several to have them apart."
     )

@@ -49,7 +49,8 @@ def advise(
 ) -> None:
     """Say whether reuse pays: by which policy, at what loss, and what bounds the machine.
 
-    The first line answers yes or no. θ and the policy are chosen on every other sequence and judged on the others.
+    The first line answers yes or no. θ and the policy are chosen on half of the sequences, drawn by chance, and judged
+    on the others.
 
     \b
     archsim advise --network imdb-lstm --trace imdb-lstm --html advice.html

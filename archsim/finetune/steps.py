@@ -112,7 +112,7 @@ def _product_gradients(
     """Return the gradients (rows, G·H) of the products with x and with h, found from the last step to the first."""
     cell, (size, H) = layer_pass.layer.cell, layer_pass.state.h.shape
     acts, reused, c_before = _activations(layer_pass, record), _reused(layer_pass, record), _before(record.cells, batch)
-    weight_hh, zoned_out = torch.from_numpy(layer_pass.weights.weight_hh), np.zeros((size, H), np.bool_)
+    weight_hh = torch.from_numpy(layer_pass.weights.weight_hh)
     dh, dc, carry = torch.zeros(size, H), np.zeros((size, H), np.float32), np.zeros((size, acts.shape[1]), np.float32)
     d_inputs = torch.empty(len(acts), cell.n_gates * H)
     # A single product per gate sums x's part and h's part, so both parts have the same gradient.
@@ -120,7 +120,7 @@ def _product_gradients(
     for now in reversed(list(batch.steps())):
         rows = slice(0, now.stop - now.start)
         dh[rows] += d_outputs[now]
-        step = StepRecord(acts[now], h_before[now], c_before[now], record.cells[now], reused[now], zoned_out[rows])
+        step = StepRecord(acts[now], h_before[now], c_before[now], record.cells[now], reused[now])
         passed_back = dh[rows].numpy(), dc[rows], carry[rows]
         cell_backward(cell.kernel_id, step, *passed_back, d_inputs[now].numpy(), d_hidden[now].numpy())
         dh[rows] += d_hidden[now] @ weight_hh

@@ -77,7 +77,14 @@ QUICK = Dataset(
     observed=_limits(20, 6, 4, 16),
 )
 BUNDLED = Dataset(
-    "bundled", "Bundled traces", None, _NETWORKS, _THETAS, losses={}, curves={}, observed=_limits(60, 20, 12, 60)
+    "bundled",
+    "Bundled traces",
+    None,
+    _NETWORKS,
+    _THETAS,
+    losses={},
+    curves=_limits(132, 30, 20, 132),
+    observed=_limits(60, 20, 12, 60),
 )
 TEST = Dataset(
     "test",
@@ -86,7 +93,7 @@ TEST = Dataset(
     _NETWORKS,
     _THETAS,
     losses={},
-    curves=_limits(4000, 100, 60, 300),
+    curves=_limits(1000, 60, 30, 300),
     observed=_limits(200, 20, 12, 100),
 )
 

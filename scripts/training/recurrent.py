@@ -1,9 +1,7 @@
-"""Recurrent layers trained to be memoized: stale products and zoneout, with a hand-written backward pass.
+"""Recurrent layers with a hand-written backward pass.
 
-Memoization lets a neuron keep its last dot product. `stale` does the same at random during training, so that the
-network learns to tolerate it. `zoneout` does it to whole hidden values (Krueger et al., ICLR 2017). Products use
-bfloat16, and the weight gradients are one product over all steps, which is several times faster on a CPU than
-autograd through a loop of steps.
+Products use bfloat16, and the weight gradients are one product over all steps, which is several times faster on a CPU
+than autograd through a loop of steps. Unlike torch's layers, these run in reverse over sequences of unequal length.
 """
 
 from __future__ import annotations
@@ -31,38 +29,24 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
     return (x.bfloat16() @ weight.bfloat16().T).float()
 
 
-def coins(chance: float, *shape: int) -> np.ndarray:
-    """Return booleans that are true with about `chance` (in 256ths), and never at the first step.
-
-    numpy draws them, because it is ten times faster than torch. Its seed comes from torch, which the training seeds.
-    """
-    if chance <= 0:
-        return np.broadcast_to(np.False_, shape)
-    rng = np.random.Generator(np.random.SFC64(int(torch.randint(2**31, ()))))
-    drawn = np.frombuffer(rng.bytes(int(np.prod(shape))), np.uint8).reshape(shape) < round(256 * chance)
-    drawn[0] = False
-    return drawn
-
-
 class Steps(torch.autograd.Function):
     """Autograd function of all steps of one direction, from the input products (T, B, G·H) with their biases."""
 
     @staticmethod
     def forward(
-        ctx: Any, cell: str, inputs: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, *coins: np.ndarray
+        ctx: Any, cell: str, inputs: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return h and c of all steps (T, B, H); `coins` are the masks of stale products and of zoneout."""
+        """Return h and c of all steps (T, B, H)."""
         weight, forward = weight.bfloat16(), FORWARD[cell]
-        stale, zone = coins
         (T, B, _), H = inputs.shape, h0.shape[1]
         h, c, acts = torch.empty(T + 1, B, H), torch.zeros(T + 1, B, H), torch.empty(T, B, 4 * H)
         h[0], c[0] = h0, c0
-        x, hs, cs, gates, held = inputs.numpy(), h.numpy(), c.numpy(), acts.numpy(), np.zeros((B, 4 * H), np.float32)
+        x, hs, cs, gates = inputs.numpy(), h.numpy(), c.numpy(), acts.numpy()
         for t in range(T):
             hidden = (h[t].bfloat16() @ weight.T).float().numpy()
             cs[t + 1] = cs[t]
-            forward(x[t], hidden, bias.numpy(), stale[t], zone[t], held, cs[t + 1], hs[t], gates[t], hs[t + 1])
-        ctx.cell, ctx.weight, ctx.coins = CELLS[cell], weight, coins
+            forward(x[t], hidden, bias.numpy(), cs[t + 1], hs[t], gates[t], hs[t + 1])
+        ctx.cell, ctx.weight = CELLS[cell], weight
         ctx.saved = h, c, acts
         ctx.set_materialize_grads(False)
         if cell not in HAS_C:
@@ -72,23 +56,24 @@ class Steps(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """Return the gradient of each argument of `forward`."""
-        (h, c, acts), (stale, zone), (d_h, d_c) = ctx.saved, ctx.coins, grads
+        (h, c, acts), (d_h, d_c) = ctx.saved, grads
         T, B, H = acts.shape[0], acts.shape[1], h.shape[2]
         dh, dc, carry = torch.zeros(B, H), torch.zeros(B, H), np.zeros((B, 4 * H), np.float32)
         d_inputs, splits = torch.empty(T, B, ctx.cell.n_gates * H), ctx.cell.n_products > ctx.cell.n_gates
         d_hidden = torch.empty_like(d_inputs) if splits else d_inputs
+        none_reused = np.zeros((B, ctx.cell.n_gates * H), np.bool_)
         for t in reversed(range(T)):
             dh = dh if d_h is None else dh + d_h[t]
             dc = dc if d_c is None else dc + d_c[t]
             values = (array.numpy() for array in (acts[t], h[t], c[t], c[t + 1]))
             gradients = (array.numpy() for array in (d_inputs[t], d_hidden[t]))
-            step = StepRecord(*values, stale[t], zone[t])
+            step = StepRecord(*values, none_reused)
             cell_backward(ctx.cell.kernel_id, step, dh.numpy(), dc.numpy(), carry, *gradients)
             dh = dh + d_hidden[t].bfloat16() @ ctx.weight
         rows = d_hidden.flatten(0, 1)
         d_weight = (rows.bfloat16().T @ h[:-1].flatten(0, 1).bfloat16()).float()
         d_bias = rows[:, -H:].sum(0) if splits else None
-        return None, d_inputs, d_weight, d_bias, dh, dc, None, None
+        return None, d_inputs, d_weight, d_bias, dh, dc
 
 
 class Recurrent(nn.Module):
@@ -125,43 +110,27 @@ class Recurrent(nn.Module):
         *,
         lengths: Tensor | None = None,
         reverse: bool = False,
-        stale: float = 0.0,
-        zoneout: float = 0.0,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Run over x (T, B, I) and return h (T, B, H) and the last (h, c) of each sequence.
 
-        Sequences are padded at their end. `lengths` (B,) are their true lengths, where a reverse pass begins. `stale`
-        and `zoneout` are probabilities that apply only in training mode.
+        Sequences are padded at their end. `lengths` (B,) are their true lengths, where a reverse pass begins.
         """
         (steps, batch, _), H = x.shape, self.hidden
         lengths = torch.full((batch,), steps) if lengths is None else lengths
         order = _reversal(steps, lengths) if reverse else None
         x = x if order is None else _along_time(x, order)
         zeros = torch.zeros(batch, H)
-        h, ends = self.unroll(
-            self.input_products(x),
-            zeros if h0 is None else h0,
-            zeros if c0 is None else c0,
-            lengths,
-            coins(stale if self.training else 0.0, steps, batch, CELLS[self.cell].n_gates * H),
-            coins(zoneout if self.training else 0.0, steps, batch, H),
-        )
-        return (h if order is None else _along_time(h, order)), ends
+        h0, c0 = (zeros if state is None else state for state in (h0, c0))
+        h, c = Steps.apply(self.cell, self._input_products(x), self.weight_hh, self.bias_hh[-H:], h0, c0)
+        last = lengths - 1, torch.arange(batch)
+        return (h if order is None else _along_time(h, order)), (h[last], c[last])
 
-    def input_products(self, x: Tensor) -> Tensor:
+    def _input_products(self, x: Tensor) -> Tensor:
         """Return the part that does not depend on h: products with x (T, B, I) plus biases, (T, B, G·H)."""
         bias = self.bias_ih + self.bias_hh
         if CELLS[self.cell].n_products > CELLS[self.cell].n_gates:  # a hidden product keeps its own bias
             bias = torch.cat([bias[: -self.hidden], self.bias_ih[-self.hidden :]])
         return product(x, self.weight_ih) + bias
-
-    def unroll(
-        self, inputs: Tensor, h0: Tensor, c0: Tensor, lengths: Tensor, stale: np.ndarray, zone: np.ndarray
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run all steps from the input products, and keep the products and hidden values that the masks select."""
-        h, c = Steps.apply(self.cell, inputs, self.weight_hh, self.bias_hh[-self.hidden :], h0, c0, stale, zone)
-        last = lengths - 1, torch.arange(len(lengths))
-        return h, (h[last], c[last])
 
 
 def _reversal(steps: int, lengths: Tensor) -> Tensor:

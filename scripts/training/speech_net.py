@@ -39,14 +39,11 @@ class SpeechNet(nn.Module):
         self.head = nn.Linear(width, len(WORDS) + 1)
         self.depth = 1
 
-    def forward(self, x: Tensor, lengths: Tensor, stale: float = 0.0, zoneout: float = 0.0) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Map features (T, B, I) to log-probabilities (T, B, 11)."""
         for directions in self.rows[: self.depth]:
             x = self._dropped(x)
-            outputs = [
-                layer(x, lengths=lengths, reverse=bool(d), stale=stale, zoneout=zoneout)[0]
-                for d, layer in enumerate(directions)
-            ]
+            outputs = [layer(x, lengths=lengths, reverse=bool(d))[0] for d, layer in enumerate(directions)]
             x = torch.cat(outputs, 2) if len(outputs) > 1 else outputs[0]
         log_probs: Tensor = self.head(x).log_softmax(2)
         return log_probs
@@ -60,7 +57,7 @@ class SpeechNet(nn.Module):
         self.depth = max(depth, self.depth)
 
     def _dropped(self, x: Tensor) -> Tensor:
-        """Drop the same features at all steps of a sequence, because dropout must not make inputs change faster."""
+        """Drop the same features at all steps of a sequence (Gal and Ghahramani, NIPS 2016)."""
         if not (self.training and self.drop):
             return x
         return x * ((torch.rand(1, *x.shape[1:]) >= self.drop) / (1 - self.drop))

@@ -3,8 +3,7 @@
 There are many short loops, because the compiler vectorises a loop over few arrays. Sums may be reordered (fastmath),
 because training needs the speed and not the last bit.
 
-All arrays are float32, except the booleans `stale` and `zone`. The candidate of a GRU has an input product and a hidden
-product, so `held` is (B, 4H) for both cells. `FORWARD` has one signature for all cells.
+All arrays are float32. `FORWARD` has one signature for all cells; `bias` is that of a GRU's hidden candidate product.
 """
 
 from __future__ import annotations
@@ -16,40 +15,34 @@ from archsim.kernels.numerics.activation import sigmoid, tanh
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
-def lstm_forward(inputs, hidden, bias, stale, zone, held, c, before, acts, h):
+def lstm_forward(inputs, hidden, bias, c, before, acts, h):
     """Advance an LSTM in place, from products (B, 4H) and h `before` to gates `acts` (B, 4H) and `h`."""
     B, H = h.shape
     for b in range(B):
-        for n in range(4 * H):
-            held[b, n] = held[b, n] if stale[b, n] else inputs[b, n] + hidden[b, n]
         for n in range(2 * H):
-            acts[b, n] = sigmoid(held[b, n])
+            acts[b, n] = sigmoid(inputs[b, n] + hidden[b, n])
         for n in range(2 * H, 3 * H):
-            acts[b, n] = tanh(held[b, n])
+            acts[b, n] = tanh(inputs[b, n] + hidden[b, n])
         for n in range(3 * H, 4 * H):
-            acts[b, n] = sigmoid(held[b, n])
+            acts[b, n] = sigmoid(inputs[b, n] + hidden[b, n])
         for n in range(H):
             c[b, n] = acts[b, H + n] * c[b, n] + acts[b, n] * acts[b, 2 * H + n]
         for n in range(H):
-            h[b, n] = before[b, n] if zone[b, n] else acts[b, 3 * H + n] * tanh(c[b, n])
+            h[b, n] = acts[b, 3 * H + n] * tanh(c[b, n])
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
-def gru_forward(inputs, hidden, bias, stale, zone, held, c, before, acts, h):
+def gru_forward(inputs, hidden, bias, c, before, acts, h):
     """Advance a GRU in place, from two products (B, 3H) to `acts` (B, 4H: r, z, candidate, its hidden part) and `h`."""
     B, H = h.shape
     for b in range(B):
         for n in range(2 * H):
-            held[b, n] = held[b, n] if stale[b, n] else inputs[b, n] + hidden[b, n]
-        for n in range(2 * H, 3 * H):
-            held[b, n + H] = held[b, n + H] if stale[b, n] else hidden[b, n] + bias[n - 2 * H]
-            held[b, n] = held[b, n] if stale[b, n] else inputs[b, n]
+            acts[b, n] = sigmoid(inputs[b, n] + hidden[b, n])
         for n in range(H):
-            r, z = sigmoid(held[b, n]), sigmoid(held[b, H + n])
-            hidden_part = held[b, 3 * H + n]
-            candidate = tanh(held[b, 2 * H + n] + r * hidden_part)
-            acts[b, n], acts[b, H + n], acts[b, 2 * H + n], acts[b, 3 * H + n] = r, z, candidate, hidden_part
-            h[b, n] = before[b, n] if zone[b, n] else candidate + z * (before[b, n] - candidate)
+            hidden_part = hidden[b, 2 * H + n] + bias[n]
+            candidate = tanh(inputs[b, 2 * H + n] + acts[b, n] * hidden_part)
+            acts[b, 2 * H + n], acts[b, 3 * H + n] = candidate, hidden_part
+            h[b, n] = candidate + acts[b, H + n] * (before[b, n] - candidate)
 
 
 FORWARD = {LSTM.name: lstm_forward, GRU.name: gru_forward}

@@ -7,8 +7,7 @@ import argparse
 import torch
 from torch import Tensor, nn
 
-from training.memoized import MemoizedLSTM
-from training.recurrent import product
+from training.recurrent import Recurrent, product
 
 BEGIN, END = 1, 2
 """Numbers of the pieces <s> and </s>."""
@@ -22,10 +21,9 @@ class TranslationNet(nn.Module):
         size = args.hidden
         self.args = args
         self.depth = args.layers
-        self.deviation = nn.Parameter(torch.randn(vocab, size) * args.emb_init)
-        self.register_buffer("shared", args.shared * (torch.randint(0, 2, (size,)) * 2.0 - 1.0))
-        self.encoder = nn.ModuleList([MemoizedLSTM("lstm", size, size) for _ in range(args.layers)])
-        self.decoder = nn.ModuleList([MemoizedLSTM("lstm", size, size) for _ in range(args.layers)])
+        self.embedding = nn.Parameter(torch.randn(vocab, size) * args.emb_init)
+        self.encoder = nn.ModuleList([Recurrent("lstm", size, size) for _ in range(args.layers)])
+        self.decoder = nn.ModuleList([Recurrent("lstm", size, size) for _ in range(args.layers)])
         for layer in (*self.encoder[1:], *self.decoder[1:]):
             layer.pass_through()
         self.attention = nn.Linear(size, size, bias=False)
@@ -33,45 +31,35 @@ class TranslationNet(nn.Module):
         self.output_bias = nn.Parameter(torch.zeros(vocab))
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Map pieces (T, B) to vectors; in training, drop whole deviations and some elements."""
-        x = nn.functional.embedding(ids, self.deviation)
+        """Map pieces (T, B) to vectors; in training, drop whole vectors and some elements."""
+        x = nn.functional.embedding(ids, self.embedding)
         if self.training:
+            # drawn at a chance of 0, too, because the published weights depend on every random number
             x = x * (torch.rand(*ids.shape, 1) >= self.args.word_drop)
-        return self.locked_dropout(x) + self.shared
+        return self.locked_dropout(x)
 
     def locked_dropout(self, x: Tensor) -> Tensor:
-        """Drop the same elements at all steps of a sequence, so that dropout adds no change between steps."""
+        """Drop the same elements at all steps of a sequence (Gal and Ghahramani, NIPS 2016)."""
         if not self.training or not self.args.dropout:
             return x
         keep = 1 - self.args.dropout
         return x * (torch.rand(x.shape[1:]) < keep) / keep
 
     def stack(
-        self,
-        layers: nn.ModuleList,
-        x: Tensor,
-        states: list[tuple[Tensor, Tensor]],
-        lengths: Tensor | None,
-        stale: float = 0.0,
-        theta: float = 0.0,
+        self, layers: nn.ModuleList, x: Tensor, states: list[tuple[Tensor, Tensor]], lengths: Tensor | None
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """Run layers over x (T, B, H) from `states`; return the outputs of the top layer and the last state of each."""
         ends = []
         for layer, start in zip(layers[: self.depth], states, strict=True):
-            if theta:
-                x, end = layer.memoized(x, *start, lengths, theta)
-            else:
-                x, end = layer(x, *start, lengths=lengths, stale=stale, zoneout=self.args.zoneout)
+            x, end = layer(x, *start, lengths=lengths)
             x = self.locked_dropout(x)
             ends.append(end)
         return x, ends
 
-    def encode(
-        self, ids: Tensor, lengths: Tensor, stale: float = 0.0, theta: float = 0.0
-    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    def encode(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """Return the top layer's outputs (T, B, H) for source pieces (T, B), and the last state of each layer."""
         zero = torch.zeros(ids.shape[1], self.args.hidden)
-        return self.stack(self.encoder, self.embed(ids), [(zero, zero)] * self.depth, lengths, stale, theta)
+        return self.stack(self.encoder, self.embed(ids), [(zero, zero)] * self.depth, lengths)
 
     def attend(self, top: Tensor, memory: Tensor, lengths: Tensor) -> Tensor:
         """Return the attentional states for decoder outputs (T, B, H) over encoder outputs `memory`."""
@@ -83,14 +71,14 @@ class TranslationNet(nn.Module):
         return torch.tanh(self.combine(torch.cat([context, top], 2)))
 
     def logits(self, attended: Tensor) -> Tensor:
-        """Return the score of every piece, without the shared vector, which would add the same to all scores."""
-        return product(attended, self.deviation) + self.output_bias
+        """Return the score of every piece."""
+        return product(attended, self.embedding) + self.output_bias
 
-    def loss(self, source: Tensor, lengths: Tensor, target: Tensor, stale: float = 0.0, theta: float = 0.0) -> Tensor:
+    def loss(self, source: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         """Return the mean smoothed cross entropy of the target pieces (T, B), which are padded with -1."""
-        memory, states = self.encode(source, lengths, stale, theta)
+        memory, states = self.encode(source, lengths)
         before = torch.cat([torch.full_like(target[:1], BEGIN), target[:-1].clamp_min(0)])
-        top, _ = self.stack(self.decoder, self.embed(before), states, None, stale, theta)
+        top, _ = self.stack(self.decoder, self.embed(before), states, None)
         attended, real = self.locked_dropout(self.attend(top, memory, lengths)), target >= 0
         smoothing = self.args.smoothing if self.training else 0.0
         return nn.functional.cross_entropy(self.logits(attended[real]), target[real], label_smoothing=smoothing)
@@ -113,7 +101,7 @@ class TranslationNet(nn.Module):
 
     def export(self) -> dict[str, Tensor]:
         """Return the fp16 tensors of the deployed network, layers named and laid out as in torch.nn.LSTM."""
-        tensors = {"embedding.weight": self.shared + self.deviation, "output.bias": self.output_bias}
+        tensors = {"embedding.weight": self.embedding, "output.bias": self.output_bias}
         for part, layers in (("encoder", self.encoder), ("decoder", self.decoder)):
             for l, layer in enumerate(layers):
                 tensors |= {f"{part}.{name}_l{l}": tensor for name, tensor in layer.named_parameters()}

@@ -11,6 +11,7 @@ from harness import make_network, make_tokens, make_trace, make_translator, naiv
 import archsim
 from archsim.advising.bottlenecks import WEIGHTS, time_shares
 from archsim.advising.remedies import NO_GAINS
+from archsim.advising.subjects import halves_of
 from archsim.errors import ArchsimError
 from archsim.exploration.threshold_search import LogGrid, last_good
 from archsim.inference.run import run_inference
@@ -63,7 +64,7 @@ def test_verdict_on_white_noise_is_no_with_the_reason(no):
 
 def test_figures_are_those_of_a_simulation_of_the_judging_half(network, yes):
     chosen = yes.chosen
-    judging = smooth(network).only(range(1, 8, 2))
+    judging = smooth(network).only(halves_of(8).judging)
     alone = archsim.simulate(network, judging, policy=chosen.name, threshold=chosen.trial.threshold).record
     (record,) = [record for record in yes.records() if record["recommended"]]
     assert record["policy"] == chosen.name
@@ -73,7 +74,7 @@ def test_figures_are_those_of_a_simulation_of_the_judging_half(network, yes):
 
 
 def test_chosen_theta_is_the_largest_within_the_bound(network, yes):
-    choosing, grid = smooth(network).only(range(0, 8, 2)), LogGrid(bisections=2)
+    choosing, grid = smooth(network).only(halves_of(8).choosing), LogGrid(bisections=2)
     theta = yes.chosen.trial.threshold
     changes = {
         i: archsim.simulate(network, choosing, policy=yes.chosen.name, threshold=grid.theta(i)).record["output_change"]
@@ -84,9 +85,8 @@ def test_chosen_theta_is_the_largest_within_the_bound(network, yes):
 
 def test_sequences_that_judge_do_not_influence_theta(network):
     calm = smooth(network)
-    mixed = archsim.Trace.from_arrays(
-        [a if i % 2 == 0 else b for i, (a, b) in enumerate(zip(calm.sequences, noise(network).sequences, strict=True))]
-    )
+    pairs = zip(calm.sequences, noise(network).sequences, strict=True)
+    mixed = archsim.Trace.from_arrays([a if i in halves_of(8).choosing else b for i, (a, b) in enumerate(pairs)])
     one, other = (archsim.advise(network, trace, policies=TWO) for trace in (calm, mixed))
     thetas = [[policy.trial and policy.trial.threshold for policy in advice.policies] for advice in (one, other)]
     assert thetas[0] == thetas[1] and thetas[0][1] is not None
@@ -96,7 +96,8 @@ def test_sequences_that_judge_do_not_influence_theta(network):
 def test_verdict_is_no_if_the_loss_on_the_judging_half_exceeds_the_bound(network):
     """θ fits on sequences that stand still; those that judge drift slowly, and the error with them."""
     drift = np.sin(np.arange(60)[:, None] / 80 + np.arange(32)).astype(np.float32)
-    trace = archsim.Trace.from_arrays([np.ones((60, 32), np.float32), drift] * 4)
+    still = np.ones((60, 32), np.float32)
+    trace = archsim.Trace.from_arrays([still if i in halves_of(8).choosing else drift for i in range(8)])
     advice = archsim.advise(network, trace, policies=["delta"])
     policy = advice.policies[0]
     assert policy.gains.pays and policy.trial.change.interval.low > 0.05
@@ -117,7 +118,7 @@ def test_policy_without_theta_names_the_cost_of_the_smallest(network):
 
 def test_wider_bound_that_admits_a_theta_is_simulated(network):
     trace, policy = smooth(network), "delta"
-    choosing = trace.only(range(0, 8, 2))
+    choosing = trace.only(halves_of(8).choosing)
     smallest = LogGrid().ends[0]
     least = archsim.simulate(network, choosing, policy=policy, threshold=smallest).record["output_change"]
     advice = archsim.advise(network, trace, max_change=0.7 * least, policies=[policy])
@@ -140,7 +141,7 @@ def test_refetched_weights_are_named_and_larger_buffers_simulated(network):
     assert "for 0.0312 MiB of weights: they are fetched again for each short sequence of 6 steps" in str(advice)
     memory = next(remedy for remedy in advice.remedies if remedy.change.startswith("weight buffers of"))
     larger = arch.replace("weight_buffer.capacity_bytes", 16384)
-    judging = smooth(network, sequences=10, steps=6).only(range(1, 10, 2))
+    judging = smooth(network, sequences=10, steps=6).only(halves_of(10).judging)
     policy, theta = advice.best.name, advice.best.trial.threshold
     results = {a: archsim.simulate(network, judging, a, policy, theta).record for a in (arch, larger)}
     assert memory.after.speedup == results[larger]["speedup"]
@@ -167,7 +168,7 @@ def test_similarity_and_correlation_are_those_of_the_definition():
     advice = archsim.advise(network, trace, policies=["bnn"], max_change=1.0, precision="fp32")
     (layer,) = advice.similarities
     weights = np.concatenate([network.layers[0].directions[0].weight_ih, network.layers[0].directions[0].weight_hh], 1)
-    judging = trace.only([1, 3])
+    judging = trace.only(halves_of(4).judging)
     outputs = run_inference(network, judging, policy_from("none"), precision="fp32").outputs
     squares, changes, exact, binary = np.zeros(2), [], [], []
     for x, h in zip(judging.sequences, outputs, strict=True):
@@ -186,7 +187,7 @@ def test_similarity_and_correlation_are_those_of_the_definition():
 
 
 def test_layers_show_what_each_avoids_and_gains(network, yes):
-    chosen, judging = yes.chosen, smooth(network).only(range(1, 8, 2))
+    chosen, judging = yes.chosen, smooth(network).only(halves_of(8).judging)
     result = archsim.simulate(network, judging, policy=chosen.name, threshold=chosen.trial.threshold)
     plain = archsim.simulate(network, judging, policy="none")
 
@@ -240,7 +241,7 @@ def test_single_sequence_is_said_to_be_chosen_and_judged_on(network):
 
 def test_limit_takes_the_first_sequences(network):
     advice = archsim.advise(network, smooth(network), policies=["delta"], limit=5)
-    assert advice.subject.halves == ((0, 2, 4), (1, 3)) and "Of 5 of 8 sequences" in str(advice)
+    assert advice.subject.halves == halves_of(5) and "Of 5 of 8 sequences" in str(advice)
 
 
 def test_translator_without_targets_is_advised_on_by_the_change_of_its_outputs():

@@ -18,6 +18,12 @@ def test_halves_share_no_sequence_and_take_all(n):
     assert abs(len(halves.choosing) - len(halves.judging)) <= 1
 
 
+def test_classes_that_alternate_are_in_both_halves_evenly():
+    """The 2,500 validation reviews alternate between negative and positive."""
+    for half in halves_of(2500):
+        assert 0.45 < np.mean([sequence % 2 for sequence in half]) < 0.55
+
+
 @given(st.lists(st.integers(1, MAX_MACS), min_size=1, max_size=30), st.none() | st.integers(1, 40))
 def test_sequences_taken_are_the_limit_or_as_many_as_the_budget_allows(macs, limit):
     taken = affordable(macs, limit)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import archsim
+from archsim.advising.subjects import halves_of
 from archsim.errors import ArchsimError
 
 torch = pytest.importorskip("torch")
@@ -54,8 +55,8 @@ def test_torch_model_is_advised_on_as_its_network_and_trace_are(model, inputs):
     with archsim.attach(model, "none") as session, torch.no_grad():
         for x in inputs:
             model(x)
-    # Every other input of two sequences judges, so sequences 2, 3, 6, 7, 10 and 11 of the trace do.
-    judging = session.trace.only([2, 3, 6, 7, 10, 11])
+    # An input is two sequences of the trace.
+    judging = session.trace.only([2 * i + row for i in halves_of(len(inputs)).judging for row in (0, 1)])
     theta = advice.policies[0].trial.threshold
     alone = archsim.simulate(session.network, judging, policy="delta", threshold=theta).record
     record = advice.records()[1]
@@ -75,7 +76,7 @@ def test_evaluation_of_model_and_input_gives_a_loss_with_interval(model, pairs):
     record = advice.records()[1]
     theta = advice.policies[0].trial.threshold
     with archsim.attach(model, "delta", theta):
-        loss = 100 - np.mean([float(agreement(model, pair)) for pair in pairs[1::2]])
+        loss = 100 - np.mean([float(agreement(model, pairs[i])) for i in halves_of(len(pairs)).judging])
     assert record["metric"] == "evaluate" and record["metric_loss"] == pytest.approx(loss)
     assert record["metric_loss_low"] <= loss + 1e-6 and loss - 1e-6 <= record["metric_loss_high"]
     assert "points of evaluate" in advice.verdict
@@ -93,14 +94,14 @@ def test_evaluation_of_the_model_alone_has_no_interval_and_says_so(model, pairs)
 def test_policy_that_quantises_is_measured_on_the_choosing_half(model, inputs):
     policy = "lowbit:bits=3,throttle=off,correct=on"
     with archsim.attach(model, "none") as session, torch.no_grad():
-        for x in inputs[::2]:
-            model(x)
+        for i in halves_of(len(inputs)).choosing:
+            model(inputs[i])
     scales = archsim.measure_scales(session.network, session.trace)
     advice = archsim.advise(model, inputs, policies=[policy], max_change=0.3)
     theta = advice.policies[0].trial.threshold
     with archsim.attach(model, policy, theta, scales=scales) as session, torch.no_grad():
-        for x in inputs[1::2]:
-            model(x)
+        for i in halves_of(len(inputs)).judging:
+            model(inputs[i])
     assert advice.records()[1]["output_change"] == pytest.approx(session.record["output_change"])
 
 
@@ -172,7 +173,7 @@ def test_calls_of_one_step_are_one_sequence_until_a_state_is_given(tmp_path):
         x = rng.standard_normal((10, *feed["x"].shape)).astype(np.float32).cumsum(0) * np.float32(0.1)
         feeds += [feed | {"x": x[0]}, *({"x": row} for row in x[1:])]
     advice = archsim.advise(step, feeds, policies=["delta"])
-    assert advice.subject.halves == ((0, 2), (1, 3)) and advice.plain_result.record["steps"] == 2 * 2 * 10
+    assert advice.subject.halves == halves_of(4) and advice.plain_result.record["steps"] == 2 * 2 * 10
 
 
 def test_feeds_and_evaluations_that_do_not_go_are_refused(exported):

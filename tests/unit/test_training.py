@@ -1,9 +1,9 @@
-"""Training layer: torch's function and gradient, and the options that it adds."""
+"""Training layer: torch's function and gradient, sequences of unequal length, and growing."""
 
 import numpy as np
 import pytest
 import torch
-from training.recurrent import Recurrent, coins
+from training.recurrent import Recurrent
 
 CELLS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
 
@@ -32,14 +32,12 @@ def test_outputs_and_gradient_equal_torch(pair):
         torch.testing.assert_close(weight.grad, getattr(theirs, f"{name}_l0").grad, atol=1e-4, rtol=1e-4)
 
 
-def test_gradient_with_stale_products_and_zoneout_equals_differences(pair):
-    """The random draws are the same each time; sequences of unequal length run in reverse."""
+def test_gradient_in_reverse_over_unequal_lengths_equals_differences(pair):
     ours, _ = pair
     lengths, weights = torch.tensor([6, 4, 1]), torch.randn(6, 3, 5)
 
     def loss(x):
-        torch.manual_seed(3)
-        outputs, (h, _) = ours(x, lengths=lengths, reverse=True, stale=0.4, zoneout=0.3)
+        outputs, (h, _) = ours(x, lengths=lengths, reverse=True)
         return (outputs * weights).sum() + h.square().sum()
 
     x = torch.randn(6, 3, 7, requires_grad=True)
@@ -60,12 +58,6 @@ def test_last_state_is_taken_at_the_end_of_each_sequence(pair):
         torch.testing.assert_close(h[row], theirs(x[:length, row])[0][-1], atol=1e-5, rtol=0)
 
 
-def test_stale_products_and_zoneout_act_in_training_only(pair):
-    ours, theirs = pair
-    x = torch.randn(5, 2, 7)
-    torch.testing.assert_close(ours.eval()(x, stale=0.9, zoneout=0.9)[0], theirs(x)[0], atol=1e-5, rtol=0)
-
-
 @pytest.mark.parametrize("cell", CELLS)
 def test_grown_layer_passes_its_input_through(cell):
     torch.manual_seed(0)
@@ -75,10 +67,3 @@ def test_grown_layer_passes_its_input_through(cell):
     repeated = layer(x)[0][-1].detach().numpy()
     for unit in range(8):
         assert np.corrcoef(repeated[:, unit], x[0, :, 8 + unit])[0, 1] > 0.8
-
-
-def test_coins_have_the_given_rate_and_none_at_the_first_step():
-    torch.manual_seed(1)
-    drawn = coins(0.25, 40, 100, 50)
-    assert not drawn[0].any() and drawn[1:].mean() == pytest.approx(0.25, abs=0.005)
-    assert not coins(0.0, 3, 2, 2).any()

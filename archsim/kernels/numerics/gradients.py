@@ -33,8 +33,6 @@ class StepRecord(NamedTuple):
     """c after the step, (B, H)."""
     reused: Bools
     """Neurons whose products were reused, (B, G·H)."""
-    zoned_out: Bools
-    """Hidden values that were kept instead of updated, (B, H)."""
 
 
 def cell_backward(kernel_id: int, step: StepRecord, dh: F32, dc: F32, carry: F32, d_inputs: F32, d_hidden: F32) -> None:
@@ -47,27 +45,27 @@ def cell_backward(kernel_id: int, step: StepRecord, dh: F32, dc: F32, carry: F32
     (B, H), P = dh.shape, carry.shape[1] // dh.shape[1]
     per_gate = (B, d_inputs.shape[1])
     check_shapes(acts=(step.acts, (B, P * H)), h_before=(step.h_before, (B, H)), c_before=(step.c_before, (B, H)))
-    check_shapes(c=(step.c, (B, H)), reused=(step.reused, per_gate), zoned_out=(step.zoned_out, (B, H)))
+    check_shapes(c=(step.c, (B, H)), reused=(step.reused, per_gate))
     check_shapes(dc=(dc, (B, H)), carry=(carry, (B, P * H)))
     check_shapes(d_inputs=(d_inputs, per_gate), d_hidden=(d_hidden, per_gate))
     if kernel_id == LSTM_KERNEL:
-        _lstm_backward(step.acts, step.c_before, step.c, step.reused, step.zoned_out, dh, dc, carry, d_inputs)
+        _lstm_backward(step.acts, step.c_before, step.c, step.reused, dh, dc, carry, d_inputs)
     elif kernel_id == GRU_KERNEL:
-        _gru_backward(step.acts, step.h_before, step.reused, step.zoned_out, dh, carry, d_inputs, d_hidden)
+        _gru_backward(step.acts, step.h_before, step.reused, dh, carry, d_inputs, d_hidden)
     elif kernel_id in (RNN_KERNEL, RNN_RELU_KERNEL):
-        _rnn_backward(step.acts, kernel_id == RNN_RELU_KERNEL, step.reused, step.zoned_out, dh, carry, d_inputs)
+        _rnn_backward(step.acts, kernel_id == RNN_RELU_KERNEL, step.reused, dh, carry, d_inputs)
     else:
         raise ValueError(f"no gradient for the cell update of kernel id {kernel_id}")
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
-def _lstm_backward(acts, c_before, c, reused, zoned_out, dh, dc, carry, d_inputs):
+def _lstm_backward(acts, c_before, c, reused, dh, dc, carry, d_inputs):
     B, H = dh.shape
     for b in range(B):
         for n in range(H):
             i, f, g, o = acts[b, n], acts[b, H + n], acts[b, 2 * H + n], acts[b, 3 * H + n]
-            d = ZERO if zoned_out[b, n] else dh[b, n]
-            dh[b, n] -= d  # 0, or all of it where h was kept
+            d = dh[b, n]
+            dh[b, n] = ZERO
             # h = o·tanh(c) and c = f·c' + i·g, with σ' = σ·(1-σ) and tanh' = 1 - tanh².
             tanh_c = tanh(c[b, n])
             into_c = dc[b, n] + d * o * (ONE - tanh_c * tanh_c)
@@ -84,13 +82,13 @@ def _lstm_backward(acts, c_before, c, reused, zoned_out, dh, dc, carry, d_inputs
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
-def _gru_backward(acts, h_before, reused, zoned_out, dh, carry, d_inputs, d_hidden):
+def _gru_backward(acts, h_before, reused, dh, carry, d_inputs, d_hidden):
     B, H = dh.shape
     for b in range(B):
         for n in range(H):
             r, z, candidate, hidden_product = acts[b, n], acts[b, H + n], acts[b, 2 * H + n], acts[b, 3 * H + n]
-            d = ZERO if zoned_out[b, n] else dh[b, n]
-            dh[b, n] += d * z - d  # d·z through z·h', or all of it where h was kept
+            d = dh[b, n]
+            dh[b, n] = d * z  # through z·h'
             # h = (1-z)·n + z·h' with n = tanh(y_x + r·y_h): `inner` is the gradient of tanh's argument, so r gets
             # inner·y_h, y_x gets inner, y_h gets inner·r; z gets d·(h' - n).
             inner = d * (ONE - z) * (ONE - candidate * candidate)
@@ -111,12 +109,12 @@ def _gru_backward(acts, h_before, reused, zoned_out, dh, carry, d_inputs, d_hidd
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
-def _rnn_backward(acts, is_relu, reused, zoned_out, dh, carry, d_inputs):
+def _rnn_backward(acts, is_relu, reused, dh, carry, d_inputs):
     B, H = dh.shape
     for b in range(B):
         for n in range(H):
-            act, d = acts[b, n], ZERO if zoned_out[b, n] else dh[b, n]
-            dh[b, n] -= d  # 0, or all of it where h was kept
+            act, d = acts[b, n], dh[b, n]
+            dh[b, n] = ZERO
             # tanh' = 1 - tanh²; ReLU' is 1 above 0, and 0 at 0 as in torch.
             slope = (ONE if act > ZERO else ZERO) if is_relu else ONE - act * act
             total = d * slope + carry[b, n]
