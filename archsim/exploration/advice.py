@@ -49,7 +49,7 @@ def advice(explored: ExploredPoints) -> str:
 
 def _of_formats(explored: ExploredPoints) -> list[str]:
     """Return a sentence per further number format on what it brings without reuse."""
-    if not explored.points["format"].any():
+    if not (explored.points["format"] != "").any():
         return []
     plain = explored.points[(explored.points["policy"] == NONE) & (explored.points["precision"] != FP16.name)]
     words = [(row["precision"], _lost(row, explored.cost), _gains(row)) for _, row in plain.iterrows()]

@@ -104,7 +104,7 @@ def test_weights_take_half_and_a_quarter_of_the_bytes():
     shapes = [PassShape(0, 0, 4, 10, 101)]
     sizes = {}
     for precision in FORMATS:
-        arch = at(precision).without_memo()
+        arch = DELTA.spec(at(precision))
         (group,) = weight_groups(shapes, arch)
         sizes[precision] = group_bytes(DELTA, arch, group)
     assert sizes == {"fp16": 10 * 202, "int8": 10 * 101, "int4": 10 * 51}  # rows end with a byte
