@@ -163,8 +163,8 @@ def main() -> None:
         opt.load_state_dict(optimiser)
         torch.set_rng_state(torch_rng)
     # skip epochs without all layers, which may translate better but are not to be published
-    first = args.shallow
-    best = max([(entry["val_bleu"], -entry["epoch"]) for entry in history[first:]], default=(0.0, -first))
+    judged = history[args.shallow :]
+    best = max([(entry["val_bleu"], -entry["epoch"]) for entry in judged], default=(0.0, -args.shallow))
     while len(history) < args.epochs and len(history) + best[1] < args.patience:
         started = time.perf_counter()
         net.depth = average.depth = 1 if len(history) < args.shallow else args.layers
@@ -173,7 +173,7 @@ def main() -> None:
         epoch, seconds = len(history) + 1, round(time.perf_counter() - started, 1)
         history.append({"epoch": epoch, "train_loss": loss, "val_bleu": bleu, "seconds": seconds})
         print(f"epoch {epoch}: loss {loss:.4f}, validation BLEU {bleu:.2f}, {seconds} s", flush=True)
-        if epoch > first and bleu > best[0]:
+        if epoch > args.shallow and bleu > best[0]:
             best = (bleu, -epoch)
             save_file(average.export(), str(args.output / "weights.safetensors"))
         (args.output / "history.json").write_text(json.dumps(history, indent=1) + "\n")

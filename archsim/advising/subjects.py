@@ -57,12 +57,9 @@ def halves_of(n_units: int) -> Halves:
     """
     if n_units < 2:
         return Halves((0,), (0,))
-    tosses = np.random.default_rng(SEED).integers(0, 2, n_units // 2)
-    firsts = range(0, n_units - 1, 2)
-    choosing = [first + int(toss) for first, toss in zip(firsts, tosses, strict=True)]
-    judging = [first + 1 - int(toss) for first, toss in zip(firsts, tosses, strict=True)]
+    tosses, firsts = np.random.default_rng(SEED).integers(0, 2, n_units // 2), np.arange(0, n_units - 1, 2)
     last = (n_units - 1,) if n_units % 2 else ()
-    return Halves((*choosing, *last), tuple(judging))
+    return Halves((*(firsts + tosses).tolist(), *last), tuple((firsts + 1 - tosses).tolist()))
 
 
 def affordable(macs: Iterable[int], limit: int | None) -> int:

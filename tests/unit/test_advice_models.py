@@ -55,8 +55,8 @@ def test_torch_model_is_advised_on_as_its_network_and_trace_are(model, inputs):
     with archsim.attach(model, "none") as session, torch.no_grad():
         for x in inputs:
             model(x)
-    # An input is two sequences of the trace.
-    judging = session.trace.only([2 * i + row for i in halves_of(len(inputs)).judging for row in (0, 1)])
+    # Inputs 0, 2 and 4 judge, and each is two sequences of the trace.
+    judging = session.trace.only([0, 1, 4, 5, 8, 9])
     theta = advice.policies[0].trial.threshold
     alone = archsim.simulate(session.network, judging, policy="delta", threshold=theta).record
     record = advice.records()[1]
@@ -173,7 +173,7 @@ def test_calls_of_one_step_are_one_sequence_until_a_state_is_given(tmp_path):
         x = rng.standard_normal((10, *feed["x"].shape)).astype(np.float32).cumsum(0) * np.float32(0.1)
         feeds += [feed | {"x": x[0]}, *({"x": row} for row in x[1:])]
     advice = archsim.advise(step, feeds, policies=["delta"])
-    assert advice.subject.halves == halves_of(4) and advice.plain_result.record["steps"] == 2 * 2 * 10
+    assert advice.subject.halves == ((1, 3), (0, 2)) and advice.plain_result.record["steps"] == 2 * 2 * 10
 
 
 def test_feeds_and_evaluations_that_do_not_go_are_refused(exported):
