@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from foreign import F64, Foreign, download_wheel, find_wheel, unpack
 
+from archsim.advising.subjects import halves_of
 from archsim.calibration.scored import Bound, Outcome, ScoredTrials, largest_step
 from archsim.cli.exit import exit_code
 from archsim.live.session import Session
@@ -63,7 +64,7 @@ def theta_at(step: int) -> float:
 
 
 class Judge:
-    """Judge of one network: every other sequence chooses, the rest judges.
+    """Judge of one network: one of each two neighbouring sequences chooses, the other judges.
 
     What a policy costs is measured against the network's own answers without reuse, in the machine's arithmetic.
     """
@@ -71,7 +72,8 @@ class Judge:
     def __init__(self, network: Foreign, precision: str = "fp16") -> None:
         self.network = network
         self.precision = precision
-        self.choosing, self.judging = network.sequences[::2], network.sequences[1::2]
+        halves = halves_of(len(network.sequences))
+        self.choosing, self.judging = ([network.sequences[i] for i in half] for half in halves)
         self.chosen_by, session = network.reusing(self.choosing, policy=NONE)
         self.scales = session.measure_scales()
         self.judged_by, self.plain = self._run(self.judging, NONE)
