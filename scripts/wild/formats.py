@@ -20,7 +20,7 @@ from typing import Any
 import judging
 import numpy as np
 import pandas as pd
-from judging import NONE, Judge, Row, opened, wheels_option
+from judging import NO_GAINS, NONE, Judge, Row, opened, wheels_option
 from table import NETWORKS, POLICIES, markdown
 
 import archsim
@@ -46,11 +46,11 @@ HEADER = (
 )
 
 
-def bundled_rows(name: str, precision: str, args: argparse.Namespace) -> list[Row]:
+def bundled_rows(name: str, precision: str, policies: list[str], args: argparse.Namespace) -> list[Row]:
     """Return the rows of a bundled network in a format."""
     network = archsim.load_network(name)
     advice = archsim.advise(
-        network, trace_of(network, args.split), precision=precision, policies=POLICIES[1:], limit=args.limit
+        network, trace_of(network, args.split), precision=precision, policies=policies, limit=args.limit
     )
     alone = next((one for one in advice.formats if one.name == precision), None)
     lost, changed = (alone.loss.value, alone.change.value) if alone and alone.loss else (0.0, 0.0)
@@ -59,12 +59,14 @@ def bundled_rows(name: str, precision: str, args: argparse.Namespace) -> list[Ro
         row = {"avoided": record["macs_avoided_fraction"], "loss": record["metric_loss"], "change_by_format": changed}
         row |= {key: record[key] for key in ("policy", "threshold", "output_change", "speedup", "energy_saving")}
         row |= {key: record[key] for key in ("energy_j", "time_s")}
+        if row["threshold"] is None:  # no θ within the bound: nothing is reused
+            row |= NO_GAINS
         # The same sequences judge both, so the losses in points of the metric add up.
         rows.append(row | {"loss_beside_fp16": None if row["loss"] is None else lost + row["loss"]})
     return rows
 
 
-def foreign_rows(name: str, precision: str, args: argparse.Namespace) -> list[Row]:
+def foreign_rows(name: str, precision: str, policies: list[str], args: argparse.Namespace) -> list[Row]:
     """Return the rows of a network of others in a format."""
     with opened(NETWORKS[name], args.wheels) as network:
         network.sequences = network.sequences[: args.limit]
@@ -75,23 +77,26 @@ def foreign_rows(name: str, precision: str, args: argparse.Namespace) -> list[Ro
             runs = [run_without_reuse(own, part.trace, number_format) for number_format in ("fp16", precision)]
             squares.append(squares_between(*runs))
         changed = output_change(np.concatenate(squares))
-        rows = [{"loss": None} | judge.row(policy) | {"change_by_format": changed} for policy in POLICIES]
+        rows = [{"loss": None} | judge.row(policy) | {"change_by_format": changed} for policy in (NONE, *policies)]
         rows[0]["loss"] = 0.0  # of reuse, where the row has that next to the package's own runtime
         return rows
 
 
 def rows_of(name: str, precision: str, args: argparse.Namespace) -> list[Row]:
-    """Return the rows of a network in a format, from its file if it is there and of the same settings."""
+    """Return the rows of a network in a format; those in its file stay if they are of the same settings."""
     path = args.output / f"{name}-{precision}.json"
     scripts = hashlib.sha256(Path(judging.__file__).read_bytes() + Path(__file__).read_bytes()).hexdigest()
     settings = {"archsim": archsim.__version__, "scripts": scripts, "split": args.split, "limit": args.limit}
     if name in bundled_networks():
         settings["network"] = archsim.load_network(name).digest
     kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    if kept.get("settings") != settings:
-        print(f"{name} in {precision}", file=sys.stderr)
-        rows = (foreign_rows if name in NETWORKS else bundled_rows)(name, precision, args)
-        kept = {"settings": settings, "rows": rows}
+    rows = {row["policy"]: row for row in kept["rows"]} if kept.get("settings") == settings else {}
+    missing = [policy for policy in POLICIES if policy not in rows and policy != NONE]
+    if missing:
+        print(f"{name} in {precision}: {', '.join(missing)}", file=sys.stderr)
+        made = (foreign_rows if name in NETWORKS else bundled_rows)(name, precision, missing, args)
+        rows = {row["policy"]: row for row in made} | rows
+        kept = {"settings": settings, "rows": [rows[policy] for policy in POLICIES]}
         with write_whole(path) as temporary:
             temporary.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
     return [{"network": name, "format": precision} | row for row in kept["rows"]]
@@ -114,14 +119,40 @@ def shown(row: pd.Series[Any], key: str, unit: str = "") -> str:
     return f"{100 * row[key]:.0f} %" if unit == "%" else f"{row[key] + 0.0:.2f}{unit}"
 
 
+def means(rows: pd.DataFrame, networks: list[str]) -> str:
+    """Return means over some networks in Markdown, a row per policy and a column per format.
+
+    A policy without a θ for a network counts as no reuse there.
+    """
+    own = rows[rows["network"].isin(networks)]
+    lines = [["policy", *(f"{over} {name}" for name in FORMATS for over in ("θ, avoided, over", "beside fp16, in"))]]
+    lines.append(["---"] * len(lines[0]))
+    for policy in POLICIES:
+        line = [f"`{policy}`"]
+        for name in FORMATS:
+            of = own[(own["policy"] == policy) & (own["format"] == name)]
+            usable = f"{of['loss'].notna().sum()} of {len(of)}, {100 * of['avoided'].mean():.0f} %, "
+            line.append(("" if policy == NONE else usable) + gains(of, "energy_saving", "speedup"))
+            line.append(gains(of, "energy_saving_beside_fp16", "speedup_beside_fp16"))
+        lines.append(line)
+    return f"Means of {', '.join(networks)}\n\n{markdown(lines)}"
+
+
+def gains(rows: pd.DataFrame, saving: str, speedup: str) -> str:
+    """Return the mean energy saving and speedup of some rows as text."""
+    return f"{100 * rows[saving].astype(float).mean():.1f} %, {rows[speedup].astype(float).mean():.2f}x"
+
+
 def page(rows: pd.DataFrame) -> str:
-    """Return the table in Markdown."""
+    """Return the tables in Markdown: means of either kind of network, then every row."""
+    names = list(dict.fromkeys(rows["network"]))
+    groups = [[name for name in names if (name in NETWORKS) is foreign] for foreign in (True, False)]
     lines = [list(HEADER), ["---"] * len(HEADER)]
     for _, row in rows.iterrows():
         theta = "" if pd.isna(row["threshold"]) else f"{row['threshold']:g}"
         cells = [f"`{row['network']}`", row["format"], f"`{row['policy']}`", theta]
         lines.append(cells + [shown(row, key, unit) for key, unit in FIGURES.items()])
-    return markdown(lines)
+    return "\n".join([*(means(rows, group) for group in groups if group), markdown(lines)])
 
 
 def draw(rows: pd.DataFrame, folder: Path) -> None:
