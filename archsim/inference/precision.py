@@ -14,7 +14,7 @@ from archsim.kernels.numerics.rounding import LARGEST_CODE
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a run stores and multiplies numbers; fp32 is what no machine holds, to check the others by."""
+    """Arithmetic of a run; fp32 is what no machine holds, to check the others by."""
 
     name: str
     numbers: Precision

@@ -83,9 +83,9 @@ def test_neuron_detail_takes_at_most_three_events_per_neuron(benchmark):
 def test_all_steps_of_a_pass_take_one_kernel_call(policy, benchmark, count):
     network, trace = layer((50, 50, 30))
     count(recurrent_pass, "run_steps")
-    count(recurrent_pass, "accumulate_products")
+    count(recurrent_pass, "accumulate")
     once(benchmark, run_inference, network, trace, policy_from(policy), THETA, threads=1)
-    assert count.counts == {"run_steps": 2, "accumulate_products": 2}  # one of each for a direction
+    assert count.counts == {"run_steps": 2, "accumulate": 2}  # one of each for a direction
 
 
 def test_long_sequence_is_computed_in_chunks(benchmark, count, monkeypatch):

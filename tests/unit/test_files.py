@@ -119,6 +119,7 @@ def test_plain_lines_keeps_line_ends_and_tabs():
 def sweep_with_hostile_names():
     """Return the results of a sweep whose names hold characters that XML forbids."""
     row = {"network": "n\x1b\n$x$", "trace": "t", "arch": "a\x00", "policy": "_p\ufffe", "threshold": 0.5}
+    row["precision"] = "fp16"
     figures = dict.fromkeys(("reuse_fraction", "macs_avoided_fraction", "metric_loss", "speedup", "energy_saving"), 0.5)
     rows = [{"point": i, "error": None, **row, **figures, "threshold": i} for i in range(2)]
     frame = pd.DataFrame(rows).astype(dict.fromkeys(("network", "trace", "arch", "policy"), "string"))
