@@ -11,7 +11,7 @@ from archsim.inference.weights import StoredWeights
 from archsim.ir.layers import Layer, State
 from archsim.kernels.arrays import F32, U8, Bools
 from archsim.kernels.numerics.integer_tiles import TILE
-from archsim.kernels.numerics.rounding import stored, to_codes_of
+from archsim.kernels.numerics.rounding import stored, stored_levels
 from archsim.kernels.prediction.delta_update import add_changes, add_code_changes
 from archsim.policies.columns import ColumnContext, ColumnPolicy, ColumnStep
 from archsim.units import ceil_div
@@ -106,9 +106,7 @@ class ColumnSums:
         """Return represented values of [x; h] (B, N) as an input buffer holds them."""
         if not self.is_integer:
             return values
-        roundings = to_codes_of(self.weights.of_x.spacing), to_codes_of(self.weights.of_h.spacing)
-        parts = zip((values[:, : self.n_x], values[:, self.n_x :]), roundings, strict=True)
-        return np.hstack([stored(part, rounding) for part, rounding in parts])
+        return stored_levels(values, self.n_x, self.weights.of_x.spacing, self.weights.of_h.spacing)
 
     def updated(self, values: F32, propagated: F32, skipped: Bools) -> F32:
         """Return the products (B, P·H) after the changes of the elements that are not skipped, until the next step.

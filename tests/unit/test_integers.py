@@ -22,8 +22,9 @@ from archsim.inference.run import run_inference, run_workload
 from archsim.inference.workload import Workload
 from archsim.ir.network import Scales
 from archsim.ir.saving import save_network
-from archsim.kernels.numerics.integer_tiles import from_tiles, to_tiles
+from archsim.kernels.numerics.integer_tiles import TILE, from_tiles, to_tiles
 from archsim.kernels.numerics.products import LARGEST_INPUT_COUNT, accumulate, integer_weights
+from archsim.kernels.prediction.delta_update import add_code_changes
 from archsim.policies import NoReuse, policy_from
 
 CELLS = ["lstm", "gru", "gru-reset-before", "rnn", "rnn-relu", "lstm-peepholes", "lstm-hard-sigmoid-fifth"]
@@ -128,7 +129,7 @@ def test_values_beyond_the_scale_saturate_as_in_the_naive_program(cell, sizes, l
 
 @settings(max_examples=30, deadline=None)
 @given(
-    shape=st.tuples(st.integers(1, 9), st.integers(1, 150), st.integers(1, 140)),
+    shape=st.tuples(st.integers(1, 70), st.integers(1, 150), st.integers(1, 140)),
     seed=st.integers(0, 99),
     extreme=st.booleans(),
 )
@@ -144,6 +145,35 @@ def test_integer_products_equal_64_bit_sums_of_whatever_shape(shape, seed, extre
     exact = inputs.astype(np.int64) @ codes.T.astype(np.int64)
     np.testing.assert_array_equal(out, (spacings.astype(float) * float(spacing) * exact).astype(np.float32))
     np.testing.assert_array_equal(from_tiles(to_tiles(codes), M, N), codes)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 70), st.integers(1, 40), st.integers(1, 40), st.integers(1, 140)),
+    seed=st.integers(0, 99),
+    skip=st.sampled_from([0.0, 0.7, 1.0]),
+)
+def test_sums_of_changed_codes_equal_products_of_the_propagated_ones_of_whatever_shape(shape, seed, skip):
+    B, n_x, n_h, M = shape
+    rng = np.random.default_rng(seed)
+    spacings = np.float32(0.03), np.float32(0.1)
+    levels = np.repeat(spacings, (n_x, n_h)).astype(np.float32)
+    of_x, of_h = (
+        integer_weights(rng.integers(-127, 128, (M, n)).astype(np.int16), rng.random(M).astype(np.float32), spacing)
+        for n, spacing in zip((n_x, n_h), spacings, strict=True)
+    )
+    sums = np.zeros((B, 2, len(of_x.tiles) * TILE), np.int32)
+    propagated, out, expected = (np.zeros((B, n), np.float32) for n in (n_x + n_h, M, M))
+    for _ in range(3):
+        values = rng.integers(-127, 128, propagated.shape).astype(np.float32) * levels
+        skipped = rng.random(values.shape) < skip
+        entered = np.where(skipped, propagated, values)
+        add_code_changes(values, propagated, skipped, n_x, (of_x, of_h), sums, out)
+        np.testing.assert_array_equal(propagated, entered)
+        expected[:] = 0
+        accumulate(entered[:, :n_x].copy(), of_x, expected)
+        accumulate(entered[:, n_x:].copy(), of_h, expected)
+        np.testing.assert_array_equal(out, expected)
 
 
 def test_the_longest_sum_that_int32_is_sure_to_hold_is_exact_and_a_longer_one_is_refused():

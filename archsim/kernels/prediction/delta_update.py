@@ -46,24 +46,32 @@ def add_code_changes(
     """
     (B, N), (of_x, of_h) = values.shape, weights
     n_tiles, M = len(of_x.tiles), of_x.scales.size
-    check_shapes(propagated=(propagated, (B, N)), skipped=(skipped, (B, N)))
-    check_shapes(sums=(sums, (B, 2, n_tiles * TILE)), out=(out, (B, M)))
-    _add_code_changes(values, propagated, skipped, n_x, of_x, of_h, sums, out)
+    check_shapes(
+        propagated=(propagated, (B, N)),
+        skipped=(skipped, (B, N)),
+        sums=(sums, (B, 2, n_tiles * TILE)),
+        out=(out, (B, M)),
+    )
+    # Fields and not the named tuples themselves, which take numba longer than the sums of a small layer.
+    x_codes, h_codes = (of_x.tiles, of_x.scales, of_x.spacing), (of_h.tiles, of_h.scales, of_h.spacing)
+    _add_code_changes(values, propagated, skipped, n_x, *x_codes, *h_codes, sums, out)
 
 
 @njit(cache=True, nogil=True)
-def _add_code_changes(values, propagated, skipped, n_x, of_x, of_h, sums, out):
+def _add_code_changes(
+    values, propagated, skipped, n_x, x_tiles, x_scales, x_spacing, h_tiles, h_scales, h_spacing, sums, out
+):
     for first in range(0, values.shape[0], ROWS_AT_ONCE):
         rows = slice(first, first + ROWS_AT_ONCE)
         v, p, s = values[rows], propagated[rows], skipped[rows]
-        _add_part(v, p, s, 0, n_x, of_x.tiles, of_x.spacing, sums[rows, 0])
-        _add_part(v, p, s, n_x, v.shape[1], of_h.tiles, of_h.spacing, sums[rows, 1])
+        _add_part(v, p, s, 0, n_x, x_tiles, x_spacing, sums[rows, 0])
+        _add_part(v, p, s, n_x, v.shape[1], h_tiles, h_spacing, sums[rows, 1])
     for b in range(out.shape[0]):
         y, over_x, over_h = out[b], sums[b, 0], sums[b, 1]
         for m in range(y.size):
             # Each term is rounded once, to float32; their sum is that of any other policy.
-            x_term = np.float32(of_x.scales[m] * np.float64(over_x[m]))
-            y[m] = x_term + np.float32(of_h.scales[m] * np.float64(over_h[m]))
+            x_term = np.float32(x_scales[m] * np.float64(over_x[m]))
+            y[m] = x_term + np.float32(h_scales[m] * np.float64(over_h[m]))
 
 
 @njit(cache=True, nogil=True)
