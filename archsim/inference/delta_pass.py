@@ -10,7 +10,8 @@ from archsim.inference.recurrent_pass import begin_state, step_by_step, update_c
 from archsim.inference.weights import StoredWeights
 from archsim.ir.layers import Layer, State
 from archsim.kernels.arrays import F32, U8, Bools
-from archsim.kernels.numerics.rounding import stored, to_codes_of
+from archsim.kernels.numerics.integer_tiles import TILE
+from archsim.kernels.numerics.rounding import stored, stored_levels
 from archsim.kernels.prediction.delta_update import add_changes, add_code_changes
 from archsim.policies.columns import ColumnContext, ColumnPolicy, ColumnStep
 from archsim.units import ceil_div
@@ -92,38 +93,33 @@ class ColumnSums:
     """Sums of products of a pass in float32; or in integers, which stay exact however many changes are added."""
 
     def __init__(self, weights: StoredWeights, size: int) -> None:
-        n_products = weights.of_x.n_products
+        of_x = weights.of_x
         self.weights = weights
-        self.is_integer = bool(weights.of_x.spacing)
+        self.is_integer = bool(of_x.spacing)
         self.n_x = weights.weight_ih.shape[1]
-        self.sums = np.zeros((size, n_products), np.float32)
-        self.code_sums = np.zeros((2, size, n_products) if self.is_integer else (2, 0, 0), np.int32)
-        """Sums over x and over h, (2, B, P·H)."""
+        self.products = np.zeros((size, of_x.n_products), np.float32)
+        """Products of the last step, (B, P·H): the sums themselves, unless those are integers."""
+        self.code_sums = np.zeros((size, 2, len(of_x.tiles) * TILE), np.int32)
+        """Sums over x and over h, (B, 2, P·H and more); empty unless they are integers."""
 
     def as_stored(self, values: F32) -> F32:
         """Return represented values of [x; h] (B, N) as an input buffer holds them."""
         if not self.is_integer:
             return values
-        roundings = to_codes_of(self.weights.of_x.spacing), to_codes_of(self.weights.of_h.spacing)
-        parts = zip((values[:, : self.n_x], values[:, self.n_x :]), roundings, strict=True)
-        return np.hstack([stored(part, rounding) for part, rounding in parts])
+        return stored_levels(values, self.n_x, self.weights.of_x.spacing, self.weights.of_h.spacing)
 
     def updated(self, values: F32, propagated: F32, skipped: Bools) -> F32:
-        """Return the products (B, P·H) after the changes of the elements that are not skipped.
+        """Return the products (B, P·H) after the changes of the elements that are not skipped, until the next step.
 
         `propagated` becomes the value of each element that enters.
         """
         B, weights = len(values), self.weights
-        if not self.is_integer:
-            add_changes(values, propagated, skipped, weights.joint_columns, self.sums[:B])
-            return self.sums[:B]
-        of_x, of_h, sums = weights.of_x, weights.of_h, self.code_sums[:, :B]
-        spacings = of_x.spacing, of_h.spacing
-        add_code_changes(values, propagated, skipped, weights.joint_codes, self.n_x, spacings, sums)
-        # Each term is rounded once, to float32; their sum is that of any other policy.
-        x_term: F32 = (of_x.scales * sums[0]).astype(np.float32)
-        h_term: F32 = (of_h.scales * sums[1]).astype(np.float32)
-        return x_term + h_term
+        products, sums = self.products[:B], self.code_sums[:B]
+        if self.is_integer:
+            add_code_changes(values, propagated, skipped, self.n_x, (weights.of_x, weights.of_h), sums, products)
+        else:
+            add_changes(values, propagated, skipped, weights.joint_columns, products)
+        return products
 
 
 def _given(values: object) -> str:

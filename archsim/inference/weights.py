@@ -18,7 +18,6 @@ from archsim.ir.network import Network
 from archsim.kernels.arrays import F32, I16, Bools
 from archsim.kernels.numerics.cells import CellUpdate
 from archsim.kernels.numerics.fp16 import FP16_MAX, to_fp16
-from archsim.kernels.numerics.integer_tiles import from_tiles
 from archsim.kernels.numerics.products import NO_WEIGHTS, ProductWeights, float_weights, integer_weights
 from archsim.kernels.numerics.rounding import TO_FP16, UNROUNDED, Rounding, to_codes_of
 
@@ -49,14 +48,6 @@ class StoredWeights:
     def joint_columns(self) -> F32:
         """Weights of [x; h], one row per element, (N, P·H); for weights that are not codes."""
         return np.concatenate([self.of_x.columns, self.of_h.columns])
-
-    @cached_property
-    def joint_codes(self) -> I16:
-        """Codes of the weights of [x; h], one row per element, (N, P·H)."""
-        widths = self.weight_ih.shape[1], self.weight_hh.shape[1]
-        parts = zip((self.of_x, self.of_h), widths, strict=True)
-        codes = [from_tiles(weights.tiles, weights.n_products, n_inputs).T for weights, n_inputs in parts]
-        return np.ascontiguousarray(np.concatenate(codes))
 
 
 def store_network(network: Network, precision: Arithmetic) -> list[list[StoredWeights]]:

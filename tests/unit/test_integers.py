@@ -22,8 +22,6 @@ from archsim.inference.run import run_inference, run_workload
 from archsim.inference.workload import Workload
 from archsim.ir.network import Scales
 from archsim.ir.saving import save_network
-from archsim.kernels.numerics.integer_tiles import from_tiles, to_tiles
-from archsim.kernels.numerics.products import LARGEST_INPUT_COUNT, accumulate, integer_weights
 from archsim.policies import NoReuse, policy_from
 
 CELLS = ["lstm", "gru", "gru-reset-before", "rnn", "rnn-relu", "lstm-peepholes", "lstm-hard-sigmoid-fifth"]
@@ -124,35 +122,6 @@ def test_values_beyond_the_scale_saturate_as_in_the_naive_program(cell, sizes, l
     network = make_network(cell, inputs=sizes[0], units=sizes[1])
     network = replace(network, scales=Scales((0.5,), ((0.5,),), (largest,), ((largest / 8,),)))
     same(network, make_trace(network, lengths), "int8", policy, theta)
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    shape=st.tuples(st.integers(1, 9), st.integers(1, 150), st.integers(1, 140)),
-    seed=st.integers(0, 99),
-    extreme=st.booleans(),
-)
-def test_integer_products_equal_64_bit_sums_of_whatever_shape(shape, seed, extreme):
-    B, N, M = shape
-    rng = np.random.default_rng(seed)
-    codes = np.full((M, N), -127, np.int16) if extreme else rng.integers(-127, 128, (M, N)).astype(np.int16)
-    inputs = np.full((B, N), 127) if extreme else rng.integers(-127, 128, (B, N))
-    spacings, spacing = rng.random(M).astype(np.float32), np.float32(0.03)
-    weights = integer_weights(codes, spacings, spacing)
-    out = np.zeros((B, M), np.float32)
-    accumulate((inputs * spacing).astype(np.float32), weights, out)
-    exact = inputs.astype(np.int64) @ codes.T.astype(np.int64)
-    np.testing.assert_array_equal(out, (spacings.astype(float) * float(spacing) * exact).astype(np.float32))
-    np.testing.assert_array_equal(from_tiles(to_tiles(codes), M, N), codes)
-
-
-def test_the_longest_sum_that_int32_is_sure_to_hold_is_exact_and_a_longer_one_is_refused():
-    codes = np.full((1, LARGEST_INPUT_COUNT), 127, np.int16)
-    one, out = np.ones(1, np.float32), np.zeros((1, 1), np.float32)
-    accumulate(np.full(codes.shape, -127, np.float32), integer_weights(codes, one, np.float32(1)), out)
-    assert out[0, 0] == np.float32(-(127**2) * LARGEST_INPUT_COUNT)
-    with pytest.raises(ValueError, match="inputs: sums of 8-bit products fit int32 up to 133144"):
-        integer_weights(np.zeros((1, LARGEST_INPUT_COUNT + 1), np.int16), one, np.float32(1))
 
 
 def test_ties_go_to_the_even_code_and_rows_of_zeros_have_spacing_one():

@@ -71,36 +71,69 @@ def _tile_sums(n_rows):
 add_tile_of_one, add_tile_of_four = _tile_sums(1), _tile_sums(4)
 
 
+@intrinsic
+def add_listed_pairs(typing_context, codes, listed, n_listed, weights, sums):
+    """Add the products of the listed pairs of one row of input codes with one tile of weights to its sums.
+
+    Its arguments are addresses and a count: codes (pairs, 2) int16, positions of pairs (n,) int32, n, weights of the
+    tile, and sums (TILE,) int32.
+    """
+    signature = types.void(*[types.intp] * 5)
+
+    def build(context, builder, signature, arguments):
+        _build_listed(builder, *arguments)
+        return context.get_dummy_value()
+
+    return signature, build
+
+
 def _build_tile(builder, n_rows, codes, code_stride, weights, n_pairs, sums, sum_stride):
-    sum_type = ir.VectorType(I32, LANES)
-    zero = ir.Constant(sum_type, None)
+    zeros = [ir.Constant(ir.VectorType(I32, LANES), None)] * VECTORS
     # LLVM keeps these in registers, because nothing takes their addresses.
-    totals = [[cgutils.alloca_once_value(builder, zero) for _ in range(VECTORS)] for _ in range(n_rows)]
+    totals = [[cgutils.alloca_once_value(builder, zero) for zero in zeros] for _ in range(n_rows)]
     with cgutils.for_range(builder, n_pairs) as loop:
-        tile_row = _at(builder, weights, builder.mul(loop.index, loop.index.type(2 * TILE)))
-        columns = [_load_weights(builder, tile_row, vector) for vector in range(VECTORS)]
+        columns = _load_weights(builder, weights, loop.index)
         pair = _at(builder, codes, builder.mul(loop.index, loop.index.type(4)))
         for row, of_row in enumerate(totals):
             inputs = _load_pair(builder, _at(builder, pair, builder.mul(code_stride, code_stride.type(row))))
-            for column, total in zip(columns, of_row, strict=True):
-                more = _add_neighbours(builder, builder.mul(column, inputs))
-                builder.store(builder.add(builder.load(total), more), total)
+            _add_pair(builder, columns, inputs, of_row)
     for row, of_row in enumerate(totals):
         first = _at(builder, sums, builder.mul(sum_stride, sum_stride.type(row)))
-        for vector, total in enumerate(of_row):
-            address = _at(builder, first, first.type(4 * LANES * vector))
-            builder.store(builder.load(total), builder.inttoptr(address, sum_type.as_pointer()), align=4)
+        for address, total in zip(_vectors_of(builder, first), of_row, strict=True):
+            builder.store(builder.load(total), address, align=4)
+
+
+def _build_listed(builder, codes, listed, n_listed, weights, sums):
+    addresses = _vectors_of(builder, sums)
+    totals = [cgutils.alloca_once_value(builder, builder.load(address, align=4)) for address in addresses]
+    with cgutils.for_range(builder, n_listed) as loop:
+        entry = _at(builder, listed, builder.mul(loop.index, loop.index.type(4)))
+        index = builder.zext(builder.load(builder.inttoptr(entry, I32.as_pointer())), codes.type)
+        inputs = _load_pair(builder, _at(builder, codes, builder.mul(index, index.type(4))))
+        _add_pair(builder, _load_weights(builder, weights, index), inputs, totals)
+    for address, total in zip(addresses, totals, strict=True):
+        builder.store(builder.load(total), address, align=4)
+
+
+def _vectors_of(builder, sums):
+    """Return pointers to the vectors of a tile's sums."""
+    pointer = ir.VectorType(I32, LANES).as_pointer()
+    return [builder.inttoptr(_at(builder, sums, sums.type(4 * LANES * vector)), pointer) for vector in range(VECTORS)]
 
 
 def _at(builder, address, offset):
     return builder.add(address, offset)
 
 
-def _load_weights(builder, tile_row, vector):
-    """Return the codes of 16 neurons for a pair of inputs, neighbours in the vector, as 32-bit integers."""
+def _load_weights(builder, weights, pair):
+    """Return the codes of a tile for a pair of inputs, neighbours in each vector, as 32-bit integers."""
     narrow, wide = ir.VectorType(I8, 2 * LANES), ir.VectorType(I32, 2 * LANES)
-    address = _at(builder, tile_row, tile_row.type(2 * LANES * vector))
-    return builder.sext(builder.load(builder.inttoptr(address, narrow.as_pointer()), align=1), wide)
+    row = _at(builder, weights, builder.mul(pair, pair.type(2 * TILE)))
+    addresses = [_at(builder, row, row.type(2 * LANES * vector)) for vector in range(VECTORS)]
+    return [
+        builder.sext(builder.load(builder.inttoptr(address, narrow.as_pointer()), align=1), wide)
+        for address in addresses
+    ]
 
 
 def _load_pair(builder, address):
@@ -111,6 +144,13 @@ def _load_pair(builder, address):
     one = builder.insert_element(undefined, pair, I32(0))
     pairs = builder.shuffle_vector(one, undefined, ir.Constant(repeated, None))
     return builder.sext(builder.bitcast(pairs, ir.VectorType(I16_TYPE, 2 * LANES)), wide)
+
+
+def _add_pair(builder, columns, inputs, totals):
+    """Add the products of a pair of inputs with the weights of a tile to the totals of a row."""
+    for column, total in zip(columns, totals, strict=True):
+        more = _add_neighbours(builder, builder.mul(column, inputs))
+        builder.store(builder.add(builder.load(total), more), total)
 
 
 def _add_neighbours(builder, products):

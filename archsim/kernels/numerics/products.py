@@ -29,6 +29,9 @@ from archsim.kernels.numerics.rounding import code_of
 LARGEST_INPUT_COUNT = (2**31 - 1) // 127**2
 """Most inputs of a sum of products of 8-bit codes that int32 is sure to hold."""
 
+ROWS_AT_ONCE = 32
+"""Rows of inputs whose codes and sums are held at once."""
+
 
 class ProductWeights(NamedTuple):
     """Weights of M dot products over N inputs."""
@@ -112,16 +115,21 @@ def add_weighted(x, weights, out):
 
 @njit(cache=True, nogil=True)
 def _add_integer_products(x, tiles, scales, spacing, out):
-    B, N = x.shape
-    codes, sums = np.zeros((B, 2 * tiles.shape[1]), np.int16), np.empty((B, tiles.shape[0] * TILE), np.int32)
-    for b in range(B):
-        for i in range(N):
-            codes[b, i] = np.int16(code_of(x[b, i], spacing))
-    _sum_codes(codes, tiles, sums)
-    for b in range(B):
-        y, s = out[b], sums[b]
-        for m in range(y.size):
-            y[m] += np.float32(scales[m] * np.float64(s[m]))
+    # Some rows at a time, because the codes and sums of thousands leave the caches, and come on fresh pages each time.
+    n_rows = min(x.shape[0], ROWS_AT_ONCE)
+    codes = np.zeros((n_rows, 2 * tiles.shape[1]), np.int16)
+    sums = np.empty((n_rows, tiles.shape[0] * TILE), np.int32)
+    for first in range(0, x.shape[0], ROWS_AT_ONCE):
+        n = min(x.shape[0] - first, n_rows)
+        for b in range(n):
+            row, q = x[first + b], codes[b]
+            for i in range(row.size):
+                q[i] = np.int16(code_of(row[i], spacing))
+        _sum_codes(codes[:n], tiles, sums)
+        for b in range(n):
+            y, s = out[first + b], sums[b]
+            for m in range(y.size):
+                y[m] += np.float32(scales[m] * np.float64(s[m]))
 
 
 @njit(cache=True, nogil=True)

@@ -42,14 +42,34 @@ def stored(values: F32, rounding: Rounding) -> F32:
     return rounded
 
 
+def stored_levels(values: F32, n_x: int, x_spacing: np.float32, h_spacing: np.float32) -> F32:
+    """Return values of [x; h] (B, N), of which `n_x` are of x, rounded to the levels of their 8-bit codes."""
+    rounded = np.array(values, np.float32, order="C")
+    _round_rows(rounded, n_x, x_spacing, h_spacing)
+    return rounded
+
+
+@njit(cache=True, nogil=True)
+def _round_rows(values, n_x, x_spacing, h_spacing):
+    for b in range(values.shape[0]):
+        round_to_levels(values[b, :n_x], x_spacing)
+        round_to_levels(values[b, n_x:], h_spacing)
+
+
 @njit(cache=True, nogil=True)
 def round_stored(values, rounding):
     """Round values (n,) in place; for kernels."""
     if rounding.fp16:
         round_all(values)
     elif rounding.spacing > 0:
-        for i in range(values.size):
-            values[i] = code_of(values[i], rounding.spacing) * rounding.spacing
+        round_to_levels(values, rounding.spacing)
+
+
+@njit(cache=True, nogil=True)
+def round_to_levels(values, spacing):
+    """Round values (n,) in place to the levels of 8-bit codes; for kernels."""
+    for i in range(values.size):
+        values[i] = code_of(values[i], spacing) * spacing
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -7,8 +7,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from archsim.kernels.arrays import F32, I16, I32, Bools, check_shapes
+from archsim.kernels.arrays import F32, I32, Bools, check_shapes
 from archsim.kernels.numerics.dense import add_column, add_four_columns
+from archsim.kernels.numerics.integer_tiles import TILE, add_listed_pairs
+from archsim.kernels.numerics.products import ROWS_AT_ONCE, ProductWeights
 from archsim.kernels.numerics.rounding import code_of
 
 
@@ -30,55 +32,71 @@ def add_code_changes(
     values: F32,
     propagated: F32,
     skipped: Bools,
-    codes: I16,
     n_x: int,
-    spacings: tuple[np.float32, np.float32],
+    weights: tuple[ProductWeights, ProductWeights],
     sums: I32,
+    out: F32,
 ) -> None:
-    """Add each entering row of codes of weights, times the change of its input's code, to the sums of x or of h.
+    """Add each entering column of codes, times the change of its input's code, to `sums`; write the products to `out`.
 
-    values, propagated (B, N) float32: levels of x, which has `n_x` elements, and of h, `spacings` apart.
-    skipped (B, N); codes (N, M); sums (2, B, M). `propagated` becomes the value of each input that enters. The sums are
-    integers, so they equal those of the propagated inputs however many changes have been added.
+    values, propagated (B, N) float32: levels of `n_x` elements of x, then of h; skipped (B, N); weights of M
+    products over x, and over h.
+    sums (B, 2, tiles·TILE) int32, over x and over h; out (B, M). `propagated` becomes the value of each input that
+    enters. The sums are integers, so they equal those of the propagated inputs however many changes have been added.
     """
-    shape, M = values.shape, codes.shape[1]
-    check_shapes(propagated=(propagated, shape), skipped=(skipped, shape), codes=(codes, (shape[1], M)))
-    check_shapes(sums=(sums, (2, shape[0], M)))
-    _add_code_changes(values, propagated, skipped, codes, n_x, *spacings, sums)
+    (B, N), (of_x, of_h) = values.shape, weights
+    n_tiles, M = len(of_x.tiles), of_x.scales.size
+    check_shapes(
+        propagated=(propagated, (B, N)),
+        skipped=(skipped, (B, N)),
+        sums=(sums, (B, 2, n_tiles * TILE)),
+        out=(out, (B, M)),
+    )
+    # Fields and not the named tuples themselves, which take numba longer than the sums of a small layer.
+    x_codes, h_codes = (of_x.tiles, of_x.scales, of_x.spacing), (of_h.tiles, of_h.scales, of_h.spacing)
+    _add_code_changes(values, propagated, skipped, n_x, *x_codes, *h_codes, sums, out)
 
 
 @njit(cache=True, nogil=True)
-def _add_code_changes(values, propagated, skipped, codes, n_x, x_spacing, h_spacing, sums):
-    _add_part(values, propagated, skipped, codes, 0, n_x, x_spacing, sums[0])
-    _add_part(values, propagated, skipped, codes, n_x, values.shape[1], h_spacing, sums[1])
+def _add_code_changes(
+    values, propagated, skipped, n_x, x_tiles, x_scales, x_spacing, h_tiles, h_scales, h_spacing, sums, out
+):
+    for first in range(0, values.shape[0], ROWS_AT_ONCE):
+        rows = slice(first, first + ROWS_AT_ONCE)
+        v, p, s = values[rows], propagated[rows], skipped[rows]
+        _add_part(v, p, s, 0, n_x, x_tiles, x_spacing, sums[rows, 0])
+        _add_part(v, p, s, n_x, v.shape[1], h_tiles, h_spacing, sums[rows, 1])
+    for b in range(out.shape[0]):
+        y, over_x, over_h = out[b], sums[b, 0], sums[b, 1]
+        for m in range(y.size):
+            # Each term is rounded once, to float32; their sum is that of any other policy.
+            x_term = np.float32(x_scales[m] * np.float64(over_x[m]))
+            y[m] = x_term + np.float32(h_scales[m] * np.float64(over_h[m]))
 
 
 @njit(cache=True, nogil=True)
-def _add_part(values, propagated, skipped, codes, first, stop, spacing, sums):
-    # Entering rows are listed first, so that four of them can go through one sweep of the sums.
-    entering = np.empty(stop - first, np.int64)
-    changes = np.zeros(stop - first + 3, np.int32)
-    for b in range(values.shape[0]):
+def _add_part(values, propagated, skipped, first, stop, tiles, spacing, sums):
+    B, n_pairs = values.shape[0], tiles.shape[1]
+    changes, entering = np.zeros((B, 2 * n_pairs), np.int16), np.empty((B, n_pairs), np.int32)
+    n_entering = np.zeros(B, np.int64)
+    for b in range(B):
+        v, p, s, change = values[b, first:stop], propagated[b, first:stop], skipped[b, first:stop], changes[b]
+        # All is written in either case, because a choice vectorises and a branch does not.
+        for i in range(v.size):
+            now, before = code_of(v[i], spacing), code_of(p[i], spacing)
+            change[i] = np.int16(np.float32(0.0) if s[i] else now - before)
+            p[i] = p[i] if s[i] else v[i]
         n = 0
-        for i in range(first, stop):
-            if not skipped[b, i]:
-                before, now = code_of(propagated[b, i], spacing), code_of(values[b, i], spacing)
-                entering[n], changes[n] = i, np.int32(now - before)
-                propagated[b, i] = values[b, i]
-                n += 1
-        changes[n : n + 3] = 0  # the last sweep takes its last row up to three times more, times 0
-        for j in range(0, n, 4):
-            i0, i1 = entering[j], entering[min(j + 1, n - 1)]
-            i2, i3 = entering[min(j + 2, n - 1)], entering[min(j + 3, n - 1)]
-            _add_four_rows(codes[i0], codes[i1], codes[i2], codes[i3], changes[j : j + 4], sums[b])
-
-
-@njit(cache=True, nogil=True)
-def _add_four_rows(w0, w1, w2, w3, changes, sums):
-    c0, c1, c2, c3 = changes[0], changes[1], changes[2], changes[3]
-    for m in range(sums.size):
-        a = np.int32(w0[m]) * c0 + np.int32(w1[m]) * c1
-        sums[m] += a + np.int32(w2[m]) * c2 + np.int32(w3[m]) * c3
+        for pair in range(n_pairs):
+            entering[b, n] = pair
+            n += 1 if change[2 * pair] | change[2 * pair + 1] else 0
+        n_entering[b] = n
+    # Tiles are the outer loop, because one of them stays in the nearest cache for all rows.
+    for tile in range(tiles.shape[0]):
+        weights = tiles[tile].ctypes.data
+        for b in range(B):
+            codes, pairs, of_tile = changes[b].ctypes.data, entering[b].ctypes.data, sums[b, tile * TILE :].ctypes.data
+            add_listed_pairs(codes, pairs, n_entering[b], weights, of_tile)
 
 
 @njit(cache=True, nogil=True)
