@@ -9,13 +9,13 @@ from archsim.inference.batching import Batch
 from archsim.inference.recurrent_pass import begin_state, step_by_step, update_cells
 from archsim.inference.weights import StoredWeights, tail_weights
 from archsim.ir.layers import Layer, State
-from archsim.kernels.arrays import F32, I8, I32, U8, Bools
+from archsim.kernels.arrays import F32, I8, U8, Bools, CodeSums
 from archsim.kernels.numerics.rounding import stored, to_codes_of
 from archsim.kernels.prediction.delta_update import add_changes, add_code_changes
-from archsim.kernels.prediction.tail_update import update_tail
+from archsim.kernels.prediction.tail_update import TailScales, add_tail
 from archsim.policies.columns import ColumnContext, ColumnPolicy, ColumnStep
 from archsim.policies.protocol import declaration
-from archsim.policies.tail import code_values, codes_per_threshold, largest_remainder
+from archsim.policies.tail import code_sum_type, code_values, codes_per_threshold, largest_remainder
 from archsim.units import ceil_div
 
 
@@ -74,7 +74,7 @@ class ColumnSkippingPass:
         self._check_skips(index, skipped, values.shape)
         products = self.sums.updated(values, self.propagated[:B], skipped)
         if self.tail is not None:
-            products = products + self.tail.updated(values, self.propagated[:B])
+            products = self.tail.added(products, values, self.propagated[:B])
         h = update_cells(self.layer, self.weights, products.reshape(B, self.layer.cell.n_products, -1), self.state)
         return h, np.packbits(skipped, axis=1)
 
@@ -137,20 +137,24 @@ class TailSums:
     """Low-bit tail of a pass: products of what has not entered, as codes of `bits` bits (SEMANTICS 1.4)."""
 
     def __init__(self, layer: Layer, weights: StoredWeights, bits: int, threshold: float, size: int) -> None:
-        self.codes_t, spacings, self.input_weights = tail_weights(layer, weights, bits)
-        self.code_values = code_values(spacings, threshold, bits)
-        self.codes_per_unit = codes_per_threshold(threshold, bits)
-        self.largest = largest_remainder(bits)
+        self.codes_t, spacings, input_weights = tail_weights(layer, weights, bits)
+        largest = np.float32(largest_remainder(bits))
+        values = code_values(spacings, threshold, bits)
+        self.scales = TailScales(input_weights, codes_per_threshold(threshold, bits), largest, values)
         self.remainders: I8 = np.zeros((size, layer.joint_size), np.int8)
         """Code of what has not entered of each element, (B, N)."""
-        self.code_sums: I32 = np.zeros((size, len(spacings)), np.int32)
+        self.code_sums: CodeSums = np.zeros((size, len(spacings)), code_sum_type(layer.joint_size, bits))
+        self.products = np.zeros((size, len(spacings)), np.float32)
 
-    def updated(self, values: F32, propagated: F32) -> F32:
-        """Return the products (B, P·H) of values - propagated, which are 0 for elements that have just entered."""
-        remainders, sums = self.remainders[: len(values)], self.code_sums[: len(values)]
-        factors, codes_per_unit = self.input_weights, self.codes_per_unit
-        update_tail(values, propagated, factors, codes_per_unit, self.largest, self.codes_t, remainders, sums)
-        return sums.astype(np.float32) * self.code_values
+    def added(self, products: F32, values: F32, propagated: F32) -> F32:
+        """Return products (B, P·H) plus the tail of values - propagated, which are 0 where an element has just entered.
+
+        The next step overwrites them.
+        """
+        B = len(values)
+        remainders, code_sums, out = self.remainders[:B], self.code_sums[:B], self.products[:B]
+        add_tail(values, propagated, self.codes_t, self.scales, remainders, code_sums, products, out)
+        return out
 
 
 def _given(values: object) -> str:

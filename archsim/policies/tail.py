@@ -56,9 +56,17 @@ def codes_per_threshold(threshold: float, bits: int) -> np.float32:
     return ratio if np.isfinite(ratio) else np.float32(0)
 
 
+def code_sum_type(n_inputs: int, bits: int) -> type[np.int16] | type[np.int32]:
+    """Return the integers that sums of N products of two codes fit."""
+    largest = n_inputs * largest_remainder(bits) * ((1 << bits) - 1)
+    return np.int16 if largest <= np.iinfo(np.int16).max else np.int32
+
+
 def _level_spacings(magnitudes: F32, bits: int) -> F32:
     if bits in LEVEL_SPACING:
         means = magnitudes.mean(axis=1, dtype=np.float64).astype(np.float32)
-        return np.maximum(np.float32(LEVEL_SPACING[bits]) * means, TINY)
-    largest = magnitudes.max(axis=1)
-    return np.maximum(np.float32(2) * largest / np.float32((1 << bits) - 1), TINY)
+        spacings: F32 = np.float32(LEVEL_SPACING[bits]) * means
+    else:
+        spacings = np.float32(2) * magnitudes.max(axis=1) / np.float32((1 << bits) - 1)
+    least: F32 = np.maximum(spacings, TINY)
+    return least
