@@ -14,6 +14,7 @@ from archsim.kernels.numerics.rounding import stored, to_codes_of
 from archsim.kernels.prediction.delta_update import add_changes, add_code_changes
 from archsim.kernels.prediction.tail_update import TailScales, add_tail
 from archsim.policies.columns import ColumnContext, ColumnPolicy, ColumnStep
+from archsim.policies.delta import MAX_TAIL_BITS
 from archsim.policies.protocol import declaration
 from archsim.policies.tail import code_sum_type, code_values, codes_per_threshold, largest_remainder
 from archsim.units import ceil_div
@@ -49,6 +50,8 @@ class ColumnSkippingPass:
         self.propagated = np.zeros((size, layer.joint_size), np.float32)
         self.sums = ColumnSums(weights, size)
         bits = declaration(policy).tail_bits
+        if bits not in range(MAX_TAIL_BITS + 1):
+            raise ConfigError(f"policy {policy.name!r} declares tail_bits = {bits!r}: need 0 to {MAX_TAIL_BITS}")
         self.tail = TailSums(layer, weights, bits, threshold, size) if bits else None
 
     def stored_inputs(self, inputs: F32) -> F32:

@@ -270,6 +270,15 @@ def test_name_spells_the_bits_and_a_policy_without_tail_is_that_of_before():
     assert [declaration(policy_from(name)).tail_bits for name in ("delta", "delta:weighted=on", "bnn")] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("bits", [-1, 7])
+def test_plugin_with_bits_that_no_tail_has_is_refused(bits):
+    policy = policy_from("delta:weighted=on")
+    policy.tail_bits = bits
+    network = make_network("rnn", inputs=2, units=3)
+    with pytest.raises(ConfigError, match=f"declares tail_bits = {bits}: need 0 to 6"):
+        run_inference(network, make_trace(network, [3]), policy, 0.1)
+
+
 @pytest.mark.parametrize(
     "name, message",
     [
