@@ -1,6 +1,7 @@
 """SEMANTICS 1.2 in integers, written out naively: one sequence, one step and one layer at a time, without batches."""
 
 import numpy as np
+from harness_tail import naive_codes, naive_remainders, naive_tail
 
 from archsim.kernels.numerics.activation import gate, tanh
 
@@ -44,12 +45,13 @@ def change_of(now, before):
 class NaivePass:
     """One (layer, direction) of one sequence under `none`, `bnn`, `oracle`, `delta` or `input-similarity`.
 
-    `bnn` may be centred, the last two weighted.
+    `bnn` may be centred, the last two weighted, `delta` then with a tail.
     """
 
     def __init__(self, layer, direction, code, largest, policy, theta, means=None):
         self.layer, self.direction, self.theta = layer, direction, F(theta)
         self.policy, _, option = policy.partition(":")
+        option, _, tail_bits = option.partition(",tail=")
         self.means = np.array(means, F) if option == "centre=on" else np.zeros(layer.input_size, F)
         self.s_x, self.s_h = (spacing_of(value, 127) for value in largest)
         self.W, self.s_w = rows_of(direction.weight_ih, code)
@@ -59,6 +61,9 @@ class NaivePass:
         if option == "weighted=on":
             rows = np.hstack([self.W.astype(F) * self.s_w[:, None], self.R.astype(F) * self.s_r[:, None]])
             self.rho = np.sqrt(layer.joint_size * (rows.astype(float) ** 2).mean(axis=0)).astype(F)
+        self.tail_bits = int(tail_bits or 0)
+        if self.tail_bits:
+            self.tail_codes = naive_codes(rows, self.rho, self.tail_bits)
         self.memo, self.delta, self.predicted = {}, {}, {}
         self.products = []
 
@@ -92,6 +97,8 @@ class NaivePass:
         still = moved <= self.theta if self.policy == "delta" else values == self.sent
         still = still if t else np.zeros_like(still)
         self.sent = np.where(still, self.sent, values)
+        if self.tail_bits:
+            self.remainders = naive_remainders(values - self.sent, self.rho, self.theta, self.tail_bits)
         return codes_of(self.sent[n:], self.s_h), still
 
     def _step(self, t, q_x, q_h):
@@ -99,6 +106,7 @@ class NaivePass:
         y_x = term(self.W @ q_x, self.s_w, self.s_x).reshape(-1, H)
         y_h = term(self.R @ q_h, self.s_r, self.s_h).reshape(-1, H)
         b_x, b_h = self.direction.bias_ih.reshape(-1, H), self.direction.bias_hh.reshape(-1, H)
+        of_x, of_h, of_both = self._tails(cell.n_gates, H)
         reused = np.zeros((cell.n_gates, H), bool)
         kept, computed, slope = {}, {}, cell.gate_activation.slope
         split = cell.name.startswith("gru") and not cell.resets_before
@@ -111,7 +119,9 @@ class NaivePass:
             if own_h is None:
                 own_h = q_h
             h_part = y_h[k, n] if own_h is q_h else term(self.R[k * H + n] @ own_h, self.s_r[k * H + n], self.s_h)
-            parts = (y_x[k, n], h_part) if split and k == 2 else (y_x[k, n] + h_part,)
+            sums = (y_x[k, n], h_part) if split and k == 2 else (y_x[k, n] + h_part,)
+            tails = (of_x[k, n], of_h[k, n]) if split and k == 2 else (of_both[k, n],)
+            parts = tuple(a + b for a, b in zip(sums, tails, strict=True)) if self.tail_bits else sums
             computed[k, n] = parts
             reused[k, n] = self._reuses(t, (k, n), parts, q_x, own_h)
             if reused[k, n]:
@@ -154,6 +164,16 @@ class NaivePass:
             q_m = codes_of(h, spacing_of(1, 127))
             h = term(self.projection[0] @ q_m, self.projection[1], spacing_of(1, 127))
         return h, reused.reshape(-1)
+
+    def _tails(self, n_gates, n_units):
+        """Return the tail over x, over h, and over both, (3, G, H)."""
+        if not self.tail_bits:
+            return np.zeros((3, n_gates, n_units), F)
+        codes, spacings = self.tail_codes
+        is_x = np.arange(self.layer.joint_size) < self.layer.input_size
+        parts = [np.where(mask, self.remainders, 0).tolist() for mask in (is_x, ~is_x, True)]
+        tails = [naive_tail(codes, spacings, part, self.theta, self.tail_bits) for part in parts]
+        return np.array(tails).reshape(3, n_gates, n_units)
 
     def _reuses(self, t, key, parts, q_x, q_h):
         if self.policy == "oracle":

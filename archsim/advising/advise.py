@@ -36,7 +36,9 @@ MAX_LOSS, MAX_CHANGE = 1.0, 0.05
 """Default bounds: points of a score, and share that the outputs may change."""
 POLICIES = (
     *("bnn", "bnn:centre=on", "ternary:throttle=off", "lowbit:bits=3,throttle=off,correct=on"),
-    *("input-similarity", "delta", "delta:weighted=on", "oracle"),
+    *("input-similarity", "delta", "delta:weighted=on"),
+    *(f"delta:weighted=on,tail={bits}" for bits in (2, 3, 4)),
+    "oracle",
 )
 """Policies that are compared: the paper's, better predictors, those that skip unchanged inputs, and the bound."""
 
@@ -124,7 +126,7 @@ def _advice(
     plain = subject.trial(NoReuse(), None, halves.judging)
     plain_result = plain.simulate(arch)
     on_progress("reading", 1.0, f"{len(halves.choosing)} + {len(halves.judging)} sequences")
-    tried, most = 0, len(policies) * GRID.max_tries
+    tried, most = 0, sum(GRID.for_policy(policy).max_tries for policy in policies)
 
     def on_trial() -> None:
         nonlocal tried

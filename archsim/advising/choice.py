@@ -16,7 +16,7 @@ from archsim.exploration.threshold_search import LogGrid, last_good
 from archsim.policies import Policy
 
 GRID = LogGrid(bisections=2)
-"""Values of θ that are tried: neighbours of the chosen one are a fifth apart."""
+"""Values of θ that are tried, further down for some policies: neighbours of the chosen one are a fifth apart."""
 WORTH = 0.9
 """Energy × time × area, next to no reuse, at which a policy pays: less gain does not repay new hardware."""
 
@@ -79,12 +79,17 @@ class ThetaChoice:
     trials: dict[int, Trial] = field(default_factory=dict)
     """Trials by index in the grid of θ."""
 
+    @property
+    def grid(self) -> LogGrid:
+        """Values of θ that are tried."""
+        return GRID.for_policy(self.policy)
+
     def largest(self, factor: float = 1.0) -> Trial | None:
         """Return the trial of the largest θ that costs at most `factor` times the bound; None if none does."""
         fits = {index: self.bound.holds(trial, factor) for index, trial in self.trials.items()}
-        while (index := GRID.next_index(fits)) is not None and (self.policy.needs_threshold or not fits):
+        while (index := self.grid.next_index(fits)) is not None and (self.policy.needs_threshold or not fits):
             if index not in self.trials:
-                threshold = GRID.theta(index) if self.policy.needs_threshold else None
+                threshold = self.grid.theta(index) if self.policy.needs_threshold else None
                 self.trials[index] = self.subject.trial(self.policy, threshold, self.subject.halves.choosing)
                 self.on_trial()
             fits[index] = self.bound.holds(self.trials[index], factor)
@@ -142,7 +147,7 @@ def judge(choice: ThetaChoice, arch: ArchSpec, plain: AnyResult) -> JudgedPolicy
 
 
 def _no_theta(choice: ThetaChoice) -> str:
-    least, smallest = choice.least_cost, GRID.ends[0]
+    least, smallest = choice.least_cost, choice.grid.ends[0]
     where = f"even θ = {smallest:g}" if choice.policy.needs_threshold else "it"
     if math.isnan(least):
         return f"outputs under {where} cannot be compared with those without reuse"

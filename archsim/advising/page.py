@@ -26,7 +26,7 @@ POLICIES = {
     "lowbit": "as bnn, with a few bits per number; with correct=on a kept value is corrected by the predicted change",
     "input-similarity": "rounds inputs to steps of θ and skips those that stay on the same step",
     "delta": "skips inputs that moved by less than θ since they were last used (a delta network); with weighted=on a "
-    "move counts by the weights that read it",
+    "move counts by the weights that read it; with tail=B what is skipped goes through weights of B bits",
     "oracle": "knows the true values in advance: a bound that no hardware can reach",
 }
 """Each policy in a clause."""

@@ -93,8 +93,8 @@ def _nothing_fits(explored: ExploredPoints) -> str:
         return "No policy that reuses and that a machine can have was explored."
     least, bound = explored.reusing.sort_values(explored.cost, kind="stable").iloc[0], bound_text(explored)
     answer = f"No point stays within {bound}: {named(least)} comes nearest and {_lost(least, explored.cost)}."
-    ended = bool((explored.reusing["threshold"] <= explored.ends[0]).any())
-    return f"{answer} The search ended at θ = {explored.ends[0]:g}." if ended else answer
+    smallest = explored.reusing["threshold"].min()
+    return f"{answer} The search ended at θ = {smallest:g}." if smallest <= explored.ends[0] else answer
 
 
 def _unsure(explored: ExploredPoints, best: Row) -> str:

@@ -21,6 +21,7 @@ POLICIES = (
     "bnn:centre=on",
     *(f"lowbit:bits={bits},throttle=off{correct}" for bits in (2, 3, 4) for correct in ("", ",correct=on")),
     *("input-similarity", "delta", "delta:weighted=on"),
+    *(f"delta:weighted=on,tail={bits}" for bits in (2, 3, 4)),
 )
 """Predictor of the paper, predictors of more bits, and policies that skip unchanged inputs, with their options."""
 WIDTHS = (256, 512, 1024, 2048)

@@ -69,7 +69,8 @@ def explore(
     precisions: number formats, by default that of the machine. With several, fp16 among them, losses, gains and area
     are beside fp16 without reuse; columns `own_...` are beside the point's own precision without reuse.
     The points are a sweep in `folder`/sweep, so that a second call runs only what is missing.
-    refine: bisections near the bound; a policy takes at most 8 + refine inference runs.
+    refine: bisections near the bound; a policy takes at most 8 + refine inference runs, 10 + refine
+    where θ is in units of pre-activations.
     margin: number of standard errors that a loss must stay below the bound.
     Choose θ on training or validation data only. The result does not depend on `jobs`.
     Raises subclasses of UsageError, before anything is written, for anything that cannot be explored.
@@ -84,7 +85,7 @@ def explore(
     fixed: Choices = {"network": str(given.network), "arch": str(arch)}
     fixed |= {key: value if key == "limit" else str(value) for key, value in chosen.items() if value is not None}
     found, left_out = _candidates(fixed, precisions, policies, widths, needs_metric=bound.has_interval)
-    searches = [ThresholdSearch(candidate, grid, bound) for candidate in found]
+    searches = [ThresholdSearch(candidate, grid.for_policy(candidate.policy), bound) for candidate in found]
     costs = precision_costs(fixed, precisions)
     rounds = _Rounds(fixed, searches, costs, Path(folder) / SWEEP, on_progress, command)
     names = [search.candidate.policy for search in searches]

@@ -6,7 +6,7 @@ Every θ tried is one inference run, so the search keeps their number small.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -15,11 +15,14 @@ from archsim.calibration import check_amount, standard_error
 from archsim.errors import ConfigError
 from archsim.exploration.candidates import Candidate
 from archsim.exploration.points import pareto_front
+from archsim.policies import Policy, declaration, policy_from
 from archsim.sweeps.choices import Choices
 
 MAX_BISECTIONS = 5
 """Bisections at which neighbours are 2 % apart, which `DIGITS` digits still tell apart."""
 DIGITS = 3
+FINE_HALVINGS = 9
+"""Halvings of a θ in units of pre-activations: cells may integrate what a thousandth of one leaves out."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class LogGrid:
     def __post_init__(self) -> None:
         if not 0 <= self.bisections <= MAX_BISECTIONS:
             raise ConfigError(f"refine = {self.bisections}: need 0 to {MAX_BISECTIONS} bisections")
+
+    def for_policy(self, policy: str | Policy) -> LogGrid:
+        """Return the grid for a policy, which goes further down if each input has a threshold of its own."""
+        made = policy_from(policy)
+        return replace(self, halvings=FINE_HALVINGS) if declaration(made).threshold_per_input else self
 
     @property
     def stride(self) -> int:

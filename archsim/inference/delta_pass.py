@@ -7,13 +7,17 @@ import numpy as np
 from archsim.errors import ConfigError
 from archsim.inference.batching import Batch
 from archsim.inference.recurrent_pass import begin_state, step_by_step, update_cells
-from archsim.inference.weights import StoredWeights
+from archsim.inference.weights import StoredWeights, tail_weights
 from archsim.ir.layers import Layer, State
-from archsim.kernels.arrays import F32, U8, Bools
+from archsim.kernels.arrays import F32, I8, U8, Bools, CodeSums
 from archsim.kernels.numerics.integer_tiles import TILE
 from archsim.kernels.numerics.rounding import stored, stored_levels
 from archsim.kernels.prediction.delta_update import add_changes, add_code_changes
+from archsim.kernels.prediction.tail_update import TailScales, add_tail
 from archsim.policies.columns import ColumnContext, ColumnPolicy, ColumnStep
+from archsim.policies.delta import MAX_TAIL_BITS
+from archsim.policies.protocol import declaration
+from archsim.policies.tail import code_sum_type, code_values, codes_per_threshold, largest_remainder
 from archsim.units import ceil_div
 
 
@@ -46,6 +50,10 @@ class ColumnSkippingPass:
         self.bytes_per_step = ceil_div(layer.joint_size, 8)
         self.propagated = np.zeros((size, layer.joint_size), np.float32)
         self.sums = ColumnSums(weights, size)
+        bits = declaration(policy).tail_bits
+        if bits not in range(MAX_TAIL_BITS + 1):
+            raise ConfigError(f"policy {policy.name!r} declares tail_bits = {bits!r}: need 0 to {MAX_TAIL_BITS}")
+        self.tail = TailSums(layer, weights, bits, threshold, size) if bits else None
 
     def stored_inputs(self, inputs: F32) -> F32:
         """Return inputs (rows, I) as the machine stores them for this layer."""
@@ -69,6 +77,8 @@ class ColumnSkippingPass:
         skipped = self.pass_policy.decide(ColumnStep(index, values, self.propagated[:B]))
         self._check_skips(index, skipped, values.shape)
         products = self.sums.updated(values, self.propagated[:B], skipped)
+        if self.tail is not None:
+            products = self.tail.added(products, values, self.propagated[:B])
         h = update_cells(self.layer, self.weights, products.reshape(B, self.layer.cell.n_products, -1), self.state)
         return h, np.packbits(skipped, axis=1)
 
@@ -120,6 +130,30 @@ class ColumnSums:
         else:
             add_changes(values, propagated, skipped, weights.joint_columns, products)
         return products
+
+
+class TailSums:
+    """Low-bit tail of a pass: products of what has not entered, as codes of `bits` bits (SEMANTICS 1.4)."""
+
+    def __init__(self, layer: Layer, weights: StoredWeights, bits: int, threshold: float, size: int) -> None:
+        self.codes_t, spacings, input_weights = tail_weights(layer, weights, bits)
+        largest = np.float32(largest_remainder(bits))
+        values = code_values(spacings, threshold, bits)
+        self.scales = TailScales(input_weights, codes_per_threshold(threshold, bits), largest, values)
+        self.remainders: I8 = np.zeros((size, layer.joint_size), np.int8)
+        """Code of what has not entered of each element, (B, N)."""
+        self.code_sums: CodeSums = np.zeros((size, len(spacings)), code_sum_type(layer.joint_size, bits))
+        self.products = np.zeros((size, len(spacings)), np.float32)
+
+    def added(self, products: F32, values: F32, propagated: F32) -> F32:
+        """Return products (B, P·H) plus the tail of values - propagated, which are 0 where an element has just entered.
+
+        The next step overwrites them.
+        """
+        B = len(values)
+        remainders, code_sums, out = self.remainders[:B], self.code_sums[:B], self.products[:B]
+        add_tail(values, propagated, self.codes_t, self.scales, remainders, code_sums, products, out)
+        return out
 
 
 def _given(values: object) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -15,16 +15,28 @@ from archsim.inference.precision import Arithmetic, lacks_ranges, level_spacing,
 from archsim.ir.cells import Cell
 from archsim.ir.layers import Direction, Layer
 from archsim.ir.network import Network
-from archsim.kernels.arrays import F32, I16, Bools
+from archsim.kernels.arrays import F32, I8, I16, Bools
 from archsim.kernels.numerics.cells import CellUpdate
 from archsim.kernels.numerics.fp16 import FP16_MAX, to_fp16
 from archsim.kernels.numerics.products import NO_WEIGHTS, ProductWeights, float_weights, integer_weights
 from archsim.kernels.numerics.rounding import TO_FP16, UNROUNDED, Rounding, to_codes_of
+from archsim.policies.tail import tail_codes
 
-Number = TypeVar("Number", np.float32, np.int16)
+Number = TypeVar("Number", np.float32, np.int16, np.int8)
 _STORED: WeakKeyDictionary[Network, dict[str, list[list[StoredWeights]]]] = WeakKeyDictionary()
 PROJECTED_LARGEST = 1.0
 """Bound of |m_t| = |σ(o)·tanh(c_t)|, the inputs of a projection, so that nobody has to measure their largest."""
+
+
+class TailWeights(NamedTuple):
+    """Codes of the weights for a low-bit tail (SEMANTICS 1.4), laid out for the kernel."""
+
+    codes_t: I8
+    """Odd codes, one row per element of [x; h], (N, P·H); 0 where a product does not read the element."""
+    spacings: F32
+    """Level spacing of each product, (P·H,)."""
+    input_weights: F32
+    """Weight ρ of each element, (N,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +55,8 @@ class StoredWeights:
     """Number format in which the inputs are stored, where they do not come in it."""
     update: CellUpdate
     """Cell update with biases and peepholes, which stay float32, and the projection (SEMANTICS 1.2)."""
+    tails: dict[int, TailWeights] = field(default_factory=dict)
+    """Weights of low-bit tails by their bits, as far as `tail_weights` has made them."""
 
     @cached_property
     def joint_columns(self) -> F32:
@@ -111,6 +125,19 @@ def store_weights(
             rounding=h_rounding,
         ),
     )
+
+
+def tail_weights(layer: Layer, weights: StoredWeights, bits: int) -> TailWeights:
+    """Return the weights of a direction for a tail of `bits` bits, made once for all runs of a network."""
+    if bits not in weights.tails:
+        codes, spacings, input_weights = tail_codes(weights.weight_ih, weights.weight_hh, bits)
+        parts = zip(np.split(codes, [layer.input_size], axis=1), _operands(layer.cell), strict=True)
+        by_product = np.concatenate(
+            [np.where(reads[..., None], _by_product(layer, part), np.int8(0)) for part, reads in parts], axis=2
+        )
+        codes_t = np.ascontiguousarray(by_product.reshape(-1, layer.joint_size).T)
+        weights.tails[bits] = TailWeights(codes_t, _by_product(layer, spacings).reshape(-1), input_weights)
+    return weights.tails[bits]
 
 
 def _rounding(precision: Arithmetic, largest: float) -> Rounding:

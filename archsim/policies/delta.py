@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from archsim.errors import ConfigError
 from archsim.kernels.arrays import F32, Bools
 from archsim.policies.columns import ColumnContext, ColumnStep
 from archsim.policies.options import spelled
 
 LARGEST_CODE = 1 << 23
 """Beyond it float32 itself is coarser than the quantiser."""
+MAX_TAIL_BITS = 6
+"""Most bits of a tail: four changes of a remainder's code times a weight's then still fit 16 bits."""
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -17,6 +20,7 @@ class ColumnSkipping:
     """Base of the policies that skip unchanged inputs.
 
     weighted: whether θ is in units of pre-activations, so that each input has a threshold of its own (SEMANTICS 1.4).
+    options: further options that the name spells out.
     """
 
     name: str
@@ -24,8 +28,8 @@ class ColumnSkipping:
     uses_memo_unit = False
     by_columns = True
 
-    def __init__(self, *, weighted: bool = False) -> None:
-        self.name = spelled(type(self), self.name, weighted=weighted)
+    def __init__(self, *, weighted: bool = False, **options: bool | int) -> None:
+        self.name = spelled(type(self), self.name, weighted=weighted, **options)
         self.weighted = weighted
 
     @property
@@ -38,13 +42,25 @@ class DeltaPolicy(ColumnSkipping):
     """Delta-network policy: an input enters the products when it has moved by more than θ since it last entered.
 
     Neil et al., ICML 2017. weighted: whether the move counts as multiplied by the weight of its input.
+    tail: bits of the codes through which what has not entered goes; 0 for none.
     """
 
     name = "delta"
 
+    def __init__(self, *, weighted: bool = False, tail: int = 0) -> None:
+        super().__init__(weighted=weighted, tail=tail)
+        if not 0 <= tail <= MAX_TAIL_BITS:
+            raise ConfigError(f"policy {self.name!r}: tail = {tail}: need 1 to {MAX_TAIL_BITS} bits, or 0 for none")
+        if tail and not weighted:
+            raise ConfigError(
+                f"policy {self.name!r}: tail = {tail}: need weighted=on, because its codes count shares of the "
+                "threshold of each input"
+            )
+        self.tail_bits = tail
+
     def begin(self, context: ColumnContext) -> DeltaPass:
         """Return a pass that skips changes of at most θ."""
-        return DeltaPass(context.threshold, input_weights(context) if self.weighted else np.float32(1))
+        return DeltaPass(context.threshold, _weights_of(context) if self.weighted else np.float32(1))
 
 
 class DeltaPass:
@@ -80,7 +96,7 @@ class InputSimilarityPolicy(ColumnSkipping):
         if not self.weighted:
             return InputSimilarityPass(np.full(context.n_inputs, spacing))
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            spacings: F32 = spacing / input_weights(context)
+            spacings: F32 = spacing / _weights_of(context)
         # A column of zeros would have an infinite spacing; with the largest finite one its code is 0 as well. 0/0 is
         # a spacing of 0, because θ = 0 quantises nothing.
         return InputSimilarityPass(np.nan_to_num(spacings, posinf=FLOAT32_MAX).astype(np.float32))
@@ -112,8 +128,12 @@ class InputSimilarityPass:
         return skipped
 
 
-def input_weights(context: ColumnContext) -> F32:
+def _weights_of(context: ColumnContext) -> F32:
+    return input_weights(context.weight_ih, context.weight_hh)
+
+
+def input_weights(weight_ih: F32, weight_hh: F32) -> F32:
     """Return ρ = √N · rms over all rows of each column of the weights, (N,): float64 sums, rounded to float32."""
-    squares = [np.square(part, dtype=np.float64).mean(axis=0) for part in (context.weight_ih, context.weight_hh)]
-    weights: F32 = np.sqrt(context.n_inputs * np.concatenate(squares)).astype(np.float32)
+    squares = np.concatenate([np.square(part, dtype=np.float64).mean(axis=0) for part in (weight_ih, weight_hh)])
+    weights: F32 = np.sqrt(len(squares) * squares).astype(np.float32)
     return weights

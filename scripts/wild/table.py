@@ -42,6 +42,7 @@ NETWORKS: dict[str, type[Foreign]] = {
 POLICIES = (
     *(NONE, "bnn", "bnn:centre=on", "oracle", "lowbit:throttle=off,correct=on"),
     *("input-similarity", "delta", "delta:weighted=on"),
+    *(f"delta:weighted=on,tail={bits}" for bits in (2, 3, 4)),
 )
 COLUMNS = (
     *("network", "policy", "threshold", "end_of_search", "avoided", "energy_saving", "speedup"),

@@ -52,6 +52,15 @@ def test_every_index_of_the_grid_has_a_distinct_threshold(bisections):
     assert thetas == sorted(set(thetas)) and thetas[-1] == 8 and grid.theta(0) == 0.0625
 
 
+def test_threshold_of_each_input_is_searched_further_down_where_the_plain_grid_has_failed():
+    plain, fine = (LogGrid(bisections=2).for_policy(policy) for policy in ("delta", "delta:weighted=on"))
+    assert (plain.ends, fine.ends) == ((0.00391, 8), (0.000122, 8))
+    assert climbed(fine, lambda index: fine.theta(index) <= 0.0008)[1] == -26 and fine.theta(-26) == 0.000691
+    for last in range(-16, 29):
+        assert climbed(plain, lambda index, last=last: index <= last) == climbed(fine, lambda i, last=last: i <= last)
+    assert len(climbed(plain, lambda index: False)[0]) == 5 and len(climbed(fine, lambda index: False)[0]) == 10
+
+
 def test_grid_with_too_many_bisections_is_refused():
     with pytest.raises(ConfigError, match="refine = 6: need 0 to 5 bisections"):
         LogGrid(bisections=6)
