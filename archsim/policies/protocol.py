@@ -146,6 +146,8 @@ class Declaration:
     """Whether it skips columns of weights (a ColumnPolicy) instead of reusing neurons."""
     threshold_per_input: bool = False
     """Whether it compares each element of [x; h] with a threshold of its own, which delta units then keep."""
+    tail_bits: int = 0
+    """Bits of the codes through which what has not entered goes (SEMANTICS 1.4); 0 for a policy that drops it."""
     machine: str = ""
     """Name of the machine it runs on; empty for that of its kind."""
 
