@@ -35,6 +35,21 @@ class Columns:
         return (np.abs(step.values - step.propagated) <= self.threshold) & (step.index > 0)
 
 
+class Tailed(Columns):
+    """Column-skipping policy whose machine has a tail of B bits; nothing goes through it here."""
+
+    def __init__(self, bits=2, share=None):
+        self.tail_bits = bits
+        self.share = share
+        """Elements of which all but one are skipped after step 0; None for what moved by at most θ."""
+
+    def decide(self, step):
+        if self.share is None:
+            return super().decide(step)
+        elements = np.arange(step.values.shape[1])
+        return np.broadcast_to((elements % self.share > 0) & (step.index > 0), step.values.shape).copy()
+
+
 TABLES = ComponentTables(
     actions={"adder": {"add": ActionEntry(pj=0.1, bucket="memo", source="test")}},
     static={"adder": StaticEntry(leakage_mw=0.01, area_mm2=0.01, source="test")},
