@@ -36,18 +36,19 @@ class Columns:
 
 
 class Tailed(Columns):
-    """Column-skipping policy whose machine has a tail of B bits; nothing goes through it here."""
+    """Column-skipping policy whose machine has a tail of `bits`; nothing goes through it here.
 
-    def __init__(self, bits=2, share=None):
-        self.tail_bits = bits
-        self.share = share
-        """Elements of which all but one are skipped after step 0; None for what moved by at most θ."""
+    every: after step 0, elements 0, every, 2·every, ... enter; 0 for those that moved by more than θ.
+    """
+
+    def __init__(self, bits=2, every=0):
+        self.tail_bits, self.every = bits, every
 
     def decide(self, step):
-        if self.share is None:
+        if not self.every:
             return super().decide(step)
         elements = np.arange(step.values.shape[1])
-        return np.broadcast_to((elements % self.share > 0) & (step.index > 0), step.values.shape).copy()
+        return np.broadcast_to((elements % self.every > 0) & (step.index > 0), step.values.shape).copy()
 
 
 TABLES = ComponentTables(

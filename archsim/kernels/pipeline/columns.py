@@ -10,10 +10,10 @@ In cycles from S_t, symbols as in SEMANTICS 2.2; `j` a column that enters, in th
     free[j] = a[j] + c_h
     z      = max(s[last g], p[last j]) + L                           it is known that no more will come
     r      = max(z, free[last j] + L_d)                              all sums of the step are ready; z if none entered
-    τ[n]   = z + (n+1)·c_t + L_t                                     tail of neuron n is ready; 0 at step 0 or without a tail
+    τ[n]   = z + (n+1)·c_t + L_t                                     tail of neuron n is ready; 0 at step 0
     m[n]   = max(m[n-1] + II_m, r, τ[n]), e[n] = m[n] + L_m, S_{t+1} = S_t + e[H-1] + L_w
 
-All computation units find the same columns, so one stands for all. At step 0 all N enter, so nothing is left for a tail.
+All computation units find the same columns, so one stands for all. At step 0 all N enter and leave no tail.
 
 Must agree with the neuron level: `sim/machines/delta/units`. D17 of docs/DEVIATIONS.md relates it to SEMANTICS 2.2.
 """

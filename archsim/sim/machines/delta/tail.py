@@ -1,7 +1,7 @@
 """Costs of the tail: weights of B bits beside the weight buffer, multiplied by what has not entered (SEMANTICS 1.4).
 
-A unit of B x B' bit multipliers and an adder tree takes a row of B-bit weights after the other; B' is the bits of the
-remainders' codes. Bit-serial AND and popcount would take B·B' bit operations per weight: dearer from one bit on.
+A unit of multipliers and an adder tree takes one row of B-bit weights after the other; B' is the bits of a remainder's
+code. AND and popcount would take B·B' bit operations per weight, which cost more from one bit on (D59).
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def tail_fill(delta: DeltaSpec, n_bits: int) -> Iterator[Action]:
 
 
 def tail_parts(delta: DeltaSpec) -> Mapping[str, int]:
-    """Return the number of instances of each component of the tail: a multiplier per pair of bits, an adder per weight."""
+    """Return the number of instances of each component: a multiplier per pair of bits, an adder per weight."""
     if not delta.tail_bits:
         return {}
     return {
