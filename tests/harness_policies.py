@@ -35,6 +35,22 @@ class Columns:
         return (np.abs(step.values - step.propagated) <= self.threshold) & (step.index > 0)
 
 
+class Tailed(Columns):
+    """Column-skipping policy whose machine has a tail of `bits`; nothing goes through it here.
+
+    every: after step 0, elements 0, every, 2·every, ... enter; 0 for those that moved by more than θ.
+    """
+
+    def __init__(self, bits=2, every=0):
+        self.tail_bits, self.every = bits, every
+
+    def decide(self, step):
+        if not self.every:
+            return super().decide(step)
+        elements = np.arange(step.values.shape[1])
+        return np.broadcast_to((elements % self.every > 0) & (step.index > 0), step.values.shape).copy()
+
+
 TABLES = ComponentTables(
     actions={"adder": {"add": ActionEntry(pj=0.1, bucket="memo", source="test")}},
     static={"adder": StaticEntry(leakage_mw=0.01, area_mm2=0.01, source="test")},

@@ -23,6 +23,7 @@ CAUSES = {
     waits.RESULT_SLOT: GATE,
     waits.DECISION: "waiting for the predictor",
     waits.COLUMN: "waiting for inputs that changed",
+    waits.TAIL: "waiting for the tail of few bits",
     waits.BANK: "waiting for a bank of the weight buffer",
     waits.INPUTS: "waiting for input sequences from main memory",
     waits.OUTPUTS: "writing the last outputs to main memory",
@@ -62,7 +63,7 @@ def _times_ps(run: SimulatedRun) -> Counter[str]:
         cause = CAUSES.get(reason, f"waiting for {reason}")
         if unit in units:
             times[cause] += ps // len(units)
-        elif unit == MACHINE:
+        elif unit == MACHINE or reason == waits.TAIL:  # the sums are ready then, so no dot product unit works or waits
             times[cause] += ps
     times[SERIAL] = max(0, run.run.time_ps + times[HEAD] - sum(times.values()))
     return times

@@ -118,7 +118,8 @@ def sensitivity_table(result: Result) -> Table:
     table = _table(title, ("", "technology"), ("MAC", "DRAM", "saving"))
     rows = [("as configured", sensitivity.nominal), *(("one changed", saving) for saving in sensitivity.alone)]
     for label, saving in [*rows, ("lowest of all", sensitivity.lowest), ("highest of all", sensitivity.highest)]:
-        constants = f"{saving.mac_pj:g} pJ", f"{saving.dram_pj_per_bit:g} pJ/bit"
+        few_bits = "" if saving.few_bits == 1 else f", few bits x {saving.few_bits:g}"
+        constants = f"{saving.mac_pj:g} pJ{few_bits}", f"{saving.dram_pj_per_bit:g} pJ/bit"
         table.add_row(label, saving.technology, *constants, percent(saving.saving))
     return table
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from archsim.config.technology import TechnologySpec
     from archsim.ir.manifest import CalibrationManifest, ScalesManifest
     from archsim.ir.network import Network
+    from archsim.policies import Policy
 
 KINDS_BY_SUFFIX = {".toml": "archs", ".onnx": "models", **dict.fromkeys((".npz", ".h5", ".hdf5"), "traces")}
 """Kind of a file by suffix; any other file is one of weights."""
@@ -244,6 +245,28 @@ def _show_policy(name: str) -> Iterator[Table]:
         stated = vars(declared.predictor)
         rows[-1:-1] = [(f"predictor: {key.replace('_', ' ')}", value) for key, value in stated.items()]
     yield _table(f"policy {name}", ("", ""), rows)
+    if units := _unit_rows(policy):
+        yield _table("its unit on epur", ("component", "instances", "mm², all", "% of the rest"), units)
+
+
+def _unit_rows(policy: Policy) -> list[tuple[Any, ...]]:
+    """Return the area by component of the unit that only the policy's machine has; none where it has none."""
+    from archsim.config.arch import ArchSpec
+    from archsim.config.technology import load_technology
+    from archsim.energy.parts import area_mm2, parts_of
+    from archsim.policies import declaration
+    from archsim.sim.machines import MACHINES
+
+    machine = MACHINES.get(declaration(policy).machine_name)
+    if not machine.own_components:
+        return []
+    spec = machine.spec_for(ArchSpec(), policy, 1)
+    areas, parts = area_mm2(spec, load_technology(spec.technology)), parts_of(spec)
+    own = {component: area for component, area in areas.items() if component in machine.own_components}
+    own_sum = math.fsum(own.values())
+    rest = math.fsum(areas.values()) - own_sum
+    cells = [*((c, parts[c], a) for c, a in own.items()), ("sum", None, own_sum)]
+    return [(c, n, f"{area:.4f}", f"{100 * area / rest:.2f}") for c, n, area in cells]
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:

@@ -140,7 +140,7 @@ class ArchSpec(Spec):
             raise ConfigError(f"precision = {precision!r}: {self.name} computes in {self.precision}: {fitting}")
         wider = FP16.lane_bits // numbers.lane_bits
         dpu = self.dpu.model_copy(update={"lanes": self.dpu.lanes * wider})
-        delta = self.delta and self.delta.with_lanes(wider)
+        delta = self.delta and self.delta.in_format(wider, FP16.weight_bits // numbers.weight_bits)
         return self.model_copy(update={"precision": numbers.name, "dpu": dpu, "delta": delta})
 
     def replace(self, field: str, value: object) -> ArchSpec:

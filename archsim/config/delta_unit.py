@@ -5,6 +5,9 @@ from __future__ import annotations
 from archsim.config.field import Spec, annotated
 from archsim.units import KIB
 
+MAX_TAIL_BITS = 6
+"""Largest number of bits of a tail's codes (SEMANTICS 1.4)."""
+
 
 class DeltaSpec(Spec):
     """Delta unit of a computation unit, for policies that skip columns; it takes the memoization unit's place."""
@@ -24,6 +27,34 @@ class DeltaSpec(Spec):
         certainty="choice",
         most=1,
     )
+    tail_bits: int = annotated(
+        0,
+        unit="bit/weight",
+        source="SEMANTICS 1.4, B: 0, no tail, or as many as the policy needs",
+        certainty="choice",
+        ge=0,
+        most=MAX_TAIL_BITS,
+    )
+    tail_width_bits: int = annotated(
+        2048, unit="bit/cycle", source="weights read for the tail, as wide as the FMU", certainty="choice", ge=1
+    )
+    tail_latency_cycles: int = annotated(
+        8,
+        unit="cycle",
+        source="SEMANTICS 2.2, L_t: a rounding, the FMU's 5 cycles, scaling and delivery",
+        certainty="choice",
+        ge=1,
+    )
+    tail_plane_bytes: int = annotated(
+        128 * KIB,
+        unit="byte",
+        source="per bit of the tail: a bit of each weight that 2 MiB hold in binary16",
+        certainty="choice",
+        ge=1,
+    )
+    tail_bank_width_bits: int = annotated(
+        256, unit="bit", source="eight banks of 16 KiB x 256 b, as the FMU's sign bank", certainty="choice", ge=1
+    )
     propagated_buffer_bytes: int = annotated(
         8 * KIB, unit="byte", source="as large as the input buffer: a binary16 an element", certainty="choice", ge=1
     )
@@ -34,7 +65,14 @@ class DeltaSpec(Spec):
         64, unit="byte", source="16 lanes of float32, in two banks", certainty="choice", ge=1
     )
 
-    def with_lanes(self, factor: int) -> DeltaSpec:
-        """Return the unit with `factor` times as many elements per cycle, and as many sums."""
-        update = {"width": self.width * factor, "accumulator_port_bytes": self.accumulator_port_bytes * factor}
+    def in_format(self, lanes: int, weights: int) -> DeltaSpec:
+        """Return the unit with `lanes` times as many elements per cycle and sums, and `weights` times as many weights.
+
+        lanes, weights: factors by which a port feeds, and a weight buffer holds, more than in binary16.
+        """
+        update = {
+            "width": self.width * lanes,
+            "accumulator_port_bytes": self.accumulator_port_bytes * lanes,
+            "tail_plane_bytes": self.tail_plane_bytes * weights,
+        }
         return self.model_copy(update=update)

@@ -33,6 +33,8 @@ class UncertainConstants(Spec):
     mac_pj: dict[MachineFormat, PlausibleRange]
     """Energy of a multiply-accumulate by number format."""
     dram_pj_per_bit: PlausibleRange
+    few_bits: PlausibleRange
+    """Factor on the energy of arithmetic of few bits."""
 
 
 def uncertain_constants() -> UncertainConstants:

@@ -23,6 +23,8 @@ class Saving:
     mac_pj: float
     dram_pj_per_bit: float
     saving: float
+    few_bits: float = 1.0
+    """Factor on the energy of arithmetic of few bits."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,21 @@ def vary_constants(policy: CostedRun, baseline: CostedRun, technology: Technolog
     precision = policy.arch.precision
     mac_range = ranges.mac_pj[precision]
     mac = technology.at_precision(precision).action(*machine_of(policy.arch).mac_action).pj
+    counted = any(policy.counts.get(key, 0) for key in machine_of(policy.arch).few_bits)
+    factors = (ranges.few_bits.low, ranges.few_bits.high) if counted else ()
     return Sensitivity(
         nominal=pair.saving(technology, mac, bit),
-        alone=list(_alone(pair, technology, mac, bit, ranges)),
+        alone=[
+            *_alone(pair, technology, mac, bit, ranges),
+            *(pair.saving(technology, mac, bit, factor) for factor in factors),
+        ],
         corners=[
-            pair.saving(load_technology(name), mac_pj, pj_per_bit)
-            for name, mac_pj, pj_per_bit in product(
+            pair.saving(load_technology(name), mac_pj, pj_per_bit, factor)
+            for name, mac_pj, pj_per_bit, factor in product(
                 ranges.technologies,
                 (mac_range.low, mac_range.high),
                 (ranges.dram_pj_per_bit.low, ranges.dram_pj_per_bit.high),
+                factors or (1.0,),
             )
         ],
     )
@@ -88,17 +96,21 @@ class _CostedPair:
     policy: CostedRun
     baseline: CostedRun
 
-    def saving(self, technology: TechnologySpec, mac_pj: float, pj_per_bit: float) -> Saving:
+    def saving(self, technology: TechnologySpec, mac_pj: float, pj_per_bit: float, few_bits: float = 1.0) -> Saving:
         """Return the saving with other constants."""
-        policy, baseline = (_joules(side, technology, mac_pj, pj_per_bit) for side in (self.policy, self.baseline))
-        return Saving(technology.name, mac_pj, pj_per_bit, 1 - policy / baseline)
+        policy, baseline = (
+            _joules(side, technology, mac_pj, pj_per_bit, few_bits) for side in (self.policy, self.baseline)
+        )
+        return Saving(technology.name, mac_pj, pj_per_bit, 1 - policy / baseline, few_bits)
 
 
-def _joules(costed: CostedRun, technology: TechnologySpec, mac_pj: float, pj_per_bit: float) -> float:
+def _joules(costed: CostedRun, technology: TechnologySpec, mac_pj: float, pj_per_bit: float, few_bits: float) -> float:
     machine, technology = machine_of(costed.arch), technology.at_precision(costed.arch.precision)
     # A corrector multiplies binary16 in every format, so only in fp16 does it cost what a lane does.
     multipliers = (machine.mac_action,) if costed.arch.numbers.is_integer else machine.multipliers
     for component, action in multipliers:
         technology = technology.with_energy(component, action, mac_pj)
+    for key in machine.few_bits:
+        technology = technology.with_energy(*key, technology.action(*key).pj * few_bits)
     arch = costed.arch.replace("dram.transfer_pj_per_bit", pj_per_bit)
     return math.fsum(row.joules for row in energy_rows(costed.counts, costed.run.time_ps, arch, technology))

@@ -79,6 +79,11 @@ class Cell:
         return len(self.gate_of_product)
 
     @property
+    def products_per_gate(self) -> list[int]:
+        """Stored products of each gate per unit: two for a gate that keeps those with x and with h apart."""
+        return [self.gate_of_product.count(gate) for gate in range(self.n_gates)]
+
+    @property
     def gate_groups(self) -> tuple[slice, ...]:
         """Gates that are decided together, in order: all of them, or all but the last and then the last."""
         return (

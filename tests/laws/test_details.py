@@ -22,6 +22,7 @@ from archsim.config.precision import PRECISIONS
 from archsim.config.predictor import BitPlanePredictor
 from archsim.errors import DoesNotFitError
 from archsim.ir.cells import CELLS
+from archsim.sim import waits
 from archsim.sim.items import weight_groups
 from archsim.sim.machines import DELTA, check_fit, machine_of
 from archsim.sim.memory.weight_buffers import group_bytes
@@ -89,6 +90,8 @@ def machines(draw):
         fmu__run_ahead=draw(st.integers(1, 5)), fmu__pass_on_cycles=draw(st.integers(1, 3)),
         fmu__planes=draw(st.sampled_from([1, 1, 3])), fmu__bit_operations=draw(st.sampled_from([1, 1, 2])),
         delta__width=draw(st.sampled_from([1, 3, 16, 100])), delta__latency_cycles=draw(st.integers(1, 7)),
+        delta__tail_width_bits=draw(st.sampled_from([1, 16, 64, 2048])), delta__tail_latency_cycles=draw(st.integers(1, 9)),
+        delta__tail_bank_width_bits=draw(st.sampled_from([8, 256])),
         delta__queue_places=draw(st.integers(1, 5)), delta__accumulator_port_bytes=draw(st.sampled_from([4, 6, 64])),
         intermediate_memory__capacity_bytes=draw(st.sampled_from([30, 200, 1 << 20])),
         intermediate_memory__ports=draw(st.integers(1, 2)), intermediate_memory__port_bytes=draw(st.sampled_from([2, 32])),
@@ -124,6 +127,7 @@ def column_runs(draw):
     groups = weight_groups(pass_shapes(network), DELTA.spec(arch))
     largest = max(group_bytes(DELTA, arch, group) for group in groups)
     arch = arch.replace("weight_buffer.capacity_bytes", draw(st.sampled_from([largest, 2 * largest, 1 << 21])))
+    arch = arch.replace("delta.tail_bits", draw(st.integers(0, 6)))
     return network, trace, arch, draw(st.sampled_from(COLUMN_POLICIES)), draw(st.floats(0, 1))
 
 
@@ -157,6 +161,9 @@ def check_details_agree(run):
     COMPARED["with waits for column slots"] += any(
         "columns" in reason for _, reason in block.simulated.unit_times.waited_ps
     )
+    waited = {reason for _, reason in block.simulated.unit_times.waited_ps}
+    COMPARED["with waits for the tail"] += waits.TAIL in waited
+    COMPARED["with waits for codes"] += waits.CODES in waited
     COMPARED[f"with {arch.precision}"] += 1
     COMPARED["with spills"] += ("machine", "spills") in block.simulated.unit_times.waited_ps
 

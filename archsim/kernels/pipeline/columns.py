@@ -10,9 +10,10 @@ In cycles from S_t, symbols as in SEMANTICS 2.2; `j` a column that enters, in th
     free[j] = a[j] + c_h
     z      = max(s[last g], p[last j]) + L                           it is known that no more will come
     r      = max(z, free[last j] + L_d)                              all sums of the step are ready; z if none entered
-    m[n]   = r + n·II_m, e[n] = m[n] + L_m, S_{t+1} = S_t + e[H-1] + L_w
+    τ[n]   = z + (n+1)·c_t + L_t                                     tail of neuron n is ready; 0 at step 0
+    m[n]   = max(m[n-1] + II_m, r, τ[n]), e[n] = m[n] + L_m, S_{t+1} = S_t + e[H-1] + L_w
 
-All computation units find the same columns, so one stands for all. At step 0 all N enter.
+All computation units find the same columns, so one stands for all. At step 0 all N enter and leave no tail.
 
 Must agree with the neuron level: `sim/machines/delta/units`. D17 of docs/DEVIATIONS.md relates it to SEMANTICS 2.2.
 """
@@ -49,6 +50,10 @@ class ColumnTimes(NamedTuple):
     """L_m, cycles of the cell update pipeline."""
     writeback_cycles: int
     """L_w, cycles from the last cell update to the next step."""
+    tail_row_cycles: int = 0
+    """c_t, cycles the tail unit is busy with a neuron; 0 without a tail."""
+    tail_latency_cycles: int = 0
+    """L_t, cycles from the last of them to the neuron's tail."""
 
 
 (
@@ -56,7 +61,9 @@ class ColumnTimes(NamedTuple):
     ON_COLUMN,  # cycles the dot product unit waits for a column or the end-of-step signal
     ON_SLOT,  # cycles the delta unit waits for a slot
     ON_SUMS,  # cycles the multi-functional unit waits for sums
-) = COLUMN_TALLY = range(4)
+    ON_CODES,  # cycles the tail unit waits for the codes of what did not enter
+    ON_TAIL,  # cycles the multi-functional unit waits for tails, sums being ready
+) = COLUMN_TALLY = range(6)
 """Counts of a pass."""
 (
     SCANNED,  # end of the scan
@@ -74,7 +81,7 @@ class ColumnPassTimes(NamedTuple):
     step_ends: I64
     """(T,) S_{t+1}."""
     tally: I64
-    """(4,) counts of one computation unit."""
+    """(6,) counts of one computation unit."""
     spans: I64
     """(T, 5)."""
 
@@ -101,14 +108,15 @@ def _time_columns(skip_bits, n_inputs, n_units, column_times, result):
     taken = np.zeros(n_inputs, np.int64)  # a[j]; what an earlier step left beyond j is never read
     for t in range(skip_bits.shape[0]):
         span = result.spans[t]
-        end = _time_step(skip_bits[t], n_inputs, n_units, column_times, taken, result.tally, span)
+        has_tail = t > 0 and column_times.tail_row_cycles > 0
+        end = _time_step(skip_bits[t], n_inputs, n_units, column_times, has_tail, taken, result.tally, span)
         span += start
         start += end
         result.step_ends[t] = start
 
 
 @njit(cache=True, nogil=True)
-def _time_step(skip_bits, n_inputs, n_units, column_times, taken, tally, span):
+def _time_step(skip_bits, n_inputs, n_units, column_times, has_tail, taken, tally, span):
     """Record a step in cycles from its start; return when the next may start."""
     scanned = 0  # s[g]
     placed = 0  # p[j-1]
@@ -129,7 +137,12 @@ def _time_step(skip_bits, n_inputs, n_units, column_times, taken, tally, span):
         j += 1
     no_more = max(scanned, placed) + column_times.latency_cycles  # z
     ready = max(no_more, free + column_times.dot_pipeline_cycles) if j > 0 else no_more  # r
-    last_update = ready + (n_units - 1) * column_times.update_interval_cycles  # m[H-1]
+    updating = (n_units - 1) * column_times.update_interval_cycles
+    last_update = ready + updating  # m[H-1]
+    if has_tail:
+        last_update = max(last_update, _last_update_by_tail(no_more, n_units, column_times))
+        tally[ON_CODES] += no_more
+        tally[ON_TAIL] += last_update - updating - ready
     end = last_update + column_times.update_pipeline_cycles  # e[H-1] = m[H-1] + L_m
     tally[ENTERED] += j
     # The chain of columns leaves no gap: what the dot product unit does not work until it knows of the end, it waits.
@@ -141,3 +154,14 @@ def _time_step(skip_bits, n_inputs, n_units, column_times, taken, tally, span):
     span[COLUMN_FIRST_UPDATE] = ready
     span[COLUMN_LAST_UPDATE] = end
     return end + column_times.writeback_cycles  # S_{t+1} - S_t = e[H-1] + L_w
+
+
+@njit(cache=True, nogil=True)
+def _last_update_by_tail(no_more, n_units, column_times):
+    """Return the least m[H-1] that the tails allow.
+
+    It is the largest τ[n] + (H-1-n)·II_m, and τ grows by c_t per neuron, so the first neuron or the last decides.
+    """
+    slower = max(column_times.tail_row_cycles, column_times.update_interval_cycles)
+    first_tail = no_more + column_times.tail_row_cycles + column_times.tail_latency_cycles  # τ[0]
+    return first_tail + (n_units - 1) * slower

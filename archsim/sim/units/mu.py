@@ -22,6 +22,7 @@ class MultiFunctionalUnit(Unit):
     """Unit that starts a cell update every II_m cycles at most; a step ends L_m + L_w after its last update began.
 
     result_credits: credits of each gate's result queue; empty where results wait in accumulators.
+    tails: amounts that are added to each gate's results; empty without a tail.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class MultiFunctionalUnit(Unit):
         result_credits: Sequence[Credits],
         cells: Sequence[Cell],
         probe: Probe,
+        tails: Sequence[Port[int]] = (),
     ) -> None:
         super().__init__(env, MU, arch, probe)
         self.results = results
         self.result_credits = result_credits
+        self.tails = tails
         self.cells = cells
         self.steps: Port[UpdateWork] = Port(env)
         self.step_ends: Port[int] = Port(env)
@@ -65,6 +68,7 @@ class MultiFunctionalUnit(Unit):
     def _update(self, step: UpdateWork, gates: slice, what: str, may_start_ps: int) -> ProcessGenerator:
         """Update all hidden units from the results of `gates`; return when a further update may start."""
         segment, results, credits = step.segment, self.results[gates], self.result_credits[gates]
+        tails = self.tails[gates]
         interval_ps = self.clock.to_ps(step.times.update_interval_cycles)
         template = what + " {}, {}"
         for neuron in range(segment.shape.n_units):
@@ -75,6 +79,12 @@ class MultiFunctionalUnit(Unit):
             if self.env.now_ps < may_start_ps:  # and at least m_{n-1} + II_m
                 yield self.env.timeout(may_start_ps - self.env.now_ps)
             self.count_wait(waits.PRODUCTS, may_start_ps)
+            with_products_ps = self.env.now_ps
+            for tail in tails:
+                if not tail.has_arrived:
+                    yield tail.arrival()
+                tail.take()
+            self.count_wait(waits.TAIL, with_products_ps)
             may_start_ps = self.env.now_ps + interval_ps
             for queue in credits:
                 queue.give()

@@ -12,6 +12,7 @@ from archsim.ir.network import Network
 from archsim.sim.capacity import Requirement, check_needs, check_weights, common_needs
 from archsim.sim.items import weight_groups
 from archsim.sim.machines.delta.costs import delta_of, sums_of_gates
+from archsim.sim.machines.delta.tail import bank_need
 from archsim.sim.machines.machine import Machine
 from archsim.sim.memory.weight_buffers import group_bytes
 from archsim.units import BYTES_PER_SUM
@@ -33,10 +34,14 @@ def check_fit(machine: Machine, network: Network, shapes: Sequence[PassShape], a
                 "weights, and a projection is computed by rows: need a policy that reuses neurons, as bnn"
             )
         check_needs(network, shape, common_needs(shape, arch))
-    for group in weight_groups(shapes, arch):
+    groups = weight_groups(shapes, arch)
+    for group in groups:
         check_weights(network, group, group_bytes(machine, arch, group), arch)
     for shape in shapes:
         check_needs(network, shape, _needs(shape, network.layers[shape.layer].cell, arch))
+    if delta_of(arch).tail_bits:
+        largest = max(shapes, key=lambda shape: shape.n_units * shape.n_inputs)
+        check_needs(network, largest, [bank_need(arch, delta_of(arch), groups)])
 
 
 def _needs(shape: PassShape, cell: Cell, arch: ArchSpec) -> Iterator[Requirement]:

@@ -14,6 +14,7 @@ from archsim.kernels.arrays import Bools
 from archsim.kernels.pipeline.columns import ColumnTimes
 from archsim.sim.actions import INPUT_BUFFER, WEIGHT_BUFFER, sequence_store
 from archsim.sim.items import PassSegment
+from archsim.sim.machines.delta.tail import row_cycles, tail_parts
 from archsim.sim.units.unit import MAC
 from archsim.units import BYTES_PER_SUM, ceil_div
 
@@ -43,6 +44,8 @@ def column_times(arch: ArchSpec, segment: PassSegment) -> ColumnTimes:
         update_interval_cycles=arch.mu.interval_cycles,
         update_pipeline_cycles=arch.mu.pipeline_cycles,
         writeback_cycles=arch.mu.writeback_cycles,
+        tail_row_cycles=row_cycles(delta, segment.shape.n_inputs),
+        tail_latency_cycles=delta.tail_latency_cycles,
     )
 
 
@@ -94,7 +97,7 @@ def sums_of_gates(arch: ArchSpec, cell: Cell) -> list[int]:
     """
     if arch.numbers.is_integer:
         return [2] * cell.n_gates
-    return [cell.gate_of_product.count(gate) for gate in range(cell.n_gates)]
+    return cell.products_per_gate
 
 
 def sums_read(arch: ArchSpec, cell: Cell, n_units: int) -> Iterator[Action]:
@@ -110,4 +113,5 @@ def sums_read(arch: ArchSpec, cell: Cell, n_units: int) -> Iterator[Action]:
 def parts_of_unit(arch: ArchSpec) -> dict[str, int]:
     """Return the number of instances of each component."""
     parts = dict.fromkeys((INPUT_BUFFER, "dpu", "mu", WEIGHT_BUFFER, *DELTA_PARTS), 1)
-    return parts | ({THRESHOLD_BUFFER: 1} if delta_of(arch).thresholds else {})
+    thresholds = {THRESHOLD_BUFFER: 1} if delta_of(arch).thresholds else {}
+    return {**parts, **thresholds, **tail_parts(delta_of(arch))}

@@ -12,9 +12,11 @@ from archsim.kernels.pipeline.columns import (
     ENTERED,
     FIRST_COLUMN,
     LAST_COLUMN,
+    ON_CODES,
     ON_COLUMN,
     ON_SLOT,
     ON_SUMS,
+    ON_TAIL,
     SCANNED,
     ColumnPassTimes,
     time_columns,
@@ -23,7 +25,9 @@ from archsim.sim import waits
 from archsim.sim.actions import cell_update, emit_actions, port_words, step_transfers
 from archsim.sim.items import PassWork
 from archsim.sim.machines.delta.costs import column, column_times, delta_of, scan, sums_read, thresholds_copied
+from archsim.sim.machines.delta.tail import factors_copied, tails
 from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT
+from archsim.sim.machines.delta.units.tail_unit import TAIL_UNIT
 from archsim.sim.machines.machine import Compute, Connections
 from archsim.sim.units.unit import DPU, MU, ProcessGenerator, emit_span, unit_name
 from archsim.units import ceil_div
@@ -58,6 +62,9 @@ class DeltaPassLevel(Compute):
         emit_actions(self.probe, column(self.arch, self.delta, shape.n_units), columns)
         emit_actions(self.probe, sums_read(self.arch, cell, shape.n_units), steps)
         emit_actions(self.probe, thresholds_copied(self.arch, shape.n_inputs), shape.n_gates)
+        for n_products in cell.products_per_gate:
+            emit_actions(self.probe, tails(self.arch, shape.n_inputs, shape.n_units, n_products), steps - 1)
+        emit_actions(self.probe, factors_copied(self.arch, shape.n_units), shape.n_gates)
         emit_actions(self.probe, cell_update(self.arch, cell), steps * shape.n_units)
         emit_actions(self.probe, step_transfers(self.arch, work.segment), steps)
 
@@ -70,8 +77,11 @@ class DeltaPassLevel(Compute):
             self._emit_work(unit_name(k, DPU), tally[ENTERED] * times.column_cycles)
             self._emit_wait(unit_name(k, DELTA_UNIT), waits.COLUMN_SLOT, tally[ON_SLOT])
             self._emit_wait(unit_name(k, DPU), waits.COLUMN, tally[ON_COLUMN])
+            self._emit_work(unit_name(k, TAIL_UNIT), (work.n_steps - 1) * shape.n_units * times.tail_row_cycles)
+            self._emit_wait(unit_name(k, TAIL_UNIT), waits.CODES, tally[ON_CODES])
         self._emit_work(MU, work.n_steps * shape.n_units * times.update_interval_cycles)
         self._emit_wait(MU, waits.PRODUCTS, tally[ON_SUMS])
+        self._emit_wait(MU, waits.TAIL, tally[ON_TAIL])
 
     def _emit_work(self, unit: str, n_cycles: int) -> None:
         if n_cycles:
@@ -85,10 +95,15 @@ class DeltaPassLevel(Compute):
         """Emit one span per unit and step, for timelines."""
         clock = self.arch.clock
         begins = [0, *result.step_ends.tolist()]
+        tail_cycles = work.segment.shape.n_units * column_times(self.arch, work.segment).tail_row_cycles
         for t, (begin, span) in enumerate(zip(begins, row_lists(result.spans), strict=False)):
             what = f"step {t}, {work.segment.label}"
             for k in range(work.segment.shape.n_gates):
                 emit_span(self.probe, clock, unit_name(k, DELTA_UNIT), f"{what}, scan", start_ps, begin, span[SCANNED])
+                if t > 0 and tail_cycles:
+                    end = span[SCANNED] + tail_cycles
+                    unit = unit_name(k, TAIL_UNIT)
+                    emit_span(self.probe, clock, unit, f"{what}, tail", start_ps, span[SCANNED], end)
                 if span[LAST_COLUMN] > span[FIRST_COLUMN]:
                     emit_span(
                         self.probe,

@@ -20,3 +20,5 @@ class ColumnStepWork:
     times: ColumnTimes
     entering: Bools
     """Elements of [x; h] that enter, (N,)."""
+    n_tails: int = 0
+    """Tails per neuron, one per product of the gate; 0 at step 0, because all elements enter."""

@@ -22,15 +22,25 @@ DELTA_UNIT = "delta"
 class DeltaUnit(Unit):
     """Unit that scans one group of elements per cycle while its queue has slots; columns are known L cycles later.
 
-    The columns of a step are sent in order, and None after the last one.
+    The columns of a step are sent in order, and None after the last one. A tail unit gets None then, too, because the
+    codes of all elements are known.
     """
 
     def __init__(
-        self, env: Engine, name: str, arch: ArchSpec, delta: DeltaSpec, *, columns: Port[int | None], probe: Probe
+        self,
+        env: Engine,
+        name: str,
+        arch: ArchSpec,
+        delta: DeltaSpec,
+        *,
+        columns: Port[int | None],
+        codes: Port[None],
+        probe: Probe,
     ) -> None:
         super().__init__(env, name, arch, probe)
         self.delta = delta
         self.columns = columns
+        self.codes = codes
         self.slots = Credits(env, delta.queue_places, f"{name} columns ahead", probe)
         self.steps: Port[ColumnStepWork] = Port(env)
         env.process(self.run())
@@ -51,5 +61,7 @@ class DeltaUnit(Unit):
                     self.slots.take()
                     self.columns.send(int(element), known_ps)
             self.columns.send(None, known_ps)
+            if self.delta.tail_bits:
+                self.codes.send(None, known_ps)
             emit_actions(self.probe, scan(self.arch, self.delta, step.entering[np.newaxis]))
             self.emit_times()
