@@ -34,7 +34,7 @@ class UncertainConstants(Spec):
     """Energy of a multiply-accumulate by number format."""
     dram_pj_per_bit: PlausibleRange
     few_bits: PlausibleRange
-    """Factor on the energy of arithmetic of few bits."""
+    """Factor on the energy of weights of few bits, of reading and of multiplying them."""
 
 
 def uncertain_constants() -> UncertainConstants:

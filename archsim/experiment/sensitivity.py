@@ -24,7 +24,7 @@ class Saving:
     dram_pj_per_bit: float
     saving: float
     few_bits: float = 1.0
-    """Factor on the energy of arithmetic of few bits."""
+    """Factor on the energy of weights of few bits, of reading and of multiplying them."""
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class Machine(ABC):
     multipliers: ClassVar[tuple[tuple[str, str], ...]] = (MAC,)
     """All components and actions that cost a multiply-accumulate."""
     few_bits: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Components and actions of arithmetic of few bits, whose energy is less certain than others'."""
+    """Components and actions of weights of few bits, whose energy is less certain than others'."""
     own_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields of ArchSpec that are left out of the digests of other machines' runs."""
     own_components: ClassVar[frozenset[str]] = frozenset()

@@ -39,7 +39,7 @@ class Delta(Machine):
     requirement = "need an architecture with [delta] and without [fmu]"
     saving = "columns skipped"
     multipliers = (MAC, ("tail_scaler", "mac"))
-    few_bits = (("tail_multiplier", "bit_product"), ("tail_adder", "add"))
+    few_bits = (("tail_bank", "read"), ("tail_multiplier", "bit_product"), ("tail_adder", "add"))
     unit_labels = (DELTA_UNIT, TAIL_UNIT, DPU)
     own_fields = frozenset({"delta"})
     own_components = frozenset({*DELTA_PARTS, THRESHOLD_BUFFER, *TAIL_PARTS})
