@@ -108,6 +108,15 @@ def test_tail_in_integers_equals_the_naive_program_bit_by_bit(cell, bits, precis
         np.testing.assert_array_equal(result.activity.skipped(0, layer, d), one.decisions)
 
 
+def test_tail_with_a_projection_equals_the_naive_program_bit_by_bit():
+    network = ranged_network("lstm", inputs=5, units=6, projection=3, bidirectional=True)
+    trace = make_trace(network, [12])
+    result = run_inference(network, trace, tail(3), 0.3, precision="int8")
+    outputs, passes = naive_run(network, trace.sequences[0], "int8", "delta:weighted=on,tail=3", 0.3)
+    np.testing.assert_array_equal(result.outputs[0], outputs)
+    assert 0.1 < np.mean([one.decisions for one in passes.values()]) < 0.9
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 40), st.integers(1, 70), st.integers(0, 2**32 - 1))
 def test_sums_of_codes_equal_those_of_python_integers(bits, n, m, seed):
