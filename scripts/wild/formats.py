@@ -47,6 +47,13 @@ HEADER = (
     *("by the format", "speedup by reuse", "energy saved by reuse", "speedup beside fp16", "energy saved beside fp16"),
 )
 
+MEANS = {
+    **{"format": "", "policy": "", "has a θ": "", "avoided": "avoided"},
+    **{"energy saved by reuse": "energy_saving", "speedup by reuse": "speedup"},
+    **{"energy saved beside fp16": OVER_FP16[1], "speedup beside fp16": OVER_FP16[0]},
+}
+"""Columns of the tables of means, with the figure in each."""
+
 
 def bundled_rows(name: str, precision: str, policies: list[str], args: argparse.Namespace) -> list[Row]:
     """Return the rows of a bundled network in a format."""
@@ -121,27 +128,19 @@ def shown(row: pd.Series[Any], key: str, unit: str = "") -> str:
 
 
 def means(rows: pd.DataFrame, networks: list[str]) -> str:
-    """Return means over some networks in Markdown, a row per policy and a column per format.
-
-    A policy without a θ for a network counts as no reuse there.
-    """
+    """Return means over some networks in Markdown; a policy without a θ for a network counts as no reuse there."""
     own = rows[rows["network"].isin(networks)]
-    lines = [["policy", *(f"{over} {name}" for name in FORMATS for over in ("θ, avoided, over", "beside fp16, in"))]]
-    lines.append(["---"] * len(lines[0]))
-    for policy in POLICIES:
-        line = [f"`{policy}`"]
-        for name in FORMATS:
+    lines = [list(MEANS), ["---"] * len(MEANS)]
+    for name in FORMATS:
+        for policy in POLICIES:
             of = own[(own["policy"] == policy) & (own["format"] == name)]
-            usable = f"{of['loss'].notna().sum()} of {len(of)}, {100 * of['avoided'].mean():.0f} %, "
-            line.append(("" if policy == NONE else usable) + gains(of, "energy_saving", "speedup"))
-            line.append(gains(of, "energy_saving_beside_fp16", "speedup_beside_fp16"))
-        lines.append(line)
-    return f"Means of {', '.join(networks)}\n\n{markdown(lines)}"
-
-
-def gains(rows: pd.DataFrame, saving: str, speedup: str) -> str:
-    """Return the mean energy saving and speedup of some rows as text."""
-    return f"{100 * rows[saving].astype(float).mean():.1f} %, {rows[speedup].astype(float).mean():.2f}x"
+            usable = "" if policy == NONE else f"{of['loss'].notna().sum()} of {len(of)}"
+            share, saved, speedup, saved_16, speedup_16 = (
+                of[key].astype(float).mean() for key in MEANS.values() if key
+            )
+            by_reuse = [f"{100 * share:.0f} %", f"{100 * saved:.1f} %", f"{speedup:.2f}x"]
+            lines.append([name, f"`{policy}`", usable, *by_reuse, f"{100 * saved_16:.1f} %", f"{speedup_16:.2f}x"])
+    return f"Means of {', '.join(networks)}:\n\n{markdown(lines)}"
 
 
 def page(rows: pd.DataFrame) -> str:
