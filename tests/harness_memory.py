@@ -64,4 +64,4 @@ def reusing(network, steps, fraction, seed=0):
 
 def total_weights(network, arch):
     """Return the bytes of all weights of a network."""
-    return sum(PassSegment(s).weight_bytes * s.n_gates for s in pass_shapes(network))
+    return sum(PassSegment(s).row_bytes * s.neurons_per_step for s in pass_shapes(network))

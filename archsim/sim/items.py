@@ -53,9 +53,9 @@ class PassSegment:
         return self.numbers.weight_bytes(self.columns)
 
     @property
-    def weight_bytes(self) -> int:
-        """Bytes of the weights in one computation unit."""
-        return self.shape.n_units * self.row_bytes
+    def column_bytes(self) -> int:
+        """Bytes of the weights of one element of [x; h] in a gate."""
+        return self.numbers.weight_bytes(self.shape.n_units)
 
     @property
     def updates_cells(self) -> bool:
@@ -93,6 +93,18 @@ class PassSegment:
         """Name in timelines and messages: layer, direction, half."""
         name = f"layer {self.shape.layer}{'r' if self.shape.direction else ''}"
         return f"{name} {self.products.value}".rstrip()
+
+
+class WeightVectors(NamedTuple):
+    """Weights of a segment in one computation unit as they lie in memory, one after the other: rows, or columns."""
+
+    number: int
+    each_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all of them."""
+        return self.number * self.each_bytes
 
 
 class PredictorBytes(NamedTuple):
@@ -140,7 +152,7 @@ class PassWork:
     segment: PassSegment
     reuse_bits: U8
     """Decisions as the activity record packs them, (T, bytes_per_step)."""
-    streamed: StreamedRows | None = None
+    streamed: StreamedWeights | None = None
     """Source of the weights that are not on chip; None where all are."""
 
     @property
@@ -150,15 +162,17 @@ class PassWork:
 
 
 @dataclass(frozen=True, eq=False)
-class StreamedRows:
-    """Weights of a segment that do not all fit: some rows stay, and the others are fetched in every step."""
+class StreamedWeights:
+    """Weights of a segment that do not all fit: some rows or columns stay, the others are fetched in every step."""
 
     resident: Bools
-    """Mask of the neurons whose weights stay, (H,), the same in every computation unit."""
+    """Mask of the rows that stay, (H,), or of the columns, (N,), the same in every computation unit."""
     addresses: tuple[int, ...]
     """Address in main memory of each gate's weights."""
+    each_bytes: int
+    """Bytes of a row, or of a column."""
     slots: int
-    """Rows in flight or in use at a time, per computation unit."""
+    """Rows, or columns, in flight or in use at a time, per computation unit."""
 
 
 class UpdateTimes(Protocol):

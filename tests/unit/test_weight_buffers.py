@@ -100,7 +100,7 @@ def test_streamed_pass_is_bounded_by_bandwidth_and_by_busy_units(
 ):
     """The run takes no less time than its bytes at peak bandwidth, nor than the work of any unit."""
     network = make_network(cell, inputs=inputs, units=units)
-    held = PassSegment(pass_shapes(network)[0]).weight_bytes
+    held = EPUR.weight_vectors(PassSegment(pass_shapes(network)[0])).total_bytes
     arch = arch_with(
         weight_buffer__capacity_bytes=int(share * held) + 1, weight_buffer__stream_rows=slots, dram__channels=channels
     )

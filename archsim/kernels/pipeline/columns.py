@@ -12,7 +12,8 @@ In cycles from S_t, symbols as in SEMANTICS 2.2; `j` a column that enters, in th
     r      = max(z, free[last j] + L_d)                              all sums of the step are ready; z if none entered
     m[n]   = r + n·II_m, e[n] = m[n] + L_m, S_{t+1} = S_t + e[H-1] + L_w
 
-All computation units find the same columns, so one stands for all. At step 0 all N enter.
+All computation units find the same columns, so one stands for all. At step 0 all N enter. Here all weights are on chip;
+`streamed_columns.py` has the passes whose weights stream.
 
 Must agree with the neuron level: `sim/machines/delta/units`. D17 of docs/DEVIATIONS.md relates it to SEMANTICS 2.2.
 """
@@ -56,7 +57,8 @@ class ColumnTimes(NamedTuple):
     ON_COLUMN,  # cycles the dot product unit waits for a column or the end-of-step signal
     ON_SLOT,  # cycles the delta unit waits for a slot
     ON_SUMS,  # cycles the multi-functional unit waits for sums
-) = COLUMN_TALLY = range(4)
+    ON_COLUMN_WEIGHTS,  # cycles the dot product unit waits for a column of weights
+) = COLUMN_TALLY = range(5)
 """Counts of a pass."""
 (
     SCANNED,  # end of the scan
@@ -74,9 +76,9 @@ class ColumnPassTimes(NamedTuple):
     step_ends: I64
     """(T,) S_{t+1}."""
     tally: I64
-    """(4,) counts of one computation unit."""
+    """(1, 5) counts of one computation unit, or (G, 5) of each."""
     spans: I64
-    """(T, 5)."""
+    """(T, 1, 5), or (T, G, 5); (0, G, 5) if weights stream and nobody asked for spans."""
 
 
 def time_columns(skip_bits: U8, n_inputs: int, n_units: int, column_times: ColumnTimes) -> ColumnPassTimes:
@@ -88,8 +90,8 @@ def time_columns(skip_bits: U8, n_inputs: int, n_units: int, column_times: Colum
     check_shapes(skip_bits=(skip_bits, (n_steps, ceil_div(n_inputs, 8))))
     result = ColumnPassTimes(
         step_ends=np.zeros(n_steps, np.int64),
-        tally=np.zeros(len(COLUMN_TALLY), np.int64),
-        spans=np.zeros((n_steps, len(COLUMN_SPANS)), np.int64),
+        tally=np.zeros((1, len(COLUMN_TALLY)), np.int64),
+        spans=np.zeros((n_steps, 1, len(COLUMN_SPANS)), np.int64),
     )
     _time_columns(np.ascontiguousarray(skip_bits), n_inputs, n_units, column_times, result)
     return result
@@ -100,8 +102,8 @@ def _time_columns(skip_bits, n_inputs, n_units, column_times, result):
     start = 0
     taken = np.zeros(n_inputs, np.int64)  # a[j]; what an earlier step left beyond j is never read
     for t in range(skip_bits.shape[0]):
-        span = result.spans[t]
-        end = _time_step(skip_bits[t], n_inputs, n_units, column_times, taken, result.tally, span)
+        span = result.spans[t, 0]
+        end = _time_step(skip_bits[t], n_inputs, n_units, column_times, taken, result.tally[0], span)
         span += start
         start += end
         result.step_ends[t] = start

@@ -8,7 +8,7 @@ from archsim.activity import PassShape
 from archsim.config.arch import ArchSpec
 from archsim.ir.network import Network
 from archsim.policies import Policy, declaration
-from archsim.sim.items import PassSegment, PredictorBytes
+from archsim.sim.items import PassSegment, PredictorBytes, WeightVectors
 from archsim.sim.machines.delta.capacity import check_fit
 from archsim.sim.machines.delta.costs import DELTA_PARTS, THRESHOLD_BUFFER, parts_of_unit, threshold_bytes
 from archsim.sim.machines.delta.neuron_level import DeltaNeuronLevel
@@ -56,6 +56,10 @@ class Delta(Machine):
     def parts(self, arch: ArchSpec) -> Mapping[str, int]:
         """Return the number of instances of each component in a computation unit."""
         return parts_of_unit(arch)
+
+    def weight_vectors(self, segment: PassSegment) -> WeightVectors:
+        """Return columns, one per element of [x; h]."""
+        return WeightVectors(segment.columns, segment.column_bytes)
 
     def predictor_bytes(self, arch: ArchSpec, segment: PassSegment) -> PredictorBytes:
         """Return the bytes per computation unit of a segment's thresholds."""

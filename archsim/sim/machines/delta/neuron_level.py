@@ -13,6 +13,7 @@ from archsim.sim.items import PassWork
 from archsim.sim.machines.delta.costs import column_times, delta_of, sums_read, thresholds_copied
 from archsim.sim.machines.delta.units import ColumnStepWork
 from archsim.sim.machines.delta.units.column_dpu import ColumnDotProductUnit
+from archsim.sim.machines.delta.units.column_fetcher import ColumnFetcher
 from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT, DeltaUnit
 from archsim.sim.machines.machine import Compute, Connections
 from archsim.sim.machines.neuron_level import run_steps
@@ -24,6 +25,7 @@ class ColumnUnit(NamedTuple):
     """Hardware of one gate: the delta unit runs ahead, and the dot product unit follows."""
 
     delta: DeltaUnit
+    fetcher: ColumnFetcher
     dot_product: ColumnDotProductUnit
     results: Port[int]
 
@@ -32,7 +34,8 @@ class DeltaNeuronLevel(Compute):
     """Compute side wired unit by unit.
 
     step ──> delta unit ──columns──> DPU ──sums──> ┐
-                 └────── credits ─────┘            ├──> MU ──> step ends
+               │ └─────── credits ────┘│           │
+               └──> column fetcher ────┘           ├──> MU ──> step ends
     step ──> delta unit ──columns──> DPU ──sums──> ┘
     """
 
@@ -51,9 +54,10 @@ class DeltaNeuronLevel(Compute):
 
         def send_step(t: int, gates: slice) -> None:
             entering = ~np.unpackbits(work.reuse_bits[t], count=segment.shape.n_inputs).astype(np.bool_)
-            step = ColumnStepWork(segment, times, entering)
+            step = ColumnStepWork(segment, times, entering, work.streamed)
             for unit in self.units[gates]:
                 unit.delta.steps.send(step)
+                unit.fetcher.steps.send(step)
                 unit.dot_product.steps.send(step)
 
         words = port_words(self.arch, segment)
@@ -69,8 +73,19 @@ def _column_unit(gate: int, connections: Connections, delta: DeltaSpec) -> Colum
     env, arch, probe = connections.env, connections.arch, connections.probe
     columns: Port[int | None] = Port(env)
     results: Port[int] = Port(env)
-    unit = DeltaUnit(env, unit_name(gate, DELTA_UNIT), arch, delta, columns=columns, probe=probe)
-    dot_product = ColumnDotProductUnit(
-        env, unit_name(gate, DPU), arch, delta, columns=columns, slots=unit.slots, results=results, probe=probe
+    fetcher = ColumnFetcher(env, gate, arch, dram=connections.dram, probe=probe)
+    unit = DeltaUnit(
+        env, unit_name(gate, DELTA_UNIT), arch, delta, columns=columns, fetched=fetcher.columns, probe=probe
     )
-    return ColumnUnit(unit, dot_product, results)
+    dot_product = ColumnDotProductUnit(
+        env,
+        unit_name(gate, DPU),
+        arch,
+        delta,
+        columns=columns,
+        slots=unit.slots,
+        fetcher=fetcher,
+        results=results,
+        probe=probe,
+    )
+    return ColumnUnit(unit, fetcher, dot_product, results)

@@ -22,15 +22,25 @@ DELTA_UNIT = "delta"
 class DeltaUnit(Unit):
     """Unit that scans one group of elements per cycle while its queue has slots; columns are known L cycles later.
 
-    The columns of a step are sent in order, and None after the last one.
+    The columns of a step are sent in order, and None after the last one. They go to the dot product unit, and to the
+    column fetcher if weights stream.
     """
 
     def __init__(
-        self, env: Engine, name: str, arch: ArchSpec, delta: DeltaSpec, *, columns: Port[int | None], probe: Probe
+        self,
+        env: Engine,
+        name: str,
+        arch: ArchSpec,
+        delta: DeltaSpec,
+        *,
+        columns: Port[int | None],
+        fetched: Port[int | None],
+        probe: Probe,
     ) -> None:
         super().__init__(env, name, arch, probe)
         self.delta = delta
         self.columns = columns
+        self.fetched = fetched
         self.slots = Credits(env, delta.queue_places, f"{name} columns ahead", probe)
         self.steps: Port[ColumnStepWork] = Port(env)
         env.process(self.run())
@@ -41,6 +51,7 @@ class DeltaUnit(Unit):
         while True:
             step = yield from self.steps.get()
             label = step.segment.label
+            receivers = [self.columns, self.fetched] if step.streamed else [self.columns]
             for first in range(0, step.entering.size, self.delta.width):
                 if first:
                     yield self.cycles(1)
@@ -49,7 +60,9 @@ class DeltaUnit(Unit):
                     if not self.slots.n_free:
                         yield from self.wait_for(self.slots.next_return(), waits.COLUMN_SLOT)
                     self.slots.take()
-                    self.columns.send(int(element), known_ps)
-            self.columns.send(None, known_ps)
+                    for port in receivers:
+                        port.send(int(element), known_ps)
+            for port in receivers:
+                port.send(None, known_ps)
             emit_actions(self.probe, scan(self.arch, self.delta, step.entering[np.newaxis]))
             self.emit_times()
