@@ -154,7 +154,7 @@ def test_column_thresholds_are_per_layer_and_refused_per_gate(tiny_lstm, tiny_tr
 @pytest.mark.parametrize("fields, message", [
     ({"dataflow": "mwl"}, "dataflow = 'mwl': columns are skipped with 'step' only"),
     ({"weight_buffer__banks": 1}, "weight_buffer.banks = 1: columns are skipped with two banks or more"),
-    ({"weight_buffer__capacity_bytes": 90}, r"needs weight_buffer.capacity_bytes >= 96 bytes, the machine has 90"),
+    ({"weight_buffer__capacity_bytes": 7}, r"needs weight_buffer.capacity_bytes >= 8 bytes, the machine has 7"),
     ({"delta__propagated_buffer_bytes": 10}, "needs delta.propagated_buffer_bytes >= 18 bytes"),
     ({"delta__accumulator_buffer_bytes": 15}, "needs delta.accumulator_buffer_bytes >= 16 bytes"),
     ({"delta": False}, "has no delta, which policy 'delta' needs: use policy none"),

@@ -15,7 +15,15 @@ from archsim.inference.stack import StackRunner
 from archsim.ir.layers import State
 from archsim.policies import policy_from
 
-POLICIES = ["none", "bnn", "oracle", "lowbit:bits=4,correct=on", "delta", "input-similarity", "delta:weighted=on,tail=2"]
+POLICIES = [
+    "none",
+    "bnn",
+    "oracle",
+    "lowbit:bits=4,correct=on",
+    "delta",
+    "input-similarity",
+    "delta:weighted=on,tail=2",
+]
 
 
 def draw_states(network, n_sequences, seed=3):
