@@ -13,8 +13,10 @@ from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import PassDone
 from archsim.errors import DoesNotFitError
+from archsim.sim import waits
 from archsim.sim.accelerator import simulate_activity
 from archsim.sim.items import weight_groups
+from archsim.sim.listeners.counters import ActionCounts
 from archsim.sim.machines import DELTA, check_fit
 from archsim.sim.memory.weight_buffers import WeightBuffers
 
@@ -116,6 +118,50 @@ def test_only_columns_that_enter_and_do_not_stay_are_fetched(precision, detail):
     fetched = int((~activity.skipped(0, 0, 0))[:, ~stream.resident].sum())
     assert log.bytes_of("column") == 4 * fetched * numbers.weight_bytes(20)
     assert log.bytes_of("weights") == 4 * 14 * numbers.weight_bytes(20)  # what stays is fetched once
+
+
+@pytest.mark.parametrize("detail", DETAILS)
+def test_tail_waits_for_the_gate_that_knows_its_columns_last(detail):
+    """The GRU above; both elements enter at step 1, and one column may wait, so h is placed once x is taken.
+
+    Gates take x at 18, 21 or less, and 23, as above; three cycles later each knows its codes. Rows of 4 bits take 4
+    cycles, and tails 30 more: 26 + 4 + 30, then 20 + 1. Gate 2's own sums are ready before: h is requested at 26 and
+    here 17 cycles later at most, 43 + 1 + 8.
+    """
+    network = make_network("gru", inputs=1, units=1)
+    tail = {"delta__tail_bits": 2, "delta__tail_width_bits": 1, "delta__tail_latency_cycles": 30}
+    fields = {"weight_buffer__capacity_bytes": 2, "delta__queue_places": 1, **tail}
+    _, log, ends = run(network, record_of(network, [0, 0], [0, 0]), detail, **fields)
+    assert ends[1] - ends[0] == 26 + 4 + 30 + 21
+    waited = [log.times.waited_ps[f"CU{k}.tail", waits.CODES] for k in range(3)]
+    assert waited[0] <= waited[1] < waited[2] == 26 * 2000 and waited[0] == (18 + 3) * 2000
+    assert 8 * 2000 <= log.times.waited_ps["MU", waits.TAIL] <= 10 * 2000
+
+
+@pytest.mark.parametrize("detail", DETAILS)
+def test_weights_of_a_tail_stay_in_their_bank_while_columns_stream(detail):
+    """The LSTM above: 3 bits of 20 · 44 weights are 330 bytes per gate, 11 words; factors of four bytes per neuron."""
+    network = make_network("lstm", inputs=24, units=20)
+    activity, capacity = random_record(network, 6, 0.6), 40 * 30
+    logs, tally = {}, ActionCounts()
+    for bits in (0, 3):
+        spec = DELTA.spec(arch_with(weight_buffer__capacity_bytes=capacity, delta__tail_bits=bits))
+        logs[bits] = RunLog()
+        listeners = [logs[bits], tally] if bits else [logs[bits]]
+        simulate_activity(network, activity, spec, detail=detail, listeners=listeners)
+    assert logs[3].bytes_of("column") == logs[0].bytes_of("column") > 0
+    assert logs[3].bytes_of("weights") - logs[0].bytes_of("weights") == 4 * (330 + 20 * 4)
+    assert tally.counts["tail_bank", "fill"] == 4 * 11
+    assert tally.counts["tail_bank", "read"] == 5 * 4 * 20  # at every step but the first, a word per row of 132 bits
+
+
+def test_tail_bank_must_hold_all_weights_of_columns_that_stream():
+    """20 · 44 weights are 110 bytes per bit, although three columns of 40 bytes are all that the weight buffer holds."""
+    network = make_network("lstm", inputs=24, units=20)
+    spec = DELTA.spec(arch_with(weight_buffer__capacity_bytes=120, delta__tail_bits=3))
+    check_fit(network, pass_shapes(network), spec.replace("delta.tail_plane_bytes", 110))
+    with pytest.raises(DoesNotFitError, match="needs delta.tail_plane_bytes >= 110 bytes, the machine has 109"):
+        check_fit(network, pass_shapes(network), spec.replace("delta.tail_plane_bytes", 109))
 
 
 @settings(max_examples=20)
