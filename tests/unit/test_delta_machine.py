@@ -250,9 +250,12 @@ def test_registered_column_policy_skips_as_it_decides(tiny_lstm, tiny_trace, reg
     assert skipped[1::2].all() and not skipped[::2].any()
 
 
-def test_timeline_shows_the_delta_unit_in_both_details(tiny_lstm, tiny_trace, tmp_path):
+@pytest.mark.parametrize("capacity_bytes", [1 << 21, 60])
+def test_timeline_shows_the_delta_unit_in_both_details(capacity_bytes, tiny_lstm, tiny_trace, tmp_path):
+    """All weights on chip, or seven columns at a time."""
+    arch = arch_with(weight_buffer__capacity_bytes=capacity_bytes)
     for detail in ("block", "neuron"):
-        result = archsim.simulate(tiny_lstm, tiny_trace, policy="delta", threshold=0.2, detail=detail)
+        result = archsim.simulate(tiny_lstm, tiny_trace, arch, policy="delta", threshold=0.2, detail=detail)
         result.timeline(tmp_path / "t.json")
         events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
         named = {event["args"]["name"] for event in events if event["name"] == "thread_name"}

@@ -32,7 +32,7 @@ from archsim.kernels.pipeline.streamed import (
     end_step,
     finish_evaluation,
 )
-from archsim.kernels.pipeline.weight_requests import next_request, request_weights, to_ps
+from archsim.kernels.pipeline.weight_requests import next_request, receive_weights, request_weights, to_ps
 
 
 @outer
@@ -72,9 +72,7 @@ def advance_pass(state, step_times, memory, dram_times, until_ps, finished):
                 n_finished += 1
                 until_ps = min(until_ps, memory.transfers[transfer, FINISH_PS])
             elif transfer >= 0:
-                k, n = divmod(state.transfer_items[transfer], state.resident.size)
-                state.arrived_at[k, n] = memory.transfers[transfer, FINISH_PS] // period_ps
-                advance_unit(state, step_times, memory, k)
+                advance_unit(state, step_times, memory, receive_weights(state, memory, transfer))
         else:
             return n_finished, next_ps
 

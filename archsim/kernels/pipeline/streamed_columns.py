@@ -47,7 +47,7 @@ from archsim.kernels.pipeline.pass_state import (
     STEP_START,
 )
 from archsim.kernels.pipeline.recurrence import take_cycle
-from archsim.kernels.pipeline.weight_requests import is_reused, next_request, request_weights, to_ps
+from archsim.kernels.pipeline.weight_requests import is_reused, next_request, receive_weights, request_weights, to_ps
 
 
 @outer
@@ -108,9 +108,7 @@ def advance_column_pass(state, column_times, memory, dram_times, until_ps, finis
                 n_finished += 1
                 until_ps = min(until_ps, memory.transfers[transfer, FINISH_PS])
             elif transfer >= 0:
-                k, i = divmod(state.transfer_items[transfer], state.resident.size)
-                state.arrived_at[k, i] = memory.transfers[transfer, FINISH_PS] // period_ps
-                _advance_unit(state, column_times, k)
+                _advance_unit(state, column_times, receive_weights(state, memory, transfer))
         else:
             return n_finished, next_ps
 

@@ -8,7 +8,7 @@ A state is a PassState or a ColumnPassState: what is said of rows and neurons he
 from __future__ import annotations
 
 from archsim.kernels.dram.channel import NEVER
-from archsim.kernels.dram.requests import ORDER_SHIFT, submit
+from archsim.kernels.dram.requests import FINISH_PS, ORDER_SHIFT, submit
 from archsim.kernels.jit import inner
 from archsim.kernels.pipeline.pass_state import N_ISSUED, N_READ, NEXT_ROW, PASS_REQUESTS, STEP, UNIT_REQUESTS
 
@@ -64,3 +64,11 @@ def request_weights(state, memory, dram_times, k, cycle):
     state.progress[PASS_REQUESTS] += 1
     unit[UNIT_REQUESTS] += 1
     unit[NEXT_ROW] = n + 1
+
+
+@inner
+def receive_weights(state, memory, transfer):
+    """Record the arrival of weights that a transfer has fetched; return their unit."""
+    k, n = divmod(state.transfer_items[transfer], state.resident.size)
+    state.arrived_at[k, n] = memory.transfers[transfer, FINISH_PS] // memory.period_ps
+    return k
