@@ -4,6 +4,7 @@ import numpy as np
 
 from archsim.activity import ActivityRecord, pass_shapes
 from archsim.config.dram import DramSpec
+from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy, TransferDone
 from archsim.sim.accelerator import simulate_activity
@@ -64,4 +65,16 @@ def reusing(network, steps, fraction, seed=0):
 
 def total_weights(network, arch):
     """Return the bytes of all weights of a network."""
-    return sum(PassSegment(s).weight_bytes * s.n_gates for s in pass_shapes(network))
+    return sum(PassSegment(s).row_bytes * s.neurons_per_step for s in pass_shapes(network))
+
+
+class TickingEngine(Engine):
+    """Engine in which an event is due all the time."""
+
+    def __init__(self):
+        super().__init__()
+        self.process(self._tick())
+
+    def _tick(self):
+        while True:
+            yield self.timeout(1700)

@@ -30,7 +30,12 @@ class WeightBufferSpec(BufferSpec):
         ge=1,
     )
     stream_rows: int = annotated(
-        16, unit="rows", source="as many as the memoization unit runs ahead", certainty="choice", ge=1, most=4096
+        16,
+        unit="rows",
+        source="as many as the memoization unit runs ahead; a delta unit's columns take as many",
+        certainty="choice",
+        ge=1,
+        most=4096,
     )
 
 

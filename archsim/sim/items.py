@@ -53,9 +53,9 @@ class PassSegment:
         return self.numbers.weight_bytes(self.columns)
 
     @property
-    def weight_bytes(self) -> int:
-        """Bytes of the weights in one computation unit."""
-        return self.shape.n_units * self.row_bytes
+    def column_bytes(self) -> int:
+        """Bytes of the weights of one element of [x; h] in a gate."""
+        return self.numbers.weight_bytes(self.shape.n_units)
 
     @property
     def updates_cells(self) -> bool:
@@ -95,8 +95,20 @@ class PassSegment:
         return f"{name} {self.products.value}".rstrip()
 
 
+class WeightVectors(NamedTuple):
+    """Weights of a segment in one computation unit as they lie in memory, one after the other: rows, or columns."""
+
+    number: int
+    each_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all of them."""
+        return self.number * self.each_bytes
+
+
 class PredictorBytes(NamedTuple):
-    """Bytes per computation unit that a predictor reads of a segment's rows; zero where it reads none."""
+    """Bytes per computation unit that a predictor or a tail reads beside a segment's weights; zero where none."""
 
     other_signs: int = 0
     """Bytes of sign bits outside this segment's weights, which the predictor also reads."""
@@ -104,6 +116,8 @@ class PredictorBytes(NamedTuple):
     """Bytes of the planes beyond the signs."""
     streamed: int = 0
     """Bytes of all signs and planes, which take their place in the weight buffer where weights stream (D32)."""
+    tail: int = 0
+    """Bytes of a tail's weights of few bits, which lie in a bank of their own even where weights stream (D61)."""
     constants: int = 0
     """Bytes of constants of inputs; they come with the weights and lie in intermediate memory (D57)."""
 
@@ -140,7 +154,7 @@ class PassWork:
     segment: PassSegment
     reuse_bits: U8
     """Decisions as the activity record packs them, (T, bytes_per_step)."""
-    streamed: StreamedRows | None = None
+    streamed: StreamedWeights | None = None
     """Source of the weights that are not on chip; None where all are."""
 
     @property
@@ -150,15 +164,17 @@ class PassWork:
 
 
 @dataclass(frozen=True, eq=False)
-class StreamedRows:
-    """Weights of a segment that do not all fit: some rows stay, and the others are fetched in every step."""
+class StreamedWeights:
+    """Weights of a segment that do not all fit: some rows or columns stay, the others are fetched in every step."""
 
     resident: Bools
-    """Mask of the neurons whose weights stay, (H,), the same in every computation unit."""
+    """Mask of the rows that stay, (H,), or of the columns, (N,), the same in every computation unit."""
     addresses: tuple[int, ...]
     """Address in main memory of each gate's weights."""
+    each_bytes: int
+    """Bytes of a row, or of a column."""
     slots: int
-    """Rows in flight or in use at a time, per computation unit."""
+    """Rows, or columns, in flight or in use at a time, per computation unit."""
 
 
 class UpdateTimes(Protocol):

@@ -24,11 +24,12 @@ from archsim.errors import DoesNotFitError
 from archsim.ir.cells import CELLS
 from archsim.sim import waits
 from archsim.sim.items import weight_groups
-from archsim.sim.machines import DELTA, check_fit, machine_of
+from archsim.sim.machines import DELTA, EPUR, check_fit, machine_of
 from archsim.sim.memory.weight_buffers import group_bytes
 
 COMPARED = Counter()
-POLICIES = ("none", "bnn", "bnn:centre=on", "oracle", "ternary:throttle=off", "lowbit")
+CENTRED, TAILED = "bnn:centre=on", "delta:weighted=on,tail=2"
+POLICIES = ("none", "bnn", CENTRED, "oracle", "ternary:throttle=off", "lowbit")
 NOT_COMPARED = ("detail", "digest", "events", "wall_s")
 
 
@@ -40,12 +41,15 @@ def print_coverage(request):
 
 
 @st.composite
-def capacities(draw, network, arch):
-    """Draw the bytes of weight buffers in which everything fits, two passes, one, or none."""
+def capacities(draw, network, arch, others):
+    """Draw the bytes of weight buffers in which everything fits, two passes, one, or none.
+
+    others: further machines that must be able to run.
+    """
     shapes = pass_shapes(network)
     groups = [group_bytes(machine_of(arch), arch, group) for group in weight_groups(shapes, arch)]
     capacity = draw(st.sampled_from([1 << 21, 2 * max(groups), max(groups), max(groups) // 2, max(groups) // 5]))
-    for machine in (arch, arch.with_predictor(BitPlanePredictor(planes=3), 100), arch.without_memo()):
+    for machine in (arch, *others, arch.without_memo()):
         try:
             check_fit(network, shapes, machine.replace("weight_buffer.capacity_bytes", max(capacity, 1)))
         except DoesNotFitError as error:
@@ -115,20 +119,20 @@ def runs(draw, cells=tuple(CELLS), projects=(False, True), shared=False):
             arch = arch.replace(field, value)
     if any(layer.projection_size for layer in network.layers):
         arch = arch.replace("weight_buffer.banks", draw(st.sampled_from([2, 16])))
-    arch = arch.replace("weight_buffer.capacity_bytes", draw(capacities(network, arch)))
+    others = [arch.with_predictor(BitPlanePredictor(planes=3), 100)]
+    arch = arch.replace("weight_buffer.capacity_bytes", draw(capacities(network, arch, others)))
     return network, trace, arch, draw(st.sampled_from(POLICIES)), draw(st.floats(0, 2))
 
 
 @st.composite
 def column_runs(draw):
-    """Draw a workload, a policy of columns, and a machine that holds one group of weights, two or all."""
+    """Draw a workload, a policy of columns, and a machine that holds all groups of weights, two, one or none."""
     network, trace = draw(workloads(TOGETHER, (False,)))
     arch = draw(machines()).replace("dataflow", "step").replace("weight_buffer.banks", draw(st.sampled_from([2, 16])))
-    groups = weight_groups(pass_shapes(network), DELTA.spec(arch))
-    largest = max(group_bytes(DELTA, arch, group) for group in groups)
-    arch = arch.replace("weight_buffer.capacity_bytes", draw(st.sampled_from([largest, 2 * largest, 1 << 21])))
     arch = arch.replace("delta.tail_bits", draw(st.integers(0, 6)))
-    return network, trace, arch, draw(st.sampled_from(COLUMN_POLICIES)), draw(st.floats(0, 1))
+    capacity = draw(capacities(network, DELTA.spec(arch), [arch]))
+    arch = arch.replace("weight_buffer.capacity_bytes", capacity)
+    return network, trace, arch, draw(st.sampled_from([*COLUMN_POLICIES, TAILED])), draw(st.floats(0, 1))
 
 
 def check_details_agree(run):
@@ -151,9 +155,11 @@ def check_details_agree(run):
         assert +ours.unit_times.waited_ps == +theirs.unit_times.waited_ps
     COMPARED["with reset before the product"] += any(layer.cell.resets_before for layer in network.layers)
     COMPARED["with a projection"] += any(layer.projection_size > 0 for layer in network.layers)
-    COMPARED["with rows streamed"] += any(
-        unit.endswith("DPU") and reason == "weights" for unit, reason in block.simulated.unit_times.waited_ps
+    what = "columns" if policy in (*COLUMN_POLICIES, TAILED) else "rows"
+    streamed = any(
+        unit.endswith("DPU") and reason == waits.WEIGHTS for unit, reason in block.simulated.unit_times.waited_ps
     )
+    COMPARED[f"with {what} streamed"] += streamed
     COMPARED["with a bank contended for"] += any(
         reason == "a bank" for _, reason in block.simulated.unit_times.waited_ps
     )
@@ -164,6 +170,7 @@ def check_details_agree(run):
     waited = {reason for _, reason in block.simulated.unit_times.waited_ps}
     COMPARED["with waits for the tail"] += waits.TAIL in waited
     COMPARED["with waits for codes"] += waits.CODES in waited
+    COMPARED["with columns streamed and a tail"] += streamed and waits.CODES in waited
     COMPARED[f"with {arch.precision}"] += 1
     COMPARED["with spills"] += ("machine", "spills") in block.simulated.unit_times.waited_ps
 
@@ -193,24 +200,24 @@ def test_block_equals_neuron_with_column_skipping(run):
     check_details_agree(run)
 
 
-CENTRED = "bnn:centre=on"
+WITH_CONSTANTS = [policy for policy in COLUMN_POLICIES if "weighted" in policy] + [TAILED]
 CONSTANTS = [(CENTRED, cell) for cell in CELLS]
-CONSTANTS += [(policy, cell) for policy in COLUMN_POLICIES if "weighted" in policy for cell in TOGETHER]
+CONSTANTS += [(policy, cell) for policy in WITH_CONSTANTS for cell in TOGETHER]
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8", "int4"])
 @pytest.mark.parametrize(("policy", "cell"), CONSTANTS)
 def test_block_equals_neuron_for_each_cell_with_constants_of_inputs(policy, cell, precision):
-    """Two layers, both directions, two sequences; rows stream from main memory, columns are on chip."""
+    """Two layers, both directions, two sequences; rows and columns stream from main memory."""
     network, arch = make_network(cell, inputs=20, units=6, layers=2, bidirectional=True), arch_with()
     arch = arch.at_precision(precision)
-    if policy == CENTRED:
-        groups = weight_groups(pass_shapes(network), arch)
-        largest = max(group_bytes(machine_of(arch), arch, group) for group in groups)
-        arch = arch.replace("weight_buffer.capacity_bytes", largest * 3 // 4)
-    streamed = COMPARED["with rows streamed"]
+    groups = weight_groups(pass_shapes(network), arch)
+    machine, what = (EPUR, "rows") if policy == CENTRED else (DELTA, "columns")
+    largest = max(group_bytes(machine, arch, group) for group in groups)
+    arch = arch.replace("weight_buffer.capacity_bytes", largest * 3 // 4)
+    streamed = COMPARED[f"with {what} streamed"]
     check_details_agree((network, make_trace(network, [5, 3]), arch, policy, 0.3))
-    assert COMPARED["with rows streamed"] - streamed == (policy == CENTRED)
+    assert COMPARED[f"with {what} streamed"] == streamed + 1
 
 
 @pytest.mark.slow

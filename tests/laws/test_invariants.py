@@ -107,7 +107,7 @@ def test_dram_bytes_requested_equal_bytes_served(cell, lengths, capacity, precis
     arch = arch_with(intermediate_memory__capacity_bytes=capacity).at_precision(precision)
     simulate_activity(network, activity, arch, listeners=[tally, moved])
     numbers = PRECISIONS[precision]
-    weights = sum(PassSegment(s, numbers=numbers).weight_bytes * s.n_gates for s in activity.shapes)
+    weights = sum(PassSegment(s, numbers=numbers).row_bytes * s.neurons_per_step for s in activity.shapes)
     ends = sum(t * numbers.input_bytes(6 + 10) for t in lengths)
     spill = sum(max(0, t * numbers.input_bytes(i + 10) - capacity) for t in lengths for i in (6, 10))
     assert moved.n_bytes == weights + ends + 2 * spill

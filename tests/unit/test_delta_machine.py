@@ -154,7 +154,7 @@ def test_column_thresholds_are_per_layer_and_refused_per_gate(tiny_lstm, tiny_tr
 @pytest.mark.parametrize("fields, message", [
     ({"dataflow": "mwl"}, "dataflow = 'mwl': columns are skipped with 'step' only"),
     ({"weight_buffer__banks": 1}, "weight_buffer.banks = 1: columns are skipped with two banks or more"),
-    ({"weight_buffer__capacity_bytes": 90}, r"needs weight_buffer.capacity_bytes >= 96 bytes, the machine has 90"),
+    ({"weight_buffer__capacity_bytes": 7}, r"needs weight_buffer.capacity_bytes >= 8 bytes, the machine has 7"),
     ({"delta__propagated_buffer_bytes": 10}, "needs delta.propagated_buffer_bytes >= 18 bytes"),
     ({"delta__accumulator_buffer_bytes": 15}, "needs delta.accumulator_buffer_bytes >= 16 bytes"),
     ({"delta": False}, "has no delta, which policy 'delta' needs: use policy none"),
@@ -250,9 +250,12 @@ def test_registered_column_policy_skips_as_it_decides(tiny_lstm, tiny_trace, reg
     assert skipped[1::2].all() and not skipped[::2].any()
 
 
-def test_timeline_shows_the_delta_unit_in_both_details(tiny_lstm, tiny_trace, tmp_path):
+@pytest.mark.parametrize("capacity_bytes", [1 << 21, 60])
+def test_timeline_shows_the_delta_unit_in_both_details(capacity_bytes, tiny_lstm, tiny_trace, tmp_path):
+    """All weights on chip, or seven columns at a time."""
+    arch = arch_with(weight_buffer__capacity_bytes=capacity_bytes)
     for detail in ("block", "neuron"):
-        result = archsim.simulate(tiny_lstm, tiny_trace, policy="delta", threshold=0.2, detail=detail)
+        result = archsim.simulate(tiny_lstm, tiny_trace, arch, policy="delta", threshold=0.2, detail=detail)
         result.timeline(tmp_path / "t.json")
         events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
         named = {event["args"]["name"] for event in events if event["name"] == "thread_name"}

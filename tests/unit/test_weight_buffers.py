@@ -2,7 +2,7 @@
 
 import pytest
 from harness import arch_with, make_network, make_translator
-from harness_memory import main_memory, reusing, run, total_weights
+from harness_memory import TickingEngine, main_memory, reusing, run, total_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,7 +100,7 @@ def test_streamed_pass_is_bounded_by_bandwidth_and_by_busy_units(
 ):
     """The run takes no less time than its bytes at peak bandwidth, nor than the work of any unit."""
     network = make_network(cell, inputs=inputs, units=units)
-    held = PassSegment(pass_shapes(network)[0]).weight_bytes
+    held = EPUR.weight_vectors(PassSegment(pass_shapes(network)[0])).total_bytes
     arch = arch_with(
         weight_buffer__capacity_bytes=int(share * held) + 1, weight_buffer__stream_rows=slots, dram__channels=channels
     )
@@ -111,18 +111,6 @@ def test_streamed_pass_is_bounded_by_bandwidth_and_by_busy_units(
     finished, log = run(network, None, arch, activity=reusing(network, steps, fraction))
     assert finished.time_ps >= sum(n for _, n in log.moved) * 1e12 / arch.dram.peak_bytes_per_s
     assert finished.time_ps >= max(log.times.worked_ps.values())
-
-
-class TickingEngine(Engine):
-    """Engine in which an event is due all the time."""
-
-    def __init__(self):
-        super().__init__()
-        self.process(self._tick())
-
-    def _tick(self):
-        while True:
-            yield self.timeout(1700)
 
 
 @settings(max_examples=30)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from archsim.kernels.dram.channel import NEVER
 from archsim.kernels.dram.fill_ports import contended_read_end
 from archsim.kernels.dram.frfcfs import next_column, serve
-from archsim.kernels.dram.requests import FINISH_PS, ORDER_SHIFT, submit
+from archsim.kernels.dram.requests import FINISH_PS
 from archsim.kernels.jit import inner, outer
 from archsim.kernels.pipeline.pass_state import (
     EVALUATION_END,
@@ -22,13 +22,8 @@ from archsim.kernels.pipeline.pass_state import (
     FOREIGN,
     IS_OVER,
     N_DELIVERED,
-    N_ISSUED,
-    N_READ,
     N_TAKEN,
     N_UPDATED,
-    NEXT_ROW,
-    PASS_REQUESTS,
-    UNIT_REQUESTS,
 )
 from archsim.kernels.pipeline.recurrence import ON_BANK
 from archsim.kernels.pipeline.streamed import (
@@ -36,8 +31,8 @@ from archsim.kernels.pipeline.streamed import (
     advance_units,
     end_step,
     finish_evaluation,
-    is_reused,
 )
+from archsim.kernels.pipeline.weight_requests import next_request, receive_weights, request_weights, to_ps
 
 
 @outer
@@ -55,11 +50,11 @@ def advance_pass(state, step_times, memory, dram_times, until_ps, finished):
             if state.progress[IS_OVER]:
                 return n_finished, NEVER
             advance_units(state, step_times, memory)
-        request, requester = _next_request(state)
+        request, requester = next_request(state)
         end, evaluator = _next_evaluation_end(state)
-        request_ps, end_ps = _to_ps(request, period_ps), _to_ps(end, period_ps)
+        request_ps, end_ps = to_ps(request, period_ps), to_ps(end, period_ps)
         column, channel, age = next_column(memory, dram_times, min(until_ps, request_ps, end_ps) // dram_times.cycle_ps)
-        column_ps = _to_ps(column, dram_times.cycle_ps)
+        column_ps = to_ps(column, dram_times.cycle_ps)
         next_ps = min(column_ps, request_ps, end_ps)
         if next_ps > until_ps or n_finished == finished.size:
             return n_finished, next_ps
@@ -68,64 +63,18 @@ def advance_pass(state, step_times, memory, dram_times, until_ps, finished):
         if end_ps == next_ps:
             _end_or_postpone(state, step_times, memory, evaluator)
         elif request_ps == next_ps:
-            _request_row(state, memory, dram_times, requester, request)
+            request_weights(state, memory, dram_times, requester, request)
         elif age >= 0:
             transfer = serve(memory, dram_times, channel, age)
-            if transfer >= 0 and state.transfer_rows[transfer] == FOREIGN:
+            if transfer >= 0 and state.transfer_items[transfer] == FOREIGN:
                 # Somebody outside waits for it and may act on it, so that time must not pass its finish.
                 finished[n_finished] = transfer
                 n_finished += 1
                 until_ps = min(until_ps, memory.transfers[transfer, FINISH_PS])
             elif transfer >= 0:
-                k, n = divmod(state.transfer_rows[transfer], state.resident.size)
-                state.arrived_at[k, n] = memory.transfers[transfer, FINISH_PS] // period_ps
-                advance_unit(state, step_times, memory, k)
+                advance_unit(state, step_times, memory, receive_weights(state, memory, transfer))
         else:
             return n_finished, next_ps
-
-
-@inner
-def _to_ps(cycle, period_ps):
-    return cycle * period_ps if cycle < NEVER else NEVER
-
-
-@inner
-def _next_request(state):
-    """Return (cycle, unit) of the next request for a row; the cycle is NEVER if it is not known yet."""
-    first, requester = NEVER, 0
-    for k in range(state.cus.shape[0]):
-        unit, slots = state.cus[k], state.slot_free_at.shape[1]
-        n = unit[NEXT_ROW]
-        while n < unit[N_ISSUED] and (state.resident[n] or is_reused(state, k, n)):
-            n += 1
-        unit[NEXT_ROW] = n
-        # A row needs a slot. The slot of request i becomes free when row i - S is read; before that, its cycle is
-        # not known, and the unit asks again after it has advanced.
-        requested = unit[UNIT_REQUESTS]
-        if n == unit[N_ISSUED] or unit[N_READ] <= requested - slots:
-            continue
-        cycle = state.decided_at[k, n]
-        if requested >= slots:
-            cycle = max(cycle, state.slot_free_at[k, requested % slots])
-        if cycle < first:
-            first, requester = cycle, k
-    return first, requester
-
-
-@inner
-def _request_row(state, memory, dram_times, k, cycle):
-    unit = state.cus[k]
-    n, transfer = unit[NEXT_ROW], state.transfer_ids[k, unit[UNIT_REQUESTS] % state.transfer_ids.shape[1]]
-    state.transfer_rows[transfer] = k * state.resident.size + n
-    # The neuron level submits in another order within a cycle, so the unit counts before the count of requests.
-    order = (k << ORDER_SHIFT) + state.progress[PASS_REQUESTS]
-    address = state.addresses[k] + n * state.row_bytes
-    submit(
-        memory, dram_times, transfer, address, state.row_bytes, 0, cycle * memory.period_ps, order, k, state.row_bytes
-    )
-    state.progress[PASS_REQUESTS] += 1
-    unit[UNIT_REQUESTS] += 1
-    unit[NEXT_ROW] = n + 1
 
 
 @inner

@@ -15,14 +15,14 @@ from archsim.kernels.pipeline.recurrence import PassTimes, empty_times
 (
     STEP,  # t
     STEP_START,  # S_t
+    PASS_REQUESTS,  # rows, or columns, requested in all steps
+    IS_OVER,  # flag
     N_STARTED,  # gates that have started in this step, in order
     GROUP,  # gates that the updates in progress join: 1 if those of gate r alone came before, else 0
     N_UPDATED,  # hidden units updated for this group
     UPDATES_START,  # first update of the step
-    PASS_REQUESTS,  # rows requested in all steps
-    IS_OVER,  # flag
 ) = PROGRESS = range(8)
-"""Progress of the pass."""
+"""Progress of the pass; the first four are those of a pass that streams columns, too."""
 N_ISSUED, N_TAKEN, N_DELIVERED, ISSUE_CYCLE, FREE_CYCLE, DELIVERY_CYCLE = range(6)
 """Progress of a computation unit in this step: neurons issued, taken and delivered, and u, free and r of the last."""
 EVALUATION_START, EVALUATION_END = 6, 7
@@ -45,15 +45,18 @@ class PassState(NamedTuple):
 
     reuse_bits: U8
     """(T, ceil(G·H / 8)) decisions as `numpy.packbits` lays them out, gate-major; 1 = reused."""
+    gate_bits: int
+    """H, bits of one gate's decisions in a step."""
     resident: Bools
     """(H,) hidden units whose rows stay on chip, in every gate."""
     addresses: I64
     """(G,) bytes, the address of each gate's first row."""
     transfer_ids: I64
     """(G, S) ids of the transfers a gate may have in flight, one for each row slot of its weight buffer."""
-    transfer_rows: I64
+    transfer_items: I64
     """(n,) row that each transfer of the memory fetches, as k·H + n, or FOREIGN."""
-    row_bytes: int
+    each_bytes: int
+    """Bytes of a row."""
     shares_bank: bool
     """Whether the dot product units read the bank that is being filled."""
     resets_before: bool
@@ -87,11 +90,12 @@ def pass_before_start(
     n_gates, n_units = transfer_ids.shape[0], resident.size
     state = PassState(
         reuse_bits=reuse_bits,
+        gate_bits=n_units,
         resident=resident,
         addresses=addresses,
         transfer_ids=transfer_ids,
-        transfer_rows=np.full(n_transfers, FOREIGN, np.int64),
-        row_bytes=row_bytes,
+        transfer_items=np.full(n_transfers, FOREIGN, np.int64),
+        each_bytes=row_bytes,
         shares_bank=shares_bank,
         resets_before=resets_before,
         start=start,

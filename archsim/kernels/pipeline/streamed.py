@@ -53,6 +53,7 @@ from archsim.kernels.pipeline.recurrence import (
     take_cycle,
     update_cycle,
 )
+from archsim.kernels.pipeline.weight_requests import is_reused
 
 
 @outer
@@ -91,13 +92,6 @@ def _start_unit(state, step_times, k, start):
 def _group_of(state, k):
     """Return the group of gates that gate k is updated with: of a reset before the product, r is group 0 alone."""
     return 1 if state.resets_before and k > 0 else 0
-
-
-@inner
-def is_reused(state, k, n):
-    """Return the decision on a neuron of this step."""
-    bit = k * state.resident.size + n
-    return (state.reuse_bits[state.progress[STEP], bit >> 3] >> (7 - (bit & 7))) & 1
 
 
 @inner

@@ -16,7 +16,7 @@ from archsim.ir.cells import Cell
 from archsim.ir.network import Network
 from archsim.policies import Policy
 from archsim.sim.actions import weight_fill
-from archsim.sim.items import PassSegment, PassWork, PredictorBytes
+from archsim.sim.items import PassSegment, PassWork, PredictorBytes, WeightVectors
 from archsim.sim.memory.dram import MainMemory
 from archsim.sim.memory.intermediate_port import IntermediatePort
 from archsim.sim.units.unit import MAC, ProcessGenerator
@@ -111,6 +111,10 @@ class Machine(ABC):
     @abstractmethod
     def parts(self, arch: ArchSpec) -> Mapping[str, int]:
         """Return the number of instances of each component in a computation unit."""
+
+    def weight_vectors(self, segment: PassSegment) -> WeightVectors:
+        """Return the order of a segment's weights in memory, and what streams as one piece: rows, one per neuron."""
+        return WeightVectors(segment.shape.n_units, segment.row_bytes)
 
     def predictor_bytes(self, arch: ArchSpec, segment: PassSegment) -> PredictorBytes:
         """Return the bytes per computation unit that predictors read of a segment's rows."""

@@ -16,7 +16,7 @@ from archsim.engine.environment import Engine
 from archsim.engine.probe import Probe
 from archsim.engine.trace_events import Busy
 from archsim.sim.actions import emit_actions, sequence_load
-from archsim.sim.items import PassSegment, StreamedRows, WeightGroup
+from archsim.sim.items import PassSegment, StreamedWeights, WeightGroup
 from archsim.sim.machines.machine import Machine
 from archsim.sim.memory.dram import FillTarget, MainMemory, Requester
 from archsim.sim.units.unit import ProcessGenerator
@@ -27,7 +27,7 @@ FILL = "fill"
 
 
 class WeightBuffers:
-    """Weight buffers of a machine: groups on chip, fills in flight, and rows that stay while a group streams."""
+    """Weight buffers of a machine: groups on chip, fills in flight, and what stays while a group streams."""
 
     def __init__(
         self,
@@ -130,24 +130,26 @@ class WeightBuffers:
         stream = self.streams[segment]
         predictor = self.machine.predictor_bytes(self.arch, segment)
         if stream is None:
-            return segment.weight_bytes + segment.projection_bytes, predictor.other_signs + predictor.planes
+            weights = self.machine.weight_vectors(segment).total_bytes + segment.projection_bytes
+            return weights, predictor.other_signs + predictor.planes + predictor.tail
         resident = int(stream.resident.sum())
         # Resident weights bring their own signs; the predictor needs those of all rows.
         own_signs = ceil_div(resident * segment.columns, 8)
-        return resident * segment.row_bytes + segment.projection_bytes, max(0, predictor.streamed - own_signs)
+        extra = max(0, predictor.streamed - own_signs) + predictor.tail
+        return resident * stream.each_bytes + segment.projection_bytes, extra
 
-    def _stream(self, segment: PassSegment, group: WeightGroup) -> StreamedRows | None:
+    def _stream(self, segment: PassSegment, group: WeightGroup) -> StreamedWeights | None:
         total = group_bytes(self.machine, self.arch, group)
         if total <= self.capacity_bytes:
             return None
         # Segments that must be on chip together share the buffer in proportion to their weights.
         share = self.capacity_bytes * resident_bytes(self.machine, self.arch, segment) // total
         slots, n_resident = stream_slots(self.machine, self.arch, segment, share)
-        n_units = segment.shape.n_units
-        # Resident rows are spread evenly, so that missing rows arrive while resident ones are evaluated.
-        resident = np.diff(np.arange(n_units + 1) * n_resident // n_units).astype(np.bool_)
-        starts = (self.addresses[segment] + gate * segment.weight_bytes for gate in range(segment.shape.n_gates))
-        return StreamedRows(resident, tuple(starts), slots)
+        vectors = self.machine.weight_vectors(segment)
+        # Resident vectors are spread evenly, so that missing ones arrive while resident ones are in use.
+        resident = np.diff(np.arange(vectors.number + 1) * n_resident // vectors.number).astype(np.bool_)
+        starts = (self.addresses[segment] + gate * vectors.total_bytes for gate in range(segment.shape.n_gates))
+        return StreamedWeights(resident, tuple(starts), vectors.each_bytes, slots)
 
 
 def resident_bytes(machine: Machine, arch: ArchSpec, segment: PassSegment) -> int:
@@ -155,7 +157,8 @@ def resident_bytes(machine: Machine, arch: ArchSpec, segment: PassSegment) -> in
 
     Planes beyond the signs lie in banks of their own, outside the buffer (D32).
     """
-    return segment.weight_bytes + segment.projection_bytes + machine.predictor_bytes(arch, segment).other_signs
+    weights = machine.weight_vectors(segment).total_bytes + segment.projection_bytes
+    return weights + machine.predictor_bytes(arch, segment).other_signs
 
 
 def group_bytes(machine: Machine, arch: ArchSpec, group: WeightGroup) -> int:
@@ -164,24 +167,37 @@ def group_bytes(machine: Machine, arch: ArchSpec, group: WeightGroup) -> int:
 
 
 def stream_slots(machine: Machine, arch: ArchSpec, segment: PassSegment, share_bytes: int) -> tuple[int, int]:
-    """Return (slots, resident rows): rows that may be in flight or in use at a time, and rows that stay on chip.
+    """Return (slots, resident vectors): rows or columns that may be in flight or in use, and those that stay on chip.
 
-    They are (0, 0) where there is no room for one row. The predictor's bits of all rows stay on chip, as does a
+    They are (0, 0) where there is no room for one. The predictor's bits of all rows stay on chip, as does a
     projection.
     """
     share_bytes -= segment.projection_bytes
-    n_units, predicted = segment.shape.n_units, machine.predictor_bytes(arch, segment).streamed
+    number, each_bytes = machine.weight_vectors(segment)
+    predicted = machine.predictor_bytes(arch, segment).streamed
     # A resident row adds only magnitudes, because its signs are in `predicted`; a row in a slot is stored whole.
-    magnitudes = ceil_div(segment.columns * (segment.numbers.weight_bits - 1), 8) if predicted else segment.row_bytes
-    slots = min(arch.weight_buffer.stream_rows, (share_bytes - predicted) // segment.row_bytes)
+    magnitudes = ceil_div(segment.columns * (segment.numbers.weight_bits - 1), 8) if predicted else each_bytes
+    slots = min(arch.weight_buffer.stream_rows, (share_bytes - predicted) // each_bytes)
     if slots < 1:
         return 0, 0
-    return slots, min((share_bytes - predicted - slots * segment.row_bytes) // magnitudes, n_units - 1)
+    return slots, min((share_bytes - predicted - slots * each_bytes) // magnitudes, number - 1)
 
 
 def least_stream_bytes(machine: Machine, arch: ArchSpec, segment: PassSegment) -> int:
-    """Return the least bytes of a weight buffer with which a segment can stream: a row, and all that stays on chip."""
-    return segment.row_bytes + segment.projection_bytes + machine.predictor_bytes(arch, segment).streamed
+    """Return the least bytes of a weight buffer in which a segment can stream: a row or column, and all that stays."""
+    each_bytes = machine.weight_vectors(segment).each_bytes
+    return each_bytes + segment.projection_bytes + machine.predictor_bytes(arch, segment).streamed
+
+
+def least_group_bytes(machine: Machine, arch: ArchSpec, group: WeightGroup) -> int:
+    """Return the smallest weight buffer in which a group can run: for all of it, or less where it can stream."""
+    total = group_bytes(machine, arch, group)
+    # A segment gets a share of the buffer in proportion to its bytes, and its share must hold its least.
+    least = (
+        ceil_div(least_stream_bytes(machine, arch, segment) * total, resident_bytes(machine, arch, segment))
+        for segment in group
+    )
+    return min(total, max(least))
 
 
 class _Layout(NamedTuple):
@@ -198,6 +214,7 @@ def _layout(machine: Machine, arch: ArchSpec, groups: Sequence[WeightGroup]) -> 
         for segment in group:
             addresses[segment] = end
             predictor = machine.predictor_bytes(arch, segment)
-            weights = segment.weight_bytes + segment.projection_bytes
-            end += (weights + predictor.other_signs + predictor.planes + predictor.constants) * segment.shape.n_gates
+            weights = machine.weight_vectors(segment).total_bytes + segment.projection_bytes
+            beside = predictor.other_signs + predictor.planes + predictor.tail + predictor.constants
+            end += (weights + beside) * segment.shape.n_gates
     return _Layout(addresses, end)

@@ -14,14 +14,14 @@ from archsim.sim.items import weight_groups
 from archsim.sim.machines.delta.costs import delta_of, sums_of_gates
 from archsim.sim.machines.delta.tail import bank_need
 from archsim.sim.machines.machine import Machine
-from archsim.sim.memory.weight_buffers import group_bytes
+from archsim.sim.memory.weight_buffers import least_group_bytes
 from archsim.units import BYTES_PER_SUM
 
 
 def check_fit(machine: Machine, network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
     """Raise ConfigError for an architecture that cannot skip columns, DoesNotFitError for what outgrows a buffer.
 
-    This machine cannot stream columns from main memory, and needs two banks.
+    This machine needs two banks, so that fills do not delay its reads.
     """
     if arch.dataflow != "step":
         raise ConfigError(f"{arch.name}: dataflow = {arch.dataflow!r}: columns are skipped with 'step' only")
@@ -36,7 +36,7 @@ def check_fit(machine: Machine, network: Network, shapes: Sequence[PassShape], a
         check_needs(network, shape, common_needs(shape, arch))
     groups = weight_groups(shapes, arch)
     for group in groups:
-        check_weights(network, group, group_bytes(machine, arch, group), arch)
+        check_weights(network, group, least_group_bytes(machine, arch, group), arch)
     for shape in shapes:
         check_needs(network, shape, _needs(shape, network.layers[shape.layer].cell, arch))
     if delta_of(arch).tail_bits:

@@ -12,7 +12,7 @@ from archsim.errors import ConfigError
 from archsim.ir.network import Network
 from archsim.policies import Declaration, Policy, declaration
 from archsim.sim.actions import weight_fill
-from archsim.sim.items import PassSegment, PredictorBytes
+from archsim.sim.items import PassSegment, PredictorBytes, WeightVectors
 from archsim.sim.machines.delta.capacity import check_fit
 from archsim.sim.machines.delta.costs import (
     DELTA_PARTS,
@@ -23,7 +23,7 @@ from archsim.sim.machines.delta.costs import (
 )
 from archsim.sim.machines.delta.neuron_level import DeltaNeuronLevel
 from archsim.sim.machines.delta.pass_level import DeltaPassLevel
-from archsim.sim.machines.delta.tail import TAIL_PARTS, factor_bytes, plane_bytes, tail_fill
+from archsim.sim.machines.delta.tail import TAIL_PARTS, factor_bytes, tail_bytes, tail_fill
 from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT
 from archsim.sim.machines.delta.units.tail_unit import TAIL_UNIT
 from archsim.sim.machines.machine import Machine, missing_unit
@@ -76,10 +76,14 @@ class Delta(Machine):
         """Return the number of instances of each component in a computation unit."""
         return parts_of_unit(arch)
 
+    def weight_vectors(self, segment: PassSegment) -> WeightVectors:
+        """Return columns, one per element of [x; h]."""
+        return WeightVectors(segment.columns, segment.column_bytes)
+
     def predictor_bytes(self, arch: ArchSpec, segment: PassSegment) -> PredictorBytes:
         """Return the bytes per computation unit of a segment's thresholds, and of its tail's weights and factors."""
         constants = threshold_bytes(arch, segment.shape.n_inputs) + factor_bytes(arch, segment.shape.n_units)
-        return PredictorBytes(planes=plane_bytes(arch, segment), constants=constants)
+        return PredictorBytes(tail=tail_bytes(arch, segment), constants=constants)
 
     def fill_actions(self, arch: ArchSpec, n_bytes: int, extra_bits: int) -> Iterator[Action]:
         """Yield the actions of filling a weight buffer with `n_bytes` and a tail bank with `extra_bits`."""

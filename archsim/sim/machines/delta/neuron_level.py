@@ -14,6 +14,7 @@ from archsim.sim.machines.delta.costs import column_times, delta_of, sums_read, 
 from archsim.sim.machines.delta.tail import factors_copied
 from archsim.sim.machines.delta.units import ColumnStepWork
 from archsim.sim.machines.delta.units.column_dpu import ColumnDotProductUnit
+from archsim.sim.machines.delta.units.column_fetcher import ColumnFetcher
 from archsim.sim.machines.delta.units.delta_unit import DELTA_UNIT, DeltaUnit
 from archsim.sim.machines.delta.units.tail_unit import TAIL_UNIT, TailUnit
 from archsim.sim.machines.machine import Compute, Connections
@@ -26,6 +27,7 @@ class ColumnUnit(NamedTuple):
     """Hardware of one gate: the delta unit runs ahead, and the dot product unit and the tail unit, if any, follow."""
 
     delta: DeltaUnit
+    fetcher: ColumnFetcher
     dot_product: ColumnDotProductUnit
     results: Port[int]
     tail: TailUnit | None
@@ -35,7 +37,8 @@ class DeltaNeuronLevel(Compute):
     """Compute side wired unit by unit.
 
     step ──> delta unit ──columns──> DPU ──sums──> ┐
-              │  └────── credits ─────┘            ├──> MU ──> step ends
+              ││ └────── credits ─────┘│           │
+              │└──> column fetcher ────┘           ├──> MU ──> step ends
               └──codes──> tail unit ──tails──────> ┤
     step ──> delta unit ──columns──> DPU ──sums──> ┘
     """
@@ -62,8 +65,9 @@ class DeltaNeuronLevel(Compute):
         def send_step(t: int, gates: slice) -> None:
             entering = ~np.unpackbits(work.reuse_bits[t], count=segment.shape.n_inputs).astype(np.bool_)
             for unit, n_products in zip(self.units[gates], cell.products_per_gate[gates], strict=False):
-                step = ColumnStepWork(segment, times, entering, n_tails=n_products if t else 0)
+                step = ColumnStepWork(segment, times, entering, work.streamed, n_tails=n_products if t else 0)
                 unit.delta.steps.send(step)
+                unit.fetcher.steps.send(step)
                 unit.dot_product.steps.send(step)
                 if unit.tail:
                     unit.tail.steps.send(step)
@@ -82,9 +86,27 @@ def _column_unit(gate: int, connections: Connections, delta: DeltaSpec) -> Colum
     columns: Port[int | None] = Port(env)
     codes: Port[None] = Port(env)
     results: Port[int] = Port(env)
-    unit = DeltaUnit(env, unit_name(gate, DELTA_UNIT), arch, delta, columns=columns, codes=codes, probe=probe)
+    fetcher = ColumnFetcher(env, gate, arch, dram=connections.dram, probe=probe)
+    unit = DeltaUnit(
+        env,
+        unit_name(gate, DELTA_UNIT),
+        arch,
+        delta,
+        columns=columns,
+        fetched=fetcher.columns,
+        codes=codes,
+        probe=probe,
+    )
     dot_product = ColumnDotProductUnit(
-        env, unit_name(gate, DPU), arch, delta, columns=columns, slots=unit.slots, results=results, probe=probe
+        env,
+        unit_name(gate, DPU),
+        arch,
+        delta,
+        columns=columns,
+        slots=unit.slots,
+        fetcher=fetcher,
+        results=results,
+        probe=probe,
     )
     tail = TailUnit(env, unit_name(gate, TAIL_UNIT), arch, codes=codes, results=Port(env), probe=probe)
-    return ColumnUnit(unit, dot_product, results, tail if delta.tail_bits else None)
+    return ColumnUnit(unit, fetcher, dot_product, results, tail if delta.tail_bits else None)

@@ -66,7 +66,7 @@ def tails(arch: ArchSpec, n_inputs: int, n_units: int, n_products: int) -> Itera
     yield Action("tail_scaler", "mac", n_units * n_products)
 
 
-def plane_bytes(arch: ArchSpec, segment: PassSegment) -> int:
+def tail_bytes(arch: ArchSpec, segment: PassSegment) -> int:
     """Return the bytes of a segment's B-bit weights in one computation unit."""
     n_bits = arch.delta.tail_bits if arch.delta else 0
     return ceil_div(n_bits * segment.shape.n_units * segment.shape.n_inputs, 8)

@@ -11,8 +11,7 @@ from archsim.ir.network import Network
 from archsim.sim.capacity import Requirement, check_needs, check_weights, common_needs
 from archsim.sim.items import WeightGroup, weight_groups
 from archsim.sim.machines.machine import Machine
-from archsim.sim.memory.weight_buffers import group_bytes, least_stream_bytes, resident_bytes
-from archsim.units import ceil_div
+from archsim.sim.memory.weight_buffers import group_bytes, least_group_bytes
 
 
 def check_fit(machine: Machine, network: Network, shapes: Sequence[PassShape], arch: ArchSpec) -> None:
@@ -53,13 +52,7 @@ def _needs(shape: PassShape, arch: ArchSpec) -> Iterator[Requirement]:
 
 
 def _least_bytes(machine: Machine, arch: ArchSpec, group: WeightGroup) -> int:
-    """Return the smallest weight buffer for a group: all of it, or per segment a row and what stays on chip anyway."""
-    total = group_bytes(machine, arch, group)
+    """Return the smallest weight buffer for a group: all of it, or less where rows can stream."""
     if arch.dispatch == "shared":  # a streamed row is in its own unit only, so no other unit could read it
-        return total
-    # A segment gets a share of the buffer in proportion to its bytes, and its share must hold its least.
-    least = (
-        ceil_div(least_stream_bytes(machine, arch, segment) * total, resident_bytes(machine, arch, segment))
-        for segment in group
-    )
-    return min(total, max(least))
+        return group_bytes(machine, arch, group)
+    return least_group_bytes(machine, arch, group)

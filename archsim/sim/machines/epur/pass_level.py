@@ -11,9 +11,11 @@ import numpy as np
 
 from archsim.config.arch import ArchSpec
 from archsim.config.components import Action
-from archsim.engine.trace_events import TransferDone, Waited, Worked
+from archsim.engine.trace_events import Waited, Worked
 from archsim.ir.cells import Cell
 from archsim.kernels.arrays import I64, row_lists
+from archsim.kernels.pipeline.cosimulation import advance_pass
+from archsim.kernels.pipeline.pass_state import PassState, pass_before_start
 from archsim.kernels.pipeline.recurrence import (
     EVALUATED,
     FIRST_ISSUE,
@@ -31,10 +33,11 @@ from archsim.kernels.pipeline.recurrence import (
     StepTimes,
 )
 from archsim.kernels.pipeline.resident import time_pass
+from archsim.kernels.pipeline.streamed import enter_first_step
 from archsim.sim import waits
-from archsim.sim.actions import cell_update, emit_actions, neuron_evaluation, port_words, projected_row, weight_fill
-from archsim.sim.items import PassSegment, PassWork, StreamedRows
-from archsim.sim.machines.epur.co_simulated_pass import CoSimulatedPass
+from archsim.sim.actions import cell_update, emit_actions, neuron_evaluation, port_words, projected_row
+from archsim.sim.items import PassSegment, PassWork, StreamedWeights
+from archsim.sim.machines.co_simulated_pass import CoSimulatedPass, PassKernel, emit_streamed
 from archsim.sim.machines.epur.costs import (
     input_bits,
     pass_actions,
@@ -125,9 +128,30 @@ class EpurPassLevel(Compute):
         return self.costs[segment]
 
     def _run_with_memory(self, work: PassWork) -> ProcessGenerator:
-        run = CoSimulatedPass(self.env, self.arch, work, dram=self.dram, port=self.port, spans=self.probe.wants_spans)
+        costs = self._costs(work.segment)
+        state = self._pass_before_start(work)
+        enter_first_step(state, costs.times)
+        run = CoSimulatedPass(self, state, PassKernel(advance_pass, costs.times), port_words=costs.port_words)
         result: PassTimes = yield run.ended
         return result
+
+    def _pass_before_start(self, work: PassWork) -> PassState:
+        segment, streamed = work.segment, work.streamed
+        n_gates, n_units = segment.shape.n_gates, segment.shape.n_units
+        # The kernel takes at least one slot, which stays unused without streaming, as does the address 0.
+        slots, addresses = (streamed.slots, streamed.addresses) if streamed else (1, (0,) * n_gates)
+        return pass_before_start(
+            np.ascontiguousarray(work.reuse_bits),
+            streamed.resident if streamed else np.ones(n_units, np.bool_),
+            np.array(addresses, np.int64),
+            self.dram.reserve_transfers(n_gates * slots).reshape(n_gates, slots),
+            row_bytes=segment.row_bytes,
+            n_transfers=self.dram.memory.transfers.shape[0],
+            shares_bank=self.arch.weight_buffer.banks == 1,
+            resets_before=segment.resets_before,
+            start=self.arch.clock.to_cycles(self.env.now_ps),
+            spans=self.probe.wants_spans,
+        )
 
     def _emit(self, work: PassWork, costs: SegmentCosts, result: PassTimes, start_ps: int) -> None:
         shape, tally = work.segment.shape, result.tally.sum(axis=0).tolist()
@@ -139,23 +163,10 @@ class EpurPassLevel(Compute):
         emit_actions(self.probe, costs.step, work.n_steps)
         emit_actions(self.probe, pass_actions(self.arch, work.segment))
         if work.streamed:
-            self._emit_rows(work, work.streamed, result, start_ps)
+            rows = _rows_fetched(work, work.streamed)
+            emit_streamed(self, work, "rows", rows, result.step_ends, start_ps)
         self._emit_times(work, costs.times, result)
         self._emit_spans(work, costs, result, start_ps)
-
-    def _emit_rows(self, work: PassWork, streamed: StreamedRows, result: PassTimes, start_ps: int) -> None:
-        segment, rows = work.segment, _rows_fetched(work, streamed)
-        emit_actions(self.probe, weight_fill(self.arch, segment.row_bytes), int(rows.sum()))
-        ends_ps = (start_ps + result.step_ends * self.arch.clock.period_ps).tolist()
-        for n_rows, begin_ps, end_ps in zip(rows.tolist(), [start_ps, *ends_ps], ends_ps, strict=False):
-            self.probe.emit(
-                TransferDone,
-                what=f"rows of {segment.label}",
-                n_bytes=n_rows * segment.row_bytes,
-                write=False,
-                start_ps=begin_ps,
-                end_ps=end_ps,
-            )
 
     def _emit_times(self, work: PassWork, times: StepTimes, result: PassTimes) -> None:
         clock, steps = self.arch.clock, work.n_steps * work.segment.shape.n_units
@@ -196,7 +207,7 @@ class EpurPassLevel(Compute):
                     emit_span(self.probe, clock, unit_name(k, DPU), f"project, {what}", start_ps, begin, end)
 
 
-def _rows_fetched(work: PassWork, streamed: StreamedRows) -> I64:
+def _rows_fetched(work: PassWork, streamed: StreamedWeights) -> I64:
     """Return the evaluations of neurons whose weights are not on chip, per step (T,)."""
     shape = work.segment.shape
     reused = np.unpackbits(work.reuse_bits, axis=1, count=shape.neurons_per_step)

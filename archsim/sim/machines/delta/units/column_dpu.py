@@ -11,6 +11,7 @@ from archsim.sim import waits
 from archsim.sim.actions import emit_actions
 from archsim.sim.machines.delta.costs import column
 from archsim.sim.machines.delta.units import ColumnStepWork
+from archsim.sim.machines.delta.units.column_fetcher import ColumnFetcher
 from archsim.sim.units.unit import Credits, ProcessGenerator, Unit
 
 
@@ -26,6 +27,7 @@ class ColumnDotProductUnit(Unit):
         *,
         columns: Port[int | None],
         slots: Credits,
+        fetcher: ColumnFetcher,
         results: Port[int],
         probe: Probe,
     ) -> None:
@@ -33,6 +35,7 @@ class ColumnDotProductUnit(Unit):
         self.delta = delta
         self.columns = columns
         self.slots = slots
+        self.fetcher = fetcher
         self.results = results
         self.steps: Port[ColumnStepWork] = Port(env)
         env.process(self.run())
@@ -46,9 +49,14 @@ class ColumnDotProductUnit(Unit):
             free_ps = ready_ps = self.env.now_ps
             while (element := (yield from self.columns.get())) is not None:
                 self.count_wait(waits.COLUMN, free_ps)
+                is_streamed = step.fetches(element)
+                if is_streamed:
+                    yield from self._wait_for_weights()
                 self.slots.give()
                 self.count_work(column_ps, "column {}, {}", element, label)
                 yield self.env.timeout(column_ps)
+                if is_streamed:
+                    self.fetcher.slots.give()
                 n_columns += 1
                 free_ps = self.env.now_ps
                 ready_ps = free_ps + self.clock.to_ps(times.dot_pipeline_cycles)
@@ -58,3 +66,8 @@ class ColumnDotProductUnit(Unit):
             # Every column changes every sum, so none is ready before the last column, and all are sent at the end.
             for neuron in range(segment.shape.n_units):
                 self.results.send(neuron, max(0, ready_ps - self.env.now_ps))
+
+    def _wait_for_weights(self) -> ProcessGenerator:
+        known_ps = self.env.now_ps
+        yield (yield from self.fetcher.arrivals.get())
+        self.count_wait(waits.WEIGHTS, known_ps)

@@ -22,8 +22,9 @@ DELTA_UNIT = "delta"
 class DeltaUnit(Unit):
     """Unit that scans one group of elements per cycle while its queue has slots; columns are known L cycles later.
 
-    The columns of a step are sent in order, and None after the last one. A tail unit gets None then, too, because the
-    codes of all elements are known.
+    The columns of a step are sent in order, and None after the last one. They go to the dot product unit, and to the
+    column fetcher if weights stream. A tail unit gets None after the last one, too, because the codes of all elements
+    are known then.
     """
 
     def __init__(
@@ -34,12 +35,14 @@ class DeltaUnit(Unit):
         delta: DeltaSpec,
         *,
         columns: Port[int | None],
+        fetched: Port[int | None],
         codes: Port[None],
         probe: Probe,
     ) -> None:
         super().__init__(env, name, arch, probe)
         self.delta = delta
         self.columns = columns
+        self.fetched = fetched
         self.codes = codes
         self.slots = Credits(env, delta.queue_places, f"{name} columns ahead", probe)
         self.steps: Port[ColumnStepWork] = Port(env)
@@ -51,6 +54,7 @@ class DeltaUnit(Unit):
         while True:
             step = yield from self.steps.get()
             label = step.segment.label
+            receivers = [self.columns, self.fetched] if step.streamed else [self.columns]
             for first in range(0, step.entering.size, self.delta.width):
                 if first:
                     yield self.cycles(1)
@@ -59,8 +63,10 @@ class DeltaUnit(Unit):
                     if not self.slots.n_free:
                         yield from self.wait_for(self.slots.next_return(), waits.COLUMN_SLOT)
                     self.slots.take()
-                    self.columns.send(int(element), known_ps)
-            self.columns.send(None, known_ps)
+                    for port in receivers:
+                        port.send(int(element), known_ps)
+            for port in receivers:
+                port.send(None, known_ps)
             if self.delta.tail_bits:
                 self.codes.send(None, known_ps)
             emit_actions(self.probe, scan(self.arch, self.delta, step.entering[np.newaxis]))

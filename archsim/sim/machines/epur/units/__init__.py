@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from archsim.kernels.pipeline.recurrence import StepTimes
-from archsim.sim.items import PassSegment, StreamedRows
+from archsim.sim.items import PassSegment, StreamedWeights
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,7 @@ class StepWork:
     times: StepTimes
     reused: list[bool]
     """Decision of each neuron, in order."""
-    streamed: StreamedRows | None
+    streamed: StreamedWeights | None
 
     def fetches(self, neuron: int) -> bool:
         """Return whether the weights of a neuron that is evaluated come from main memory."""

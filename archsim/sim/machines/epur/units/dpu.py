@@ -94,5 +94,5 @@ class DotProductUnit(Unit):
 
     def _wait_for_weights(self) -> ProcessGenerator:
         decided_ps = self.env.now_ps
-        yield (yield from self.fetcher.rows.get())
+        yield (yield from self.fetcher.arrivals.get())
         self.count_wait(waits.WEIGHTS, decided_ps)
