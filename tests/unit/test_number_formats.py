@@ -19,7 +19,7 @@ from archsim.errors import ConfigError, DoesNotFitError
 from archsim.experiment.run_config import resolve
 from archsim.report.study import with_gains_over_fp16
 from archsim.sim.items import PassSegment, weight_groups
-from archsim.sim.machines import DELTA, check_fit
+from archsim.sim.machines import DELTA, EPUR, check_fit
 from archsim.sim.machines.delta.costs import column_times
 from archsim.sim.machines.epur.costs import step_times
 from archsim.sim.memory.weight_buffers import group_bytes
@@ -107,7 +107,13 @@ def test_weights_take_half_and_a_quarter_of_the_bytes():
         arch = DELTA.spec(at(precision))
         (group,) = weight_groups(shapes, arch)
         sizes[precision] = group_bytes(DELTA, arch, group)
-    assert sizes == {"fp16": 10 * 202, "int8": 10 * 101, "int4": 10 * 51}  # rows end with a byte
+    assert sizes == {"fp16": 101 * 20, "int8": 101 * 10, "int4": 101 * 5}
+
+
+def test_rows_and_columns_of_int4_end_with_a_byte():
+    (group,) = weight_groups([PassShape(0, 0, 4, 9, 101)], at("int4"))
+    assert group_bytes(EPUR, at("int4").without_memo(), group) == 9 * 51
+    assert group_bytes(DELTA, DELTA.spec(at("int4")), group) == 101 * 5
 
 
 def test_main_memory_moves_weights_and_sequences_in_their_bits(network, results):
