@@ -39,7 +39,7 @@ def in_process(monkeypatch):
 
 
 def test_default_policies_are_distinct_and_registered():
-    assert len({policy_from(name).name for name in POLICIES}) == len(POLICIES) == 14
+    assert len({policy_from(name).name for name in POLICIES}) == len(POLICIES) == 17
 
 
 def test_candidates_omit_machines_that_do_not_differ(classifier, monkeypatch):
@@ -53,6 +53,7 @@ def test_default_policies_that_cannot_run_are_left_out_with_the_reason(classifie
     """The tiny classifier has neither scales nor means of inputs."""
     found, left_out = runnable(classifier, POLICIES, [256])
     names = ["none", "bnn", "bnn:throttle=off", "input-similarity", "delta", "delta:weighted=on"]
+    names += ["delta:weighted=on,tail=2", "delta:weighted=on,tail=3", "delta:weighted=on,tail=4"]
     assert [candidate.policy for candidate in found] == names
     assert set(left_out) == set(POLICIES) - set(names)
     assert "has no scales" in left_out["ternary"] and "has no means of inputs" in left_out["bnn:centre=on"]
@@ -60,7 +61,7 @@ def test_default_policies_that_cannot_run_are_left_out_with_the_reason(classifie
 
 def test_reason_is_raised_if_no_default_policy_can_run(classifier, tmp_path):
     (tmp_path / "bare.toml").write_text("fmu = false\ndelta = false\n")
-    with pytest.raises(ConfigError, match="has no delta, which policy 'delta:weighted=on' needs"):
+    with pytest.raises(ConfigError, match="has no delta, which policy 'delta:weighted=on,tail=4' needs"):
         runnable(classifier | {"arch": str(tmp_path / "bare.toml")}, POLICIES, [256])
 
 

@@ -190,8 +190,9 @@ def test_timeline_shows_the_tail_unit_in_both_details(tmp_path):
     assert spans == {"block": 3, "neuron": 3}
 
 
-def test_show_prints_the_parts_of_a_policys_unit_and_their_area(registry):
+def test_show_prints_the_parts_of_a_policys_unit_and_their_area(registry, monkeypatch):
     """Four units with two banks each: 8 · 0.183408 mm²."""
+    monkeypatch.setenv("COLUMNS", "160")  # wide enough for the names of fields
     archsim.register_policy(Tailed)
     shown = CliRunner().invoke(command_line, ["show", "mine"]).output
     cells = {row.split()[1]: row.split() for row in shown.splitlines() if "tail_bank" in row}
