@@ -31,7 +31,7 @@ from archsim.inference.comparison import output_change
 from archsim.inference.precision_change import run_without_reuse, squares_between
 from archsim.ir.folder import bundled_networks
 from archsim.report.figures.tradeoff import pareto
-from archsim.report.style import legend_below, panels, series_styles, styled
+from archsim.report.style import COLOURS, legend_below, panels, series_styles, styled
 
 FORMATS = ("fp16", "int8", "int4")
 SEQUENCES = {"ds2-gru": 100, "eesen-bilstm": 100}
@@ -166,7 +166,10 @@ def draw(rows: pd.DataFrame, folder: Path) -> None:
             points = pd.DataFrame({"x": own["loss_beside_fp16"], "y": 100 * own[OVER_FP16[1]]}, dtype=float)
             for (policy, number_format), at in points.groupby([own["policy"], own["format"]], sort=False):
                 colour, marker = styles[policy].colour, "osD"[FORMATS.index(number_format)]
-                axis.scatter(at["x"], at["y"], color=colour, marker=marker, label=f"{policy} in {number_format}")
+                # Colours repeat after eight policies, which are hollow from there on.
+                inside = colour if POLICIES.index(policy) < len(COLOURS) else "none"
+                label = f"{policy} in {number_format}"
+                axis.scatter(at["x"], at["y"], facecolors=inside, edgecolors=colour, marker=marker, label=label)
             front = pareto(points[own["policy"] != "oracle"])
             axis.plot(front["x"], front["y"], color="black", linewidth=1, zorder=1)
             axis.set(title=name, xlabel="loss beside fp16", ylabel="energy saved beside fp16 (%)")
