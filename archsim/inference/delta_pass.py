@@ -41,7 +41,14 @@ class ColumnSkippingPass:
         self.weights = weights
         self.policy = policy
         self.pass_policy = policy.begin(
-            ColumnContext(layer.joint_size, size, threshold, weights.weight_ih, weights.weight_hh)
+            ColumnContext(
+                n_inputs=layer.joint_size,
+                batch=size,
+                threshold=threshold,
+                weight_ih=weights.weight_ih,
+                weight_hh=weights.weight_hh,
+                input_weights=weights.input_weights,
+            )
         )
         if not (hasattr(self.pass_policy, "represent") and hasattr(self.pass_policy, "decide")):
             began = f"policy {policy.name!r} began a pass with {self.pass_policy!r}"

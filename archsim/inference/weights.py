@@ -20,6 +20,7 @@ from archsim.kernels.numerics.cells import CellUpdate
 from archsim.kernels.numerics.fp16 import FP16_MAX, to_fp16
 from archsim.kernels.numerics.products import NO_WEIGHTS, ProductWeights, float_weights, integer_weights
 from archsim.kernels.numerics.rounding import TO_FP16, UNROUNDED, Rounding, to_codes_of
+from archsim.policies.delta import input_weights
 from archsim.policies.tail import tail_codes
 
 Number = TypeVar("Number", np.float32, np.int16, np.int8)
@@ -57,6 +58,11 @@ class StoredWeights:
     """Cell update with biases and peepholes, which stay float32, and the projection (SEMANTICS 1.2)."""
     tails: dict[int, TailWeights] = field(default_factory=dict)
     """Weights of low-bit tails by their bits, as far as `tail_weights` has made them."""
+
+    @cached_property
+    def input_weights(self) -> F32:
+        """Weight ρ of each element of [x; h] (SEMANTICS 1.4), (N,)."""
+        return input_weights(self.weight_ih, self.weight_hh)
 
     @cached_property
     def joint_columns(self) -> F32:
@@ -130,13 +136,13 @@ def store_weights(
 def tail_weights(layer: Layer, weights: StoredWeights, bits: int) -> TailWeights:
     """Return the weights of a direction for a tail of `bits` bits, made once for all runs of a network."""
     if bits not in weights.tails:
-        codes, spacings, input_weights = tail_codes(weights.weight_ih, weights.weight_hh, bits)
+        codes, spacings, rho = tail_codes(weights.weight_ih, weights.weight_hh, bits)
         parts = zip(np.split(codes, [layer.input_size], axis=1), _operands(layer.cell), strict=True)
         by_product = np.concatenate(
             [np.where(reads[..., None], _by_product(layer, part), np.int8(0)) for part, reads in parts], axis=2
         )
         codes_t = np.ascontiguousarray(by_product.reshape(-1, layer.joint_size).T)
-        weights.tails[bits] = TailWeights(codes_t, _by_product(layer, spacings).reshape(-1), input_weights)
+        weights.tails[bits] = TailWeights(codes_t, _by_product(layer, spacings).reshape(-1), rho)
     return weights.tails[bits]
 
 

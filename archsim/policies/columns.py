@@ -21,6 +21,8 @@ class ColumnContext:
     """Weights of x as the machine stores them, (G·H, I)."""
     weight_hh: F32
     """Weights of h, (G·H, R)."""
+    input_weights: F32
+    """ρ of each element of [x; h], in units of pre-activations per unit of the element (SEMANTICS 1.4), (N,)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,7 +60,7 @@ class DeltaPolicy(ColumnSkipping):
 
     def begin(self, context: ColumnContext) -> DeltaPass:
         """Return a pass that skips changes of at most θ."""
-        return DeltaPass(context.threshold, _weights_of(context) if self.weighted else np.float32(1))
+        return DeltaPass(context.threshold, context.input_weights if self.weighted else np.float32(1))
 
 
 class DeltaPass:
@@ -96,7 +96,7 @@ class InputSimilarityPolicy(ColumnSkipping):
         if not self.weighted:
             return InputSimilarityPass(np.full(context.n_inputs, spacing))
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            spacings: F32 = spacing / _weights_of(context)
+            spacings: F32 = spacing / context.input_weights
         # A column of zeros would have an infinite spacing; with the largest finite one its code is 0 as well. 0/0 is
         # a spacing of 0, because θ = 0 quantises nothing.
         return InputSimilarityPass(np.nan_to_num(spacings, posinf=FLOAT32_MAX).astype(np.float32))
@@ -126,10 +126,6 @@ class InputSimilarityPass:
             return np.zeros(step.values.shape, np.bool_)
         skipped: Bools = step.values == step.propagated
         return skipped
-
-
-def _weights_of(context: ColumnContext) -> F32:
-    return input_weights(context.weight_ih, context.weight_hh)
 
 
 def input_weights(weight_ih: F32, weight_hh: F32) -> F32:
