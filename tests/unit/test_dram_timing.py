@@ -144,6 +144,16 @@ def test_idle_rank_refreshes_on_time_while_the_other_streams():
     assert counts["active_standby"] + counts["open_power_down"] + counts["closed_power_down"] == at + FIRST
 
 
+def test_refresh_of_an_idle_rank_counts_as_active_though_the_other_rank_is_read_meanwhile():
+    """Refreshes are due at TREFI / 2 and TREFI; a read of the first rank falls into that of the second."""
+    bench, at = Bench(spec_with(ranks=2)), TREFI + TRFC // 2
+    bench.ask(0, at)
+    assert bench.serve() == [at + FIRST]
+    counts = bench.counts(until=TREFI + 2 * TRFC)
+    assert counts["refresh"] == 2 and at + FIRST < TREFI + TRFC
+    assert counts["active_standby"] == 2 * TRFC
+
+
 def test_data_of_different_ranks_are_trtrs_apart():
     spec = spec_with(ranks=2)
     assert finish_cycles((0, 0), (8 * ROW, 0), (64, 200), (8 * ROW + 64, 200), spec=spec) == [

@@ -76,6 +76,23 @@ def _refresh_idle_ranks(memory, dram_times, channel):
 
 
 @inner
+def _refresh_ranks_without_requests(memory, dram_times, channel, until):
+    """Refresh the ranks that nobody asks for and whose refresh is due up to a command of another rank."""
+    # Earlier than its next request, because standby is counted by channel, and what is counted stays.
+    if dram_times.ranks == 1:
+        return
+    while True:
+        due, first = until + 1, -1
+        for rank in range(dram_times.ranks):
+            refresh_at = memory.channels.ranks[channel, rank, REFRESH_AT]
+            if refresh_at < due and ready_from(memory, dram_times, channel, rank) == NEVER:
+                due, first = refresh_at, rank
+        if first < 0:
+            return
+        refresh_rank(memory.channels, dram_times, channel, first)
+
+
+@inner
 def _first_ready(memory, dram_times, channel):
     """Return cycle and age of the earliest column command within the starvation limit, the oldest of equals."""
     column, age = _earliest_column(memory, dram_times, channel, memory.at_hit_limit[:0])
@@ -151,6 +168,7 @@ def serve(memory, dram_times, channel, age):
     n_bursts = min(n_bursts, (refresh - 1 - column) // spacing + 1)
     if transfers[transfer, ROW_HIT] < 0:
         transfers[transfer, ROW_HIT] = activate == NEVER
+    _refresh_ranks_without_requests(memory, dram_times, channel, min(activate, column))
     # Before the activation, because idle cycles count by whether a row is open.
     account_power_down(state, channel, min(activate, column))
     if activate != NEVER:
