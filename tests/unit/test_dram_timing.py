@@ -154,6 +154,17 @@ def test_refresh_of_an_idle_rank_counts_as_active_though_the_other_rank_is_read_
     assert counts["active_standby"] == 2 * TRFC
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_refreshes_of_idle_ranks_all_count_as_active(ranks):
+    """Those of ten intervals, in which nobody asks, and which one read after them does not change."""
+    bench, at = Bench(spec_with(ranks=ranks)), 10 * TREFI + TRFC
+    assert bench.counts(until=at)["active_standby"] == 10 * ranks * TRFC
+    again = Bench(spec_with(ranks=ranks))
+    again.ask(0, at)
+    assert again.serve() == [at + FIRST]
+    assert again.counts(until=at)["active_standby"] == 10 * ranks * TRFC + FIRST - again.times.controller
+
+
 def test_data_of_different_ranks_are_trtrs_apart():
     spec = spec_with(ranks=2)
     assert finish_cycles((0, 0), (8 * ROW, 0), (64, 200), (8 * ROW + 64, 200), spec=spec) == [

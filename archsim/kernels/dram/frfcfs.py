@@ -55,7 +55,7 @@ def next_column(memory, dram_times, until):
     best, best_channel, best_age = NEVER, 0, -1
     for channel in range(dram_times.channels):
         entrance = fill_queue(memory, dram_times, channel, until)
-        _refresh_idle_ranks(memory, dram_times, channel)
+        _refresh_idle_ranks(memory, dram_times, channel, _last_ready(memory, dram_times, channel))
         column, age = _first_ready(memory, dram_times, channel)
         # A request that enters at `entrance` could be served before this command, so the choice is not final.
         if entrance < column:
@@ -66,30 +66,30 @@ def next_column(memory, dram_times, until):
 
 
 @inner
-def _refresh_idle_ranks(memory, dram_times, channel):
-    """Refresh the ranks whose refresh is due before any of their requests can be served."""
-    # Refreshes of an idle rank are simulated late, when its next request comes, but at the cycles they were due.
-    for rank in range(dram_times.ranks):
-        ready = ready_from(memory, dram_times, channel, rank)
-        while ready < NEVER and memory.channels.ranks[channel, rank, REFRESH_AT] <= ready:
-            refresh_rank(memory.channels, dram_times, channel, rank)
-
-
-@inner
-def _refresh_ranks_without_requests(memory, dram_times, channel, until):
-    """Refresh the ranks that nobody asks for and whose refresh is due up to a command of another rank."""
-    # Earlier than its next request, because standby is counted by channel, and what is counted stays.
-    if dram_times.ranks == 1:
-        return
+def _refresh_idle_ranks(memory, dram_times, channel, until):
+    """Refresh the ranks whose refresh is due up to `until` and before any of their requests can be served."""
+    # Refreshes are simulated late, but at the cycles they were due. All ranks take turns in that order, because standby
+    # is counted by channel, and what is counted stays.
     while True:
         due, first = until + 1, -1
         for rank in range(dram_times.ranks):
             refresh_at = memory.channels.ranks[channel, rank, REFRESH_AT]
-            if refresh_at < due and ready_from(memory, dram_times, channel, rank) == NEVER:
+            if refresh_at < due and refresh_at <= ready_from(memory, dram_times, channel, rank):
                 due, first = refresh_at, rank
         if first < 0:
             return
         refresh_rank(memory.channels, dram_times, channel, first)
+
+
+@inner
+def _last_ready(memory, dram_times, channel):
+    """Return the last cycle from which the oldest request for a rank can be served; -1 without requests."""
+    last = -1
+    for rank in range(dram_times.ranks):
+        ready = ready_from(memory, dram_times, channel, rank)
+        if ready < NEVER:
+            last = max(last, ready)
+    return last
 
 
 @inner
@@ -168,7 +168,7 @@ def serve(memory, dram_times, channel, age):
     n_bursts = min(n_bursts, (refresh - 1 - column) // spacing + 1)
     if transfers[transfer, ROW_HIT] < 0:
         transfers[transfer, ROW_HIT] = activate == NEVER
-    _refresh_ranks_without_requests(memory, dram_times, channel, min(activate, column))
+    _refresh_idle_ranks(memory, dram_times, channel, min(activate, column))
     # Before the activation, because idle cycles count by whether a row is open.
     account_power_down(state, channel, min(activate, column))
     if activate != NEVER:
@@ -237,7 +237,5 @@ def catch_up(memory, dram_times, now_ps):
     """Simulate refreshes and account standby up to the present."""
     now = now_ps // dram_times.cycle_ps
     for channel in range(dram_times.channels):
-        for rank in range(dram_times.ranks):
-            while memory.channels.ranks[channel, rank, REFRESH_AT] <= now:
-                refresh_rank(memory.channels, dram_times, channel, rank)
+        _refresh_idle_ranks(memory, dram_times, channel, now)
         account_power_down(memory.channels, channel, now)
