@@ -74,7 +74,9 @@ class ModelSubject(ABC):
         return [Part(replace(part.network, scales=scales[part.name]), part.trace) for part in called]
 
     def at(self, precision: str) -> ModelSubject:
-        """Return the same inputs in another precision."""
+        """Return the same inputs in a precision."""
+        if precision == self.precision:
+            return self
         other = copy(self)
         other.precision, other._plain = precision, {}
         return other

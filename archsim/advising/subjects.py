@@ -101,7 +101,7 @@ class Subject(Protocol):
         """Run a policy at a θ on some sequences."""
 
     def at(self, precision: str) -> Subject:
-        """Return the same sequences in another precision."""
+        """Return the same sequences in a precision."""
 
     def loss_beside(self, other: Self, units: Units) -> Cost | None:
         """Return the loss without reuse next to `other` without reuse, in points; None where there is no score."""
@@ -144,7 +144,9 @@ class NetworkSubject:
         return Trial(policy, threshold, [result], change_cost([result]), loss, simulate)
 
     def at(self, precision: str) -> NetworkSubject:
-        """Return the same sequences in another precision."""
+        """Return the same sequences in a precision."""
+        if precision == self.precision:
+            return self
         other = copy(self)
         other.precision = precision
         other.network = ranged(self.network, self.trace.only(self.halves.choosing), precision)

@@ -6,7 +6,7 @@ from archsim.config.field import Spec, annotated
 from archsim.units import KIB
 
 MAX_TAIL_BITS = 6
-"""Largest number of bits of a tail's codes (SEMANTICS 1.4)."""
+"""Most bits of a tail (SEMANTICS 1.4): four changes of a remainder's code times a weight's then still fit 16 bits."""
 
 
 class DeltaSpec(Spec):

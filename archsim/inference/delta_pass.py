@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from archsim.config.delta_unit import MAX_TAIL_BITS
 from archsim.errors import ConfigError
 from archsim.inference.batching import Batch
 from archsim.inference.recurrent_pass import begin_state, step_by_step, update_cells
@@ -15,7 +16,6 @@ from archsim.kernels.numerics.rounding import stored, stored_levels
 from archsim.kernels.prediction.delta_update import add_changes, add_code_changes
 from archsim.kernels.prediction.tail_update import TailScales, add_tail
 from archsim.policies.columns import ColumnContext, ColumnPolicy, ColumnStep
-from archsim.policies.delta import MAX_TAIL_BITS
 from archsim.policies.protocol import declaration
 from archsim.policies.tail import code_sum_type, code_values, codes_per_threshold, largest_remainder
 from archsim.units import ceil_div
@@ -143,10 +143,10 @@ class TailSums:
     """Low-bit tail of a pass: products of what has not entered, as codes of `bits` bits (SEMANTICS 1.4)."""
 
     def __init__(self, layer: Layer, weights: StoredWeights, bits: int, threshold: float, size: int) -> None:
-        self.codes_t, spacings, input_weights = tail_weights(layer, weights, bits)
+        self.codes_t, spacings = tail_weights(layer, weights, bits)
         largest = np.float32(largest_remainder(bits))
         values = code_values(spacings, threshold, bits)
-        self.scales = TailScales(input_weights, codes_per_threshold(threshold, bits), largest, values)
+        self.scales = TailScales(weights.input_weights, codes_per_threshold(threshold, bits), largest, values)
         self.remainders: I8 = np.zeros((size, layer.joint_size), np.int8)
         """Code of what has not entered of each element, (B, N)."""
         self.code_sums: CodeSums = np.zeros((size, len(spacings)), code_sum_type(layer.joint_size, bits))

@@ -39,7 +39,7 @@ def measure_scales(network: Network, trace: Trace, *, precision: str = "fp16") -
     precision = measuring_precision(precision)
     for part in _parts(network, prepared(network, trace)):
         run_inference(network, part, magnitudes, precision=precision, keep_outputs=False)
-    keys = [[(index, d) for d in range(len(layer.directions))] for index, layer in enumerate(network.layers)]
+    keys = _pass_keys(network)
     inputs = tuple(magnitudes.mean(pass_keys, "x") for pass_keys in keys)
     hidden = tuple(tuple(magnitudes.mean([pass_key], "h") for pass_key in pass_keys) for pass_keys in keys)
     return Scales(inputs, hidden, *largest, tuple(map(magnitudes.means, keys)))
@@ -59,7 +59,7 @@ def measure_ranges(network: Network, trace: Trace) -> Ranges:
             for d in range(len(network.layers[index].directions)):
                 for outputs in sequences:  # with h of the last step, which no later step reads
                     largest.see((index, d), "h", outputs[:, d * width : (d + 1) * width])
-    keys = [[(index, d) for d in range(len(layer.directions))] for index, layer in enumerate(network.layers)]
+    keys = _pass_keys(network)
     inputs = tuple(max(largest.seen[pass_key, "x"] for pass_key in pass_keys) for pass_keys in keys)
     hidden = tuple(tuple(largest.seen[pass_key, "h"] for pass_key in pass_keys) for pass_keys in keys)
     return inputs, hidden
@@ -81,6 +81,11 @@ def ranged(network: Network, trace: Trace, precision: str) -> Network:
             network, scales=replace(known_scales, largest_inputs=inputs, largest_hidden=hidden)
         )
     return known[trace.digest]
+
+
+def _pass_keys(network: Network) -> list[list[PassKey]]:
+    """Return the passes of each layer."""
+    return [[(index, d) for d in range(len(layer.directions))] for index, layer in enumerate(network.layers)]
 
 
 def _parts(network: Network, trace: Trace) -> list[Trace]:

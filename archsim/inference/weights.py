@@ -36,8 +36,6 @@ class TailWeights(NamedTuple):
     """Odd codes, one row per element of [x; h], (N, P·H); 0 where a product does not read the element."""
     spacings: F32
     """Level spacing of each product, (P·H,)."""
-    input_weights: F32
-    """Weight ρ of each element, (N,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,13 +134,13 @@ def store_weights(
 def tail_weights(layer: Layer, weights: StoredWeights, bits: int) -> TailWeights:
     """Return the weights of a direction for a tail of `bits` bits, made once for all runs of a network."""
     if bits not in weights.tails:
-        codes, spacings, rho = tail_codes(weights.weight_ih, weights.weight_hh, bits)
+        codes, spacings = tail_codes(weights.weight_ih, weights.weight_hh, weights.input_weights, bits)
         parts = zip(np.split(codes, [layer.input_size], axis=1), _operands(layer.cell), strict=True)
         by_product = np.concatenate(
             [np.where(reads[..., None], _by_product(layer, part), np.int8(0)) for part, reads in parts], axis=2
         )
         codes_t = np.ascontiguousarray(by_product.reshape(-1, layer.joint_size).T)
-        weights.tails[bits] = TailWeights(codes_t, _by_product(layer, spacings).reshape(-1), rho)
+        weights.tails[bits] = TailWeights(codes_t, _by_product(layer, spacings).reshape(-1))
     return weights.tails[bits]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from archsim.config.delta_unit import MAX_TAIL_BITS
 from archsim.errors import ConfigError
 from archsim.kernels.arrays import F32, Bools
 from archsim.policies.columns import ColumnContext, ColumnStep
@@ -11,8 +12,6 @@ from archsim.policies.options import spelled
 
 LARGEST_CODE = 1 << 23
 """Beyond it float32 itself is coarser than the quantiser."""
-MAX_TAIL_BITS = 6
-"""Most bits of a tail: four changes of a remainder's code times a weight's then still fit 16 bits."""
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 

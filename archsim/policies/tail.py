@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from archsim.kernels.arrays import F32, I8
-from archsim.policies.delta import input_weights
 
 TINY = np.finfo(np.float32).tiny
 """Lower bound of a row's level spacing, so that nothing is divided by zero."""
@@ -22,8 +21,6 @@ class TailCodes(NamedTuple):
     """Odd codes q of the rows, (G·H, N)."""
     spacings: F32
     """Level spacing Δ of each row, (G·H,); a code counts halves of it."""
-    input_weights: F32
-    """Weight ρ of each element of [x; h], (N,)."""
 
 
 def largest_remainder(bits: int) -> int:
@@ -31,16 +28,15 @@ def largest_remainder(bits: int) -> int:
     return max(1, (1 << (bits - 1)) - 1)
 
 
-def tail_codes(weight_ih: F32, weight_hh: F32, bits: int) -> TailCodes:
-    """Return the codes of weights as the machine stores them, (G·H, I) and (G·H, R)."""
-    rho = input_weights(weight_ih, weight_hh)
+def tail_codes(weight_ih: F32, weight_hh: F32, rho: F32, bits: int) -> TailCodes:
+    """Return the codes of weights as the machine stores them, (G·H, I) and (G·H, R), whose ρ is `rho` (N,)."""
     weights = np.hstack([weight_ih, weight_hh])
     # An element without weights adds nothing whatever its code is.
     shares = np.divide(weights, rho, out=np.zeros_like(weights), where=rho > 0)
     spacings = _level_spacings(np.abs(shares), bits)
     half = np.float32(1 << (bits - 1))
     levels = np.clip(np.floor(shares / spacings[:, None]), -half, half - 1)
-    return TailCodes((2 * levels + 1).astype(np.int8), spacings, rho)
+    return TailCodes((2 * levels + 1).astype(np.int8), spacings)
 
 
 def code_values(spacings: F32, threshold: float, bits: int) -> F32:

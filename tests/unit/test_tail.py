@@ -16,6 +16,7 @@ from archsim.inference.run import run_inference
 from archsim.inference.stack import StackRunner
 from archsim.kernels.prediction.tail_update import TailScales, add_tail
 from archsim.policies import declaration, policy_from
+from archsim.policies.delta import input_weights
 from archsim.policies.tail import code_sum_type, tail_codes
 
 F = np.float32
@@ -155,7 +156,8 @@ def test_codes_of_weights_equal_the_naive_ones(bits, rows, n, seed):
         F
     )
     I = rng.integers(0, n + 1)
-    codes, spacings, rho = tail_codes(weights[:, :I], weights[:, I:], bits)
+    rho = input_weights(weights[:, :I], weights[:, I:])
+    codes, spacings = tail_codes(weights[:, :I], weights[:, I:], rho, bits)
     expected, expected_spacings = naive_codes(weights, naive_rho(weights), bits)
     np.testing.assert_array_equal(rho, naive_rho(weights))
     assert codes.tolist() == expected and spacings.tolist() == expected_spacings
@@ -166,7 +168,8 @@ def test_codes_of_weights_equal_the_naive_ones(bits, rows, n, seed):
 def test_tail_of_three_bits_or_more_is_off_by_half_a_level_of_each_at_most(bits, rows, n, seed):
     rng = np.random.default_rng(seed)
     weights = rng.standard_t(2, (rows, n)).astype(F)
-    codes, spacings, rho = tail_codes(weights, np.zeros((rows, 0), F), bits)
+    rho = input_weights(weights, np.zeros((rows, 0), F))
+    codes, spacings = tail_codes(weights, np.zeros((rows, 0), F), rho, bits)
     theta, largest = 0.3, 2 ** (bits - 1) - 1
     moves = (rng.uniform(-1, 1, n) * theta / rho).astype(F)
     passed = naive_tail(codes.tolist(), spacings, naive_remainders(moves, rho, theta, bits), theta, bits)
